@@ -1,0 +1,46 @@
+"""What a proposer is asked and what it returns. One proposer per file; `PROPOSERS` is their registry."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..contexts import Context, WorkedExample
+from ..registry import Registry
+from ..types import Trace
+
+
+@dataclass(frozen=True)
+class ProposalRequest:
+    """Everything a proposer may use to edit one parent context.
+
+    `component` is the component GEPA chose to update (a proposer may edit another one instead, if that is all it
+    can do). `traces` are the parent's rollouts on the minibatch under the current weights. `experience` are the
+    slow channel's rollouts since the last fast phase, under any context: text to learn from, their scores belong to
+    older weights. `demonstrations` are verified answers of training examples. `rng` is the only source of chance.
+    """
+
+    parent: Context
+    component: str
+    traces: Sequence[Trace]
+    experience: Sequence[Trace] = ()
+    demonstrations: Sequence[WorkedExample] = ()
+    rng: random.Random = field(default_factory=lambda: random.Random(0))
+
+
+class Proposer(Protocol):
+    """Turns a request into new component texts."""
+
+    name: str
+
+    def propose(self, request: ProposalRequest) -> dict[str, str]:
+        """Component name -> new text, for the changed components only; {} for 'nothing to propose'.
+
+        Raises EndpointError when its LM cannot be reached; the fast phase decides what that means.
+        """
+        ...
+
+
+PROPOSERS: Registry[Proposer] = Registry("proposer")

@@ -1,0 +1,63 @@
+"""One registry class for every protocol, so that an unknown name gets the same helpful answer everywhere."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from .errors import BadInput
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' Did you mean X?' or a list of what there is, ready to append to an error message."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else f" Known: {', '.join(known)}."
+
+
+def load_dotted(path: str, what: str) -> Any:
+    """Import `package.module:attribute` (or `package.module.attribute`). Raises BadInput, naming the part that fails."""
+    module_name, _, attribute = path.replace(":", ".").rpartition(".")
+    if not module_name:
+        raise BadInput(f"{what} '{path}' is not a dotted path; write package.module:name.")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise BadInput(
+            f"{what} '{path}': importing '{module_name}' failed ({type(error).__name__}: {error}). "
+            "Is its folder on PYTHONPATH?"
+        ) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise BadInput(f"{what} '{path}': '{module_name}' has no '{attribute}'.{nearest(attribute, vars(module))}") from None
+
+
+class Registry(Generic[T]):
+    """Names -> factories of one protocol. A name with a dot or colon is a dotted path to the user's own factory."""
+
+    def __init__(self, what: str):
+        self.what = what
+        self._factories: dict[str, Callable[..., T]] = {}
+
+    def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+        def add(factory: Callable[..., T]) -> Callable[..., T]:
+            self._factories[name] = factory
+            return factory
+
+        return add
+
+    def names(self) -> list[str]:
+        return sorted(self._factories)
+
+    def factory(self, name: str) -> Callable[..., T]:
+        """The factory called `name`. Raises BadInput with the nearest known name."""
+        if name in self._factories:
+            return self._factories[name]
+        if "." in name or ":" in name:
+            return load_dotted(name, self.what)
+        raise BadInput(f"unknown {self.what} '{name}'.{nearest(name, self._factories)}")

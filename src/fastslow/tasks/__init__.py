@@ -1,0 +1,1 @@
+"""Tasks: sources of examples with a scorer. See base.py for the protocol."""

@@ -1,0 +1,29 @@
+"""The task protocol. One task family per file; `TASKS` is their registry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..registry import Registry
+from ..types import Example, Split, Verdict
+
+
+class Task(Protocol):
+    """A source of examples with a scorer.
+
+    `split` is deterministic and the three splits are disjoint by content. `score` is pure and never raises for
+    any completion text: what it cannot judge is `Verdict.unscored`. `answer` is a completion verified to score
+    1.0, or None where the task has none; it is asked of training examples only.
+    """
+
+    name: str
+
+    def split(self, name: Split) -> Sequence[Example]: ...
+
+    def score(self, example: Example, completion: str) -> Verdict: ...
+
+    def answer(self, example: Example) -> str | None: ...
+
+
+TASKS: Registry[Task] = Registry("task")

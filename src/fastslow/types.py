@@ -1,0 +1,126 @@
+"""The words of the house: what travels from task to router.
+
+Axis suffixes, used in every module: `_B` examples of a batch, `_G` rollouts of one group, `_K` contexts in
+use, `_N` rows (rollouts, flattened as B*G), `_T` tokens of a completion, `_V` vocabulary.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Message = Mapping[str, str]
+"""One chat turn: `{"role": ..., "content": ...}`."""
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One problem of a task.
+
+    `messages` are user turns only, never a system turn: the context supplies that. `payload` is whatever the
+    task's scorer needs and is never shown to a model.
+    """
+
+    id: str
+    task: str
+    split: Split
+    messages: tuple[Message, ...]
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def question(self) -> str:
+        """Text of the last user turn."""
+        return self.messages[-1]["content"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a scorer says of one completion.
+
+    `reward` lies in [0, 1], or is None for *unscored*: an infrastructure failure is never a reward of 0.
+    `feedback` says what was wrong and, on training examples only, what would have been right.
+    """
+
+    reward: float | None
+    feedback: str
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.reward is not None and not (math.isfinite(self.reward) and 0.0 <= self.reward <= 1.0):
+            raise ValueError(f"a reward must lie in [0, 1], got {self.reward!r}; return Verdict.unscored(reason) instead")
+
+    @classmethod
+    def unscored(cls, reason: str) -> Verdict:
+        """The scorer could not judge: the rollout counts for nothing, in neither channel."""
+        return cls(reward=None, feedback="", info={"unscored": reason})
+
+    @property
+    def scored(self) -> bool:
+        return self.reward is not None
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One completion of one example under one context, with everything needed to train on it later.
+
+    `logprobs` are the behaviour policy's log-probabilities of `completion_ids`, after temperature;
+    `policy_version` is the number of optimiser steps behind the weights that sampled it.
+    """
+
+    example_id: str
+    context_id: str
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    text: str
+    verdict: Verdict
+    policy_version: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A rollout as a proposer reads it: text only."""
+
+    example: Example
+    context_id: str
+    completion: str
+    verdict: Verdict
+
+
+class Route(enum.Enum):
+    """Which channel absorbs an example's group."""
+
+    FAST = "fast"
+    SLOW = "slow"
+    BOTH = "both"
+    SKIP = "skip"
+
+    @property
+    def slow(self) -> bool:
+        """The group's rows train the weights."""
+        return self in (Route.SLOW, Route.BOTH)
+
+    @property
+    def fast(self) -> bool:
+        """The example feeds the next fast phase."""
+        return self in (Route.FAST, Route.BOTH)
+
+
+@dataclass(frozen=True)
+class GroupEvidence:
+    """What a router may look at: one example's G rollouts, in slot order.
+
+    `rewards_G` holds None where a rollout is unscored; `context_ids_G` names the context of each slot.
+    """
+
+    step: int
+    example_id: str
+    task: str
+    context_ids_G: tuple[str, ...]
+    rewards_G: tuple[float | None, ...]
+    completion_tokens_G: tuple[int, ...]
