@@ -1,1 +1,135 @@
-"""Tasks: sources of examples with a scorer. See base.py for the protocol."""
+"""Tasks: sources of examples with a scorer.
+
+    base.py            the protocol and the registry of families
+    spec.py            task names, `family:rest?key=value`, taken apart
+    reasoning_gym.py   the generators of reasoning-gym        jsonl.py   a file of one's own
+        both cut their questions with splits.py, and word their verdicts with verdicts.py
+    screen.py          what stands between a model's text and reasoning-gym's scorers
+
+`resolve_task` goes from a name to a task; everything after it knows only the protocol.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import BadInput
+from ..registry import load_dotted, nearest
+from ..types import Example, Split, Verdict
+from . import jsonl, reasoning_gym
+from .base import TASKS, Task
+from .spec import Spec, coerce, parse_spec
+
+__all__ = ["TASKS", "Example", "Split", "Task", "Verdict", "list_tasks", "resolve_task"]
+
+
+def resolve_task(
+    spec: str,
+    *,
+    train_size: int | None = None,
+    validation_size: int | None = None,
+    test_size: int | None = None,
+    data_seed: int = 0,
+) -> Task:
+    """The task of this name. Raises BadInput saying what in the name cannot be used and what comes nearest.
+
+    A name is `family:rest?params` of a registered family, or `package.module:factory?params`: the user's own
+    factory, called with the parameters (converted by its annotations) and with those of the four options here
+    that its signature names. Sizes left None are the family's own defaults.
+    """
+    parsed = parse_spec(spec)
+    options: dict[str, Any] = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
+    options = {key: size for key, size in options.items() if size is not None} | {"data_seed": data_seed}
+    if parsed.family in TASKS.names():
+        if not parsed.rest:
+            raise BadInput(f"task '{spec}' says which family but not which task; see `fastslow tasks`.")
+        return TASKS.factory(parsed.family)(parsed.rest, parsed.params, **options)
+    return _resolve_own(spec, parsed, options)
+
+
+def list_tasks() -> list[tuple[str, str]]:
+    """Name and one-line description of everything `resolve_task` knows."""
+    return [
+        *reasoning_gym.describe(),
+        ("jsonl:PATH", "A JSONL file of your own; ?scorer=package.module:name for anything but exact match"),
+        ("package.module:factory", "A task of your own: any object with name, split, score and answer"),
+    ]
+
+
+def _resolve_own(spec: str, parsed: Spec, options: Mapping[str, Any]) -> Task:
+    if not _importable(parsed.family.partition(".")[0]):
+        _refuse_unknown(spec, parsed)
+    factory = load_dotted(parsed.head, "task")
+    if not callable(factory):
+        raise BadInput(f"task '{spec}': '{parsed.head}' is not a function that returns a task.")
+    arguments = _arguments(spec, factory, parsed.params, options)
+    try:
+        task: Any = factory(**arguments)
+    except BadInput:
+        raise
+    except Exception as error:
+        raise BadInput(f"task '{spec}': its factory raised {type(error).__name__}: {error}.") from error
+    missing = [name for name in ("split", "score", "answer") if not callable(getattr(task, name, None))]
+    if not isinstance(getattr(task, "name", None), str):
+        missing.insert(0, "name")
+    if missing:
+        raise BadInput(
+            f"task '{spec}': its factory returned a {type(task).__name__} without {', '.join(missing)}; "
+            "a task has a name and the methods split, score and answer."
+        )
+    return task
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _refuse_unknown(spec: str, parsed: Spec) -> None:
+    if ":" not in parsed.head:
+        known = {name.partition(":")[2] for name, _ in reasoning_gym.describe()}
+        if parsed.head in known:
+            raise BadInput(f"task '{spec}' has no family. Did you mean '{reasoning_gym.FAMILY}:{spec}'?")
+        if parsed.head.endswith((".jsonl", ".json")):
+            raise BadInput(f"task '{spec}' has no family. Did you mean '{jsonl.FAMILY}:{spec}'?")
+    raise BadInput(
+        f"task '{spec}': unknown family '{parsed.family}'.{nearest(parsed.family, TASKS.names())} "
+        "For a task of your own write package.module:factory, with its folder on PYTHONPATH."
+    )
+
+
+def _arguments(
+    spec: str, factory: Callable[..., Any], params: Mapping[str, str], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the factory is called with: the parameters of the name, and the options that it asks for."""
+    try:
+        signature = inspect.signature(factory, eval_str=True)
+    except NameError:  # an annotation that exists for type checkers only
+        signature = inspect.signature(factory)
+    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
+    arguments: dict[str, Any] = {key: value for key, value in options.items() if key in signature.parameters}
+    for key, text in params.items():
+        if key not in signature.parameters and not open_ended:
+            known = nearest(key, signature.parameters) if signature.parameters else " It takes none."
+            raise BadInput(f"task '{spec}': its factory has no parameter '{key}'.{known}")
+        parameter = signature.parameters.get(key)
+        arguments[key] = text if parameter is None else _convert(spec, key, text, parameter.annotation)
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise BadInput(f"task '{spec}': {error}; give it after the question mark.") from None
+    return arguments
+
+
+def _convert(spec: str, key: str, text: str, annotation: Any) -> Any:
+    try:
+        return coerce(text, annotation)
+    except ValueError as error:
+        raise BadInput(f"task '{spec}': '{key}' must be {error}, got '{text}'.") from None
+    except TypeError:
+        return text  # no annotation, or one that only the factory can read

@@ -1,0 +1,73 @@
+"""`fastslow COMMAND`. Exit codes: 0 done, 1 a check said no, 2 bad input, 130/143 stopped by a signal."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import BadInput, FastSlowError
+from ..registry import nearest
+
+COMMANDS = {
+    "train": "train a model through contexts and weights: --config recipe.yaml, any setting as --flag",
+    "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
+    "tasks": "list tasks, or show one with prompts and verdicts",
+    "doctor": "check this machine: versions, cores, memory, the embedded model",
+}
+
+
+def usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: fastslow COMMAND [options]",
+            "",
+            "Train an LLM through two channels at once: evolved contexts (fast weights) and RL (slow weights).",
+            "",
+            *lines,
+            "",
+            "fastslow COMMAND --help shows a command's options.",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if args else 2
+    if args[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"fastslow {version('fastslow')}")
+        return 0
+    if args[0] not in COMMANDS:
+        print(f"fastslow: unknown command '{args[0]}'.{nearest(args[0], COMMANDS)}", file=sys.stderr)
+        return 2
+    # Progress bars of the libraries underneath would break up ours.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.path.insert(0, os.getcwd())  # a user's scorer or router next to the recipe is found as with `python -m`
+    try:
+        return importlib.import_module(f".{args[0]}", __package__).run(args[1:])
+    except BadInput as error:
+        print(f"fastslow {args[0]}: {error}", file=sys.stderr)
+        return 2
+    except FastSlowError as error:
+        print(f"fastslow {args[0]}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"fastslow {args[0]}: interrupted", file=sys.stderr)
+        return 130
+
+
+def script() -> None:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    script()

@@ -1,0 +1,38 @@
+"""`fastslow train`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+
+def run(argv: Sequence[str]) -> int:
+    """Train; the closing table goes to standard output, progress to standard error."""
+    if {"-h", "--help", "--help-all"} & set(argv):
+        from .parsing import train_help
+
+        print(train_help("--help-all" in argv))
+        return 0
+    Console(stderr=True).print("[dim]loading libraries ...[/dim]")
+    from ..display import TerminalDisplay, closing_table
+    from ..train import exit_code, train
+    from .parsing import parse_config
+
+    quiet_libraries()
+    config = parse_config(argv)
+    summary = train(config, display=TerminalDisplay())
+    if summary:
+        Console().print(closing_table(summary))
+        Console().print(
+            f"run directory: {config.output_dir} (summary.json, metrics.jsonl, bundle/)", highlight=False, soft_wrap=True
+        )
+    return exit_code(summary)
+
+
+def quiet_libraries() -> None:
+    """Loading bars and advice of the libraries underneath; warnings and errors still come through."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()

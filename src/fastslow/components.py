@@ -1,0 +1,136 @@
+"""From settings to parts: task, stream, fast channel and router, each checked before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from .config import FastSlowConfig
+from .contexts import Context, WorkedExample, seed_context
+from .errors import BadInput
+from .fast import FastChannel
+from .gepa_adapter import BudgetPlan
+from .model import load_model, load_tokenizer, resolve_model
+from .proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
+from .proposers.base import PROPOSERS, Proposer
+from .proposers.validate import HeldOut, proposal_problem
+from .reflection_lm import LocalReflectionLM, OpenAIReflectionLM, ReflectionLM
+from .routers import Router, make_router
+from .stream import EpochStream
+from .tasks import resolve_task
+from .tasks.base import Task
+
+# Verified answers offered to proposers; more would cost scoring time and never be used in one run.
+MAX_DEMONSTRATIONS = 512
+
+
+@dataclass(frozen=True)
+class Components:
+    """What a trainer is assembled from."""
+
+    task: Task
+    stream: EpochStream
+    seed_context: Context
+    fast: FastChannel
+    router: Router
+
+
+def build_components(
+    args: FastSlowConfig,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    task: Task | None,
+) -> Components:
+    """Raises BadInput for whatever the settings name that does not exist or does not fit together."""
+    task = task or task_from(args)
+    train = task.split("train")
+    if not train or not task.split("validation"):
+        raise BadInput(f"task '{task.name}' needs training and validation examples, it has {len(train)} to train on.")
+    router = make_router(args.router, seed=args.seed)
+    proposer = make_proposer(args, tokenizer=tokenizer, model=model)
+    held_out = HeldOut([*task.split("validation"), *task.split("test")], training=train)
+    special = [t for t in tokenizer.all_special_tokens if len(t) > 1]
+    check = partial(
+        proposal_problem,
+        count_tokens=lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),  # type: ignore[arg-type]
+        max_tokens=args.max_context_tokens,
+        held_out=held_out,
+        special_tokens=special,
+    )
+    fast = FastChannel(
+        proposer=proposer,
+        check=check,
+        demonstrations=verified_demonstrations(task),
+        plan=BudgetPlan(
+            budget=args.fast_metric_calls,
+            anchor_size=args.anchor_size,
+            minibatch_size=args.reflection_minibatch_size,
+            proposals_per_iteration=args.proposals_per_iteration,
+        ),
+        run_seed=args.seed,
+    )
+    return Components(
+        task=task,
+        stream=EpochStream(train, batch_size=args.problems_per_step, seed=args.seed),
+        seed_context=seed_context(args.seed_instruction),
+        fast=fast,
+        router=router,
+    )
+
+
+def task_from(args: FastSlowConfig) -> Task:
+    if not args.task:
+        raise BadInput("no task given; set --task, e.g. --task 'reasoning_gym:products'. 'fastslow tasks' lists them.")
+    return resolve_task(
+        args.task,
+        train_size=args.train_size,
+        validation_size=args.validation_size,
+        test_size=args.test_size,
+        data_seed=args.data_seed,
+    )
+
+
+def verified_demonstrations(task: Task) -> list[WorkedExample]:
+    """Training questions with answers that the task's own scorer accepts."""
+    found = ((example, task.answer(example)) for example in task.split("train")[:MAX_DEMONSTRATIONS])
+    return [WorkedExample(example.question, answer) for example, answer in found if answer is not None]
+
+
+def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Proposer:
+    """The proposer named by the settings; a dotted path names a factory called with the settings."""
+    if args.mode == "rl" or args.proposer == "demonstrations":
+        return DemonstrationsProposer(max_examples=args.max_worked_examples)
+    if args.proposer == "reflection":
+        return ReflectionProposer(make_reflection_lm(args, tokenizer=tokenizer, model=model))
+    if args.proposer == "mixed":
+        lm = make_reflection_lm(args, tokenizer=tokenizer, model=model)
+        return MixedProposer([DemonstrationsProposer(max_examples=args.max_worked_examples), ReflectionProposer(lm)])
+    return PROPOSERS.factory(args.proposer)(args)
+
+
+def make_reflection_lm(
+    args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel
+) -> ReflectionLM:
+    """The endpoint if one is given, else a local model: the named one, or a frozen copy of the base."""
+    if args.reflection_base_url:
+        return OpenAIReflectionLM(
+            base_url=args.reflection_base_url,
+            model=args.reflection_model,
+            api_key_env=args.reflection_api_key_env,
+            max_tokens=args.reflection_max_tokens,
+        )
+    if not args.reflection_model:
+        raise BadInput(
+            f"proposer '{args.proposer}' needs a reflection LM: set --reflection_base_url (an OpenAI-compatible "
+            "endpoint) with --reflection_model, or --reflection_model alone for a local model, "
+            "e.g. --reflection_model smollm2-135m."
+        )
+    source = resolve_model(args.reflection_model)
+    return LocalReflectionLM(
+        load_model(source, trust_remote_code=args.trust_remote_code),
+        load_tokenizer(source, trust_remote_code=args.trust_remote_code),
+        max_new_tokens=args.reflection_max_tokens,
+    )

@@ -1,0 +1,164 @@
+"""The one configuration class: TRL's GRPOConfig and, in front of it, what the two channels need."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+from trl import GRPOConfig
+
+from .errors import BadInput
+from .registry import nearest
+
+LOSSES = ("cispo", "grpo", "bnpo", "dapo", "dr_grpo", "luspo", "sapo", "vespo")
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class FastSlowConfig(GRPOConfig):
+    """Settings of a run. Everything GRPOConfig knows can be set as well; what is listed here is ours or has
+    another default than TRL's, for the reason its help gives."""
+
+    # What is trained on what
+    model: str = _option("smollm2-135m", "'smollm2-135m' (embedded), a folder written by save_pretrained, or a hub id.")
+    task: str = _option("", "Task, e.g. 'reasoning_gym:products?max_terms=2' or 'jsonl:my.jsonl?scorer=my.module:score'.")
+    mode: str = _option("fst", "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only.")
+    train_size: int = _option(1000, "Training examples to draw from a generator (>= 1).")
+    validation_size: int = _option(64, "Validation examples held out (>= 1).")
+    test_size: int = _option(64, "Test examples held out (>= 0); training never looks at them.")
+    data_seed: int = _option(0, "Seed of generated data, apart from the run's seed so that seeds share their data.")
+
+    # Fast channel
+    seed_instruction: str = _option("", "Instruction of the seed context; '' leaves the chat template's own default.")
+    population_size: int = _option(4, "K: contexts in use at most (>= 1). The paper uses 4 to 8.")
+    slow_steps_per_cycle: int = _option(6, "T: optimiser steps between fast phases (>= 1). The paper uses 6.")
+    fast_metric_calls: int = _option(192, "Rollouts one fast phase may spend: a hard ceiling.")
+    anchor_size: int = _option(16, "Examples of the lookahead on which every context is scored (>= 1).")
+    reflection_minibatch_size: int = _option(4, "Examples a proposal learns from and is first tried on (>= 1).")
+    proposals_per_iteration: int = _option(4, "Proposals rolled out together in one GEPA iteration (>= 1).")
+    proposer: str = _option("demonstrations", "'demonstrations' (no LM), 'reflection', 'mixed', or a dotted path.")
+    max_worked_examples: int = _option(4, "Worked examples in one context at most (>= 1).")
+    max_context_tokens: int = _option(1024, "Tokens of one context at most.")
+    reflection_model: str = _option("", "Model of the reflection LM: a name at the endpoint, or, without one, as --model.")
+    reflection_base_url: str = _option("", "OpenAI-compatible endpoint of the reflection LM; '' runs it locally.")
+    reflection_api_key_env: str = _option("OPENAI_API_KEY", "Environment variable with the endpoint's key; '' for none.")
+    reflection_max_tokens: int = _option(1024, "Tokens of one reflection reply at most.")
+
+    # Router and reuse
+    router: str = _option("both", "Which channel absorbs an example: 'both' (the paper), 'random:p,q', or a dotted path.")
+    reuse_fast_rollouts: bool = _option(True, "Serve the fast phase's rollouts to matching slots of the slow steps.")
+    reuse_slow_rollouts: bool = _option(True, "Show the slow steps' rollouts to the proposers of the next fast phase.")
+
+    # Slow channel
+    problems_per_step: int = _option(8, "B: problems per optimiser step, each rolled out num_generations times.")
+    loss_type: str = _option("cispo", f"Loss: {', '.join(LOSSES)}. The paper uses CISPO.")
+    loss_aggregation: str = _option(
+        "problem",
+        "'problem': every problem's tokens weigh the same (the paper); 'token': every token does (TRL). "
+        "For cispo, dapo and vespo; the other losses keep their own.",
+    )
+    epsilon_high: float | None = _option(
+        4.0, "CISPO: absolute upper bound of the importance ratio (>= 1; TRL's default of 0.2 would cripple it)."
+    )
+    beta: float = _option(1e-3, "Coefficient of the KL term to the base model (the paper's 1e-3); 0 saves its cost.")
+    learning_rate: float | None = _option(None, "Default by size: 1e-5 below 0.5B, 3e-6 below 3B, else the paper's 1e-6.")
+    lora_r: int = _option(0, "Rank of LoRA adapters on all linear layers; 0 trains every weight.")
+    lora_alpha: int = _option(32, "Scale of the LoRA adapters.")
+    max_steps: int = _option(30, "Optimiser steps of the run (>= 1).")
+    per_device_train_batch_size: int = _option(
+        32, "Rollouts per forward and backward; lowered to divide the batch. Bounds memory, not the result."
+    )
+    lr_scheduler_type: str = _option("constant_with_warmup", "As in the paper: constant after warm-up.")
+    warmup_steps: float = _option(10, "Warm-up steps of the learning rate (the paper's 10).")
+    gradient_checkpointing: bool = _option(False, "Trade compute for memory; off, because it changes no result.")
+    temperature: float = _option(1.0, "Sampling temperature of rollouts.")
+
+    # Evaluation and output
+    eval_strategy: str = _option("steps", "'steps' evaluates every eval_steps and at the end; 'no' at the end only.")
+    eval_steps: float | None = _option(10, "Optimiser steps between evaluations.")
+    eval_samples: int = _option(1, "Samples per validation example; their mean is the accuracy.")
+    eval_temperature: float = _option(0.0, "Temperature of evaluation; 0 is greedy (the paper: 0.6 over 4 samples).")
+    eval_top_p: float = _option(1.0, "Top-p of evaluation (the paper: 0.95).")
+    kl_examples: int = _option(16, "Validation prompts for the KL to the base model; 0 leaves it out.")
+    output_dir: str | None = _option(None, "Run directory; default runs/MODE-sSEED. One that holds a run is refused.")
+    logging_steps: float = _option(1, "Steps between lines of metrics.jsonl.")
+    save_strategy: str = _option("no", "'steps' keeps a checkpoint every save_steps; the end is always kept.")
+    disable_tqdm: bool | None = _option(True, "transformers' own bar; ours shows both channels.")
+    report_to: str | None = _option("none", "Trackers beside metrics.jsonl: trackio, tensorboard, wandb, mlflow.")
+
+    def __post_init__(self) -> None:
+        self._check_names()
+        self._check_numbers()
+        self._derive_batches()
+        self.output_dir = self.output_dir or f"runs/{self.mode}-s{self.seed}"
+        self.shuffle_dataset = False  # the stream has its own, resumable order
+        self.remove_unused_columns = False
+        self.num_generations_eval = 1  # our evaluation does not use TRL's
+        self.use_cpu = self.use_cpu or not torch.accelerator.is_available()  # or bf16 is refused without a GPU
+        # TrainingArguments wants a number; None is put back until the model's size is known.
+        chosen_rate = self.learning_rate
+        self.learning_rate = chosen_rate if chosen_rate is not None else 0.0
+        super().__post_init__()
+        self.learning_rate = chosen_rate
+
+    def _check_names(self) -> None:
+        from .modes import MODES
+
+        if self.mode not in MODES:
+            raise BadInput(f"unknown mode '{self.mode}'.{nearest(self.mode, MODES)}")
+        if self.loss_type not in LOSSES:
+            raise BadInput(f"unknown loss_type '{self.loss_type}'.{nearest(self.loss_type, LOSSES)}")
+        if self.loss_aggregation not in ("problem", "token"):
+            raise BadInput(f"loss_aggregation is 'problem' or 'token', got '{self.loss_aggregation}'.")
+
+    def _check_numbers(self) -> None:
+        for name in (
+            "train_size", "validation_size", "population_size", "slow_steps_per_cycle", "anchor_size",
+            "reflection_minibatch_size", "proposals_per_iteration", "problems_per_step", "max_steps", "eval_samples",
+            "per_device_train_batch_size", "max_worked_examples",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not self.num_generations or self.num_generations < 2:
+            raise BadInput(f"num_generations must be at least 2 (a group needs spread), got {self.num_generations}.")
+        if self.mode == "fst" and self.num_generations % self.population_size:
+            raise BadInput(
+                f"num_generations ({self.num_generations}) must be a multiple of population_size "
+                f"({self.population_size}), so that every context gets as many rollouts; "
+                f"try num_generations={self.population_size * max(2, self.num_generations // self.population_size)}."
+            )
+        if self.loss_type == "cispo" and (self.epsilon_high is None or self.epsilon_high < 1.0):
+            raise BadInput(
+                f"epsilon_high is the upper bound of CISPO's importance ratio and must be at least 1, "
+                f"got {self.epsilon_high}; the paper uses 4."
+            )
+        floor = (self.population_size + 2) * self.anchor_size + 2 * self.reflection_minibatch_size
+        if self.mode != "rl" and self.fast_metric_calls < floor:
+            raise BadInput(
+                f"fast_metric_calls ({self.fast_metric_calls}) cannot pay for one proposal: re-scoring the seed and "
+                f"{self.population_size} contexts on anchor_size ({self.anchor_size}) examples and trying one child "
+                f"takes {floor}."
+            )
+
+    def _derive_batches(self) -> None:
+        """gradient_accumulation_steps follows from problems_per_step, whatever the number of processes."""
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        rows = self.problems_per_step * int(self.num_generations or 0)
+        if rows % processes:
+            raise BadInput(f"problems_per_step x num_generations ({rows}) must divide by the {processes} processes.")
+        local = rows // processes
+        size = max(n for n in range(1, min(self.per_device_train_batch_size, local) + 1) if local % n == 0)
+        self.per_device_train_batch_size = size
+        self.gradient_accumulation_steps = local // size
+        self.generation_batch_size = None
+        self.steps_per_generation = None
+
+
+def own_fields() -> list[str]:
+    """Names of the settings defined here, in reading order: the short help, and what config.yaml always shows."""
+    return [name for name in FastSlowConfig.__annotations__ if name in {f.name for f in fields(FastSlowConfig)}]

@@ -1,0 +1,104 @@
+"""What a person sees while a run works: a live line with an ETA on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Remaining
+from rich.table import Table
+
+PHASES = {"fast": "evolving contexts", "slow": "training weights", "rollout": "rolling out", "eval": "evaluating"}
+
+
+class Display(Protocol):
+    def start(self, total: int, title: str) -> None: ...
+    def phase(self, name: str, step: int) -> None: ...
+    def step(self, step: int, logs: dict[str, Any]) -> None: ...
+    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def stop(self) -> None: ...
+
+
+class SilentDisplay:
+    """For tests, and for every rank but the first."""
+
+    def start(self, total: int, title: str) -> None: ...
+    def phase(self, name: str, step: int) -> None: ...
+    def step(self, step: int, logs: dict[str, Any]) -> None: ...
+    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def stop(self) -> None: ...
+
+
+class TerminalDisplay:
+    """A rich progress line; without a terminal, one plain line per step, so that a log file stays readable."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(file=sys.stderr)
+        self._progress: Progress | None = None
+        self._total = 0
+
+    def start(self, total: int, title: str) -> None:
+        self._total = total
+        self.console.print(escape(title), highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:
+            return
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            Remaining(),
+            console=self.console,
+        )
+        self._task = self._progress.add_task("starting", total=total, numbers="")
+        self._progress.start()
+
+    def phase(self, name: str, step: int) -> None:
+        if self._progress is not None:
+            self._progress.update(self._task, description=PHASES.get(name, name))
+
+    def step(self, step: int, logs: dict[str, Any]) -> None:
+        numbers = _numbers(logs)
+        if self._progress is not None:
+            self._progress.update(self._task, completed=step, numbers=numbers)
+        else:
+            self.console.print(f"step {step}/{self._total} {numbers}", highlight=False, soft_wrap=True)
+
+    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        shown = [f"{r['weights']}+{r['context']} {_percent(r['accuracy'])}" for r in rows]
+        kls = [f"kl {r['kl']:.4f} ({r['context']} context)" for r in rows if r.get("kl") is not None]
+        self.console.print(f"eval at step {step}: " + ", ".join(shown + kls), highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def closing_table(summary: dict[str, Any]) -> Table:
+    """The four quadrants: {base, trained} weights x {seed, lead} context, on validation."""
+    accuracy = summary["accuracy"]
+    table = Table(title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})")
+    for heading in ("weights", "seed context", "lead context", "population mean"):
+        table.add_column(heading, justify="left" if heading == "weights" else "right")
+    table.add_row("base", _percent(accuracy["base_seed"]), _percent(accuracy["base_lead"]), "")
+    table.add_row("trained", _percent(accuracy["seed"]), _percent(accuracy["lead"]), _percent(accuracy["mean"]))
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "n/a" if value is None else f"{100 * value:.1f}%"
+
+
+def _numbers(logs: dict[str, Any]) -> str:
+    names = {"reward": "reward", "kl": "kl", "fst/live_rows": "live"}
+    return " ".join(
+        f"{short} {logs[name]:.3f}" for name, short in names.items() if isinstance(logs.get(name), (int, float))
+    )

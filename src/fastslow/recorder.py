@@ -1,0 +1,103 @@
+"""Writes what happens into the run directory, keeps the tallies for summary.json, and feeds the display."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from transformers import TrainerCallback
+
+from .display import Display, SilentDisplay
+from .fast import FastPhase
+from .run_dir import RunDirectory
+from .types import GroupEvidence, Route
+
+
+class Recorder(TrainerCallback):
+    """The one place that writes metrics.jsonl, routes.jsonl, contexts.jsonl and evals.jsonl (rank 0 only)."""
+
+    def __init__(self, run: RunDirectory | None = None, display: Display | None = None):
+        self.run = run
+        self.display = display or SilentDisplay()
+        self.rollouts = {"slow": 0, "fast": 0, "reused": 0}
+        self.tokens = {"slow": 0, "fast": 0}
+        self.wall: dict[str, float] = defaultdict(float)
+        self.eval_rows: list[dict[str, Any]] = []
+        self._started = time.perf_counter()
+
+    @contextmanager
+    def phase(self, name: str, step: int) -> Iterator[None]:
+        """Charge the time spent inside to `name` and show it."""
+        started = time.perf_counter()
+        self.display.phase(name, step)
+        try:
+            yield
+        finally:
+            self.wall[name] += time.perf_counter() - started
+            self.display.phase("slow", step)
+
+    def fast_phase(self, step: int, phase: FastPhase) -> None:
+        self.rollouts["fast"] += int(phase.metrics["fst/fast/metric_calls"])
+        self.tokens["fast"] += int(phase.metrics["fst/fast/generated_tokens"])
+        self._append("contexts.jsonl", [{"step": step, **line} for line in phase.proposals])
+        self._append("metrics.jsonl", [{**self._head(step, "fast"), **phase.metrics}])
+
+    def step_rollouts(self, *, fresh: int, reused: int, fresh_tokens: int) -> None:
+        self.rollouts["slow"] += fresh
+        self.rollouts["reused"] += reused
+        self.tokens["slow"] += fresh_tokens
+
+    def routes(self, evidence: Sequence[GroupEvidence], routes: Sequence[Route], router: str) -> None:
+        self._append(
+            "routes.jsonl",
+            [
+                {
+                    "step": e.step,
+                    "example_id": e.example_id,
+                    "task": e.task,
+                    "route": r.value,
+                    "router": router,
+                    "rewards": list(e.rewards_G),
+                    "context_ids": list(e.context_ids_G),
+                    "completion_tokens": list(e.completion_tokens_G),
+                }
+                for e, r in zip(evidence, routes, strict=True)
+            ],
+        )
+
+    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        self.eval_rows += [{"step": step, **row} for row in rows]
+        self._append("evals.jsonl", [{"step": step, **row} for row in rows])
+        self.display.evals(step, rows)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or not logs:
+            return
+        phase = "eval" if any(key.startswith("eval_") for key in logs) else "slow"
+        if "train_runtime" in logs:
+            phase = "end"
+        self._append("metrics.jsonl", [{**self._head(state.global_step, phase), **logs}])
+        if phase == "slow":
+            self.display.step(state.global_step, logs)
+
+    def wall_by_phase(self) -> dict[str, float]:
+        """Seconds; `update` is what is left: forward, backward, optimiser and the trainer around them."""
+        total = time.perf_counter() - self._started
+        named = dict(self.wall)
+        return {**named, "update": max(0.0, total - sum(named.values())), "total": total}
+
+    def _head(self, step: int, phase: str) -> dict[str, Any]:
+        return {
+            "step": step,
+            "phase": phase,
+            "wall_s": time.perf_counter() - self._started,
+            "rollouts": dict(self.rollouts),
+            "tokens": dict(self.tokens),
+        }
+
+    def _append(self, name: str, rows: list[dict[str, Any]]) -> None:
+        if self.run is not None and rows:
+            self.run.append(name, rows)

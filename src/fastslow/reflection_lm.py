@@ -1,0 +1,327 @@
+"""Language models that read traces and answer a proposer: behind an OpenAI-compatible URL, or local.
+
+The two share one protocol and one way of counting what they cost. A reply is untrusted text: whoever asked parses it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import openai
+import torch
+
+from .errors import BadInput, EndpointError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+HTTP_RETRIES = 3
+"""Four tries in all; the openai client waits between them, with jitter, as long as Retry-After asks (up to 120 s)."""
+
+SAMPLES_PER_CALL = 2
+"""An empty or cut reply is often bad luck at temperature 1, so it is drawn once more; twice in a row it is not."""
+
+SERVER_WORDS_CHARS = 200
+"""How much of a server's own explanation an error message repeats."""
+
+
+@dataclass
+class Usage:
+    """What the calls cost so far.
+
+    `calls` counts samples asked for (a second draw is a second call, an HTTP retry is not), `failures` the calls to
+    `complete` that raised. Tokens are what the endpoint reported; `unmetered` counts the replies that came without
+    a report, so with `unmetered > 0` the token counts are lower bounds. `cost` is in US dollars; None is unknown.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    failures: int = 0
+    unmetered: int = 0
+    cost: float | None = None
+
+
+class ReflectionLM(Protocol):
+    """A frozen model that answers one prompt with one text."""
+
+    usage: Usage
+
+    def complete(self, prompt: str, *, seed: int) -> str:
+        """The model's reply to `prompt` as a single user turn. Raises EndpointError when none can be had."""
+        ...
+
+
+class OpenAIReflectionLM:
+    """Any OpenAI-compatible chat endpoint: hosted, vLLM, Ollama.
+
+    The key is read from the environment at construction and appears in no message, repr or saved file;
+    `api_key_env=""` means that the server wants none. `timeout` is in seconds, per try. The seed is passed on, and
+    it is the endpoint's affair whether it makes the reply reproducible. Not thread-safe.
+
+    Raises BadInput at construction for a base_url or key that cannot work, without calling the server.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        api_key_env: str = "OPENAI_API_KEY",
+        temperature: float = 1.0,
+        max_tokens: int = 1024,
+        timeout: float = 60,
+    ):
+        self.host = _checked_host(base_url)
+        if not model:
+            raise BadInput(f"the reflection LM at {self.host} needs a model name; its /models lists what it serves.")
+        self.model = model
+        self.usage = Usage()
+        self._key_env = api_key_env
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+        self._timeout = timeout
+        # OpenAI's newer models refuse `max_tokens`; older servers know nothing else. Settled by the first reply.
+        self._use_max_completion_tokens = False
+        self._key = _key_from_environment(api_key_env, self.host)
+        self._client = openai.OpenAI(base_url=base_url, api_key=self._key, timeout=timeout, max_retries=HTTP_RETRIES)
+
+    def __repr__(self) -> str:
+        return f"OpenAIReflectionLM(model={self.model!r}, host={self.host!r})"
+
+    def complete(self, prompt: str, *, seed: int) -> str:
+        """The reply, non-empty and complete. Raises EndpointError, in one line that says how to mend it."""
+        problem = ""
+        for draw in range(SAMPLES_PER_CALL):
+            # JSON to the server is UTF-8, which has no lone surrogates; a decoded byte-level token may hold one.
+            reply = self._sample(prompt.encode("utf-8", "replace").decode("utf-8"), seed + draw)
+            text, finish_reason = _first_choice(reply)
+            if finish_reason == "length":
+                problem = f"was cut at max_tokens={self._max_tokens}; raise it (reasoning counts towards it)"
+            elif not text.strip():
+                problem = (
+                    "held no text; check that base_url ends in the API's version (often /v1) and that the model chats"
+                )
+            else:
+                return text
+        raise self._failure(
+            f"the reply of '{self.model}' at {self.host}, {SAMPLES_PER_CALL} times in a row, {problem}."
+        )
+
+    def _sample(self, prompt: str, seed: int) -> object:
+        self.usage.calls += 1
+        try:
+            reply = self._request(prompt, seed)
+        except openai.APIError as error:
+            problem = self._explain(error)
+        except json.JSONDecodeError:
+            problem = f"the reflection LM at {self.host} answered with broken JSON; is it an OpenAI-compatible server?"
+        else:
+            self._meter(reply)
+            return reply
+        # Raised outside the handlers: the openai error carries the request, and a server may echo the key in its words.
+        raise self._failure(problem)
+
+    def _request(self, prompt: str, seed: int) -> object:
+        try:
+            return self._create(prompt, seed)
+        except openai.BadRequestError as error:
+            if self._use_max_completion_tokens or "max_completion_tokens" not in error.message:
+                raise
+        self._use_max_completion_tokens = True
+        return self._create(prompt, seed)
+
+    def _create(self, prompt: str, seed: int) -> object:
+        new_name = self._use_max_completion_tokens
+        return self._client.chat.completions.create(
+            model=self.model,
+            messages=[{"role": "user", "content": prompt}],
+            temperature=self._temperature,
+            max_tokens=openai.omit if new_name else self._max_tokens,
+            max_completion_tokens=self._max_tokens if new_name else openai.omit,
+            seed=seed % 2**31,  # several servers read it into a signed 32-bit integer
+        )
+
+    def _meter(self, reply: object) -> None:
+        usage = getattr(reply, "usage", None)
+        prompt_tokens = getattr(usage, "prompt_tokens", None)
+        completion_tokens = getattr(usage, "completion_tokens", None)
+        if isinstance(prompt_tokens, int) and isinstance(completion_tokens, int):
+            self.usage.prompt_tokens += prompt_tokens
+            self.usage.completion_tokens += completion_tokens
+        else:
+            self.usage.unmetered += 1
+
+    def _failure(self, problem: str) -> EndpointError:
+        self.usage.failures += 1
+        return EndpointError(problem)
+
+    def _explain(self, error: openai.APIError) -> str:
+        who = f"the reflection LM at {self.host}"
+        tries = _tries(error)
+        if isinstance(error, openai.APITimeoutError):
+            return f"{who} gave no answer within {self._timeout:g} s ({tries}); is it overloaded, or timeout too short?"
+        if isinstance(error, openai.APIStatusError):
+            return f"{who} answered HTTP {error.status_code} ({tries}): {self._advice(error)}"
+        cause = type(error.__cause__ or error).__name__
+        return f"{who} could not be reached ({tries}, {cause}): is the server up and base_url right?"
+
+    def _advice(self, error: openai.APIStatusError) -> str:
+        status = error.status_code
+        if status in (401, 403):
+            if not self._key_env:
+                return "it wants a key; name the environment variable that holds it as api_key_env."
+            return (
+                f"the key in {self._key_env} does not open model '{self.model}'; set {self._key_env} to one that does."
+            )
+        if status == 404:
+            return f"no model '{self.model}' there, or base_url lacks the API's version (often /v1)."
+        if status == 429:
+            return "its rate limit or quota is used up; wait, raise the quota, or use another model."
+        if status >= 500:
+            return "the server failed; try again later or look at its log."
+        return f"it refused the request: {self._server_words(error)}"
+
+    def _server_words(self, error: openai.APIStatusError) -> str:
+        # Redacted before it is cut, so that no cut can leave half a key unrecognised.
+        words = " ".join(error.message.replace(self._key, "***").split())
+        return words if len(words) <= SERVER_WORDS_CHARS else words[:SERVER_WORDS_CHARS] + "..."
+
+
+class LocalReflectionLM:
+    """A transformers model in this process, the policy itself or another one.
+
+    Sampling is reproducible from `seed` and leaves the caller's random state as it was (CPU, and the model's GPU;
+    not MPS). A reply cut at `max_new_tokens` is returned as it is: a small model often rambles on after its answer.
+    Special tokens inside the prompt's text are defused, so that a quoted rollout cannot open a turn of its own.
+
+    Raises BadInput at construction for a tokenizer without a chat template.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_new_tokens: int = 256,
+        temperature: float = 0.7,
+    ):
+        if not tokenizer.chat_template:
+            raise BadInput(
+                f"the local reflection LM '{tokenizer.name_or_path}' has no chat template; use a chat model."
+            )
+        if temperature <= 0:
+            raise BadInput(f"the local reflection LM samples, so temperature must be above 0, got {temperature:g}.")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.usage = Usage()
+
+    def complete(self, prompt: str, *, seed: int) -> str:
+        """The sampled reply without special tokens, possibly cut or empty.
+
+        Raises EndpointError when the prompt leaves no room in the model's context window.
+        """
+        self.usage.calls += 1
+        messages = [{"role": "user", "content": defuse(prompt, self.tokenizer.all_special_tokens)}]
+        inputs: Any = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        prompt_tokens = inputs["input_ids"].shape[1]
+        self._check_room(prompt_tokens)
+        reply_ids_T = self._generate(inputs.to(self.model.device), seed)[0, prompt_tokens:]
+        self.usage.prompt_tokens += prompt_tokens
+        self.usage.completion_tokens += len(reply_ids_T)
+        return str(self.tokenizer.decode(reply_ids_T, skip_special_tokens=True))
+
+    def _check_room(self, prompt_tokens: int) -> None:
+        window = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if window is not None and prompt_tokens + self.max_new_tokens > window:
+            self.usage.failures += 1
+            raise EndpointError(
+                f"the reflection prompt's {prompt_tokens} tokens and max_new_tokens={self.max_new_tokens} exceed "
+                f"the local model's window of {window}; lower max_trace_chars or max_new_tokens."
+            )
+
+    @torch.no_grad()
+    def _generate(self, inputs: Any, seed: int) -> torch.Tensor:
+        device = self.model.device
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                torch.manual_seed(seed)
+                return self.model.generate(  # pyright: ignore[reportCallIssue]
+                    **inputs,
+                    max_new_tokens=self.max_new_tokens,
+                    do_sample=True,
+                    temperature=self.temperature,
+                    pad_token_id=self.tokenizer.pad_token_id,
+                )
+        finally:
+            self.model.train(was_training)
+
+
+def defuse(text: str, special_tokens: Iterable[str]) -> str:
+    """`text` with a space put into every special token, so that a tokenizer reads it as plain characters."""
+    for token in special_tokens:
+        if len(token) > 1:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
+
+
+def _checked_host(base_url: str) -> str:
+    """Host (and port) of `base_url`: all of a URL that messages show, since the rest may hold a secret."""
+    try:
+        parts = urlsplit(base_url or "")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), None, None
+    if parts.scheme not in ("http", "https") or not host:
+        raise BadInput(
+            "the reflection LM needs a base_url that starts with http:// or https:// and names a host, "
+            "such as https://api.openai.com/v1 or http://localhost:8000/v1."
+        )
+    return f"{host}:{port}" if port else host
+
+
+def _key_from_environment(api_key_env: str, host: str) -> str:
+    if not api_key_env:
+        return "no-key-needed"  # the openai client insists on one
+    # A key pasted where its variable's name belongs must not be echoed either; keys are hardly ever all upper case.
+    name = (
+        api_key_env
+        if re.fullmatch(r"[A-Z_][A-Z0-9_]*", api_key_env)
+        else "named by api_key_env (the name, not the key)"
+    )
+    key = os.environ.get(api_key_env, "").strip()
+    if not key:
+        raise BadInput(
+            f"the reflection LM at {host} needs a key, but the environment variable {name} is "
+            f"{'empty' if api_key_env in os.environ else 'not set'}; export it, "
+            'or set api_key_env to "" for a server without keys.'
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise BadInput(
+            f"the key in the environment variable {name} holds characters no HTTP header can carry; copy it again."
+        )
+    return key
+
+
+def _first_choice(reply: object) -> tuple[str, str | None]:
+    """Text and finish reason of a chat completion; ('', None) for any other JSON or text a server may send."""
+    choices = getattr(reply, "choices", None)
+    if not isinstance(choices, list) or not choices:
+        return "", None
+    text = getattr(getattr(choices[0], "message", None), "content", None)
+    return text if isinstance(text, str) else "", getattr(choices[0], "finish_reason", None)
+
+
+def _tries(error: openai.APIError) -> str:
+    tries = int(error.request.headers.get("x-stainless-retry-count", "0")) + 1
+    return "1 try" if tries == 1 else f"{tries} tries"

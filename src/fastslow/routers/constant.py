@@ -1,0 +1,33 @@
+"""Everything the same way: `both` is the paper, `fast`, `slow` and `skip` are controls."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ..errors import BadInput
+from ..types import GroupEvidence, Route
+from .base import ROUTERS
+
+
+class ConstantRouter:
+    """Sends every group along one route."""
+
+    def __init__(self, route: Route, arguments: str = "", *, seed: int = 0):
+        if arguments:
+            raise BadInput(f"router '{route.value}' takes no arguments, got '{arguments}'.")
+        self.name = route.value
+        self._route = route
+
+    def route(self, evidence: GroupEvidence) -> Route:
+        return self._route
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        return None
+
+
+for _route in Route:
+    ROUTERS.register(_route.value)(partial(ConstantRouter, _route))

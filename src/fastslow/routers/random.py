@@ -1,0 +1,41 @@
+"""A coin per channel: the control every learned rule must beat at its own rates."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from ..errors import BadInput
+from ..seeding import derive_seed
+from ..types import GroupEvidence, Route
+from .base import ROUTERS
+
+
+@ROUTERS.register("random")
+class RandomRouter:
+    """`random:p,q` routes to FAST with probability p and, independently, to SLOW with probability q (both 0.5)."""
+
+    name = "random"
+
+    def __init__(self, arguments: str = "", *, seed: int = 0):
+        try:
+            p, q = (float(x) for x in (arguments or "0.5,0.5").split(","))
+        except ValueError:
+            p = q = -1.0
+        if not (0.0 <= p <= 1.0 and 0.0 <= q <= 1.0):
+            raise BadInput(f"router 'random:{arguments}': give two probabilities in [0, 1], as in random:0.5,0.5.")
+        self._fast, self._slow, self._seed = p, q, seed
+
+    def route(self, evidence: GroupEvidence) -> Route:
+        # Seeded by what is routed and not by how often it was called: the same on every rank and after a resume.
+        rng = random.Random(derive_seed(self._seed, "router", evidence.step, evidence.example_id))
+        fast, slow = rng.random() < self._fast, rng.random() < self._slow
+        return {(True, True): Route.BOTH, (True, False): Route.FAST, (False, True): Route.SLOW}.get(
+            (fast, slow), Route.SKIP
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        return None

@@ -1,0 +1,153 @@
+"""The run directory: files first, every report a function of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .config import FastSlowConfig, own_fields
+from .errors import BadInput
+from .population import Population
+
+LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
+# Settings that say where and how and not what; derived from others; or able to hold a secret.
+NOT_IN_CONFIG = {
+    "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
+    "shuffle_dataset", "remove_unused_columns", "hub_token", "push_to_hub_token", "deepspeed_plugin",
+    "distributed_state", "logging_dir", "local_rank", "debug", "dataloader_pin_memory", "use_cpu",
+}  # fmt: skip
+
+
+class RunDirectory:
+    """One run's files. Only rank 0 writes."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @staticmethod
+    def refuse_existing(path: str | Path) -> None:
+        """Raises BadInput where a run already lives."""
+        if (Path(path) / "config.yaml").exists():
+            raise BadInput(f"'{path}' already holds a run; choose another --output_dir, or delete it to start over.")
+
+    @classmethod
+    def create(cls, path: str | Path, config: FastSlowConfig) -> RunDirectory:
+        """Start a run. Raises BadInput where a run already lives, or where nothing can be written."""
+        cls.refuse_existing(path)
+        run = cls(path)
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            run.write_text("config.yaml", dump_config(config))
+        except OSError as error:
+            raise BadInput(f"cannot write to run directory '{path}': {error.strerror or error}.") from error
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """A finished or running run, or a bundle's parent. Raises BadInput where there is none."""
+        run = cls(path)
+        if not (run.path / "config.yaml").is_file():
+            raise BadInput(f"'{path}' holds no run (no config.yaml); give a directory written by 'fastslow train'.")
+        return run
+
+    def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add lines to a JSONL file."""
+        lines = "".join(json.dumps(clean(row), ensure_ascii=False) + "\n" for row in rows)
+        with (self.path / name).open("a", encoding="utf-8") as file:
+            file.write(lines)
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """Rows of a JSONL file; none if it was never written."""
+        path = self.path / name
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+    def write_json(self, name: str, data: Mapping[str, Any]) -> None:
+        self.write_text(name, json.dumps(clean(data), indent=2, ensure_ascii=False) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace a file as a whole: a reader sees the old text or the new one."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(target.name + ".tmp")
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, target)
+
+    def summary(self) -> dict[str, Any]:
+        path = self.path / "summary.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_bundle(
+    path: Path,
+    model: Any,
+    tokenizer: Any,
+    population: Population,
+    router: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> None:
+    """The thing a user ships: weights (safetensors), tokenizer, population, router state and provenance as JSON."""
+    path.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    write_state(path, population, router)
+    text = json.dumps(clean(provenance), indent=2, ensure_ascii=False)
+    (path / "bundle.json").write_text(text + "\n", encoding="utf-8")
+
+
+def write_state(path: Path, population: Population, router: Mapping[str, Any]) -> None:
+    """What a checkpoint or bundle holds besides weights: both are JSON."""
+    for name, data in (("population.json", population.to_json()), ("router.json", router)):
+        (path / name).write_text(json.dumps(clean(data), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_population(path: Path) -> Population:
+    """The population of a bundle or checkpoint folder. Raises BadInput naming what is missing or malformed."""
+    file = path / "population.json"
+    try:
+        return Population.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BadInput(f"'{path}' is no bundle: it holds no population.json.") from None
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
+
+
+def clean(value: Any) -> Any:
+    """JSON has no NaN or infinity: they become null rather than a file other tools refuse."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(k): clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [clean(v) for v in value]
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        return clean(value.item())
+    return value
+
+
+def dump_config(config: FastSlowConfig) -> str:
+    """YAML of every setting of ours and of every inherited one that differs from its default; loadable as it is."""
+    ours = own_fields()
+    out: dict[str, Any] = {name: getattr(config, name) for name in ours}
+    for f in fields(config):
+        default = f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else None
+        value = getattr(config, f.name)
+        plain = isinstance(value, (str, int, float, bool, list, dict, type(None)))
+        if f.name not in ours and f.name not in NOT_IN_CONFIG and f.init and plain and value != default:
+            out[f.name] = value
+    out = {k: getattr(v, "value", v) for k, v in out.items() if k not in NOT_IN_CONFIG}
+    return yaml.safe_dump(out, sort_keys=False, allow_unicode=True)
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}

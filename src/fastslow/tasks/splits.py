@@ -1,0 +1,189 @@
+"""Train, validation and test: disjoint by content, and the same wherever and whenever they are made.
+
+Every question has a *position* in [0, 1): a hash of its text. Two kinds of source read it differently:
+
+- A generator can be asked for more (`draw`): the position alone decides the split, a fifth of the line for test,
+  a fifth for validation, the rest for train. No choice of sizes, seed or parameters can then move a question from
+  one split to another, so a model trained under one configuration meets no training question in the test set of
+  another one.
+- A file is all there is (`divide`): its rows are ordered by position and cut at the sizes asked for, so that no
+  row is wasted and the order of the lines says nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..errors import BadInput
+from ..types import Example, Message, Split
+
+logger = logging.getLogger(__name__)
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+SALT = "fastslow-split"
+HELD_OUT_SHARE = 0.2  # of the line, for test and for validation each: 100 distinct questions still validate on about 20
+HELD_OUT_DEFAULT = 64  # rows of a file held out for validation and for test, where a fifth of it is more than that
+DRAWS_PER_EXAMPLE = 20  # a generator is given up after this many draws for each example it was asked for
+SLOW_SECONDS = 10.0  # a generator that takes longer than this is announced, once
+
+
+class Sizes(NamedTuple):
+    """Upper bounds of the three splits. Fewer come where a source has fewer distinct questions."""
+
+    train: int
+    validation: int
+    test: int
+
+    def check(self, task: str) -> None:
+        """Raises BadInput unless train >= 1 and the others >= 0."""
+        for split, size, least in zip(SPLITS, self, (1, 0, 0), strict=True):
+            if size < least:
+                raise BadInput(f"task '{task}': {split}_size must be at least {least}, got {size}.")
+
+    def of(self, split: Split) -> int:
+        return self[SPLITS.index(split)]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A question on its way into a split. `id` is the user's own, where the source has one."""
+
+    messages: tuple[Message, ...]
+    payload: Mapping[str, Any]
+    id: str | None = None
+
+    @property
+    def content(self) -> str:
+        return canonical(self.messages)
+
+    def example(self, family: str, task: str, split: Split) -> Example:
+        return Example(self.id or example_id(family, self.messages), task, split, self.messages, self.payload)
+
+
+@dataclass
+class Divided:
+    """What came of a source: its splits, how many repeats were dropped, how many distinct questions were seen."""
+
+    splits: dict[Split, list[Candidate]] = field(default_factory=lambda: {split: [] for split in SPLITS})
+    duplicates: int = 0
+    distinct: int = 0
+
+    def examples(self, family: str, task: str) -> dict[Split, list[Example]]:
+        return {split: [c.example(family, task, split) for c in found] for split, found in self.splits.items()}
+
+
+def canonical(messages: Sequence[Message]) -> str:
+    """One text for one content: JSON with sorted keys and no spaces."""
+    return json.dumps([dict(m) for m in messages], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
+def example_id(family: str, messages: Sequence[Message]) -> str:
+    """16 hexadecimal digits, from the family's name and the messages: parameters and seeds do not enter."""
+    return hashlib.sha256(f"{family}\n{canonical(messages)}".encode()).hexdigest()[:16]
+
+
+def position(content: str) -> float:
+    """Where this content lies in [0, 1)."""
+    return int.from_bytes(hashlib.sha256((SALT + content).encode()).digest()[:6]) / 2**48
+
+
+def split_at(place: float) -> Split:
+    """The split that a position belongs to, for sources that can be asked for more."""
+    if place < HELD_OUT_SHARE:
+        return "test"
+    return "validation" if place < 2 * HELD_OUT_SHARE else "train"
+
+
+def draw(candidates: Iterable[Candidate], sizes: Sizes, task: str) -> Divided:
+    """Draw until every split is full, or until the source brings nothing new.
+
+    It is taken for exhausted after 100 + 10 x (distinct questions so far) repeats in a row: with one question of
+    n still unseen, the chance of stopping too early is about e^-10. Raises BadInput below three distinct questions.
+    """
+    divided, seen, repeats = Divided(), {}, 0
+    most = DRAWS_PER_EXAMPLE * sum(sizes)
+    started, announced = time.monotonic(), False
+    for drawn, candidate in enumerate(candidates, start=1):
+        content = candidate.content
+        if content in seen:
+            divided.duplicates += 1
+            repeats += 1
+        else:
+            seen[content] = candidate
+            repeats = 0
+            split = split_at(position(content))
+            if len(divided.splits[split]) < sizes.of(split):
+                divided.splits[split].append(candidate)
+        if _full(divided, sizes) or repeats > 100 + 10 * len(seen) or drawn >= most:
+            break
+        if not announced and time.monotonic() - started > SLOW_SECONDS:
+            announced = True
+            have = sum(map(len, divided.splits.values()))
+            logger.warning(
+                "task '%s': this generator is slow: %d of %d examples after %.0f s; a smaller train_size needs fewer.",
+                *(task, have, sum(sizes), SLOW_SECONDS),
+            )
+    divided.distinct = len(seen)
+    if not _full(divided, sizes):
+        _settle_exhausted(divided, list(seen.values()), sizes, task)
+    return divided
+
+
+def divide(candidates: Sequence[Candidate], sizes: Sizes, task: str) -> Divided:
+    """Cut a fixed set of distinct questions: first test, then validation, the rest train.
+
+    The held-out splits keep their sizes while at least half of the questions remain for training, otherwise both
+    shrink in proportion. Raises BadInput below three questions.
+    """
+    ordered = sorted(candidates, key=lambda c: position(c.content))
+    if len(ordered) < 3:
+        raise BadInput(
+            f"task '{task}': {len(ordered)} distinct questions are too few for train, validation and test; "
+            "give at least 3."
+        )
+    test, validation = sizes.test, sizes.validation
+    if test + validation > len(ordered) // 2:
+        scale = (len(ordered) // 2) / (test + validation)
+        # At least one each where any were asked for: three questions make three splits.
+        test, validation = (max(1, int(size * scale)) if size else 0 for size in (test, validation))
+        if (test, validation) != (sizes.test, sizes.validation):
+            logger.warning(
+                "task '%s': %d distinct questions cannot fill test %d and validation %d; using %d and %d.",
+                *(task, len(ordered), sizes.test, sizes.validation, test, validation),
+            )
+    held_out = test + validation
+    splits: dict[Split, list[Candidate]] = {
+        "train": ordered[held_out : held_out + sizes.train],
+        "validation": ordered[test:held_out],
+        "test": ordered[:test],
+    }
+    return Divided(splits, distinct=len(ordered))
+
+
+def cap(found: Mapping[Split, Sequence[Candidate]], sizes: Mapping[Split, int | None]) -> dict[Split, list[Candidate]]:
+    """Splits that the user made, in order of position and cut to the sizes asked for (None: all)."""
+    return {split: sorted(found[split], key=lambda c: position(c.content))[: sizes[split]] for split in SPLITS}
+
+
+def _full(divided: Divided, sizes: Sizes) -> bool:
+    return all(len(divided.splits[split]) >= sizes.of(split) for split in SPLITS)
+
+
+def _settle_exhausted(divided: Divided, pool: list[Candidate], sizes: Sizes, task: str) -> None:
+    """Make do with a source that has too few questions, and say so."""
+    if any(sizes.of(split) and not divided.splits[split] for split in SPLITS):
+        # So few that the hash left a split empty: cut by rank instead, which fills all three.
+        share = max(1, int(len(pool) * HELD_OUT_SHARE))
+        few = Sizes(sizes.train, min(sizes.validation, share), min(sizes.test, share))
+        divided.splits = divide(pool, few, task).splits
+    logger.warning(
+        "task '%s': only %d distinct questions found; train %d of %d, validation %d of %d, test %d of %d.",
+        *(task, divided.distinct),
+        *(number for split in SPLITS for number in (len(divided.splits[split]), sizes.of(split))),
+    )

@@ -1,0 +1,219 @@
+"""A whole run: train, measure, write the bundle and the summary."""
+
+from __future__ import annotations
+
+import platform
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, TrainerCallback
+
+from .config import FastSlowConfig
+from .display import Display, SilentDisplay
+from .errors import BadInput
+from .evaluation import measure_accuracy
+from .policy import Policy
+from .recorder import Recorder
+from .run_dir import RunDirectory, versions, write_bundle
+from .sampler import PrefixSampler
+from .tasks.base import Task
+from .trainer import FastSlowTrainer
+
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+def train(
+    config: FastSlowConfig,
+    *,
+    task: Task | None = None,
+    model: PreTrainedModel | None = None,
+    display: Display | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, Any]:
+    """Run `config` to its end and return what summary.json holds.
+
+    Raises BadInput before anything is written if the settings, the model or the task cannot be used.
+    """
+    path = Path(config.output_dir or ".")
+    RunDirectory.refuse_existing(path)
+    main = config.process_index == 0
+    recorder = Recorder(None, (display or SilentDisplay()) if main else SilentDisplay())
+    fresh = not path.exists()
+    try:
+        trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
+    except BaseException:
+        if fresh and path.is_dir() and not any(path.iterdir()):
+            path.rmdir()  # transformers makes the directory before everything is checked
+        raise
+    if main:
+        recorder.run = RunDirectory.create(path, config)
+    recorder.display.start(config.max_steps, _title(config, trainer))
+    try:
+        with stop_on_signals(trainer) as caught:
+            trainer.train()
+        status = f"stopped by {signal.Signals(caught[0]).name}" if caught else "done"
+        return finish(trainer, status=status)
+    finally:
+        recorder.display.stop()
+
+
+def finish(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
+    """Final measurements, bundle and summary. A run stopped by a signal is saved, not measured any further."""
+    measured = {row["step"] for row in trainer.recorder.eval_rows}
+    if status == "done" and trainer.state.global_step not in measured:
+        trainer.evaluate()
+    summary: dict[str, Any] = {}
+    if trainer.accelerator.is_main_process:
+        if status == "done":
+            with trainer.recorder.phase("eval", trainer.state.global_step):
+                trainer.recorder.evals(trainer.state.global_step, measure_base(trainer))
+        summary = summarise(trainer, status=status)
+        if trainer.recorder.run is not None:
+            model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
+            write_bundle(
+                trainer.recorder.run.path / "bundle",
+                model,
+                trainer.processing_class,
+                trainer.population,
+                trainer.parts.router.state_dict(),
+                {key: summary[key] for key in ("mode", "seed", "model", "task", "steps", "versions", "status")},
+            )
+            trainer.recorder.run.write_json("summary.json", summary)
+    trainer.accelerator.wait_for_everyone()
+    return summary
+
+
+def measure_base(trainer: FastSlowTrainer) -> list[dict[str, Any]]:
+    """The base weights under the seed context and under the lead context: the other half of the closing table."""
+    population, task = trainer.population, trainer.parts.task
+    contexts = {"seed": population.seed, "lead": population.lead}
+    with trainer.base() as base:
+        sampler = PrefixSampler(
+            base,
+            eos_ids=trainer.eos_token_ids,
+            pad_id=int(trainer.processing_class.pad_token_id),
+            dtype=torch.bfloat16 if trainer.args.bf16 else torch.float32,
+        )
+        policy = Policy(
+            sampler=sampler,
+            tokenizer=trainer.processing_class,
+            task=task,
+            params=trainer.policy.params,
+            window=trainer.policy.window,
+            chat_template_kwargs=trainer.chat_template_kwargs,
+        )
+        policy.refresh(0)
+        rows = []
+        for kind, context in contexts.items():
+            found = measure_accuracy(
+                policy,
+                context,
+                task.split("validation"),
+                params=trainer.eval_params(),
+                samples=trainer.args.eval_samples,
+                seed=trainer.args.seed,
+            )
+            rows.append(
+                {
+                    **vars(found),
+                    "context": kind,
+                    "context_id": context.id,
+                    "task": task.name,
+                    "split": "validation",
+                    "weights": "base",
+                    "kl": 0.0,
+                }
+            )
+    return rows
+
+
+def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
+    """The numbers a script reads (summary.json)."""
+    args, recorder = trainer.args, trainer.recorder
+    latest = {(row["weights"], row["context"]): row for row in recorder.eval_rows}
+
+    def value(weights: str, context: str, what: str) -> float | None:
+        return latest.get((weights, context), {}).get(what)
+
+    # Without a fast channel the lead context is the seed context.
+    lead = "lead" if trainer.mode.fast else "seed"
+    return {
+        "status": status,
+        "mode": args.mode,
+        "seed": args.seed,
+        "model": args.model,
+        "task": args.task or trainer.parts.task.name,
+        "steps": trainer.state.global_step,
+        "rollouts": dict(recorder.rollouts),
+        "tokens": dict(recorder.tokens),
+        "wall_s": recorder.wall_by_phase(),
+        "accuracy": {
+            "base_seed": value("base", "seed", "accuracy"),
+            "base_lead": value("base", "lead", "accuracy"),
+            "seed": value("trained", "seed", "accuracy"),
+            "lead": value("trained", lead, "accuracy"),
+            "mean": value("trained", "mean" if trainer.mode.fast else "seed", "accuracy"),
+        },
+        "kl_to_base": {"seed": value("trained", "seed", "kl"), "lead": value("trained", lead, "kl")},
+        "lead_context": trainer.population.lead.to_json(),
+        "population": [c.id for c in trainer.population.members],
+        "skipped_too_long": trainer.policy.skipped,
+        "validation_examples": len(trainer.parts.task.split("validation")),
+        "machine": {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
+                    "device": str(trainer.accelerator.device)},
+        "versions": versions(),
+    }  # fmt: skip
+
+
+class _StopAtStepEnd(TrainerCallback):
+    def __init__(self, caught: list[int]):
+        self.caught = caught
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.caught:
+            control.should_training_stop = True
+            control.should_save = True
+
+
+@contextmanager
+def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM end the run after the current step, with a checkpoint; a second one ends it at once."""
+    caught: list[int] = []
+    previous: dict[int, Any] = {}
+
+    def handle(number: int, frame: Any) -> None:
+        caught.append(number)
+        signal.signal(number, previous[number])
+
+    try:
+        previous = {number: signal.signal(number, handle) for number in SIGNALS}
+    except ValueError:  # not the main thread: a notebook or a server; signals stay whose they are
+        previous = {}
+    trainer.add_callback(_StopAtStepEnd(caught))
+    try:
+        yield caught
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def exit_code(summary: dict[str, Any]) -> int:
+    """0 for a finished run, 128 + number for one that a signal stopped."""
+    status = str(summary.get("status", "done"))
+    return next((code for number, code in SIGNALS.items() if status.endswith(number.name)), 0)
+
+
+def _title(config: FastSlowConfig, trainer: FastSlowTrainer) -> str:
+    task = trainer.parts.task
+    return (
+        f"fastslow {config.mode}: {config.model} on {config.task or task.name}, {config.max_steps} steps of "
+        f"{config.problems_per_step} problems x {config.num_generations} rollouts, "
+        f"{len(task.split('train'))} training and {len(task.split('validation'))} validation examples"
+    )
+
+
+__all__ = ["BadInput", "exit_code", "finish", "train"]

@@ -1,0 +1,431 @@
+"""The slow channel, and the loop that couples it to the fast one: TRL's GRPOTrainer with contexts and routes.
+
+What TRL does stays TRL's: advantages within a group, losses, optimiser, precision, distribution, LoRA, trackers.
+Five methods are overridden: `_prepare_inputs` (the cycle), `_calculate_rewards` (to see all ranks' rewards),
+`_compute_loss` and `training_step` (batches with nothing to learn), `evaluate` (ours). tests/test_contracts.py
+holds TRL to every behaviour relied on.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast_object_list
+from datasets import Dataset
+from peft import LoraConfig
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from trl import GRPOTrainer
+
+from .batching import TOKEN_SUM_LOSSES, MicroBatch, RowPlan, loss_scale, micro_batches, plan_rows
+from .components import Components, build_components
+from .config import FastSlowConfig
+from .errors import ContractBroken, FastSlowError
+from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
+from .fast import FastPhase
+from .model import ModelSource, context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
+from .modes import MODES
+from .policy import Job, Policy
+from .population import Population, assign_slots
+from .recorder import Recorder
+from .reuse import RolloutCache
+from .routers.base import checked_route
+from .run_dir import write_state
+from .sampler import PrefixSampler, SamplingParams
+from .seeding import derive_seed
+from .tasks.base import Task
+from .types import Example, GroupEvidence, Rollout, Route, Trace
+
+# TRL warns that rollout_func may change; our version range and contract tests take care of that.
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+# Experience shown to proposers is bounded: older rollouts say less about the current weights.
+MAX_EXPERIENCE = 512
+
+
+class FastSlowTrainer(GRPOTrainer):
+    """Trains a model through both channels.
+
+    Args:
+        args: the run's settings; names model and task.
+        model: overrides `args.model` with a loaded causal LM (fp32 weights).
+        task: overrides `args.task` with a task object.
+        processing_class: the tokenizer, if `model` is given.
+        recorder: writes the run directory; None keeps everything in memory.
+        callbacks: transformers callbacks.
+
+    Raises:
+        BadInput: for settings, models or tasks that cannot be used.
+    """
+
+    args: FastSlowConfig
+
+    def __init__(
+        self,
+        args: FastSlowConfig,
+        *,
+        model: PreTrainedModel | None = None,
+        task: Task | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        recorder: Recorder | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+    ):
+        self.mode = MODES[args.mode]
+        self.recorder = recorder or Recorder(None)
+        self._from_source = model is None
+        source = resolve_model(args.model)
+        tokenizer = processing_class or load_tokenizer(source, trust_remote_code=args.trust_remote_code)
+        model = model or load_model(source, trust_remote_code=args.trust_remote_code)
+        if args.learning_rate is None:
+            args.learning_rate = default_learning_rate(model)
+        self.parts: Components = build_components(args, tokenizer=tokenizer, model=model, task=task)
+        window = context_window(model)
+        lora = LoraConfig(r=args.lora_r, lora_alpha=args.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+        super().__init__(
+            model=model,
+            reward_funcs=[self._reward_function()],
+            args=args,
+            train_dataset=_rows(self.parts.stream.batch(step) for step in range(args.max_steps)),
+            eval_dataset=_rows([self.parts.task.split("validation")]),
+            processing_class=tokenizer,
+            callbacks=callbacks,
+            peft_config=lora if args.lora_r else None,
+            rollout_func=self._roll_out,
+        )
+        self.remove_callback(PrinterCallback)
+        self.policy = self._make_policy(self.model, window)
+        self.base = self._make_base(source)
+        self.population = Population(size=args.population_size, seed=self.parts.seed_context)
+        self._cycle = -1
+        self._cache = RolloutCache()
+        self._experience: list[Trace] = []
+        self._fast_pool: dict[str, Example] = {}
+        self._local: list[Rollout | Job] = []
+        self._served: list[int] = []  # completion tokens of each rollout served from the cache this step
+        self._rewards_N: Tensor | None = None
+        self._skipped_steps = 0
+
+    # The loop: one verb per stage.
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        """TRL's hook before each forward: on a generation boundary, run a whole step of the cycle."""
+        if self._step % self.args.steps_per_generation == 0 or self._buffered_inputs is None:
+            self._buffered_inputs = self._next_step(generation_batch)
+        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+
+    def _next_step(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        step = self.state.global_step
+        self.policy.refresh(step)
+        if self.mode.fast and step % self.args.slow_steps_per_cycle == 0:
+            self._fast_phase(step)
+        if not self.mode.slow:
+            return [{"empty": True}] * self.args.steps_per_generation
+        examples = self.parts.stream.batch(step)
+        with self.recorder.phase("rollout", step):
+            groups = self._assign(step, examples, rows)
+            batch = self._generate_and_score_completions([dict(row) for row in rows])
+        lengths_N = self.accelerator.gather(batch["completion_mask"].sum(1))
+        routes = self._route(step, examples, groups, lengths_N)
+        return self._split(batch, lengths_N, routes)
+
+    # Fast phase
+
+    def _fast_phase(self, step: int) -> None:
+        """Rank 0 drives GEPA; every rank ends with the same population and cache."""
+        self._cycle = step // self.args.slow_steps_per_cycle
+        phase: FastPhase | None = None
+        if self.accelerator.is_main_process:
+            with self.recorder.phase("fast", step):
+                phase = self._evolve(step)
+            self.recorder.fast_phase(step, phase)
+        shared = [(phase.population, phase.rollouts, phase.metrics) if phase else None]
+        broadcast_object_list(shared)
+        self.population, rollouts, metrics = shared[0]  # type: ignore[misc]
+        self._cache = RolloutCache(rollouts if self.args.reuse_fast_rollouts else ())
+        self._experience, self._fast_pool = [], {}
+        for name, value in metrics.items():
+            self._metrics["train"][name].append(value)
+
+    def _evolve(self, step: int) -> FastPhase:
+        lookahead = self.parts.stream.lookahead(step, self.args.slow_steps_per_cycle)
+        lookahead = [e for e in lookahead if self.policy.fits(self.population.seed, e)]
+        # What the router sent to the fast channel since the last phase; at the start nothing was routed yet.
+        pool = list(self._fast_pool.values()) if self._cycle and self.mode.slow else lookahead
+        return self.parts.fast.run(
+            self.population,
+            policy=self.policy,
+            anchor=lookahead[: self.args.anchor_size],
+            pool=pool,
+            experience=self._experience if self.args.reuse_slow_rollouts else (),
+            cycle=self._cycle,
+        )
+
+    # Rollouts
+
+    def _assign(self, step: int, examples: list[Example], rows: list[dict[str, Any]]) -> list[list[str]]:
+        """Fill every slot of this rank with a cached rollout or a job; returns the context ids of all slots, B x G."""
+        members, G = self.population.members, self.num_generations
+        first = step * len(examples)
+        picks = assign_slots(len(members), range(first, first + len(examples)), G)
+        slots: list[Rollout | Job] = []
+        for example, pick in zip(examples, picks, strict=True):
+            for slot, index in enumerate(pick):
+                # All ranks walk all slots, so that all caches empty alike.
+                cached = self._cache.take(members[index].id, example.id)
+                seed = derive_seed(self.args.seed, "slow", step, example.id, slot)
+                slots.append(cached or Job(members[index], example, seed))
+        mine = slice(self.accelerator.process_index * len(rows), (self.accelerator.process_index + 1) * len(rows))
+        self._local = slots[mine]
+        if [_example_id(slot) for slot in self._local] != [row["example_id"] for row in rows]:
+            raise ContractBroken("TRL's dataloader did not deliver the stream's groups in order")
+        self._served = [len(slot.completion_ids) for slot in slots if isinstance(slot, Rollout)]
+        return [[members[index].id for index in pick] for pick in picks]
+
+    def _roll_out(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        """TRL's rollout_func: cached rollouts as they are, the rest from the policy."""
+        jobs = [slot for slot in self._local if isinstance(slot, Job)]
+        fresh = iter(self.policy.rollouts(jobs))
+        self._local = [slot if isinstance(slot, Rollout) else next(fresh) for slot in self._local]
+        return {
+            "prompt_ids": [list(r.prompt_ids) for r in self._local],
+            "completion_ids": [list(r.completion_ids) for r in self._local],
+            "logprobs": [list(r.logprobs) for r in self._local],
+        }
+
+    def _reward_function(self) -> Any:
+        """Rewards were given when the rollouts were made; None is TRL's word for unscored."""
+
+        def task(prompts: list[Any], completions: list[Any], **columns: Any) -> list[float | None]:
+            return [r.verdict.reward for r in self._local if isinstance(r, Rollout)]
+
+        return task  # TRL names its reward metrics after the function
+
+    def _calculate_rewards(self, *args: Any) -> Tensor:
+        rewards_per_func = super()._calculate_rewards(*args)
+        self._rewards_N = rewards_per_func[:, 0]
+        return rewards_per_func
+
+    # Routing
+
+    def _route(
+        self, step: int, examples: list[Example], groups: list[list[str]], lengths_N: Tensor
+    ) -> list[Route]:
+        assert self._rewards_N is not None
+        G = self.num_generations
+        rewards = [None if r != r else r for r in self._rewards_N.tolist()]
+        lengths = lengths_N.tolist()
+        evidence = [
+            GroupEvidence(
+                step=step,
+                example_id=example.id,
+                task=example.task,
+                context_ids_G=tuple(groups[b]),
+                rewards_G=tuple(rewards[b * G : (b + 1) * G]),
+                completion_tokens_G=tuple(lengths[b * G : (b + 1) * G]),
+            )
+            for b, example in enumerate(examples)
+        ]
+        routes = [checked_route(self.parts.router, e) for e in evidence]
+        self._fast_pool.update({e.id: e for e, r in zip(examples, routes, strict=True) if r.fast})
+        self._remember(examples, routes)
+        self._watch_unscored(rewards)
+        if self.accelerator.is_main_process:
+            self.recorder.routes(evidence, routes, self.parts.router.name)
+            self.recorder.step_rollouts(
+                fresh=len(rewards) - len(self._served),
+                reused=len(self._served),
+                fresh_tokens=sum(lengths) - sum(self._served),
+            )
+        self._metrics["train"]["fst/route/slow"].append(sum(r.slow for r in routes) / len(routes))
+        self._metrics["train"]["fst/route/fast"].append(sum(r.fast for r in routes) / len(routes))
+        self._metrics["train"]["fst/reused_rollouts"].append(len(self._served))
+        return routes
+
+    def _remember(self, examples: list[Example], routes: list[Route]) -> None:
+        """Keep what rank 0 saw of FAST and BOTH examples: text for the next fast phase's proposers, at no cost."""
+        wanted = {e.id: e for e, r in zip(examples, routes, strict=True) if r.fast}
+        seen = [r for r in self._local if isinstance(r, Rollout) and r.example_id in wanted and r.verdict.scored]
+        self._experience += [Trace(wanted[r.example_id], r.context_id, r.text, r.verdict) for r in seen]
+        self._experience = self._experience[-MAX_EXPERIENCE:]
+
+    def _watch_unscored(self, rewards: Sequence[float | None]) -> None:
+        self._skipped_steps = self._skipped_steps + 1 if all(r is None for r in rewards) else 0
+        if self._skipped_steps >= self.args.slow_steps_per_cycle:
+            raise FastSlowError(
+                f"not one of the rollouts of the last {self._skipped_steps} steps could be scored: every prompt is too "
+                "long for the model's window, or the scorer fails (see the log); there is nothing to learn from."
+            )
+
+    # Micro-batches
+
+    def _split(self, batch: dict[str, Any], lengths_N: Tensor, routes: list[Route]) -> list[dict[str, Any]]:
+        """The rows that can move the weights, in micro-batches trimmed to their own lengths."""
+        assert self._rewards_N is not None
+        plan = plan_rows(
+            rewards_N=self._rewards_N.cpu(),
+            lengths_N=lengths_N.cpu(),
+            slow_B=torch.tensor([r.slow for r in routes]),
+            per_problem=self.args.loss_aggregation == "problem" and self.args.loss_type in TOKEN_SUM_LOSSES,
+            regularised=self.beta != 0.0 or self._entropy_bonus_enabled,
+        )
+        if self._served:  # some rows come from older weights: everyone's ratio is to the policy that sampled it
+            batch["old_per_token_logps"] = batch["sampling_per_token_logps"]
+        rank, local = self.accelerator.process_index, len(self._local)
+        live = plan.live_N.view(-1, local)
+        sizes = batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)
+        order = [sorted(rows.nonzero()[:, 0].tolist()) for rows in live]
+        order[rank].sort(key=lambda i: int(sizes[i]))  # neighbours of like length: little padding
+        chunks = micro_batches(
+            order,
+            rank=rank,
+            rows_per_batch=self.args.per_device_train_batch_size,
+            slots=self.args.steps_per_generation,
+        )
+        self._metrics["train"]["fst/live_rows"].append(float(plan.live_N.float().mean()))
+        return [self._micro_batch(batch, plan, chunk, rank * local) for chunk in chunks]
+
+    def _micro_batch(
+        self, batch: dict[str, Any], plan: RowPlan, chunk: MicroBatch | None, offset: int
+    ) -> dict[str, Any]:
+        if chunk is None:
+            return {"empty": True}
+        rows = torch.tensor(chunk.rows)
+        out = {
+            name: value[rows] if isinstance(value, Tensor) and value.ndim else value for name, value in batch.items()
+        }
+        prompt = int(out["prompt_mask"].sum(1).max())
+        answer = max(1, int(out["completion_mask"].sum(1).max()))
+        for name, value in out.items():
+            if isinstance(value, Tensor) and value.ndim == 2:
+                out[name] = value[:, -prompt:] if name.startswith("prompt") else value[:, :answer]
+        weight = plan.weight_N[offset + rows].to(out["advantages"].device)
+        out["advantages"] = out["advantages"] * weight
+        if chunk.placeholder:
+            # tool_mask is TRL's mask of the loss alone: attention stays, every term of the row goes.
+            out["tool_mask"] = torch.zeros_like(out["completion_mask"])
+            out["advantages"] = torch.zeros_like(out["advantages"])
+        out["num_items_in_batch"] = torch.tensor(float(plan.items), device=out["advantages"].device)
+        out["loss_scale"] = loss_scale(
+            self.args.loss_type,
+            rows=0 if chunk.placeholder else len(chunk.rows),
+            tokens=int(out["completion_mask"].sum()),
+            counted_rows=int(plan.counted_N.sum()),
+            items=plan.items,
+            slots=self.args.steps_per_generation,
+            processes=self.accelerator.num_processes,
+        )
+        return out
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        if inputs.get("empty"):
+            # No rank has a row here. A loss without a graph leaves every gradient None, and the optimiser skips
+            # what has none: weights, momenta and step counts stay bit-identical.
+            return torch.zeros((), device=self.accelerator.device, requires_grad=True)
+        return super()._compute_loss(model, inputs) * inputs["loss_scale"]
+
+    # Evaluation
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Held-out accuracy with seed context, lead context and population mean apart, and KL to the base."""
+        self.policy.refresh(self.state.global_step)
+        metrics: list[dict[str, float]] = [{}]
+        if self.accelerator.is_main_process:
+            with self.recorder.phase("eval", self.state.global_step):
+                rows = self.measure()
+            self.recorder.evals(self.state.global_step, rows)
+            metrics[0] = {f"eval_{r['context']}_accuracy": r["accuracy"] for r in rows if r["accuracy"] is not None}
+            metrics[0] |= {f"eval_{r['context']}_kl": r["kl"] for r in rows if r.get("kl") is not None}
+        broadcast_object_list(metrics)
+        self.log(dict(metrics[0]))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics[0])
+        return metrics[0]
+
+    def measure(self) -> list[dict[str, Any]]:
+        """Rows of evals.jsonl for the current weights on the validation split; the caller's process alone works."""
+        args, task = self.args, self.parts.task
+        examples = task.split("validation")
+        rows = measure_population(
+            self.policy,
+            self.population,
+            examples,
+            ["seed", "lead", "mean"] if self.mode.fast else ["seed"],
+            params=self.eval_params(),
+            samples=args.eval_samples,
+            seed=args.seed,
+        )
+        contexts = {"seed": self.population.seed, "lead": self.population.lead}
+        for row in rows:
+            row |= {"task": task.name, "split": "validation", "weights": "trained", "kl": None}
+            if args.kl_examples and self.mode.slow and row["context"] in contexts:
+                row["kl"] = measure_kl(
+                    self.policy,
+                    self.model,
+                    self.base,
+                    contexts[row["context"]],
+                    examples[: args.kl_examples],
+                    seed=args.seed,
+                )
+        return rows
+
+    def eval_params(self) -> SamplingParams:
+        return replace(
+            self.policy.params, temperature=self.args.eval_temperature, top_p=self.args.eval_top_p, top_k=0, min_p=None
+        )
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """TRL's checkpoint and, beside the weights, the population they belong to."""
+        super()._save_checkpoint(model, trial)
+        if self.accelerator.is_main_process:
+            folder = Path(self.args.output_dir or ".") / f"checkpoint-{self.state.global_step}"
+            write_state(folder, self.population, self.parts.router.state_dict())
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """A run has its report; TRL's card would speak of a plain GRPO run."""
+
+    def _make_base(self, source: ModelSource) -> BaseModel:
+        """The weights training started from: adapters off, TRL's reference model, or a copy loaded when first needed."""
+        if self.args.lora_r:
+            return adapters_off(self.model)
+        if self.ref_model is not None and not self.args.sync_ref_model:
+            return frozen_copy(lambda: self.accelerator.unwrap_model(self.ref_model))
+        start = None if self._from_source else copy.deepcopy(self.model)
+        return frozen_copy(lambda: start or load_model(source, trust_remote_code=self.args.trust_remote_code))
+
+    def _make_policy(self, model: PreTrainedModel, window: int) -> Policy:
+        args = self.args
+        dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
+        return Policy(
+            sampler=PrefixSampler(
+                model, eos_ids=self.eos_token_ids, pad_id=int(self._tokenizer.pad_token_id or 0), dtype=dtype
+            ),
+            tokenizer=self._tokenizer,
+            task=self.parts.task,
+            params=SamplingParams(
+                max_new_tokens=int(args.max_completion_length or 256),
+                temperature=args.temperature,
+                top_p=args.top_p,
+                top_k=args.top_k or 0,
+                min_p=args.min_p,
+                repetition_penalty=args.repetition_penalty,
+            ),
+            window=window,
+            chat_template_kwargs=self.chat_template_kwargs,
+        )
+
+
+def _rows(batches: Any) -> Dataset:
+    """One row per example, in stream order; TRL repeats each G times."""
+    examples = [example for batch in batches for example in batch]
+    return Dataset.from_dict(
+        {"prompt": [[dict(m) for m in e.messages] for e in examples], "example_id": [e.id for e in examples]}
+    )
+
+
+def _example_id(slot: Rollout | Job) -> str:
+    return slot.example_id if isinstance(slot, Rollout) else slot.example.id
