@@ -18,12 +18,11 @@ from typing import Any
 
 from ..errors import BadInput
 from ..registry import load_dotted, nearest
-from ..types import Example, Split, Verdict
 from . import jsonl, reasoning_gym
 from .base import TASKS, Task
 from .spec import Spec, coerce, parse_spec
 
-__all__ = ["TASKS", "Example", "Split", "Task", "Verdict", "list_tasks", "resolve_task"]
+__all__ = ["TASKS", "Task", "list_tasks", "resolve_task"]
 
 
 def resolve_task(

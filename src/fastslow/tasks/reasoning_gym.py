@@ -46,7 +46,7 @@ ANSWER_IN_METADATA = {
 }
 """Where a generator with many right answers keeps one of them; its `answer` field is None."""
 
-NO_ANSWER = {"base_conversion": "", "codeio": "{}"}
+NO_ANSWER = {("base_conversion", ""), ("codeio", "{}")}
 """What stands for an answer where the generator failed to make one (a zero; a program that crashed): left out."""
 
 ITERATES_SETS = frozenset({"isomorphic_strings", "polynomial_multiplication", "ransom_note"})
@@ -144,7 +144,7 @@ class ReasoningGymTask:
                         f"task '{self.name}': the generator failed on entry {index} "
                         f"({type(error).__name__}: {error}); try other parameters."
                     ) from error
-                if entry["answer"] == NO_ANSWER.get(self.generator):
+                if (self.generator, entry["answer"]) in NO_ANSWER:
                     continue
                 yield Candidate(({"role": "user", "content": entry["question"]},), entry)
 
@@ -164,7 +164,7 @@ class ReasoningGymTask:
 
     @contextlib.contextmanager
     def _elsewhere(self) -> Iterator[None]:
-        """An empty working directory and input for codeio, whose library of programs writes files and asks questions."""
+        """An empty working directory and input for codeio, some of whose programs write files or ask for input."""
         if self.generator != "codeio":
             yield
             return

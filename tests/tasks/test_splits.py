@@ -1,0 +1,119 @@
+"""Splits are disjoint by content and do not depend on the order or the number of questions drawn."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastslow.errors import BadInput
+from fastslow.tasks.splits import Candidate, Divided, Sizes, canonical, divide, draw, example_id, position, split_at
+
+SPLITS = ("train", "validation", "test")
+
+
+def candidate(text: str) -> Candidate:
+    return Candidate(({"role": "user", "content": text},), {"text": text})
+
+
+def endless(seed: int = 0):
+    rng = random.Random(seed)
+    return (candidate(f"question {rng.randrange(10**9)}") for _ in itertools.count())
+
+
+def contents(divided: Divided, split) -> set[str]:
+    return {c.payload["text"] for c in divided.splits[split]}
+
+
+@given(st.integers(1, 40), st.integers(0, 20), st.integers(0, 20), st.integers(0, 10))
+@settings(max_examples=40, deadline=None)
+def test_an_endless_source_fills_every_split_exactly(train, validation, test, seed):
+    divided = draw(endless(seed), Sizes(train, validation, test), "t")
+    got = tuple(len(divided.splits[split]) for split in SPLITS)
+    assert got == (train, validation, test), "splits of an endless source must have the sizes asked for"
+
+
+@given(st.integers(0, 5), st.integers(0, 5), st.integers(1, 60), st.integers(1, 60))
+@settings(max_examples=40, deadline=None)
+def test_no_sizes_and_no_seeds_move_a_question_between_splits(seed_a, seed_b, size_a, size_b):
+    a = draw(endless(seed_a), Sizes(size_a, 10, 10), "t")
+    b = draw(endless(seed_b), Sizes(size_b, 20, 5), "t")
+    for one, other in itertools.permutations(SPLITS, 2):
+        assert not contents(a, one) & contents(b, other), f"a question is {one} in one task and {other} in another"
+
+
+def test_a_larger_training_set_begins_with_the_smaller_one():
+    small = draw(endless(), Sizes(10, 5, 5), "t").splits
+    large = draw(endless(), Sizes(100, 5, 5), "t").splits
+    assert large["train"][:10] == small["train"], "train must grow at its end"
+    assert large["test"] == small["test"], "train_size must not touch the test split"
+    assert large["validation"] == small["validation"], "train_size must not touch the validation split"
+
+
+def test_an_exhausted_source_is_drawn_completely_and_said_to_be_short(caplog):
+    rng = random.Random(0)
+    source = (candidate(str(rng.randrange(100))) for _ in itertools.count())
+    with caplog.at_level(logging.WARNING):
+        divided = draw(source, Sizes(1000, 64, 64), "small task")
+    assert divided.distinct == 100, "all 100 questions must have been found"
+    assert sum(len(divided.splits[split]) for split in SPLITS) == 100, "no question of a small source may be wasted"
+    assert "only 100 distinct questions found" in caplog.text, "a short task must be announced"
+    assert "small task" in caplog.text, "the announcement must name the task"
+    assert divided.duplicates > 0, "repeats must be counted"
+
+
+@pytest.mark.parametrize("n", [3, 4, 5, 7, 10])
+def test_even_a_handful_of_questions_makes_three_splits(n):
+    source = itertools.islice(itertools.cycle(candidate(f"q{i}") for i in range(n)), 100_000)
+    divided = draw(source, Sizes(1000, 64, 64), "t")
+    assert all(divided.splits[split] for split in SPLITS), f"{n} questions must fill all three splits"
+    assert len(set().union(*(contents(divided, split) for split in SPLITS))) == n, "and lose none"
+
+
+def test_fewer_than_three_questions_are_refused():
+    with pytest.raises(BadInput, match="2 distinct questions are too few"):
+        draw(itertools.islice(itertools.cycle([candidate("a"), candidate("b")]), 100_000), Sizes(10, 1, 1), "t")
+
+
+@given(st.lists(st.text(max_size=8), min_size=3, max_size=60, unique=True), st.integers(0, 30), st.integers(0, 30))
+@settings(max_examples=60, deadline=None)
+def test_dividing_a_file_loses_nothing_and_ignores_the_order_of_its_lines(texts, validation, test):
+    sizes = Sizes(len(texts), validation, test)
+    divided = divide([candidate(t) for t in texts], sizes, "t")
+    again = divide([candidate(t) for t in reversed(texts)], sizes, "t")
+    assert divided.splits == again.splits, "the order of lines must not matter"
+    together = [t for split in SPLITS for t in contents(divided, split)]
+    assert sorted(together) == sorted(texts), "every row must be in exactly one split"
+    assert len(divided.splits["train"]) >= len(texts) // 3, "training must keep a fair part of a small file"
+
+
+def test_held_out_sizes_too_large_for_a_file_shrink_in_proportion(caplog):
+    with caplog.at_level(logging.WARNING):
+        splits = divide([candidate(str(i)) for i in range(100)], Sizes(1000, 60, 40), "t").splits
+    assert [len(splits[s]) for s in SPLITS] == [50, 30, 20], "half stays for training, the rest keeps its ratio"
+    assert "cannot fill test 40 and validation 60" in caplog.text, "shrinking must be announced"
+
+
+def test_ids_depend_on_family_and_messages_only():
+    messages = ({"role": "user", "content": "2 * 3"},)
+    assert example_id("products", messages) == example_id("products", ({"content": "2 * 3", "role": "user"},))
+    assert example_id("products", messages) != example_id("gcd", messages), "two families share no ids"
+    assert len(example_id("products", messages)) == 16
+
+
+def test_positions_spread_evenly_over_the_three_splits():
+    counts = dict.fromkeys(SPLITS, 0)
+    for i in range(5_000):
+        counts[split_at(position(canonical([{"role": "user", "content": str(i)}])))] += 1
+    shares = {split: count / 5_000 for split, count in counts.items()}
+    assert shares == pytest.approx({"train": 0.6, "validation": 0.2, "test": 0.2}, abs=0.03), shares
+
+
+@pytest.mark.parametrize("sizes", [Sizes(0, 1, 1), Sizes(1, -1, 1), Sizes(1, 1, -1)])
+def test_impossible_sizes_are_refused_by_name(sizes):
+    with pytest.raises(BadInput, match="_size must be at least"):
+        sizes.check("t")
