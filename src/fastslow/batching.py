@@ -82,20 +82,16 @@ class MicroBatch:
     placeholder: bool = False
 
 
-def micro_batches(
-    live_by_rank: Sequence[Sequence[int]], *, rank: int, rows_per_batch: int, slots: int
-) -> list[MicroBatch | None]:
-    """Spread a rank's live rows over `slots` accumulation slots; None where no rank has anything to do.
+def micro_batches(rows: Sequence[int], *, needed: int, slots: int) -> list[MicroBatch | None]:
+    """Spread a rank's live rows over `needed` of its `slots` accumulation slots; None where no rank has anything to do.
 
-    Every rank runs the same slots, or collectives would hang, and the last slots are the ones in use, because
-    distributed data parallel exchanges gradients in the last one.
+    `needed` is the most that any rank needs: all run the same slots, or collectives would hang. The last slots are
+    the ones in use, because distributed data parallel exchanges gradients in the last one.
     """
-    needed = max(-(-len(rows) // rows_per_batch) for rows in live_by_rank)
-    mine = list(live_by_rank[rank])
     batches: list[MicroBatch | None] = [None] * (slots - needed)
     for i in range(needed):
-        rows = mine[i * len(mine) // needed : (i + 1) * len(mine) // needed]
-        batches.append(MicroBatch(rows) if rows else MicroBatch([0], placeholder=True))
+        mine = list(rows[i * len(rows) // needed : (i + 1) * len(rows) // needed])
+        batches.append(MicroBatch(mine) if mine else MicroBatch([0], placeholder=True))
     return batches
 
 

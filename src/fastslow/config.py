@@ -73,6 +73,9 @@ class FastSlowConfig(GRPOConfig):
     per_device_train_batch_size: int = _option(
         32, "Rollouts per forward and backward; lowered to divide the batch. Bounds memory, not the result."
     )
+    packing: str = _option(
+        "auto", "Train on rollouts as token trees, shared tokens once: 'auto' where exact, 'on', or 'off' (padded rows)."
+    )
     lr_scheduler_type: str = _option("constant_with_warmup", "As in the paper: constant after warm-up.")
     warmup_steps: float = _option(10, "Warm-up steps of the learning rate (the paper's 10).")
     bf16: bool | None = _option(None, "Compute in bf16 over fp32 weights; default: where the machine is faster with it.")
@@ -116,6 +119,8 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"unknown mode '{self.mode}'.{nearest(self.mode, MODES)}")
         if self.loss_type not in LOSSES:
             raise BadInput(f"unknown loss_type '{self.loss_type}'.{nearest(self.loss_type, LOSSES)}")
+        if self.packing not in ("auto", "on", "off"):
+            raise BadInput(f"packing is 'auto', 'on' or 'off', got '{self.packing}'.")
         if self.loss_aggregation not in ("problem", "token"):
             raise BadInput(f"loss_aggregation is 'problem' or 'token', got '{self.loss_aggregation}'.")
 

@@ -2,13 +2,15 @@
 
 What TRL does stays TRL's: advantages within a group, losses, optimiser, precision, distribution, LoRA, trackers.
 Five methods are overridden: `_prepare_inputs` (the cycle), `_calculate_rewards` (to see all ranks' rewards),
-`_compute_loss` and `training_step` (batches with nothing to learn), `evaluate` (ours). tests/test_contracts.py
+`_get_per_token_logps_and_entropies` (shared tokens once), `_compute_loss` (batches with nothing to learn) and
+`evaluate` (ours). tests/test_contracts.py
 holds TRL to every behaviour relied on.
 """
 
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,11 +28,12 @@ from trl import GRPOTrainer
 from .batching import TOKEN_SUM_LOSSES, MicroBatch, RowPlan, loss_scale, micro_batches, plan_rows
 from .components import Components, build_components
 from .config import FastSlowConfig
-from .errors import ContractBroken, FastSlowError
+from .errors import BadInput, ContractBroken, FastSlowError
 from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
 from .fast import FastPhase
 from .model import ModelSource, context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
 from .modes import MODES
+from .packing import Row, forward_packed, pack, tree_tokens, why_not
 from .policy import Job, Policy
 from .population import Population, assign_slots
 from .recorder import Recorder
@@ -41,6 +44,8 @@ from .sampler import PrefixSampler, SamplingParams
 from .seeding import derive_seed
 from .tasks.base import Task
 from .types import Example, GroupEvidence, Rollout, Route, Trace
+
+logger = logging.getLogger(__name__)
 
 # TRL warns that rollout_func may change; our version range and contract tests take care of that.
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -99,6 +104,7 @@ class FastSlowTrainer(GRPOTrainer):
             rollout_func=self._roll_out,
         )
         self.remove_callback(PrinterCallback)
+        self.packing_problem = self._why_not_pack()
         self.policy = self._make_policy(self.model, window)
         self.base = self._make_base(source)
         self.population = Population(size=args.population_size, seed=self.parts.seed_context)
@@ -276,19 +282,52 @@ class FastSlowTrainer(GRPOTrainer):
         )
         if self._served:  # some rows come from older weights: everyone's ratio is to the policy that sampled it
             batch["old_per_token_logps"] = batch["sampling_per_token_logps"]
-        rank, local = self.accelerator.process_index, len(self._local)
-        live = plan.live_N.view(-1, local)
-        sizes = batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)
-        order = [sorted(rows.nonzero()[:, 0].tolist()) for rows in live]
-        order[rank].sort(key=lambda i: int(sizes[i]))  # neighbours of like length: little padding
-        chunks = micro_batches(
-            order,
-            rank=rank,
-            rows_per_batch=self.args.per_device_train_batch_size,
-            slots=self.args.steps_per_generation,
-        )
+        offset = self.accelerator.process_index * len(self._local)
+        live = plan.live_N[offset : offset + len(self._local)].nonzero()[:, 0].tolist()
+        chunks = self._chunks(batch, live)
         self._metrics["train"]["fst/live_rows"].append(float(plan.live_N.float().mean()))
-        return [self._micro_batch(batch, plan, chunk, rank * local) for chunk in chunks]
+        return [self._micro_batch(batch, plan, chunk, offset) for chunk in chunks]
+
+    def _chunks(self, batch: dict[str, Any], live: list[int]) -> list[MicroBatch | None]:
+        """Live rows in as few forwards as memory allows: per_device_train_batch_size padded rows, or as many tokens."""
+        sizes = (batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)).tolist()
+        limit = self.args.per_device_train_batch_size
+        if self.packing_problem is None:
+            live.sort(key=lambda i: self._row(i).ids)  # rows that share tokens lie together
+            tokens = tree_tokens([self._row(i) for i in live])
+            needed = -(-tokens // (limit * max(sizes)))
+        else:
+            live.sort(key=lambda i: sizes[i])  # neighbours of like length: little padding
+            needed = -(-len(live) // limit)
+        needed = int(self.accelerator.gather(torch.tensor([needed], device=self.accelerator.device)).max())
+        return micro_batches(live, needed=needed, slots=self.args.steps_per_generation)
+
+    def _row(self, index: int) -> Row:
+        rollout = self._local[index]
+        assert isinstance(rollout, Rollout)
+        return Row(rollout.prompt_ids + rollout.completion_ids, len(rollout.completion_ids))
+
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """TRL's padded rows, computed as the token trees they are."""
+        if self.packing_problem is not None or kwargs.get("compute_aux_loss") or not int(attention_mask.sum()):
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
+            )
+        rows = [
+            Row(tuple(ids[mask.bool()].tolist()), int(mask[-logits_to_keep:].sum()))
+            for ids, mask in zip(input_ids.cpu(), attention_mask.cpu(), strict=True)
+        ]
+        with self.accelerator.autocast():
+            logps, entropies = forward_packed(
+                model,
+                self.accelerator.unwrap_model(model),
+                pack(rows, width=logits_to_keep),
+                temperature=self.temperature,
+                entropy_grad=self._entropy_bonus_enabled,
+            )
+        return logps, entropies if kwargs.get("compute_entropy") else None, None
 
     def _micro_batch(
         self, batch: dict[str, Any], plan: RowPlan, chunk: MicroBatch | None, offset: int
@@ -387,6 +426,20 @@ class FastSlowTrainer(GRPOTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """A run has its report; TRL's card would speak of a plain GRPO run."""
+
+    def _why_not_pack(self) -> str | None:
+        """None if rollouts are trained on as trees; else the reason for TRL's padded rows, logged once."""
+        if self.args.packing == "off":
+            return "packing is off"
+        base = self.accelerator.unwrap_model(self.model)
+        problem = why_not(base.get_base_model() if self.args.lora_r else base)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            problem = "sharded weights are only whole inside the model's own forward"
+        if problem and self.args.packing == "on":
+            raise BadInput(f"packing=on, but {problem}; use packing=auto to fall back to padded rows.")
+        if problem:
+            logger.warning("training on padded rows: %s", problem)
+        return problem
 
     def _make_base(self, source: ModelSource) -> BaseModel:
         """The weights training started from: adapters off, TRL's reference model, or a copy loaded when first needed."""
