@@ -59,7 +59,8 @@ def plan_rows(
     high_B = rewards_B_G.nan_to_num(nan=-torch.inf).amax(1)
     low_B = rewards_B_G.nan_to_num(nan=torch.inf).amin(1)
     spread_B_G = (high_B > low_B)[:, None].expand_as(counted_B_G)
-    live_B_G = counted_B_G if regularised else counted_B_G & spread_B_G
+    speaks_B_G = (lengths_N > 0).view(-1, group)  # TRL empties truncated completions when told to mask them
+    live_B_G = counted_B_G & speaks_B_G if regularised else counted_B_G & speaks_B_G & spread_B_G
     tokens_B = (lengths_N.view(-1, group) * counted_B_G).sum(1)
     items = int(tokens_B.sum())
     weight_B_G = torch.ones_like(rewards_B_G)

@@ -26,7 +26,9 @@ class FastSlowConfig(GRPOConfig):
 
     # What is trained on what
     model: str = _option("smollm2-135m", "'smollm2-135m' (embedded), a folder written by save_pretrained, or a hub id.")
-    task: str = _option("", "Task, e.g. 'reasoning_gym:products?max_terms=2' or 'jsonl:my.jsonl?scorer=my.module:score'.")
+    task: str = _option(
+        "", "Task, e.g. 'reasoning_gym:products?max_terms=2' or 'jsonl:my.jsonl?scorer=my.module:score'."
+    )
     mode: str = _option("fst", "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only.")
     train_size: int = _option(1000, "Training examples to draw from a generator (>= 1).")
     validation_size: int = _option(64, "Validation examples held out (>= 1).")
@@ -44,13 +46,19 @@ class FastSlowConfig(GRPOConfig):
     proposer: str = _option("demonstrations", "'demonstrations' (no LM), 'reflection', 'mixed', or a dotted path.")
     max_worked_examples: int = _option(4, "Worked examples in one context at most (>= 1).")
     max_context_tokens: int = _option(1024, "Tokens of one context at most.")
-    reflection_model: str = _option("", "Model of the reflection LM: a name at the endpoint, or, without one, as --model.")
+    reflection_model: str = _option(
+        "", "Model of the reflection LM: a name at the endpoint, or, without one, as --model."
+    )
     reflection_base_url: str = _option("", "OpenAI-compatible endpoint of the reflection LM; '' runs it locally.")
-    reflection_api_key_env: str = _option("OPENAI_API_KEY", "Environment variable with the endpoint's key; '' for none.")
+    reflection_api_key_env: str = _option(
+        "OPENAI_API_KEY", "Environment variable with the endpoint's key; '' for none."
+    )
     reflection_max_tokens: int = _option(1024, "Tokens of one reflection reply at most.")
 
     # Router and reuse
-    router: str = _option("both", "Which channel absorbs an example: 'both' (the paper), 'random:p,q', or a dotted path.")
+    router: str = _option(
+        "both", "Which channel absorbs an example: 'both' (the paper), 'random:p,q', or a dotted path."
+    )
     reuse_fast_rollouts: bool = _option(True, "Serve the fast phase's rollouts to matching slots of the slow steps.")
     reuse_slow_rollouts: bool = _option(True, "Show the slow steps' rollouts to the proposers of the next fast phase.")
 
@@ -66,7 +74,9 @@ class FastSlowConfig(GRPOConfig):
         4.0, "CISPO: absolute upper bound of the importance ratio (>= 1; TRL's default of 0.2 would cripple it)."
     )
     beta: float = _option(1e-3, "Coefficient of the KL term to the base model (the paper's 1e-3); 0 saves its cost.")
-    learning_rate: float | None = _option(None, "Default by size: 1e-5 below 0.5B, 3e-6 below 3B, else the paper's 1e-6.")
+    learning_rate: float | None = _option(
+        None, "Default by size: 1e-5 below 0.5B, 3e-6 below 3B, else the paper's 1e-6."
+    )
     lora_r: int = _option(0, "Rank of LoRA adapters on all linear layers; 0 trains every weight.")
     lora_alpha: int = _option(32, "Scale of the LoRA adapters.")
     max_steps: int = _option(30, "Optimiser steps of the run (>= 1).")
@@ -74,11 +84,14 @@ class FastSlowConfig(GRPOConfig):
         32, "Rollouts per forward and backward; lowered to divide the batch. Bounds memory, not the result."
     )
     packing: str = _option(
-        "auto", "Train on rollouts as token trees, shared tokens once: 'auto' where exact, 'on', or 'off' (padded rows)."
+        "auto",
+        "Train on rollouts as token trees, shared tokens once: 'auto' where exact, 'on', or 'off' (padded rows).",
     )
     lr_scheduler_type: str = _option("constant_with_warmup", "As in the paper: constant after warm-up.")
     warmup_steps: float = _option(10, "Warm-up steps of the learning rate (the paper's 10).")
-    bf16: bool | None = _option(None, "Compute in bf16 over fp32 weights; default: where the machine is faster with it.")
+    bf16: bool | None = _option(
+        None, "Compute in bf16 over fp32 weights; default: where the machine is faster with it."
+    )
     gradient_checkpointing: bool = _option(False, "Trade compute for memory; off, because it changes no result.")
     temperature: float = _option(1.0, "Sampling temperature of rollouts.")
 

@@ -46,7 +46,11 @@ def load_examples(text: str) -> list[WorkedExample]:
         raise ValueError("the examples component must be a JSON array")
     examples = []
     for i, row in enumerate(rows):
-        if not (isinstance(row, dict) and set(row) == {"question", "answer"} and all(isinstance(v, str) for v in row.values())):
+        if not (
+            isinstance(row, dict)
+            and set(row) == {"question", "answer"}
+            and all(isinstance(v, str) for v in row.values())
+        ):
             raise ValueError(f"item {i} of the examples component must be an object with text 'question' and 'answer'")
         examples.append(WorkedExample(row["question"], row["answer"]))
     return examples
@@ -104,7 +108,7 @@ def render(context: Context, example: Example, *, system_role: bool = True) -> l
 
 
 def with_instruction(turns: Sequence[Message], instruction: str, *, system_role: bool) -> list[dict[str, str]]:
-    """Put `instruction` in front: as (or merged into) the system turn, or into the first user turn without that role."""
+    """Put `instruction` in front: as or into the system turn; without that role, into the first user turn."""
     messages = [dict(turn) for turn in turns]
     if not instruction:
         return messages

@@ -85,7 +85,9 @@ class TerminalDisplay:
 def closing_table(summary: dict[str, Any]) -> Table:
     """The four quadrants: {base, trained} weights x {seed, lead} context, on validation."""
     accuracy = summary["accuracy"]
-    table = Table(title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})")
+    table = Table(
+        title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})"
+    )
     for heading in ("weights", "seed context", "lead context", "population mean"):
         table.add_column(heading, justify="left" if heading == "weights" else "right")
     table.add_row("base", _percent(accuracy["base_seed"]), _percent(accuracy["base_lead"]), "")

@@ -74,7 +74,7 @@ class Adapter:
         return self.batch_evaluate([(candidate, batch)])[0]
 
     def batch_evaluate(self, items: list[tuple[dict[str, str], list[Example]]]) -> list[EvaluationBatch]:
-        """Evaluate (candidate, batch) pairs in one sampler call; what was rolled out under these weights is not again."""
+        """Evaluate (candidate, batch) pairs in one sampler call, less what these weights have rolled out before."""
         wanted: dict[tuple[str, str], Job] = {}
         for candidate, batch in items:
             context = self.context_of(candidate)
@@ -92,7 +92,7 @@ class Adapter:
         self, candidate: dict[str, str], eval_batch: EvaluationBatch, components_to_update: list[str]
     ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         records = [{"trace": trace} for trace in eval_batch.trajectories or []]
-        return {component: records for component in components_to_update}
+        return dict.fromkeys(components_to_update, records)
 
     def propose_new_texts(
         self,

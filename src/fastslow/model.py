@@ -66,11 +66,11 @@ def load_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTr
 def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The model's own tokenizer, left padding, with its own chat template. Raises BadInput where it has none."""
     with _loading(source):
-        tokenizer = AutoTokenizer.from_pretrained(
-            source.path, padding_side="left", trust_remote_code=trust_remote_code
-        )
+        tokenizer = AutoTokenizer.from_pretrained(source.path, padding_side="left", trust_remote_code=trust_remote_code)
     if not tokenizer.chat_template:
-        raise BadInput(f"model '{source.name}' has no chat template; use an instruct model or add one to its tokenizer.")
+        raise BadInput(
+            f"model '{source.name}' has no chat template; use an instruct model or add one to its tokenizer."
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -100,7 +100,8 @@ def pack(rows: Sequence[Row], *, width: int | None = None, target_length: int = 
     """Merge rows into trees of about `target_length` tokens. The last token of a row predicts nothing and is left out.
 
     Rows in the order of their tokens are cut into runs, so that a run shares as much as it can; the answer does not
-    depend on where the cuts fall. `width` is T, by default the longest answer. Raises ValueError for a row with neither prompt nor answer to predict from.
+    depend on where the cuts fall. `width` is T, by default the longest answer.
+    Raises ValueError for a row without a prompt.
     """
     if any(len(row.ids) <= row.answer for row in rows):
         raise ValueError("a row needs at least one prompt token")

@@ -7,10 +7,9 @@ channel can later train the slow one.
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -114,12 +113,14 @@ class Policy:
             fault = f"{type(error).__name__}: {error}"[:200]
             self._scorer_faults[fault] += 1
             if self._scorer_faults[fault] == 1:
-                logger.warning("the scorer of task '%s' raised %s; such rollouts count as unscored", self.task.name, fault)
+                logger.warning(
+                    "the scorer of task '%s' raised %s; such rollouts count as unscored", self.task.name, fault
+                )
             return Verdict.unscored(f"scorer raised {fault}")
 
     def _prompt(self, job: Job) -> Prompt:
         ids = self.prompt_ids(job.context, job.example)
-        shared = len(os.path.commonprefix([ids, self._prefix(job.context)]))
+        shared = common_prefix([ids, self._prefix(job.context)])
         return Prompt(ids=ids, seed=job.seed, prefix=min(shared, len(ids) - 1))
 
     def _prefix(self, context: Context) -> tuple[int, ...]:
@@ -128,18 +129,21 @@ class Policy:
             known = {worked.question.strip() for worked in context.worked_examples}
             probes = [e for e in self.task.split("train")[:32] if e.question.strip() not in known][:2]
             prompts = [self.prompt_ids(context, example) for example in probes]
-            common = tuple(os.path.commonprefix(prompts)) if len(prompts) == 2 else ()
+            common = prompts[0][: common_prefix(prompts)] if len(prompts) == 2 else ()
             self._prefixes[context.id] = common
         return self._prefixes[context.id]
 
     def _too_long(self, job: Job) -> Rollout:
         # One end token stands for the completion: trainers expect rows, and unscored rows never reach the loss.
         end = (int(self._tokenizer.eos_token_id),)  # type: ignore[arg-type]
-        return Rollout(
-            job.example.id, job.context.id, end, end, (0.0,), "", Verdict.unscored(TOO_LONG), self.version
-        )
+        return Rollout(job.example.id, job.context.id, end, end, (0.0,), "", Verdict.unscored(TOO_LONG), self.version)
 
 
-def greedy(params: SamplingParams) -> SamplingParams:
-    """The same limits, without chance."""
-    return replace(params, temperature=0.0, top_p=1.0, top_k=0, min_p=None)
+def common_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """How many leading token ids all rows share."""
+    shared = 0
+    for column in zip(*rows, strict=False):
+        if len(set(column)) > 1:
+            break
+        shared += 1
+    return shared

@@ -81,9 +81,7 @@ class Population:
         """Where the next fast phase starts: the seed, then every member, without repeats."""
         return list({c.id: c for c in [self.seed, *self.members]}.values())
 
-    def rescored(
-        self, contexts: Sequence[Context], scores: Mapping[str, Scores], *, policy_version: int
-    ) -> Population:
+    def rescored(self, contexts: Sequence[Context], scores: Mapping[str, Scores], *, policy_version: int) -> Population:
         """The population after a fast phase: top-K of `contexts` under scores of one policy version."""
         by_id = {c.id: c for c in contexts}
         chosen = select_top_k(scores, self.size)

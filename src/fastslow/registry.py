@@ -20,7 +20,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def load_dotted(path: str, what: str) -> Any:
-    """Import `package.module:attribute` (or `package.module.attribute`). Raises BadInput, naming the part that fails."""
+    """Import `package.module:attribute` (or `package.module.attribute`). Raises BadInput naming what fails."""
     module_name, _, attribute = path.replace(":", ".").rpartition(".")
     if not module_name:
         raise BadInput(f"{what} '{path}' is not a dotted path; write package.module:name.")
@@ -34,7 +34,9 @@ def load_dotted(path: str, what: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise BadInput(f"{what} '{path}': '{module_name}' has no '{attribute}'.{nearest(attribute, vars(module))}") from None
+        raise BadInput(
+            f"{what} '{path}': '{module_name}' has no '{attribute}'.{nearest(attribute, vars(module))}"
+        ) from None
 
 
 class Registry(Generic[T]):

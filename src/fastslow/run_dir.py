@@ -140,7 +140,9 @@ def dump_config(config: FastSlowConfig) -> str:
     ours = own_fields()
     out: dict[str, Any] = {name: getattr(config, name) for name in ours}
     for f in fields(config):
-        default = f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else None
+        default = (
+            f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else None
+        )
         value = getattr(config, f.name)
         plain = isinstance(value, (str, int, float, bool, list, dict, type(None)))
         if f.name not in ours and f.name not in NOT_IN_CONFIG and f.init and plain and value != default:

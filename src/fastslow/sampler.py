@@ -42,7 +42,7 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids of one prompt and the seed of one rollout; the first `prefix` ids are its context's, shared with others."""
+    """Token ids of one prompt and the seed of one rollout; the first `prefix` ids are its context's."""
 
     ids: tuple[int, ...]
     seed: int

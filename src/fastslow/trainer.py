@@ -1,10 +1,8 @@
-"""The slow channel, and the loop that couples it to the fast one: TRL's GRPOTrainer with contexts and routes.
+"""The loop that couples the channels: contexts assigned, rollouts made, groups routed, weights and contexts updated.
 
-What TRL does stays TRL's: advantages within a group, losses, optimiser, precision, distribution, LoRA, trackers.
-Five methods are overridden: `_prepare_inputs` (the cycle), `_calculate_rewards` (to see all ranks' rewards),
-`_get_per_token_logps_and_entropies` (shared tokens once), `_compute_loss` (batches with nothing to learn) and
-`evaluate` (ours). tests/test_contracts.py
-holds TRL to every behaviour relied on.
+`FastSlowTrainer` is TRL's GRPOTrainer by way of `SlowChannel`. TRL calls `_prepare_inputs` before every forward; on a
+generation boundary that call runs one whole step of the cycle (`_next_step`). Rollouts come in through TRL's
+`rollout_func`, so that advantages, losses and metrics stay its own; `evaluate` is ours.
 """
 
 from __future__ import annotations
@@ -23,17 +21,15 @@ from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
-from trl import GRPOTrainer
 
-from .batching import TOKEN_SUM_LOSSES, MicroBatch, RowPlan, loss_scale, micro_batches, plan_rows
 from .components import Components, build_components
 from .config import FastSlowConfig
-from .errors import BadInput, ContractBroken, FastSlowError
+from .errors import ContractBroken, FastSlowError
 from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
 from .fast import FastPhase
 from .model import ModelSource, context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
 from .modes import MODES
-from .packing import Row, forward_packed, pack, tree_tokens, why_not
+from .packing import Row
 from .policy import Job, Policy
 from .population import Population, assign_slots
 from .recorder import Recorder
@@ -42,6 +38,7 @@ from .routers.base import checked_route
 from .run_dir import write_state
 from .sampler import PrefixSampler, SamplingParams
 from .seeding import derive_seed
+from .slow import EMPTY, SlowChannel
 from .tasks.base import Task
 from .types import Example, GroupEvidence, Rollout, Route, Trace
 
@@ -54,7 +51,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 MAX_EXPERIENCE = 512
 
 
-class FastSlowTrainer(GRPOTrainer):
+class FastSlowTrainer(SlowChannel):
     """Trains a model through both channels.
 
     Args:
@@ -104,7 +101,6 @@ class FastSlowTrainer(GRPOTrainer):
             rollout_func=self._roll_out,
         )
         self.remove_callback(PrinterCallback)
-        self.packing_problem = self._why_not_pack()
         self.policy = self._make_policy(self.model, window)
         self.base = self._make_base(source)
         self.population = Population(size=args.population_size, seed=self.parts.seed_context)
@@ -114,7 +110,6 @@ class FastSlowTrainer(GRPOTrainer):
         self._fast_pool: dict[str, Example] = {}
         self._local: list[Rollout | Job] = []
         self._served: list[int] = []  # completion tokens of each rollout served from the cache this step
-        self._rewards_N: Tensor | None = None
         self._skipped_steps = 0
 
     # The loop: one verb per stage.
@@ -131,14 +126,17 @@ class FastSlowTrainer(GRPOTrainer):
         if self.mode.fast and step % self.args.slow_steps_per_cycle == 0:
             self._fast_phase(step)
         if not self.mode.slow:
-            return [{"empty": True}] * self.args.steps_per_generation
+            return [EMPTY] * self.args.steps_per_generation
         examples = self.parts.stream.batch(step)
         with self.recorder.phase("rollout", step):
             groups = self._assign(step, examples, rows)
             batch = self._generate_and_score_completions([dict(row) for row in rows])
         lengths_N = self.accelerator.gather(batch["completion_mask"].sum(1))
         routes = self._route(step, examples, groups, lengths_N)
-        return self._split(batch, lengths_N, routes)
+        if self._served:  # some rows come from older weights: everyone's ratio is to the policy that sampled it
+            batch["old_per_token_logps"] = batch["sampling_per_token_logps"]
+        slow_B = torch.tensor([route.slow for route in routes])
+        return self._split(batch, [_row(r) for r in self._rollouts()], lengths_N=lengths_N, slow_B=slow_B)
 
     # Fast phase
 
@@ -208,21 +206,17 @@ class FastSlowTrainer(GRPOTrainer):
         """Rewards were given when the rollouts were made; None is TRL's word for unscored."""
 
         def task(prompts: list[Any], completions: list[Any], **columns: Any) -> list[float | None]:
-            return [r.verdict.reward for r in self._local if isinstance(r, Rollout)]
+            return [r.verdict.reward for r in self._rollouts()]
 
         return task  # TRL names its reward metrics after the function
 
-    def _calculate_rewards(self, *args: Any) -> Tensor:
-        rewards_per_func = super()._calculate_rewards(*args)
-        self._rewards_N = rewards_per_func[:, 0]
-        return rewards_per_func
+    def _rollouts(self) -> list[Rollout]:
+        """This rank's rollouts, once every slot is filled."""
+        return [slot for slot in self._local if isinstance(slot, Rollout)]
 
     # Routing
 
-    def _route(
-        self, step: int, examples: list[Example], groups: list[list[str]], lengths_N: Tensor
-    ) -> list[Route]:
-        assert self._rewards_N is not None
+    def _route(self, step: int, examples: list[Example], groups: list[list[str]], lengths_N: Tensor) -> list[Route]:
         G = self.num_generations
         rewards = [None if r != r else r for r in self._rewards_N.tolist()]
         lengths = lengths_N.tolist()
@@ -256,7 +250,7 @@ class FastSlowTrainer(GRPOTrainer):
     def _remember(self, examples: list[Example], routes: list[Route]) -> None:
         """Keep what rank 0 saw of FAST and BOTH examples: text for the next fast phase's proposers, at no cost."""
         wanted = {e.id: e for e, r in zip(examples, routes, strict=True) if r.fast}
-        seen = [r for r in self._local if isinstance(r, Rollout) and r.example_id in wanted and r.verdict.scored]
+        seen = [r for r in self._rollouts() if r.example_id in wanted and r.verdict.scored]
         self._experience += [Trace(wanted[r.example_id], r.context_id, r.text, r.verdict) for r in seen]
         self._experience = self._experience[-MAX_EXPERIENCE:]
 
@@ -267,106 +261,6 @@ class FastSlowTrainer(GRPOTrainer):
                 f"not one of the rollouts of the last {self._skipped_steps} steps could be scored: every prompt is too "
                 "long for the model's window, or the scorer fails (see the log); there is nothing to learn from."
             )
-
-    # Micro-batches
-
-    def _split(self, batch: dict[str, Any], lengths_N: Tensor, routes: list[Route]) -> list[dict[str, Any]]:
-        """The rows that can move the weights, in micro-batches trimmed to their own lengths."""
-        assert self._rewards_N is not None
-        plan = plan_rows(
-            rewards_N=self._rewards_N.cpu(),
-            lengths_N=lengths_N.cpu(),
-            slow_B=torch.tensor([r.slow for r in routes]),
-            per_problem=self.args.loss_aggregation == "problem" and self.args.loss_type in TOKEN_SUM_LOSSES,
-            regularised=self.beta != 0.0 or self._entropy_bonus_enabled,
-        )
-        if self._served:  # some rows come from older weights: everyone's ratio is to the policy that sampled it
-            batch["old_per_token_logps"] = batch["sampling_per_token_logps"]
-        offset = self.accelerator.process_index * len(self._local)
-        live = plan.live_N[offset : offset + len(self._local)].nonzero()[:, 0].tolist()
-        chunks = self._chunks(batch, live)
-        self._metrics["train"]["fst/live_rows"].append(float(plan.live_N.float().mean()))
-        return [self._micro_batch(batch, plan, chunk, offset) for chunk in chunks]
-
-    def _chunks(self, batch: dict[str, Any], live: list[int]) -> list[MicroBatch | None]:
-        """Live rows in as few forwards as memory allows: per_device_train_batch_size padded rows, or as many tokens."""
-        sizes = (batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)).tolist()
-        limit = self.args.per_device_train_batch_size
-        if self.packing_problem is None:
-            live.sort(key=lambda i: self._row(i).ids)  # rows that share tokens lie together
-            tokens = tree_tokens([self._row(i) for i in live])
-            needed = -(-tokens // (limit * max(sizes)))
-        else:
-            live.sort(key=lambda i: sizes[i])  # neighbours of like length: little padding
-            needed = -(-len(live) // limit)
-        needed = int(self.accelerator.gather(torch.tensor([needed], device=self.accelerator.device)).max())
-        return micro_batches(live, needed=needed, slots=self.args.steps_per_generation)
-
-    def _row(self, index: int) -> Row:
-        rollout = self._local[index]
-        assert isinstance(rollout, Rollout)
-        return Row(rollout.prompt_ids + rollout.completion_ids, len(rollout.completion_ids))
-
-    def _get_per_token_logps_and_entropies(
-        self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """TRL's padded rows, computed as the token trees they are."""
-        if self.packing_problem is not None or kwargs.get("compute_aux_loss") or not int(attention_mask.sum()):
-            return super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
-            )
-        rows = [
-            Row(tuple(ids[mask.bool()].tolist()), int(mask[-logits_to_keep:].sum()))
-            for ids, mask in zip(input_ids.cpu(), attention_mask.cpu(), strict=True)
-        ]
-        with self.accelerator.autocast():
-            logps, entropies = forward_packed(
-                model,
-                self.accelerator.unwrap_model(model),
-                pack(rows, width=logits_to_keep),
-                temperature=self.temperature,
-                entropy_grad=self._entropy_bonus_enabled,
-            )
-        return logps, entropies if kwargs.get("compute_entropy") else None, None
-
-    def _micro_batch(
-        self, batch: dict[str, Any], plan: RowPlan, chunk: MicroBatch | None, offset: int
-    ) -> dict[str, Any]:
-        if chunk is None:
-            return {"empty": True}
-        rows = torch.tensor(chunk.rows)
-        out = {
-            name: value[rows] if isinstance(value, Tensor) and value.ndim else value for name, value in batch.items()
-        }
-        prompt = int(out["prompt_mask"].sum(1).max())
-        answer = max(1, int(out["completion_mask"].sum(1).max()))
-        for name, value in out.items():
-            if isinstance(value, Tensor) and value.ndim == 2:
-                out[name] = value[:, -prompt:] if name.startswith("prompt") else value[:, :answer]
-        weight = plan.weight_N[offset + rows].to(out["advantages"].device)
-        out["advantages"] = out["advantages"] * weight
-        if chunk.placeholder:
-            # tool_mask is TRL's mask of the loss alone: attention stays, every term of the row goes.
-            out["tool_mask"] = torch.zeros_like(out["completion_mask"])
-            out["advantages"] = torch.zeros_like(out["advantages"])
-        out["num_items_in_batch"] = torch.tensor(float(plan.items), device=out["advantages"].device)
-        out["loss_scale"] = loss_scale(
-            self.args.loss_type,
-            rows=0 if chunk.placeholder else len(chunk.rows),
-            tokens=int(out["completion_mask"].sum()),
-            counted_rows=int(plan.counted_N.sum()),
-            items=plan.items,
-            slots=self.args.steps_per_generation,
-            processes=self.accelerator.num_processes,
-        )
-        return out
-
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        if inputs.get("empty"):
-            # No rank has a row here. A loss without a graph leaves every gradient None, and the optimiser skips
-            # what has none: weights, momenta and step counts stay bit-identical.
-            return torch.zeros((), device=self.accelerator.device, requires_grad=True)
-        return super()._compute_loss(model, inputs) * inputs["loss_scale"]
 
     # Evaluation
 
@@ -427,22 +321,8 @@ class FastSlowTrainer(GRPOTrainer):
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """A run has its report; TRL's card would speak of a plain GRPO run."""
 
-    def _why_not_pack(self) -> str | None:
-        """None if rollouts are trained on as trees; else the reason for TRL's padded rows, logged once."""
-        if self.args.packing == "off":
-            return "packing is off"
-        base = self.accelerator.unwrap_model(self.model)
-        problem = why_not(base.get_base_model() if self.args.lora_r else base)
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            problem = "sharded weights are only whole inside the model's own forward"
-        if problem and self.args.packing == "on":
-            raise BadInput(f"packing=on, but {problem}; use packing=auto to fall back to padded rows.")
-        if problem:
-            logger.warning("training on padded rows: %s", problem)
-        return problem
-
     def _make_base(self, source: ModelSource) -> BaseModel:
-        """The weights training started from: adapters off, TRL's reference model, or a copy loaded when first needed."""
+        """The weights training started from: adapters off, TRL's reference, or a copy loaded on demand."""
         if self.args.lora_r:
             return adapters_off(self.model)
         if self.ref_model is not None and not self.args.sync_ref_model:
@@ -478,6 +358,10 @@ def _rows(batches: Any) -> Dataset:
     return Dataset.from_dict(
         {"prompt": [[dict(m) for m in e.messages] for e in examples], "example_id": [e.id for e in examples]}
     )
+
+
+def _row(rollout: Rollout) -> Row:
+    return Row(rollout.prompt_ids + rollout.completion_ids, len(rollout.completion_ids))
 
 
 def _example_id(slot: Rollout | Job) -> str:

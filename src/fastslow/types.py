@@ -52,7 +52,9 @@ class Verdict:
 
     def __post_init__(self) -> None:
         if self.reward is not None and not (math.isfinite(self.reward) and 0.0 <= self.reward <= 1.0):
-            raise ValueError(f"a reward must lie in [0, 1], got {self.reward!r}; return Verdict.unscored(reason) instead")
+            raise ValueError(
+                f"a reward must lie in [0, 1], got {self.reward!r}; return Verdict.unscored(reason) instead"
+            )
 
     @classmethod
     def unscored(cls, reason: str) -> Verdict:

@@ -25,7 +25,9 @@ def run(argv: Sequence[str]) -> int:
     if summary:
         Console().print(closing_table(summary))
         Console().print(
-            f"run directory: {config.output_dir} (summary.json, metrics.jsonl, bundle/)", highlight=False, soft_wrap=True
+            f"run directory: {config.output_dir} (summary.json, metrics.jsonl, bundle/)",
+            highlight=False,
+            soft_wrap=True,
         )
     return exit_code(summary)
 

@@ -27,7 +27,8 @@ ROUTERS: Registry[Router] = Registry("router")
 
 
 def make_router(spec: str, *, seed: int) -> Router:
-    """`name` or `name:arguments` -> router. A dotted path names the user's own factory, called with `(arguments, seed=)`.
+    """`name` or `name:arguments` -> router. A dotted path names the user's own factory, called with
+    `(arguments, seed=)`.
 
     Raises BadInput for an unknown name or arguments the rule does not take.
     """
