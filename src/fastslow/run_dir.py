@@ -88,23 +88,6 @@ class RunDirectory:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def write_bundle(
-    path: Path,
-    model: Any,
-    tokenizer: Any,
-    population: Population,
-    router: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-) -> None:
-    """The thing a user ships: weights (safetensors), tokenizer, population, router state and provenance as JSON."""
-    path.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    write_state(path, population, router)
-    text = json.dumps(clean(provenance), indent=2, ensure_ascii=False)
-    (path / "bundle.json").write_text(text + "\n", encoding="utf-8")
-
-
 def write_state(path: Path, population: Population, router: Mapping[str, Any]) -> None:
     """What a checkpoint or bundle holds besides weights: both are JSON."""
     for name, data in (("population.json", population.to_json()), ("router.json", router)):

