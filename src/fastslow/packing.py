@@ -114,7 +114,7 @@ def pack(rows: Sequence[Row], *, width: int | None = None, target_length: int = 
         for i in run.tolist():
             paths[i] = (len(trees), tree.insert(rows[i].ids[:-1]))
         trees.append(tree)
-    length = max(len(tree.tokens) for tree in trees)
+    length = max(1, *(len(tree.tokens) for tree in trees))
     ids = np.zeros((len(trees), length), dtype=np.int64)
     positions = np.zeros_like(ids)
     sees = np.zeros((len(trees), length, length), dtype=bool)
@@ -131,7 +131,7 @@ def pack(rows: Sequence[Row], *, width: int | None = None, target_length: int = 
         for t in range(row.answer):
             place = (s * length + path[start + t - 1], row.ids[start + t])
             edge_B_T[i, t] = edges.setdefault(place, len(edges))
-    places = np.array(list(edges), dtype=np.int64).reshape(-1, 2)
+    places = np.array(list(edges) or [(0, 0)], dtype=np.int64)  # all answers empty: one pair that no row reads
     return Packed(
         input_ids_S_L=torch.from_numpy(ids),
         positions_S_L=torch.from_numpy(positions),
@@ -154,11 +154,34 @@ def why_not(model: PreTrainedModel) -> str | None:
         return f"layers of kind {', '.join(sorted(kinds - {'full_attention', 'sliding_attention'}))} see no mask"
     if "sliding_attention" in kinds and "full_attention" not in kinds:
         return "its layers all slide, and transformers then takes no mask by kind"
-    if getattr(config, "layer_types", None) is None and getattr(config, "sliding_window", None):
+    # (GPT-Neo's window is in `attention_layers`)
+    windowed = getattr(config, "sliding_window", None) or "local" in getattr(config, "attention_layers", ())
+    if getattr(config, "layer_types", None) is None and windowed:
         return "its sliding window is not declared by layer"
     scaled = [name for name in SCALED_HEADS if getattr(config, name, None) not in (None, 1, 1.0)]
     if scaled:
         return f"its logits are scaled by {scaled[0]}"
+    return _probe(model)
+
+
+@torch.no_grad()
+def _probe(model: PreTrainedModel) -> str | None:
+    """Two short rows through the model both ways: settings cannot tell of ALiBi, recurrence or a head of two parts."""
+    rows = [Row((1, 2, 3, 4, 5, 6), 2), Row((1, 2, 3, 7, 8), 2)]
+    was_training = model.training
+    model.eval()
+    try:
+        packed, _ = forward_packed(model, model, pack(rows), temperature=1.0, entropy_grad=False)
+        for row, got in zip(rows, packed, strict=True):
+            ids = torch.tensor([row.ids], device=model.device)
+            logits = model(input_ids=ids, use_cache=False).logits[0, -1 - row.answer : -1].float()
+            want = logits.log_softmax(-1).gather(1, ids[0, -row.answer :, None])[:, 0]
+            if not torch.allclose(got, want, atol=torch.finfo(model.dtype).eps ** 0.5):
+                return f"a trial gave other log-probabilities (off by {float((got - want).abs().max()):.1g})"
+    except Exception as error:  # an architecture may choke on a mask of our own anywhere
+        return f"a trial failed with {type(error).__name__}: {str(error)[:200]}"
+    finally:
+        model.train(was_training)
     return None
 
 

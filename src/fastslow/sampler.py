@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 from transformers.generation.logits_process import (
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -92,9 +93,9 @@ class PrefixSampler:
         self._shadow: PreTrainedModel | None = None
         self._version: int | None = None
         self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
-        # Sliding or linear attention keeps a cache that cannot be padded on the left and stitched together.
-        layer_types = getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"]
-        self._can_share = set(layer_types) == {"full_attention"}
+        # Sliding or linear attention keeps a cache that cannot be padded on the left and stitched together. The cache
+        # is asked and not the config: Mistral and Phi-3 slide without declaring it by layer.
+        self._can_share = {type(layer) for layer in DynamicCache(config=model.config).layers} == {DynamicLayer}
         self.prefill_tokens = 0
         self.decode_tokens = 0
 
@@ -108,7 +109,9 @@ class PrefixSampler:
         if self._shadow is None:
             self._shadow = copy.deepcopy(self._live)
             self._shadow.__dict__.pop("forward", None)  # TRL's fused head is for training
-            self._shadow.to(self._dtype).eval().requires_grad_(False)
+            self._shadow.eval().requires_grad_(False)
+            for weight in self._shadow.parameters():  # buffers stay: rotary frequencies in bf16 lose far positions
+                weight.data = weight.data.to(self._dtype)
             return
         with torch.no_grad():
             for mine, theirs in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
