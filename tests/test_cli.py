@@ -170,7 +170,7 @@ def test_malformed_jsonl_names_its_line(tmp_path: Path, capsys) -> None:
     [
         ("a: [", "is not YAML"),
         ("- a\n", "setting: value"),
-        ("modle: x\n", "Did you mean 'model'"),
+        ("populaton_size: 4\n", "Did you mean 'population_size'"),
         (None, "cannot be read"),
     ],
 )

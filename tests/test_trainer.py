@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from fastslow.contexts import render
-from fastslow.types import GroupEvidence, Route, Rollout
+from fastslow.types import GroupEvidence, Rollout, Route
 from tests.support.runs import tiny_settings, tiny_trainer
 
 ROOT = Path(__file__).parents[1]

@@ -30,7 +30,9 @@ class FastSlowConfig(GRPOConfig):
         "", "Task, e.g. 'reasoning_gym:products?max_terms=2' or 'jsonl:my.jsonl?scorer=my.module:score'."
     )
     mode: str = _option("fst", "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only.")
-    train_size: int = _option(1000, "Training examples to draw from a generator (>= 1).")
+    train_size: int | None = _option(
+        None, "Training examples at most (>= 1); default: 1000 of a generator, all of a file."
+    )
     validation_size: int = _option(64, "Validation examples held out (>= 1).")
     test_size: int = _option(64, "Test examples held out (>= 0); training never looks at them.")
     data_seed: int = _option(0, "Seed of generated data, apart from the run's seed so that seeds share their data.")
@@ -71,7 +73,9 @@ class FastSlowConfig(GRPOConfig):
         "For cispo, dapo and vespo; the other losses keep their own.",
     )
     epsilon_high: float | None = _option(
-        4.0, "CISPO: absolute upper bound of the importance ratio (>= 1; TRL's default of 0.2 would cripple it)."
+        None,
+        "CISPO: absolute upper bound of the importance ratio (>= 1), default 4 as in the paper. Other losses: the "
+        "distance above 1 at which they clip, default epsilon.",
     )
     beta: float = _option(1e-3, "Coefficient of the KL term to the base model (the paper's 1e-3); 0 saves its cost.")
     learning_rate: float | None = _option(
@@ -110,6 +114,8 @@ class FastSlowConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         self._check_names()
+        if self.epsilon_high is None and self.loss_type == "cispo":
+            self.epsilon_high = 4.0
         self._check_numbers()
         self._derive_batches()
         self.output_dir = self.output_dir or f"runs/{self.mode}-s{self.seed}"
@@ -132,6 +138,8 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"unknown mode '{self.mode}'.{nearest(self.mode, MODES)}")
         if self.loss_type not in LOSSES:
             raise BadInput(f"unknown loss_type '{self.loss_type}'.{nearest(self.loss_type, LOSSES)}")
+        if self.use_vllm:
+            raise BadInput("use_vllm is not supported yet: rollouts are made by the model in this process.")
         if self.packing not in ("auto", "on", "off"):
             raise BadInput(f"packing is 'auto', 'on' or 'off', got '{self.packing}'.")
         if self.loss_aggregation not in ("problem", "token"):
@@ -143,7 +151,7 @@ class FastSlowConfig(GRPOConfig):
             "reflection_minibatch_size", "proposals_per_iteration", "problems_per_step", "max_steps", "eval_samples",
             "per_device_train_batch_size", "max_worked_examples",
         ):  # fmt: skip
-            if getattr(self, name) < 1:
+            if (getattr(self, name) if getattr(self, name) is not None else 1) < 1:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.num_generations or self.num_generations < 2:
             raise BadInput(f"num_generations must be at least 2 (a group needs spread), got {self.num_generations}.")

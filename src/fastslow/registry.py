@@ -10,13 +10,17 @@ from typing import Any, Generic, TypeVar
 from .errors import BadInput
 
 T = TypeVar("T")
+LISTED = 12  # names in an error message at most
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?' or a list of what there is, ready to append to an error message."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else f" Known: {', '.join(known)}."
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    return f" Known: {', '.join(known[:LISTED])}{more}."
 
 
 def load_dotted(path: str, what: str) -> Any:
@@ -34,9 +38,8 @@ def load_dotted(path: str, what: str) -> Any:
     try:
         return getattr(module, attribute)
     except AttributeError:
-        raise BadInput(
-            f"{what} '{path}': '{module_name}' has no '{attribute}'.{nearest(attribute, vars(module))}"
-        ) from None
+        own = [n for n, value in vars(module).items() if getattr(value, "__module__", None) == module_name]
+        raise BadInput(f"{what} '{path}': '{module_name}' has no '{attribute}'.{nearest(attribute, own)}") from None
 
 
 class Registry(Generic[T]):

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 
 from .components import Components, build_components
 from .config import FastSlowConfig
-from .errors import ContractBroken, FastSlowError
+from .errors import BadInput, ContractBroken, FastSlowError
 from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
 from .fast import FastPhase
 from .model import ModelSource, context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
@@ -104,6 +104,7 @@ class FastSlowTrainer(SlowChannel):
         self.policy = self._make_policy(self.model, window)
         self.base = self._make_base(source)
         self.population = Population(size=args.population_size, seed=self.parts.seed_context)
+        self._check_window()
         self._cycle = -1
         self._cache = RolloutCache()
         self._experience: list[Trace] = []
@@ -111,6 +112,15 @@ class FastSlowTrainer(SlowChannel):
         self._local: list[Rollout | Job] = []
         self._served: list[int] = []  # completion tokens of each rollout served from the cache this step
         self._skipped_steps = 0
+
+    def _check_window(self) -> None:
+        seed, task = self.population.seed, self.parts.task
+        if not any(self.policy.fits(seed, example) for example in task.split("train")):
+            raise BadInput(
+                f"no training question of '{task.name}' fits the model's window of {self.policy.window} tokens "
+                f"together with the seed context and an answer of max_completion_length={self.policy.params.max_new_tokens}; "
+                "shorten one of them or take a model with a longer window."
+            )
 
     # The loop: one verb per stage.
 

@@ -69,7 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def script() -> None:
-    sys.exit(main())
+    """The installed command. A reader that leaves early (`fastslow tasks | head`) is no error worth a traceback."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141  # what a shell reports for SIGPIPE
+    sys.exit(code)
 
 
 if __name__ == "__main__":
