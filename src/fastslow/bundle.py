@@ -16,6 +16,7 @@ from .config import bf16_is_fast
 from .errors import BadInput
 from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
 from .model import ModelSource, context_window, load_model, load_tokenizer, resolve_model
+from .packing import why_not
 from .policy import Policy
 from .population import Population
 from .run_dir import clean, read_population, write_state
@@ -117,11 +118,11 @@ def evaluate_bundle(
                     policy, bundle.population, examples, kinds, params=params, samples=samples, seed=seed
                 )
             ]
+    packing = why_not(bundle.model) is None
     for row in rows:
         if row["weights"] == "trained" and row["context"] in contexts and kl_examples:
-            row["kl"] = measure_kl(
-                trained, bundle.model, bundle.base, contexts[row["context"]], examples[:kl_examples], seed=seed
-            )
+            context, some = contexts[row["context"]], examples[:kl_examples]
+            row["kl"] = measure_kl(trained, bundle.model, bundle.base, context, some, seed=seed, packing=packing)
     return rows
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from .contexts import Context
+from .packing import HEAD_ROWS, Row, forward_hidden, pack, place_logits
 from .policy import Job, Policy
 from .population import Population
 from .sampler import SamplingParams
@@ -92,47 +97,61 @@ def measure_kl(
     examples: Sequence[Example],
     *,
     seed: int,
+    packing: bool,
 ) -> float | None:
     """KL(model || base) per token over the full vocabulary, in nats.
 
     On completions sampled from the policy at temperature 1 under `context`; both models see the same prompt. In
-    fp32 without autocast: bf16 rounding alone would show as a KL near 1e-3. None if there is nothing to measure.
+    fp32 without autocast: bf16 rounding alone would show as a KL near 1e-3. `packing` computes shared tokens once,
+    for models where that is exact. None if there is nothing to measure.
     """
     params = SamplingParams(max_new_tokens=policy.params.max_new_tokens)
     jobs = [Job(context, e, derive_seed(seed, "kl", context.id, e.id)) for e in examples if policy.fits(context, e)]
     rollouts = policy.rollouts(jobs, params)
-    total, tokens = 0.0, 0
-    for start in range(0, len(rollouts), KL_ROWS):
-        rows = rollouts[start : start + KL_ROWS]
-        ours = completion_logprobs(model, rows)
-        with base() as reference:
-            theirs = completion_logprobs(reference, rows)
-        for p, q in zip(ours, theirs, strict=True):
-            total += float((p.exp() * (p - q)).sum())
-            tokens += p.size(0)
-    return total / tokens if tokens else None
+    kl_of, size = (_kl_of_trees, len(rollouts)) if packing else (_kl_of_rows, KL_ROWS)
+    chunks = [rollouts[start : start + size] for start in range(0, len(rollouts), max(1, size))]
+    kl_N = torch.cat([kl_of(model, base, chunk) for chunk in chunks]) if chunks else torch.empty(0)
+    return float(kl_N.mean()) if len(kl_N) else None
 
 
 @torch.no_grad()
-def completion_logprobs(model: PreTrainedModel, rollouts: Sequence[Rollout]) -> list[torch.Tensor]:
-    """Full log-probabilities (T, V) at every completion position of each rollout, in the weights' own precision."""
-    device = next(model.parameters()).device
-    rows = [list(r.prompt_ids) + list(r.completion_ids) for r in rollouts]
-    longest = max(map(len, rows))
-    ids = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row, device=device)
-        mask[i, : len(row)] = 1
-    was_training = model.training
-    model.eval()
-    # The class's own forward: the instance's may be wrapped in autocast by accelerate and in a fused head by TRL.
-    logits = type(model).forward(model, input_ids=ids, attention_mask=mask).logits
-    model.train(was_training)
-    return [
-        logits[i, len(r.prompt_ids) - 1 : len(r.prompt_ids) + len(r.completion_ids) - 1].float().log_softmax(-1)
-        for i, r in enumerate(rollouts)
-    ]
+def _kl_of_trees(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Rollout]) -> Float[Tensor, " N"]:
+    """KL at every completion token, each place of the rows' token trees computed once."""
+    packed = pack([Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts])
+    # The base of a LoRA model is the same object with its adapters off: what is ours is computed outside of base().
+    ours_P_D = forward_hidden(_plain_forward(model), model, packed)
+    with base() as reference:
+        theirs_P_D = forward_hidden(_plain_forward(reference), reference, packed)
+    source_U, which_E = packed.source_E.to(model.device).unique(return_inverse=True)
+    kl = []
+    for places in source_U.split(HEAD_ROWS):
+        ours = place_logits(model, ours_P_D[places])
+        with base() as reference:
+            kl.append(_kl(ours, place_logits(reference, theirs_P_D[places])))
+    edges = packed.edge_B_T[packed.edge_B_T >= 0].to(model.device)
+    return torch.cat(kl)[which_E[edges]]
+
+
+@torch.no_grad()
+def _kl_of_rows(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Rollout]) -> Float[Tensor, " N"]:
+    rows = [torch.tensor(r.prompt_ids + r.completion_ids, device=model.device) for r in rollouts]
+    ids = pad_sequence(rows, batch_first=True)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+    ours = _plain_forward(model)(input_ids=ids, attention_mask=mask).logits
+    with base() as reference:
+        theirs = _plain_forward(reference)(input_ids=ids, attention_mask=mask).logits
+    answers = [(i, slice(len(r.prompt_ids) - 1, len(rows[i]) - 1)) for i, r in enumerate(rollouts)]
+    return torch.cat([_kl(ours[i, where].float(), theirs[i, where].float()) for i, where in answers])
+
+
+def _kl(ours_N_V: Float[Tensor, "N V"], theirs_N_V: Float[Tensor, "N V"]) -> Float[Tensor, " N"]:
+    p, q = ours_N_V.log_softmax(-1), theirs_N_V.log_softmax(-1)
+    return (p.exp() * (p - q)).sum(-1)
+
+
+def _plain_forward(model: PreTrainedModel) -> Callable[..., Any]:
+    """The class's own forward: the instance's may be wrapped in autocast by accelerate and in a fused head by TRL."""
+    return partial(type(model).forward, model)
 
 
 def adapters_off(model: Any) -> BaseModel:

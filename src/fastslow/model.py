@@ -146,3 +146,10 @@ def _unpack_embedded(gguf: Path) -> Path:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def frozen_clone(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy for inference. TRL and accelerate wrap `forward` in closures over the original: the copy has its own."""
+    clone = copy.deepcopy(model)
+    clone.__dict__.pop("forward", None)
+    return clone.eval().requires_grad_(False)

@@ -8,8 +8,9 @@ adds its own loss to the shared computation. Nothing here approximates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -186,33 +187,22 @@ def _probe(model: PreTrainedModel) -> str | None:
 
 
 def forward_packed(
-    model: torch.nn.Module, base: PreTrainedModel, packed: Packed, *, temperature: float, entropy_grad: bool
+    model: Callable[..., Any], base: PreTrainedModel, packed: Packed, *, temperature: float, entropy_grad: bool
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
     """Log-probability of every completion token, and the entropy it was drawn at; 0 where a row has ended.
 
     `model` is what is called (it may be wrapped for distribution), `base` the causal LM inside it.
     """
     device = base.device
-    config = base.config.get_text_config()
-    output = model(
-        input_ids=packed.input_ids_S_L.to(device),
-        attention_mask=_attention_mask(config, packed, device),
-        position_ids=packed.positions_S_L.to(device),
-        use_cache=False,
-        output_hidden_states=True,
-        logits_to_keep=1,  # the head runs below, on the places that need it
-    )
-    hidden = output.hidden_states[-1].flatten(0, 1)
+    hidden = forward_hidden(model, base, packed)
     source_U, which_E = packed.source_E.to(device).unique(return_inverse=True)
     token_E = packed.token_E.to(device)
-    head = base.get_output_embeddings()
-    softcap = getattr(config, "final_logit_softcapping", None)
     logps, entropies = [], []
     order = which_E.argsort(stable=True)  # pairs of one place lie together, so that head chunks own whole places
     for start in range(0, len(source_U), HEAD_ROWS):
         stop = min(start + HEAD_ROWS, len(source_U))
         mine = order[(which_E[order] >= start) & (which_E[order] < stop)]
-        arguments = (head, hidden[source_U[start:stop]], which_E[mine] - start, token_E[mine], temperature, softcap)
+        arguments = (base, hidden[source_U[start:stop]], which_E[mine] - start, token_E[mine], temperature)
         if torch.is_grad_enabled() and len(source_U) > HEAD_ROWS:
             logp, entropy = checkpoint(_score, *arguments, entropy_grad, use_reentrant=False)
         else:
@@ -228,11 +218,28 @@ def forward_packed(
     return logp_E[pick].masked_fill(ended, 0.0), entropy_E[pick].masked_fill(ended, 0.0)
 
 
-def _score(head, hidden, which, token, temperature: float, softcap: float | None, entropy_grad: bool):
-    logits = head(hidden).float()
-    if softcap is not None:
-        logits = softcap * torch.tanh(logits / softcap)
-    logps = (logits / temperature).log_softmax(-1)
+def forward_hidden(model: Callable[..., Any], base: PreTrainedModel, packed: Packed) -> Float[Tensor, "S_times_L D"]:
+    """What the head reads, at every place of the trees."""
+    output = model(
+        input_ids=packed.input_ids_S_L.to(base.device),
+        attention_mask=_attention_mask(base.config.get_text_config(), packed, base.device),
+        position_ids=packed.positions_S_L.to(base.device),
+        use_cache=False,
+        output_hidden_states=True,
+        logits_to_keep=1,  # the head runs on the places that need it, later
+    )
+    return output.hidden_states[-1].flatten(0, 1)
+
+
+def place_logits(base: PreTrainedModel, hidden_U_D: Float[Tensor, "U D"]) -> Float[Tensor, "U V"]:
+    """fp32 logits over the vocabulary after each place."""
+    logits = base.get_output_embeddings()(hidden_U_D).float()
+    softcap = getattr(base.config.get_text_config(), "final_logit_softcapping", None)
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+
+def _score(base, hidden, which, token, temperature: float, entropy_grad: bool):
+    logps = (place_logits(base, hidden) / temperature).log_softmax(-1)
     with torch.set_grad_enabled(torch.is_grad_enabled() and entropy_grad):
         entropy = -(logps.exp() * logps).sum(-1)
     return logps[which, token], entropy

@@ -7,7 +7,6 @@ leave the batch. Each rollout draws from its own seed, so what it says does not 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +23,8 @@ from transformers.generation.logits_process import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+
+from .model import frozen_clone
 
 # Dropping finished rows copies the cache, so it waits until this share of a batch has ended.
 COMPACT_WHEN_DONE = 0.25
@@ -107,9 +108,7 @@ class PrefixSampler:
         if next(self._live.parameters()).dtype == self._dtype or hasattr(self._live, "peft_config"):
             return  # LoRA: the live model runs under autocast; merging adapters would lose bits of the base
         if self._shadow is None:
-            self._shadow = copy.deepcopy(self._live)
-            self._shadow.__dict__.pop("forward", None)  # TRL's fused head is for training
-            self._shadow.eval().requires_grad_(False)
+            self._shadow = frozen_clone(self._live)
             for weight in self._shadow.parameters():  # buffers stay: rotary frequencies in bf16 lose far positions
                 weight.data = weight.data.to(self._dtype)
             return

@@ -7,7 +7,6 @@ generation boundary that call runs one whole step of the cycle (`_next_step`). R
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 from collections.abc import Sequence
@@ -27,7 +26,15 @@ from .config import FastSlowConfig
 from .errors import BadInput, ContractBroken, FastSlowError
 from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
 from .fast import FastPhase
-from .model import ModelSource, context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
+from .model import (
+    ModelSource,
+    context_window,
+    default_learning_rate,
+    frozen_clone,
+    load_model,
+    load_tokenizer,
+    resolve_model,
+)
 from .modes import MODES
 from .packing import Row
 from .policy import Job, Policy
@@ -114,11 +121,11 @@ class FastSlowTrainer(SlowChannel):
         self._skipped_steps = 0
 
     def _check_window(self) -> None:
-        seed, task = self.population.seed, self.parts.task
-        if not any(self.policy.fits(seed, example) for example in task.split("train")):
+        policy, task = self.policy, self.parts.task
+        if not any(policy.fits(self.population.seed, example) for example in task.split("train")):
             raise BadInput(
-                f"no training question of '{task.name}' fits the model's window of {self.policy.window} tokens "
-                f"together with the seed context and an answer of max_completion_length={self.policy.params.max_new_tokens}; "
+                f"no training question of '{task.name}' fits the model's window of {policy.window} tokens together "
+                f"with the seed context and an answer of max_completion_length={policy.params.max_new_tokens}; "
                 "shorten one of them or take a model with a longer window."
             )
 
@@ -313,6 +320,7 @@ class FastSlowTrainer(SlowChannel):
                     contexts[row["context"]],
                     examples[: args.kl_examples],
                     seed=args.seed,
+                    packing=self.packing_problem is None,
                 )
         return rows
 
@@ -337,7 +345,7 @@ class FastSlowTrainer(SlowChannel):
             return adapters_off(self.model)
         if self.ref_model is not None and not self.args.sync_ref_model:
             return frozen_copy(lambda: self.accelerator.unwrap_model(self.ref_model))
-        start = None if self._from_source else copy.deepcopy(self.model)
+        start = None if self._from_source else frozen_clone(self.model)
         return frozen_copy(lambda: start or load_model(source, trust_remote_code=self.args.trust_remote_code))
 
     def _make_policy(self, model: PreTrainedModel, window: int) -> Policy:
