@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from .config import bf16_is_fast
 from .errors import BadInput
 from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
-from .model import ModelSource, context_window, load_model, load_tokenizer, resolve_model
+from .model import ModelSource, context_window, load_model, load_tokenizer, pad_id, resolve_model
 from .packing import why_not
 from .policy import Policy
 from .population import Population
@@ -133,7 +133,7 @@ def _policy(bundle: Bundle, model: PreTrainedModel, task: Task, params: Sampling
         sampler=PrefixSampler(
             model,
             eos_ids=[int(i) for i in eos_ids],
-            pad_id=int(bundle.tokenizer.pad_token_id),  # type: ignore[arg-type]
+            pad_id=pad_id(bundle.tokenizer),
             dtype=torch.bfloat16 if bf16_is_fast() else torch.float32,
         ),
         tokenizer=bundle.tokenizer,

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -146,6 +147,12 @@ def _unpack_embedded(gguf: Path) -> Path:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The padding token's id; it never shows, because padding is masked."""
+    found: Any = tokenizer.pad_token_id
+    return int(found or 0)
 
 
 def frozen_clone(model: PreTrainedModel) -> PreTrainedModel:

@@ -233,7 +233,8 @@ def forward_hidden(model: Callable[..., Any], base: PreTrainedModel, packed: Pac
 
 def place_logits(base: PreTrainedModel, hidden_U_D: Float[Tensor, "U D"]) -> Float[Tensor, "U V"]:
     """fp32 logits over the vocabulary after each place."""
-    logits = base.get_output_embeddings()(hidden_U_D).float()
+    head: Any = base.get_output_embeddings()
+    logits = head(hidden_U_D).float()
     softcap = getattr(base.config.get_text_config(), "final_logit_softcapping", None)
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 

@@ -107,8 +107,8 @@ def read_population(path: Path) -> Population:
 
 def clean(value: Any) -> Any:
     """JSON has no NaN or infinity: they become null rather than a file other tools refuse."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(k): clean(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -175,9 +175,10 @@ class PrefixSampler:
         cache = DynamicCache(config=model.config)
         self._forward(model, ids, mask, cache)
         for row, prefix in enumerate(missing):
+            layers: list[Any] = cache.layers  # DynamicLayer all, see _can_share
             self._prefixes[prefix] = [
                 (layer.keys[row, :, -len(prefix) :].clone(), layer.values[row, :, -len(prefix) :].clone())
-                for layer in cache.layers
+                for layer in layers
             ]
 
     def _stitch(
@@ -278,8 +279,8 @@ class PrefixSampler:
         return ids, mask
 
 
-def _warpers(params: SamplingParams) -> LogitsProcessorList:
-    warpers = LogitsProcessorList()
+def _warpers(params: SamplingParams) -> Any:
+    warpers: Any = LogitsProcessorList()
     if params.top_k:
         warpers.append(TopKLogitsWarper(params.top_k))
     if params.top_p < 1.0:
@@ -293,12 +294,13 @@ def _pick(
     logits: Float[Tensor, "N V"],
     uniforms: Float[Tensor, " N"],
     params: SamplingParams,
-    warpers: LogitsProcessorList,
+    warpers: Any,
     history: Int[Tensor, "N P"] | None,
 ) -> tuple[Int[Tensor, " N"], Float[Tensor, " N"]]:
     """One token per row by inverting the cumulative distribution at that row's own uniform number."""
     if history is not None:
-        logits = RepetitionPenaltyLogitsProcessor(params.repetition_penalty)(history, logits)
+        penalise: Any = RepetitionPenaltyLogitsProcessor(params.repetition_penalty)
+        logits = penalise(history, logits)
     if params.temperature == 0.0:
         logprobs = logits.log_softmax(-1)
         chosen = logprobs.argmax(-1)

@@ -30,12 +30,22 @@ EMPTY: dict[str, Any] = {"empty": True}
 class SlowChannel(GRPOTrainer):
     """GRPOTrainer with routed groups: rows that cannot change the weights cost no forward and no backward."""
 
+    # TRL leaves these open to what it supports besides; here they are known.
     args: FastSlowConfig
+    accelerator: Any
+    model: Any
+    num_generations: int
+    chat_template_kwargs: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._rewards_N: Float[Tensor, " N"] = torch.empty(0)
         self.packing_problem = self._why_not_pack()
+
+    @property
+    def slots(self) -> int:
+        """Forwards and backwards per optimiser step at most."""
+        return int(self.args.steps_per_generation or 1)
 
     def _calculate_rewards(self, *args: Any) -> Tensor:
         rewards_per_func = super()._calculate_rewards(*args)
@@ -72,7 +82,7 @@ class SlowChannel(GRPOTrainer):
             live.sort(key=lambda i: len(rows[i].ids))  # neighbours of like length: little padding
             needed = -(-len(live) // limit)
         needed = int(self.accelerator.gather(torch.tensor([needed], device=self.accelerator.device)).max())
-        return micro_batches(live, needed=needed, slots=self.args.steps_per_generation)
+        return micro_batches(live, needed=needed, slots=self.slots)
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
@@ -123,7 +133,7 @@ class SlowChannel(GRPOTrainer):
             tokens=int(out["completion_mask"].sum()),
             counted_rows=int(plan.counted_N.sum()),
             items=plan.items,
-            slots=self.args.steps_per_generation,
+            slots=self.slots,
             processes=self.accelerator.num_processes,
         )
         return out

@@ -16,10 +16,8 @@ from .bundle import KEPT_SETTINGS, write_bundle
 from .config import FastSlowConfig
 from .display import Display, SilentDisplay
 from .evaluation import measure_accuracy
-from .policy import Policy
 from .recorder import Recorder
 from .run_dir import RunDirectory, versions
-from .sampler import PrefixSampler
 from .tasks.base import Task
 from .trainer import FastSlowTrainer
 
@@ -76,7 +74,7 @@ def finish(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
             write_bundle(
                 trainer.recorder.run.path / "bundle",
                 model=trainer.accelerator.unwrap_model(trainer.model),
-                tokenizer=trainer.processing_class,
+                tokenizer=trainer.tokenizer,
                 population=trainer.population,
                 router=trainer.parts.router.state_dict(),
                 settings={**{name: getattr(trainer.args, name) for name in KEPT_SETTINGS}, "task": summary["task"]},
@@ -92,20 +90,7 @@ def measure_base(trainer: FastSlowTrainer) -> list[dict[str, Any]]:
     population, task = trainer.population, trainer.parts.task
     contexts = {"seed": population.seed, "lead": population.lead}
     with trainer.base() as base:
-        sampler = PrefixSampler(
-            base,
-            eos_ids=trainer.eos_token_ids,
-            pad_id=int(trainer.processing_class.pad_token_id),
-            dtype=torch.bfloat16 if trainer.args.bf16 else torch.float32,
-        )
-        policy = Policy(
-            sampler=sampler,
-            tokenizer=trainer.processing_class,
-            task=task,
-            params=trainer.policy.params,
-            window=trainer.policy.window,
-            chat_template_kwargs=trainer.chat_template_kwargs,
-        )
+        policy = trainer.make_policy(base, trainer.policy.window)
         policy.refresh(0)
         rows = []
         for kind, context in contexts.items():

@@ -33,6 +33,7 @@ from .model import (
     frozen_clone,
     load_model,
     load_tokenizer,
+    pad_id,
     resolve_model,
 )
 from .modes import MODES
@@ -73,8 +74,6 @@ class FastSlowTrainer(SlowChannel):
         BadInput: for settings, models or tasks that cannot be used.
     """
 
-    args: FastSlowConfig
-
     def __init__(
         self,
         args: FastSlowConfig,
@@ -90,6 +89,7 @@ class FastSlowTrainer(SlowChannel):
         self._from_source = model is None
         source = resolve_model(args.model)
         tokenizer = processing_class or load_tokenizer(source, trust_remote_code=args.trust_remote_code)
+        self.tokenizer = tokenizer
         model = model or load_model(source, trust_remote_code=args.trust_remote_code)
         if args.learning_rate is None:
             args.learning_rate = default_learning_rate(model)
@@ -108,7 +108,7 @@ class FastSlowTrainer(SlowChannel):
             rollout_func=self._roll_out,
         )
         self.remove_callback(PrinterCallback)
-        self.policy = self._make_policy(self.model, window)
+        self.policy = self.make_policy(self.model, window)
         self.base = self._make_base(source)
         self.population = Population(size=args.population_size, seed=self.parts.seed_context)
         self._check_window()
@@ -133,9 +133,9 @@ class FastSlowTrainer(SlowChannel):
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """TRL's hook before each forward: on a generation boundary, run a whole step of the cycle."""
-        if self._step % self.args.steps_per_generation == 0 or self._buffered_inputs is None:
+        if self._step % self.slots == 0 or self._buffered_inputs is None:
             self._buffered_inputs = self._next_step(generation_batch)
-        return self._buffered_inputs[self._step % self.args.steps_per_generation]
+        return self._buffered_inputs[self._step % self.slots]
 
     def _next_step(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         step = self.state.global_step
@@ -143,7 +143,7 @@ class FastSlowTrainer(SlowChannel):
         if self.mode.fast and step % self.args.slow_steps_per_cycle == 0:
             self._fast_phase(step)
         if not self.mode.slow:
-            return [EMPTY] * self.args.steps_per_generation
+            return [EMPTY] * self.slots
         examples = self.parts.stream.batch(step)
         with self.recorder.phase("rollout", step):
             groups = self._assign(step, examples, rows)
@@ -212,11 +212,12 @@ class FastSlowTrainer(SlowChannel):
         """TRL's rollout_func: cached rollouts as they are, the rest from the policy."""
         jobs = [slot for slot in self._local if isinstance(slot, Job)]
         fresh = iter(self.policy.rollouts(jobs))
-        self._local = [slot if isinstance(slot, Rollout) else next(fresh) for slot in self._local]
+        rollouts = [slot if isinstance(slot, Rollout) else next(fresh) for slot in self._local]
+        self._local = list(rollouts)
         return {
-            "prompt_ids": [list(r.prompt_ids) for r in self._local],
-            "completion_ids": [list(r.completion_ids) for r in self._local],
-            "logprobs": [list(r.logprobs) for r in self._local],
+            "prompt_ids": [list(r.prompt_ids) for r in rollouts],
+            "completion_ids": [list(r.completion_ids) for r in rollouts],
+            "logprobs": [list(r.logprobs) for r in rollouts],
         }
 
     def _reward_function(self) -> Any:
@@ -348,14 +349,13 @@ class FastSlowTrainer(SlowChannel):
         start = None if self._from_source else frozen_clone(self.model)
         return frozen_copy(lambda: start or load_model(source, trust_remote_code=self.args.trust_remote_code))
 
-    def _make_policy(self, model: PreTrainedModel, window: int) -> Policy:
+    def make_policy(self, model: PreTrainedModel, window: int) -> Policy:
+        """Something that answers this run's task with `model`, sampling as the rollouts do."""
         args = self.args
         dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
         return Policy(
-            sampler=PrefixSampler(
-                model, eos_ids=self.eos_token_ids, pad_id=int(self._tokenizer.pad_token_id or 0), dtype=dtype
-            ),
-            tokenizer=self._tokenizer,
+            sampler=PrefixSampler(model, eos_ids=self.eos_token_ids, pad_id=pad_id(self.tokenizer), dtype=dtype),
+            tokenizer=self.tokenizer,
             task=self.parts.task,
             params=SamplingParams(
                 max_new_tokens=int(args.max_completion_length or 256),

@@ -6,13 +6,15 @@ import argparse
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import yaml
 from trl import TrlParser
 
 from ..config import FastSlowConfig, own_fields
 from ..errors import BadInput
+
+_DATACLASSES: Any = [FastSlowConfig]  # a list of classes; transformers' annotation asks for one class type
 
 
 class _Parser(TrlParser):
@@ -26,7 +28,7 @@ def parse_config(argv: Sequence[str]) -> FastSlowConfig:
     Raises BadInput for a missing or malformed recipe, and for a key that is no setting, with the nearest one.
     """
     argv = list(argv)
-    parser = _Parser([FastSlowConfig], prog="fastslow train", add_help=False, allow_abbrev=False)
+    parser = _Parser(_DATACLASSES, prog="fastslow train", add_help=False, allow_abbrev=False)
     known = {action.dest for action in parser._actions}
     _check_recipe(argv, known)
     for argument in argv:
@@ -74,7 +76,7 @@ def _check_recipe(argv: list[str], known: set[str]) -> None:
 def train_help(everything: bool) -> str:
     """Our settings with their defaults; all of TRL's and transformers' as well on request."""
     if everything:
-        parser = TrlParser([FastSlowConfig], prog="fastslow train", formatter_class=argparse.HelpFormatter)
+        parser = TrlParser(_DATACLASSES, prog="fastslow train", formatter_class=argparse.HelpFormatter)
         return parser.format_help()
     lines = ["usage: fastslow train [--config RECIPE.yaml] [--SETTING VALUE ...]", ""]
     defaults = FastSlowConfig.__dataclass_fields__
