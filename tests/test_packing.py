@@ -10,10 +10,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, FalconConfig, GraniteConfig, PreTrainedModel, Qwen3NextConfig, RwkvConfig
 
 from fastslow import packing
-from fastslow.packing import Row, forward_packed, pack, tree_tokens, why_not
+from fastslow.layout import Row, lay_out, tree_tokens
+from fastslow.packing import forward_packed, pack, why_not
 from tests.support.architectures import PAD, SHAPE, WINDOW, build, tiny
 
-ONE_SEQUENCE, ONE_ROW_EACH = 10_000, 1
+ONE_SEQUENCE, ONE_ROW_EACH = 0.0, 1e6  # attention weights
 
 
 def padded_logps(model: PreTrainedModel, rows: list[Row], temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -33,8 +34,8 @@ def padded_logps(model: PreTrainedModel, rows: list[Row], temperature: float = 1
 
 
 def packed_logps(model: PreTrainedModel, rows: list[Row], **how) -> tuple[Tensor, Tensor]:
-    how = {"target_length": ONE_SEQUENCE, "temperature": 1.0, **how}
-    packed = pack(rows, target_length=how.pop("target_length"))
+    how = {"attention_weight": ONE_SEQUENCE, "temperature": 1.0, **how}
+    packed = pack(rows, attention_weight=how.pop("attention_weight"))
     return forward_packed(model, model, packed, entropy_grad=True, **how)
 
 
@@ -92,8 +93,8 @@ TREES = [  # the shapes that a bug would hide in, whatever hypothesis draws
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma3", "gemma2"])
 @pytest.mark.parametrize("rows", TREES)
 def test_known_trees_train_as_padded_rows_do(family, attention, rows):
-    for target_length in (ONE_ROW_EACH, ONE_SEQUENCE):
-        assert_equal_training(tiny(family, attention), rows, target_length=target_length)
+    for attention_weight in (ONE_ROW_EACH, ONE_SEQUENCE):
+        assert_equal_training(tiny(family, attention), rows, attention_weight=attention_weight)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -101,10 +102,10 @@ def test_known_trees_train_as_padded_rows_do(family, attention, rows):
 def test_random_trees_train_as_padded_rows_do(family, attention):
     model = tiny(family, attention)
 
-    @given(forests(), st.sampled_from([ONE_ROW_EACH, 8, 25, ONE_SEQUENCE]), st.sampled_from([0.7, 1.0, 1.5]))
+    @given(forests(), st.sampled_from([ONE_ROW_EACH, 0.1, 0.02, ONE_SEQUENCE]), st.sampled_from([0.7, 1.0, 1.5]))
     @settings(max_examples=25, deadline=None)
-    def check(rows, target_length, temperature):
-        assert_equal_training(model, rows, temperature, target_length=target_length)
+    def check(rows, attention_weight, temperature):
+        assert_equal_training(model, rows, temperature, attention_weight=attention_weight)
 
     check()
 
@@ -122,7 +123,7 @@ def test_the_size_of_head_chunks_changes_nothing(monkeypatch, head_rows):
     monkeypatch.setattr(packing, "HEAD_ROWS", head_rows)
     rows = [Row((3, 4, 5, 6, 7), 3), Row((3, 4, 5, 7), 2), Row((3, 4, 6, 5, 5), 2), Row((9, 3, 4), 1)]
     assert_equal_training(tiny("llama"), rows)
-    assert_equal_training(tiny("llama"), rows, target_length=ONE_ROW_EACH)
+    assert_equal_training(tiny("llama"), rows, attention_weight=ONE_ROW_EACH)
 
 
 def test_no_chunk_of_the_head_exceeds_its_bound(monkeypatch):
@@ -189,13 +190,13 @@ def test_a_row_without_a_prompt_is_refused():
 def test_a_tree_has_one_token_per_distinct_beginning(rows):
     beginnings = {row.ids[:n] for row in rows for n in range(1, len(row.ids))}
     assert tree_tokens(rows) == len(beginnings), "every shared beginning counts once, the last token never"
-    assert pack(rows, target_length=ONE_SEQUENCE).tokens == len(beginnings), "pack and tree_tokens disagree"
+    assert pack(rows, attention_weight=ONE_SEQUENCE).tokens == len(beginnings), "pack and tree_tokens disagree"
 
 
-@given(forests(), st.integers(1, 60))
+@given(forests(), st.sampled_from([ONE_ROW_EACH, 0.1, 0.02, ONE_SEQUENCE]))
 @settings(max_examples=60, deadline=None)
-def test_every_token_sees_its_own_row_and_nothing_else(rows, target_length):
-    packed = pack(rows, target_length=target_length)
+def test_every_token_sees_its_own_row_and_nothing_else(rows, attention_weight):
+    packed = pack(rows, attention_weight=attention_weight)
     length = packed.input_ids_S_L.size(1)
     for i, row in enumerate(rows):
         edge = int(packed.edge_B_T[i, row.answer - 1])
@@ -208,11 +209,11 @@ def test_every_token_sees_its_own_row_and_nothing_else(rows, target_length):
         assert positions == list(range(len(row.ids) - 1)), "positions along a row must count from 0"
 
 
-def test_a_smaller_target_makes_shorter_sequences():
+def test_dearer_attention_makes_shorter_sequences():
     rows = [Row((context, *range(10, 30), answer), 1) for context in range(3, 9) for answer in (40, 41)]
-    long, short = pack(rows, target_length=ONE_SEQUENCE), pack(rows, target_length=21)
+    long, short = pack(rows, attention_weight=ONE_SEQUENCE), pack(rows, attention_weight=0.1)
     assert long.input_ids_S_L.size(0) == 1, "everything fits one sequence"
-    assert short.input_ids_S_L.size(0) > 1, "the target length must cut the rows into several sequences"
+    assert short.input_ids_S_L.size(0) > 1, "the rows must be cut into several sequences"
     assert short.input_ids_S_L.size(1) < long.input_ids_S_L.size(1), "cutting must shorten the sequences"
     assert short.tokens == long.tokens, "cuts between rows that share nothing repeat no token"
 
@@ -287,3 +288,24 @@ def test_a_trial_that_raises_is_a_reason_and_not_a_crash(monkeypatch):
 
     monkeypatch.setattr(packing, "forward_packed", choke)
     assert "a mask of four dimensions" in str(why_not(tiny("llama"))), "the reason must carry the error's own words"
+
+
+def test_contexts_are_cut_apart_and_never_in_two_without_need():
+    """Four contexts of 120 tokens, as in a step: one sequence each, and no context is computed twice."""
+    rows = [
+        Row((*range(1000 * c, 1000 * c + 120), *range(10 * q, 10 * q + 25), answer), 1)
+        for c in range(4)
+        for q in range(8)
+        for answer in (1, 2)
+    ]
+    packed = pack(rows)
+    assert packed.tokens == tree_tokens(rows), "a context was cut in two"
+    assert packed.input_ids_S_L.size(0) == 4
+    assert packed.input_ids_S_L.numel() <= 1.05 * packed.tokens, "padding costs what sharing saved"
+
+
+@given(forests(), st.sampled_from([ONE_ROW_EACH, 0.1, 0.02, ONE_SEQUENCE]))
+@settings(max_examples=60, deadline=None)
+def test_every_row_lies_in_exactly_one_sequence(rows, attention_weight):
+    placed = [i for sequence in lay_out(rows, attention_weight) for i in sequence]
+    assert sorted(placed) == list(range(len(rows)))

@@ -19,7 +19,7 @@ from .model import ModelSource, context_window, load_model, load_tokenizer, pad_
 from .packing import why_not
 from .policy import Policy
 from .population import Population
-from .run_dir import clean, read_population, write_state
+from .run_dir import read_population, to_json, write_state
 from .sampler import PrefixSampler, SamplingParams
 from .tasks import resolve_task
 from .tasks.base import Task
@@ -58,8 +58,7 @@ def write_bundle(
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
     write_state(path, population, router)
-    text = json.dumps(clean({"settings": settings, **provenance}), indent=2, ensure_ascii=False)
-    (path / "bundle.json").write_text(text + "\n", encoding="utf-8")
+    (path / "bundle.json").write_bytes(to_json({"settings": settings, **provenance}, indent=2))
 
 
 def open_bundle(path: str | Path) -> Bundle:

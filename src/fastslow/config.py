@@ -153,6 +153,12 @@ class FastSlowConfig(GRPOConfig):
         ):  # fmt: skip
             if (getattr(self, name) if getattr(self, name) is not None else 1) < 1:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}.")
+        for name in ("test_size", "kl_examples", "lora_r", "eval_temperature", "beta"):
+            if getattr(self, name) < 0:
+                raise BadInput(f"{name} must not be negative, got {getattr(self, name)}.")
+        for name in ("temperature", "max_completion_length", "max_context_tokens", "eval_top_p", "top_p"):
+            if not (getattr(self, name) or 0) > 0:
+                raise BadInput(f"{name} must be above 0, got {getattr(self, name)}.")
         if not self.num_generations or self.num_generations < 2:
             raise BadInput(f"num_generations must be at least 2 (a group needs spread), got {self.num_generations}.")
         if self.mode == "fst" and self.num_generations % self.population_size:

@@ -15,7 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from .contexts import Context
-from .packing import HEAD_ROWS, Row, forward_hidden, pack, place_logits
+from .layout import Row
+from .packing import HEAD_ROWS, forward_hidden, pack, place_logits
 from .policy import Job, Policy
 from .population import Population
 from .sampler import SamplingParams

@@ -19,22 +19,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-# Attention grows with the square of a sequence, repeated shared tokens with the number of sequences. Around this
-# length both are small beside the linear layers for models from 0.1B upwards (measured: 256, 512, 1024 take 5.6,
-# 6.3 and 9.3 s for 64 rollouts of SmolLM2-135M on 2 cores).
-TARGET_LENGTH = 256
+from .layout import ATTENTION_WEIGHT, Row, cost, grow, lay_out
+
 # Positions whose logits over the whole vocabulary are alive at once.
 HEAD_ROWS = 512
 # Settings of architectures whose logits are scaled after the head; none of them is handled here.
 SCALED_HEADS = ("logit_scale", "logits_scaling", "output_multiplier", "lm_head_multiplier")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One rollout: all its token ids, of which the last `answer` are the completion's."""
-
-    ids: tuple[int, ...]
-    answer: int
 
 
 @dataclass(frozen=True)
@@ -54,91 +44,49 @@ class Packed:
     edge_B_T: Int[Tensor, "B T"]
     tokens: int
 
-
-class _Tree:
-    """A token trie in insertion order: a node's parent always comes before it."""
-
-    def __init__(self) -> None:
-        self.tokens: list[int] = []
-        self.parents: list[int] = []
-        self.depths: list[int] = []
-        self._children: dict[tuple[int, int], int] = {}
-
-    def insert(self, ids: Sequence[int]) -> list[int]:
-        """Nodes along the path of `ids`."""
-        node, path = -1, []
-        for depth, token in enumerate(ids):
-            child = self._children.get((node, token))
-            if child is None:
-                child = len(self.tokens)
-                self._children[node, token] = child
-                self.tokens.append(token)
-                self.parents.append(node)
-                self.depths.append(depth)
-            node = child
-            path.append(node)
-        return path
-
-    def ancestors(self) -> np.ndarray:
-        """(n, n) booleans: row i marks node i and everything above it."""
-        sees = np.zeros((len(self.tokens), len(self.tokens)), dtype=bool)
-        for node, parent in enumerate(self.parents):
-            if parent >= 0:
-                sees[node] = sees[parent]
-            sees[node, node] = True
-        return sees
+    @property
+    def cost(self) -> float:
+        """In tokens through the linear layers, see `layout.cost`."""
+        return cost(*self.input_ids_S_L.shape)
 
 
-def tree_tokens(rows: Sequence[Row]) -> int:
-    """How many tokens the model computes for these rows when they share one tree."""
-    tree = _Tree()
-    for row in rows:
-        tree.insert(row.ids[:-1])
-    return len(tree.tokens)
+def pack(rows: Sequence[Row], *, width: int | None = None, attention_weight: float = ATTENTION_WEIGHT) -> Packed:
+    """Merge rows into token trees. The last token of a row predicts nothing and is left out.
 
-
-def pack(rows: Sequence[Row], *, width: int | None = None, target_length: int = TARGET_LENGTH) -> Packed:
-    """Merge rows into trees of about `target_length` tokens. The last token of a row predicts nothing and is left out.
-
-    Rows in the order of their tokens are cut into runs, so that a run shares as much as it can; the answer does not
-    depend on where the cuts fall. `width` is T, by default the longest answer.
+    The answer does not depend on where `lay_out` cuts. `width` is T, by default the longest answer.
     Raises ValueError for a row without a prompt.
     """
     if any(len(row.ids) <= row.answer for row in rows):
         raise ValueError("a row needs at least one prompt token")
-    order = sorted(range(len(rows)), key=lambda i: rows[i].ids)
-    trees: list[_Tree] = []
-    paths: list[tuple[int, list[int]]] = [(0, [])] * len(rows)
-    sequences = max(1, round(tree_tokens(rows) / target_length))
-    for run in np.array_split(np.array(order), min(sequences, len(rows))):
-        tree = _Tree()
-        for i in run.tolist():
-            paths[i] = (len(trees), tree.insert(rows[i].ids[:-1]))
-        trees.append(tree)
+    trees = [grow(rows, members) for members in lay_out(rows, attention_weight)]
     length = max(1, *(len(tree.tokens) for tree in trees))
     ids = np.zeros((len(trees), length), dtype=np.int64)
     positions = np.zeros_like(ids)
     sees = np.zeros((len(trees), length, length), dtype=bool)
     sees[:, np.arange(length), np.arange(length)] = True  # padding sees itself: an empty row would be NaN
+    width = width or max(row.answer for row in rows)
+    places_B_T = np.zeros((len(rows), width), dtype=np.int64)
+    tokens_B_T = np.full((len(rows), width), -1, dtype=np.int64)
     for s, tree in enumerate(trees):
         n = len(tree.tokens)
-        ids[s, :n], positions[s, :n], sees[s, :n, :n] = tree.tokens, tree.depths, tree.ancestors()
-    edges: dict[tuple[int, int], int] = {}
-    width = width or max(row.answer for row in rows)
-    edge_B_T = np.full((len(rows), width), -1, dtype=np.int64)
-    for i, row in enumerate(rows):
-        s, path = paths[i]
-        start = len(row.ids) - row.answer
-        for t in range(row.answer):
-            place = (s * length + path[start + t - 1], row.ids[start + t])
-            edge_B_T[i, t] = edges.setdefault(place, len(edges))
-    places = np.array(list(edges) or [(0, 0)], dtype=np.int64)  # all answers empty: one pair that no row reads
+        ids[s, :n], positions[s, :n], sees[s, :n, :n] = tree.tokens, tree.depths, tree.sees
+        for i, path in tree.paths.items():
+            answer = rows[i].answer
+            places_B_T[i, :answer] = s * length + path[len(path) - answer :]
+            tokens_B_T[i, :answer] = rows[i].ids[len(rows[i].ids) - answer :]
+    ended = tokens_B_T < 0
+    pairs = np.stack([places_B_T[~ended], tokens_B_T[~ended]], axis=1)
+    edges, edge = np.unique(pairs, axis=0, return_inverse=True)
+    if not len(edges):
+        edges = np.zeros((1, 2), dtype=np.int64)  # all answers empty: one pair that no row reads
+    edge_B_T = np.full_like(tokens_B_T, -1)
+    edge_B_T[~ended] = edge.ravel()
     return Packed(
         input_ids_S_L=torch.from_numpy(ids),
         positions_S_L=torch.from_numpy(positions),
         sees_S_L_L=torch.from_numpy(sees),
-        source_E=torch.from_numpy(places[:, 0].copy()),
-        token_E=torch.from_numpy(places[:, 1].copy()),
+        source_E=torch.from_numpy(edges[:, 0].copy()),
+        token_E=torch.from_numpy(edges[:, 1].copy()),
         edge_B_T=torch.from_numpy(edge_B_T),
         tokens=sum(len(tree.tokens) for tree in trees),
     )

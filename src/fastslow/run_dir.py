@@ -46,7 +46,7 @@ class RunDirectory:
         run = cls(path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
-            run.write_text("config.yaml", dump_config(config))
+            run.write_bytes("config.yaml", dump_config(config).encode())
         except OSError as error:
             raise BadInput(f"cannot write to run directory '{path}': {error.strerror or error}.") from error
         return run
@@ -61,26 +61,25 @@ class RunDirectory:
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add lines to a JSONL file."""
-        lines = "".join(json.dumps(clean(row), ensure_ascii=False) + "\n" for row in rows)
-        with (self.path / name).open("a", encoding="utf-8") as file:
-            file.write(lines)
+        with (self.path / name).open("ab") as file:
+            file.write(b"".join(to_json(row) for row in rows))
 
     def read(self, name: str) -> list[dict[str, Any]]:
         """Rows of a JSONL file; none if it was never written."""
         path = self.path / name
         if not path.exists():
             return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
-        self.write_text(name, json.dumps(clean(data), indent=2, ensure_ascii=False) + "\n")
+        self.write_bytes(name, to_json(data, indent=2))
 
-    def write_text(self, name: str, text: str) -> None:
+    def write_bytes(self, name: str, content: bytes) -> None:
         """Replace a file as a whole: a reader sees the old text or the new one."""
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(target.name + ".tmp")
-        aside.write_text(text, encoding="utf-8")
+        aside.write_bytes(content)
         os.replace(aside, target)
 
     def summary(self) -> dict[str, Any]:
@@ -91,7 +90,7 @@ class RunDirectory:
 def write_state(path: Path, population: Population, router: Mapping[str, Any]) -> None:
     """What a checkpoint or bundle holds besides weights: both are JSON."""
     for name, data in (("population.json", population.to_json()), ("router.json", router)):
-        (path / name).write_text(json.dumps(clean(data), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (path / name).write_bytes(to_json(data, indent=2))
 
 
 def read_population(path: Path) -> Population:
@@ -103,6 +102,11 @@ def read_population(path: Path) -> Population:
         raise BadInput(f"'{path}' is no bundle: it holds no population.json.") from None
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
+
+
+def to_json(data: Mapping[str, Any], indent: int | None = None) -> bytes:
+    """Readable UTF-8. What model text may hold and UTF-8 may not, lone surrogates, stays as JSON's own escape."""
+    return (json.dumps(clean(data), indent=indent, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def clean(value: Any) -> Any:

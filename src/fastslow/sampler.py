@@ -223,7 +223,10 @@ class PrefixSampler:
         warpers = _warpers(params)
         history = None
         if params.repetition_penalty != 1.0:
-            history = self._left_pad([p.ids for p in prompts], device)[0]
+            # Padded with each row's own first token, not with a pad token that would be penalised in padded rows only.
+            longest = max(len(p.ids) for p in prompts)
+            padded = [[p.ids[0]] * (longest - len(p.ids)) + list(p.ids) for p in prompts]
+            history = torch.tensor(padded, device=device)
         tokens: list[list[int]] = [[] for _ in prompts]
         logprobs: list[list[float]] = [[] for _ in prompts]
         alive = torch.arange(len(prompts), device=device)  # row of the batch -> index into prompts

@@ -19,7 +19,8 @@ from trl import GRPOTrainer
 from .batching import TOKEN_SUM_LOSSES, MicroBatch, RowPlan, loss_scale, micro_batches, plan_rows
 from .config import FastSlowConfig
 from .errors import BadInput
-from .packing import Row, forward_packed, pack, tree_tokens, why_not
+from .layout import Row, padded_cost, tree_tokens
+from .packing import forward_packed, pack, why_not
 
 logger = logging.getLogger(__name__)
 
@@ -96,11 +97,16 @@ class SlowChannel(GRPOTrainer):
             Row(tuple(ids[mask.bool()].tolist()), int(mask[-logits_to_keep:].sum()))
             for ids, mask in zip(input_ids.cpu(), attention_mask.cpu(), strict=True)
         ]
+        packed = pack(rows, width=logits_to_keep)
+        if self.args.packing == "auto" and packed.cost > padded_cost(rows):
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
+            )
         with self.accelerator.autocast():
             logps, entropies = forward_packed(
                 model,
                 self.accelerator.unwrap_model(model),
-                pack(rows, width=logits_to_keep),
+                packed,
                 temperature=self.temperature,
                 entropy_grad=self._entropy_bonus_enabled,
             )

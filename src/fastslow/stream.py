@@ -25,7 +25,7 @@ class EpochStream:
         self._epochs: dict[int, list[int]] = {}
 
     def batch(self, step: int) -> list[Example]:
-        """The B examples of optimiser step `step`, counted from 0; distinct if the split has B of them."""
+        """The B examples of step `step`, counted from 0. A batch that spans two epochs may hold an example twice."""
         first = step * self._batch_size
         return [self._at(position) for position in range(first, first + self._batch_size)]
 

@@ -26,6 +26,7 @@ from .config import FastSlowConfig
 from .errors import BadInput, ContractBroken, FastSlowError
 from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
 from .fast import FastPhase
+from .layout import Row
 from .model import (
     ModelSource,
     context_window,
@@ -37,7 +38,6 @@ from .model import (
     resolve_model,
 )
 from .modes import MODES
-from .packing import Row
 from .policy import Job, Policy
 from .population import Population, assign_slots
 from .recorder import Recorder
@@ -195,11 +195,11 @@ class FastSlowTrainer(SlowChannel):
         first = step * len(examples)
         picks = assign_slots(len(members), range(first, first + len(examples)), G)
         slots: list[Rollout | Job] = []
-        for example, pick in zip(examples, picks, strict=True):
+        for problem, (example, pick) in enumerate(zip(examples, picks, strict=True), start=first):
             for slot, index in enumerate(pick):
                 # All ranks walk all slots, so that all caches empty alike.
                 cached = self._cache.take(members[index].id, example.id)
-                seed = derive_seed(self.args.seed, "slow", step, example.id, slot)
+                seed = derive_seed(self.args.seed, "slow", problem, slot)
                 slots.append(cached or Job(members[index], example, seed))
         mine = slice(self.accelerator.process_index * len(rows), (self.accelerator.process_index + 1) * len(rows))
         self._local = slots[mine]

@@ -33,8 +33,8 @@ def make_router(spec: str, *, seed: int) -> Router:
     Raises BadInput for an unknown name or arguments the rule does not take.
     """
     name, _, arguments = spec.partition(":")
-    if "." in name:  # a dotted path may itself hold the colon
-        name, arguments = spec, ""
+    if name not in ROUTERS.names() and ("." in name or arguments.isidentifier()):
+        name, arguments = spec, ""  # package.module.factory or module:factory
     router = ROUTERS.factory(name)(arguments, seed=seed)
     missing = [m for m in ("name", "route", "state_dict", "load_state_dict") if not hasattr(router, m)]
     if missing:

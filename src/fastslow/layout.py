@@ -1,0 +1,129 @@
+"""Where to cut a step's rollouts into sequences, so that shared tokens are computed once and attention stays short.
+
+Rows that begin alike form a token tree. One tree of everything shares the most, but dense attention pays for its
+length squared; cutting a tree repeats what both parts share. `lay_out` weighs the two, on token counts alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# A sequence of n tokens costs n + ATTENTION_WEIGHT n^2 on the scale of its linear layers. From the arithmetic alone
+# the weight would be about 1 / (6 x hidden size); masked attention runs at a fraction of a matrix product's rate.
+# `make bench` measures other weights (docs/performance.md): between 1/4000 and 1/500 the time hardly moves.
+ATTENTION_WEIGHT = 1 / 1000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rollout: all its token ids, of which the last `answer` are the completion's."""
+
+    ids: tuple[int, ...]
+    answer: int
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The token trees of one sequence, parents before children. `paths` holds each row's nodes, first to last."""
+
+    tokens: np.ndarray
+    depths: np.ndarray
+    sees: np.ndarray
+    paths: dict[int, np.ndarray]
+
+
+def tree_tokens(rows: Sequence[Row]) -> int:
+    """How many tokens the model computes for these rows when they share one tree (a row's last predicts nothing)."""
+    starts = sorted(row.ids[:-1] for row in rows)
+    return sum(map(len, starts)) - sum(map(_shared, starts, starts[1:]))
+
+
+def lay_out(rows: Sequence[Row], attention_weight: float = ATTENTION_WEIGHT) -> list[list[int]]:
+    """Row numbers of each sequence, at about the least cost of linear layers and attention over padded sequences."""
+    order = sorted(range(len(rows)), key=lambda i: rows[i].ids[:-1])
+    starts = [rows[i].ids[:-1] for i in order]
+    lengths = np.array([len(s) for s in starts])
+    shared = np.array([*map(_shared, starts, starts[1:])], dtype=np.int64)
+    spans = _cut(lengths, shared, 0, len(order), attention_weight)
+    loads = [_tokens(lengths, shared, *span) for span in spans]
+    return [[order[i] for u in sequence for i in range(*spans[u])] for sequence in _fill(loads, attention_weight)]
+
+
+def cost(sequences: int, length: int, attention_weight: float = ATTENTION_WEIGHT) -> float:
+    """Of `sequences` rows of `length` tokens each, in tokens through the linear layers."""
+    return sequences * (length + attention_weight * length**2)
+
+
+def padded_cost(rows: Sequence[Row]) -> float:
+    """Of the same rows padded to the longest; causal attention without a mask of ours does half of the work."""
+    return cost(len(rows), max(len(row.ids) for row in rows), ATTENTION_WEIGHT / 2)
+
+
+def grow(rows: Sequence[Row], members: Sequence[int]) -> Tree:
+    """The trees of one sequence."""
+    order = sorted(members, key=lambda i: rows[i].ids[:-1])
+    starts = [rows[i].ids[:-1] for i in order]
+    shared = [0, *map(_shared, starts, starts[1:])]
+    total = sum(map(len, starts)) - sum(shared)
+    tokens, depths = np.zeros(total, dtype=np.int64), np.zeros(total, dtype=np.int64)
+    sees = np.zeros((total, total), dtype=bool)
+    paths: dict[int, np.ndarray] = {}
+    path, used = np.empty(0, dtype=np.int64), 0
+    for i, ids, old in zip(order, starts, shared, strict=True):
+        new = np.arange(used, used + len(ids) - old)
+        path = np.concatenate([path[:old], new])
+        tokens[new], depths[new] = ids[old:], np.arange(old, len(ids))
+        sees[np.ix_(new, path)] = np.tri(len(ids), dtype=bool)[old:]
+        paths[i], used = path, used + len(new)
+    return Tree(tokens, depths, sees, paths)
+
+
+def _shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """Length of the common beginning."""
+    n = min(len(one), len(other))
+    if one[:n] == other[:n]:
+        return n
+    return int(np.argmax(np.asarray(one[:n]) != np.asarray(other[:n])))
+
+
+def _tokens(lengths: np.ndarray, shared: np.ndarray, start: int, stop: int) -> int:
+    return int(lengths[start:stop].sum() - shared[start : stop - 1].sum())
+
+
+def _cut(lengths: np.ndarray, shared: np.ndarray, start: int, stop: int, weight: float) -> list[tuple[int, int]]:
+    """Cut a run of sorted rows in two where its tree first branches, as long as that saves more than it repeats."""
+    if stop - start < 2:
+        return [(start, stop)]
+    inside = shared[start : stop - 1]
+    branches = start + 1 + np.flatnonzero(inside == inside.min())
+    left = lengths[start:stop].cumsum() - np.concatenate([[0], inside]).cumsum()
+    whole = _tokens(lengths, shared, start, stop)
+    middle = int(branches[np.abs(left[branches - start - 1] - whole / 2).argmin()])
+    halves = [_tokens(lengths, shared, *span) for span in ((start, middle), (middle, stop))]
+    if sum(cost(1, n, weight) for n in halves) >= cost(1, whole, weight):
+        return [(start, stop)]
+    return [
+        *_cut(lengths, shared, start, middle, weight),
+        *_cut(lengths, shared, middle, stop, weight),
+    ]
+
+
+def _fill(loads: list[int], weight: float) -> list[list[int]]:
+    """Put trees together into sequences of like length: first fit decreasing, at the cheapest of a few lengths."""
+    plans = []
+    for factor in (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, float("inf")):
+        capacity = max(loads) * factor
+        sequences: list[list[int]] = []
+        filled: list[int] = []
+        for tree in sorted(range(len(loads)), key=lambda u: -loads[u]):
+            slot = next((s for s, n in enumerate(filled) if n + loads[tree] <= capacity), len(filled))
+            if slot == len(filled):
+                sequences.append([])
+                filled.append(0)
+            sequences[slot].append(tree)
+            filled[slot] += loads[tree]
+        plans.append((cost(len(filled), max(filled), weight), sequences))
+    return min(plans, key=lambda plan: plan[0])[1]
