@@ -14,7 +14,7 @@ BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart baselines test check format clean
+.PHONY: help install quickstart baselines bench test check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -52,6 +52,10 @@ baselines: $(BASELINES:%=runs/baselines/%/summary.json) ## Train what the result
 runs/baselines/%/summary.json: | .venv/.installed
 	$(BIN)/fastslow train --config $(RECIPE) --mode $(word 1,$(subst -s, ,$*)) --seed $(word 2,$(subst -s, ,$*)) \
 		$(if $(filter prompt-%,$*),--fast_metric_calls $(PROMPT_CALLS)) --output_dir runs/baselines/$*
+
+bench: .venv/.installed ## Time steps against a stock TRL trainer, side by side (half an hour), then write docs/performance.md
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/bench.py --output results/bench-cpu.json
+	$(BIN)/python scripts/bench_table.py results/bench-cpu.json docs/performance.md
 
 test: .venv/.installed ## Run the test suite
 	$(BIN)/python -m pytest

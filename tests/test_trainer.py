@@ -287,3 +287,32 @@ def flatten_first_group(trainer) -> None:
         return type(verdict)(0.25, verdict.feedback) if example.id == first else verdict
 
     trainer.parts.task.score = score
+
+
+class FirstProblemOnly:
+    """Sends one problem of each step to the weights, so that one of two ranks has no live row."""
+
+    name = "first-only"
+
+    def __init__(self, arguments: str = "", *, seed: int = 0):
+        self._step = -1
+
+    def route(self, evidence: GroupEvidence) -> Route:
+        first, self._step = evidence.step != self._step, evidence.step
+        return Route.BOTH if first else Route.FAST
+
+    def state_dict(self) -> dict:
+        return {}
+
+    def load_state_dict(self, state: dict) -> None: ...
+
+
+@pytest.mark.processes
+def test_ranks_with_different_numbers_of_live_rows_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    settings = {"max_steps": 2, "problems_per_step": 4, "router": "tests.test_trainer.FirstProblemOnly",
+                "optim": "sgd", "learning_rate": 1.0}  # fmt: skip
+    one, two = run_cycle(tmp_path, "one", 1, **settings), run_cycle(tmp_path, "two", 2, **settings)
+    assert any(not torch.equal(two[0][0]["start"][n], w) for n, w in two[0][0]["end"].items()), "nothing moved"
+    for name, weight in two[0][0]["end"].items():
+        assert torch.equal(weight, two[1][0]["end"][name]), f"{name} differs between ranks"
+        torch.testing.assert_close(weight, one[0][0]["end"][name], atol=1e-5, rtol=1e-4)

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Idle OpenMP threads spin for milliseconds by default. Where another process holds a core, every small operation
-    # then waits for the spinner's time slice: 12 times slower in scripts/bench_spin.py, and no faster when alone.
+    # then waits for the end of a spinner's time slice; a shorter spin costs nothing measurable when alone.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     sys.path.insert(0, os.getcwd())  # a user's scorer or router next to the recipe is found as with `python -m`
     try:
