@@ -37,12 +37,13 @@ from trl import GRPOConfig, GRPOTrainer
 from fastslow.config import FastSlowConfig, bf16_is_fast
 from fastslow.layout import Row, tree_tokens
 from fastslow.model import load_model, load_tokenizer, resolve_model
-from fastslow.packing import pack
+from fastslow.packing import forward_packed, pack
 from fastslow.run_dir import versions
 from fastslow.sampler import PrefixSampler, Prompt, SamplingParams
 from fastslow.trainer import FastSlowTrainer
 from fastslow.types import Rollout
 
+LAYOUT_WEIGHTS = (0.0, 1 / 4000, 1 / 2000, 1 / 1000, 1 / 500, 1 / 250, 1 / 100)
 RECIPE = Path(__file__).parents[1] / "recipes/quickstart.yaml"
 
 
@@ -259,6 +260,26 @@ def utilisation(case: Case, pairs: int) -> dict[str, float]:
             "forward_s": spent["forward"] / pairs, "backward_s": spent["backward"] / pairs}  # fmt: skip
 
 
+def layouts(pairs: int, tick: Callable[[], None]) -> dict[str, Any]:
+    """Forward and backward of the same rows cut by several attention weights: one long tree to many short ones."""
+    model = load_model(resolve_model("smollm2-135m"))
+    case = Case(contexts=2, problems=16, group=4)
+    rows = [Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts(case, seed=0)]
+    packs = {w: pack(rows, attention_weight=w) for w in LAYOUT_WEIGHTS}
+    seconds: dict[float, list[float]] = defaultdict(list)
+    for turn in range(pairs + 1):
+        for weight, packed in packs.items():
+            started = time.perf_counter()
+            logps, _ = forward_packed(model, model, packed, temperature=1.0, entropy_grad=False)
+            logps.sum().backward()
+            if turn:
+                seconds[weight].append(time.perf_counter() - started)
+            model.zero_grad()
+        tick()
+    return {"rows": [{"weight": w, "sequences": p.input_ids_S_L.size(0), "length": p.input_ids_S_L.size(1),
+                      "seconds": statistics.median(seconds[w])} for w, p in packs.items()]}  # fmt: skip
+
+
 def peak_memory(name: str, side: str) -> float:
     """GiB at the peak of three steps, measured in a process of its own."""
     command = [sys.executable, __file__, "--measure-memory", name, side]
@@ -292,7 +313,7 @@ def _cpuinfo() -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sections = [*CASES, *GROWTH, "generation", "cycle", "utilisation", "memory"]
+    sections = [*CASES, *GROWTH, "generation", "cycle", "utilisation", "layouts", "memory"]
     parser.add_argument("--output", type=Path, default=Path("results/bench-cpu.json"))
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--cases", nargs="+", choices=sections, default=sections)
@@ -321,7 +342,7 @@ def measure(name: str, pairs: int, tick: Callable[[], None]) -> dict[str, Any]:
         return {c: {side: peak_memory(c, side) for side in ("stock", "ours")} for c in ("fst_live", "rl_short_live")}
     if name == "utilisation":
         return utilisation(CASES["fst_live"], pairs)
-    return {"generation": generation, "cycle": cycle}[name](pairs, tick)
+    return {"generation": generation, "cycle": cycle, "layouts": layouts}[name](pairs, tick)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,14 @@ def breakdown(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def layouts(report: dict[str, Any]) -> list[str]:
+    lines = ["| attention weight | sequences x tokens | forward and backward, s |", "|---|---|---|"]
+    for row in report.get("layouts", {}).get("rows", []):
+        weight = f"1/{1 / row['weight']:.0f}" if row["weight"] else "0"
+        lines.append(f"| {weight} | {row['sequences']} x {row['length']} | {row['seconds']:.2f} |")
+    return lines
+
+
 def arithmetic(report: dict[str, Any]) -> list[str]:
     use = report.get("utilisation")
     if not use:
@@ -93,7 +101,15 @@ def main() -> None:
     where = machine["gpu"] or f"{machine['cpu']}, {machine['threads']} cores"
     libraries = ", ".join(f"{name} {report['versions'][name]}" for name in ("torch", "transformers", "trl"))
     head = [f"Measured on: {where}, {machine['compute_type']}; {report['pairs']} pairs a case; {libraries}."]
-    sections = [head, speed(report), growth(report), memory(report), breakdown(report), arithmetic(report)]
+    sections = [
+        head,
+        speed(report),
+        growth(report),
+        memory(report),
+        breakdown(report),
+        arithmetic(report),
+        layouts(report),
+    ]
     text = "\n\n".join("\n".join(lines) for lines in sections if lines)
     page = options.page.read_text(encoding="utf-8")
     marker = f"<!-- {options.report.stem} -->"

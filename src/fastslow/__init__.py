@@ -11,7 +11,8 @@ updated by RL through TRL. An example walks one way through the package:
 - `stream`: the order of examples, known ahead. `contexts`, `population`: the fast weights.
 - `policy`: answers examples under contexts, over a `sampler` that pays for shared prefixes once.
 - `routers`: decide which channel absorbs a group.
-- `fast` (with `gepa_adapter` and `proposers`): one GEPA phase. `trainer` (with `batching` and `reuse`): the loop.
+- `fast` (with `gepa_adapter` and `proposers`): one GEPA phase. `slow` (with `batching`, `packing`, `layout`): TRL's
+  trainer on live rows as token trees. `trainer` (with `reuse`): the loop that couples the two.
 - `train`: a whole run; `recorder`, `run_dir`, `display`: what it leaves behind and shows; `cli`: the command line.
 """
 

@@ -13,7 +13,7 @@ import numpy as np
 
 # A sequence of n tokens costs n + ATTENTION_WEIGHT n^2 on the scale of its linear layers. From the arithmetic alone
 # the weight would be about 1 / (6 x hidden size); masked attention runs at a fraction of a matrix product's rate.
-# `make bench` measures other weights (docs/performance.md): between 1/4000 and 1/500 the time hardly moves.
+# `make bench` times other weights (the last table of docs/performance.md).
 ATTENTION_WEIGHT = 1 / 1000
 
 
