@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from transformers import AutoModelForCausalLM, FalconConfig, GraniteConfig, PreT
 
 from fastslow import packing
 from fastslow.layout import Row, lay_out, tree_tokens
+from fastslow.model import EMBEDDED, load_model, resolve_model
 from fastslow.packing import forward_packed, pack, why_not
 from tests.support.architectures import PAD, SHAPE, WINDOW, build, tiny
 
@@ -309,3 +312,27 @@ def test_contexts_are_cut_apart_and_never_in_two_without_need():
 def test_every_row_lies_in_exactly_one_sequence(rows, attention_weight):
     placed = [i for sequence in lay_out(rows, attention_weight) for i in sequence]
     assert sorted(placed) == list(range(len(rows)))
+
+
+@pytest.mark.real_model
+def test_smollm2_trains_on_trees_as_on_padded_rows():
+    """Two contexts, ragged questions, answers that share their beginnings, a row alone and one with an empty answer."""
+    model = load_model(resolve_model(EMBEDDED))
+    assert why_not(model) is None
+    draw = random.Random(0)
+
+    def text(n: int) -> tuple[int, ...]:
+        return tuple(draw.randrange(100, 40000) for _ in range(n))
+
+    contexts, questions = [text(40), text(23)], [text(12), text(7)]
+    rows = []
+    for context in contexts:
+        for question in questions:
+            answer = text(4)
+            rows += [Row(context + question + answer[:n], n) for n in (1, 3, 4)]
+            rows.append(Row(context + question + text(2), 2))
+    rows += [Row(text(30), 3), Row(contexts[0] + questions[0], 0)]
+    with torch.no_grad():
+        assert (packed_logps(model, rows)[0] - padded_logps(model, rows)[0]).abs().max() < 1e-4
+    few = rows[:6]
+    assert_equal_training(model, few)

@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
+from fastslow.model import EMBEDDED, load_model, load_tokenizer, resolve_model
 from fastslow.sampler import COMPACT_WHEN_DONE, PrefixSampler, Prompt, Sample, SamplingParams
 from tests.support.architectures import EOS, FAMILIES, PAD, VOCAB, build, tiny
 
@@ -356,3 +357,19 @@ def test_a_penalty_for_repetition_does_not_depend_on_who_shares_the_batch() -> N
     params = SamplingParams(max_new_tokens=12, temperature=0.0, repetition_penalty=1.7)
     short, long = Prompt((12,), 0), Prompt(tuple(3 + (5 * i + 1) % 50 for i in range(6)), 0)
     assert sampler.sample([short, long], params)[0].ids == sampler.sample([short], params)[0].ids
+
+
+@pytest.mark.real_model
+def test_smollm2_answers_alike_with_a_cached_context_and_without() -> None:
+    source = resolve_model(EMBEDDED)
+    model, tokenizer = load_model(source).eval(), load_tokenizer(source)
+    context = tokenizer("You multiply. 2 * 3 is 6. 7 * 8 is 56. 9 * 9 is 81. 4 * 5 is 20.\n")["input_ids"]
+    questions = [tokenizer(f"{a} * {b} is")["input_ids"] for a, b in ((3, 4), (6, 7), (8, 8))]
+    sampler = PrefixSampler(model, eos_ids=[tokenizer.eos_token_id], pad_id=0, dtype=torch.float32)
+    sampler.refresh(0)
+    cached = sampler.sample([Prompt((*context, *q), 0, prefix=len(context)) for q in questions], GREEDY)
+    for question, sample in zip(questions, cached, strict=True):
+        ids = torch.tensor([[*context, *question]])
+        whole = model.generate(ids, max_new_tokens=GREEDY.max_new_tokens, do_sample=False, pad_token_id=0)
+        fresh = whole[0, ids.size(1) :].tolist()
+        assert list(sample.ids) == fresh, "a cached context changed a greedy answer"
