@@ -118,7 +118,7 @@ BAD = {
     "unknown proposer": (["--proposer", "demonstration"], "Did you mean 'demonstrations'"),
     "unknown router": (["--router", "boht"], "Did you mean 'both'"),
     "random router without probabilities": (["--router", "random:2,x"], "two probabilities"),
-    "unknown flag": (["--learning_rte", "1"], "Did you mean 'learning_rate'"),
+    "unknown flag": (["--learning_rte", "1"], "Did you mean '--learning_rate'"),
     "not a number": (["--max_steps", "many"], "max_steps"),
     "G no multiple of K": (["--population_size", "3"], "multiple of population_size"),
     "epsilon_high below one": (["--epsilon_high", "0.2"], "at least 1"),

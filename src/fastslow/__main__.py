@@ -1,5 +1,6 @@
-"""`python -m fastslow` and `accelerate launch -m fastslow`."""
+"""`python -m fastslow` is the `fastslow` command; launchers such as torchrun need it."""
 
 from .cli.main import script
 
-script()
+if __name__ == "__main__":
+    script()

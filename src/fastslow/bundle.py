@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,11 @@ from .model import ModelSource, context_window, load_model, load_tokenizer, pad_
 from .packing import why_not
 from .policy import Policy
 from .population import Population
-from .run_dir import read_population, to_json, write_state
+from .run_dir import read_population, write_state
 from .sampler import PrefixSampler, SamplingParams
-from .tasks import resolve_task
+from .tasks import TASKS, resolve_task
 from .tasks.base import Task
+from .tasks.spec import parse_spec
 from .types import Split
 
 # Settings of the run that whoever evaluates its bundle needs.
@@ -50,15 +52,25 @@ def write_bundle(
     tokenizer: Any,
     population: Population,
     router: dict[str, Any],
-    settings: dict[str, Any],
-    provenance: dict[str, Any],
+    base_name: str,
 ) -> None:
-    """Write safetensors and JSON into `path`; nothing that executes when it is loaded."""
-    path.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    write_state(path, population, router)
-    (path / "bundle.json").write_bytes(to_json({"settings": settings, **provenance}, indent=2))
+    """Write safetensors and JSON into `path`; nothing that executes when it is loaded. Whole, or not at all.
+
+    `bundle.json`, with the run's settings and what was measured, makes it complete.
+    """
+    aside = path.with_name(path.name + ".tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    model.save_pretrained(aside)
+    tokenizer.save_pretrained(aside)
+    (aside / "README.md").unlink(missing_ok=True)  # peft's template, which says nothing
+    adapters = aside / "adapter_config.json"
+    if adapters.exists():  # peft names the base by its place on this machine
+        adapters.write_text(
+            json.dumps(json.loads(adapters.read_text()) | {"base_model_name_or_path": base_name}, indent=2) + "\n"
+        )
+    write_state(aside, population, router)
+    aside.rename(path)
 
 
 def open_bundle(path: str | Path) -> Bundle:
@@ -84,8 +96,18 @@ def open_bundle(path: str | Path) -> Bundle:
     return Bundle(load_model(source), base, tokenizer, population, settings)
 
 
-def task_of(settings: dict[str, Any]) -> Task:
-    """The task a bundle was trained on, with the same splits."""
+def task_of(settings: dict[str, Any], *, trusted: bool) -> Task:
+    """The task a bundle was trained on, with the same splits.
+
+    Raises BadInput for a task that imports code by a dotted path, unless whoever evaluates trusts it: a bundle may
+    come from anybody.
+    """
+    spec = parse_spec(str(settings["task"]))
+    if not trusted and (spec.family not in TASKS.names() or "scorer" in spec.params):
+        raise BadInput(
+            f"the bundle names the task '{settings['task']}', which runs code of its maker's choice; "
+            "if you trust it, say --trust_task, or name a task yourself with --task."
+        )
     sizes = {name: settings[name] for name in ("train_size", "validation_size", "test_size", "data_seed")}
     return resolve_task(settings["task"], **sizes)
 

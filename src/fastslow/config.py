@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from trl import GRPOConfig
@@ -59,7 +62,8 @@ class FastSlowConfig(GRPOConfig):
 
     # Router and reuse
     router: str = _option(
-        "both", "Which channel absorbs an example: 'both' (the paper), 'random:p,q', or a dotted path."
+        "both",
+        "Which channel absorbs an example: 'both' (the paper), 'fast', 'slow', 'skip', 'random:p,q', a dotted path.",
     )
     reuse_fast_rollouts: bool = _option(True, "Serve the fast phase's rollouts to matching slots of the slow steps.")
     reuse_slow_rollouts: bool = _option(True, "Show the slow steps' rollouts to the proposers of the next fast phase.")
@@ -114,6 +118,8 @@ class FastSlowConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         self._check_names()
+        self._check_secrets()
+        self._check_supported()
         if self.epsilon_high is None and self.loss_type == "cispo":
             self.epsilon_high = 4.0
         self._check_numbers()
@@ -138,14 +144,45 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"unknown mode '{self.mode}'.{nearest(self.mode, MODES)}")
         if self.loss_type not in LOSSES:
             raise BadInput(f"unknown loss_type '{self.loss_type}'.{nearest(self.loss_type, LOSSES)}")
-        if self.use_vllm:
-            raise BadInput("use_vllm is not supported yet: rollouts are made by the model in this process.")
         if self.packing not in ("auto", "on", "off"):
             raise BadInput(f"packing is 'auto', 'on' or 'off', got '{self.packing}'.")
         if self.loss_aggregation not in ("problem", "token"):
             raise BadInput(f"loss_aggregation is 'problem' or 'token', got '{self.loss_aggregation}'.")
 
+    def _check_secrets(self) -> None:
+        """Settings are written to config.yaml: what may hold a key is refused."""
+        url = urlsplit(self.reflection_base_url)
+        if url.username or url.password or url.query:
+            raise BadInput(
+                "reflection_base_url must hold no user, password or query, which may be secrets; put the key into an "
+                "environment variable and name that in reflection_api_key_env."
+            )
+        if not re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)?", self.reflection_api_key_env):
+            raise BadInput("reflection_api_key_env is the name of an environment variable, not a key.")
+
+    def _check_supported(self) -> None:
+        """What TRL would take and this trainer could only ignore."""
+        refused = {
+            "use_vllm": (False, "rollouts are made by the model in this process"),
+            "num_iterations": (1, "every batch is used for one update, as in the paper"),
+            "resume_from_checkpoint": (None, "a checkpoint cannot be resumed yet"),
+            "generation_kwargs": (None, "sampling is set by temperature, top_p, top_k, min_p, repetition_penalty"),
+            "load_best_model_at_end": (False, "the end of the run is what is kept"),
+            "push_to_hub": (False, "a finished bundle can be uploaded by hand"),
+        }
+        for name, (only, why) in refused.items():
+            if getattr(self, name) != only:
+                raise BadInput(f"{name} is not supported: {why}. Leave it at {only}.")
+
     def _check_numbers(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise BadInput(f"{f.name} must be a finite number, got {value}.")
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            raise BadInput(f"seed must be a whole number from 0 to 2**32 - 1, got {self.seed}.")
+        if not isinstance(self.max_steps, int):
+            raise BadInput(f"max_steps must be a whole number, got {self.max_steps}.")
         for name in (
             "train_size", "validation_size", "population_size", "slow_steps_per_cycle", "anchor_size",
             "reflection_minibatch_size", "proposals_per_iteration", "problems_per_step", "max_steps", "eval_samples",
@@ -153,10 +190,19 @@ class FastSlowConfig(GRPOConfig):
         ):  # fmt: skip
             if (getattr(self, name) if getattr(self, name) is not None else 1) < 1:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("test_size", "kl_examples", "lora_r", "eval_temperature", "beta"):
-            if getattr(self, name) < 0:
+        for name in (
+            "test_size", "kl_examples", "lora_r", "eval_temperature", "beta", "warmup_steps", "learning_rate",
+            "max_grad_norm", "epsilon", "top_k",
+        ):  # fmt: skip
+            if (getattr(self, name) or 0) < 0:
                 raise BadInput(f"{name} must not be negative, got {getattr(self, name)}.")
-        for name in ("temperature", "max_completion_length", "max_context_tokens", "eval_top_p", "top_p"):
+        for name in ("top_p", "eval_top_p", "min_p"):
+            if (getattr(self, name) or 0) > 1:
+                raise BadInput(f"{name} is a probability, got {getattr(self, name)}.")
+        for name in (
+            "temperature", "max_completion_length", "max_context_tokens", "eval_top_p", "top_p", "repetition_penalty",
+            "lora_alpha", "eval_steps",
+        ):  # fmt: skip
             if not (getattr(self, name) or 0) > 0:
                 raise BadInput(f"{name} must be above 0, got {getattr(self, name)}.")
         if not self.num_generations or self.num_generations < 2:

@@ -14,12 +14,16 @@ from rich.table import Table
 
 PHASES = {"fast": "evolving contexts", "slow": "training weights", "rollout": "rolling out", "eval": "evaluating"}
 
+SLOW_PHASES = ("fast", "eval")  # announced where there is no live line: a minute of silence looks like a hang
+
 
 class Display(Protocol):
     def start(self, total: int, title: str) -> None: ...
     def phase(self, name: str, step: int) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
+    def fast(self, step: int, metrics: dict[str, float]) -> None: ...
     def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -29,7 +33,9 @@ class SilentDisplay:
     def start(self, total: int, title: str) -> None: ...
     def phase(self, name: str, step: int) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
+    def fast(self, step: int, metrics: dict[str, float]) -> None: ...
     def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
 
@@ -63,6 +69,8 @@ class TerminalDisplay:
     def phase(self, name: str, step: int) -> None:
         if self._progress is not None:
             self._progress.update(self._task, description=PHASES.get(name, name))
+        elif name in SLOW_PHASES:
+            self.note(f"{PHASES[name]} ...")
 
     def step(self, step: int, logs: dict[str, Any]) -> None:
         numbers = _numbers(logs)
@@ -70,6 +78,17 @@ class TerminalDisplay:
             self._progress.update(self._task, completed=step, numbers=numbers)
         else:
             self.console.print(f"step {step}/{self._total} {numbers}", highlight=False, soft_wrap=True)
+
+    def fast(self, step: int, metrics: dict[str, float]) -> None:
+        get = {name.rpartition("/")[2]: value for name, value in metrics.items()}.__getitem__
+        self.note(
+            f"fast phase at step {step}: {get('proposals'):.0f} proposals, {get('accepted'):.0f} accepted, lead "
+            f"context {_percent(get('lead_anchor_score'))} on the anchor set, {get('metric_calls'):.0f} rollouts, "
+            f"{get('seconds'):.0f} s"
+        )
+
+    def note(self, text: str) -> None:
+        self.console.print(escape(text), highlight=False, soft_wrap=True)
 
     def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
         shown = [f"{r['weights']}+{r['context']} {_percent(r['accuracy'])}" for r in rows]

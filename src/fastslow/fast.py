@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import gepa
 
 from .contexts import Context, WorkedExample
-from .errors import ContractBroken
+from .errors import ContractBroken, FastSlowError
 from .gepa_adapter import Adapter, BudgetPlan, CarriedSampling, Proposal, Stopper
 from .policy import Policy
 from .population import Population, mean_score, pareto_frontier
-from .proposers.base import Proposer
+from .proposers import Proposer, usage_of
 from .seeding import derive_seed
 from .types import Example, Rollout, Trace
 
@@ -76,6 +76,7 @@ class FastChannel:
             experience: rollouts of the slow channel since the last phase, for proposers to read.
         """
         started = time.perf_counter()
+        before = usage_of(self.proposer)
         adapter = Adapter(
             policy=policy,
             proposer=self.proposer,
@@ -92,7 +93,8 @@ class FastChannel:
         adapter.batch_evaluate([(dict(c.components), anchor) for c in population.carried])
         if pool:
             self._evolve(adapter, population, carried, anchor, pool, cycle)
-        return self._account(adapter, population, anchor, started)
+        spent = {name: after - before[name] for name, after in usage_of(self.proposer).items()}
+        return self._account(adapter, population, anchor, started, spent)
 
     def _evolve(self, adapter, population: Population, carried, anchor, pool, cycle: int) -> None:
         gepa.optimize(
@@ -110,12 +112,22 @@ class FastChannel:
             seed=derive_seed(self.run_seed, "gepa", cycle) % 2**32,
             raise_on_exception=True,
         )
-        if adapter.error is not None:
+        if isinstance(adapter.error, FastSlowError):
             raise adapter.error
+        if adapter.error is not None:
+            problem = f"{type(adapter.error).__name__}: {adapter.error}"
+            raise FastSlowError(f"proposer '{self.proposer.name}' raised {problem}") from adapter.error
+        if adapter.nothing_proposed and not adapter.proposals:
+            logger.warning(
+                "fast phase %d brought no proposal: '%s' was asked %d times and had nothing usable to say",
+                *(cycle, self.proposer.name, adapter.nothing_proposed),
+            )
         if adapter.endpoint_error is not None:
             logger.warning("fast phase %d stopped early, the population is kept: %s", cycle, adapter.endpoint_error)
 
-    def _account(self, adapter: Adapter, before: Population, anchor: list[Example], started: float) -> FastPhase:
+    def _account(
+        self, adapter: Adapter, before: Population, anchor: list[Example], started: float, lm: dict[str, int]
+    ) -> FastPhase:
         anchor_ids = [e.id for e in anchor]
         table = {
             context_id: adapter.scores(context_id, anchor_ids)
@@ -143,6 +155,8 @@ class FastChannel:
                 "fst/fast/accepted": len(new),
                 "fst/fast/frontier_size": len(set().union(*pareto_frontier(table).values()) if table else ()),
                 "fst/fast/lead_anchor_score": mean_score(table.get(population.lead.id, {})),
+                "fst/fast/nothing_proposed": adapter.nothing_proposed,
+                **{f"fst/fast/lm_{name}": value for name, value in lm.items()},
             },
             endpoint_error=str(adapter.endpoint_error) if adapter.endpoint_error else None,
         )

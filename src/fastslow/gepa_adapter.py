@@ -65,6 +65,7 @@ class Adapter:
         self.rollouts: dict[tuple[str, str], Rollout] = {}
         self.metric_calls = 0
         self.proposals: list[Proposal] = []
+        self.nothing_proposed = 0
         self.error: BaseException | None = None
         self.endpoint_error: EndpointError | None = None
 
@@ -102,6 +103,8 @@ class Adapter:
     ) -> dict[str, str]:
         """A child's changed components, or {} when there is none worth a rollout. gepa swallows what is raised here,
         so errors are kept for the fast phase to raise."""
+        if self.error is not None or self.endpoint_error is not None:
+            return {}  # gepa asks for the rest of the iteration; what just failed is not asked again
         parent = self.context_of(candidate)
         component = components_to_update[0]
         traces = [record["trace"] for record in reflective_dataset[component]]
@@ -122,6 +125,7 @@ class Adapter:
             self.error = error
             return {}
         if not changed:
+            self.nothing_proposed += 1
             return {}
         child = Context({**parent.components, **changed}, parents=(parent.id,), proposer=made_by(self.proposer))
         problem = self.check(child, parent=parent, known_ids=set(self.contexts))

@@ -57,11 +57,22 @@ def resolve_model(name: str) -> ModelSource:
 
 
 def load_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedModel:
-    """The causal LM in fp32: bf16 master weights would swallow updates at learning rates near 1e-6."""
+    """The causal LM in fp32: bf16 master weights would swallow updates at learning rates near 1e-6.
+
+    Raises BadInput for weights that are missing or of another shape: transformers would draw them at random.
+    """
     with _loading(source):
-        return AutoModelForCausalLM.from_pretrained(
-            source.path, dtype=torch.float32, trust_remote_code=trust_remote_code
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source.path, dtype=torch.float32, trust_remote_code=trust_remote_code, output_loading_info=True
         )
+        model, info = loaded
+        absent = sorted([*map(str, info["missing_keys"]), *(str(key[0]) for key in info["mismatched_keys"])])
+        if absent:
+            raise BadInput(
+                f"model '{source.name}' lacks {len(absent)} weights that its config.json asks for, {absent[0]} first; "
+                "its files are damaged or belong to another configuration."
+            )
+        return model
 
 
 def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:

@@ -26,6 +26,8 @@ class Recorder(TrainerCallback):
         self.tokens = {"slow": 0, "fast": 0}
         self.wall: dict[str, float] = defaultdict(float)
         self.eval_rows: list[dict[str, Any]] = []
+        self.steps_done = 0
+        self.reflection: dict[str, Any] = {"calls": 0, "failures": 0, "last_error": None}
         self._started = time.perf_counter()
 
     @contextmanager
@@ -42,6 +44,10 @@ class Recorder(TrainerCallback):
     def fast_phase(self, step: int, phase: FastPhase) -> None:
         self.rollouts["fast"] += int(phase.metrics["fst/fast/metric_calls"])
         self.tokens["fast"] += int(phase.metrics["fst/fast/generated_tokens"])
+        self.reflection["calls"] += int(phase.metrics["fst/fast/lm_calls"])
+        self.reflection["failures"] += int(phase.metrics["fst/fast/lm_failures"])
+        self.reflection["last_error"] = phase.endpoint_error or self.reflection["last_error"]
+        self.display.fast(step, phase.metrics)
         self._append("contexts.jsonl", [{"step": step, **line} for line in phase.proposals])
         self._append("metrics.jsonl", [{**self._head(step, "fast"), **phase.metrics}])
 
@@ -76,6 +82,7 @@ class Recorder(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or not logs:
             return
+        self.steps_done = state.global_step
         phase = "eval" if any(key.startswith("eval_") for key in logs) else "slow"
         if "train_runtime" in logs:
             phase = "end"

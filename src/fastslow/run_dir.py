@@ -19,6 +19,7 @@ from .errors import BadInput
 from .population import Population
 
 LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
+FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "evals.jsonl")
 # Settings that say where and how and not what; derived from others; or able to hold a secret.
 NOT_IN_CONFIG = {
     "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
@@ -35,9 +36,20 @@ class RunDirectory:
 
     @staticmethod
     def refuse_existing(path: str | Path) -> None:
-        """Raises BadInput where a run already lives."""
-        if (Path(path) / "config.yaml").exists():
-            raise BadInput(f"'{path}' already holds a run; choose another --output_dir, or delete it to start over.")
+        """Raises BadInput where a run lives, where anything else does, and where nothing can be made."""
+        path, other = Path(path), "choose another --output_dir"
+        try:
+            if (path / "config.yaml").exists():
+                raise BadInput(f"'{path}' already holds a run; {other}, or delete it to start over.")
+            if path.is_symlink() and not path.exists():
+                raise BadInput(f"'{path}' is a link to nowhere; {other}.")
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise BadInput(f"'{path}' is not an empty directory; {other}.")
+            parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+        except OSError as error:
+            raise BadInput(f"'{path}' cannot be a run directory: {error.strerror or error}.") from error
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise BadInput(f"cannot make a run directory '{path}': '{parent}' is not a directory one can write to.")
 
     @classmethod
     def create(cls, path: str | Path, config: FastSlowConfig) -> RunDirectory:
@@ -46,6 +58,8 @@ class RunDirectory:
         run = cls(path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
+            for name in FILES:
+                (run.path / name).touch()
             run.write_bytes("config.yaml", dump_config(config).encode())
         except OSError as error:
             raise BadInput(f"cannot write to run directory '{path}': {error.strerror or error}.") from error

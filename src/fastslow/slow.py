@@ -9,6 +9,7 @@ of its methods are overridden here: `_get_per_token_logps_and_entropies` (token 
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from trl import GRPOTrainer
 
 from .batching import TOKEN_SUM_LOSSES, MicroBatch, RowPlan, loss_scale, micro_batches, plan_rows
 from .config import FastSlowConfig
-from .errors import BadInput
+from .errors import BadInput, FastSlowError
 from .layout import Row, padded_cost, tree_tokens
 from .packing import forward_packed, pack, why_not
 
@@ -150,6 +151,15 @@ class SlowChannel(GRPOTrainer):
             # what has none: weights, momenta and step counts stay bit-identical.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         return super()._compute_loss(model, inputs) * inputs["loss_scale"]
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if norm is not None and not math.isfinite(float(norm)):
+            raise FastSlowError(
+                f"the gradient of step {self.state.global_step + 1} is not finite; the weights before it are kept. A "
+                "lower learning_rate or a smaller epsilon_high may help; config.yaml has the values in use."
+            )
+        return norm
 
     def _why_not_pack(self) -> str | None:
         """None if rollouts are trained on as trees; else the reason for TRL's padded rows, logged once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from .bundle import KEPT_SETTINGS, write_bundle
 from .config import FastSlowConfig
-from .display import Display, SilentDisplay
+from .display import Display, SilentDisplay, TerminalDisplay
 from .evaluation import measure_accuracy
 from .recorder import Recorder
 from .run_dir import RunDirectory, versions
@@ -32,57 +33,72 @@ def train(
     display: Display | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
-    """Run `config` to its end and return what summary.json holds.
+    """Run `config` to its end and return what summary.json holds. `SilentDisplay()` shows no progress.
 
     Raises BadInput before anything is written if the settings, the model or the task cannot be used.
     """
     path = Path(config.output_dir or ".")
     RunDirectory.refuse_existing(path)
-    main = config.process_index == 0
-    recorder = Recorder(None, (display or SilentDisplay()) if main else SilentDisplay())
     fresh = not path.exists()
+    main = config.process_index == 0
+    recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
+    started = False
     try:
         trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
-    except BaseException:
-        if fresh and path.is_dir() and not any(path.iterdir()):
-            path.rmdir()  # transformers makes the directory before everything is checked
-        raise
-    if main:
-        recorder.run = RunDirectory.create(path, config)
-    recorder.display.start(config.max_steps, _title(config, trainer))
-    try:
+        if main:
+            recorder.run = RunDirectory.create(path, config)
+        recorder.display.start(config.max_steps, _title(config, trainer))
         with stop_on_signals(trainer) as caught:
             trainer.train()
-        status = f"stopped by {signal.Signals(caught[0]).name}" if caught else "done"
-        return finish(trainer, status=status)
+            started = True
+            return finish(trainer, caught)
+    except BaseException:
+        if main and not started and recorder.steps_done == 0:
+            _leave_nothing(path, fresh)
+        raise
     finally:
         recorder.display.stop()
 
 
-def finish(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
-    """Final measurements, bundle and summary. A run stopped by a signal is saved, not measured any further."""
+def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
+    """Bundle first, then the final measurements and the summary. A signal ends the measuring, and loses no weights."""
+    run, main = trainer.recorder.run, trainer.accelerator.is_main_process
+    if main and run is not None:
+        write_bundle(
+            run.path / "bundle",
+            model=trainer.accelerator.unwrap_model(trainer.model),
+            tokenizer=trainer.tokenizer,
+            population=trainer.population,
+            router=trainer.parts.router.state_dict(),
+            base_name=trainer.args.model,
+        )
     measured = {row["step"] for row in trainer.recorder.eval_rows}
-    if status == "done" and trainer.state.global_step not in measured:
+    if not caught and trainer.state.global_step not in measured:
         trainer.evaluate()
+    if main and not caught:
+        with trainer.recorder.phase("eval", trainer.state.global_step):
+            trainer.recorder.evals(trainer.state.global_step, measure_base(trainer))
     summary: dict[str, Any] = {}
-    if trainer.accelerator.is_main_process:
-        if status == "done":
-            with trainer.recorder.phase("eval", trainer.state.global_step):
-                trainer.recorder.evals(trainer.state.global_step, measure_base(trainer))
-        summary = summarise(trainer, status=status)
-        if trainer.recorder.run is not None:
-            write_bundle(
-                trainer.recorder.run.path / "bundle",
-                model=trainer.accelerator.unwrap_model(trainer.model),
-                tokenizer=trainer.tokenizer,
-                population=trainer.population,
-                router=trainer.parts.router.state_dict(),
-                settings={**{name: getattr(trainer.args, name) for name in KEPT_SETTINGS}, "task": summary["task"]},
-                provenance={key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")},
-            )
-            trainer.recorder.run.write_json("summary.json", summary)
+    if main:
+        summary = summarise(trainer, status=f"stopped by {signal.Signals(caught[0]).name}" if caught else "done")
+        if run is not None:
+            settings = {name: getattr(trainer.args, name) for name in KEPT_SETTINGS}
+            settings["task"] = trainer.args.task or summary["task"]
+            provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
+            run.write_json("bundle/bundle.json", {"settings": settings, **provenance})
+            run.write_json("summary.json", summary)
     trainer.accelerator.wait_for_everyone()
     return summary
+
+
+def _leave_nothing(path: Path, fresh: bool) -> None:
+    """A run that failed before its first step leaves the directory as it found it, free for the next attempt."""
+    if not path.is_dir():
+        return
+    for entry in path.iterdir():  # it was empty before, or RunDirectory.refuse_existing would have refused it
+        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    if fresh:
+        path.rmdir()
 
 
 def measure_base(trainer: FastSlowTrainer) -> list[dict[str, Any]]:
@@ -131,7 +147,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "mode": args.mode,
         "seed": args.seed,
         "model": args.model,
-        "task": args.task or trainer.parts.task.name,
+        "task": trainer.parts.task.name,
         "steps": trainer.state.global_step,
         "rollouts": dict(recorder.rollouts),
         "tokens": dict(recorder.tokens),
@@ -146,6 +162,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "kl_to_base": {"seed": value("trained", "seed", "kl"), "lead": value("trained", lead, "kl")},
         "lead_context": trainer.population.lead.to_json(),
         "population": [c.id for c in trainer.population.members],
+        "reflection": recorder.reflection,
         "skipped_too_long": trainer.policy.skipped,
         "validation_examples": len(trainer.parts.task.split("validation")),
         "machine": {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
@@ -172,7 +189,11 @@ def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[list[int]]:
 
     def handle(number: int, frame: Any) -> None:
         caught.append(number)
-        signal.signal(number, previous[number])
+        trainer.recorder.display.note(
+            f"{signal.Signals(number).name}: stopping after this step; everything will be saved. Again to stop at once."
+        )
+        for each, handler in previous.items():
+            signal.signal(each, handler)
 
     try:
         previous = {number: signal.signal(number, handle) for number in SIGNALS}

@@ -17,6 +17,13 @@ from ..errors import BadInput
 _DATACLASSES: Any = [FastSlowConfig]  # a list of classes; transformers' annotation asks for one class type
 
 
+OFTEN_USED = {
+    "seed": "The run's seed: order of examples, sampling, proposals.",
+    "num_generations": "G: rollouts per problem; in mode fst a multiple of population_size.",
+    "max_completion_length": "Tokens of an answer at most; short answers train much faster.",
+}
+
+
 class _Parser(TrlParser):
     def error(self, message: str) -> NoReturn:
         raise BadInput(message)
@@ -34,7 +41,7 @@ def parse_config(argv: Sequence[str]) -> FastSlowConfig:
     for argument in argv:
         flag = argument[2:].partition("=")[0].replace("-", "_")
         if argument.startswith("--") and flag not in known | {"config"}:
-            raise BadInput(f"unknown flag '--{flag}'.{_suggest(flag, known)}")
+            raise BadInput(f"unknown flag '--{flag}'.{_suggest(flag, known, '--')}")
     try:
         (config,) = parser.parse_args_and_config(argv)
     except (ValueError, TypeError) as error:
@@ -42,9 +49,9 @@ def parse_config(argv: Sequence[str]) -> FastSlowConfig:
     return config
 
 
-def _suggest(name: str, known: set[str]) -> str:
+def _suggest(name: str, known: set[str], dashes: str = "") -> str:
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return f" Did you mean '{close[0]}'?" if close else " 'fastslow train --help-all' lists every setting."
+    return f" Did you mean '{dashes}{close[0]}'?" if close else " 'fastslow train --help-all' lists every setting."
 
 
 def _check_recipe(argv: list[str], known: set[str]) -> None:
@@ -84,5 +91,7 @@ def train_help(everything: bool) -> str:
         default = defaults[name].default
         lines.append(f"  --{name} (default: {default if default != '' else repr('')})")
         lines.append(f"      {defaults[name].metadata['help']}")
+    lines += ["", "Of TRL's and transformers' settings, those you will want first:", ""]
+    lines += [f"  --{name} (default: {defaults[name].default})\n      {text}" for name, text in OFTEN_USED.items()]
     lines += ["", "Every setting of TRL's GRPOConfig works as well: fastslow train --help-all lists them."]
     return "\n".join(lines)

@@ -23,6 +23,10 @@ def run(argv: Sequence[str]) -> int:
 
     console = Console()
     if options.name is None:
+        if not console.is_terminal:  # whole names for whoever greps
+            for name, text in list_tasks():
+                print(f"{name}\t{text}")
+            return 0
         table = Table("task", "what it asks")
         for name, text in list_tasks():
             table.add_row(escape(name), escape(text))

@@ -12,7 +12,7 @@ The fast phase calls `propose`, makes a child context of the answer and asks `pr
 this package registers the built-in proposers.
 """
 
-from .base import PROPOSERS, ProposalRequest, Proposer
+from .base import PROPOSERS, ProposalRequest, Proposer, usage_of
 from .demonstrations import DemonstrationsProposer
 from .mixed import MixedProposer, made_by
 from .reflection import ReflectionProposer
@@ -28,4 +28,5 @@ __all__ = [
     "ReflectionProposer",
     "made_by",
     "proposal_problem",
+    "usage_of",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..contexts import Context, WorkedExample
 from ..registry import Registry
@@ -44,3 +44,13 @@ class Proposer(Protocol):
 
 
 PROPOSERS: Registry[Proposer] = Registry("proposer")
+
+
+USAGE = ("calls", "failures", "prompt_tokens", "completion_tokens")
+
+
+def usage_of(proposer: Proposer) -> dict[str, int]:
+    """What the language models behind `proposer` were asked so far; zeros where there is none."""
+    parts: Any = getattr(proposer, "proposers", (proposer,))
+    usages = [part.lm.usage for part in parts if hasattr(getattr(part, "lm", None), "usage")]
+    return {name: sum(getattr(usage, name) for usage in usages) for name in USAGE}

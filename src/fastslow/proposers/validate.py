@@ -11,6 +11,8 @@ from ..types import Example
 MIN_ANSWER_CHARS = 20
 """Shorter answers ('42', 'yes', a name) turn up in innocent text; a long one that does was copied."""
 
+MAX_CHARS_PER_TOKEN = 50
+
 LAYOUT = "\n\r\t"
 """The control characters that ordinary text holds."""
 
@@ -130,6 +132,9 @@ def is_control(char: str) -> bool:
 
 
 def _size_problem(child: Context, count_tokens: Callable[[str], int], max_tokens: int) -> str | None:
+    characters = sum(map(len, child.components.values()))
+    if characters > MAX_CHARS_PER_TOKEN * max_tokens:  # no need to tokenise megabytes
+        return f"it has {characters} characters, far over the cap of {max_tokens} tokens"
     tokens = sum(count_tokens(text) for text in child.components.values())
     return f"it has {tokens} tokens, over the cap of {max_tokens}" if tokens > max_tokens else None
 
