@@ -28,7 +28,7 @@ def recipe(folder: Path, **overrides) -> str:
 
 
 def start(folder: Path, *args: str) -> subprocess.Popen:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "fastslow", *args], env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
@@ -92,7 +92,7 @@ def test_lora_trains_adapters_only_and_its_bundle_is_evaluated(tmp_path: Path, c
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["kl_to_base"]["seed"] > 0
     capsys.readouterr()
-    assert main(["eval", str(tmp_path / "run"), "--json", "-", "--kl_examples", "2"]) == 0
+    assert main(["eval", str(tmp_path / "run"), "--trust_task", "--json", "-", "--kl_examples", "2"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [r["kl"] > 0 for r in rows if r["weights"] == "trained" and r["context"] == "seed"] == [True]
 
@@ -101,7 +101,7 @@ def test_eval_of_a_bundle_repeats_the_numbers_of_its_run(tmp_path: Path, capsys)
     assert main(["train", "--config", recipe(tmp_path)]) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     capsys.readouterr()
-    assert main(["eval", str(tmp_path / "run"), "--json", "-", "--kl_examples", "2"]) == 0
+    assert main(["eval", str(tmp_path / "run"), "--trust_task", "--json", "-", "--kl_examples", "2"]) == 0
     rows = {(r["weights"], r["context"]): r for r in json.loads(capsys.readouterr().out)}
     for key, name in ((("trained", "seed"), "seed"), (("trained", "lead"), "lead"), (("base", "lead"), "base_lead")):
         assert rows[key]["accuracy"] == pytest.approx(summary["accuracy"][name])

@@ -168,7 +168,7 @@ def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
         ({"loss_type": "cipso"}, r"unknown loss_type 'cipso'\. Did you mean 'cispo'\?"),
         ({"packing": "yes"}, "packing is 'auto', 'on' or 'off', got 'yes'"),
         ({"loss_aggregation": "row"}, "loss_aggregation is 'problem' or 'token', got 'row'"),
-        ({"use_vllm": True}, "use_vllm is not supported yet"),
+        ({"use_vllm": True}, "use_vllm is not supported: "),
         ({"num_generations": 1}, "num_generations must be at least 2"),
         ({"num_generations": 0}, "num_generations must be at least 2"),
         ({"epsilon_high": 0.2}, "epsilon_high .* at least 1, got 0.2; the paper uses 4"),

@@ -51,17 +51,19 @@ def test_a_run_is_created_once_and_a_second_one_is_refused_untouched(tmp_path, c
     assert {p.name: p.read_bytes() for p in run.path.iterdir()} == before
 
 
-def test_a_folder_without_a_run_is_taken_with_what_it_holds(tmp_path, config) -> None:
+def test_a_folder_that_holds_anything_else_is_refused_and_an_empty_one_is_taken(tmp_path, config) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "notes.txt").write_text("mine")
-    run = RunDirectory.create(tmp_path / "run", config)
-    assert (run.path / "notes.txt").read_text() == "mine"
-    assert RunDirectory.open(run.path).path == run.path
+    assert RunDirectory.open(RunDirectory.create(tmp_path / "run", config).path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "summary.json").write_text("mine")
+    with pytest.raises(BadInput, match="not an empty directory"):
+        RunDirectory.create(tmp_path / "other", config)
+    assert (tmp_path / "other" / "summary.json").read_text() == "mine"
 
 
 def test_a_place_where_nothing_can_be_written_is_refused_in_one_line(tmp_path, config) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match="cannot write to run directory"):
+    with pytest.raises(BadInput, match="not a directory one can write to"):
         RunDirectory.create(tmp_path / "file" / "run", config)
 
 
