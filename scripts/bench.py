@@ -281,7 +281,7 @@ def layouts(pairs: int, tick: Callable[[], None]) -> dict[str, Any]:
 
 
 def peak_memory(name: str, side: str) -> float:
-    """GiB at the peak of three steps, measured in a process of its own."""
+    """GiB at the peak of two steps, measured in a process of its own."""
     command = [sys.executable, __file__, "--measure-memory", name, side]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
@@ -290,8 +290,8 @@ def peak_memory(name: str, side: str) -> float:
 def measure_memory(name: str, side: str) -> None:
     case, make = CASES[name], {"ours": ours, "stock": stock}[side]
     with tempfile.TemporaryDirectory() as folder:
-        runner = make(case, folder, 4, rollouts(case, seed=0))
-        for _ in range(3):
+        runner = make(case, folder, 3, rollouts(case, seed=0))
+        for _ in range(2):
             runner.step()
     if torch.cuda.is_available():
         print(torch.cuda.max_memory_allocated() / 2**30)

@@ -36,7 +36,7 @@ class Case:
 
 
 CASES = {
-    "all_dead": Case(live=0.0),
+    "all_dead": Case(live=0.0, problems=4),
     "fst_60_live": Case(live=0.6),
     "fst_live": Case(),
     "rl_short_60_live": Case(contexts=1, context_tokens=11, live=0.6),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 TARGETS = {
-    "all_dead": ("all groups dead", ">= 5x"),
+    "all_dead": ("all groups dead, 32 rollouts", ">= 5x"),
     "fst_60_live": ("FST step: 4 contexts of 110 tokens, 64 rollouts, short answers, 60% of problems live", ">= 3x"),
     "fst_live": ("the same, every row live", ">= 2.5x"),
     "rl_short_60_live": ("plain RL, one short prompt, G = 8, 60% live", ">= 1.5x"),
