@@ -29,8 +29,17 @@ def read_run(folder: Path) -> dict[str, Any]:
         "run": folder.name,
         **{name: summary[name] for name in kept},
         "wall_s": summary["wall_s"]["total"],
+        "curve": read_curve(folder),
         **{name: summary[name] for name in ("validation_examples", "machine", "versions")},
     }
+
+
+def read_curve(folder: Path) -> list[dict[str, Any]]:
+    """Accuracy and KL of the trained weights at every evaluation."""
+    lines = (folder / "evals.jsonl").read_text(encoding="utf-8").split("\n")
+    rows = [json.loads(line) for line in lines if line]
+    kept = ("step", "context", "accuracy", "kl")
+    return [{name: row[name] for name in kept} for row in rows if row["weights"] == "trained"]
 
 
 def read_runs(folder: Path, expected: list[str]) -> list[dict[str, Any]]:
