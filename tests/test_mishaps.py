@@ -165,3 +165,26 @@ def test_a_setting_that_may_hold_a_secret_is_refused_without_repeating_it(tmp_pa
 def test_what_could_only_be_ignored_is_refused(tmp_path: Path, overrides: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
         FastSlowConfig(**tiny_settings(tmp_path, **overrides))
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("bundle.json", lambda d: d["settings"].pop("eval_temperature")),
+        ("bundle.json", lambda d: d["settings"].update(seed="x")),
+        ("bundle.json", lambda d: d["settings"].update(eval_samples=0)),
+        ("bundle.json", lambda d: d.pop("settings")),
+        ("population.json", lambda d: d.update(scores=[1])),
+        ("population.json", lambda d: d.update(members=["nobody"])),
+    ],
+)
+def test_a_bundle_edited_by_hand_is_named_as_damaged(tmp_path: Path, capsys, file: str, change: Any) -> None:
+    run(tmp_path, mode="rl", max_steps=1)
+    path = tmp_path / "run" / "bundle" / file
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    assert main(["eval", str(tmp_path / "run"), "--trust_task"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert file in error
+    assert "damaged" in error

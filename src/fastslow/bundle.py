@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,15 +79,14 @@ def open_bundle(path: str | Path) -> Bundle:
     folder = Path(path)
     folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
     try:
-        data = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        settings = dict(data["settings"])
-        base_name = str(settings["model"])
+        settings = _checked_settings(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["settings"])
     except FileNotFoundError:
         raise BadInput(
             f"'{path}' holds no bundle (no bundle.json); give a finished run or its bundle/ folder."
         ) from None
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
+    base_name = settings["model"]
     source = ModelSource(str(folder), str(folder))
     population, tokenizer = read_population(folder), load_tokenizer(source)
     if (folder / "adapter_config.json").is_file():
@@ -94,6 +94,22 @@ def open_bundle(path: str | Path) -> Bundle:
         return Bundle(model, adapters_off(model), tokenizer, population, settings)
     base = frozen_copy(lambda: load_model(resolve_model(base_name)))
     return Bundle(load_model(source), base, tokenizer, population, settings)
+
+
+def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What an evaluation reads. Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand."""
+    found = {name: settings[name] for name in KEPT_SETTINGS}
+    for name in ("mode", "model", "task"):
+        if not isinstance(found[name], str):
+            raise ValueError(f"'{name}' must be text")
+    for name in ("seed", "validation_size", "test_size", "data_seed", "max_completion_length", "eval_samples"):
+        least = 1 if name in ("max_completion_length", "eval_samples") else 0
+        if type(found[name]) is not int or found[name] < least:
+            raise ValueError(f"'{name}' must be a whole number, at least {least}")
+    for name in ("eval_temperature", "eval_top_p"):
+        if not isinstance(found[name], (int, float)):
+            raise ValueError(f"'{name}' must be a number")
+    return found
 
 
 def task_of(settings: dict[str, Any], *, trusted: bool) -> Task:

@@ -134,7 +134,10 @@ class FastSlowConfig(GRPOConfig):
         # TrainingArguments wants a number; None is put back until the model's size is known.
         chosen_rate = self.learning_rate
         self.learning_rate = chosen_rate if chosen_rate is not None else 0.0
-        super().__post_init__()
+        try:
+            super().__post_init__()
+        except (ValueError, NotImplementedError, ImportError) as error:
+            raise BadInput(str(error).strip().splitlines()[0]) from error
         self.learning_rate = chosen_rate
 
     def _check_names(self) -> None:

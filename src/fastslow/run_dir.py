@@ -114,7 +114,7 @@ def read_population(path: Path) -> Population:
         return Population.from_json(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise BadInput(f"'{path}' is no bundle: it holds no population.json.") from None
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
 
 

@@ -96,17 +96,20 @@ class FastSlowTrainer(SlowChannel):
         self.parts: Components = build_components(args, tokenizer=tokenizer, model=model, task=task)
         window = context_window(model)
         lora = LoraConfig(r=args.lora_r, lora_alpha=args.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-        super().__init__(
-            model=model,
-            reward_funcs=[self._reward_function()],
-            args=args,
-            train_dataset=_rows(self.parts.stream.batch(step) for step in range(args.max_steps)),
-            eval_dataset=_rows([self.parts.task.split("validation")]),
-            processing_class=tokenizer,
-            callbacks=callbacks,
-            peft_config=lora if args.lora_r else None,
-            rollout_func=self._roll_out,
-        )
+        try:
+            super().__init__(
+                model=model,
+                reward_funcs=[self._reward_function()],
+                args=args,
+                train_dataset=_rows(self.parts.stream.batch(step) for step in range(args.max_steps)),
+                eval_dataset=_rows([self.parts.task.split("validation")]),
+                processing_class=tokenizer,
+                callbacks=callbacks,
+                peft_config=lora if args.lora_r else None,
+                rollout_func=self._roll_out,
+            )
+        except (ValueError, NotImplementedError, ImportError) as error:  # what TRL and its trackers cannot do
+            raise BadInput(f"the trainer refuses these settings: {str(error).strip().splitlines()[0]}") from error
         self.remove_callback(PrinterCallback)
         self.policy = self.make_policy(self.model, window)
         self.base = self._make_base(source)
