@@ -1,6 +1,6 @@
 """Run the programs of reasoning-gym's CodeI/O data once and keep what they compute, for the task `codeio`.
 
-    python scripts/codeio_pairs.py            # half a minute; writes src/fastslow/tasks/codeio_pairs.jsonl.gz
+    python scripts/codeio_pairs.py            # a minute or two; writes src/fastslow/tasks/codeio_pairs.jsonl.gz
     python scripts/codeio_pairs.py --worker   # reads programs from stdin; what the script starts
 
 The programs were written by an LLM from code found in the wild. With their results in a file, neither building the
@@ -32,7 +32,7 @@ from typing import Any
 TARGET = Path(__file__).parent.parent / "src" / "fastslow" / "tasks" / "codeio_pairs.jsonl.gz"
 PAIRS = 4  # kept for each program
 TRIES = 10  # inputs drawn for each program
-SECONDS = 2  # for all tries of one program
+SECONDS = 10  # of processor time for all tries of one program, so that a busy machine keeps the same programs
 MEMORY = 2 << 30
 MOST_INPUT, MOST_OUTPUT, MOST_PROGRAM = 600, 400, 6_000  # characters; longer ones are little but arithmetic or paging
 CHUNK = 100  # programs a process
@@ -44,6 +44,7 @@ _MODULES = (
 _NAMES = "open input exec eval compile __import__ globals locals vars breakpoint exit quit id hash"
 MODULES = frozenset(_MODULES.split())
 NAMES = frozenset(_NAMES.split())
+PRIVATE = frozenset({"__globals__", "__subclasses__", "__builtins__"})
 
 
 def program_key(row: dict[str, Any]) -> str:
@@ -52,18 +53,18 @@ def program_key(row: dict[str, Any]) -> str:
 
 
 def harmless(source: str) -> bool:
-    """Imports only from MODULES and no name of NAMES. A sieve, not a wall: the limits of the process are the wall."""
+    """Imports only from MODULES, no name of NAMES, no global random state. A sieve: the limits are the wall."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError):
         return False
     modules = {a.name.partition(".")[0] for n in nodes if isinstance(n, ast.Import) for a in n.names}
-    modules |= {(n.module or ".").partition(".")[0] for n in nodes if isinstance(n, ast.ImportFrom)}
+    sources = {(n.module or ".").partition(".")[0] for n in nodes if isinstance(n, ast.ImportFrom)}
     names = {n.id for n in nodes if isinstance(n, ast.Name)}
-    private = any(
-        isinstance(n, ast.Attribute) and n.attr in ("__globals__", "__subclasses__", "__builtins__") for n in nodes
-    )
-    return modules <= MODULES and not names & NAMES and not private
+    names |= {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names if a.asname}
+    attributes = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+    draws = "random" in sources | names | attributes
+    return modules | sources <= MODULES and not draws and not names & NAMES and not attributes & PRIVATE
 
 
 def plain(value: Any, most: int) -> str | None:
@@ -102,15 +103,15 @@ def worker() -> None:
     def ring(*_: Any) -> None:
         raise TimeoutError
 
-    signal.signal(signal.SIGALRM, ring)
+    signal.signal(signal.SIGVTALRM, ring)
     for row in rows:
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
                 pairs = compute(row)
         except BaseException:
             pairs = []
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         print(json.dumps([program_key(row), pairs]), flush=True)
 
 
@@ -125,7 +126,7 @@ def run_chunk(rows: list[dict[str, Any]], hash_seed: int) -> dict[str, Any]:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         try:
             out = subprocess.run(
-                command, input=text, capture_output=True, text=True, cwd=folder, env=environment, timeout=300
+                command, input=text, capture_output=True, text=True, cwd=folder, env=environment, timeout=3600
             ).stdout
         except subprocess.TimeoutExpired as late:
             out = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
@@ -140,7 +141,9 @@ def run_chunk(rows: list[dict[str, Any]], hash_seed: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worker", action="store_true")
-    if parser.parse_args().worker:
+    parser.add_argument("--output", type=Path, default=TARGET)
+    options = parser.parse_args()
+    if options.worker:
         worker()
         return
     from reasoning_gym.data import get_data_file_path
@@ -161,8 +164,8 @@ def main() -> None:
         kept |= {key: pairs for key, pairs in first.items() if pairs and second.get(key) == pairs}
         print(f"{start + len(chunk)} of {len(tame)} programs run, {len(kept)} kept", flush=True)
     lines = [json.dumps({"program": key, "pairs": kept[key]}, separators=(",", ":")) + "\n" for key in sorted(kept)]
-    TARGET.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
-    print(f"{len(rows)} programs, {len(tame)} tame, {len(kept)} kept; {TARGET.stat().st_size} bytes")
+    options.output.write_bytes(gzip.compress("".join(lines).encode(), mtime=0))
+    print(f"{len(rows)} programs, {len(tame)} tame, {len(kept)} kept; {options.output.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastslow.errors import BadInput
-from fastslow.tasks.splits import Candidate, Divided, Sizes, canonical, divide, draw, example_id, position, split_at
+from fastslow.tasks.splits import (
+    Candidate,
+    Divided,
+    Sizes,
+    allot,
+    canonical,
+    divide,
+    draw,
+    example_id,
+    position,
+    split_at,
+)
 
 SPLITS = ("train", "validation", "test")
 
@@ -96,6 +107,34 @@ def test_held_out_sizes_too_large_for_a_file_shrink_in_proportion(caplog):
         splits = divide([candidate(str(i)) for i in range(100)], Sizes(1000, 60, 40), "t").splits
     assert [len(splits[s]) for s in SPLITS] == [50, 30, 20], "half stays for training, the rest keeps its ratio"
     assert "cannot fill test 40 and validation 60" in caplog.text, "shrinking must be announced"
+
+
+def test_questions_of_one_group_are_allotted_to_one_split_in_the_order_given():
+    def grouped(suffix: str) -> list[Candidate]:
+        return [Candidate(candidate(f"{i} {suffix}").messages, {"text": f"{i}"}, group=f"g{i}") for i in range(60)]
+
+    sizes = dict.fromkeys(SPLITS)
+    a, b = allot(grouped("forwards"), sizes, "a"), allot(grouped("backwards"), sizes, "b")
+    for split in SPLITS:
+        texts = [c.payload["text"] for c in a.splits[split]]
+        assert texts == [c.payload["text"] for c in b.splits[split]], "two tasks agree about every group"
+        assert texts == sorted(texts, key=int), "the order given is kept"
+        assert all(split_at(position(f"g{text}")) == split for text in texts)
+    few = allot(itertools.chain(grouped("x"), grouped("x")), {"train": 5, "validation": 0, "test": None}, "t")
+    assert [len(few.splits[split]) for split in SPLITS] == [5, 0, len(a.splits["test"])]
+    assert (few.distinct, few.duplicates) == (60, 60), "repeats are dropped and counted"
+    source = itertools.chain(grouped("x"), (candidate("never") for _ in itertools.count()))
+    full = allot(source, {"train": 5, "validation": 1, "test": 1}, "t")
+    assert [len(full.splits[split]) for split in SPLITS] == [5, 1, 1], "full splits end the reading"
+
+
+def test_so_few_questions_that_a_split_stays_empty_are_allotted_by_rank(caplog):
+    with caplog.at_level(logging.WARNING):
+        divided = allot([candidate("a"), candidate("b"), candidate("c")], dict.fromkeys(SPLITS), "t")
+    assert [len(divided.splits[split]) for split in SPLITS] == [1, 1, 1]
+    assert "only 3 distinct questions, cut by rank" in caplog.text
+    with pytest.raises(BadInput, match="2 distinct questions are too few"):
+        allot([candidate("a"), candidate("b")], dict.fromkeys(SPLITS), "t")
 
 
 def test_ids_depend_on_family_and_messages_only():

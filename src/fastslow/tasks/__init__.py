@@ -2,8 +2,13 @@
 
     base.py            the protocol and the registry of families
     spec.py            task names, `family:rest?key=value`, taken apart
-    reasoning_gym.py   the generators of reasoning-gym        jsonl.py   a file of one's own
-        both cut their questions with splits.py, and word their verdicts with verdicts.py
+    reasoning_gym.py   the generators of reasoning-gym
+    rows.py            tasks from rows of data, by column     sources.py  rows of a file, a folder or the hub
+        jsonl.py, hf.py    the user's own     polaris.py, physics.py    the paper's, with samples of our own
+    star_graph.py, codeio.py   the paper's, drawn or recorded
+    hover.py           the paper's, over retrieval.py, with the pages of hover_sample.py
+    splits.py          how questions become splits            verdicts.py what feedback may say
+    scoring/           scorers by name: what the answer in a text is, and whether it is right
     screen.py          what stands between a model's text and reasoning-gym's scorers
 
 `resolve_task` goes from a name to a task; everything after it knows only the protocol.
@@ -18,11 +23,14 @@ from typing import Any
 
 from ..errors import BadInput
 from ..registry import load_dotted, nearest
-from . import jsonl, reasoning_gym
+from . import codeio, hf, hover, jsonl, physics, polaris, reasoning_gym, star_graph
 from .base import TASKS, Task
 from .spec import Spec, coerce, parse_spec
 
 __all__ = ["TASKS", "Task", "list_tasks", "resolve_task"]
+
+SINGLE = frozenset({"codeio", "hover", "hover_hard", "physics", "polaris", "star_graph"})
+"""Families that are one task: their names are complete without a colon."""
 
 
 def resolve_task(
@@ -43,7 +51,7 @@ def resolve_task(
     options: dict[str, Any] = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
     options = {key: size for key, size in options.items() if size is not None} | {"data_seed": data_seed}
     if parsed.family in TASKS.names():
-        if not parsed.rest:
+        if not parsed.rest and parsed.family not in SINGLE:
             raise BadInput(f"task '{spec}' says which family but not which task; see `fastslow tasks`.")
         return TASKS.factory(parsed.family)(parsed.rest, parsed.params, **options)
     return _resolve_own(spec, parsed, options)
@@ -53,7 +61,16 @@ def list_tasks() -> list[tuple[str, str]]:
     """Name and one-line description of everything `resolve_task` knows."""
     return [
         *reasoning_gym.describe(),
-        ("jsonl:PATH", "A JSONL file of your own; ?scorer=package.module:name for anything but exact match"),
+        *codeio.describe(),
+        *hover.describe(),
+        *polaris.describe(),
+        *physics.describe(),
+        *star_graph.describe(),
+        ("jsonl:PATH", "A JSONL file of your own; ?scorer=NAME, or package.module:name for a scorer of your own"),
+        (
+            f"{hf.FAMILY}:OWNER/NAME",
+            "A data set of the hub, or a local folder or file; ?question=COLUMN&answer=COLUMN&scorer=NAME",
+        ),
         ("package.module:factory", "A task of your own: any object with name, split, score and answer"),
     ]
 

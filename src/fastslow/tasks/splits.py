@@ -8,6 +8,10 @@ Every question has a *position* in [0, 1): a hash of its text. Two kinds of sour
   another one.
 - A file is all there is (`divide`): its rows are ordered by position and cut at the sizes asked for, so that no
   row is wasted and the order of the lines says nothing.
+- A file from which several tasks are made (`allot`): position decides, as for a generator, so that two tasks never
+  disagree about a split.
+
+Questions that are one thing asked in several ways name a common *group*, whose hash is then their position.
 """
 
 from __future__ import annotations
@@ -52,15 +56,24 @@ class Sizes(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question on its way into a split. `id` is the user's own, where the source has one."""
+    """A question on its way into a split. `id` is the user's own, where the source has one.
+
+    Questions with the same `group` belong in the same split: they share a position.
+    """
 
     messages: tuple[Message, ...]
     payload: Mapping[str, Any]
     id: str | None = None
+    group: str | None = None
 
     @property
     def content(self) -> str:
         return canonical(self.messages)
+
+    @property
+    def place(self) -> float:
+        """Its position, or that of its group."""
+        return position(self.group or self.content)
 
     def example(self, family: str, task: str, split: Split) -> Example:
         return Example(self.id or example_id(family, self.messages), task, split, self.messages, self.payload)
@@ -117,7 +130,7 @@ def draw(candidates: Iterable[Candidate], sizes: Sizes, task: str) -> Divided:
         else:
             seen[content] = candidate
             repeats = 0
-            split = split_at(position(content))
+            split = split_at(candidate.place)
             if len(divided.splits[split]) < sizes.of(split):
                 divided.splits[split].append(candidate)
         if _full(divided, sizes) or repeats > 100 + 10 * len(seen) or drawn >= most:
@@ -141,7 +154,7 @@ def divide(candidates: Sequence[Candidate], sizes: Sizes, task: str) -> Divided:
     The held-out splits keep their sizes while at least half of the questions remain for training, otherwise both
     shrink in proportion. Raises BadInput below three questions.
     """
-    ordered = sorted(candidates, key=lambda c: position(c.content))
+    ordered = sorted(candidates, key=lambda c: c.place)
     if len(ordered) < 3:
         raise BadInput(
             f"task '{task}': {len(ordered)} distinct questions are too few for train, validation and test; "
@@ -166,9 +179,37 @@ def divide(candidates: Sequence[Candidate], sizes: Sizes, task: str) -> Divided:
     return Divided(splits, distinct=len(ordered))
 
 
+def allot(candidates: Iterable[Candidate], sizes: Mapping[Split, int | None], task: str) -> Divided:
+    """Cut a fixed set by the position of each question, keeping the order given; None asks for all there are.
+
+    What comes after the splits are full is not looked at. Where so few questions exist that a split asked for stays
+    empty, they are cut by rank instead, and a warning says so. Raises BadInput below three distinct questions.
+    """
+    divided, seen = Divided(), {}
+    for candidate in candidates:
+        if seen.setdefault(candidate.content, candidate) is not candidate:
+            divided.duplicates += 1
+            continue
+        split = split_at(candidate.place)
+        bound = sizes[split]
+        if bound is None or len(divided.splits[split]) < bound:
+            divided.splits[split].append(candidate)
+        if all(size is not None and len(divided.splits[of]) >= size for of, size in sizes.items()):
+            break
+    divided.distinct = len(seen)
+    if divided.distinct < 3 or any(sizes[split] != 0 and not divided.splits[split] for split in SPLITS):
+        share = max(1, int(len(seen) * HELD_OUT_SHARE))
+        asked = Sizes(*(len(seen) if size is None else size for size in (sizes[split] for split in SPLITS)))
+        few = Sizes(asked.train, min(asked.validation, share), min(asked.test, share))
+        divided.splits = divide(list(seen.values()), few, task).splits
+        logger.warning("task '%s': only %d distinct questions, cut by rank; a split may change with them.",
+                       task, divided.distinct)  # fmt: skip
+    return divided
+
+
 def cap(found: Mapping[Split, Sequence[Candidate]], sizes: Mapping[Split, int | None]) -> dict[Split, list[Candidate]]:
     """Splits that the user made, in order of position and cut to the sizes asked for (None: all)."""
-    return {split: sorted(found[split], key=lambda c: position(c.content))[: sizes[split]] for split in SPLITS}
+    return {split: sorted(found[split], key=lambda c: c.place)[: sizes[split]] for split in SPLITS}
 
 
 def _full(divided: Divided, sizes: Sizes) -> bool:

@@ -59,7 +59,7 @@ def explain(completion: str, answer: str | None, reward: float, split: Split) ->
     elif train and answer is not None and _stands_in(answer.strip(), given):
         said = "Right answer but surrounded by other text; reply with the answer alone."
     else:
-        said = f"Answered '{_quote(given)}', wrong."
+        said = f"Answered '{quote(given)}', wrong."
     return f"{said} The right answer is '{answer}'." if train and answer is not None else said
 
 
@@ -70,6 +70,7 @@ def _stands_in(answer: str, given: str) -> bool:
     return re.search(rf"(?<![\w.\-]){re.escape(answer)}(?!\w|[.,]\d)", given) is not None
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """The text as feedback may quote it: not too long, and nothing in it that no tokenizer or terminal can show."""
     shown = text if len(text) <= QUOTED_CHARS else text[:QUOTED_CHARS] + "..."
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in shown)

@@ -1,0 +1,55 @@
+"""Where in a completion the answer stands. Every function takes time linear in what it looks at."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MAX_CHARS = 20_000  # of a completion; the same limit that stands before reasoning-gym's scorers (screen.py)
+TAG = re.compile(r"</?answer>", re.IGNORECASE)
+BOXED = re.compile(r"\\f?boxed\s{0,20}\{")
+BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
+
+
+def tail(completion: str) -> str:
+    """The end of the completion, where answers stand; the whole of it if it is no longer than MAX_CHARS."""
+    return completion[-MAX_CHARS:]
+
+
+def tagged(text: str) -> str | None:
+    """What stands in the last `<answer>...</answer>`; an answer begun after it is none that was given."""
+    opened, found = None, None
+    for tag in TAG.finditer(text):
+        if tag.group()[1] != "/":
+            opened = tag.end()
+        elif opened is not None:
+            found, opened = text[opened : tag.start()], None
+    return None if found is None else found.strip()
+
+
+def boxed(text: str) -> str | None:
+    r"""What stands in the last `\boxed{...}` whose braces close. Braces behind a backslash do not count."""
+    starts = {match.end() - 1 for match in BOXED.finditer(text)}
+    if not starts:
+        return None
+    opened: list[int] = []
+    last: tuple[int, int] | None = None
+    for brace in BRACES.finditer(text, min(starts)):
+        if brace.group() == "{":
+            opened.append(brace.start())
+        elif brace.group() == "}" and opened:
+            start = opened.pop()
+            if start in starts and (last is None or start > last[0]):
+                last = (start, brace.start())
+    return None if last is None else text[last[0] + 1 : last[1]].strip()
+
+
+def marked(text: str) -> str | None:
+    """The last tagged answer, else the last boxed one."""
+    found = tagged(text)
+    return boxed(text) if found is None else found
+
+
+def is_blank(text: str) -> bool:
+    """Nothing that a reader would see: spaces, control and formatting characters only."""
+    return all(c.isspace() or unicodedata.category(c) in ("Cc", "Cf") for c in text)

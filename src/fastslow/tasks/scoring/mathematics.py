@@ -1,0 +1,248 @@
+r"""Scorer `boxed`: the last `\boxed{...}`, compared as mathematics by math-verify.
+
+Cheap and certain comparisons come first: equal text, two plain numbers, another number of elements, values that
+differ at some place. What is left goes to math-verify, element by element, as its parser takes tens of milliseconds
+for a pair; after `latex.objection` has let it through, and under `watch.within`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeVar
+
+from . import latex, numbers, structure, watch
+from .base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
+from .extract import boxed, is_blank, tail
+
+T = TypeVar("T")
+SECONDS = 0.5  # of processor time. What `latex` lets through needs a hundredth of it on average, see docs/scorers.md
+PLACES = 3  # where expressions with symbols are compared
+FAR = 1e-6  # a relative difference that rounding does not explain
+
+NO_SYMBOLS = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{[^{}]*\}|\\[A-Za-z]+")
+SYMBOL = re.compile(r"[A-Za-df-hj-z]")  # all but e and i
+FRACTION = re.compile(r"(-?)\\frac\{(-?[0-9]{1,40})\}\{([0-9]{1,40})\}")
+
+_lock = threading.RLock()  # antlr's tables and SymPy's assumptions are shared between threads
+
+
+@SCORERS.register("boxed")
+class Boxed(PlainScorer):
+    r"""Mathematics in the last `\boxed{...}`, equal in value: 1/2, 0.5 and \frac{1}{2} are one answer."""
+
+    def judge(self, completion: str, gold: str) -> Judgement:
+        text = tail(completion)
+        if is_blank(text):
+            return no_answer("the completion is empty")
+        given = boxed(text)
+        if given is None:
+            half = "a \\boxed{ is opened but never closed" if "\\boxed" in text else "there is no \\boxed{...}"
+            return no_answer(half)
+        if is_blank(given):
+            return no_answer("the box is empty")
+        return _compare(given, _content(gold))
+
+    def completion(self, gold: str) -> str:
+        return f"\\boxed{{{_content(gold)}}}"
+
+    def objection(self, gold: str) -> str | None:
+        content = _content(gold)
+        if is_blank(content):
+            return "is empty"
+        return None if boxed(f"\\boxed{{{content}}}") == content.strip() else "has braces that do not match"
+
+    def shown(self, gold: str) -> str:
+        return super().shown(_content(gold))
+
+
+def _content(gold: str) -> str:
+    """The gold without its box, if it has one; many data sets keep it, many do not."""
+    found = boxed(gold)
+    return gold.strip() if found is None else found
+
+
+def _compare(given: str, gold: str) -> Judgement:
+    plain, right = structure.plain(given), structure.plain(gold)
+    expected, got = _number(right), _number(plain)
+    if plain == right or (expected is not None and got is not None and numbers.close(got, expected)):
+        return RIGHT
+    problem = latex.objection(plain)
+    if problem:
+        return unparsable(given, problem)
+    plain, right = structure.unassigned(plain, right)
+    left, wanted = structure.split(plain), structure.split(right)
+    if structure.is_relation(right) and (left.union or left.ordered) and not _holds_symbols(plain):
+        # x > 3 and (3, \infty) say the same
+        left, wanted = structure.Parts((plain,)), structure.Parts((right,))
+    elif structure.is_relation(right) != structure.is_relation(plain) or not structure.same_form(left, wanted):
+        return wrong(given, f"It has the form of {structure.form(plain)}, the right answer of {structure.form(right)}.")
+    try:
+        with _lock:
+            return _compare_elements(given, left, wanted)
+    except TimeoutError as error:
+        return Judgement("unscored", f"comparing '{given[:100]}' with the right answer {error}")
+
+
+def _compare_elements(given: str, left: structure.Parts, wanted: structure.Parts) -> Judgement:
+    unused = list(left.elements)
+    for gold in wanted.elements:
+        for element in unused[:1] if wanted.ordered else unused:
+            if _equal(gold, element):
+                unused.remove(element)
+                break
+        else:
+            unread = next((e for e in unused if not _is_readable(e, gold)), None)
+            return wrong(given) if unread is None else unparsable(given, "cannot be read as mathematics")
+    return RIGHT
+
+
+def _equal(gold: str, given: str) -> bool:
+    if gold == given:
+        return True
+    expected, got = _number(gold), _number(given)
+    if expected is not None and got is not None:
+        return numbers.close(got, expected)
+    if _holds_symbols(given) and not _holds_symbols(gold):
+        return False
+    if structure.is_relation(given) and not latex.comparable_relation(given, gold):
+        return False
+    right, parsed = _read(gold), _read(given)
+    if right is None or parsed is None or _far_apart(right, parsed):
+        return False
+    if structure.is_relation(gold) and structure.is_relation(given) and right.symbols != parsed.symbols:
+        return False
+    return bool(_verified(right, parsed))
+
+
+def _verified(right: Read, parsed: Read) -> bool | None:
+    _, verify, _ = _math_verify()
+    # SymPy tries hard to prove equal what agrees at three places; it is rarely for nothing.
+    return _limited(lambda: verify(right.value, parsed.value, timeout_seconds=0))
+
+
+def _is_readable(given: str, gold: str) -> bool:
+    if _number(given) is not None or (_holds_symbols(given) and not _holds_symbols(gold)):
+        return True
+    return _read(given) is not None
+
+
+def _holds_symbols(plain: str) -> bool:
+    """A letter that is no unit or constant: an answer with one is none where a number is asked for."""
+    return SYMBOL.search(NO_SYMBOLS.sub("", plain)) is not None
+
+
+def _number(plain: str) -> Fraction | None:
+    """The value of a plain number or a fraction of two."""
+    fraction = FRACTION.fullmatch(plain)
+    if fraction is None:
+        return numbers.read(plain)
+    sign, above, below = fraction.groups()
+    return None if not int(below) else (-1 if sign else 1) * Fraction(int(above), int(below))
+
+
+def _limited(call: Callable[[], T]) -> T | None:
+    """None for what raises: antlr and SymPy do, in many ways, on texts that only look like mathematics."""
+    try:
+        return watch.within(SECONDS, call)
+    except TimeoutError:
+        raise
+    except Exception:
+        return None
+
+
+@dataclass(frozen=True)
+class Read:
+    """What math-verify makes of a text, and its value where every symbol has its place; None without such a value."""
+
+    value: Any
+    at_places: tuple[complex, ...] | None
+
+    @property
+    def symbols(self) -> set[str]:
+        return set(map(str, getattr(self.value, "free_symbols", ())))
+
+
+@functools.lru_cache(maxsize=4096)
+def _read(plain: str) -> Read | None:
+    parse, _, config = _math_verify()  # here and not under the limit: the first call fills tables for a second
+    return _limited(lambda: _parse(plain, parse, config))
+
+
+def _parse(plain: str, parse: Callable[..., Any], config: list[Any]) -> Read | None:
+    found = parse(f"\\boxed{{{plain}}}", config, fallback_mode="no_fallback", parsing_timeout=0)
+    return Read(found[0], _at_places(found[0])) if found else None
+
+
+def _at_places(value: Any) -> tuple[complex, ...] | None:
+    import sympy
+
+    if not isinstance(value, sympy.Expr):
+        return None  # relations, sets, matrices
+    try:
+        return tuple(
+            complex(value.subs({name: _place(str(name), shift) for name in value.free_symbols}).evalf(20))
+            for shift in range(PLACES)
+        )
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        return None
+
+
+def _place(name: str, shift: int) -> float:
+    """A number nowhere special, the same for the same symbol in every expression."""
+    return 0.6 + shift + zlib.crc32(name.encode()) % 997 / 1319
+
+
+def _far_apart(a: Read, b: Read) -> bool:
+    """The values differ somewhere by more than rounding: unequal, and SymPy need not find that out."""
+    if a.at_places is None or b.at_places is None:
+        return False
+    return any(abs(x - y) > FAR * max(1e-9, abs(x), abs(y)) for x, y in zip(a.at_places, b.at_places, strict=True))
+
+
+@functools.cache
+def _math_verify() -> tuple[Callable[..., Any], Callable[..., Any], list[Any]]:
+    """math-verify's two functions and what to look for, once its parser's tables are filled.
+
+    Imported here, as it takes half a second; so do the first formulas, which would else be the first rollout's cost.
+    """
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    # It says with every start that its own timeouts are off, which is the purpose.
+    for name in ("math_verify.parser", "math_verify.grader"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    config = [LatexExtractionConfig(boxed_match_priority=0)]
+    for formula in WARM_UP:
+        parse(f"\\boxed{{{formula}}}", config, parsing_timeout=0)
+    return parse, verify, config
+
+
+WARM_UP = (
+    *(r"\frac{1}{2}", r"\frac{\sqrt{3}}{2}", r"x^2+2x+1", r"(x+1)^2", r"2\pi", r"\infty", r"x=3", r"x>3", r"-2.5"),
+    *(r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\sin(\frac{\pi}{3})", r"e^{i\pi}", r"-\frac{n(n+1)}{2}", r"1<x\leq2"),
+    *(
+        r"\log_2{3}",
+        r"5!",
+        r"\binom{4}{2}",
+        r"|x|",
+        r"3\cdot4\times5",
+        r"\frac{1+\sqrt{5}}{2}+1",
+        r"\sqrt[3]{2}",
+        r"2^{n}",
+    ),
+    *(r"\sqrt{2+\sqrt{3}}", r"(\ln(2)+1)^{2}", r"|\sin(x)|^{2}", r"\frac{(a+b)^{2}}{\ln(3)}", r"y=\frac{(x)}{|2|}"),
+    *(
+        r"2(x)^{3}(y+1)",
+        r"\sin(|2|)\cos(1)",
+        r"e^{2}<\frac{\ln{3}}{2^{-1}}",
+        r"((\sin(2)))^{3}",
+        r"1^{-1}",
+        r"a_{1}+x_2",
+    ),
+)

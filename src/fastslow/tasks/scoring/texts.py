@@ -1,0 +1,110 @@
+"""Scorers that compare texts: `exact`, `contains` and `regex`."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from typing import Any
+
+import regex
+
+from .base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
+from .extract import MAX_CHARS, is_blank, tail
+
+REGEX_SECONDS = 0.05  # of processor time; a pattern that is still busy then is the user's to mend
+PATTERN_CHARS = 1_000
+PROBES = ("", "a" * 5_000, "a b" * 2_000, "1" * 5_000, "0,1." * 1_500, "(" * 5_000, "\n" * 5_000, " " * 5_000)
+
+
+@SCORERS.register("exact")
+class Exact(PlainScorer):
+    """The stripped completion is the stripped answer, character for character."""
+
+    def judge(self, completion: str, gold: str) -> Judgement:
+        most = max(MAX_CHARS, 2 * len(gold))
+        if len(completion) > most:
+            return unparsable(completion, f"is longer than {most} characters")
+        given, right = completion.strip(), gold.strip()
+        if given == right:
+            return RIGHT
+        if is_blank(given):
+            return no_answer("the completion is empty")
+        if right in given:
+            return wrong(given, "It holds the right answer among other text; reply with the answer alone.")
+        if _folded(given) == _folded(right):
+            return wrong(given, "Only case, spacing or the form of a character differs.")
+        return wrong(given)
+
+
+@SCORERS.register("contains")
+class Contains(PlainScorer):
+    """The answer stands somewhere in the completion's end, as words of its own, in any case and spacing."""
+
+    def judge(self, completion: str, gold: str) -> Judgement:
+        given = tail(completion)
+        if is_blank(given):
+            return no_answer("the completion is empty")
+        if _stands_in(_folded(gold), _folded(given)):
+            return RIGHT
+        return Judgement("wrong value", "Wrong value: what was asked for does not stand in the completion.")
+
+    def objection(self, gold: str) -> str | None:
+        return "has nothing in it to look for" if is_blank(gold) or not _folded(gold) else None
+
+
+@SCORERS.register("regex")
+class Regex(PlainScorer):
+    """The answer is a pattern that the whole stripped completion must match."""
+
+    def judge(self, completion: str, gold: str) -> Judgement:
+        if len(completion) > MAX_CHARS:
+            return unparsable(completion, f"is longer than {MAX_CHARS} characters")
+        given = completion.strip()
+        try:
+            if _pattern(gold).fullmatch(given, timeout=REGEX_SECONDS):
+                return RIGHT
+        except TimeoutError:
+            # No verdict on the text: whether a clock ran out says nothing about the answer.
+            return Judgement("unscored", f"the pattern '{gold[:100]}' took longer than {REGEX_SECONDS:g} s")
+        if is_blank(given):
+            return no_answer("the completion is empty")
+        return Judgement("wrong value", f"{wrong(given).said} It does not have the form that was asked for.")
+
+    def objection(self, gold: str) -> str | None:
+        """A pattern that is none, or that needs too long on plain texts already, is refused before a run."""
+        if len(gold) > PATTERN_CHARS:
+            return f"is a pattern of more than {PATTERN_CHARS} characters"
+        try:
+            pattern = _pattern(gold)
+        except (regex.error, ValueError, OverflowError, RecursionError) as error:
+            return f"is not a regular expression ({error})"
+        try:
+            for probe in PROBES:
+                pattern.fullmatch(probe, timeout=REGEX_SECONDS)
+        except TimeoutError:
+            return (
+                f"is a pattern that needs more than {REGEX_SECONDS:g} s on plain texts; write it without nested repeats"
+            )
+        return None
+
+    def shown(self, gold: str) -> str:
+        return f"A right answer matches the pattern '{gold}'."
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(text: str) -> Any:
+    return regex.compile(text)
+
+
+def _folded(text: str) -> str:
+    """Case folded, compatibility forms unified, runs of space made one, formatting characters dropped."""
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join("".join(c for c in plain if unicodedata.category(c) != "Cf").split())
+
+
+def _stands_in(gold: str, given: str) -> bool:
+    """As words of its own: 4 is not in 14, -4, 4.5 or 4,000."""
+    before = r"(?<![\w.\-\u2212])" if gold[0].isalnum() else ""
+    after = r"(?![\w])(?![.,][0-9])" if gold[-1].isalnum() else ""
+    return re.search(before + re.escape(gold) + after, given) is not None

@@ -1,0 +1,199 @@
+"""Scorer `json`: JSON, compared as a value."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from .base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
+from .extract import is_blank, tagged, tail
+
+MAX_DEPTH = 50  # deeper than any answer, and far from Python's recursion limit
+MAX_DIGITS = 400  # of a whole number: exact arithmetic on it stays instant
+RELATIVE = 1e-6  # how far a number may be off, in its own size, unless it is a whole one
+ABSOLUTE = 1e-12
+SHOWN_CHARS = 60  # of each side of a difference
+FENCED = re.compile(r"```[a-zA-Z]{0,10}[ \t]*\n(.*?)```", re.DOTALL)
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
+
+KINDS: dict[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    bool: "a truth value",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
+class NotJson(ValueError):
+    """The text is no JSON, or none that is looked into; the message says why."""
+
+
+@SCORERS.register("json")
+class Json(PlainScorer):
+    """The value in the last answer tags, else in the last fenced block, else the whole text, else its last line.
+
+    Objects are equal in any order of keys, lists in the same order only. 1, true, "1" and null differ; 1 and 1.0
+    do not. A whole number is met exactly, any other within a millionth of its size.
+    """
+
+    def judge(self, completion: str, gold: str) -> Judgement:
+        text = tail(completion)
+        if is_blank(text):
+            return no_answer("the completion is empty")
+        reason, shown = "", ""
+        for candidate in json_texts(text):
+            if is_blank(candidate):
+                return no_answer("nothing stands where the value should")
+            try:
+                given = load(candidate)
+            except NotJson as error:
+                reason, shown = reason or str(error), shown or candidate
+            else:
+                found = difference(_gold(gold), given)
+                return RIGHT if found is None else wrong(candidate, found)
+        return unparsable(shown, f"is not JSON ({reason})")
+
+    def objection(self, gold: str) -> str | None:
+        try:
+            load(gold, most=10 * MAX_DEPTH * MAX_DIGITS)
+        except NotJson as error:
+            return f"is not JSON ({error})"
+        return None
+
+
+def load(text: str, most: int | None = None) -> Any:
+    """The value of a JSON text. Raises NotJson, also for what Python reads beyond the standard."""
+    if most is not None and len(text) > most:
+        raise NotJson(f"longer than {most} characters")
+    if _depth(text) > MAX_DEPTH:
+        raise NotJson(f"nested deeper than {MAX_DEPTH}")
+    try:
+        return json.loads(
+            text, parse_int=_whole, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_object
+        )
+    except NotJson:
+        raise
+    except json.JSONDecodeError as error:
+        raise NotJson(f"{error.msg} at character {error.pos}") from None
+    except (ValueError, RecursionError) as error:
+        raise NotJson(type(error).__name__) from None
+
+
+def difference(right: Any, given: Any, at: str = "$") -> str | None:
+    """The first difference, in words and with its place; None where there is none. Sees no deeper than `load` does."""
+    if _is_number(right) and _is_number(given):
+        return None if _close(right, given) else f"At {at}: {_short(given)} is off by {_gap(right, given)}."
+    if type(right) is not type(given):
+        return f"At {at}: wrong type, {KINDS[type(given)]} instead of {KINDS[type(right)]}."
+    if isinstance(right, dict):
+        return _object_difference(right, given, at)
+    if isinstance(right, list):
+        if len(right) != len(given):
+            return f"At {at}: {len(given)} elements instead of {len(right)}."
+        found = (difference(a, b, f"{at}[{i}]") for i, (a, b) in enumerate(zip(right, given, strict=True)))
+        return next(filter(None, found), None)
+    return None if right == given else f"At {at}: {_short(given)} instead of {_short(right)}."
+
+
+def _object_difference(right: dict[str, Any], given: dict[str, Any], at: str) -> str | None:
+    for key in right:
+        if key not in given:
+            return f"At {at}: the key {_short(key)} is missing."
+    for key in given:
+        if key not in right:
+            return f"At {at}: the key {_short(key)} does not belong there."
+    return next(filter(None, (difference(right[key], given[key], f"{at}.{_key(key)}") for key in right)), None)
+
+
+@functools.lru_cache(maxsize=1024)
+def _gold(text: str) -> Any:
+    return load(text)
+
+
+def json_texts(text: str) -> Iterator[str]:
+    """Where the value may stand. What is marked as the answer is the answer; only without marks is more tried."""
+    marked = tagged(text)
+    if marked is not None:
+        fenced = FENCED.search(marked)
+        yield fenced[1].strip() if fenced else marked
+        return
+    fences = [match[1] for match in islice(FENCED.finditer(text), 1000)]
+    if fences:
+        yield fences[-1].strip()
+        return
+    stripped = text.strip()
+    yield stripped
+    if "\n" in stripped:
+        yield stripped.rpartition("\n")[2].strip()
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for token in TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token[0] in "]}":
+            depth -= 1
+    return deepest
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise NotJson(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NotJson("a number too large")
+    return number
+
+
+def _refuse_constant(name: str) -> None:
+    raise NotJson(f"{name} is no JSON number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotJson("a key stands twice in one object")
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _close(right: float, given: float) -> bool:
+    if right == given or isinstance(right, int):
+        return right == given
+    try:
+        return math.isclose(right, given, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    except OverflowError:  # a whole number that no float holds
+        return False
+
+
+def _gap(right: float, given: float) -> str:
+    try:
+        return f"{given - right:+.6g}"
+    except OverflowError:
+        return "far"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "..."
+
+
+def _key(key: str) -> str:
+    return key if len(key) <= SHOWN_CHARS and key.isidentifier() else _short(key)

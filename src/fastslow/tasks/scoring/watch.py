@@ -1,0 +1,63 @@
+"""A limit of processor time for code that nobody else stops, in any thread.
+
+math-verify's own limit is an alarm signal: it works in the main thread only, raises in others, counts whole seconds,
+and counts the wall clock, so that a busy machine would change verdicts. Here a second thread looks at the processor
+time of the first and, past the limit, has Python raise in it. As with an alarm, that happens between two steps of
+the interpreter: a single call into C, such as a power of a thousand digits, has to be kept small by other means.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+LOOK_SECONDS = 0.02
+
+
+class Expired(BaseException):
+    """The limit is over. No Exception, because math-verify and SymPy catch those."""
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """The result of `call`. Raises TimeoutError where it used up `seconds` of this thread's processor time.
+
+    On systems without clocks per thread (macOS, Windows) the wall clock is measured.
+    """
+    watched, lock, over = threading.get_ident(), threading.Lock(), threading.Event()
+    clock = _clock_of(watched)
+    end = clock() + seconds
+
+    def watch() -> None:
+        while not over.wait(LOOK_SECONDS):
+            with lock:
+                if not over.is_set() and clock() >= end:
+                    _raise_in(watched, Expired)  # again and again: a bare `except` may have swallowed the last one
+
+    watcher = threading.Thread(target=watch, daemon=True, name="fastslow-watch")
+    try:
+        watcher.start()
+        try:
+            return call()
+        finally:
+            with lock:
+                over.set()
+                _raise_in(watched, None)  # what was on its way and has not arrived
+    except Expired:
+        over.set()
+        raise TimeoutError(f"took longer than {seconds:g} s of processor time") from None
+
+
+def _clock_of(thread: int) -> Callable[[], float]:
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return time.monotonic
+    clock_id = time.pthread_getcpuclockid(thread)
+    return lambda: time.clock_gettime(clock_id)
+
+
+def _raise_in(thread: int, exception: type[BaseException] | None) -> None:
+    target = None if exception is None else ctypes.py_object(exception)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), target)
