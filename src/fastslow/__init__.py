@@ -7,7 +7,7 @@ updated by RL through TRL. An example walks one way through the package:
                                                                   +-> fast (contexts)
          -> evaluation -> run_dir
 
-- `tasks`: sources of examples with a scorer; `types`: the words used everywhere.
+- `tasks`: sources of examples with a scorer (`sandbox` runs code for them); `types`: the words used everywhere.
 - `stream`: the order of examples, known ahead. `contexts`, `population`: the fast weights.
 - `policy`: answers examples under contexts, over a `sampler` that pays for shared prefixes once.
 - `routers`: decide which channel absorbs a group.

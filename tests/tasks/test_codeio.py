@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from fastslow.errors import BadInput
-from fastslow.tasks import resolve_task
+from fastslow.sandbox import SandboxUnavailable
+from fastslow.tasks import codeio, resolve_task
 from fastslow.tasks.codeio import CodeioTask, ProgramFailed, load_programs
+from fastslow.tasks.scoring import values
 from fastslow.types import Example
 from tests.support.probes import check_survives
 
@@ -163,9 +165,35 @@ def inputs_task() -> CodeioTask:
     return CodeioTask("input", run=recorded, train_size=150, validation_size=40, test_size=40)
 
 
-def test_input_prediction_without_a_runner_is_refused():
-    with pytest.raises(BadInput, match="no isolated runner is given"):
+def test_input_prediction_without_isolation_is_refused(monkeypatch):
+    def none() -> str:
+        raise SandboxUnavailable("user namespaces are off.")
+
+    monkeypatch.setattr(codeio, "isolation", none)
+    with pytest.raises(BadInput, match=r"cannot isolate them \(user namespaces are off\.\)"):
         resolve_task("codeio?direction=input")
+
+
+def test_the_sandbox_returns_what_was_recorded():
+    """Real programs in the real sandbox, where this machine has one."""
+    try:
+        codeio.isolation()
+    except SandboxUnavailable as problem:
+        pytest.skip(str(problem))
+    pairs = [(row["code_sample"], *row["pairs"][0]) for row in codeio.load_programs()[:200:10]]
+    for program, inputs, output in pairs:
+        assert values.difference(output, codeio.sandboxed(program, inputs)) is None, program[:200]
+
+
+def test_a_program_that_fails_or_never_ends_is_the_answers_fault():
+    try:
+        codeio.isolation()
+    except SandboxUnavailable as problem:
+        pytest.skip(str(problem))
+    with pytest.raises(codeio.ProgramFailed, match=r"error: .*ZeroDivisionError"):
+        codeio.sandboxed("def main_solution(x):\n    return 1 / x", {"x": 0})
+    with pytest.raises(codeio.ProgramFailed, match="timeout"):
+        codeio.sandboxed("def main_solution(x):\n    while True: pass", {"x": 0})
 
 
 def test_two_hundred_recorded_inputs_score_one_and_corrupted_ones_zero():

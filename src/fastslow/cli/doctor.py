@@ -73,5 +73,10 @@ def _embedded_model() -> tuple[str, str, str | None]:
 
 
 def _isolation() -> tuple[str, str, str | None]:
-    # Said plainly until sandboxed execution exists.
-    return "code isolation", "none yet; expressions in answers pass a syntax screen before a scorer reads them", None
+    from ..sandbox import SandboxUnavailable, isolation
+
+    try:
+        return "code isolation", isolation(), None
+    except SandboxUnavailable as problem:
+        # No reason to stop: only tasks that run code need it, and they refuse by themselves.
+        return "code isolation", f"none. {problem}", None

@@ -6,7 +6,7 @@ programs that read clocks, files or global randomness, or that are longer than a
 
     direction    output (default): given the input, write the output
                  input: given the output, write an input. Many inputs can be right, so the program is run on the answer,
-                 by `run` alone: without one this direction is refused
+                 in the sandbox: refused where there is none
     difficulty   1 to 10 as graded by the data's authors; default all
 
 All questions on one program are in the same split, whatever the direction.
@@ -20,11 +20,13 @@ import hashlib
 import importlib.resources
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from ..errors import BadInput
 from ..registry import nearest
+from ..sandbox import Limits, SandboxUnavailable, isolation, run_python
 from ..seeding import derive_seed
 from ..types import Example, Split, Verdict
 from .base import TASKS
@@ -39,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 FAMILY = "codeio"
 Direction = Literal["output", "input"]
+# What the data's programs import besides the standard library, with what that needs in turn.
+PACKAGES = {"numpy": ("numpy",), "sympy": ("sympy", "mpmath")}
+LIMITS = Limits(wall_s=5.0, cpu_s=2.0, memory=2**30)  # numpy's libraries alone want most of a GiB of address space
 PAIRS_FILE = "codeio_pairs.jsonl.gz"
 
 Run = Callable[[str, Mapping[str, Any]], Any]
@@ -53,10 +58,21 @@ class ProgramFailed(Exception):
     """The program did not return a JSON value on these inputs; the message says why."""
 
 
-class CodeioTask:
-    """One direction of CodeI/O (see the module).
+def sandboxed(program: str, inputs: Mapping[str, Any]) -> Any:
+    """`Run` in the sandbox. Raises SandboxUnavailable where the machine gives none: unscored, never wrong."""
+    packages = [name for name, needs in PACKAGES.items() if re.search(rf"^\s*(import|from) {name}\b", program, re.M)
+                for name in needs]  # fmt: skip
+    result = run_python(program, "main_solution", dict(inputs), packages=packages, limits=LIMITS)
+    if not result.ok:
+        raise ProgramFailed(f"{result.kind}: {result.message}" if result.message else result.kind)
+    return result.value
 
-    Raises BadInput for input prediction without `run`, and for a difficulty of which there is no program.
+
+class CodeioTask:
+    """One direction of CodeI/O (see the module). Input prediction runs programs with `run`, by default in the sandbox.
+
+    Raises BadInput for input prediction on a machine without isolation, and for a difficulty of which there is no
+    program.
     """
 
     def __init__(
@@ -73,12 +89,15 @@ class CodeioTask:
         shown = {"direction": direction} if difficulty is None else {"direction": direction, "difficulty": difficulty}
         self.name = format_spec(FAMILY, {key: str(value) for key, value in shown.items()})
         self.direction: Direction = direction
-        self.run = run
+        self.run = run or sandboxed
         if direction == "input" and run is None:
-            raise BadInput(
-                f"task '{self.name}': input prediction runs programs on what a model wrote, and no isolated runner is "
-                "given; pass CodeioTask(run=...), or train on direction=output, which runs nothing."
-            )
+            try:
+                isolation()
+            except SandboxUnavailable as problem:
+                raise BadInput(
+                    f"task '{self.name}': input prediction runs programs on what a model wrote, and this machine "
+                    f"cannot isolate them ({problem}) Train on direction=output, which runs nothing."
+                ) from problem
         sizes = Sizes(train_size, validation_size, test_size)
         sizes.check(self.name)
         programs = [row for row in load_programs() if difficulty in (None, row["difficulty"])]
