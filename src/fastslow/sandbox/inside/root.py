@@ -53,6 +53,9 @@ def enter(visible: list[str], disk: int) -> None:
     os.mkdir(_STAGE + _OLD)
     kernel.pivot_root(_STAGE, _STAGE + _OLD)
     os.chdir("/")
+    # Before what is visible is put in place: an environment below /tmp would vanish under it.
+    os.makedirs(WRITABLE, exist_ok=True)
+    _memory(WRITABLE, f"size={disk},nr_inodes=4k,mode=0700,uid={NOBODY},gid={NOBODY}", kernel.MS_NOEXEC)
     covers = []
     for target, source in sources.items():
         if _inside(target, sources) and not _inside(target, covers):
@@ -63,8 +66,6 @@ def enter(visible: list[str], disk: int) -> None:
             if os.path.isdir(cover := os.path.join(target, name)):
                 _memory(cover, "size=1m,nr_inodes=4k,mode=0755", 0)
                 covers.append(cover)
-    os.makedirs(WRITABLE, exist_ok=True)
-    _memory(WRITABLE, f"size={disk},nr_inodes=4k,mode=0700,uid={NOBODY},gid={NOBODY}", kernel.MS_NOEXEC)
     kernel.unmount(_OLD)
     os.rmdir(_OLD)
     for place in ("/", *covers):
