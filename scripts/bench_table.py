@@ -110,7 +110,9 @@ def main() -> None:
         arithmetic(report),
         layouts(report),
     ]
-    text = "\n\n".join("\n".join(lines) for lines in sections if lines)
+    text = "\n\n".join(
+        "\n".join(lines) for lines in sections if lines and len(lines) != 2
+    )  # two lines are a head without rows
     page = options.page.read_text(encoding="utf-8")
     marker = f"<!-- {options.report.stem} -->"
     page = re.sub(f"{marker}.*?{marker}", lambda _: f"{marker}\n{text}\n{marker}", page, flags=re.DOTALL)
