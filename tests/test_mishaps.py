@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+from fastslow.bundle import task_of
 from fastslow.cli.main import main
 from fastslow.config import FastSlowConfig
 from fastslow.display import SilentDisplay
 from fastslow.errors import BadInput, FastSlowError
 from fastslow.model import load_model, resolve_model
+from fastslow.run_dir import RunDirectory
 from fastslow.train import train
+from fastslow.types import Route
 from tests.support.runs import tiny_settings
 from tests.support.tiny import save_tiny
 from tests.test_cli import recipe, start
@@ -129,6 +132,41 @@ def test_a_run_that_fails_before_its_first_step_leaves_nothing(tmp_path: Path) -
     with pytest.raises(FastSlowError, match="router 'raising' raised ZeroDivisionError: oops"):
         run(tmp_path, router="tests.test_mishaps.Raising")
     assert not (tmp_path / "run").exists()
+
+
+class Late(Raising):
+    """A router that fails in the second step."""
+
+    def route(self, evidence: Any) -> Any:
+        return Route.BOTH if evidence.step == 0 else super().route(evidence)
+
+
+def test_a_run_that_fails_later_keeps_what_it_saved(tmp_path: Path) -> None:
+    """However seldom it logs: what counts is the steps it took."""
+    with pytest.raises(FastSlowError, match="ZeroDivisionError"):
+        run(tmp_path, router="tests.test_mishaps.Late", logging_steps=100, save_strategy="steps", save_steps=1)
+    assert (tmp_path / "run" / "checkpoint-1" / "model.safetensors").exists()
+
+
+def test_the_loser_of_a_race_for_a_directory_leaves_the_winners_run_alone(tmp_path: Path, monkeypatch) -> None:
+    """Both found it empty; the other was first to write its config."""
+    create = RunDirectory.create.__func__
+
+    def too_late(cls: Any, path: Any, config: Any) -> Any:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        (Path(path) / "config.yaml").write_text("the winner's")
+        return create(cls, path, config)
+
+    monkeypatch.setattr(RunDirectory, "create", classmethod(too_late))
+    with pytest.raises(BadInput, match="already holds a run"):
+        run(tmp_path)
+    assert (tmp_path / "run" / "config.yaml").read_text() == "the winner's"
+
+
+def test_a_bundle_that_names_a_scorer_of_ours_needs_no_trust(tmp_path: Path) -> None:
+    settings = {"train_size": None, "validation_size": 2, "test_size": 2, "data_seed": 0}
+    task = tiny_settings(tmp_path)["task"].split("?")[0] + "?scorer=number"
+    assert task_of({"task": task, **settings}, trusted=False).split("validation")
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "link", "x" * 300])

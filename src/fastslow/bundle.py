@@ -25,6 +25,7 @@ from .run_dir import read_population, write_state
 from .sampler import PrefixSampler, SamplingParams
 from .tasks import TASKS, resolve_task
 from .tasks.base import Task
+from .tasks.scoring import SCORERS
 from .tasks.spec import parse_spec
 from .types import Split
 
@@ -119,7 +120,8 @@ def task_of(settings: dict[str, Any], *, trusted: bool) -> Task:
     come from anybody.
     """
     spec = parse_spec(str(settings["task"]))
-    if not trusted and (spec.family not in TASKS.names() or "scorer" in spec.params):
+    own_scorer = spec.params.get("scorer") not in (None, *SCORERS.names())
+    if not trusted and (spec.family not in TASKS.names() or own_scorer):
         raise BadInput(
             f"the bundle names the task '{settings['task']}', which runs code of its maker's choice; "
             "if you trust it, say --trust_task, or name a task yourself with --task."

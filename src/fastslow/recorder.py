@@ -26,7 +26,6 @@ class Recorder(TrainerCallback):
         self.tokens = {"slow": 0, "fast": 0}
         self.wall: dict[str, float] = defaultdict(float)
         self.eval_rows: list[dict[str, Any]] = []
-        self.steps_done = 0
         self.reflection: dict[str, Any] = {"calls": 0, "failures": 0, "last_error": None}
         self._started = time.perf_counter()
 
@@ -82,7 +81,6 @@ class Recorder(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or not logs:
             return
-        self.steps_done = state.global_step
         phase = "eval" if any(key.startswith("eval_") for key in logs) else "slow"
         if "train_runtime" in logs:
             phase = "end"

@@ -42,7 +42,7 @@ def train(
     fresh = not path.exists()
     main = config.process_index == 0
     recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
-    started = False
+    trainer: FastSlowTrainer | None = None
     try:
         trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
         if main:
@@ -50,11 +50,12 @@ def train(
         recorder.display.start(config.max_steps, _title(config, trainer))
         with stop_on_signals(trainer) as caught:
             trainer.train()
-            started = True
             return finish(trainer, caught)
     except BaseException:
-        if main and not started and recorder.steps_done == 0:
-            _leave_nothing(path, fresh)
+        if recorder.run is not None and trainer is not None and trainer.state.global_step == 0:
+            _empty(recorder.run.path)
+        if fresh and path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
         raise
     finally:
         recorder.display.stop()
@@ -91,14 +92,11 @@ def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
     return summary
 
 
-def _leave_nothing(path: Path, fresh: bool) -> None:
-    """A run that failed before its first step leaves the directory as it found it, free for the next attempt."""
-    if not path.is_dir():
-        return
-    for entry in path.iterdir():  # it was empty before, or RunDirectory.refuse_existing would have refused it
+def _empty(folder: Path) -> None:
+    """A run that failed before its first step leaves its directory free for the next attempt. Only for a directory that
+    this run made its own: RunDirectory.create had found it empty."""
+    for entry in folder.iterdir():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    if fresh:
-        path.rmdir()
 
 
 def measure_base(trainer: FastSlowTrainer) -> list[dict[str, Any]]:
