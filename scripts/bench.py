@@ -221,10 +221,10 @@ def cycle(pairs: int, tick: Callable[[], None]) -> dict[str, Any]:
             **spread(seconds["stock"], seconds["ours"])}  # fmt: skip
 
 
-def matmul_rate(size: int = 2048) -> float:
-    """FLOP/s of a square product in the compute type: what the machine gives at best."""
+def matmul_rate(dtype: torch.dtype, size: int = 2048) -> float:
+    """FLOP/s of a square product: what the machine gives at best."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    a = torch.randn(size, size, device=device, dtype=torch.bfloat16 if bf16_is_fast() else torch.float32)
+    a = torch.randn(size, size, device=device).to(dtype)
     a @ a
     times = []
     for _ in range(10):
@@ -255,8 +255,10 @@ def utilisation(case: Case, pairs: int) -> dict[str, float]:
         body = sum(p.numel() for p in model.parameters()) - head
         answers = sum(len(r.completion_ids) for r in rows)
         flops = 6 * (body * counts["tokens_computed"] + head * answers)
-    rate, seconds = matmul_rate(), sum(spent.values()) / pairs
+    rates = {name: matmul_rate(getattr(torch, name)) for name in ("float32", "bfloat16")}
+    rate, seconds = rates["bfloat16" if bf16_is_fast() else "float32"], sum(spent.values()) / pairs
     return {"matmul_gflops": rate / 1e9, "achieved_gflops": flops / seconds / 1e9, "share": flops / seconds / rate,
+            "matmul_gflops_by_type": {name: r / 1e9 for name, r in rates.items()},
             "forward_s": spent["forward"] / pairs, "backward_s": spent["backward"] / pairs}  # fmt: skip
 
 

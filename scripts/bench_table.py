@@ -87,7 +87,9 @@ def arithmetic(report: dict[str, Any]) -> list[str]:
     return [
         f"Forward and backward of the FST step with every row live run at {use['achieved_gflops']:.0f} GFLOP/s, "
         f"{100 * use['share']:.0f}% of the {use['matmul_gflops']:.0f} GFLOP/s that a plain matrix product of 2,048 "
-        "rows reached in the same run."
+        "rows reached in the same run ("
+        + ", ".join(f"{name} {rate:.0f}" for name, rate in use["matmul_gflops_by_type"].items())
+        + ")."
     ]
 
 

@@ -100,7 +100,17 @@ def has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 def context_window(model: PreTrainedModel) -> int:
     """Longest sequence the model was built for, in tokens."""
-    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**20)
+    return _window(model.config)
+
+
+def model_window(source: ModelSource) -> int:
+    """The same, of a model that is not loaded."""
+    with _loading(source):
+        return _window(AutoConfig.from_pretrained(source.path))
+
+
+def _window(config: Any) -> int:
+    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**20)
 
 
 def default_learning_rate(model: PreTrainedModel) -> float:

@@ -1,49 +1,146 @@
-"""`fastslow tasks`: what can be trained on, and what one task looks like to a model."""
+"""`fastslow tasks`: what can be trained on, what one task looks like to a model, and what is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..errors import BadInput
 from .eval import Parser, _positive
+
+if TYPE_CHECKING:
+    from ..tasks import Task
+    from ..types import Example
+
+NAME_HELP = "e.g. 'reasoning_gym:products?max_terms=2'"
 
 
 def run(argv: Sequence[str]) -> int:
-    """List every task name, or show one task's examples, answers and verdicts."""
-    parser = Parser(
-        prog="fastslow tasks", description="List tasks, or show examples of one with its scorer's verdicts."
+    """List the tasks, show examples of one with verdicts, or check one."""
+    parser = Parser(prog="fastslow tasks", description="List tasks, look at one, or check one before training on it.")
+    commands = parser.add_subparsers(metavar="list | show NAME | check NAME", dest="command")
+    commands.add_parser("list", help="every task name with one line (also: fastslow tasks)")
+    show = commands.add_parser("show", help="prompts as the model sees them, right and wrong answers, verdicts")
+    check = commands.add_parser("check", help="splits, answers, feedback, lengths; exit code 1 if something is wrong")
+    for command in (show, check):
+        command.add_argument("name", help=NAME_HELP)
+        command.add_argument("--path", help="the file or folder to read, for tasks that take one: NAME?path=PATH")
+        command.add_argument(
+            "--model", default="smollm2-135m", help="whose chat template and window (default %(default)s)"
+        )
+    show.add_argument("--examples", type=_positive, default=3, help="how many to show (default 3)")
+    show.add_argument("--split", choices=["train", "validation", "test"], default="train", help="default: train")
+    check.add_argument(
+        "--against",
+        metavar="OTHER",
+        action="append",
+        default=[],
+        help="a task to look for leaked questions in; repeat it",
     )
-    parser.add_argument("name", nargs="?", help="e.g. 'reasoning_gym:products?max_terms=2'; without it, all are listed")
-    parser.add_argument("--examples", type=_positive, default=3, help="how many to show (default 3)")
     options = parser.parse_args(list(argv))
-    from ..tasks import list_tasks, resolve_task
+    if options.command in (None, "list"):
+        return _list()
+    return {"show": _show, "check": _check}[options.command](options)
+
+
+def _list() -> int:
+    from ..tasks import list_tasks
 
     console = Console()
-    if options.name is None:
-        if not console.is_terminal:  # whole names for whoever greps
-            for name, text in list_tasks():
-                print(f"{name}\t{text}")
-            return 0
-        table = Table("task", "what it asks")
+    if not console.is_terminal:  # whole names for whoever greps
         for name, text in list_tasks():
-            table.add_row(escape(name), escape(text))
-        console.print(table)
+            print(f"{name}\t{text}")
         return 0
-    task = resolve_task(options.name, train_size=50, validation_size=10, test_size=10, data_seed=0)
-    sizes = ", ".join(f"{len(task.split(split))} {split}" for split in ("train", "validation", "test"))
-    console.print(escape(f"{task.name}: {sizes} (of a small draw)"), highlight=False, soft_wrap=True)
-    for example in task.split("train")[: options.examples]:
-        answer = task.answer(example)
-        console.rule(escape(example.id))
-        console.print(escape(example.question), highlight=False)
-        for title, text in (("right answer", answer), ("empty answer", ""), ("wrong answer", "I do not know.")):
-            if text is None:
-                console.print(f"{title}: none known", highlight=False)
-                continue
-            verdict = task.score(example, text)
-            reward = "unscored" if verdict.reward is None else f"reward {verdict.reward:g}"
-            console.print(escape(f"{title} {text!r}: {reward}. {verdict.feedback}"), highlight=False, soft_wrap=True)
+    table = Table("task", "what it asks")
+    for name, text in list_tasks():
+        table.add_row(escape(name), escape(text))
+    console.print(table)
     return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from ..tasks.check import said, wrong_answers
+
+    task = _resolve(options.name, options.path)
+    prompt_of, _, _ = _reader(options.model, task)
+
+    def line(text: str, **how: Any) -> None:
+        console.print(escape(printable(text)), highlight=False, soft_wrap=True, **how)
+
+    console = Console()
+    sizes = ", ".join(f"{len(task.split(split))} {split}" for split in ("train", "validation", "test"))
+    line(f"{task.name}: {sizes}")
+    examples = task.split(options.split)[: options.examples]
+    if not examples:
+        raise BadInput(f"task '{task.name}' has no {options.split} example.")
+    for example in examples:
+        console.rule(escape(f"{options.split} {example.id}"))
+        line(prompt_of(example), style="dim")
+        answer = task.answer(example)
+        if answer is None:
+            line("right answer: none known")
+        texts = [("right answer", answer)] if answer is not None else []
+        for kind, text in [*texts, *wrong_answers(task, example)]:
+            verdict = task.score(example, text)
+            line(f"{kind} {text!r}: {said(verdict)}. {verdict.feedback}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from ..tasks.check import check_task, overlap
+
+    task = _resolve(options.name, options.path)
+    _, tokens_of, window = _reader(options.model, task)
+    report = check_task(task, tokens_of=tokens_of, window=window)
+    for name in options.against:
+        found = overlap(task, _resolve(name, None))
+        report.facts.append(
+            f"of {found['held_out']} held-out questions, {found['exact']} stand in the training split of {name} and "
+            f"{found['similar']} share 13 words in a row with it"
+        )
+        if found["exact"]:
+            report.problem(f"{found['exact']} held-out questions are training questions of {name}")
+    print(task.name)
+    for kind, lines in (("", report.facts), ("note: ", report.remarks), ("PROBLEM: ", report.lines())):
+        for line in lines:
+            print(printable(f"  {kind}{line}"))
+    print("  not fit to train on" if report.problems else "  fit to train on")
+    return int(bool(report.problems))
+
+
+def printable(text: str) -> str:
+    """Nothing that a terminal would obey: questions and answers may come from anywhere."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _resolve(name: str, path: str | None) -> Task:
+    from ..tasks import resolve_task
+
+    if path is not None:
+        name += ("&" if "?" in name else "?") + f"path={quote(path, safe='/:.,;+*- ')}"
+    return resolve_task(name)
+
+
+def _reader(name: str, task: Task) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
+    """The prompt of an example as this model sees it under an empty instruction, its tokens, and the model's window."""
+    from ..contexts import render, seed_context
+    from ..model import has_system_role, load_tokenizer, model_window, resolve_model
+
+    source = resolve_model(name)
+    tokenizer, window = load_tokenizer(source), model_window(source)
+    context, system_role = seed_context(""), has_system_role(tokenizer)
+
+    def prompt_of(example: Example) -> str:
+        messages = render(context, example, system_role=system_role)
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def tokens_of(example: Example) -> int:
+        return len(tokenizer(prompt_of(example), add_special_tokens=False)["input_ids"])  # type: ignore[arg-type]
+
+    return prompt_of, tokens_of, window

@@ -112,7 +112,11 @@ class ReasoningGymTask:
     def _reward(self, given: str, entry: Mapping[str, Any]) -> float:
         if not given:
             return 0.0
-        with warnings.catch_warnings(), screen.deadline(screen.SCORING_SECONDS) as limit:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),  # some scorers print what they think of an answer
+            screen.deadline(screen.SCORING_SECONDS) as limit,
+        ):
             warnings.simplefilter("ignore")  # of Python, about the syntax of what is evaluated
             try:
                 admitted = screen.admits(self.generator, given, entry)

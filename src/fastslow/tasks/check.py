@@ -1,0 +1,201 @@
+"""What can be wrong with a task, found before a run is paid for: `fastslow tasks check`."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, pairwise, product
+from statistics import median
+
+from ..types import Example, Verdict
+from .base import Task
+from .splits import SPLITS, canonical
+
+SAMPLED = 200  # examples that are scored; the structure of all of them is looked at
+SLOW_SCORING_S = 0.05
+NGRAM = (
+    13  # words in a row that two questions share by accident hardly ever, after Brown et al. 2020 (arXiv 2005.14165)
+)
+WORDING = 3
+WRONG = (("empty", ""), ("refusal", "I do not know."))
+
+
+@dataclass
+class TaskReport:
+    """What a check found. `facts` are for reading, `problems` make the check fail, `remarks` do not.
+
+    A problem is a kind and the places where it shows, so that a fault of every example is one line.
+    """
+
+    facts: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    problems: dict[str, list[str]] = field(default_factory=dict)
+
+    def problem(self, kind: str, place: str = "") -> None:
+        self.problems.setdefault(kind, []).append(place)
+
+    def lines(self) -> list[str]:
+        """One line a problem, with its first place."""
+        found = []
+        for kind, places in self.problems.items():
+            count = f" ({len(places)} examples)" if len(places) > 1 else ""
+            found.append(f"{kind}{count}{f': {places[0]}' if places[0] else ''}")
+        return found
+
+
+def check_task(task: Task, *, tokens_of: Callable[[Example], int] | None = None, window: int = 0) -> TaskReport:
+    """Splits, right and wrong answers, feedback and lengths of a task.
+
+    `tokens_of` is the length of an example's prompt in tokens, and `window` how many of them a model can read.
+    """
+    report = TaskReport()
+    _check_splits(task, report)
+    sampled = {split: _sample(task.split(split)) for split in SPLITS}
+    _check_answers(task, sampled["train"], report)
+    _check_wrong_answers(task, [e for examples in sampled.values() for e in examples], report)
+    if tokens_of is not None:
+        _check_lengths([tokens_of(e) for examples in sampled.values() for e in examples], window, report)
+    return report
+
+
+def wrong_answers(task: Task, example: Example) -> list[tuple[str, str]]:
+    """Typical wrong completions, each with what it is: nothing, a refusal, the right answer to another question."""
+    own = task.answer(example)
+    others = (task.answer(e) for e in task.split("train")[:50] if e.id != example.id)
+    other = next((answer for answer in others if answer not in (None, own)), None)
+    return [*WRONG, *([("the answer to another question", other)] if other is not None else [])]
+
+
+def overlap(task: Task, other: Task) -> dict[str, int]:
+    """How many held-out questions of `task` stand among the training questions of `other`: `exact` up to case and
+    spaces, and `similar` by 13 words in a row. Words in a row that three or more questions of either side share are
+    the tasks' wording and do not count.
+    """
+    held_out = [_words(e.question) for split in ("validation", "test") for e in task.split(split)]
+    trained = [_words(e.question) for e in other.split("train")]
+    known = {" ".join(words) for words in trained}
+    tested_in, trained_in = (Counter(g for words in side for g in _ngrams(words)) for side in (held_out, trained))
+    exact = [" ".join(words) in known for words in held_out]
+    similar = [
+        not same and any(0 < trained_in[gram] < WORDING > tested_in[gram] for gram in _ngrams(words))
+        for words, same in zip(held_out, exact, strict=True)
+    ]
+    return {"held_out": len(held_out), "exact": sum(exact), "similar": sum(similar)}
+
+
+def _words(question: str) -> list[str]:
+    return re.findall(r"\w+|[^\w\s]", question.casefold())
+
+
+def _ngrams(words: Sequence[str]) -> set[str]:
+    return {" ".join(words[start : start + NGRAM]) for start in range(len(words) - NGRAM + 1)}
+
+
+def _sample(examples: Sequence[Example]) -> list[Example]:
+    return list(examples) if len(examples) <= SAMPLED else random.Random(0).sample(list(examples), SAMPLED)
+
+
+def _check_splits(task: Task, report: TaskReport) -> None:
+    sizes = {split: len(task.split(split)) for split in SPLITS}
+    report.facts.append(", ".join(f"{size} {split}" for split, size in sizes.items()))
+    for kind, count in (getattr(task, "dropped", None) or {}).items():
+        report.facts.append(f"left out {count}: {kind}")
+    if duplicates := getattr(task, "duplicates", 0):
+        report.facts.append(f"dropped {duplicates} that repeat a question")
+    if not sizes["train"]:
+        report.problem("no training example")
+    report.remarks.extend(f"the {split} split is empty" for split in ("validation", "test") if not sizes[split])
+    contents = {split: {canonical(e.messages) for e in task.split(split)} for split in SPLITS}
+    for a, b in combinations(SPLITS, 2):
+        if shared := len(contents[a] & contents[b]):
+            report.problem(f"{shared} questions stand in both {a} and {b}")
+    ids = sorted(e.id for split in SPLITS for e in task.split(split))
+    if repeated := sum(a == b for a, b in pairwise(ids)):
+        report.problem(f"{repeated} ids are used twice")
+    if any([e.id for e in task.split(split)] != [e.id for e in task.split(split)] for split in SPLITS):
+        report.problem("a split differs when it is asked for again")
+
+
+def _check_answers(task: Task, examples: Sequence[Example], report: TaskReport) -> None:
+    known = [(e, answer) for e in examples if (answer := _answer(task, e, report)) is not None]
+    report.facts.append(f"{len(known)} of {len(examples)} training examples looked at have a verified right answer")
+    for example, answer in known:
+        verdict = _score(task, example, answer, report)
+        if verdict and verdict.reward != 1.0:
+            report.problem("its own right answer is not accepted", f"{example.id}, {_short(answer)}: {said(verdict)}")
+    if len(known) < len(examples):
+        report.remarks.append("examples without a verified answer cannot be shown in contexts")
+
+
+def _check_wrong_answers(task: Task, examples: Sequence[Example], report: TaskReport) -> None:
+    spent, silent = [], 0
+    for example, (kind, text) in product(examples, WRONG):
+        started = time.process_time()
+        verdict = _score(task, example, text, report)
+        spent.append(time.process_time() - started)
+        if verdict is None:
+            continue
+        silent += verdict.scored and not verdict.feedback
+        if verdict.reward == 1.0:
+            report.problem(f"the {kind} answer gets full marks", example.id)
+        if _score(task, example, text, report) != verdict:
+            report.problem("the same text is judged in two ways: scoring is not pure", f"{example.id}, {text!r}")
+        if example.split != "train" and (secret := _leaked(_answer(task, example, report), verdict)):
+            report.problem(f"feedback on a {example.split} example shows its answer", f"{example.id}, {secret}")
+    if silent:
+        report.remarks.append(f"{silent} wrong answers got no feedback: the fast channel learns from rewards alone")
+    if spent:
+        report.facts.append(f"scoring takes {1000 * median(spent):.2f} ms, at most {1000 * max(spent):.1f} ms")
+        if max(spent) > SLOW_SCORING_S:
+            report.remarks.append(f"scoring should take {1000 * SLOW_SCORING_S:.0f} ms at most")
+
+
+def _score(task: Task, example: Example, text: str, report: TaskReport) -> Verdict | None:
+    try:
+        verdict = task.score(example, text)
+    except Exception as error:  # the user's code may raise anything; here that is a finding
+        report.problem("scoring raises", f"{example.id}, {_short(text)}: {type(error).__name__}: {error}")
+        return None
+    if not isinstance(verdict, Verdict):
+        report.problem("scoring returns no Verdict", f"{example.id}, {_short(text)}: {type(verdict).__name__}")
+        return None
+    return verdict
+
+
+def _answer(task: Task, example: Example, report: TaskReport) -> str | None:
+    try:
+        answer = task.answer(example)
+    except Exception as error:
+        report.problem("asking for the right answer raises", f"{example.id}: {type(error).__name__}: {error}")
+        return None
+    if answer is not None and not isinstance(answer, str):
+        report.problem("the right answer is not text", f"{example.id}: {type(answer).__name__}")
+        return None
+    return answer
+
+
+def _leaked(answer: str | None, verdict: Verdict) -> str | None:
+    """The right answer, where feedback on a held-out example quotes it. Short ones may stand there by accident."""
+    answer = (answer or "").strip()
+    return _short(answer) if len(answer) > 3 and answer in verdict.feedback else None
+
+
+def _check_lengths(lengths: Sequence[int], window: int, report: TaskReport) -> None:
+    if not lengths:
+        return
+    report.facts.append(f"prompts take {median(lengths):.0f} tokens, at most {max(lengths)}, of a window of {window}")
+    if over := sum(n >= window for n in lengths):
+        report.problem(f"{over} of {len(lengths)} prompts fill the model's window and leave no room to answer")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:60] + "...")
+
+
+def said(verdict: Verdict) -> str:
+    """A verdict's reward in words."""
+    return f"no score ({verdict.info.get('unscored')})" if verdict.reward is None else f"reward {verdict.reward:g}"

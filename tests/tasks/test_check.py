@@ -1,0 +1,204 @@
+"""`fastslow tasks`: what it shows, what it finds wrong, and the example of a task of one's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fastslow.cli.main import main
+from fastslow.tasks import resolve_task
+from fastslow.tasks.check import check_task, overlap, wrong_answers
+from fastslow.tasks.rows import Rows, RowsTask
+from fastslow.types import Verdict
+from tests.support.tiny import save_tiny
+
+EXAMPLE = Path(__file__).parents[2] / "examples/custom_task"
+OFFLINE = (
+    *("physics?path=sample", "polaris?path=sample", "hover?path=sample", "hover_hard?path=sample", "star_graph"),
+    *("codeio", "reasoning_gym:products"),
+)
+
+
+def rows_task(count: int = 30, scorer=None, **options) -> RowsTask:
+    rows = [{"question": f"What comes after {n}?", "answer": str(1000 + n)} for n in range(count)]
+    return RowsTask("after", "after", Rows(list(enumerate(rows))), scorer=scorer, **options)
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_our_own_tasks_are_fit_to_train_on(name):
+    report = check_task(resolve_task(name))
+    assert not report.problems, report.lines()
+    assert any("have a verified right answer" in fact for fact in report.facts)
+
+
+def broken(method):
+    task = rows_task()
+    if method == "accepts anything":
+        task.score = lambda example, completion: Verdict(1.0, "Correct.")
+    elif method == "refuses its answers":
+        task.score = lambda example, completion: Verdict(0.0, "Wrong.")
+        task.answer = lambda example: "x"
+    elif method == "raises":
+        task.score = lambda example, completion: 1 / 0
+    elif method == "returns a number":
+        task.score = lambda example, completion: 0.5
+    elif method == "tosses a coin":
+        coin = iter(range(10**6))
+        task.score = lambda example, completion: Verdict(float(completion.isdigit()), f"Wrong, says toss {next(coin)}.")
+    elif method == "tells secrets":
+        task.score = lambda e, text: Verdict(float(text.isdigit()), f"It is {e.payload['row']['answer']}.")
+    elif method == "trains on its test":
+        leaked = [replace(e, split="test") for e in task.split("train")[:2]]
+        task._splits = {**task._splits, "test": leaked}
+    return task
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("accepts anything", "the empty answer gets full marks (30 examples)"),
+        ("refuses its answers", "its own right answer is not accepted (18 examples)"),
+        ("raises", "scoring raises"),
+        ("returns a number", "scoring returns no Verdict"),
+        ("tosses a coin", "judged in two ways"),
+        ("tells secrets", "feedback on a validation example shows its answer"),
+        ("trains on its test", "2 questions stand in both train and test"),
+    ],
+)
+def test_a_fault_is_named_with_its_place(fault, found):
+    lines = check_task(broken(fault)).lines()
+    assert any(found in line for line in lines), lines
+    assert len(lines) <= 6, "a fault of every example is one line"
+
+
+def test_prompts_that_fill_the_window_are_counted():
+    report = check_task(rows_task(), tokens_of=lambda example: 50, window=50)
+    assert "30 of 30 prompts fill the model's window and leave no room to answer" in report.lines()
+
+
+def test_wrong_answers_are_wrong():
+    for name in OFFLINE:
+        task = resolve_task(name)
+        example = task.split("train")[0]
+        kinds = dict(wrong_answers(task, example))
+        assert set(kinds) == {"empty", "refusal", "the answer to another question"}
+        assert all(task.score(example, text).reward == 0.0 for text in kinds.values()), (name, kinds)
+
+
+def test_leaked_questions_are_found_exactly_and_by_thirteen_words():
+    def task(questions, split):
+        rows = [{"question": q, "answer": "1", "split": split} for q in questions]
+        rest = [{"question": f"other {split} {s}", "answer": "1", "split": s} for s in ("train", "validation", "test")]
+        return RowsTask("leaks", "leaks", Rows(list(enumerate(rows + rest))))
+
+    story = "the old lighthouse keeper counted nine grey seals on the northern rocks before the storm came"
+    common = "answer the following question with one number and nothing else at all please now:"
+    held_out = task(
+        [
+            f"How many? {story} at last",
+            "What is  2 + 2?",
+            *(f"{common} {n}" for n in range(5)),
+            "Nothing in common here",
+        ],
+        "test",
+    )
+    trained = task(
+        [f"Tell me: {story}.", "what is 2 + 2?", *(f"{common} {n}" for n in range(10, 15))],
+        "train",
+    )
+    assert overlap(held_out, trained) == {"held_out": 10, "exact": 1, "similar": 1}
+    assert overlap(trained, held_out)["exact"] == 0, "only training questions of the other can leak"
+
+
+def test_the_two_codeio_tasks_share_programs():
+    found = overlap(resolve_task("codeio"), resolve_task("reasoning_gym:codeio"))
+    assert found["similar"] > 50, f"both draw on the same programs: {found}"
+
+
+def test_list_show_and_check_answer(capsys, tmp_path):
+    model = str(save_tiny(tmp_path / "model"))
+    assert main(["tasks"]) == 0
+    listed = capsys.readouterr().out
+    assert main(["tasks", "list"]) == 0
+    assert capsys.readouterr().out == listed
+    assert "reasoning_gym:gcd\t" in listed
+    assert main(["tasks", "show", "reasoning_gym:gcd", "--examples", "1", "--model", model]) == 0
+    shown = capsys.readouterr().out
+    for part in ("right answer '", "reward 1. Correct.", "refusal 'I do not know.': reward 0.", "user"):
+        assert part in shown, shown
+    assert main(["tasks", "check", "reasoning_gym:gcd", "--model", model]) == 0
+    assert "fit to train on" in capsys.readouterr().out
+
+
+def test_check_reads_the_users_download_and_says_what_leaks(capsys, tmp_path):
+    model = str(save_tiny(tmp_path / "model"))
+    rows = [{"problem": f"What is {n} + {n}?", "answer": str(2 * n)} for n in range(40)]
+    good = tmp_path / "a download.jsonl"
+    good.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["tasks", "check", "polaris", "--path", str(good), "--model", model]) == 0
+    assert "24 of 24 training examples" in capsys.readouterr().out
+    (tmp_path / "bad.jsonl").write_text('{"problme": "x"}\n')
+    assert main(["tasks", "check", "polaris", "--path", str(tmp_path / "bad.jsonl")]) == 2
+    assert "no column 'problem'" in capsys.readouterr().err
+    for split in ("test", "train"):  # the same six questions on either side
+        rows = [{"question": f"q {n}", "answer": "1", "split": split} for n in range(6)]
+        rows += [
+            {"question": f"a {s}", "answer": "1", "split": s} for s in ("train", "validation", "test") if s != split
+        ]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["tasks", "check", f"jsonl:{tmp_path}/test.jsonl", "--against", f"jsonl:{tmp_path}/train.jsonl"]
+    assert main([*command, "--model", model]) == 1
+    assert "6 held-out questions are training questions of" in capsys.readouterr().out
+
+
+def test_what_a_question_holds_cannot_command_the_terminal(capsys, tmp_path):
+    rows = [{"question": f"\x1b]0;owned\x07 [bold]{n}[/bold]", "answer": f"\x1b[2J{n}"} for n in range(5)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = str(save_tiny(tmp_path / "model"))
+    assert main(["tasks", "show", f"jsonl:{tmp_path}/t.jsonl", "--model", model]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "[bold]" in shown, "markup is shown, not obeyed"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["show"], "name"),
+        (["check", "reasoning_gym:gdc"], "Did you mean"),
+        (["lsit"], "invalid choice"),
+        (["show", "star_graph", "--examples", "0"], "must be"),
+        (["show", "star_graph", "--model", "/nowhere"], "does not exist"),
+        (["check", "reasoning_gym:gcd", "--path", "x"], "no parameter 'path'"),
+    ],
+)
+def test_bad_commands_are_one_line(argv, said, capsys):
+    assert main(["tasks", *argv]) == 2
+    err = capsys.readouterr().err
+    assert said in err, err
+    assert err.count("\n") == 1, err
+
+
+@pytest.mark.real_model
+@pytest.mark.processes
+def test_a_task_of_ones_own_takes_its_first_step_in_under_twenty_lines(tmp_path):
+    """The commands of the example's README, as they stand there."""
+    commands = re.search(r"```sh\n(.*?)```", (EXAMPLE / "README.md").read_text(), re.DOTALL)[1].strip().splitlines()
+    code = [line for line in (EXAMPLE / "metres.py").read_text().splitlines() if line.strip()]
+    assert len(code) + len(commands) < 20
+    (tmp_path / "metres.py").write_text((EXAMPLE / "metres.py").read_text())
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for command in commands:
+        if command.startswith("fastslow train"):  # small: the step is the point, not its size
+            command += " --problems_per_step 2 --num_generations 4 --anchor_size 4 --fast_metric_calls 40 --validation_size 8"
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+    summary = json.loads((tmp_path / "runs/metres/summary.json").read_text())
+    assert (summary["status"], summary["steps"]) == ("done", 1)
