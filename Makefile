@@ -14,11 +14,11 @@ BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart baselines bench test check format clean
+.PHONY: help install quickstart baselines bench task-accuracy fuzz test check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 install: .venv/.installed ## Create .venv and install fastslow, its tools and the embedded model
 
@@ -57,17 +57,23 @@ bench: .venv/.installed ## Time steps against a stock TRL trainer, side by side 
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/bench.py --output results/bench-cpu.json
 	$(BIN)/python scripts/bench_table.py results/bench-cpu.json docs/performance.md
 
+task-accuracy: .venv/.installed ## Measure SmolLM2-135M on every offline task, then write docs/task-accuracy.md
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/task_accuracy.py results/task-accuracy.json docs/task-accuracy.md
+
+fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts (hours)
+	$(BIN)/python -m pytest tests/tasks/test_generators.py -k any_text --texts 10000
+
 test: .venv/.installed ## Run the test suite
 	$(BIN)/python -m pytest
 
 check: .venv/.installed ## Lint, formatting and types, changing nothing
-	$(BIN)/ruff check src tests scripts
-	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/ruff check src tests scripts examples
+	$(BIN)/ruff format --check src tests scripts examples
 	$(BIN)/pyright
 
 format: .venv/.installed ## Format the code and mend what ruff can mend
-	$(BIN)/ruff format src tests scripts
-	$(BIN)/ruff check --fix src tests scripts
+	$(BIN)/ruff format src tests scripts examples
+	$(BIN)/ruff check --fix src tests scripts examples
 
 clean: ## Remove caches and build output; runs/ and .venv stay
 	rm -rf .pytest_cache .ruff_cache .hypothesis .coverage build dist

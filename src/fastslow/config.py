@@ -246,8 +246,8 @@ class FastSlowConfig(GRPOConfig):
 def bf16_is_fast() -> bool:
     """Whether bf16 arithmetic outruns fp32 here: on accelerators, and on CPUs with AMX.
 
-    AVX-512 CPUs without AMX do have bf16 instructions, and are slower with them: 152 against 292 GFLOP/s in a
-    2048-row matrix product on a 2-core Sapphire Rapids (docs/decisions/0003-compute-type.md).
+    AVX-512 CPUs without AMX have bf16 instructions too, and their training steps are slower with them
+    (docs/decisions/0003-compute-type.md).
     """
     return torch.accelerator.is_available() or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
