@@ -1,0 +1,141 @@
+"""Measures on curves made by hand, whose answers are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from fastslow.metrics import Curve, area_under, efficiency, fit_asymptote, measure_continual, reach
+from fastslow.metrics.asymptote import sigmoid
+from fastslow.metrics.curves import mean_curve
+
+
+def curve(*accuracies, every: int = 10, cost: float = 1.0) -> Curve:
+    return Curve.of(((i + 1) * every, (i + 1) * every * cost, y) for i, y in enumerate(accuracies))
+
+
+def test_a_third_of_the_steps_is_an_efficiency_of_three():
+    found = efficiency([curve(0.1, 0.2, 0.3, 0.4, 0.5, 0.6)], [curve(0.3, 0.6, 0.7)])
+    assert (found.target, found.reference_x, found.other_x, found.ratio) == (0.6, 60, 20, 3.0)
+    assert (found.low, found.high, found.reached) == (None, None, None), "one seed has no interval"
+
+
+def test_charging_what_the_other_spends_changes_the_ratio():
+    assert efficiency([curve(0.1, 0.6)], [curve(0.6, 0.6, cost=1.6)]).ratio == pytest.approx(20 / 16)
+
+
+def test_what_is_never_reached_is_said_and_is_no_number():
+    found = efficiency([curve(0.1, 0.6)], [curve(0.5, 0.59, 0.59)])
+    assert (found.other_x, found.ratio) == (None, None)
+
+
+def test_the_first_reaching_counts_even_if_the_curve_falls_and_comes_back():
+    assert reach(curve(0.1, 0.5, 0.2, 0.6), 0.5) == 20
+    assert efficiency([curve(0.2, 0.5, 0.1, 0.4)], [curve(0.5, 0.1, 0.5)]).ratio == 2.0
+
+
+def test_a_plateau_is_reached_at_its_beginning():
+    assert efficiency([curve(0.3, 0.5, 0.5, 0.5)], [curve(0.5, 0.5)]).reference_x == 20
+
+
+def test_points_without_a_number_are_left_out():
+    points = Curve.of([(30, 30.0, 0.5), (10, 10.0, None), (20, 20.0, math.nan), (40, None, 0.9)])
+    assert (points.steps, points.y) == ((30,), (0.5,))
+    assert efficiency([points], [Curve.of([])]) is None
+    assert efficiency([], [points]) is None
+
+
+def test_reached_before_anything_was_spent_is_infinitely_cheaper():
+    assert efficiency([curve(0.1, 0.2)], [Curve.of([(0, 0.0, 0.9), (10, 10.0, 0.9)])]).ratio == math.inf
+
+
+def test_seeds_are_averaged_where_all_were_measured():
+    found = mean_curve([curve(0.2, 0.4, 0.9), curve(0.4, 0.6)])
+    assert found.steps == (10, 20)
+    assert found.y == pytest.approx((0.3, 0.5))
+
+
+def test_the_interval_covers_the_truth_in_most_experiments():
+    """Reference reaches its plateau at 60, the other at 20: with noisy seeds, three of each."""
+    covered = 0
+    for experiment in range(40):
+        draw = np.random.default_rng(experiment)
+
+        def seeds(steps, draw=draw):
+            # arrival differs by seed, the level does not
+            arrivals = [steps + 10 * int(draw.integers(-1, 2)) for _ in range(3)]
+            return [curve(*(0.6 if 10 * (i + 1) >= a else 0.1 for i in range(9))) for a in arrivals]
+
+        found = efficiency(seeds(60), seeds(20), seed=experiment)
+        covered += found.low <= 3.0 <= found.high
+    assert covered >= 28, "three seeds make a bootstrap optimistic, but not useless"
+
+
+def test_seeds_that_do_not_get_there_show_in_the_interval():
+    found = efficiency([curve(0.1, 0.6), curve(0.1, 0.6)], [curve(0.7, 0.7), curve(0.1, 0.2)])
+    assert found.low == 0.0, "not reached counts as the worst"
+    assert 0.1 < found.reached < 0.9
+
+
+def test_area_under_a_curve_is_its_mean_height():
+    assert area_under(curve(0.0, 1.0)) == 0.5
+    assert area_under(curve(0.4, 0.4, 0.4)) == pytest.approx(0.4)
+    assert area_under(curve(0.4)) is None
+
+
+def test_the_fit_recovers_the_asymptote_within_its_interval():
+    """95 of 100 synthetic curves, of several shapes, with noise of 0.01."""
+    x, inside = np.arange(10.0, 310.0, 10.0), 0
+    for number in range(100):
+        draw = np.random.default_rng(number)
+        truth = np.array([draw.uniform(0, 0.2), draw.uniform(0.4, 0.9), draw.uniform(40, 100), draw.uniform(1.5, 3.0)])
+        noisy = sigmoid(truth, x) + draw.normal(0, 0.01, len(x))
+        found = fit_asymptote(Curve.of(zip(x.astype(int), x, noisy, strict=True)))
+        inside += found.a is not None and found.low <= truth[1] <= found.high
+    assert inside >= 95, f"{inside} of 100"
+
+
+def test_an_exact_curve_gives_exact_parameters():
+    x, truth = np.arange(5.0, 305.0, 5.0), np.array([0.1, 0.7, 60.0, 2.0])
+    found = fit_asymptote(Curve.of(zip(x.astype(int), x, sigmoid(truth, x), strict=True)))
+    assert (found.r0, found.a, found.c_mid, found.b) == pytest.approx(tuple(truth), abs=1e-3)
+    assert found.low <= 0.7 <= found.high
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "reason"),
+    [
+        ([0.1, 0.2, 0.3], "3 points are too few"),
+        ([0.3] * 12, "flat"),
+        ([0.01 * i for i in range(12)], "does not bend"),
+    ],
+)
+def test_what_does_not_show_a_ceiling_gets_no_number(accuracies, reason):
+    found = fit_asymptote(curve(*accuracies))
+    assert found.a is None
+    assert reason in found.reason
+
+
+def test_continual_measures_of_a_matrix_by_hand():
+    matrix = [[0.6, 0.1, 0.2], [0.7, 0.5, 0.3], [0.4, 0.3, 0.8]]
+    found = measure_continual(matrix, base=[0.1, 0.0, 0.2])
+    assert found.average == pytest.approx(0.5)
+    assert found.backward_transfer == pytest.approx(((0.4 - 0.6) + (0.3 - 0.5)) / 2)
+    assert found.forward_transfer == pytest.approx(((0.1 - 0.0) + (0.3 - 0.2)) / 2)
+    assert found.forgetting_since_learned == pytest.approx(0.2)
+    assert found.forgetting_since_peak == pytest.approx(((0.7 - 0.4) + (0.5 - 0.3)) / 2)
+    assert found.acquisition == pytest.approx((0.5, 0.4, 0.5))
+
+
+def test_one_stage_has_nothing_to_forget():
+    found = measure_continual([[0.5]], base=[0.2])
+    assert (found.backward_transfer, found.forward_transfer, found.forgetting_since_peak) == (None, None, None)
+    assert found.acquisition == (pytest.approx(0.3),)
+
+
+@pytest.mark.parametrize(("matrix", "base"), [([], []), ([[0.1, 0.2]], [0.1, 0.2]), ([[0.1]], [])])
+def test_a_matrix_with_holes_is_refused(matrix, base):
+    with pytest.raises(ValueError, match="expected"):
+        measure_continual(matrix, base)
