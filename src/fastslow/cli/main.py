@@ -13,7 +13,8 @@ from ..registry import nearest
 COMMANDS = {
     "train": "train a model through contexts and weights: --config recipe.yaml, any setting as --flag",
     "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
-    "tasks": "list tasks, or show one with prompts and verdicts",
+    "report": "what runs say side by side: accuracy, cost against plain RL, KL, ceilings",
+    "tasks": "list tasks, show one with prompts and verdicts, or check one",
     "doctor": "check this machine: versions, cores, memory, the embedded model",
 }
 
