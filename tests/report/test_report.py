@@ -25,7 +25,8 @@ def make_run(folder: Path, mode: str, seed: int, points, *, done: bool = True, c
     rows = [
         {
             "phase": "eval", "step": step, "wall_s": 2.0 * step,
-            "rollouts": {"slow": cost * step, "fast": 0, "reused": 0}, "tokens": {"slow": 10 * cost * step, "fast": 0}, f"eval_{context}_accuracy": y, f"eval_{context}_kl": kl,
+            "rollouts": {"slow": cost * step, "fast": 0, "reused": 0}, "tokens": {"slow": 10 * cost * step, "fast": 0},
+            f"eval_{context}_accuracy": y, f"eval_{context}_kl": kl,
         }
         for step, y, kl in points
     ]  # fmt: skip
