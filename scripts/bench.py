@@ -298,7 +298,16 @@ def measure_memory(name: str, side: str) -> None:
     if torch.cuda.is_available():
         print(torch.cuda.max_memory_allocated() / 2**30)
     else:
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+        print(peak_rss_gib())
+
+
+def peak_rss_gib() -> float:
+    """Of this process alone: getrusage's figure is handed on through fork and exec, and would be the parent's."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 2**20
 
 
 def machine() -> dict[str, Any]:
