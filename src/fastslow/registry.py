@@ -31,9 +31,13 @@ def load_dotted(path: str, what: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
+        hint = ""
+        if isinstance(error, ModuleNotFoundError) and error.name and module_name.startswith(error.name):
+            hint = " Is its folder on PYTHONPATH?"
+            if ".py:" in path:
+                hint = f" Leave out '.py': {path.replace('.py:', ':')}."
         raise BadInput(
-            f"{what} '{path}': importing '{module_name}' failed ({type(error).__name__}: {error}). "
-            "Is its folder on PYTHONPATH?"
+            f"{what} '{path}': importing '{module_name}' failed ({type(error).__name__}: {error}).{hint}"
         ) from error
     try:
         return getattr(module, attribute)

@@ -7,12 +7,17 @@ import os
 import re
 import subprocess
 import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fastslow import tasks
 from fastslow.cli.main import main
+from fastslow.cli.tasks import SIZES
+from fastslow.config import FastSlowConfig
+from fastslow.errors import BadInput
 from fastslow.tasks import resolve_task
 from fastslow.tasks.check import check_task, overlap, wrong_answers
 from fastslow.tasks.rows import Rows, RowsTask
@@ -35,7 +40,7 @@ def rows_task(count: int = 30, scorer=None, **options) -> RowsTask:
 def test_our_own_tasks_are_fit_to_train_on(name):
     report = check_task(resolve_task(name))
     assert not report.problems, report.lines()
-    assert any("have a verified right answer" in fact for fact in report.facts)
+    assert any(fact.startswith("the right answers of ") for fact in report.facts)
 
 
 def broken(method):
@@ -76,6 +81,57 @@ def test_a_fault_is_named_with_its_place(fault, found):
     lines = check_task(broken(fault)).lines()
     assert any(found in line for line in lines), lines
     assert len(lines) <= 6, "a fault of every example is one line"
+
+
+@pytest.mark.parametrize(
+    ("scorer", "found"),
+    [
+        (lambda completion, row: row["no such column"], "nothing is scored: the scorer raised KeyError"),
+        (lambda completion: 1.0, "nothing is scored: the scorer raised TypeError"),
+        (lambda completion, row: None, "nothing is scored: the scorer returned None"),
+        (lambda completion, row: 2.0, "nothing is scored: the scorer returned 2.0"),
+        (lambda completion, row: 0.0, "its own right answer is not accepted (18 examples)"),
+        (lambda completion, row: 0.5 * (completion == row["answer"]), "its own right answer is not accepted"),
+    ],
+)
+def test_a_scorer_of_ones_own_that_cannot_work_is_not_fit(scorer, found):
+    lines = check_task(rows_task(scorer=scorer)).lines()
+    assert any(found in line for line in lines), lines
+
+
+@pytest.mark.parametrize("leaky", [True, False])
+def test_short_secrets_are_found_and_what_is_said_of_every_example_is_none(leaky):
+    def told(example, completion):
+        answer = example.payload["row"]["answer"]
+        return Verdict(float(completion == answer), f"no, it is {answer}" if leaky else "Not one of 0, 1, 2 or 3.")
+
+    rows = [{"question": f"q {n}", "answer": str(n % 4)} for n in range(30)]
+    task = RowsTask("short", "short", Rows(list(enumerate(rows))))
+    task.score = told
+    assert any("validation example shows its answer" in line for line in check_task(task).lines()) == leaky
+
+
+def test_sizes_are_those_of_a_run():
+    fields = FastSlowConfig.__dataclass_fields__
+    assert {size: fields[size].default for size in SIZES} == SIZES
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        (lambda self, name: 1 / 0, "its split('train') raised ZeroDivisionError"),
+        (lambda self, name: ["What?"], "its split('train') holds a str, not fastslow.types.Example"),
+        (lambda self, name: None, "its split('train') raised TypeError"),
+    ],
+)
+def test_a_factory_whose_splits_are_none_is_refused(split, said, monkeypatch):
+    methods = {"name": "own", "split": split, "score": lambda *_: None, "answer": lambda *_: None}
+    module = types.ModuleType("own_task_of_the_test")
+    module.make = lambda: type("Own", (), methods)()
+    monkeypatch.setitem(sys.modules, "own_task_of_the_test", module)
+    monkeypatch.setattr(tasks, "_importable", lambda name: True)
+    with pytest.raises(BadInput, match=re.escape(said)):
+        resolve_task("own_task_of_the_test:make")
 
 
 def test_prompts_that_fill_the_window_are_counted():
@@ -143,7 +199,7 @@ def test_check_reads_the_users_download_and_says_what_leaks(capsys, tmp_path):
     good = tmp_path / "a download.jsonl"
     good.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["tasks", "check", "polaris", "--path", str(good), "--model", model]) == 0
-    assert "24 of 24 training examples" in capsys.readouterr().out
+    assert "the right answers of 20 of 20 training examples" in capsys.readouterr().out
     (tmp_path / "bad.jsonl").write_text('{"problme": "x"}\n')
     assert main(["tasks", "check", "polaris", "--path", str(tmp_path / "bad.jsonl")]) == 2
     assert "no column 'problem'" in capsys.readouterr().err
@@ -176,7 +232,9 @@ def test_what_a_question_holds_cannot_command_the_terminal(capsys, tmp_path):
         (["lsit"], "invalid choice"),
         (["show", "star_graph", "--examples", "0"], "must be"),
         (["show", "star_graph", "--model", "/nowhere"], "does not exist"),
-        (["check", "reasoning_gym:gcd", "--path", "x"], "no parameter 'path'"),
+        (["check", "reasoning_gym:gcd", "--path", "x"], "leave out --path"),
+        (["show", "hover?path=smaple"], "'smaple' does not exist"),
+        (["check", "physics?path=sample", "--against", "nosuch"], "unknown"),
     ],
 )
 def test_bad_commands_are_one_line(argv, said, capsys):

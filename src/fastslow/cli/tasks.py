@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ..tasks import Task
     from ..types import Example
 
+SIZES = {"train_size": None, "validation_size": 64, "test_size": 64, "data_seed": 0}
+"""As in a run, so that what is checked is what is trained on (None: all there are, of a generator 1000)."""
+SHOWN_FROM = 50  # training examples are drawn for `show`: some generators take minutes for a thousand
+FILE_FAMILIES = ("jsonl", "hf")
 NAME_HELP = "e.g. 'reasoning_gym:products?max_terms=2'"
 
 
@@ -31,6 +35,8 @@ def run(argv: Sequence[str]) -> int:
     for command in (show, check):
         command.add_argument("name", help=NAME_HELP)
         command.add_argument("--path", help="the file or folder to read, for tasks that take one: NAME?path=PATH")
+        for size, default in SIZES.items():
+            command.add_argument(f"--{size}", type=int, default=default, help=f"as in a run (default {default})")
         command.add_argument(
             "--model", default="smollm2-135m", help="whose chat template and window (default %(default)s)"
         )
@@ -67,39 +73,47 @@ def _list() -> int:
 def _show(options: argparse.Namespace) -> int:
     from ..tasks.check import said, wrong_answers
 
-    task = _resolve(options.name, options.path)
-    prompt_of, _, _ = _reader(options.model, task)
+    sizes = {size: getattr(options, size) for size in SIZES}
+    task = _resolve(options.name, options.path, {**sizes, "train_size": options.train_size or SHOWN_FROM})
+    prompt_of, _, _ = _reader(options.model)
 
     def line(text: str, **how: Any) -> None:
         console.print(escape(printable(text)), highlight=False, soft_wrap=True, **how)
 
     console = Console()
-    sizes = ", ".join(f"{len(task.split(split))} {split}" for split in ("train", "validation", "test"))
-    line(f"{task.name}: {sizes}")
+    line(task.name)
     examples = task.split(options.split)[: options.examples]
     if not examples:
         raise BadInput(f"task '{task.name}' has no {options.split} example.")
     for example in examples:
         console.rule(escape(f"{options.split} {example.id}"))
         line(prompt_of(example), style="dim")
-        answer = task.answer(example)
-        if answer is None:
-            line("right answer: none known")
-        texts = [("right answer", answer)] if answer is not None else []
-        for kind, text in [*texts, *wrong_answers(task, example)]:
-            verdict = task.score(example, text)
-            line(f"{kind} {text!r}: {said(verdict)}. {verdict.feedback}")
+        try:
+            answer = task.answer(example)
+            if answer is None:
+                line("right answer: none known")
+            texts = [("right answer", answer)] if answer is not None else []
+            for kind, text in [*texts, *wrong_answers(task, example)]:
+                verdict = task.score(example, text)
+                line(f"{kind} {text!r}: {said(verdict)}. {verdict.feedback}")
+        except Exception as error:  # the user's code may raise anything
+            raise BadInput(
+                f"task '{options.name}', example {example.id}: {type(error).__name__}: {error}; "
+                "fastslow tasks check looks at all of them."
+            ) from error
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
     from ..tasks.check import check_task, overlap
 
-    task = _resolve(options.name, options.path)
-    _, tokens_of, window = _reader(options.model, task)
+    sizes = {size: getattr(options, size) for size in SIZES}
+    task = _resolve(options.name, options.path, sizes)
+    others = [(name, _resolve(name, None, sizes)) for name in options.against]
+    _, tokens_of, window = _reader(options.model)
     report = check_task(task, tokens_of=tokens_of, window=window)
-    for name in options.against:
-        found = overlap(task, _resolve(name, None))
+    for name, other in others:
+        found = overlap(task, other)
         report.facts.append(
             f"of {found['held_out']} held-out questions, {found['exact']} stand in the training split of {name} and "
             f"{found['similar']} share 13 words in a row with it"
@@ -119,15 +133,20 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def _resolve(name: str, path: str | None) -> Task:
+def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
     from ..tasks import resolve_task
 
-    if path is not None:
+    if path is not None and name in FILE_FAMILIES:
+        name = f"{name}:{path}"
+    elif path is not None:
+        family = name.partition("?")[0]
+        if family == "star_graph" or family.startswith("reasoning_gym:"):
+            raise BadInput(f"task '{name}' is generated and reads no file; leave out --path.")
         name += ("&" if "?" in name else "?") + f"path={quote(path, safe='/:.,;+*- ')}"
-    return resolve_task(name)
+    return resolve_task(name, **sizes)
 
 
-def _reader(name: str, task: Task) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
+def _reader(name: str) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
     """The prompt of an example as this model sees it under an empty instruction, its tokens, and the model's window."""
     from ..contexts import render, seed_context
     from ..model import has_system_role, load_tokenizer, model_window, resolve_model

@@ -23,9 +23,11 @@ from typing import Any
 
 from ..errors import BadInput
 from ..registry import load_dotted, nearest
+from ..types import Example, Split
 from . import codeio, hf, hover, jsonl, physics, polaris, reasoning_gym, star_graph
 from .base import TASKS, Task
 from .spec import Spec, coerce, parse_spec
+from .splits import SPLITS
 
 __all__ = ["TASKS", "Task", "list_tasks", "resolve_task"]
 
@@ -60,12 +62,12 @@ def resolve_task(
 def list_tasks() -> list[tuple[str, str]]:
     """Name and one-line description of everything `resolve_task` knows."""
     return [
-        *reasoning_gym.describe(),
         *codeio.describe(),
         *hover.describe(),
         *polaris.describe(),
         *physics.describe(),
         *star_graph.describe(),
+        *reasoning_gym.describe(),
         ("jsonl:PATH", "A JSONL file of your own; ?scorer=NAME, or package.module:name for a scorer of your own"),
         (
             f"{hf.FAMILY}:OWNER/NAME",
@@ -96,7 +98,22 @@ def _resolve_own(spec: str, parsed: Spec, options: Mapping[str, Any]) -> Task:
             f"task '{spec}': its factory returned a {type(task).__name__} without {', '.join(missing)}; "
             "a task has a name and the methods split, score and answer."
         )
+    for split in SPLITS:
+        _check_split(spec, task, split)
     return task
+
+
+def _check_split(spec: str, task: Any, split: Split) -> None:
+    try:
+        examples = task.split(split)
+        wrong = next((e for e in examples if not isinstance(e, Example)), None)
+        len(examples)
+    except Exception as error:
+        raise BadInput(f"task '{spec}': its split('{split}') raised {type(error).__name__}: {error}.") from error
+    if wrong is not None:
+        raise BadInput(
+            f"task '{spec}': its split('{split}') holds a {type(wrong).__name__}, not fastslow.types.Example."
+        )
 
 
 def _importable(module: str) -> bool:
@@ -114,7 +131,8 @@ def _refuse_unknown(spec: str, parsed: Spec) -> None:
         if parsed.head.endswith((".jsonl", ".json")):
             raise BadInput(f"task '{spec}' has no family. Did you mean '{jsonl.FAMILY}:{spec}'?")
     raise BadInput(
-        f"task '{spec}': unknown family '{parsed.family}'.{nearest(parsed.family, TASKS.names())} "
+        f"task '{spec}': unknown family '{parsed.family}', and no module of that name can be imported."
+        f"{nearest(parsed.family, TASKS.names())} "
         "For a task of your own write package.module:factory, with its folder on PYTHONPATH."
     )
 

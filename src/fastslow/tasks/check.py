@@ -121,35 +121,50 @@ def _check_splits(task: Task, report: TaskReport) -> None:
 
 
 def _check_answers(task: Task, examples: Sequence[Example], report: TaskReport) -> None:
-    known = [(e, answer) for e in examples if (answer := _answer(task, e, report)) is not None]
-    report.facts.append(f"{len(known)} of {len(examples)} training examples looked at have a verified right answer")
-    for example, answer in known:
-        verdict = _score(task, example, answer, report)
-        if verdict and verdict.reward != 1.0:
+    stated, accepted = getattr(task, "stated_answer", None), 0
+    for example in examples:
+        answer = _answer(task, example, report)
+        if answer is None and stated is not None:
+            answer = stated(example)  # what the data says, though the scorer may not accept it
+        verdict = None if answer is None else _score(task, example, answer, report)
+        accepted += verdict is not None and verdict.reward == 1.0
+        if answer is not None and verdict is not None and verdict.reward != 1.0:
             report.problem("its own right answer is not accepted", f"{example.id}, {_short(answer)}: {said(verdict)}")
-    if len(known) < len(examples):
-        report.remarks.append("examples without a verified answer cannot be shown in contexts")
+    report.facts.append(f"the right answers of {accepted} of {len(examples)} training examples looked at are accepted")
+    if accepted < len(examples):
+        report.remarks.append("examples without a right answer that is accepted cannot be shown in contexts")
 
 
 def _check_wrong_answers(task: Task, examples: Sequence[Example], report: TaskReport) -> None:
-    spent, silent = [], 0
+    spent, silent, unscored, said_of = [], 0, [], {}
     for example, (kind, text) in product(examples, WRONG):
-        started = time.process_time()
+        started = time.perf_counter()
         verdict = _score(task, example, text, report)
-        spent.append(time.process_time() - started)
+        spent.append(time.perf_counter() - started)
         if verdict is None:
             continue
         silent += verdict.scored and not verdict.feedback
+        if not verdict.scored:
+            unscored.append(str(verdict.info.get("unscored")))
         if verdict.reward == 1.0:
             report.problem(f"the {kind} answer gets full marks", example.id)
         if _score(task, example, text, report) != verdict:
             report.problem("the same text is judged in two ways: scoring is not pure", f"{example.id}, {text!r}")
-        if example.split != "train" and (secret := _leaked(_answer(task, example, report), verdict)):
-            report.problem(f"feedback on a {example.split} example shows its answer", f"{example.id}, {secret}")
+        if example.split != "train":
+            said_of.setdefault((example.split, text), []).append((example, _answer(task, example, report), verdict))
+    for (split, _), told in said_of.items():
+        for example, secret in _leaks([(e, (answer or "").strip(), v.feedback) for e, answer, v in told]):
+            report.problem(f"feedback on a {split} example shows its answer", f"{example.id}, {secret}")
+    if unscored and len(unscored) == len(spent):
+        report.problem("nothing is scored", unscored[0])
+    elif unscored:
+        report.remarks.append(f"{len(unscored)} of {len(spent)} answers are unscored: {unscored[0]}")
     if silent:
         report.remarks.append(f"{silent} wrong answers got no feedback: the fast channel learns from rewards alone")
     if spent:
-        report.facts.append(f"scoring takes {1000 * median(spent):.2f} ms, at most {1000 * max(spent):.1f} ms")
+        report.facts.append(
+            f"scoring a wrong answer takes {1000 * median(spent):.2f} ms, at most {1000 * max(spent):.2f} ms"
+        )
         if max(spent) > SLOW_SCORING_S:
             report.remarks.append(f"scoring should take {1000 * SLOW_SCORING_S:.0f} ms at most")
 
@@ -178,10 +193,17 @@ def _answer(task: Task, example: Example, report: TaskReport) -> str | None:
     return answer
 
 
-def _leaked(answer: str | None, verdict: Verdict) -> str | None:
-    """The right answer, where feedback on a held-out example quotes it. Short ones may stand there by accident."""
-    answer = (answer or "").strip()
-    return _short(answer) if len(answer) > 3 and answer in verdict.feedback else None
+def _leaks(told: Sequence[tuple[Example, str, str]]) -> list[tuple[Example, str]]:
+    """Of (example, answer, feedback) on one completion: where the feedback quotes the answer and is not said of an
+    example with another answer as well, as "reply with A, B, C or D" is."""
+    answers: dict[str, set[str]] = {}
+    for _, answer, feedback in told:
+        answers.setdefault(feedback, set()).add(answer)
+    return [
+        (example, _short(answer))
+        for example, answer, feedback in told
+        if answer and len(answers[feedback]) == 1 and re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", feedback)
+    ]
 
 
 def _check_lengths(lengths: Sequence[int], window: int, report: TaskReport) -> None:

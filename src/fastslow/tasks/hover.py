@@ -222,7 +222,14 @@ def _read(path: str | Path, corpus: str | Path | None, task: str) -> tuple[list[
         pages = sample_pages()
         return [_claim(row, f"sample row {n}") for n, row in enumerate(sample_claims(), start=1)], pages
     if corpus is None:
-        raise BadInput(f"task '{task}': which pages are to be searched? Add &corpus=FILE, JSONL with title and text.")
+        if not Path(path).expanduser().exists():
+            raise BadInput(
+                f"task '{task}': '{path}' does not exist; give a file, or path={SAMPLE} for the bundled claims."
+            )
+        raise BadInput(
+            f"task '{task}': which pages are to be searched? Add &corpus=FILE, JSONL with title and text. "
+            "Quote the name: a shell ends a command at '&'."
+        )
     return read_claims(path, task), read_pages(corpus, task)
 
 

@@ -108,10 +108,14 @@ class RowsTask:
         return Verdict(reward, explain(completion, answer, reward, example.split))
 
     def answer(self, example: Example) -> str | None:
-        answer = self._reader.answer_of(example.payload["row"])
-        if answer is not None and self._judge is not None:
-            answer = self._judge.completion(answer)
+        answer = self.stated_answer(example)
         return answer if answer is not None and self.score(example, answer).reward == 1.0 else None
+
+    def stated_answer(self, example: Example) -> str | None:
+        """What the row gives as its right answer, whether or not the scorer accepts it; None where it gives none, or
+        a pattern."""
+        answer = self._reader.answer_of(example.payload["row"])
+        return answer if answer is None or self._judge is None else self._judge.completion(answer)
 
     def _ask(self, function: ScoringFunction, completion: str, row: Row, split: Split) -> Verdict:
         try:
@@ -176,7 +180,10 @@ class _Reader:
         self.id = self._part("id", columns.id)
         self.split = self._part("split", columns.split)
         if self.answer is None and not scored:
-            raise BadInput(f"task '{task}': nothing to score with; add an 'answer' column or ?scorer=module:name.")
+            raise BadInput(
+                f"task '{task}': nothing to score with; add an 'answer' column, or a scorer of your own that "
+                "needs none: ?scorer=module:name."
+            )
         self.needs_answer = not scored
 
     def _part(self, default: str, named: str | None) -> str | None:

@@ -56,8 +56,8 @@ class Scorer(Protocol):
 
     def judge(self, completion: str, gold: str) -> Judgement: ...
 
-    def completion(self, gold: str) -> str:
-        """The shortest completion that states this gold."""
+    def completion(self, gold: str) -> str | None:
+        """The shortest completion that states this gold; None where that cannot be told from it."""
         ...
 
     def shown(self, gold: str) -> str:
@@ -71,7 +71,7 @@ class PlainScorer:
     def objection(self, gold: str) -> str | None:
         return None if gold.strip() else "is empty"
 
-    def completion(self, gold: str) -> str:
+    def completion(self, gold: str) -> str | None:
         return gold
 
     def shown(self, gold: str) -> str:

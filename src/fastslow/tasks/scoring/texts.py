@@ -57,6 +57,10 @@ class Contains(PlainScorer):
 class Regex(PlainScorer):
     """The answer is a pattern that the whole stripped completion must match."""
 
+    def completion(self, gold: str) -> str | None:
+        """A pattern that matches itself is a text; of others, what they match is not known."""
+        return gold if self.judge(gold, gold).right else None
+
     def judge(self, completion: str, gold: str) -> Judgement:
         if len(completion) > MAX_CHARS:
             return unparsable(completion, f"is longer than {MAX_CHARS} characters")
