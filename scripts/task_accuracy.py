@@ -15,6 +15,7 @@ import json
 import logging
 import platform
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,13 @@ from fastslow.run_dir import versions
 from fastslow.sampler import PrefixSampler, SamplingParams
 from fastslow.tasks import list_tasks, resolve_task
 from fastslow.tasks.base import Task
+from fastslow.types import Example
 
 QUESTIONS = 24
+FEWEST = 6
+PROMPT_TOKENS = 8_000
 SHOTS = 4
-MOST_TOKENS = 128
+MOST_TOKENS = 64
 EASIER = (
     "reasoning_gym:products?max_digits=1&max_terms=2&min_digits=1&min_terms=2",
     "reasoning_gym:chain_sum?max_digits=1&max_terms=2&min_digits=1&min_terms=2",
@@ -60,7 +64,7 @@ def measure(name: str, model: Any, tokenizer: Any, sampler: PrefixSampler) -> di
     params = SamplingParams(max_new_tokens=min(MOST_TOKENS, longest + 8 if longest else MOST_TOKENS), temperature=0.0)
     policy = Policy(sampler=sampler, tokenizer=tokenizer, task=task, params=params, window=context_window(model))
     policy.refresh(0)
-    questions = list(task.split("validation"))[:QUESTIONS]
+    questions = affordable(policy, task.split("validation"))
     row: dict[str, Any] = {"questions": len(questions), "max_new_tokens": params.max_new_tokens}
     contexts = {"zero_shot": seed_context("")}
     if len(shots) == SHOTS:
@@ -69,6 +73,18 @@ def measure(name: str, model: Any, tokenizer: Any, sampler: PrefixSampler) -> di
         found = measure_accuracy(policy, context, questions, params=params, samples=1, seed=0)
         row[kind] = {"accuracy": found.accuracy, "unscored": found.unscored}
     return {**row, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def affordable(policy: Policy, examples: Sequence[Example]) -> list[Example]:
+    """The first examples, up to QUESTIONS and to PROMPT_TOKENS in all, but at least FEWEST: a grid of thousands of
+    tokens takes a small model minutes."""
+    total, found = 0, []
+    for example in examples[:QUESTIONS]:
+        total += len(policy.prompt_ids(seed_context(""), example))
+        if total > PROMPT_TOKENS and len(found) >= FEWEST:
+            break
+        found.append(example)
+    return found
 
 
 def shown(task: Task) -> list[WorkedExample]:

@@ -278,7 +278,7 @@ class FastSlowTrainer(SlowChannel):
 
     def _watch_unscored(self, rewards: Sequence[float | None]) -> None:
         self._skipped_steps = self._skipped_steps + 1 if all(r is None for r in rewards) else 0
-        if self._skipped_steps >= self.args.slow_steps_per_cycle:
+        if self._skipped_steps >= min(self.args.slow_steps_per_cycle, self.args.max_steps):
             raise FastSlowError(
                 f"not one of the rollouts of the last {self._skipped_steps} steps could be scored: every prompt is too "
                 "long for the model's window, or the scorer fails (see the log); there is nothing to learn from."
