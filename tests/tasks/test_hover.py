@@ -232,7 +232,7 @@ def test_a_corpus_that_cannot_be_used_is_named(tmp_path, content, said):
     [
         ("hover", "which claims? Write hover?path=FILE&corpus=FILE, or hover?path=sample"),
         ("hover_hard:x", "which claims?"),
-        ("hover?path=none.json", "Add &corpus=FILE"),
+        ("hover?path=none.json", "'none.json' does not exist; give a file, or path=sample"),
         ("hover?path=none.json&corpus=none.jsonl", "cannot read 'none.json'"),
         ("hover?path=sample&corpus=x", "leave 'corpus' out"),
         ("hover?path=sample&k=0", "'k' must lie between 1 and 100, got 0"),
@@ -245,6 +245,12 @@ def test_bad_names_are_refused_in_one_line(spec, said):
         resolve_task(spec)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_claims_without_a_corpus_are_refused(tmp_path):
+    (tmp_path / "claims.json").write_text("[]")
+    with pytest.raises(BadInput, match="Add &corpus=FILE"):
+        resolve_task(f"hover?path={tmp_path / 'claims.json'}")
 
 
 # Retrieval.

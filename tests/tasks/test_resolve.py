@@ -14,7 +14,7 @@ OWN = """
 from types import SimpleNamespace
 
 def task(**extra):
-    methods = dict.fromkeys(("split", "score", "answer"), lambda *a: None)
+    methods = dict.fromkeys(("split", "score", "answer"), lambda *a: [])
     return SimpleNamespace(name="own", given=extra, **methods)
 
 def make(level: int, hard: bool = False, note="none", train_size: int = 5):
@@ -77,8 +77,8 @@ def test_an_own_factory_that_cannot_be_used_is_refused(spec, said):
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("reasoning_gmy:products", "unknown family 'reasoning_gmy'. Did you mean 'reasoning_gym'?"),
-        ("jsnl:data.jsonl", "unknown family 'jsnl'. Did you mean 'jsonl'?"),
+        ("reasoning_gmy:products", "unknown family 'reasoning_gmy', and no module of that name can be imported. Did you mean 'reasoning_gym'?"),
+        ("jsnl:data.jsonl", "Did you mean 'jsonl'?"),
         ("products", "Did you mean 'reasoning_gym:products'?"),
         ("data/my.jsonl", "Did you mean 'jsonl:data/my.jsonl'?"),
         ("reasoning_gym", "not which task"),
