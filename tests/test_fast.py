@@ -10,6 +10,7 @@ import torch
 
 from fastslow.errors import EndpointError, FastSlowError
 from fastslow.proposers.base import ProposalRequest
+from fastslow.stream import lookahead
 from tests.support.openai_server import OpenAIServer
 from tests.support.runs import tiny_trainer
 
@@ -26,8 +27,8 @@ def phase(trainer, cycle: int = 0, version: int = 0, **overrides):
         return original(policy, batch, params)
 
     policy.rollouts = spy
-    lookahead = trainer.parts.stream.lookahead(cycle * 2, 2)
-    arguments = {"anchor": lookahead[:4], "pool": lookahead, "experience": (), "cycle": cycle, **overrides}
+    ahead = lookahead(trainer.parts.stream, cycle * 2, 2)
+    arguments = {"anchor": ahead[:4], "pool": ahead, "experience": (), "cycle": cycle, **overrides}
     result = trainer.parts.fast.run(trainer.population, policy=policy, **arguments)
     del policy.rollouts
     return result, jobs
@@ -36,7 +37,7 @@ def phase(trainer, cycle: int = 0, version: int = 0, **overrides):
 def test_every_context_is_scored_on_the_same_anchor_ids(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, population_size=4)
     result, _ = phase(trainer)
-    anchor = {e.id for e in trainer.parts.stream.lookahead(0, 2)[:4]}
+    anchor = {e.id for e in lookahead(trainer.parts.stream, 0, 2)[:4]}
     accepted = [p for p in result.proposals if p["accepted"]]
     assert accepted, "nothing was accepted: the test would not see a child"
     for proposal in accepted:
@@ -52,7 +53,7 @@ def test_scores_of_older_weights_are_replaced_and_never_compared(tmp_path: Path)
         for p in trainer.model.parameters():
             p.add_(0.02 * torch.randn_like(p))
     result, jobs = phase(trainer, cycle=1, version=2)
-    anchor = {e.id for e in trainer.parts.stream.lookahead(2, 2)[:4]}
+    anchor = {e.id for e in lookahead(trainer.parts.stream, 2, 2)[:4]}
     fresh = {(c, e) for c, e, version in jobs if version == 2}
     assert {(c, e) for c in carried for e in anchor} <= fresh, "a carried context kept a score of older weights"
     assert {r.policy_version for r in result.rollouts} == {2}
@@ -141,7 +142,7 @@ def test_a_bug_in_a_proposer_stops_the_run(tmp_path: Path) -> None:
 
 def test_an_unscored_rollout_is_in_no_score_table(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path)
-    unlucky = trainer.parts.stream.lookahead(0, 2)[0].id
+    unlucky = lookahead(trainer.parts.stream, 0, 2)[0].id
     original = trainer.parts.task.score
 
     def score(example, completion):

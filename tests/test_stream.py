@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastslow.stream import EpochStream
+from fastslow.stream import EpochStream, lookahead
 from fastslow.types import Example
 
 SHAPES = {"n": st.integers(1, 12), "batch_size": st.integers(1, 5), "seed": st.integers(0, 50)}
@@ -67,4 +67,4 @@ def test_the_order_does_not_depend_on_the_batch_size() -> None:
 def test_the_lookahead_is_what_the_next_steps_will_use_without_repeats(n, batch_size, seed, step, steps) -> None:
     s = stream(n, batch_size, seed)
     used = [i for k in range(step, step + steps) for i in ids(s.batch(k))]
-    assert ids(s.lookahead(step, steps)) == list(Counter(used))  # a Counter keeps the order of first arrival
+    assert ids(lookahead(s, step, steps)) == list(Counter(used))  # a Counter keeps the order of first arrival

@@ -40,6 +40,7 @@ def plan_rows(
     slow_B: Bool[Tensor, " B"],
     per_problem: bool,
     regularised: bool,
+    parts_N: Int[Tensor, " N"] | None = None,
 ) -> RowPlan:
     """Decide over the rows of a whole generation batch.
 
@@ -50,15 +51,15 @@ def plan_rows(
         per_problem: give every problem's tokens the same total weight (the paper's CISPO, as in ScaleRL) instead
             of every token the same weight.
         regularised: a KL or entropy term acts on every counted row, so that rows without an advantage are live.
+        parts_N: rows whose rewards are compared with each other share a number; None: those of a problem.
     """
     group = rewards_N.numel() // slow_B.numel()
     rewards_B_G = rewards_N.view(-1, group)
     scored_B_G = ~rewards_B_G.isnan()
     counted_B_G = scored_B_G & slow_B[:, None]
-    # A group without spread has no advantage; rounding in (r - mean) / (std + eps) must not invent one.
-    high_B = rewards_B_G.nan_to_num(nan=-torch.inf).amax(1)
-    low_B = rewards_B_G.nan_to_num(nan=torch.inf).amin(1)
-    spread_B_G = (high_B > low_B)[:, None].expand_as(counted_B_G)
+    # Rows without spread have no advantage; rounding in (r - mean) / (std + eps) must not invent one.
+    parts_N = torch.arange(rewards_N.numel()) // group if parts_N is None else parts_N
+    spread_B_G = _spread(rewards_N, parts_N).view_as(counted_B_G)
     speaks_B_G = (lengths_N > 0).view(-1, group)  # TRL empties truncated completions when told to mask them
     live_B_G = counted_B_G & speaks_B_G if regularised else counted_B_G & speaks_B_G & spread_B_G
     tokens_B = (lengths_N.view(-1, group) * counted_B_G).sum(1)
@@ -73,6 +74,29 @@ def plan_rows(
         weight_N=torch.where(spread_B_G, weight_B_G, 0.0).reshape(-1),
         items=items,
     )
+
+
+def _spread(rewards_N: Float[Tensor, " N"], parts_N: Int[Tensor, " N"]) -> Bool[Tensor, " N"]:
+    """Whether scored rewards differ within the part that a row belongs to."""
+    high_N = torch.full_like(rewards_N, -torch.inf)
+    low_N = torch.full_like(rewards_N, torch.inf)
+    high_N.scatter_reduce_(0, parts_N, rewards_N.nan_to_num(nan=-torch.inf), "amax")
+    low_N.scatter_reduce_(0, parts_N, rewards_N.nan_to_num(nan=torch.inf), "amin")
+    return (high_N > low_N)[parts_N]
+
+
+def advantages_within(
+    rewards_N: Float[Tensor, " N"], parts_N: Int[Tensor, " N"], *, scaled: bool
+) -> Float[Tensor, " N"]:
+    """TRL's advantage, (r - mean) / (std + 1e-4) over scored rows, within parts instead of whole groups; 0 where a part
+    has fewer than two scored rows."""
+    advantages_N = torch.zeros_like(rewards_N)
+    for part in parts_N.unique():
+        rows = ((parts_N == part) & ~rewards_N.isnan()).nonzero()[:, 0]
+        if len(rows) > 1:
+            rewards = rewards_N[rows]
+            advantages_N[rows] = (rewards - rewards.mean()) / (rewards.std() + 1e-4 if scaled else 1.0)
+    return advantages_N
 
 
 @dataclass(frozen=True)

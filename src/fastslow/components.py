@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -13,14 +14,16 @@ from .errors import BadInput
 from .fast import FastChannel
 from .gepa_adapter import BudgetPlan
 from .model import load_model, load_tokenizer, resolve_model
+from .modes import MODES
 from .proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
 from .proposers.base import PROPOSERS, Proposer
 from .proposers.validate import HeldOut, proposal_problem
 from .reflection_lm import LocalReflectionLM, OpenAIReflectionLM, ReflectionLM
 from .routers import Router, make_router
-from .stream import EpochStream
+from .stream import EpochStream, SequenceStream, Stream
 from .tasks import resolve_task
 from .tasks.base import Task
+from .tasks.task_set import TaskSet, by_task
 
 # Verified answers offered to proposers; more would cost scoring time and never be used in one run.
 MAX_DEMONSTRATIONS = 512
@@ -31,7 +34,7 @@ class Components:
     """What a trainer is assembled from."""
 
     task: Task
-    stream: EpochStream
+    stream: Stream
     seed_context: Context
     fast: FastChannel
     router: Router
@@ -47,8 +50,9 @@ def build_components(
     """Raises BadInput for whatever the settings name that does not exist or does not fit together."""
     task = task or task_from(args)
     train = task.split("train")
-    if not train or not task.split("validation"):
-        raise BadInput(f"task '{task.name}' needs training and validation examples, it has {len(train)} to train on.")
+    for name, examples in by_task(task, train).items():
+        if not examples or not by_task(task, task.split("validation"))[name]:
+            raise BadInput(f"task '{name}' needs training and validation examples, it has {len(examples)} to train on.")
     router = make_router(args.router, seed=args.seed)
     proposer = make_proposer(args, tokenizer=tokenizer, model=model)
     held_out = HeldOut([*task.split("validation"), *task.split("test")], training=train)
@@ -74,7 +78,7 @@ def build_components(
     )
     return Components(
         task=task,
-        stream=EpochStream(train, batch_size=args.problems_per_step, seed=args.seed),
+        stream=make_stream(args, task),
         seed_context=seed_context(args.seed_instruction),
         fast=fast,
         router=router,
@@ -82,26 +86,39 @@ def build_components(
 
 
 def task_from(args: FastSlowConfig) -> Task:
-    if not args.task:
+    names = args.tasks or ([args.task] if args.task else [])
+    if not names:
         raise BadInput("no task given; set --task, e.g. --task 'reasoning_gym:products'. 'fastslow tasks' lists them.")
-    return resolve_task(
-        args.task,
-        train_size=args.train_size,
-        validation_size=args.validation_size,
-        test_size=args.test_size,
-        data_seed=args.data_seed,
-    )
+    sizes: dict[str, Any] = {
+        name: getattr(args, name) for name in ("train_size", "validation_size", "test_size", "data_seed")
+    }
+    found = [resolve_task(name, **sizes) for name in names]
+    return TaskSet(found) if args.tasks else found[0]
 
 
-def verified_demonstrations(task: Task) -> list[WorkedExample]:
-    """Training questions with answers that the task's own scorer accepts."""
-    found = ((example, task.answer(example)) for example in task.split("train")[:MAX_DEMONSTRATIONS])
-    return [WorkedExample(example.question, answer) for example, answer in found if answer is not None]
+def make_stream(args: FastSlowConfig, task: Task) -> Stream:
+    """Epochs of one task, or of each task of a set for its stage."""
+    stages = [
+        EpochStream(examples, batch_size=args.problems_per_step, seed=args.seed)
+        for examples in by_task(task, task.split("train")).values()
+    ]
+    return SequenceStream(stages, stage_steps=args.stage_steps) if args.tasks else stages[0]
+
+
+def verified_demonstrations(task: Task) -> dict[str, list[WorkedExample]]:
+    """Training questions with answers that the scorer accepts, by the task that their examples name."""
+    found: dict[str, list[WorkedExample]] = {}
+    for examples in by_task(task, task.split("train")).values():
+        for example in examples[:MAX_DEMONSTRATIONS]:
+            answer = task.answer(example)
+            if answer is not None:
+                found.setdefault(example.task, []).append(WorkedExample(example.question, answer))
+    return found
 
 
 def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Proposer:
     """The proposer named by the settings; a dotted path names a factory called with the settings."""
-    if args.mode == "rl" or args.proposer == "demonstrations":
+    if not MODES[args.mode].fast or args.proposer == "demonstrations":
         return DemonstrationsProposer(max_examples=args.max_worked_examples)
     if args.proposer == "reflection":
         return ReflectionProposer(make_reflection_lm(args, tokenizer=tokenizer, model=model))

@@ -32,7 +32,15 @@ class FastSlowConfig(GRPOConfig):
     task: str = _option(
         "", "Task, e.g. 'reasoning_gym:products?max_terms=2' or 'jsonl:my.jsonl?scorer=my.module:score'."
     )
-    mode: str = _option("fst", "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only.")
+    tasks: list[str] | None = _option(  # noqa: RUF009 - the default is None
+        None, "Several tasks instead of one, learned one after another in one run: --tasks A B C --stage_steps 20."
+    )
+    stage_steps: int = _option(0, "Optimiser steps on each of the tasks (>= 1); max_steps follows from it.")
+    mode: str = _option(
+        "fst",
+        "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only, 'prompt_rl' contexts first and "
+        "then weights, 'rl_prompt' the other way round.",
+    )
     train_size: int | None = _option(
         None, "Training examples at most (>= 1); default: 1000 of a generator, all of a file."
     )
@@ -58,6 +66,10 @@ class FastSlowConfig(GRPOConfig):
     reflection_api_key_env: str = _option(
         "OPENAI_API_KEY", "Environment variable with the endpoint's key; '' for none."
     )
+    reflection_price_prompt: float | None = _option(
+        None, "US dollars per million prompt tokens of the reflection endpoint, for the costs; unknown unless given."
+    )
+    reflection_price_completion: float | None = _option(None, "The same for the tokens it writes.")
     reflection_max_tokens: int = _option(1024, "Tokens of one reflection reply at most.")
 
     # Router and reuse
@@ -75,6 +87,10 @@ class FastSlowConfig(GRPOConfig):
         "problem",
         "'problem': every problem's tokens weigh the same (the paper); 'token': every token does (TRL). "
         "For cispo, dapo and vespo; the other losses keep their own.",
+    )
+    advantage_group: str = _option(
+        "problem",
+        "Rollouts that are compared: all of a 'problem', across contexts (the paper), or those of a 'context' only.",
     )
     epsilon_high: float | None = _option(
         None,
@@ -111,7 +127,9 @@ class FastSlowConfig(GRPOConfig):
     eval_top_p: float = _option(1.0, "Top-p of evaluation (the paper: 0.95).")
     kl_examples: int = _option(16, "Validation prompts for the KL to the base model; 0 leaves it out.")
     output_dir: str | None = _option(None, "Run directory; default runs/MODE-sSEED. One that holds a run is refused.")
+    logged_groups: int = _option(1, "Groups of each step whose rollouts are written whole to rollouts.jsonl (>= 0).")
     logging_steps: float = _option(1, "Steps between lines of metrics.jsonl.")
+    save_bundle: bool = _option(True, "Write weights and population at the end; off, a run leaves only its numbers.")
     save_strategy: str = _option("no", "'steps' keeps a checkpoint every save_steps; the end is always kept.")
     disable_tqdm: bool | None = _option(True, "transformers' own bar; ours shows both channels.")
     report_to: str | None = _option("none", "Trackers beside metrics.jsonl: trackio, tensorboard, wandb, mlflow.")
@@ -122,6 +140,7 @@ class FastSlowConfig(GRPOConfig):
         self._check_supported()
         if self.epsilon_high is None and self.loss_type == "cispo":
             self.epsilon_high = 4.0
+        self._check_stages()
         self._check_numbers()
         self._derive_batches()
         self.output_dir = self.output_dir or f"runs/{self.mode}-s{self.seed}"
@@ -149,6 +168,8 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"unknown loss_type '{self.loss_type}'.{nearest(self.loss_type, LOSSES)}")
         if self.packing not in ("auto", "on", "off"):
             raise BadInput(f"packing is 'auto', 'on' or 'off', got '{self.packing}'.")
+        if self.advantage_group not in ("problem", "context"):
+            raise BadInput(f"advantage_group is 'problem' or 'context', got '{self.advantage_group}'.")
         if self.loss_aggregation not in ("problem", "token"):
             raise BadInput(f"loss_aggregation is 'problem' or 'token', got '{self.loss_aggregation}'.")
 
@@ -177,7 +198,25 @@ class FastSlowConfig(GRPOConfig):
             if getattr(self, name) != only:
                 raise BadInput(f"{name} is not supported: {why}. Leave it at {only}.")
 
+    def _check_stages(self) -> None:
+        from .modes import MODES
+
+        if not self.tasks:
+            if self.stage_steps:
+                raise BadInput("stage_steps is for several tasks; name them with --tasks, or set --max_steps.")
+            return
+        if self.task:
+            raise BadInput("give either task or tasks, not both.")
+        if self.stage_steps < 1:
+            raise BadInput(f"several tasks need stage_steps, at least 1, got {self.stage_steps}.")
+        if MODES[self.mode].fast and MODES[self.mode].when != "between":
+            raise BadInput(f"mode '{self.mode}' is for one task: it evolves contexts for all stages at once.")
+        self.max_steps = len(self.tasks) * self.stage_steps
+
     def _check_numbers(self) -> None:
+        from .modes import MODES
+
+        mode = MODES[self.mode]
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, float) and not math.isfinite(value):
@@ -194,8 +233,9 @@ class FastSlowConfig(GRPOConfig):
             if (getattr(self, name) if getattr(self, name) is not None else 1) < 1:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}.")
         for name in (
-            "test_size", "kl_examples", "lora_r", "eval_temperature", "beta", "warmup_steps", "learning_rate",
-            "max_grad_norm", "epsilon", "top_k",
+            "test_size", "kl_examples", "logged_groups", "lora_r", "eval_temperature", "beta", "warmup_steps",
+            "learning_rate", "reflection_price_prompt", "reflection_price_completion", "max_grad_norm", "epsilon",
+            "top_k",
         ):  # fmt: skip
             if (getattr(self, name) or 0) < 0:
                 raise BadInput(f"{name} must not be negative, got {getattr(self, name)}.")
@@ -210,7 +250,7 @@ class FastSlowConfig(GRPOConfig):
                 raise BadInput(f"{name} must be above 0, got {getattr(self, name)}.")
         if not self.num_generations or self.num_generations < 2:
             raise BadInput(f"num_generations must be at least 2 (a group needs spread), got {self.num_generations}.")
-        if self.mode == "fst" and self.num_generations % self.population_size:
+        if mode.fast and mode.slow and mode.when != "after" and self.num_generations % self.population_size:
             raise BadInput(
                 f"num_generations ({self.num_generations}) must be a multiple of population_size "
                 f"({self.population_size}), so that every context gets as many rollouts; "
@@ -222,7 +262,12 @@ class FastSlowConfig(GRPOConfig):
                 f"got {self.epsilon_high}; the paper uses 4."
             )
         floor = (self.population_size + 2) * self.anchor_size + 2 * self.reflection_minibatch_size
-        if self.mode != "rl" and self.fast_metric_calls < floor:
+        if self.advantage_group == "context" and int(self.num_generations) < 2 * self.population_size:
+            raise BadInput(
+                f"advantage_group 'context' compares rollouts under one context, so num_generations "
+                f"({self.num_generations}) must be at least twice population_size ({self.population_size})."
+            )
+        if mode.fast and self.fast_metric_calls < floor:
             raise BadInput(
                 f"fast_metric_calls ({self.fast_metric_calls}) cannot pay for one proposal: re-scoring the seed and "
                 f"{self.population_size} contexts on anchor_size ({self.anchor_size}) examples and trying one child "

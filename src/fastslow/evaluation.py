@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from .contexts import Context
 from .layout import Row
+from .metrics import accuracy_interval
 from .packing import HEAD_ROWS, forward_hidden, pack, place_logits
 from .policy import Job, Policy
 from .population import Population
@@ -32,9 +33,13 @@ KL_ROWS = 8
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Mean reward over scored samples. `unscored` samples are counted, never averaged in."""
+    """Mean reward over scored samples (mean@n), with a 95% interval; `best` is the mean over examples of their best
+    sample (best@n). `unscored` samples are counted, never averaged in."""
 
     accuracy: float | None
+    low: float | None
+    high: float | None
+    best: float | None
     n: int
     samples: int
     unscored: int
@@ -47,47 +52,70 @@ def measure_accuracy(
 
     The random numbers depend on seed, context and example only, so that two weights are compared on equal luck.
     """
+    return _accuracy(_rewards(policy, context, examples, params=params, samples=samples, seed=seed), samples)
+
+
+def measure_population(
+    policy: Policy, population: Population, examples: Sequence[Example], kinds: Sequence[str], **how: Any
+) -> list[dict[str, Any]]:
+    """One row per kind of context: `seed`, `lead`, and `mean` over the contexts in use; `all` is a row for each of
+    those. A context is measured once, whatever it is measured as."""
+    named = [pair for kind in kinds for pair in _contexts(population, kind)]
+    needed = {c.id: c for _, contexts in named for c in contexts}
+    found = {c.id: _rewards(policy, c, examples, **how) for c in needed.values()}
+    rows = []
+    for kind, contexts in named:
+        # Contexts of a mean count as more samples of each example: a population of K deals every question to all.
+        rewards = [[r for c in contexts for r in found[c.id][i]] for i in range(len(examples))]
+        row = asdict(_accuracy(rewards, how["samples"]))
+        rows.append({**row, "context": kind, "context_id": contexts[0].id if kind != "mean" else None})
+        if kind == "mean":
+            rows[-1]["best"] = None  # of how many samples would depend on the population
+    return rows
+
+
+def means(rows: Sequence[Mapping[str, Any]], what: str) -> dict[str, float]:
+    """The mean over tasks of `accuracy` or `kl`, by kind of context; only where every task has it."""
+    values: dict[str, list[float | None]] = {}
+    for row in rows:
+        values.setdefault(row["context"], []).append(row.get(what))
+    known = {context: [v for v in found if v is not None] for context, found in values.items()}
+    return {c: sum(known[c]) / len(known[c]) for c, found in values.items() if found and len(known[c]) == len(found)}
+
+
+def _contexts(population: Population, kind: str) -> list[tuple[str, list[Context]]]:
+    if kind == "all":
+        return [("member", [c]) for c in population.members]
+    by_kind = {"seed": [population.seed], "lead": [population.lead], "mean": population.members}
+    return [(kind, by_kind[kind])]
+
+
+def _rewards(
+    policy: Policy, context: Context, examples: Sequence[Example], *, params: SamplingParams, samples: int, seed: int
+) -> list[list[float | None]]:
+    """Rewards of each example, in the order of its samples; None is unscored."""
     jobs = [
         Job(context, example, derive_seed(seed, "eval", context.id, example.id, i))
         for example in examples
         for i in range(samples)
     ]
     rewards = [r.verdict.reward for r in policy.rollouts(jobs, params)]
-    scored = [r for r in rewards if r is not None]
+    return [rewards[i * samples : (i + 1) * samples] for i in range(len(examples))]
+
+
+def _accuracy(rewards: Sequence[Sequence[float | None]], samples: int) -> Accuracy:
+    scored = [[r for r in row if r is not None] for row in rewards]
+    flat = [r for row in scored for r in row]
+    interval = accuracy_interval(scored)
     return Accuracy(
-        accuracy=sum(scored) / len(scored) if scored else None,
-        n=len(examples),
+        accuracy=sum(flat) / len(flat) if flat else None,
+        low=interval[0] if interval else None,
+        high=interval[1] if interval else None,
+        best=sum(map(max, filter(None, scored))) / len([row for row in scored if row]) if flat else None,
+        n=len(rewards),
         samples=samples,
-        unscored=len(rewards) - len(scored),
+        unscored=sum(r is None for row in rewards for r in row),
     )
-
-
-def measure_population(
-    policy: Policy, population: Population, examples: Sequence[Example], kinds: Sequence[str], **how: Any
-) -> list[dict[str, Any]]:
-    """One row per kind of context: `seed`, `lead`, and `mean` over the contexts in use (a context is measured once)."""
-    needed = {c.id: c for c in _contexts(population, kinds)}
-    found = {c.id: measure_accuracy(policy, c, examples, **how) for c in needed.values()}
-    rows = []
-    for kind in kinds:
-        members = _contexts(population, [kind])
-        results = [found[c.id] for c in members]
-        values = [r.accuracy for r in results if r.accuracy is not None]
-        rows.append(
-            {
-                **asdict(results[0]),
-                "context": kind,
-                "context_id": members[0].id if kind != "mean" else None,
-                "accuracy": sum(values) / len(values) if values else None,
-                "unscored": sum(r.unscored for r in results),
-            }
-        )
-    return rows
-
-
-def _contexts(population: Population, kinds: Sequence[str]) -> list[Context]:
-    by_kind = {"seed": [population.seed], "lead": [population.lead], "mean": population.members}
-    return [c for kind in kinds for c in by_kind[kind]]
 
 
 def measure_kl(

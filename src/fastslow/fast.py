@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import gepa
@@ -38,7 +38,7 @@ class FastChannel:
     Args:
         proposer: makes children from parents.
         check: `(child, parent=, known_ids=) -> reason or None`, applied before a child costs a rollout.
-        demonstrations: verified training answers offered to proposers.
+        demonstrations: task name -> verified training answers, offered to proposers while that task is at hand.
         plan: metric calls of a phase.
         run_seed: the run's seed; every phase derives its own from it.
     """
@@ -48,7 +48,7 @@ class FastChannel:
         *,
         proposer: Proposer,
         check: Callable[..., str | None],
-        demonstrations: Sequence[WorkedExample],
+        demonstrations: Mapping[str, Sequence[WorkedExample]],
         plan: BudgetPlan,
         run_seed: int,
     ):
@@ -77,11 +77,12 @@ class FastChannel:
         """
         started = time.perf_counter()
         before = usage_of(self.proposer)
+        at_hand = list(dict.fromkeys(e.task for e in (*pool, *anchor)))
         adapter = Adapter(
             policy=policy,
             proposer=self.proposer,
             check=self.check,
-            demonstrations=self.demonstrations,
+            demonstrations=[d for t in at_hand for d in self.demonstrations.get(t, ())],
             experience=experience,
             contexts=population.archive,
             run_seed=self.run_seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,11 +13,11 @@ from transformers import TrainerCallback
 from .display import Display, SilentDisplay
 from .fast import FastPhase
 from .run_dir import RunDirectory
-from .types import GroupEvidence, Route
+from .types import Example, GroupEvidence, Rollout, Route
 
 
 class Recorder(TrainerCallback):
-    """The one place that writes metrics.jsonl, routes.jsonl, contexts.jsonl and evals.jsonl (rank 0 only)."""
+    """The one place that writes the lines of metrics, routes, contexts, rollouts and evals (rank 0 only)."""
 
     def __init__(self, run: RunDirectory | None = None, display: Display | None = None):
         self.run = run
@@ -26,7 +26,9 @@ class Recorder(TrainerCallback):
         self.tokens = {"slow": 0, "fast": 0}
         self.wall: dict[str, float] = defaultdict(float)
         self.eval_rows: list[dict[str, Any]] = []
-        self.reflection: dict[str, Any] = {"calls": 0, "failures": 0, "last_error": None}
+        self.reflection: dict[str, Any] = {
+            **dict.fromkeys(("calls", "failures", "prompt_tokens", "completion_tokens"), 0), "last_error": None,
+        }  # fmt: skip
         self._started = time.perf_counter()
 
     @contextmanager
@@ -43,8 +45,8 @@ class Recorder(TrainerCallback):
     def fast_phase(self, step: int, phase: FastPhase) -> None:
         self.rollouts["fast"] += int(phase.metrics["fst/fast/metric_calls"])
         self.tokens["fast"] += int(phase.metrics["fst/fast/generated_tokens"])
-        self.reflection["calls"] += int(phase.metrics["fst/fast/lm_calls"])
-        self.reflection["failures"] += int(phase.metrics["fst/fast/lm_failures"])
+        for name in ("calls", "failures", "prompt_tokens", "completion_tokens"):
+            self.reflection[name] += int(phase.metrics[f"fst/fast/lm_{name}"])
         self.reflection["last_error"] = phase.endpoint_error or self.reflection["last_error"]
         self.display.fast(step, phase.metrics)
         self._append("contexts.jsonl", [{"step": step, **line} for line in phase.proposals])
@@ -54,6 +56,26 @@ class Recorder(TrainerCallback):
         self.rollouts["slow"] += fresh
         self.rollouts["reused"] += reused
         self.tokens["slow"] += fresh_tokens
+
+    def examples_of_rollouts(self, step: int, examples: Mapping[str, Example], rollouts: Sequence[Rollout]) -> None:
+        """Whole rollouts for people to read: what was asked, answered and said of it."""
+        self._append(
+            "rollouts.jsonl",
+            [
+                {
+                    "step": step,
+                    "task": examples[r.example_id].task,
+                    "example_id": r.example_id,
+                    "question": examples[r.example_id].question,
+                    "context_id": r.context_id,
+                    "completion": r.text,
+                    "reward": r.verdict.reward,
+                    "feedback": r.verdict.feedback,
+                    "reused": r.policy_version < step,
+                }
+                for r in rollouts
+            ],
+        )
 
     def routes(self, evidence: Sequence[GroupEvidence], routes: Sequence[Route], router: str) -> None:
         self._append(

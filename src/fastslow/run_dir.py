@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from .config import FastSlowConfig, own_fields
@@ -19,7 +20,7 @@ from .errors import BadInput
 from .population import Population
 
 LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
-FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "evals.jsonl")
+FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl")
 # Settings that say where and how and not what; derived from others; or able to hold a secret.
 NOT_IN_CONFIG = {
     "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
@@ -150,6 +151,18 @@ def dump_config(config: FastSlowConfig) -> str:
             out[f.name] = value
     out = {k: getattr(v, "value", v) for k, v in out.items() if k not in NOT_IN_CONFIG}
     return yaml.safe_dump(out, sort_keys=False, allow_unicode=True)
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """The kind of machine, for whoever compares seconds."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
+    return {
+        "cpu": model or platform.processor() or platform.machine(), "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(), "device": device, **({"gpu": gpu} if gpu else {}),
+    }  # fmt: skip
 
 
 def versions() -> dict[str, str]:

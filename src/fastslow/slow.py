@@ -17,7 +17,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from trl import GRPOTrainer
 
-from .batching import TOKEN_SUM_LOSSES, MicroBatch, RowPlan, loss_scale, micro_batches, plan_rows
+from .batching import (
+    TOKEN_SUM_LOSSES,
+    MicroBatch,
+    RowPlan,
+    advantages_within,
+    loss_scale,
+    micro_batches,
+    plan_rows,
+)
 from .config import FastSlowConfig
 from .errors import BadInput, FastSlowError
 from .layout import Row, padded_cost, tree_tokens
@@ -55,11 +63,18 @@ class SlowChannel(GRPOTrainer):
         return rewards_per_func
 
     def _split(
-        self, batch: dict[str, Any], rows: list[Row], *, lengths_N: Int[Tensor, " N"], slow_B: Bool[Tensor, " B"]
+        self,
+        batch: dict[str, Any],
+        rows: list[Row],
+        *,
+        lengths_N: Int[Tensor, " N"],
+        slow_B: Bool[Tensor, " B"],
+        parts_N: Int[Tensor, " N"] | None = None,
     ) -> list[dict[str, Any]]:
         """This rank's scored batch -> one dict per accumulation slot, live rows only, trimmed to their own lengths.
 
-        `rows` are the batch's rows without padding; `lengths_N` and `slow_B` cover all ranks.
+        `rows` are the batch's rows without padding; `lengths_N`, `slow_B` and `parts_N` cover all ranks. Where
+        `parts_N` is given, advantages are taken within its parts (rows with equal numbers), not TRL's groups.
         """
         plan = plan_rows(
             rewards_N=self._rewards_N.cpu(),
@@ -67,8 +82,12 @@ class SlowChannel(GRPOTrainer):
             slow_B=slow_B,
             per_problem=self.args.loss_aggregation == "problem" and self.args.loss_type in TOKEN_SUM_LOSSES,
             regularised=self.beta != 0.0 or self._entropy_bonus_enabled,
+            parts_N=parts_N,
         )
         offset = self.accelerator.process_index * len(rows)
+        if parts_N is not None:
+            within_N = advantages_within(self._rewards_N.cpu(), parts_N, scaled=self.scale_rewards != "none")
+            batch["advantages"] = within_N[offset : offset + len(rows)].to(batch["advantages"])
         live = plan.live_N[offset : offset + len(rows)].nonzero()[:, 0].tolist()
         self._metrics["train"]["fst/live_rows"].append(float(plan.live_N.float().mean()))
         return [self._micro_batch(batch, plan, chunk, offset) for chunk in self._chunks(rows, live)]

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 from .seeding import derive_seed
 from .types import Example
+
+
+class Stream(Protocol):
+    """What arrives at each step, a function of the step alone: any position can be asked for at any time."""
+
+    def batch(self, step: int) -> list[Example]: ...
 
 
 class EpochStream:
@@ -29,10 +36,6 @@ class EpochStream:
         first = step * self._batch_size
         return [self._at(position) for position in range(first, first + self._batch_size)]
 
-    def lookahead(self, step: int, steps: int) -> list[Example]:
-        """Distinct examples of the next `steps` batches, in order of first arrival."""
-        return list({e.id: e for s in range(step, step + steps) for e in self.batch(s)}.values())
-
     def _at(self, position: int) -> Example:
         epoch, offset = divmod(position, len(self._examples))
         if epoch not in self._epochs:
@@ -40,3 +43,20 @@ class EpochStream:
             random.Random(derive_seed(self._seed, "stream", epoch)).shuffle(order)
             self._epochs[epoch] = order
         return self._examples[self._epochs[epoch][offset]]
+
+
+class SequenceStream:
+    """Stages one after another, each `stage_steps` long; after the last one it goes on with the last stream."""
+
+    def __init__(self, stages: Sequence[Stream], *, stage_steps: int):
+        self._stages = list(stages)
+        self._stage_steps = stage_steps
+
+    def batch(self, step: int) -> list[Example]:
+        stage = min(step // self._stage_steps, len(self._stages) - 1)
+        return self._stages[stage].batch(step - stage * self._stage_steps)
+
+
+def lookahead(stream: Stream, step: int, steps: int) -> list[Example]:
+    """Distinct examples of the `steps` batches from `step` on, in order of first arrival."""
+    return list({e.id: e for s in range(step, step + steps) for e in stream.batch(s)}.values())

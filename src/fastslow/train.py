@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel, TrainerCallback
 
 from .bundle import KEPT_SETTINGS, write_bundle
 from .config import FastSlowConfig
 from .display import Display, SilentDisplay, TerminalDisplay
-from .evaluation import measure_accuracy
+from .evaluation import means, measure_population
 from .recorder import Recorder
-from .run_dir import RunDirectory, versions
+from .run_dir import RunDirectory, machine, versions
 from .tasks.base import Task
 from .trainer import FastSlowTrainer
 
@@ -63,8 +61,8 @@ def train(
 
 def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
     """Bundle first, then the final measurements and the summary. A signal ends the measuring, and loses no weights."""
-    run, main = trainer.recorder.run, trainer.accelerator.is_main_process
-    if main and run is not None:
+    run, main, args = trainer.recorder.run, trainer.accelerator.is_main_process, trainer.args
+    if main and run is not None and args.save_bundle:
         write_bundle(
             run.path / "bundle",
             model=trainer.accelerator.unwrap_model(trainer.model),
@@ -86,7 +84,10 @@ def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
             settings = {name: getattr(trainer.args, name) for name in KEPT_SETTINGS}
             settings["task"] = trainer.args.task or summary["task"]
             provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
-            run.write_json("bundle/bundle.json", {"settings": settings, **provenance})
+            if args.save_bundle:
+                run.write_json("bundle/bundle.json", {"settings": settings, **provenance})
+            else:  # the contexts are small, and a report shows them
+                run.write_json("population.json", trainer.population.to_json())
             run.write_json("summary.json", summary)
     trainer.accelerator.wait_for_everyone()
     return summary
@@ -101,45 +102,32 @@ def _empty(folder: Path) -> None:
 
 def measure_base(trainer: FastSlowTrainer) -> list[dict[str, Any]]:
     """The base weights under the seed context and under the lead context: the other half of the closing table."""
-    population, task = trainer.population, trainer.parts.task
-    contexts = {"seed": population.seed, "lead": population.lead}
+    how = {"params": trainer.eval_params(), "samples": trainer.args.eval_samples, "seed": trainer.args.seed}
     with trainer.base() as base:
         policy = trainer.make_policy(base, trainer.policy.window)
         policy.refresh(0)
-        rows = []
-        for kind, context in contexts.items():
-            found = measure_accuracy(
-                policy,
-                context,
-                task.split("validation"),
-                params=trainer.eval_params(),
-                samples=trainer.args.eval_samples,
-                seed=trainer.args.seed,
-            )
-            rows.append(
-                {
-                    **vars(found),
-                    "context": kind,
-                    "context_id": context.id,
-                    "task": task.name,
-                    "split": "validation",
-                    "weights": "base",
-                    "kl": 0.0,
-                }
-            )
-    return rows
+        return [
+            {**row, "task": task, "split": "validation", "weights": "base", "kl": 0.0}
+            for task, examples in trainer.validation().items()
+            for row in measure_population(policy, trainer.population, examples, ["seed", "lead"], **how)
+        ]
 
 
 def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
     """The numbers a script reads (summary.json)."""
     args, recorder = trainer.args, trainer.recorder
-    latest = {(row["weights"], row["context"]): row for row in recorder.eval_rows}
+    latest = {(row["weights"], row["context"], row["task"]): row for row in recorder.eval_rows}
 
-    def value(weights: str, context: str, what: str) -> float | None:
-        return latest.get((weights, context), {}).get(what)
+    def values(what: str, task: str | None = None) -> dict[str, float | None]:
+        rows = {w: [r for (v, _, t), r in latest.items() if v == w and task in (None, t)] for w in ("base", "trained")}
+        base, trained = (means(found, what) for found in rows.values())
+        # Without a fast channel the lead context is the seed context, and so are all.
+        seed, both = trained.get("seed"), trainer.mode.fast
+        lead, mean = (trained.get("lead"), trained.get("mean")) if both else (seed, seed)
+        names = ("base_seed", "base_lead", "seed", "lead", "mean")
+        return dict(zip(names, (base.get("seed"), base.get("lead"), seed, lead, mean), strict=True))
 
-    # Without a fast channel the lead context is the seed context.
-    lead = "lead" if trainer.mode.fast else "seed"
+    kl = values("kl")
     return {
         "status": status,
         "mode": args.mode,
@@ -150,23 +138,27 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "rollouts": dict(recorder.rollouts),
         "tokens": dict(recorder.tokens),
         "wall_s": recorder.wall_by_phase(),
-        "accuracy": {
-            "base_seed": value("base", "seed", "accuracy"),
-            "base_lead": value("base", "lead", "accuracy"),
-            "seed": value("trained", "seed", "accuracy"),
-            "lead": value("trained", lead, "accuracy"),
-            "mean": value("trained", "mean" if trainer.mode.fast else "seed", "accuracy"),
-        },
-        "kl_to_base": {"seed": value("trained", "seed", "kl"), "lead": value("trained", lead, "kl")},
+        "accuracy": values("accuracy"),
+        **({"tasks": {name: values("accuracy", name) for name in trainer.validation()}} if args.tasks else {}),
+        "kl_to_base": {"seed": kl["seed"], "lead": kl["lead"]},
         "lead_context": trainer.population.lead.to_json(),
         "population": [c.id for c in trainer.population.members],
-        "reflection": recorder.reflection,
+        "reflection": {**recorder.reflection, "cost_usd": reflection_cost(args, recorder.reflection)},
         "skipped_too_long": trainer.policy.skipped,
         "validation_examples": len(trainer.parts.task.split("validation")),
-        "machine": {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
-                    "device": str(trainer.accelerator.device)},
+        "machine": machine(str(trainer.accelerator.device)),
         "versions": versions(),
     }  # fmt: skip
+
+
+def reflection_cost(args: FastSlowConfig, spent: Mapping[str, Any]) -> float | None:
+    """US dollars paid to the reflection endpoint: 0 where none was asked, None where its price is not known."""
+    if not spent["calls"] or not args.reflection_base_url:
+        return 0.0
+    if args.reflection_price_prompt is None or args.reflection_price_completion is None:
+        return None
+    prompt, completion = args.reflection_price_prompt, args.reflection_price_completion
+    return (spent["prompt_tokens"] * prompt + spent["completion_tokens"] * completion) / 1e6
 
 
 class _StopAtStepEnd(TrainerCallback):

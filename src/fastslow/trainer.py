@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from .components import Components, build_components
 from .config import FastSlowConfig
 from .errors import BadInput, ContractBroken, FastSlowError
-from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
+from .evaluation import BaseModel, adapters_off, frozen_copy, means, measure_kl, measure_population
 from .fast import FastPhase
 from .layout import Row
 from .model import (
@@ -47,7 +47,9 @@ from .run_dir import write_state
 from .sampler import PrefixSampler, SamplingParams
 from .seeding import derive_seed
 from .slow import EMPTY, SlowChannel
+from .stream import lookahead
 from .tasks.base import Task
+from .tasks.task_set import by_task
 from .types import Example, GroupEvidence, Rollout, Route, Trace
 
 logger = logging.getLogger(__name__)
@@ -115,7 +117,6 @@ class FastSlowTrainer(SlowChannel):
         self.base = self._make_base(source)
         self.population = Population(size=args.population_size, seed=self.parts.seed_context)
         self._check_window()
-        self._cycle = -1
         self._cache = RolloutCache()
         self._experience: list[Trace] = []
         self._fast_pool: dict[str, Example] = {}
@@ -143,8 +144,9 @@ class FastSlowTrainer(SlowChannel):
     def _next_step(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         step = self.state.global_step
         self.policy.refresh(step)
-        if self.mode.fast and step % self.args.slow_steps_per_cycle == 0:
-            self._fast_phase(step)
+        if step % self.args.slow_steps_per_cycle == 0:
+            self._cache = RolloutCache()  # never older than a cycle
+        self._fast_phases(step)
         if not self.mode.slow:
             return [EMPTY] * self.slots
         examples = self.parts.stream.batch(step)
@@ -156,17 +158,38 @@ class FastSlowTrainer(SlowChannel):
         if self._served:  # some rows come from older weights: everyone's ratio is to the policy that sampled it
             batch["old_per_token_logps"] = batch["sampling_per_token_logps"]
         slow_B = torch.tensor([route.slow for route in routes])
-        return self._split(batch, [_row(r) for r in self._rollouts()], lengths_N=lengths_N, slow_B=slow_B)
+        rows_of_rank = [_row(r) for r in self._rollouts()]
+        parts_N = _parts(groups) if self.args.advantage_group == "context" else None
+        return self._split(batch, rows_of_rank, lengths_N=lengths_N, slow_B=slow_B, parts_N=parts_N)
 
-    # Fast phase
+    # Fast phases
 
-    def _fast_phase(self, step: int) -> None:
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's training, then the fast phases of a mode that leaves them to the end, with an evaluation on both sides
+        of them."""
+        result = super().train(*args, **kwargs)
+        step = self.state.global_step
+        if any(True for _ in self._cycles_at(step)):
+            if step not in {row["step"] for row in self.recorder.eval_rows}:
+                self.evaluate()
+            self.policy.refresh(step)
+            self._fast_phases(step)
+            self.evaluate()
+        return result
+
+    def _cycles_at(self, step: int) -> Iterable[int]:
+        return self.mode.cycles_at(step, steps=self.args.max_steps, cycle_steps=self.args.slow_steps_per_cycle)
+
+    def _fast_phases(self, step: int) -> None:
+        for cycle in self._cycles_at(step):
+            self._fast_phase(step, cycle)
+
+    def _fast_phase(self, step: int, cycle: int) -> None:
         """Rank 0 drives GEPA; every rank ends with the same population and cache."""
-        self._cycle = step // self.args.slow_steps_per_cycle
         phase: FastPhase | None = None
         if self.accelerator.is_main_process:
             with self.recorder.phase("fast", step):
-                phase = self._evolve(step)
+                phase = self._evolve(cycle)
             self.recorder.fast_phase(step, phase)
         shared = [(phase.population, phase.rollouts, phase.metrics) if phase else None]
         broadcast_object_list(shared)
@@ -176,18 +199,23 @@ class FastSlowTrainer(SlowChannel):
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 
-    def _evolve(self, step: int) -> FastPhase:
-        lookahead = self.parts.stream.lookahead(step, self.args.slow_steps_per_cycle)
-        lookahead = [e for e in lookahead if self.policy.fits(self.population.seed, e)]
+    def _evolve(self, cycle: int) -> FastPhase:
+        cycle_steps = self.args.slow_steps_per_cycle
+        ahead = lookahead(self.parts.stream, cycle * cycle_steps, cycle_steps)
+        ahead = [e for e in ahead if self.policy.fits(self.population.seed, e)]
         # What the router sent to the fast channel since the last phase; at the start nothing was routed yet.
-        pool = list(self._fast_pool.values()) if self._cycle and self.mode.slow else lookahead
+        routed = cycle > 0 and self.mode.slow and self.mode.when == "between"
+        at_hand = {e.task for e in ahead}
+        pool = list(self._fast_pool.values()) if routed else ahead
+        if pool and not at_hand & {e.task for e in pool}:  # a new stage begins
+            pool = ahead
         return self.parts.fast.run(
             self.population,
             policy=self.policy,
-            anchor=lookahead[: self.args.anchor_size],
-            pool=pool,
-            experience=self._experience if self.args.reuse_slow_rollouts else (),
-            cycle=self._cycle,
+            anchor=ahead[: self.args.anchor_size],
+            pool=[e for e in pool if e.task in at_hand],
+            experience=[t for t in self._experience if t.example.task in at_hand],
+            cycle=cycle,
         )
 
     # Rollouts
@@ -263,6 +291,8 @@ class FastSlowTrainer(SlowChannel):
                 reused=len(self._served),
                 fresh_tokens=sum(lengths) - sum(self._served),
             )
+            logged = self._rollouts()[: self.args.logged_groups * G]
+            self.recorder.examples_of_rollouts(step, {e.id: e for e in examples}, logged)
         self._metrics["train"]["fst/route/slow"].append(sum(r.slow for r in routes) / len(routes))
         self._metrics["train"]["fst/route/fast"].append(sum(r.fast for r in routes) / len(routes))
         self._metrics["train"]["fst/reused_rollouts"].append(len(self._served))
@@ -270,6 +300,8 @@ class FastSlowTrainer(SlowChannel):
 
     def _remember(self, examples: list[Example], routes: list[Route]) -> None:
         """Keep the rollouts of FAST and BOTH examples: text for the next fast phase's proposers, at no cost."""
+        if not self.args.reuse_slow_rollouts:
+            return
         wanted = {e.id: e for e, r in zip(examples, routes, strict=True) if r.fast}
         seen = [r for r in self._rollouts() if r.example_id in wanted and r.verdict.scored]
         traces = [Trace(wanted[r.example_id], r.context_id, r.text, r.verdict) for r in seen]
@@ -294,8 +326,11 @@ class FastSlowTrainer(SlowChannel):
             with self.recorder.phase("eval", self.state.global_step):
                 rows = self.measure()
             self.recorder.evals(self.state.global_step, rows)
-            metrics[0] = {f"eval_{r['context']}_accuracy": r["accuracy"] for r in rows if r["accuracy"] is not None}
-            metrics[0] |= {f"eval_{r['context']}_kl": r["kl"] for r in rows if r.get("kl") is not None}
+            metrics[0] = {
+                f"eval_{context}_{what}": value
+                for what in ("accuracy", "kl")
+                for context, value in means(rows, what).items()
+            }
         broadcast_object_list(metrics)
         self.log(dict(metrics[0]))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics[0])
@@ -303,30 +338,29 @@ class FastSlowTrainer(SlowChannel):
 
     def measure(self) -> list[dict[str, Any]]:
         """Rows of evals.jsonl for the current weights on the validation split; the caller's process alone works."""
-        args, task = self.args, self.parts.task
-        examples = task.split("validation")
-        rows = measure_population(
-            self.policy,
-            self.population,
-            examples,
-            ["seed", "lead", "mean"] if self.mode.fast else ["seed"],
-            params=self.eval_params(),
-            samples=args.eval_samples,
-            seed=args.seed,
-        )
-        contexts = {"seed": self.population.seed, "lead": self.population.lead}
+        kinds = ["seed", "lead", "mean"] if self.mode.fast else ["seed"]
+        return [row for name, some in self.validation().items() for row in self._measure(name, some, kinds)]
+
+    def validation(self) -> dict[str, list[Example]]:
+        """Validation examples by task: one task, or several that are learned one after another."""
+        return by_task(self.parts.task, self.parts.task.split("validation"))
+
+    def _measure(self, task: str, examples: list[Example], kinds: list[str]) -> list[dict[str, Any]]:
+        args, contexts = self.args, {"seed": self.population.seed, "lead": self.population.lead}
+        how = {"params": self.eval_params(), "samples": args.eval_samples, "seed": args.seed}
+        rows = measure_population(self.policy, self.population, examples, kinds, **how)
+        kls: dict[str, float | None] = {}
         for row in rows:
-            row |= {"task": task.name, "split": "validation", "weights": "trained", "kl": None}
-            if args.kl_examples and self.mode.slow and row["context"] in contexts:
-                row["kl"] = measure_kl(
-                    self.policy,
-                    self.model,
-                    self.base,
-                    contexts[row["context"]],
-                    examples[: args.kl_examples],
-                    seed=args.seed,
-                    packing=self.packing_problem is None,
+            row |= {"task": task, "split": "validation", "weights": "trained", "kl": None}
+            context = contexts.get(row["context"])
+            if context is None or not args.kl_examples or not self.mode.slow:
+                continue
+            if context.id not in kls:
+                some, packing = examples[: args.kl_examples], self.packing_problem is None
+                kls[context.id] = measure_kl(
+                    self.policy, self.model, self.base, context, some, seed=args.seed, packing=packing
                 )
+            row["kl"] = kls[context.id]
         return rows
 
     def eval_params(self) -> SamplingParams:
@@ -384,6 +418,13 @@ def _rows(batches: Any) -> Dataset:
 
 def _row(rollout: Rollout) -> Row:
     return Row(rollout.prompt_ids + rollout.completion_ids, len(rollout.completion_ids))
+
+
+def _parts(groups: list[list[str]]) -> torch.Tensor:
+    """A number for each (problem, context) of the batch's rows, B x G, flattened."""
+    keys = [(problem, context_id) for problem, group in enumerate(groups) for context_id in group]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return torch.tensor([numbers[key] for key in keys])
 
 
 def _example_id(slot: Rollout | Job) -> str:

@@ -1,22 +1,29 @@
 """Measures of runs, as pure functions of curves and matrices. docs/metrics.md gives formulas and sources.
 
+accuracy.py    how sure one accuracy is
 curves.py      efficiency, area under a curve, steps to a threshold, intervals over seeds
 asymptote.py   the ceiling a curve runs towards, by a sigmoid fit
+matched.py     KL to the base at equal accuracy
 continual.py   transfer and forgetting from an accuracy matrix
 """
 
+from .accuracy import accuracy_interval
 from .asymptote import Asymptote, fit_asymptote
 from .continual import Continual, measure_continual
 from .curves import Curve, Efficiency, area_under, efficiency, reach
+from .matched import MatchedKL, kl_at_matched_accuracy
 
 __all__ = [
     "Asymptote",
     "Continual",
     "Curve",
     "Efficiency",
+    "MatchedKL",
+    "accuracy_interval",
     "area_under",
     "efficiency",
     "fit_asymptote",
+    "kl_at_matched_accuracy",
     "measure_continual",
     "reach",
 ]

@@ -1,0 +1,234 @@
+"""Many runs as one experiment: cells that are planned first, run one after another, and never run twice.
+
+An experiment is a directory with a folder for each cell (an ordinary run directory), the console output of each under
+`logs/`, and `comparison.json`, which says what every cell is and how it ended. Whoever reads it needs nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+
+from .errors import BadInput
+from .run_dir import RunDirectory, to_json
+
+PLAN = "comparison.json"
+LOCK = ".lock"
+Kind = Literal["compare", "plasticity", "continual"]
+
+# What may differ between a cell as planned and as it ran: where it lives, and what the machine decided.
+PLACE = frozenset({"output_dir", "bf16", "per_device_train_batch_size", "report_to", "disable_tqdm", "use_cpu"})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of an experiment.
+
+    `arm` names what it is a seed of; `flags` are those of `fastslow train`, `--output_dir` left out; `settings` is what
+    config.yaml of that run will hold.
+    """
+
+    arm: str
+    mode: str
+    seed: int
+    folder: str
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+    status: str = "missing"
+    error: str | None = None
+    seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        shown = ("arm", "mode", "seed", "status", "error", "seconds")
+        return {"path": self.folder, **{name: getattr(self, name) for name in shown}, "flags": list(self.flags)}
+
+
+class Experiment:
+    """Cells under one directory.
+
+    Args:
+        path: the experiment's directory; made when the first cell runs.
+        kind: how a report shows it.
+        title: what was asked for, e.g. the recipe's name.
+        reference: the arm that the others are held against.
+        cells: in the order in which they run.
+    """
+
+    def __init__(self, path: str | Path, *, kind: Kind, title: str, reference: str, cells: Sequence[Cell]):
+        self.path = Path(path)
+        self.kind: Kind = kind
+        self.title = title
+        self.reference = reference
+        self.cells = [self._look_up(cell) for cell in cells]
+
+    def run(self, console: Console) -> int:
+        """Run what is not done yet, and say how it ended: 0 all done, 1 some failed, 128 + signal where one stopped it."""
+        with self._alone():
+            for number, cell in enumerate(self.cells, start=1):
+                if cell.status == "done":
+                    continue
+                console.print(escape(f"[{number}/{len(self.cells)}] {cell.folder}{self._eta()}"), highlight=False)
+                self._settle(replace(cell, status="running"))
+                self._settle(self._run(cell, console))
+                if self._cell(cell).status.startswith("stopped"):
+                    return 130 if "SIGINT" in self._cell(cell).status else 143
+        for cell in self.cells:
+            if cell.status == "failed":
+                console.print(escape(f"{cell.folder} failed: {cell.error}"), highlight=False, soft_wrap=True)
+        return int(any(cell.status != "done" for cell in self.cells))
+
+    def write(self) -> None:
+        """What there is so far, for reports."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        plan = {"kind": self.kind, "recipe": self.title, "reference": self.reference}
+        content = to_json({**plan, "cells": [cell.to_json() for cell in self.cells]}, indent=2)
+        RunDirectory(self.path).write_bytes(PLAN, content)
+
+    def _look_up(self, cell: Cell) -> Cell:
+        """The cell as its directory shows it. Raises BadInput where other settings made it."""
+        folder = self.path / cell.folder
+        if not (folder / "config.yaml").is_file():
+            return cell
+        try:
+            summary = RunDirectory(folder).summary()
+            made_with = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            return cell  # damaged: run again
+        if summary.get("status") != "done":
+            return cell
+        names = sorted((set(made_with) | set(cell.settings)) - PLACE)
+        other = [name for name in names if made_with.get(name) != cell.settings.get(name)]
+        if other:
+            raise BadInput(
+                f"'{folder}' was made with other settings ({', '.join(other[:5])}); choose another --output_dir, or "
+                "delete that folder to run it again."
+            )
+        return replace(cell, status="done", seconds=summary.get("wall_s", {}).get("total"))
+
+    def _run(self, cell: Cell, console: Console) -> Cell:
+        """One cell in a process of its own: what it leaves in memory, or dies of, is no other cell's concern."""
+        folder, log = self.path / cell.folder, self.path / "logs" / f"{cell.folder}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # broken off earlier: a run cannot be resumed yet
+        command = [sys.executable, "-m", "fastslow", "train", *cell.flags, "--output_dir", str(folder)]
+        started, last = time.perf_counter(), ""
+        with log.open("w", encoding="utf-8") as file, _child(command) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                file.write(line)
+                file.flush()
+                last = line.strip() or last
+                console.print(escape("    " + line.rstrip()), highlight=False, soft_wrap=True)
+        seconds = time.perf_counter() - started
+        if child.returncode == 0:
+            return replace(cell, status="done", seconds=seconds, error=None)
+        stopped = {128 + n: n.name for n in (signal.SIGINT, signal.SIGTERM)} | {-n: n.name for n in signal.Signals}
+        if child.returncode in (130, 143):
+            return replace(cell, status=f"stopped by {stopped[child.returncode]}", seconds=seconds)
+        how = f"killed by {stopped[child.returncode]}" if child.returncode < 0 else f"exit code {child.returncode}"
+        return replace(cell, status="failed", seconds=seconds, error=f"{last[:300]} ({how}; see {log})")
+
+    def _settle(self, cell: Cell) -> None:
+        self.cells = [cell if cell.folder == each.folder else each for each in self.cells]
+        self.write()
+
+    def _cell(self, cell: Cell) -> Cell:
+        return next(each for each in self.cells if each.folder == cell.folder)
+
+    def _eta(self) -> str:
+        """How long the rest will take, from finished cells of the same mode; '' before there is one."""
+        known: dict[str, list[float]] = {}
+        for cell in self.cells:
+            if cell.status == "done" and cell.seconds:
+                known.setdefault(cell.mode, []).append(cell.seconds)
+        if not known:
+            return ""
+        means = {mode: sum(values) / len(values) for mode, values in known.items()}
+        longest = max(means.values())  # of a mode not seen yet
+        left = sum(means.get(cell.mode, longest) for cell in self.cells if cell.status not in ("done", "failed"))
+        return f", about {max(1, round(left / 60))} minutes to go"
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time: the lock goes with its holder, however that ends."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / LOCK).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"cannot write to '{self.path}': {error.strerror}.") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise BadInput(f"'{self.path}' is being worked on by process {holder}; wait for it to end.") from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+@contextlib.contextmanager
+def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A run whose output we read. Our SIGINT and SIGTERM are passed on: it saves its step, and we wait for that."""
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True
+    )
+    previous: dict[int, Any] = {}
+
+    def pass_on(number: int, frame: Any) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(number)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, pass_on)
+        yield child
+        child.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def read_recipe(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a recipe, and its `compare:` section apart: what an experiment asks for beyond one run."""
+    try:
+        recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(f"recipe '{path}' is not YAML ({str(error).splitlines()[0]}).") from error
+    if not isinstance(recipe, dict):
+        raise BadInput(f"recipe '{path}' must hold 'setting: value' lines.")
+    section = recipe.pop("compare", None) or {}
+    if not isinstance(section, dict):
+        raise BadInput(f"recipe '{path}': 'compare' must hold 'name: value' lines.")
+    return recipe, section
+
+
+def flag(name: str, value: Any) -> list[str]:
+    """A setting as `fastslow train` takes it."""
+    if isinstance(value, (list, tuple)):
+        return [f"--{name}", *map(str, value)]
+    if isinstance(value, dict):
+        return [f"--{name}", json.dumps(value)]
+    return [f"--{name}", str(value)]

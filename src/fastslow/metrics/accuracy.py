@@ -1,0 +1,32 @@
+"""How sure an accuracy is, from the rewards it is the mean of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import norm
+
+from .curves import LEVEL
+
+
+def accuracy_interval(rewards: Sequence[Sequence[float]]) -> tuple[float, float] | None:
+    """95% interval of the mean over examples of their mean reward; None without a single reward.
+
+    `rewards[i]` holds the samples of example i, in [0, 1]. Samples of one example are not independent, so the interval
+    is Wilson's with an effective number of samples: p (1 - p) over the variance of the mean of examples, at least the
+    number of examples and at most that of samples (Korn and Graubard 1998 with Wilson 1927). Unlike a bootstrap it has
+    a width where every answer is wrong, and it never leaves [0, 1].
+    """
+    means = np.array([np.mean(samples) for samples in rewards if len(samples)])
+    n, samples = len(means), sum(map(len, rewards))
+    if not n:
+        return None
+    p = float(means.mean())
+    variance = float(means.var(ddof=1)) / n if n > 1 else 0.0
+    effective = min(max(p * (1 - p) / variance, n), samples) if variance > 0 else n
+    z = float(norm.ppf((1 + LEVEL) / 2))
+    centre = (p + z * z / (2 * effective)) / (1 + z * z / effective)
+    half = z * math.sqrt(p * (1 - p) / effective + z * z / (4 * effective**2)) / (1 + z * z / effective)
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,72 @@
+"""How far the weights moved for the same accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .curves import LEVEL, RESAMPLES, Curve, mean_curve
+
+
+@dataclass(frozen=True)
+class MatchedKL:
+    """KL to the base of two arms at the highest accuracy that the mean curves of both came to.
+
+    `share` is the other's KL over the reference's: below 1, the other moved less. `low` and `high` bound it over
+    resampled seeds (None with fewer than two seeds on a side).
+    """
+
+    accuracy: float
+    reference_kl: float
+    other_kl: float
+    share: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def kl_when(curve: Curve, accuracy: float) -> float | None:
+    """KL at which the curve first comes to `accuracy`: `x` is the KL to the base, `y` the accuracy. None if it never does.
+
+    Between the last evaluation below and the first at or above, KL is taken to grow in proportion to accuracy: with
+    evaluations ten steps apart, the first one past the mark may have overshot it by half its KL.
+    """
+    at = next((i for i, y in enumerate(curve.y) if y >= accuracy), None)
+    if at is None:
+        return None
+    if at == 0:
+        return curve.x[0]
+    (x0, x1), (y0, y1) = curve.x[at - 1 : at + 1], curve.y[at - 1 : at + 1]
+    return x0 + (x1 - x0) * (accuracy - y0) / (y1 - y0)
+
+
+def kl_at_matched_accuracy(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int = 0) -> MatchedKL | None:
+    """Curves of accuracy (y) over KL to the base (x), one a seed. None where either arm has no common evaluation.
+
+    The level is that of the mean curves over seeds, and found anew in each of the bootstrap's resamples.
+    """
+    found = _compare(mean_curve(reference), mean_curve(other))
+    if found is None or min(len(reference), len(other)) < 2:
+        return found
+    draw = np.random.default_rng(seed)
+    shares = []
+    for _ in range(RESAMPLES):
+        a, b = ([side[i] for i in draw.integers(len(side), size=len(side))] for side in (reference, other))
+        once = _compare(mean_curve(a), mean_curve(b))
+        if once is not None and once.share is not None:
+            shares.append(once.share)
+    if not shares:
+        return found
+    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+    return MatchedKL(found.accuracy, found.reference_kl, found.other_kl, found.share, float(low), float(high))
+
+
+def _compare(reference: Curve, other: Curve) -> MatchedKL | None:
+    if not len(reference) or not len(other):
+        return None
+    level = min(max(reference.y), max(other.y))
+    theirs, ours = kl_when(reference, level), kl_when(other, level)
+    assert theirs is not None
+    assert ours is not None
+    return MatchedKL(level, theirs, ours, ours / theirs if theirs > 0 else None)

@@ -1,0 +1,54 @@
+"""Several tasks as one, for runs that learn one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..errors import BadInput
+from ..types import Example, Split, Verdict
+from .base import Task
+
+
+class TaskSet:
+    """Tasks side by side: a split holds the examples of all, in the order of the tasks, and each is scored by its own.
+
+    Examples carry the name of their task, and ids that no two tasks share. Raises BadInput for a task given twice.
+    """
+
+    def __init__(self, tasks: Sequence[Task]):
+        names = [task.name for task in tasks]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise BadInput(f"task '{twice}' is given twice; name every task once.")
+        self.name = " + ".join(names)
+        self.tasks = {task.name: task for task in tasks}
+        self._splits: dict[Split, tuple[Example, ...]] = {}
+        self._own: dict[str, Example] = {}
+
+    def split(self, name: Split) -> Sequence[Example]:
+        if name not in self._splits:
+            self._splits[name] = tuple(
+                self._named(number, task_name, example)
+                for number, (task_name, task) in enumerate(self.tasks.items())
+                for example in task.split(name)
+            )
+        return self._splits[name]
+
+    def score(self, example: Example, completion: str) -> Verdict:
+        return self.tasks[example.task].score(self._own[example.id], completion)
+
+    def answer(self, example: Example) -> str | None:
+        return self.tasks[example.task].answer(self._own[example.id])
+
+    def _named(self, number: int, task_name: str, example: Example) -> Example:
+        named = replace(example, id=f"{number}.{example.id}", task=task_name)
+        self._own[named.id] = example
+        return named
+
+
+def by_task(task: Task, examples: Sequence[Example]) -> dict[str, list[Example]]:
+    """The examples of each task of a set, in the order of the tasks; of any other task all under its name."""
+    if not isinstance(task, TaskSet):
+        return {task.name: list(examples)}
+    return {name: [e for e in examples if e.task == name] for name in task.tasks}
