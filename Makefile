@@ -14,7 +14,7 @@ BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart baselines bench task-accuracy fuzz test check format clean
+.PHONY: help install browser quickstart baselines bench task-accuracy fuzz test check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -63,7 +63,17 @@ task-accuracy: .venv/.installed ## Measure SmolLM2-135M on every offline task, t
 fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts (hours)
 	$(BIN)/python -m pytest tests/tasks/test_generators.py -k any_text --texts 10000
 
-test: .venv/.installed ## Run the test suite
+browser: .venv/.browser ## Install Chromium for the tests of the report, where root may and it is missing
+
+# Without one those tests are skipped and say so. Nothing is downloaded by the driver: it starts the browser of the system.
+.venv/.browser: | .venv/.installed
+	@if $(BIN)/python -c 'from fastslow.report.png import find_browser; find_browser()' 2>/dev/null; then touch $@; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null && touch $@; } || \
+			echo "Chromium could not be installed: the browser tests will be skipped."; \
+	else echo "No Chromium: the browser tests will be skipped. On Debian: sudo apt-get install chromium"; fi
+
+test: .venv/.installed browser ## Run the test suite
 	$(BIN)/python -m pytest
 
 check: .venv/.installed ## Lint, formatting and types, changing nothing

@@ -2,79 +2,89 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from pathlib import Path
 
 import pytest
-import yaml
 
 from fastslow.cli.main import main
-from fastslow.report.compare import compare, kl_at, matched_accuracy
+from fastslow.report.compare import compare
 from fastslow.report.data import load_run
 from fastslow.report.markdown import markdown, verdict
+from fastslow.report.sources import load_sources
+from fastslow.report.verdict import headline
 
-TASK = "reasoning_gym:gcd"
-
-
-def make_run(folder: Path, mode: str, seed: int, points, *, done: bool = True, cost: int = 64, **config) -> Path:
-    """`points`: (step, accuracy, kl) of every evaluation; `cost`: rollouts a step."""
-    folder.mkdir(parents=True)
-    settings = {"mode": mode, "seed": seed, "task": TASK, "model": "tiny", **config}
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-    context = "seed" if mode == "rl" else "lead"
-    rows = [
-        {
-            "phase": "eval", "step": step, "wall_s": 2.0 * step,
-            "rollouts": {"slow": cost * step, "fast": 0, "reused": 0}, "tokens": {"slow": 10 * cost * step, "fast": 0},
-            f"eval_{context}_accuracy": y, f"eval_{context}_kl": kl,
-        }
-        for step, y, kl in points
-    ]  # fmt: skip
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "evals.jsonl").write_text("")
-    if done:
-        last = points[-1]
-        summary = {
-            "status": "done", "mode": mode, "task": TASK, "steps": last[0], "rollouts": rows[-1]["rollouts"],
-            "accuracy": {"base_seed": 0.1, "base_lead": 0.2, context: last[1]}, "kl_to_base": {context: last[2]},
-        }  # fmt: skip
-        (folder / "summary.json").write_text(json.dumps(summary))
-    return folder
-
-
-RL = [(10, 0.1, 0.2), (20, 0.2, 0.6), (30, 0.4, 1.0)]
-FST = [(10, 0.4, 0.25), (20, 0.6, 0.5), (30, 0.8, 0.9)]
+from .runs import FST, RL, make_comparison, make_run, make_whole_run
 
 
 def test_arms_are_compared_with_plain_rl_on_every_axis(tmp_path):
     paths = [make_run(tmp_path / f"rl{s}", "rl", s, RL) for s in (1, 2)]
     paths += [make_run(tmp_path / f"fst{s}", "fst", s, FST, cost=100) for s in (1, 2)]
-    (comparison,) = compare([load_run(path) for path in paths])
+    (comparison,) = compare(*load_sources(paths))
     rl, fst = comparison.arms
     assert (rl.mode, fst.mode, len(fst.runs)) == ("rl", "fst", 2)
     assert fst.efficiency["steps"].ratio == 3.0
     assert fst.efficiency["rollouts"].ratio == pytest.approx(30 * 64 / (10 * 100))
     assert (fst.efficiency["steps"].low, fst.efficiency["steps"].high) == (3.0, 3.0), "seeds that agree"
-    assert matched_accuracy(rl, fst) == 0.4
-    assert (kl_at(fst, 0.4), kl_at(rl, 0.4), kl_at(rl, 0.5)) == (0.25, 1.0, None)
     assert "with 3.0x fewer optimiser steps and 1.9x fewer rollouts (2 against 2 seeds)" in verdict(comparison)
+
+
+def test_the_first_screen_has_three_numbers_and_says_how_sure_it_is(tmp_path):
+    paths = [make_run(tmp_path / f"{m}{s}", m, s, p) for m, p in (("rl", RL), ("fst", FST)) for s in (1, 2, 3)]
+    found = headline(compare(*load_sources(paths))[0])
+    assert found.answer == "Yes"
+    assert [figure.value for figure in found.figures] == ["3.0x", "3.0x", "25%"]
+    assert "95% interval over seeds: 3.0x to 3.0x" in found.figures[0].note
+    one = headline(compare(*load_sources([paths[0], paths[3]]))[0])
+    assert one.answer == "It seems so", "a single seed is never a plain yes"
+    assert "no interval" in one.figures[0].note
+
+
+def test_fewer_steps_for_more_rollouts_pay_in_part_only(tmp_path):
+    runs = [make_run(tmp_path / "rl", "rl", 1, RL), make_run(tmp_path / "fst", "fst", 1, FST, cost=640)]
+    found = headline(compare(*load_sources(runs))[0])
+    assert found.answer == "In part"
+    assert "3.0x fewer optimiser steps and 3.3x more rollouts" in found.sentence
 
 
 def test_an_arm_that_never_gets_there_is_said_so(tmp_path):
     runs = [make_run(tmp_path / "rl", "rl", 1, RL), make_run(tmp_path / "fst", "fst", 1, [(10, 0.1, 0.1)])]
-    text = markdown([load_run(path) for path in runs])
-    assert "Not on reasoning_gym:gcd: fst never came to plain RL's best accuracy 0.40" in text
+    text = markdown(load_sources(runs))
+    assert "fst never came to plain RL's best accuracy 0.40" in text
     assert "| fst | not reached | not reached | not reached | not reached |" in text
 
 
-def test_more_rollouts_are_called_more(tmp_path):
-    runs = [make_run(tmp_path / "rl", "rl", 1, RL), make_run(tmp_path / "fst", "fst", 1, FST, cost=640)]
-    assert "3.0x fewer optimiser steps and 3.3x more rollouts" in markdown([load_run(path) for path in runs])
+@pytest.mark.parametrize("mode", ["rl", "fst", "prompt"])
+def test_one_arm_alone_leaves_the_question_open(tmp_path, mode):
+    found = headline(compare(*load_sources([make_run(tmp_path / "run", mode, 1, RL)]))[0])
+    assert found.answer == "Open"
 
 
 def test_tasks_and_models_are_never_mixed(tmp_path):
     runs = [make_run(tmp_path / "a", "rl", 1, RL), make_run(tmp_path / "b", "fst", 1, FST, model="other")]
-    assert len(compare([load_run(path) for path in runs])) == 2
+    assert len(compare(*load_sources(runs))) == 2
+
+
+def test_the_base_under_the_seed_context_is_the_start_of_every_curve(tmp_path):
+    run = load_run(make_whole_run(tmp_path / "run", "fst", 1))
+    for context in ("seed", "lead", "mean"):
+        assert run.curve("rollouts", context=context).x[0] == 0
+        assert run.curve("rollouts", context=context).y[0] == 0.03
+    assert run.curve(quantity="kl").y[0] == 0.0
+
+
+def test_two_evaluations_at_one_step_keep_their_own_costs(tmp_path):
+    folder = make_run(tmp_path / "run", "rl_prompt", 1, [(10, 0.2, 0.1), (20, 0.3, 0.2)])
+    again = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    again |= {"rollouts": {"slow": 1280, "fast": 500}, "eval_lead_accuracy": 0.6}
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(again) + "\n")
+    measured = {"weights": "trained", "context": "lead", "task": "reasoning_gym:gcd"}
+    rows = [{**measured, "step": s, "accuracy": y} for s, y in ((10, 0.2), (20, 0.3), (20, 0.6))]
+    (folder / "evals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    curve = load_run(folder).curve("rollouts", task="reasoning_gym:gcd")
+    assert (curve.x, curve.y) == ((640, 1280, 1780), (0.2, 0.3, 0.6))
 
 
 @pytest.mark.parametrize(
@@ -82,8 +92,9 @@ def test_tasks_and_models_are_never_mixed(tmp_path):
     [
         ("summary.json", None, "not finished"),
         ("summary.json", "{", "summary.json cannot be read"),
+        ("summary.json", "[" * 100_000, "summary.json cannot be read"),
         ("summary.json", '{"status": "stopped by SIGINT", "accuracy": 3}', "stopped by SIGINT"),
-        ("metrics.jsonl", None, "metrics.jsonl cannot be read"),
+        ("metrics.jsonl", None, "metrics.jsonl is missing"),
         (
             "metrics.jsonl",
             '{"phase": "eval"\n[1]\n{"phase": "eval", "step": "x"}\n',
@@ -92,6 +103,7 @@ def test_tasks_and_models_are_never_mixed(tmp_path):
         ("metrics.jsonl", "", "no evaluation yet"),
         ("metrics.jsonl", '{"phase": "eval", "step": 5, "rollouts": 7, "eval_lead_accuracy": 1e999}\n', ""),
         ("config.yaml", "{", "config.yaml cannot be read"),
+        ("config.yaml", "a: !!timestamp x", "config.yaml cannot be read"),
         ("config.yaml", "[1]", ""),
     ],
 )
@@ -104,27 +116,128 @@ def test_unfinished_and_damaged_runs_give_a_notice_and_a_page(tmp_path, capsys, 
     assert main(["report", str(folder), str(make_run(tmp_path / "rl", "rl", 1, RL))]) == 0
     shown = capsys.readouterr().out
     assert notice in shown
-    assert "`run`" in shown
+    assert "| run |" in shown
 
 
 def test_names_from_files_cannot_leave_their_cell(tmp_path):
-    folder = make_run(tmp_path / "a|b`c", "fst", 1, FST, task="x|<script>alert(1)</script>\n# y")
+    folder = make_run(tmp_path / "a|b`c", "fst", 1, FST, task="x|<script>alert(1)</script>\n# y ![p](http://h)")
     (folder / "summary.json").unlink()
-    text = markdown([load_run(folder)])
+    text = markdown(load_sources([folder]))
     assert "<script" not in text
     assert "\n# y" not in text
-    assert "`a\\|b'c`" in text
+    assert "![p]" not in text
+    assert "| a\\|b'c |" in text
 
 
-def test_the_report_goes_to_a_file(tmp_path, capsys):
+def test_money_nobody_knows_is_unknown_and_not_zero(tmp_path):
+    asked = make_whole_run(tmp_path / "fst", "fst", 1)
+    assert "| unknown |" in markdown(load_sources([asked]))
+    summary = json.loads((asked / "summary.json").read_text())
+    for reflection, shown in (({"calls": 3, "cost_usd": 0.125}, "$0.12"), ({"calls": 0}, "none asked")):
+        (asked / "summary.json").write_text(json.dumps({**summary, "reflection": reflection}))
+        assert shown in markdown(load_sources([asked]))
+
+
+def test_cells_that_failed_are_named_with_their_error(tmp_path):
+    make_run(tmp_path / "c" / "rl-s1", "rl", 1, RL)
+    make_run(tmp_path / "c" / "fst-s1", "fst", 1, FST)
+    cells = [
+        {"path": "rl-s1", "arm": "rl", "mode": "rl", "seed": 1, "status": "done", "seconds": 90.5},
+        {"path": "fst-s1", "arm": "fst population_size=8", "mode": "fst", "seed": 1, "status": "done"},
+        {"path": "fst-s2", "arm": "fst", "mode": "fst", "seed": 2, "status": "failed", "error": "out of <memory>"},
+        {"path": "../../etc", "arm": "fst", "mode": "fst", "seed": 3, "status": "done"},
+    ]
+    text = markdown(load_sources([make_comparison(tmp_path / "c", "compare", cells)]))
+    assert "fst, seed 2: failed (out of &lt;memory>)" in text
+    assert "not inside the comparison and was not read" in text
+    assert "fst population_size=8 came to plain RL's best accuracy" in text
+
+
+def test_plasticity_is_a_share_of_what_the_base_learns(tmp_path):
+    cells = []
+    for label, model, points in (("base", "base", FST), ("from runs/a", "runs/a", RL)):
+        path = label.replace("/", "-")
+        make_run(tmp_path / "p" / path, "rl", 1, points, model=model)
+        cells.append({"path": path, "arm": label, "mode": "rl", "seed": 1, "status": "done"})
+    source = load_sources([make_comparison(tmp_path / "p", "plasticity", cells, reference="base")])
+    found = headline(compare(*source)[0])
+    assert found.answer == "Lost in part"
+    assert "38% from runs/a" in found.sentence, "0.225 of 0.6"
+    assert "| from runs/a | 1 | 0.10 | 0.40 | 0.23 | 38% | not reached | not reached |" in markdown(source)
+
+
+def make_staged(folder, mode, gain):
+    """Two tasks, 10 steps each; the first is half forgotten in the second stage."""
+    make_run(folder, mode, 1, [(10, 0.3, 0.1), (20, 0.4, 0.2)], tasks=["a", "b"], stage_steps=10)
+    context = "seed" if mode == "rl" else "lead"
+    after = {10: {"a": 0.1 + gain, "b": 0.1}, 20: {"a": 0.1 + gain / 2, "b": 0.1 + gain}}
+    rows = [
+        {"step": step, "weights": "trained", "context": context, "task": task, "accuracy": value}
+        for step, values in after.items()
+        for task, value in values.items()
+    ]
+    rows += [{"step": 20, "weights": "base", "context": "seed", "task": task, "accuracy": 0.1} for task in "ab"]
+    (folder / "evals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_stages_are_measured_by_what_was_learned_and_kept(tmp_path):
+    for mode, gain in (("rl", 0.2), ("fst", 0.4)):
+        make_staged(tmp_path / "c" / mode, mode, gain)
+    cells = [{"path": m, "arm": m, "mode": m, "seed": 1, "status": "done"} for m in ("rl", "fst")]
+    source = load_sources([make_comparison(tmp_path / "c", "continual", cells)])
+    found = headline(compare(*source)[0])
+    assert found.answer == "It seems so"
+    assert [figure.value for figure in found.figures] == ["0.40", "+0.40", "+0.20"]
+    assert "| fst | 0.40 | -0.20 | +0.00 | +0.20 | +0.20 | +0.40 / +0.40 |" in markdown(source)
+
+
+def test_an_unfinished_stage_leaves_the_measures_open(tmp_path):
+    make_staged(tmp_path / "c" / "fst", "fst", 0.4)
+    lines = (tmp_path / "c" / "fst" / "metrics.jsonl").read_text().splitlines()
+    (tmp_path / "c" / "fst" / "metrics.jsonl").write_text(lines[0] + "\n")
+    assert "| fst | not every stage was measured |" in markdown(load_sources([tmp_path / "c" / "fst"]))
+
+
+def test_csv_has_one_number_a_row_and_no_formula(tmp_path, capsys):
+    folder = make_whole_run(tmp_path / "=cmd()", "fst", 1)
+    assert main(["report", str(folder), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert {row["run"] for row in rows} == {"'=cmd()"}
+    (last,) = [r for r in rows if r["step"] == "30" and r["context"] == "lead" and r["quantity"] == "accuracy"]
+    assert (float(last["value"]), last["rollouts"], last["seed"]) == (pytest.approx(0.76), "1920", "1")
+    assert {"reward", "entropy", "fst/fast/frontier_size"} <= {row["quantity"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("r.md", b"# fastslow"), ("r.csv", b"run,arm,"), ("r.html", b"<!doctype html>")]
+)
+def test_the_suffix_of_the_output_says_the_format(tmp_path, capsys, name, start):
     folder = make_run(tmp_path / "run", "fst", 1, FST)
-    assert main(["report", str(folder), "--output", str(tmp_path / "report.md")]) == 0
-    assert (tmp_path / "report.md").read_text().startswith("# fastslow report")
+    assert main(["report", str(folder), "--output", str(tmp_path / name)]) == 0
+    assert (tmp_path / name).read_bytes().startswith(start)
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("argv", [[], ["nowhere"], ["RUN", "--output", "nowhere/report.md"]])
+def test_a_picture_without_a_browser_is_refused_in_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FASTSLOW_BROWSER", "no-such-browser")
+    folder = make_run(tmp_path / "run", "fst", 1, FST)
+    assert main(["report", str(folder), "--output", str(tmp_path / "r.png")]) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert "apt-get install chromium" in shown
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["nowhere"], ["RUN", "--output", "nowhere/report.md"], ["RUN", "--format", "pdf"], ["RUN", "--format", "png"]],
+)
 def test_bad_commands_are_one_line(tmp_path, capsys, argv):
     argv = [str(make_run(tmp_path / "run", "fst", 1, FST)) if a == "RUN" else a for a in argv]
     assert main(["report", *argv]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_unreadable_plan_is_one_line(tmp_path, capsys):
+    (tmp_path / "comparison.json").write_text("{")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "comparison.json" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`fastslow report RUN...`."""
+"""`fastslow report RUN_OR_COMPARISON...`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,57 @@ from pathlib import Path
 from ..errors import BadInput
 from .eval import Parser
 
+SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".png": "png"}
+
 
 def run(argv: Sequence[str]) -> int:
-    """Print what run directories say: accuracies, costs against plain RL, KL at like accuracy, ceilings."""
+    """Show what run directories say: accuracies, costs against plain RL, drift from the base, contexts, routes."""
     parser = Parser(
         prog="fastslow report",
-        description="What runs say, side by side, as Markdown. Reads files only, also of runs that are still going.",
+        description="What runs say, side by side: Markdown on the terminal, or a file. Reads files only, also of runs "
+        "that are still going.",
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories; runs of one mode are seeds of one arm")
-    parser.add_argument("--output", metavar="FILE", help="write to this file instead of the terminal")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN",
+        help="run directories, where runs of one mode are seeds of one arm; or directories of comparisons",
+    )  # fmt: skip
+    parser.add_argument("--output", metavar="FILE", help="write to this file; its suffix says the format")
+    parser.add_argument(
+        "--format", choices=["html", "md", "csv", "png"], help="default: by the suffix of the output, else md"
+    )
     options = parser.parse_args(list(argv))
-    from ..report.data import load_run
-    from ..report.markdown import markdown
-
-    text = markdown([load_run(path) for path in dict.fromkeys(options.runs)])
+    chosen = options.format or SUFFIXES.get(Path(options.output or "").suffix.lower(), "md")
+    if options.output is not None and not Path(options.output).absolute().parent.is_dir():
+        raise BadInput(f"cannot write '{options.output}': its folder does not exist.")
+    if chosen == "png" and options.output is None:
+        raise BadInput("a PNG goes to a file: give --output, e.g. --output report.png.")
+    made = _made(chosen, options.runs)
     if options.output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(made.decode())
         return 0
     try:
-        Path(options.output).write_text(text, encoding="utf-8")
+        Path(options.output).write_bytes(made)
     except OSError as error:
         raise BadInput(f"cannot write '{options.output}': {error.strerror}.") from error
     return 0
+
+
+def _made(chosen: str, runs: Sequence[str]) -> bytes:
+    from ..report.sources import load_sources
+
+    sources = load_sources(runs)
+    if chosen == "png":
+        from ..report.png import picture
+
+        return picture(sources)
+    if chosen == "html":
+        from ..report.page import page
+
+        return page(sources).encode()
+    if chosen == "csv":
+        from ..report.csv import rows
+
+        return rows(sources).encode()
+    from ..report.markdown import markdown
+
+    return markdown(sources).encode()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,25 @@ AXES = {
     "seconds": "wall seconds",
     "reflection": "reflection tokens",
 }
+CONTEXTS = ("seed", "lead", "mean")
+MEASURED = ("accuracy", "kl")
+ROUTES = ("both", "slow", "fast", "skip")
+# Far above any real run; a line beyond it is damage, and reading it would cost the memory of the reader.
+LONGEST_LINE = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of the trained weights: what was spent on each of AXES so far, and what was measured.
+
+    `turn` tells evaluations at one step apart. `values` is keyed by (task, context, quantity); the task '' stands for
+    all tasks of the run.
+    """
+
+    step: int
+    turn: int
+    spent: Mapping[str, float | None]
+    values: Mapping[tuple[str, str, str], float]
 
 
 @dataclass
@@ -27,10 +48,16 @@ class RunData:
     """What one run's files say so far. `notices` tell what is missing or could not be read."""
 
     path: Path
+    arm: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     summary: Mapping[str, Any] = field(default_factory=dict)
+    population: Mapping[str, Any] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     evals: list[dict[str, Any]] = field(default_factory=list)
+    contexts: list[dict[str, Any]] = field(default_factory=list)
+    rollouts: list[dict[str, Any]] = field(default_factory=list)
+    routes: dict[int, Counter[str]] = field(default_factory=dict)
+    routers: Counter[str] = field(default_factory=Counter)
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -39,80 +66,158 @@ class RunData:
 
     @property
     def mode(self) -> str:
-        return str(self.config.get("mode", "unknown"))
+        return text(self.config.get("mode"), "unknown")
 
     @property
-    def seed(self) -> Any:
-        return self.config.get("seed")
+    def label(self) -> str:
+        """The arm this run is a seed of: the one it was given, else its mode."""
+        return self.arm or self.mode
+
+    @property
+    def seed(self) -> str:
+        return text(self.config.get("seed"), "unknown")
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        """Names of the tasks in the order of their stages: in their canonical spelling where a file has it."""
+        measured = [row["task"] for row in self.evals if isinstance(row.get("task"), str)]
+        if measured:
+            return list(dict.fromkeys(measured))
+        named = self.config.get("tasks")
+        if isinstance(named, list) and named:
+            return [text(name, "unknown") for name in named]
+        return [text(self.summary.get("task") or self.config.get("task"), "unknown")]
 
     @property
     def task(self) -> str:
-        return str(self.summary.get("task") or self.config.get("task", "unknown"))
+        return " → ".join(self.tasks)
 
     @property
     def model(self) -> str:
-        return str(self.config.get("model", "unknown"))
+        return text(self.config.get("model"), "unknown")
 
     @property
     def status(self) -> str:
-        return str(self.summary.get("status", "unfinished"))
+        return text(self.summary.get("status"), "unfinished")
 
     @property
     def shipped_context(self) -> str:
         """The context an arm is judged under: what it would ship. RL has only the seed context."""
         return "seed" if self.mode == "rl" else "lead"
 
-    def curve(self, axis: str = "steps", quantity: str = "accuracy", context: str | None = None) -> Curve:
-        """Accuracy or KL of the trained weights along one of AXES."""
-        key = f"eval_{context or self.shipped_context}_{quantity}"
-        points, reflection = [], 0
+    @property
+    def steps(self) -> int:
+        """Optimiser steps done, as far as the files tell."""
+        known = [count(row.get("step")) or 0 for row in self.metrics]
+        return count(self.summary.get("steps")) or max(known, default=0)
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """In the order they were made; the base under the seed context stands for step 0, where nothing was spent."""
+        by_task: dict[tuple[int, int], dict[tuple[str, str, str], float]] = {}
+        seen: Counter[tuple[Any, ...]] = Counter()
+        start: dict[tuple[str, str, str], float] = {}
+        for row in self.evals:
+            step, task, context = count(row.get("step")), text(row.get("task"), ""), row.get("context")
+            if step is None or context not in CONTEXTS:
+                continue
+            found = {(task, context, name): number(row.get(name)) for name in (*MEASURED, "low", "high", "best")}
+            known = {key: value for key, value in found.items() if value is not None}
+            if row.get("weights") == "base":
+                if context == "seed":
+                    at_start = {name: v for (_, _, name), v in known.items() if name != "kl"}
+                    start |= {(task, c, name): v for name, v in at_start.items() for c in CONTEXTS}
+                continue
+            turn = seen[(step, task, context)]
+            seen[(step, task, context)] += 1
+            by_task.setdefault((step, turn), {}).update(known)
+        points = self._measured(by_task)
+        if start and not any(point.step == 0 for point in points):
+            if any(name == "kl" for point in points for _, _, name in point.values):
+                start |= {(task, c, "kl"): 0.0 for task, c, _ in list(start)}
+            points.insert(0, Evaluation(0, 0, dict.fromkeys(AXES, 0.0), _with_means(start)))
+        return points
+
+    def _measured(self, by_task: Mapping[tuple[int, int], dict[tuple[str, str, str], float]]) -> list[Evaluation]:
+        """One evaluation for each line of metrics that reports one: these lines know what was spent."""
+        points, turns = [], Counter[int]()
+        for row, spent in self.spending():
+            step = count(row.get("step"))
+            if row.get("phase") != "eval" or step is None:
+                continue
+            values = _with_means(by_task.get((step, turns[step]), {}))
+            for context in CONTEXTS:
+                for quantity in MEASURED:
+                    value = number(row.get(f"eval_{context}_{quantity}"))
+                    if value is not None:
+                        values["", context, quantity] = value
+            points.append(Evaluation(step, turns[step], spent, values))
+            turns[step] += 1
+        return points
+
+    def spending(self) -> Iterator[tuple[dict[str, Any], dict[str, float | None]]]:
+        """Every line of metrics with what was spent on each axis when it was written."""
+        reflection = 0.0
         for row in self.metrics:
             if row.get("phase") == "fast":
                 reflection += sum(
                     number(row.get(f"fst/fast/lm_{kind}_tokens")) or 0 for kind in ("prompt", "completion")
                 )
-            if row.get("phase") == "eval" and isinstance(row.get("step"), int):
-                spent = {
-                    "steps": row["step"],
+            yield (
+                row,
+                {
+                    "steps": number(row.get("step")),
                     "rollouts": _generated(row.get("rollouts")),
                     "tokens": _generated(row.get("tokens")),
                     "seconds": number(row.get("wall_s")),
                     "reflection": reflection,
-                }
-                points.append((row["step"], spent[axis], number(row.get(key))))
-        return Curve.of(points)
+                },
+            )
 
-    def final(self, name: str) -> float | None:
+    def curve(
+        self, axis: str = "steps", quantity: str = "accuracy", context: str | None = None, task: str = ""
+    ) -> Curve:
+        """Accuracy or KL of the trained weights along one of AXES."""
+        key = (task, context or self.shipped_context, quantity)
+        return Curve.of((point.step, point.spent[axis], point.values.get(key)) for point in self.evaluations)
+
+    def final(self, name: str, task: str = "") -> float | None:
         """An accuracy of summary.json: base_seed, base_lead, seed, lead, mean."""
-        return number(_mapping(self.summary.get("accuracy")).get(name))
+        of = mapping(mapping(self.summary.get("tasks")).get(task)) if task else mapping(self.summary.get("accuracy"))
+        return number(of.get(name))
 
     def final_kl(self, context: str) -> float | None:
-        return number(_mapping(self.summary.get("kl_to_base")).get(context))
+        return number(mapping(self.summary.get("kl_to_base")).get(context))
 
     def spent(self, name: str) -> int | None:
         """`rollouts` or `tokens` generated, fast channel charged."""
         return _generated(self.summary.get(name) or (self.metrics[-1].get(name) if self.metrics else None))
 
 
-def load_run(path: str | Path) -> RunData:
+def load_run(path: str | Path, arm: str = "") -> RunData:
     """Read what is there. Raises BadInput only where there is no run at all."""
-    run = RunData(Path(path))
+    run = RunData(Path(path), arm)
     if not run.path.is_dir() or not (run.path / "config.yaml").is_file():
         raise BadInput(f"'{path}' holds no run (no config.yaml); give a directory written by 'fastslow train'.")
     try:
-        run.config = _mapping(yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        run.config = mapping(yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")))
+    except Exception as error:  # PyYAML's constructors raise whatever the text leads them to: AttributeError for a date
         run.notices.append(f"config.yaml cannot be read ({type(error).__name__})")
     if not (run.path / "summary.json").exists():
         run.notices.append("not finished: no summary.json, the numbers are those of the latest evaluation")
     else:
-        try:
-            run.summary = _mapping(json.loads((run.path / "summary.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, RecursionError) as error:
-            run.notices.append(f"summary.json cannot be read ({type(error).__name__})")
+        run.summary = _json(run, "summary.json")
     if run.summary and run.status != "done":
         run.notices.append(run.status)
-    run.metrics, run.evals = _lines(run, "metrics.jsonl"), _lines(run, "evals.jsonl")
+    run.population = _json(run, "bundle/population.json") if (run.path / "bundle/population.json").exists() else {}
+    run.metrics, run.evals = list(_lines(run, "metrics.jsonl")), list(_lines(run, "evals.jsonl"))
+    run.contexts = list(_lines(run, "contexts.jsonl", optional=True))
+    run.rollouts = list(_lines(run, "rollouts.jsonl", optional=True))
+    for row in _lines(run, "routes.jsonl", optional=True):
+        step, route = count(row.get("step")), row.get("route")
+        if step is not None and isinstance(route, str):
+            run.routes.setdefault(step, Counter())[route if route in ROUTES else "other"] += 1
+            run.routers[text(row.get("router"), "unknown")] += 1
     if not any(row.get("phase") == "eval" for row in run.metrics):
         run.notices.append("no evaluation yet")
     return run
@@ -125,32 +230,75 @@ def number(value: Any) -> float | None:
     return float(value) if abs(value) < 1e300 else None  # false for NaN and infinity
 
 
-def _generated(counts: Any) -> int | None:
-    slow, fast = (number(_mapping(counts).get(channel)) for channel in ("slow", "fast"))
-    return None if slow is None or fast is None else int(slow + fast)
+def count(value: Any) -> int | None:
+    """A whole number from 0 to 1e15, or None."""
+    known = number(value)
+    return int(known) if known is not None and 0 <= known <= 1e15 and known == int(known) else None
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def text(value: Any, otherwise: str) -> str:
+    """A name as a file gives it; containers are no names, and nothing is longer than a name."""
+    if value is None or isinstance(value, dict | list):
+        return otherwise
+    return str(value)[:500] if not isinstance(value, int) or abs(value) < 10**18 else otherwise
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _lines(run: RunData, name: str) -> list[dict[str, Any]]:
+def read_json(path: Path) -> Mapping[str, Any]:
+    """An object of a JSON file. Raises OSError or ValueError."""
     try:
-        lines = (run.path / name).read_bytes().split(b"\n")
+        return mapping(json.loads(path.read_text(encoding="utf-8")))
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+
+
+def _with_means(values: Mapping[tuple[str, str, str], float]) -> dict[tuple[str, str, str], float]:
+    """The values by task, and under the task '' what they are on average: where one task lacks a number, nothing."""
+    tasks = {task for task, _, _ in values}
+    whole = {}
+    for context, quantity in {(context, quantity) for _, context, quantity in values}:
+        found = [values[task, context, quantity] for task in tasks if (task, context, quantity) in values]
+        if len(found) == len(tasks) and (len(tasks) == 1 or quantity not in ("low", "high")):
+            whole["", context, quantity] = sum(found) / len(found)
+    return {**values, **whole}
+
+
+def _generated(counts: Any) -> int | None:
+    slow, fast = (number(mapping(counts).get(channel)) for channel in ("slow", "fast"))
+    return None if slow is None or fast is None else int(slow + fast)
+
+
+def _json(run: RunData, name: str) -> Mapping[str, Any]:
+    try:
+        return read_json(run.path / name)
+    except (OSError, ValueError) as error:
+        run.notices.append(f"{name} cannot be read ({type(error).__name__})")
+        return {}
+
+
+def _lines(run: RunData, name: str, *, optional: bool = False) -> Iterator[dict[str, Any]]:
+    """The objects of a file, line by line; what is damaged is left out and told."""
+    bad = []
+    try:
+        with (run.path / name).open("rb") as file:
+            for at, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError):
+                    row = None
+                if isinstance(row, dict):
+                    yield row
+                else:
+                    bad.append(at)
+    except FileNotFoundError:
+        if not optional:
+            run.notices.append(f"{name} is missing")
     except OSError as error:
         run.notices.append(f"{name} cannot be read ({error.strerror})")
-        return []
-    rows, bad = [], []
-    for at, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError
-            rows.append(row)
-        except (ValueError, RecursionError):
-            bad.append(at)
     if bad:
         run.notices.append(f"{name}: {len(bad)} damaged lines left out, line {bad[0]} first")
-    return rows

@@ -1,0 +1,40 @@
+"""How numbers are written for people. None is 'n/a' everywhere: a number that is missing is never a 0."""
+
+from __future__ import annotations
+
+import math
+
+NOTHING = "n/a"
+
+
+def decimal(value: float | None, digits: int = 2) -> str:
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:+.2f}"
+
+
+def percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0%}"
+
+
+def whole(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def times(ratio: float) -> str:
+    return "infinitely" if math.isinf(ratio) else f"{ratio:.1f}x"
+
+
+def seconds(value: float | None) -> str:
+    """12 s, 3.4 min, 1.6 h: two figures are enough to plan by."""
+    if value is None:
+        return NOTHING
+    if value < 120:
+        return f"{value:.0f} s"
+    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def seeds(n: int) -> str:
+    return f"{n} seed" if n == 1 else f"{n} seeds"

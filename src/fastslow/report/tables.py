@@ -1,0 +1,276 @@
+"""The tables of a report as plain text in cells: Markdown and HTML each escape what they show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..metrics import Efficiency
+from . import formats
+from .compare import RATIO_AXES, Arm, Comparison, kl_at, matched_accuracy, mean_or_none
+from .continual import measures_of_arm, stages_of
+from .costs import PHASES, cost_of
+from .data import AXES, RunData
+from .lineage import earned
+from .plasticity import areas
+from .routes import shares
+from .series import bands_of
+
+NUMBERS = 16  # rows of the table behind a curve; the CSV has them all
+
+
+@dataclass(frozen=True)
+class Table:
+    """A head, rows of as many cells, and what must be said of them."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def runs(comparison: Comparison) -> Table:
+    head = ("run", "arm", "seed", "status", "steps", "accuracy: seed / lead / mean", "KL: seed / lead", "rollouts")
+    rows = [
+        (
+            run.name, run.label, run.seed, run.status, formats.whole(run.steps),
+            _slashed([_latest(run, "accuracy", name) for name in ("seed", "lead", "mean")]),
+            _slashed([_latest(run, "kl", name) for name in ("seed", "lead")]), formats.whole(run.spent("rollouts")),
+        )
+        for run in comparison.runs
+    ]  # fmt: skip
+    return Table("Runs", head, rows)
+
+
+def cells(comparison: Comparison) -> Table | None:
+    """The plan of a comparison; None for runs given one by one."""
+    if not comparison.cells:
+        return None
+    rows = [
+        (cell.arm, cell.seed, cell.status, formats.seconds(cell.seconds), cell.error or "") for cell in comparison.cells
+    ]
+    return Table("Planned cells", ("arm", "seed", "status", "time", "error"), rows)
+
+
+def efficiencies(comparison: Comparison) -> Table | None:
+    """None without a reference and another arm."""
+    reference = comparison.reference
+    if reference is None or not comparison.others:
+        return None
+    rows = [
+        (
+            arm.label,
+            *(_ratio(arm.efficiency.get(axis)) for axis in RATIO_AXES),
+            formats.whole(mean_or_none([cost_of(run).reflection_tokens for run in arm.runs])),
+        )
+        for arm in comparison.others
+    ]
+    name = comparison.reference_name
+    notes = [
+        f"What {name} spent until its best accuracy, over what the arm spent until it was as good; above 1x the arm "
+        "needs less. In brackets the 95% interval over seeds.",
+        f"No ratio for the reflection tokens: {name} asks no language model. The column has the whole run's.",
+    ]
+    notes += _few_seeds(comparison)
+    return Table(
+        f"Cost of {name}'s best accuracy, {name} / arm",
+        ("arm", *(AXES[axis] for axis in RATIO_AXES), AXES["reflection"]), rows, notes,
+    )  # fmt: skip
+
+
+def drift(comparison: Comparison) -> Table | None:
+    """KL at like accuracy; None without a reference and another arm."""
+    reference, rows = comparison.reference, []
+    if reference is None or not comparison.others or comparison.kind == "plasticity":
+        return None
+    for arm in comparison.others:
+        level = matched_accuracy(reference, arm)
+        ours, theirs = (kl_at(side, level) if level is not None else None for side in (arm, reference))
+        share = ours / theirs if ours is not None and theirs else None
+        rows.append((arm.label, *map(formats.decimal, (level, ours, theirs)), formats.percent(share)))
+    head = ("arm", "accuracy", "its KL", f"{comparison.reference_name}'s KL", "share")
+    return Table("KL to the base at like accuracy", head, rows)
+
+
+def quadrants(comparison: Comparison) -> Table:
+    """{base, trained} x {seed, evolved}; a closing evaluation measures the base."""
+    names = ("base_seed", "base_lead", "seed", "lead", "mean")
+    head = ("arm", "base, seed", "base, evolved", "trained, seed", "trained, evolved", "trained, mean of population")
+    rows = [(arm.label, *(formats.decimal(_quadrant(arm, name)) for name in names)) for arm in comparison.arms]
+    return Table("Where it ends: weights and context", head, rows, _few_seeds(comparison))
+
+
+def ceilings(comparison: Comparison) -> Table:
+    rows = [(arm.label, *_ceiling(arm)) for arm in comparison.arms]
+    return Table("Ceiling by sigmoid fit", ("arm", "ceiling", "95% interval"), rows)
+
+
+def costs(comparison: Comparison) -> Table:
+    head = ("run", *PHASES, "total", "tokens: slow", "tokens: fast", "reused rollouts", "reflection tokens", "money")
+    rows = []
+    for run in comparison.runs:
+        cost = cost_of(run)
+        counts = (cost.slow_tokens, cost.fast_tokens, cost.reused, cost.reflection_tokens)
+        rows.append(
+            (
+                run.name, *(formats.seconds(cost.seconds[name]) for name in PHASES),
+                formats.seconds(cost.total_seconds),
+                *map(formats.whole, counts), cost.money,
+            )
+        )  # fmt: skip
+    notes = ("Update is all that is neither rollouts nor fast phases nor evaluations, loading included.",)
+    return Table("Costs by phase", head, rows, notes)
+
+
+def gains(comparison: Comparison) -> Table | None:
+    """None where no context was ever proposed."""
+    found = earned([run for run in comparison.runs if run.contexts])
+    if not found:
+        return None
+    whole = sum(one.gain for one in found)
+    rows = [
+        (
+            one.proposer, f"{one.proposed:,}", f"{one.refused:,}", f"{one.accepted:,}",
+            formats.percent(one.accepted / one.proposed), formats.percent(one.gain / whole if whole > 0 else None),
+        )
+        for one in found
+    ]  # fmt: skip
+    head = ("proposer", "proposed", "refused unseen", "accepted", "share accepted", "share of gains")
+    notes = ("A gain is what an accepted edit scored above its parent on the minibatch it was made from.",)
+    return Table("Who proposed, and what came of it", head, rows, notes)
+
+
+def routing(comparison: Comparison) -> Table | None:
+    """None where no group was routed."""
+    rows = []
+    for run in (run for run in comparison.runs if run.routes):
+        counts = sum(run.routes.values(), Counter())
+        told = ", ".join(f"{kind} {share:.0%}" for kind, share in shares(counts).items())
+        rows.append((run.name, ", ".join(run.routers), f"{counts.total():,}", told))
+    return Table("Routes", ("run", "router", "groups", "shares"), rows) if rows else None
+
+
+def plasticity(comparison: Comparison) -> Table | None:
+    """None for anything but a plasticity probe."""
+    if comparison.kind != "plasticity":
+        return None
+    found = areas(comparison)
+    rows = [
+        (
+            label, str(one.seeds), *map(formats.decimal, (one.start, one.best, one.area)), formats.percent(one.ratio),
+            *(_steps_to(value) for value in (one.halfway, one.top)),
+        )
+        for label, one in found.items()
+    ]  # fmt: skip
+    name = comparison.reference_label
+    head = (
+        "arm",
+        "seeds",
+        "start",
+        "best",
+        "mean accuracy along the way",
+        f"share of '{name}'",
+        "steps to half",
+        "steps to best",
+    )
+    notes = (
+        "The mean accuracy along the way is the area under the curve divided by its span, up to the step that all arms "
+        f"reached. Half and best are those of '{name}': halfway from its start to its best accuracy, and that.",
+    )
+    return Table("Plasticity", head, rows, [*notes, *_few_seeds(comparison)])
+
+
+def continual(comparison: Comparison) -> Table | None:
+    """None unless some arm went through stages."""
+    staged = [arm for arm in comparison.arms if stages_of(arm) is not None]
+    if not staged:
+        return None
+    rows, later = [], ", ".join(str(at + 1) for at in range(len(comparison.tasks)))
+    for arm in staged:
+        found = measures_of_arm(arm)
+        if found is None:
+            rows.append((arm.label, *["not every stage was measured"], *[formats.NOTHING] * 5))
+            continue
+        rows.append(
+            (
+                arm.label, formats.decimal(found.average), formats.signed(found.backward_transfer),
+                formats.signed(found.forward_transfer), formats.signed(found.forgetting_since_learned),
+                formats.signed(found.forgetting_since_peak), " / ".join(map(formats.signed, found.acquisition)),
+            )
+        )  # fmt: skip
+    head = (
+        "arm", "average accuracy", "backward transfer", "forward transfer", "forgotten since learned",
+        "forgotten since peak", f"acquired in stage {later}",
+    )  # fmt: skip
+    return Table("Learning one task after another", head, rows, _few_seeds(comparison))
+
+
+def numbers(comparison: Comparison, quantity: str) -> Table:
+    """The points of the mean curve by optimiser steps, for those who cannot hover over it."""
+    rows = []
+    for arm in comparison.arms:
+        band = bands_of(arm, quantity)
+        for at in _some(len(band.steps)) if band is not None else ():
+            assert band is not None
+            shade = f"{band.low[at]:.3f} to {band.high[at]:.3f}" if band.seeds > 1 else "one seed"
+            rollouts = formats.whole(band.spent["rollouts"][at])
+            rows.append((arm.label, f"{band.steps[at]:,}", rollouts, f"{band.y[at]:.3f}", shade))
+    return Table("Numbers behind the curve", ("arm", "step", "rollouts", quantity, "over seeds"), rows)
+
+
+def _some(n: int) -> list[int]:
+    if n <= NUMBERS:
+        return list(range(n))
+    return sorted({round(at * (n - 1) / (NUMBERS - 1)) for at in range(NUMBERS)})
+
+
+def _quadrant(arm: Arm, name: str) -> float | None:
+    if name in ("base_lead", "lead", "mean") and arm.mode == "rl":
+        return None  # plain RL evolves no context: the summary repeats its seed context there
+    known = arm.final(name)
+    if known is not None or name.startswith("base"):
+        return known
+    return mean_or_none([_latest(run, "accuracy", name) for run in arm.runs])
+
+
+def _latest(run: RunData, quantity: str, context: str) -> float | None:
+    told = run.final(context) if quantity == "accuracy" else run.final_kl(context)
+    if run.mode == "rl" and context != "seed":
+        return None
+    curve = run.curve(quantity=quantity, context=context)
+    return told if told is not None else curve.y[-1] if len(curve) else None
+
+
+def _ceiling(arm: Arm) -> tuple[str, str]:
+    fit = arm.asymptote
+    if fit is None or fit.a is None:
+        return fit.reason if fit else formats.NOTHING, ""
+    return f"{fit.a:.2f}", f"{fit.low:.2f} to {fit.high:.2f}"
+
+
+def _ratio(found: Efficiency | None) -> str:
+    if found is None:
+        return formats.NOTHING
+    if found.ratio is None:
+        return "not reached"
+    shown = formats.times(found.ratio)
+    if found.low is not None and found.high is not None:
+        shown += f" ({'not reached' if found.low == 0 else formats.times(found.low)} to {formats.times(found.high)})"
+    return shown
+
+
+def _steps_to(value: float | None) -> str:
+    return "not reached" if value is None else formats.whole(value)
+
+
+def _slashed(values: Sequence[float | None]) -> str:
+    return " / ".join(map(formats.decimal, values))
+
+
+def _few_seeds(comparison: Comparison) -> list[str]:
+    fewest = min(len(arm.runs) for arm in comparison.arms)
+    if fewest >= 3:
+        return []
+    told = "One seed has no interval" if fewest == 1 else "Two seeds make an interval that is too narrow"
+    return [f"{told}: what a single run does may be luck."]

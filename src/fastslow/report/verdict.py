@@ -1,0 +1,184 @@
+"""Did it pay? One sentence and three numbers, from what was measured and nothing else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from statistics import mean
+
+from ..metrics import Efficiency
+from . import formats
+from .compare import Arm, Comparison, kl_at, matched_accuracy
+from .continual import measures_of_arm
+from .plasticity import areas
+
+FEW_SEEDS = 3
+KEPT = 0.95  # a plasticity of at least this share of the base's counts as kept
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the first screen: what it says, of what, and how sure it is."""
+
+    value: str
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """`answer` is a word or three, `sentence` the reason, `figures` at most three."""
+
+    answer: str
+    sentence: str
+    figures: list[Figure] = field(default_factory=list)
+
+
+def headline(comparison: Comparison) -> Headline:
+    """The first screen of one comparison. It says 'open' where files do not tell."""
+    if comparison.kind == "plasticity":
+        return _plasticity(comparison)
+    if comparison.kind == "continual":
+        return _continual(comparison)
+    return _efficiency(comparison)
+
+
+def candidate(comparison: Comparison) -> Arm | None:
+    """The arm the question is about: `fst`, else the first of its variants."""
+    arms = [arm for arm in comparison.others if arm.label == "fst"] or [a for a in comparison.others if a.mode == "fst"]
+    return arms[0] if arms else None
+
+
+def seeds_of(arm: Arm, reference: Arm) -> str:
+    return f"{len(arm.runs)} against {formats.seeds(len(reference.runs))}"
+
+
+def _efficiency(comparison: Comparison) -> Headline:
+    reference, arm = comparison.reference, candidate(comparison)
+    if reference is None or arm is None:
+        missing = comparison.reference_name if reference is None else "fst"
+        return Headline("Open", f"Whether both channels pay is open: no run of {missing} is here.", _ends(comparison))
+    steps, rollouts = (arm.efficiency.get(axis) for axis in ("steps", "rollouts"))
+    if steps is None or rollouts is None:
+        return Headline("Open", "Whether both channels pay is open: nothing was measured yet.", _ends(comparison))
+    few = min(len(arm.runs), len(reference.runs)) < FEW_SEEDS
+    best = f"{comparison.reference_name}'s best accuracy {steps.target:.2f}"
+    figures = [_cost(steps, "optimiser steps", best), _cost(rollouts, "rollouts, all of them charged", best)]
+    figures.append(_drift(comparison, reference, arm))
+    if steps.ratio is None:
+        sentence = f"{arm.label} never came to {best} ({seeds_of(arm, reference)})."
+        return Headline("It seems not" if few else "No", sentence, figures)
+    spent = f"{_fewer(steps)} optimiser steps and {_fewer(rollouts)} rollouts"
+    sentence = f"{arm.label} came to {best} with {spent} ({seeds_of(arm, reference)})."
+    return Headline(_answer(steps, rollouts, few=few), sentence, figures)
+
+
+def _answer(steps: Efficiency, rollouts: Efficiency, *, few: bool) -> str:
+    better = [found.ratio is not None and found.ratio > 1 for found in (steps, rollouts)]
+    sure = not few and all(found.low is not None and found.low > 1 for found in (steps, rollouts))
+    if all(better):
+        return "Yes" if sure else "It seems so"
+    if any(better):
+        return "In part"
+    return "It seems not" if few else "No"
+
+
+def _cost(found: Efficiency, what: str, best: str) -> Figure:
+    if found.ratio is None:
+        return Figure("not reached", f"{what} to {best}")
+    if found.low is None or found.high is None:
+        note = "one seed on a side: no interval"
+    else:
+        low = "not reached" if found.low == 0 else formats.times(found.low)
+        note = f"95% interval over seeds: {low} to {formats.times(found.high)}"
+    if math.isinf(found.ratio):
+        return Figure("no", f"{what} needed to {best}", note)
+    if found.ratio == 1:
+        return Figure("as many", f"{what} to {best}", note)
+    more = found.ratio < 1
+    value = formats.times(1 / found.ratio if more else found.ratio)
+    if more and found.low is not None and found.high is not None:
+        note += ", counted as fewer"
+    return Figure(value, f"{'more' if more else 'fewer'} {what}, to {best}", note)
+
+
+def _drift(comparison: Comparison, reference: Arm, arm: Arm) -> Figure:
+    level = matched_accuracy(reference, arm)
+    ours, theirs = (kl_at(side, level) if level is not None else None for side in (arm, reference))
+    name = comparison.reference_name
+    if level is None or ours is None or not theirs:
+        return Figure(
+            "open", f"drift from the base (KL) against {name}'s at like accuracy", "not measured on both sides"
+        )
+    note = f"{ours:.2f} against {theirs:.2f} nats a token"
+    return Figure(formats.percent(ours / theirs), f"of {name}'s drift from the base (KL) at accuracy {level:.2f}", note)
+
+
+def _ends(comparison: Comparison) -> list[Figure]:
+    """Without a comparison: where each arm stands."""
+    figures = []
+    for arm in comparison.arms[:3]:
+        ends = [run.curve().y[-1] for run in arm.runs if len(run.curve())]
+        value = formats.decimal(mean(ends)) if ends else "open"
+        figures.append(Figure(value, f"accuracy of {arm.label} at its latest evaluation", formats.seeds(len(arm.runs))))
+    return figures
+
+
+def _plasticity(comparison: Comparison) -> Headline:
+    reference, found = comparison.reference, areas(comparison)
+    if reference is None or not comparison.others:
+        missing = f"'{comparison.reference_label}'" if reference is None else "another checkpoint"
+        return Headline(
+            "Open", f"Whether plasticity was kept is open: no run from {missing} is here.", _ends(comparison)
+        )
+    shares = {arm.label: found[arm.label].ratio for arm in comparison.others}
+    known = {label: share for label, share in shares.items() if share is not None}
+    figures = [
+        Figure(formats.percent(share) if share is not None else "open", f"of the base's mean accuracy, {label}",
+               "area under the accuracy curve, " + formats.seeds(found[label].seeds))
+        for label, share in list(shares.items())[:3]
+    ]  # fmt: skip
+    if not known:
+        return Headline("Open", "Whether plasticity was kept is open: nothing was measured yet.", figures)
+    told = ", ".join(f"{share:.0%} {label}" for label, share in known.items())
+    kept = [share >= KEPT for share in known.values()]
+    answer = "Kept" if all(kept) else "Kept in part" if any(kept) else "Lost in part"
+    return Headline(
+        answer, f"Trained afresh, runs come to this share of the base's mean accuracy along the way: {told}.", figures
+    )
+
+
+def _continual(comparison: Comparison) -> Headline:
+    reference, arm = comparison.reference, candidate(comparison)
+    name = comparison.reference_name
+    if reference is None or arm is None:
+        missing = name if reference is None else "fst"
+        return Headline("Open", f"Whether both channels pay is open: no run of {missing} is here.", _ends(comparison))
+    ours, theirs = measures_of_arm(arm), measures_of_arm(reference)
+    if ours is None or theirs is None:
+        return Headline("Open", "Whether both channels pay is open: not every stage was measured.", _ends(comparison))
+
+    def pair(mine: float | None, other: float | None) -> str:
+        return f"{name}: {formats.signed(other)}" if mine is not None else ""
+
+    second = [m.acquisition[1] if len(m.acquisition) > 1 else None for m in (ours, theirs)]
+    figures = [
+        Figure(formats.decimal(ours.average), "average accuracy at the end", f"{name}: {theirs.average:.2f}"),
+        Figure(formats.signed(second[0]), "learned in the second stage", pair(*second)),
+        Figure(formats.signed(ours.forgetting_since_peak), "forgotten since the peak",
+               pair(ours.forgetting_since_peak, theirs.forgetting_since_peak)),
+    ]  # fmt: skip
+    better = ours.average > theirs.average
+    few = min(len(arm.runs), len(reference.runs)) < FEW_SEEDS
+    answer = ("It seems so" if few else "Yes") if better else ("It seems not" if few else "No")
+    sentence = (
+        f"After all stages, {arm.label} answers {ours.average:.2f} of the questions of all tasks and {name} "
+        f"{theirs.average:.2f} ({seeds_of(arm, reference)})."
+    )
+    return Headline(answer, sentence, figures)
+
+
+def _fewer(found: Efficiency) -> str:
+    if found.ratio is None or found.ratio == 1.0:
+        return "as many" if found.ratio else "not enough"
+    return f"{formats.times(found.ratio)} fewer" if found.ratio > 1 else f"{formats.times(1 / found.ratio)} more"

@@ -1,0 +1,22 @@
+"""One headless browser for all tests of the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastslow.errors import BadInput
+from fastslow.report.png import find_browser, flags
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A real Chromium, driven by playwright; skips where there is none and says how to get one."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]' brings playwright")
+    try:
+        path = find_browser()
+    except BadInput as error:
+        pytest.skip(str(error))
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=flags())
+        yield browser
+        browser.close()
