@@ -67,8 +67,10 @@ def payload(comparison: Comparison) -> dict[str, Any]:
 
 
 def contexts_of(comparison: Comparison) -> dict[str, str]:
-    """The contexts under which anything was measured, with their names."""
+    """The contexts to choose from, with their names."""
     found = {context for run in comparison.runs for point in run.evaluations for _, context, _ in point.values}
+    if all(run.mode == "rl" for run in comparison.runs):
+        found = set()  # the seed context is all there is, and what is shipped
     return {key: name for key, name in CONTEXT_NAMES.items() if key == "shipped" or key in found}
 
 

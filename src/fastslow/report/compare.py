@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 
-from ..metrics import Asymptote, Curve, Efficiency, efficiency, fit_asymptote
+from ..metrics import Asymptote, Curve, Efficiency, MatchedKL, efficiency, fit_asymptote, kl_at_matched_accuracy
 from ..metrics.curves import mean_curve
 from .data import AXES, RunData
 from .sources import Cell, Source
@@ -24,6 +24,7 @@ class Arm:
     runs: list[RunData]
     efficiency: dict[str, Efficiency | None] = field(default_factory=dict)
     asymptote: Asymptote | None = None
+    drift: MatchedKL | None = None
 
     @property
     def mode(self) -> str:
@@ -86,27 +87,6 @@ def compare(source: Source) -> list[Comparison]:
     return [_compare(source, [run for run in source.runs if kind(run) == each]) for each in kinds]
 
 
-def kl_at(arm: Arm, accuracy: float) -> float | None:
-    """Mean KL over seeds, under the context the arm ships, at the first evaluation that came to `accuracy`; None
-    unless every seed got there."""
-    found = []
-    for run in arm.runs:
-        accuracies, kls = run.curve(), run.curve(quantity="kl")
-        step = next((s for s, y in zip(accuracies.steps, accuracies.y, strict=True) if y >= accuracy), None)
-        kl = dict(zip(kls.steps, kls.y, strict=True)).get(step) if step is not None else None
-        if kl is None:
-            return None
-        found.append(kl)
-    return mean(found) if found else None
-
-
-def matched_accuracy(reference: Arm, arm: Arm) -> float | None:
-    """The highest accuracy that every seed of both arms came to."""
-    tops = [max(run.curve().y, default=None) for side in (reference, arm) for run in side.runs]
-    known = [top for top in tops if top is not None]
-    return min(known) if known and len(known) == len(tops) else None
-
-
 def mean_or_none(values: Sequence[float | None]) -> float | None:
     """The mean; None where a value is missing, because a mean over fewer would be of something else."""
     known = [value for value in values if value is not None]
@@ -123,6 +103,7 @@ def _compare(source: Source, runs: Sequence[RunData]) -> Comparison:
     for arm in arms:
         arm.asymptote = fit_asymptote(mean_curve(arm.curves()))
         if reference is not None and arm is not reference:
+            arm.drift = kl_at_matched_accuracy(*([run.kl_curve() for run in side.runs] for side in (reference, arm)))
             for axis in RATIO_AXES:
                 arm.efficiency[axis] = efficiency(reference.curves(axis), arm.curves(axis))
     return comparison

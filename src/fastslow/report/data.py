@@ -181,6 +181,11 @@ class RunData:
         key = (task, context or self.shipped_context, quantity)
         return Curve.of((point.step, point.spent[axis], point.values.get(key)) for point in self.evaluations)
 
+    def kl_curve(self) -> Curve:
+        """Accuracy over KL to the base, under the context that is shipped."""
+        kl, accuracy = (("", self.shipped_context, quantity) for quantity in ("kl", "accuracy"))
+        return Curve.of((point.step, point.values.get(kl), point.values.get(accuracy)) for point in self.evaluations)
+
     def final(self, name: str, task: str = "") -> float | None:
         """An accuracy of summary.json: base_seed, base_lead, seed, lead, mean."""
         of = mapping(mapping(self.summary.get("tasks")).get(task)) if task else mapping(self.summary.get("accuracy"))

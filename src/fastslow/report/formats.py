@@ -12,7 +12,7 @@ def decimal(value: float | None, digits: int = 2) -> str:
 
 
 def signed(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:+.2f}"
+    return NOTHING if value is None else f"{value:+.2f}".replace("-0.00", "+0.00")
 
 
 def percent(value: float | None) -> str:

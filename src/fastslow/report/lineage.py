@@ -34,7 +34,7 @@ class Node:
     component: str = ""
     before: float | None = None
     after: float | None = None
-    anchor: float | None = None
+    anchor: float | None = None  # of the last fast phase for those in use, of its own phase for others
     rank: int | None = None
     depth: int = 0
 
@@ -75,6 +75,8 @@ def lineage(run: RunData, limit: int) -> Lineage:
     members = [one for one in _names(run.population.get("members") or run.summary.get("population")) if one in nodes]
     for rank, name in enumerate(members):
         nodes[name].rank = rank
+        latest_score = _mean(mapping(run.population.get("scores")).get(name))
+        nodes[name].anchor = nodes[name].anchor if latest_score is None else latest_score
     wanted = list(dict.fromkeys(name for member in members for name in _line_of(member, nodes)))
     latest = sorted(nodes.values(), key=lambda node: -1 if node.step is None else node.step, reverse=True)
     wanted += [node.id for node in latest if node.id not in set(wanted)]

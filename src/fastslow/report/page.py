@@ -30,7 +30,7 @@ from .lineage import Lineage, Node, difference, lineage, readable
 from .markdown import all_notices, tables_of
 from .routes import KINDS, slices
 from .sources import Source
-from .verdict import headline
+from .verdict import few_seeds, headline
 
 # What is shown of contexts and rollouts over all runs of a report: with these a page of twelve long runs stays small.
 CONTEXTS_SHOWN = 240
@@ -59,7 +59,7 @@ def page(sources: Sequence[Source], *, view: View = "page") -> str:
         view=view,
         policy=_policy(script, plotly),
         style=Markup(style), script=Markup(script), plotly=Markup(plotly), drawn=bool(plotly), data=_data(drawn),
-        articles=articles, axes=AXES, kinds=KINDS,
+        articles=articles, axes=AXES,
         notices=all_notices(sources),
         run_count=len(runs),
         runs=[_run(run) for run in runs],
@@ -71,7 +71,9 @@ def page(sources: Sequence[Source], *, view: View = "page") -> str:
 def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: int) -> dict[str, Any]:
     head = headline(comparison)
     found = [run for run in comparison.runs if run.contexts or run.population.get("archive")]
-    rollouts = [(run.name, shelves(run)) for run in comparison.runs if run.rollouts][:RUNS_WITH_ROLLOUTS]
+    # Plain RL has one context throughout: the others come first.
+    recorded = sorted((run for run in comparison.runs if run.rollouts), key=lambda run: run.mode == "rl")
+    rollouts = [(f"{run.name} ({run.label})", shelves(run)) for run in recorded[:RUNS_WITH_ROLLOUTS]]
     gains, routing = tables.gains(comparison), tables.routing(comparison)
     closing = {tables.costs(comparison).title, *(t.title for t in (gains, routing) if t is not None)}
     lineages = [_lineage(run, lineage(run, limit)) for run in found if run.mode != "rl"]
@@ -81,7 +83,7 @@ def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: in
     ]  # fmt: skip
     return {
         "id": name,
-        "task": comparison.task, "short": comparison.task[:40], "tasks": comparison.tasks,
+        "question": head.question, "task": comparison.task, "short": comparison.task[:40], "tasks": comparison.tasks,
         "model": comparison.model, "facts": _facts(comparison),
         "answer": head.answer, "sentence": head.sentence, "figures": head.figures,
         "charts": drawn["charts"], "arms": drawn["arms"], "contexts": contexts_of(comparison),
@@ -90,7 +92,8 @@ def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: in
         "stages": [(arm.label, stages) for arm in comparison.arms if (stages := stages_of(arm)) is not None],
         "fast": bool(lineages), "gains": gains, "lineages": lineages,
         "shelves": rollouts,
-        "routing": routing, "strips": _strips(comparison),
+        "routing": routing, "strips": (strips := _strips(comparison)),
+        "kinds": [kind for kind in KINDS if any(kind in part.shares for _, parts in strips for part in parts)],
         "costs": tables.costs(comparison),
         "sections": [(key, title) for key, title, there in sections if there],
     }  # fmt: skip
@@ -99,7 +102,8 @@ def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: in
 def _facts(comparison: Comparison) -> str:
     arms = ", ".join(f"{arm.label} ({formats.seeds(len(arm.runs))})" for arm in comparison.arms)
     recipe = f" Recipe {comparison.recipe}." if comparison.recipe else ""
-    return f"Arms: {arms}.{recipe}"
+    few = " Fewer than three seeds on a side: hardly more than a first look." if few_seeds(comparison) else ""
+    return f"Arms: {arms}.{recipe}{few}"
 
 
 def _lineage(run: RunData, found: Lineage) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from .data import AXES, RunData, count, mapping, number
 
 # Per-step quantities are noise at this size of batch; averaged into this many bins they can be read, and the page
 # stays small.
-BINS = 120
+BINS = 60
 
 # Quantities of slow and fast lines of metrics, and where a step's numbers stand.
 SLOW = {

@@ -70,6 +70,9 @@ def _comparison(folder: Path) -> Source:
     rows = plan.get("cells")
     for row in rows if isinstance(rows, list) else []:
         _add_cell(source, folder, mapping(row))
+    missing = [cell for cell in source.cells if cell.status == "missing"]
+    if missing:
+        source.notices.append(f"{len(missing)} of {len(source.cells)} planned cells have not been run yet")
     if not source.cells:
         source.notices.append(f"{PLAN} names no cells")
     return source
@@ -83,8 +86,11 @@ def _add_cell(source: Source, folder: Path, row: Any) -> None:
     )  # fmt: skip
     source.cells.append(cell)
     name = f"{arm}, seed {cell.seed}"
-    if cell.status in ("failed", "missing"):
-        source.notices.append(f"{name}: {cell.status}" + (f" ({cell.error})" if cell.error else ""))
+    if cell.status == "failed":  # where it broke off says nothing of the arm, and would cut its mean short
+        source.notices.append(f"{name} failed and is left out" + (f": {cell.error}" if cell.error else ""))
+        return
+    if cell.status == "missing":
+        return
     try:
         path = (folder / str(relative)).resolve()
         inside = isinstance(relative, str) and path.is_relative_to(folder.resolve())
@@ -96,5 +102,4 @@ def _add_cell(source: Source, folder: Path, row: Any) -> None:
     try:
         source.runs.append(load_run(folder / str(relative), arm))
     except BadInput:
-        if cell.status not in ("failed", "missing"):
-            source.notices.append(f"{name}: nothing was written yet")
+        source.notices.append(f"{name}: nothing was written yet ({cell.status})")

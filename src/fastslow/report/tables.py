@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ..metrics import Efficiency
 from . import formats
-from .compare import RATIO_AXES, Arm, Comparison, kl_at, matched_accuracy, mean_or_none
+from .compare import RATIO_AXES, Arm, Comparison, mean_or_none
 from .continual import measures_of_arm, stages_of
 from .costs import PHASES, cost_of
 from .data import AXES, RunData
@@ -16,6 +16,7 @@ from .lineage import earned
 from .plasticity import areas
 from .routes import shares
 from .series import bands_of
+from .verdict import FEW_SEEDS
 
 NUMBERS = 16  # rows of the table behind a curve; the CSV has them all
 
@@ -44,13 +45,15 @@ def runs(comparison: Comparison) -> Table:
 
 
 def cells(comparison: Comparison) -> Table | None:
-    """The plan of a comparison; None for runs given one by one."""
-    if not comparison.cells:
-        return None
+    """What was planned and is not done; None where nothing is amiss."""
     rows = [
-        (cell.arm, cell.seed, cell.status, formats.seconds(cell.seconds), cell.error or "") for cell in comparison.cells
+        (cell.arm, cell.seed, cell.status, formats.seconds(cell.seconds), cell.error)
+        for cell in comparison.cells
+        if cell.status != "done"
     ]
-    return Table("Planned cells", ("arm", "seed", "status", "time", "error"), rows)
+    if not rows:
+        return None
+    return Table("Cells that are not done", ("arm", "seed", "status", "time", "error"), rows)
 
 
 def efficiencies(comparison: Comparison) -> Table | None:
@@ -81,16 +84,21 @@ def efficiencies(comparison: Comparison) -> Table | None:
 
 def drift(comparison: Comparison) -> Table | None:
     """KL at like accuracy; None without a reference and another arm."""
-    reference, rows = comparison.reference, []
-    if reference is None or not comparison.others or comparison.kind == "plasticity":
+    if comparison.reference is None or not comparison.others or comparison.kind == "plasticity":
         return None
+    rows = []
     for arm in comparison.others:
-        level = matched_accuracy(reference, arm)
-        ours, theirs = (kl_at(side, level) if level is not None else None for side in (arm, reference))
-        share = ours / theirs if ours is not None and theirs else None
-        rows.append((arm.label, *map(formats.decimal, (level, ours, theirs)), formats.percent(share)))
-    head = ("arm", "accuracy", "its KL", f"{comparison.reference_name}'s KL", "share")
-    return Table("KL to the base at like accuracy", head, rows)
+        found = arm.drift
+        if found is None:
+            rows.append((arm.label, *[formats.NOTHING] * 4, ""))
+            continue
+        known = found.low is not None and found.high is not None
+        interval = f"{found.low:.0%} to {found.high:.0%}" if known else ""
+        numbers = map(formats.decimal, (found.accuracy, found.other_kl, found.reference_kl))
+        rows.append((arm.label, *numbers, formats.percent(found.share), interval))
+    head = ("arm", "accuracy", "its KL", f"{comparison.reference_name}'s KL", "share", "95% interval")
+    notes = ["At the highest accuracy that the mean curves of both came to; in between evaluations by proportion."]
+    return Table("KL to the base at like accuracy", head, rows, notes)
 
 
 def quadrants(comparison: Comparison) -> Table:
@@ -98,7 +106,7 @@ def quadrants(comparison: Comparison) -> Table:
     names = ("base_seed", "base_lead", "seed", "lead", "mean")
     head = ("arm", "base, seed", "base, evolved", "trained, seed", "trained, evolved", "trained, mean of population")
     rows = [(arm.label, *(formats.decimal(_quadrant(arm, name)) for name in names)) for arm in comparison.arms]
-    return Table("Where it ends: weights and context", head, rows, _few_seeds(comparison))
+    return Table("Where it ends: weights and context", head, rows)
 
 
 def ceilings(comparison: Comparison) -> Table:
@@ -148,7 +156,7 @@ def routing(comparison: Comparison) -> Table | None:
         counts = sum(run.routes.values(), Counter())
         told = ", ".join(f"{kind} {share:.0%}" for kind, share in shares(counts).items())
         rows.append((run.name, ", ".join(run.routers), f"{counts.total():,}", told))
-    return Table("Routes", ("run", "router", "groups", "shares"), rows) if rows else None
+    return Table("Shares of the routes", ("run", "router", "groups", "shares"), rows) if rows else None
 
 
 def plasticity(comparison: Comparison) -> Table | None:
@@ -195,8 +203,8 @@ def continual(comparison: Comparison) -> Table | None:
         rows.append(
             (
                 arm.label, formats.decimal(found.average), formats.signed(found.backward_transfer),
-                formats.signed(found.forward_transfer), formats.signed(found.forgetting_since_learned),
-                formats.signed(found.forgetting_since_peak), " / ".join(map(formats.signed, found.acquisition)),
+                formats.signed(found.forward_transfer), formats.decimal(found.forgetting_since_learned),
+                formats.decimal(found.forgetting_since_peak), " / ".join(map(formats.signed, found.acquisition)),
             )
         )  # fmt: skip
     head = (
@@ -269,8 +277,7 @@ def _slashed(values: Sequence[float | None]) -> str:
 
 
 def _few_seeds(comparison: Comparison) -> list[str]:
-    fewest = min(len(arm.runs) for arm in comparison.arms)
-    if fewest >= 3:
+    few = [f"{arm.label} ({formats.seeds(len(arm.runs))})" for arm in comparison.arms if len(arm.runs) < FEW_SEEDS]
+    if not few:
         return []
-    told = "One seed has no interval" if fewest == 1 else "Two seeds make an interval that is too narrow"
-    return [f"{told}: what a single run does may be luck."]
+    return [f"Too few seeds for an interval to trust: {', '.join(few)}. What one run does may be luck."]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean
 
 from ..metrics import Efficiency
 from . import formats
-from .compare import Arm, Comparison, kl_at, matched_accuracy
+from .compare import Arm, Comparison
 from .continual import measures_of_arm
 from .plasticity import areas
 
@@ -32,12 +32,13 @@ class Headline:
     answer: str
     sentence: str
     figures: list[Figure] = field(default_factory=list)
+    question: str = "Did it pay?"
 
 
 def headline(comparison: Comparison) -> Headline:
     """The first screen of one comparison. It says 'open' where files do not tell."""
     if comparison.kind == "plasticity":
-        return _plasticity(comparison)
+        return replace(_plasticity(comparison), question="Was plasticity kept?")
     if comparison.kind == "continual":
         return _continual(comparison)
     return _efficiency(comparison)
@@ -47,6 +48,12 @@ def candidate(comparison: Comparison) -> Arm | None:
     """The arm the question is about: `fst`, else the first of its variants."""
     arms = [arm for arm in comparison.others if arm.label == "fst"] or [a for a in comparison.others if a.mode == "fst"]
     return arms[0] if arms else None
+
+
+def few_seeds(comparison: Comparison) -> bool:
+    """Whether the arms that the verdict is about have too few for a plain yes or no."""
+    sides = [arm for arm in (comparison.reference, candidate(comparison)) if arm is not None]
+    return any(len(arm.runs) < FEW_SEEDS for arm in sides)
 
 
 def seeds_of(arm: Arm, reference: Arm) -> str:
@@ -61,10 +68,10 @@ def _efficiency(comparison: Comparison) -> Headline:
     steps, rollouts = (arm.efficiency.get(axis) for axis in ("steps", "rollouts"))
     if steps is None or rollouts is None:
         return Headline("Open", "Whether both channels pay is open: nothing was measured yet.", _ends(comparison))
-    few = min(len(arm.runs), len(reference.runs)) < FEW_SEEDS
+    few = few_seeds(comparison)
     best = f"{comparison.reference_name}'s best accuracy {steps.target:.2f}"
     figures = [_cost(steps, "optimiser steps", best), _cost(rollouts, "rollouts, all of them charged", best)]
-    figures.append(_drift(comparison, reference, arm))
+    figures.append(_drift(comparison, arm))
     if steps.ratio is None:
         sentence = f"{arm.label} never came to {best} ({seeds_of(arm, reference)})."
         return Headline("It seems not" if few else "No", sentence, figures)
@@ -102,16 +109,17 @@ def _cost(found: Efficiency, what: str, best: str) -> Figure:
     return Figure(value, f"{'more' if more else 'fewer'} {what}, to {best}", note)
 
 
-def _drift(comparison: Comparison, reference: Arm, arm: Arm) -> Figure:
-    level = matched_accuracy(reference, arm)
-    ours, theirs = (kl_at(side, level) if level is not None else None for side in (arm, reference))
-    name = comparison.reference_name
-    if level is None or ours is None or not theirs:
+def _drift(comparison: Comparison, arm: Arm) -> Figure:
+    name, found = comparison.reference_name, arm.drift
+    if found is None or found.share is None:
         return Figure(
             "open", f"drift from the base (KL) against {name}'s at like accuracy", "not measured on both sides"
         )
-    note = f"{ours:.2f} against {theirs:.2f} nats a token"
-    return Figure(formats.percent(ours / theirs), f"of {name}'s drift from the base (KL) at accuracy {level:.2f}", note)
+    note = f"{found.other_kl:.2f} against {found.reference_kl:.2f} nats a token"
+    if found.low is not None and found.high is not None:
+        note += f"; 95% interval over seeds: {found.low:.0%} to {found.high:.0%}"
+    label = f"of {name}'s drift from the base (KL), at accuracy {found.accuracy:.2f}"
+    return Figure(formats.percent(found.share), label, note)
 
 
 def _ends(comparison: Comparison) -> list[Figure]:
@@ -158,18 +166,15 @@ def _continual(comparison: Comparison) -> Headline:
     if ours is None or theirs is None:
         return Headline("Open", "Whether both channels pay is open: not every stage was measured.", _ends(comparison))
 
-    def pair(mine: float | None, other: float | None) -> str:
-        return f"{name}: {formats.signed(other)}" if mine is not None else ""
-
     second = [m.acquisition[1] if len(m.acquisition) > 1 else None for m in (ours, theirs)]
     figures = [
         Figure(formats.decimal(ours.average), "average accuracy at the end", f"{name}: {theirs.average:.2f}"),
-        Figure(formats.signed(second[0]), "learned in the second stage", pair(*second)),
-        Figure(formats.signed(ours.forgetting_since_peak), "forgotten since the peak",
-               pair(ours.forgetting_since_peak, theirs.forgetting_since_peak)),
+        Figure(formats.signed(second[0]), "learned in the second stage", f"{name}: {formats.signed(second[1])}"),
+        Figure(formats.decimal(ours.forgetting_since_peak), "forgotten since the peak, mean of earlier tasks",
+               f"{name}: {formats.decimal(theirs.forgetting_since_peak)}"),
     ]  # fmt: skip
     better = ours.average > theirs.average
-    few = min(len(arm.runs), len(reference.runs)) < FEW_SEEDS
+    few = few_seeds(comparison)
     answer = ("It seems so" if few else "Yes") if better else ("It seems not" if few else "No")
     sentence = (
         f"After all stages, {arm.label} answers {ours.average:.2f} of the questions of all tasks and {name} "

@@ -39,7 +39,7 @@
         toggle.addEventListener("click", () => {
           const arm = Number(toggle.dataset.arm), shown = this.hidden.delete(arm);
           if (!shown) this.hidden.add(arm);
-          toggle.setAttribute("aria-pressed", String(shown));
+          for (const same of article.querySelectorAll(`[data-arm="${arm}"]`)) same.setAttribute("aria-pressed", String(shown));
           this.draw();
         });
       }
@@ -49,7 +49,7 @@
       const at = Number(this.form.elements.task?.value || 0);
       return {
         axis: this.form.elements.axis.value,
-        context: this.form.elements.context.value,
+        context: this.form.elements.context?.value ?? "shipped",
         task: at ? this.data.tasks[at - 1] : "",
         seeds: this.form.elements.seeds.checked,
       };
@@ -100,7 +100,7 @@
         }
         const few = x.length <= 60;
         traces.push({
-          x, y: one.y, mode: few ? "lines+markers" : "lines", line: { width: 2.25, dash, color: colour(c) },
+          x, y: one.y, cliponaxis: false, mode: few ? "lines+markers" : "lines", line: { width: 2.25, dash, color: colour(c) },
           marker: { symbol: mark, size: 7, color: colour(c) },
           customdata: one.y.map((_, i) => one.low ? `${one.low[i].toPrecision(3)} to ${one.high[i].toPrecision(3)} over seeds` : "one seed"),
           hovertemplate: `<b>${name}</b><br>%{y:.3~g} at %{x:,.0f}<br>%{customdata}<extra></extra>`,
@@ -119,7 +119,7 @@
         const at = new Map(other.step.map((step, i) => [step, other.y[i]]));
         const points = one.step.map((step, i) => [at.get(step), one.y[i], step]).filter(([x]) => x !== undefined);
         traces.push({
-          x: points.map((p) => p[0]), y: points.map((p) => p[1]), customdata: points.map((p) => p[2]), mode: "lines+markers",
+          x: points.map((p) => p[0]), y: points.map((p) => p[1]), customdata: points.map((p) => p[2]), mode: "lines+markers", cliponaxis: false,
           line: { width: 2.25, dash, color: colour(c) }, marker: { symbol: mark, size: 7, color: colour(c) },
           hovertemplate: `<b>${inert(this.data.arms[one.arm].name)}</b><br>KL %{y:.3~g} at accuracy %{x:.3~g}<br>step %{customdata}<extra></extra>`,
         });
