@@ -77,7 +77,7 @@ class Experiment:
         self.cells = [self._look_up(cell) for cell in cells]
 
     def run(self, console: Console) -> int:
-        """Run what is not done yet, and say how it ended: 0 all done, 1 some failed, 128 + signal where one stopped it."""
+        """Run what is not done yet. Returns 0 if all is done, 1 if some failed, 128 + signal where one stopped it."""
         with self._alone():
             for number, cell in enumerate(self.cells, start=1):
                 if cell.status == "done":
@@ -93,11 +93,20 @@ class Experiment:
         return int(any(cell.status != "done" for cell in self.cells))
 
     def write(self) -> None:
-        """What there is so far, for reports."""
+        """What there is so far, for reports; cells of earlier calls that this one did not ask for stay listed."""
         self.path.mkdir(parents=True, exist_ok=True)
         plan = {"kind": self.kind, "recipe": self.title, "reference": self.reference}
-        content = to_json({**plan, "cells": [cell.to_json() for cell in self.cells]}, indent=2)
-        RunDirectory(self.path).write_bytes(PLAN, content)
+        cells = [cell.to_json() for cell in self.cells]
+        planned = {cell["path"] for cell in cells}
+        cells += [cell for cell in self._earlier() if cell["path"] not in planned]
+        RunDirectory(self.path).write_bytes(PLAN, to_json({**plan, "cells": cells}, indent=2))
+
+    def _earlier(self) -> list[dict[str, Any]]:
+        try:
+            cells = json.loads((self.path / PLAN).read_text(encoding="utf-8"))["cells"]
+            return [cell for cell in cells if isinstance(cell["path"], str)]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
 
     def _look_up(self, cell: Cell) -> Cell:
         """The cell as its directory shows it. Raises BadInput where other settings made it."""
@@ -209,26 +218,15 @@ def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
             child.wait()
 
 
-def read_recipe(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of a recipe, and its `compare:` section apart: what an experiment asks for beyond one run."""
+def read_recipe(path: str) -> dict[str, Any]:
+    """A recipe's `compare:` section: what an experiment asks for beyond one run. {} where it has none."""
     try:
         recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"recipe '{path}' is not YAML ({str(error).splitlines()[0]}).") from error
-    if not isinstance(recipe, dict):
-        raise BadInput(f"recipe '{path}' must hold 'setting: value' lines.")
-    section = recipe.pop("compare", None) or {}
-    if not isinstance(section, dict):
+    section = recipe.get("compare") if isinstance(recipe, dict) else {}
+    if not isinstance(section or {}, dict):
         raise BadInput(f"recipe '{path}': 'compare' must hold 'name: value' lines.")
-    return recipe, section
-
-
-def flag(name: str, value: Any) -> list[str]:
-    """A setting as `fastslow train` takes it."""
-    if isinstance(value, (list, tuple)):
-        return [f"--{name}", *map(str, value)]
-    if isinstance(value, dict):
-        return [f"--{name}", json.dumps(value)]
-    return [f"--{name}", str(value)]
+    return section or {}

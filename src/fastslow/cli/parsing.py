@@ -24,9 +24,17 @@ OFTEN_USED = {
 }
 
 
+EXPERIMENT = "compare"
+"""A recipe's section for `fastslow compare` and its like; one run does without."""
+
+
 class _Parser(TrlParser):
     def error(self, message: str) -> NoReturn:
         raise BadInput(message)
+
+    def set_defaults_with_config(self, **kwargs: Any) -> list[str]:
+        kwargs.pop(EXPERIMENT, None)
+        return super().set_defaults_with_config(**kwargs)
 
 
 def parse_config(argv: Sequence[str]) -> FastSlowConfig:
@@ -76,7 +84,7 @@ def _check_recipe(argv: list[str], known: set[str]) -> None:
     if not isinstance(recipe, dict):
         raise BadInput(f"recipe '{path}' must hold 'setting: value' lines.")
     for key in recipe:
-        if key not in known | {"env"}:
+        if key not in known | {"env", EXPERIMENT}:
             raise BadInput(f"recipe '{path}': unknown setting '{key}'.{_suggest(str(key), known)}")
 
 

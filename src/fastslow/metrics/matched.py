@@ -27,7 +27,7 @@ class MatchedKL:
 
 
 def kl_when(curve: Curve, accuracy: float) -> float | None:
-    """KL at which the curve first comes to `accuracy`: `x` is the KL to the base, `y` the accuracy. None if it never does.
+    """KL (the curve's `x`) at which its accuracy (`y`) first comes to `accuracy`; None if it never does.
 
     Between the last evaluation below and the first at or above, KL is taken to grow in proportion to accuracy: with
     evaluations ten steps apart, the first one past the mark may have overshot it by half its KL.

@@ -1,0 +1,125 @@
+"""`fastslow compare RECIPE` and, with several tasks in the recipe, `fastslow continual RECIPE`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import BadInput
+from .eval import Parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Every mode and seed of a recipe, then the report."""
+    parser = make_parser("compare", "Run a recipe in several modes and seeds, then write tables and report.html.")
+    parser.add_argument("--modes", help="default fst,rl,prompt; 'sequential' is rl_prompt and prompt_rl")
+    parser.add_argument(
+        "--sweep", action="append", metavar="SETTING=V1,V2", help="every mode with each of these values; repeatable"
+    )
+    return compare(parser, argv, kind="compare", modes="fst,rl,prompt")
+
+
+def make_parser(name: str, description: str) -> Parser:
+    parser = Parser(
+        prog=f"fastslow {name}",
+        allow_abbrev=False,
+        description=description,
+        epilog="Every other flag goes to 'fastslow train', for all cells: --max_steps 60. Cells that are done are "
+        "picked up and not run again; one that was broken off starts over. A recipe's 'compare:' section may hold "
+        "modes, seeds, sweep and minutes (a cell's, for the first estimate). Exit code 1: some cells failed.",
+    )
+    parser.add_argument("recipe", help="a recipe as for 'fastslow train'; flags come after it")
+    parser.add_argument("--seeds", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
+    parser.add_argument("--output_dir", help="the experiment's directory; default runs/RECIPE")
+    parser.add_argument("--dry_run", action="store_true", help="show the cells and what they take, and run nothing")
+    return parser
+
+
+def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> int:
+    options, flags = parser.parse_known_args(list(argv))
+    console = Console(stderr=True)
+    console.print("[dim]loading libraries ...[/dim]")
+    from ..experiments import read_recipe
+    from ..plans import checked_sweep, parse_modes, parse_seeds, parse_sweep, plan_modes
+
+    section = read_recipe(options.recipe)
+    unknown = set(section) - {"modes", "seeds", "sweep", "minutes"}
+    if unknown:
+        raise BadInput(f"recipe '{options.recipe}': 'compare' has no '{sorted(unknown)[0]}'.")
+    sweep = parse_sweep(options.sweep) if getattr(options, "sweep", None) else checked_sweep(section.get("sweep") or {})
+    experiment = plan_modes(
+        options.output_dir or Path("runs") / Path(options.recipe).stem,
+        kind=kind,
+        title=options.recipe,
+        flags=["--config", options.recipe, *flags],
+        modes=parse_modes(options.modes or _listed(section.get("modes")) or modes),
+        seeds=parse_seeds(options.seeds or _listed(section.get("seeds")) or "3"),
+        sweep=sweep,
+    )
+    if kind == "continual":
+        check_stages(experiment.cells[0].settings)
+    return carry_out(experiment, console, dry_run=options.dry_run, minutes=section.get("minutes"))
+
+
+def carry_out(experiment: Any, console: Console, *, dry_run: bool, minutes: Any = None) -> int:
+    """Show what an experiment takes, run it, and write its report."""
+    for line in estimate(experiment, minutes):
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    if dry_run:
+        return 0
+    code = experiment.run(console)
+    experiment.write()
+    write_reports(experiment.path, console)
+    return code
+
+
+def write_reports(folder: Path, console: Console) -> None:
+    from .report import run as report
+
+    for name in ("report.md", "report.html"):
+        report([str(folder), "--output", str(folder / name)])
+    console.print(escape(f"report: {folder / 'report.html'}"), highlight=False, soft_wrap=True)
+
+
+def estimate(experiment: Any, minutes: Any) -> list[str]:
+    """The cells, and the time and disk that those still to run will take."""
+    from ..model import weight_bytes
+
+    left = [cell for cell in experiment.cells if cell.status != "done"]
+    lines = [f"{cell.folder}: {cell.status}" for cell in experiment.cells]
+    done = [cell.seconds for cell in experiment.cells if cell.status == "done" and cell.seconds]
+    known = sum(done) / len(done) / 60 if done else minutes
+    time = (
+        f"about {known * len(left):.0f} minutes" if isinstance(known, (int, float)) else "time unknown until one ends"
+    )
+    bundles = [cell.settings["model"] for cell in left if cell.settings.get("save_bundle", True)]
+    needed = sum(weight_bytes(model) for model in bundles)  # everything else of a run is small
+    lines.append(f"{len(left)} of {len(experiment.cells)} cells to run: {time}, {needed / 1e9:.1f} GB of bundles")
+    existing = next(p for p in (experiment.path, *experiment.path.absolute().parents) if p.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        lines.append(f"warning: only {free / 1e9:.1f} GB are free; save_bundle: false keeps the numbers alone")
+    return lines
+
+
+def check_stages(settings: dict[str, Any]) -> None:
+    """A stage must end with an evaluation, or the matrix of stages and tasks has holes."""
+    steps, every = settings.get("stage_steps"), settings.get("eval_steps")
+    if len(settings.get("tasks") or ()) < 2:
+        raise BadInput("a continual run needs several tasks: give 'tasks' and 'stage_steps' in the recipe.")
+    if not every or not steps or steps % every:
+        raise BadInput(
+            f"stage_steps ({steps}) must be a multiple of eval_steps ({every}), so that every stage ends with an "
+            "evaluation."
+        )
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value)) + ("," if len(value) == 1 else "")
+    return "" if value is None else str(value)

@@ -1,0 +1,160 @@
+"""Experiments: cells planned, run in processes of their own, picked up again, and reported whatever became of them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fastslow.cli.main import main
+from fastslow.errors import BadInput
+from fastslow.plans import parse_modes, parse_seeds, parse_sweep
+from tests.support.runs import tiny_settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def recipe(folder: Path, **overrides) -> str:
+    """A recipe whose runs take a second or two, without an output directory."""
+    settings = {**tiny_settings(folder), "eval_strategy": "steps", "eval_steps": 1, "save_bundle": False, **overrides}
+    settings.pop("output_dir")
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump({name: value for name, value in settings.items() if value is not None}))
+    return str(path)
+
+
+def plan(folder: Path) -> dict:
+    return json.loads((folder / "comparison.json").read_text())
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def test_modes_seeds_and_sweeps_as_people_write_them():
+    assert parse_modes("fst, rl,fst") == ["fst", "rl"]
+    assert parse_modes("sequential,rl") == ["rl_prompt", "prompt_rl", "rl"]
+    assert parse_seeds("3") == [1, 2, 3]
+    assert parse_seeds("7,11") == [7, 11]
+    assert parse_seeds("7,") == [7]
+    assert parse_sweep(["population_size=1,2", "loss_type=grpo"]) == {
+        "population_size": ["1", "2"],
+        "loss_type": ["grpo"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: parse_modes("fts"), "Did you mean 'fst'"),
+        (lambda: parse_modes(","), "at least one mode"),
+        (lambda: parse_seeds("0"), "between 1 and 1000"),
+        (lambda: parse_seeds("-1"), "number"),
+        (lambda: parse_seeds("1,x"), "got '1,x'"),
+        (lambda: parse_sweep(["population_size"]), "SETTING=VALUE"),
+        (lambda: parse_sweep(["population=1"]), "Did you mean 'population_size'"),
+        (lambda: parse_sweep(["mode=fst"]), "cannot be swept over"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused(call, said):
+    with pytest.raises(BadInput, match=said):
+        call()
+
+
+@pytest.mark.processes
+@pytest.mark.usefixtures("environment")
+def test_cells_run_once_fail_apart_and_are_reported(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["compare", recipe(tmp_path), "--modes", "rl,fst", "--seeds", "1", "--output_dir", "out"]
+    assert main([*arguments, "--dry_run"]) == 0
+    assert "2 of 2 cells to run: time unknown until one ends, 0.0 GB" in capsys.readouterr().err
+    assert not Path("out").exists()
+
+    assert main(arguments) == 0
+    cells = {cell["path"]: cell for cell in plan(tmp_path / "out")["cells"]}
+    assert {name: cell["status"] for name, cell in cells.items()} == {"rl-s1": "done", "fst-s1": "done"}
+    assert plan(tmp_path / "out")["reference"] == "rl"
+    assert (tmp_path / "out/report.html").stat().st_size > 1000
+    assert "step 2/2" in (tmp_path / "out/logs/fst-s1.log").read_text()
+
+    # A second call runs what is new and nothing else; an arm that breaks takes no other with it.
+    stamp = (tmp_path / "out/rl-s1/summary.json").stat().st_mtime_ns
+    (tmp_path / "task.jsonl").rename(tmp_path / "moved.jsonl")
+    assert main(arguments) == 0
+    assert (tmp_path / "out/rl-s1/summary.json").stat().st_mtime_ns == stamp
+    assert main([*arguments[:5], "2", *arguments[6:]]) == 1
+    error = {cell["path"]: cell["error"] for cell in plan(tmp_path / "out")["cells"]}
+    assert list(error) == ["rl-s2", "fst-s2", "rl-s1", "fst-s1"], "what was there before is not forgotten"
+    assert "task.jsonl" in error["rl-s2"]
+    assert "exit code 2" in error["rl-s2"]
+
+    # Finished cells of other settings are not passed off as these.
+    assert main([*arguments, "--max_steps", "1"]) == 2
+    assert "was made with other settings (max_steps)" in capsys.readouterr().err
+
+
+@pytest.mark.processes
+@pytest.mark.usefixtures("environment")
+def test_an_experiment_stops_with_its_cell_and_goes_on_later(tmp_path):
+    path = recipe(tmp_path, max_steps=400, eval_strategy="no")
+    command = [
+        sys.executable,
+        "-m",
+        "fastslow",
+        "compare",
+        path,
+        "--modes",
+        "rl",
+        "--seeds",
+        "1",
+        "--output_dir",
+        "out",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "out/logs/rl-s1.log"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and "step 2/" in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert second.returncode == 2
+    assert f"is being worked on by process {process.pid}" in second.stderr
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=120) == 143
+    (cell,) = plan(tmp_path / "out")["cells"]
+    assert cell["status"] == "stopped by SIGTERM"
+    summary = json.loads((tmp_path / "out/rl-s1/summary.json").read_text())
+    assert summary["status"] == "stopped by SIGTERM", "the run saved what it had"
+    with (tmp_path / "out/.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it any more
+
+
+@pytest.mark.processes
+@pytest.mark.usefixtures("environment")
+def test_plasticity_trains_from_the_base_and_from_each_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = recipe(tmp_path, save_bundle=True)
+    assert main(["train", "--config", path, "--mode", "rl", "--output_dir", "first"]) == 0
+    task = yaml.safe_load(Path(path).read_text())["task"]
+    arguments = ["plasticity", "--from", "first", "--task", task, "--steps", "1", "--seeds", "1", "--output_dir", "out"]
+    assert main(arguments) == 0
+    found = plan(tmp_path / "out")
+    assert (found["kind"], found["reference"]) == ("plasticity", "base")
+    assert [(cell["arm"], cell["status"]) for cell in found["cells"]] == [("base", "done"), ("from first", "done")]
+    models = [
+        yaml.safe_load((tmp_path / "out" / c["path"] / "config.yaml").read_text())["model"] for c in found["cells"]
+    ]
+    assert models == [str(tmp_path / "model"), os.path.join("first", "bundle")]
+    assert not (tmp_path / "out/base-s1/bundle").exists(), "only numbers are wanted here"
+    capsys.readouterr()
+    assert main(["plasticity", "--from", "out", "--task", task]) == 2
+    assert "holds no finished bundle" in capsys.readouterr().err
