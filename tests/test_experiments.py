@@ -92,11 +92,11 @@ def test_cells_run_once_fail_apart_and_are_reported(tmp_path, capsys, monkeypatc
     (tmp_path / "task.jsonl").rename(tmp_path / "moved.jsonl")
     assert main(arguments) == 0
     assert (tmp_path / "out/rl-s1/summary.json").stat().st_mtime_ns == stamp
-    assert main([*arguments[:5], "2", *arguments[6:]]) == 1
+    assert main([*arguments[:5], "7,", *arguments[6:]]) == 1
     error = {cell["path"]: cell["error"] for cell in plan(tmp_path / "out")["cells"]}
-    assert list(error) == ["rl-s2", "fst-s2", "rl-s1", "fst-s1"], "what was there before is not forgotten"
-    assert "task.jsonl" in error["rl-s2"]
-    assert "exit code 2" in error["rl-s2"]
+    assert list(error) == ["rl-s7", "fst-s7", "rl-s1", "fst-s1"], "what was there before is not forgotten"
+    assert "task.jsonl" in error["rl-s7"]
+    assert "exit code 2" in error["rl-s7"]
 
     # Finished cells of other settings are not passed off as these.
     assert main([*arguments, "--max_steps", "1"]) == 2
