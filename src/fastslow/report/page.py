@@ -108,10 +108,11 @@ def _facts(comparison: Comparison) -> str:
 
 def _lineage(run: RunData, found: Lineage) -> dict[str, Any]:
     members = [found.known[name] for name in found.members]
+    accepted = sum(row.get("accepted") is True for row in run.contexts)
     in_use = f"{len(members)} in use, " if members else ""
     return {
         "name": run.name,
-        "summary": f"{run.label}: {in_use}{len(found.known)} accepted, {len(run.contexts)} proposed",
+        "summary": f"{run.label}: {in_use}{accepted} accepted, {len(run.contexts)} proposed",
         "members": members,
         "nodes": [(node, _edit(node, found)) for node in found.nodes],
         "left_out": found.left_out,

@@ -59,10 +59,13 @@ def picture(sources: Sequence[Source]) -> bytes:
 
 
 def _height(browser: str, made: Path, folder: str) -> int:
-    """How tall the page is when it is drawn: its script writes that down."""
+    """How tall the page is when it is drawn: its script writes that down. A browser that may not read the file, such as
+    one in a snap, draws an error page instead."""
     dumped = _run(browser, ["--dump-dom", f"--window-size={WIDTH},900", made.as_uri()], folder)
     found = re.search(rb'data-height="(\d{2,6})"', dumped[: 64 * 2**10])
-    return min(TALLEST, int(found[1])) if found else 2 * WIDTH
+    if not found:
+        raise BadInput(f"'{browser}' did not draw the report; FASTSLOW_BROWSER can name another one.")
+    return min(TALLEST, int(found[1]))
 
 
 def _run(browser: str, arguments: Sequence[str], folder: str) -> bytes:

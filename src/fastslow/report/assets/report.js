@@ -98,7 +98,7 @@
             traces.push({ x: run.x[chosen.axis], y: run.y, mode: "lines", line: { width: 1, dash, color: colour(c, 0.55) }, hovertemplate: `${inert(run.name)}<br>%{y:.3~g}<extra></extra>` });
           }
         }
-        const few = x.length <= 60;
+        const few = x.length <= 30;
         traces.push({
           x, y: one.y, cliponaxis: false, mode: few ? "lines+markers" : "lines", line: { width: 2.25, dash, color: colour(c) },
           marker: { symbol: mark, size: 7, color: colour(c) },
