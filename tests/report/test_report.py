@@ -153,6 +153,18 @@ def test_cells_that_failed_are_named_with_their_error(tmp_path):
     assert "fst population_size=8 came to plain RL's best accuracy" in text
 
 
+def test_a_sweep_keeps_the_order_of_its_values(tmp_path):
+    cells = []
+    for label in ("rl", "fst population_size=2", "fst population_size=10"):
+        for seed in (2, 10):
+            path = f"{label.replace(' ', '-')}-s{seed}"
+            make_run(tmp_path / "c" / path, label[:3].strip(), seed, FST)
+            cells.append({"path": path, "arm": label, "seed": seed, "status": "done"})
+    (comparison,) = compare(*load_sources([make_comparison(tmp_path / "c", "compare", cells)]))
+    assert [arm.label for arm in comparison.arms] == ["rl", "fst population_size=2", "fst population_size=10"]
+    assert [run.seed for run in comparison.arms[0].runs] == ["2", "10"]
+
+
 def test_plasticity_is_a_share_of_what_the_base_learns(tmp_path):
     cells = []
     for label, model, points in (("base", "base", FST), ("from runs/a", "runs/a", RL)):
@@ -188,7 +200,7 @@ def test_stages_are_measured_by_what_was_learned_and_kept(tmp_path):
     found = headline(compare(*source)[0])
     assert found.answer == "It seems so"
     assert [figure.value for figure in found.figures] == ["0.40", "+0.40", "0.20"]
-    assert "| fst | 0.40 | -0.20 | +0.00 | 0.20 | 0.20 | +0.40 / +0.40 |" in markdown(source)
+    assert "| fst | 0.40 | -0.20 | +0.00 | 0.20 | 0.20 | +0.40 / +0.40 | 2.0x / 2.0x |" in markdown(source)
 
 
 def test_an_unfinished_stage_leaves_the_measures_open(tmp_path):

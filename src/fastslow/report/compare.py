@@ -94,8 +94,15 @@ def mean_or_none(values: Sequence[float | None]) -> float | None:
 
 
 def _compare(source: Source, runs: Sequence[RunData]) -> Comparison:
-    labels = sorted({run.label for run in runs}, key=lambda label: (label != source.reference, label))
-    arms = [Arm(label, sorted((r for r in runs if r.label == label), key=lambda r: r.seed)) for label in labels]
+    planned = list(dict.fromkeys(cell.arm for cell in source.cells))  # a sweep's values in the order they were given
+
+    def place(label: str) -> tuple[bool, int, str]:
+        return label != source.reference, planned.index(label) if label in planned else len(planned), label
+
+    arms = [
+        Arm(label, sorted((r for r in runs if r.label == label), key=lambda r: (len(r.seed), r.seed)))
+        for label in sorted({run.label for run in runs}, key=place)
+    ]
     models = list(dict.fromkeys(run.model for run in runs))
     model = models[0] if len(models) == 1 else "from several checkpoints"
     comparison = Comparison(runs[0].task, model, arms, source.kind, source.reference, source.recipe, source.cells)

@@ -195,21 +195,24 @@ def continual(comparison: Comparison) -> Table | None:
     if not staged:
         return None
     rows, later = [], ", ".join(str(at + 1) for at in range(len(comparison.tasks)))
+    theirs = measures_of_arm(comparison.reference) if comparison.reference in staged else None
     for arm in staged:
         found = measures_of_arm(arm)
         if found is None:
-            rows.append((arm.label, *["not every stage was measured"], *[formats.NOTHING] * 5))
+            rows.append((arm.label, *["not every stage was measured"], *[formats.NOTHING] * 6))
             continue
         rows.append(
             (
                 arm.label, formats.decimal(found.average), formats.signed(found.backward_transfer),
                 formats.signed(found.forward_transfer), formats.decimal(found.forgetting_since_learned),
                 formats.decimal(found.forgetting_since_peak), " / ".join(map(formats.signed, found.acquisition)),
+                _shares(found.acquisition, theirs.acquisition if theirs is not None else ()),
             )
         )  # fmt: skip
     head = (
         "arm", "average accuracy", "backward transfer", "forward transfer", "forgotten since learned",
         "forgotten since peak", f"acquired in stage {later}",
+        f"times {comparison.reference_name}'s",
     )  # fmt: skip
     return Table("Learning one task after another", head, rows, _few_seeds(comparison))
 
@@ -225,6 +228,12 @@ def numbers(comparison: Comparison, quantity: str) -> Table:
             rollouts = formats.whole(band.spent["rollouts"][at])
             rows.append((arm.label, f"{band.steps[at]:,}", rollouts, f"{band.y[at]:.3f}", shade))
     return Table("Numbers behind the curve", ("arm", "step", "rollouts", quantity, "over seeds"), rows)
+
+
+def _shares(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """What was acquired in each stage over what the reference did; meaningless where that learned nothing."""
+    pairs = zip(ours, theirs, strict=False)
+    return " / ".join(formats.times(a / b) if b > 0 else formats.NOTHING for a, b in pairs) or formats.NOTHING
 
 
 def _some(n: int) -> list[int]:
