@@ -15,7 +15,7 @@ def chromium():
     try:
         path = find_browser()
     except BadInput as error:
-        pytest.skip(str(error))
+        pytest.skip(f"no browser to test the page in: {error}")
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=flags())
         yield browser

@@ -32,11 +32,14 @@ class Table:
 
 
 def runs(comparison: Comparison) -> Table:
-    head = ("run", "arm", "seed", "status", "steps", "accuracy: seed / lead / mean", "KL: seed / lead", "rollouts")
+    head = (
+        "run", "arm", "seed", "status", "steps", "accuracy: seed / lead / mean", "as shipped, 95% of its questions",
+        "best of n", "KL: seed / lead", "rollouts",
+    )  # fmt: skip
     rows = [
         (
             run.name, run.label, run.seed, run.status, formats.whole(run.steps),
-            _slashed([_latest(run, "accuracy", name) for name in ("seed", "lead", "mean")]),
+            _slashed([_latest(run, "accuracy", name) for name in ("seed", "lead", "mean")]), *_sureness(run),
             _slashed([_latest(run, "kl", name) for name in ("seed", "lead")]), formats.whole(run.spent("rollouts")),
         )
         for run in comparison.runs
@@ -257,6 +260,14 @@ def _latest(run: RunData, quantity: str, context: str) -> float | None:
         return None
     curve = run.curve(quantity=quantity, context=context)
     return told if told is not None else curve.y[-1] if len(curve) else None
+
+
+def _sureness(run: RunData) -> tuple[str, str]:
+    """Of the last evaluation: how far its few questions may mislead, and the share with a right answer among n."""
+    values = run.evaluations[-1].values if run.evaluations else {}
+    low, high, best = (values.get(("", run.shipped_context, name)) for name in ("low", "high", "best"))
+    interval = formats.NOTHING if low is None or high is None else f"{low:.2f} to {high:.2f}"
+    return interval, formats.decimal(best)
 
 
 def _ceiling(arm: Arm) -> tuple[str, str]:
