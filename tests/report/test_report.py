@@ -55,6 +55,16 @@ def test_an_arm_that_never_gets_there_is_said_so(tmp_path):
     assert "| fst | not reached | not reached | not reached | not reached |" in text
 
 
+def test_where_plain_rl_never_rises_there_is_no_cost_to_compare(tmp_path):
+    runs = [make_run(tmp_path / "rl", "rl", 1, [(0, 0.1, 0.0), (10, 0.1, 0.1)])]
+    runs.append(make_run(tmp_path / "fst", "fst", 1, [(0, 0.1, 0.0), *FST]))
+    found = headline(compare(*load_sources(runs))[0])
+    assert found.answer == "It seems so"
+    assert "Plain RL never rose above its start of 0.10" in found.sentence
+    assert [figure.value for figure in found.figures] == ["0.80", "0.10", "open"]
+    assert "| fst | no rise | no rise | no rise | no rise |" in markdown(load_sources(runs))
+
+
 @pytest.mark.parametrize("mode", ["rl", "fst", "prompt"])
 def test_one_arm_alone_leaves_the_question_open(tmp_path, mode):
     found = headline(compare(*load_sources([make_run(tmp_path / "run", mode, 1, RL)]))[0])

@@ -78,6 +78,10 @@ def efficiencies(comparison: Comparison) -> Table | None:
         "needs less. In brackets the 95% interval over seeds.",
         f"No ratio for the reflection tokens: {name} asks no language model. The column has the whole run's.",
     ]
+    if any(
+        found is not None and found.reference_x == 0 for arm in comparison.others for found in arm.efficiency.values()
+    ):
+        notes.append(f"No rise: {name} never came above its start, so there is no cost to compare.")
     notes += _few_seeds(comparison)
     return Table(
         f"Cost of {name}'s best accuracy, {name} / arm",
@@ -280,6 +284,8 @@ def _ceiling(arm: Arm) -> tuple[str, str]:
 def _ratio(found: Efficiency | None) -> str:
     if found is None:
         return formats.NOTHING
+    if found.reference_x == 0:
+        return "no rise"
     if found.ratio is None:
         return "not reached"
     shown = formats.times(found.ratio)

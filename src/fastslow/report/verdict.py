@@ -11,6 +11,7 @@ from . import formats
 from .compare import Arm, Comparison
 from .continual import measures_of_arm
 from .plasticity import areas
+from .series import bands_of
 
 FEW_SEEDS = 3
 KEPT = 0.95  # a plasticity of at least this share of the base's counts as kept
@@ -68,6 +69,8 @@ def _efficiency(comparison: Comparison) -> Headline:
     steps, rollouts = (arm.efficiency.get(axis) for axis in ("steps", "rollouts"))
     if steps is None or rollouts is None:
         return Headline("Open", "Whether both channels pay is open: nothing was measured yet.", _ends(comparison))
+    if steps.reference_x == 0:
+        return _no_rise(comparison, reference, arm, steps.target)
     few = few_seeds(comparison)
     best = f"{comparison.reference_name}'s best accuracy {steps.target:.2f}"
     figures = [_cost(steps, "optimiser steps", best), _cost(rollouts, "rollouts, all of them charged", best)]
@@ -78,6 +81,26 @@ def _efficiency(comparison: Comparison) -> Headline:
     spent = f"{_fewer(steps)} optimiser steps and {_fewer(rollouts)} rollouts"
     sentence = f"{arm.label} came to {best} with {spent} ({seeds_of(arm, reference)})."
     return Headline(_answer(steps, rollouts, few=few), sentence, figures)
+
+
+def _no_rise(comparison: Comparison, reference: Arm, arm: Arm, start: float) -> Headline:
+    """The reference never came above where it started: it paid nothing for its best accuracy, and nothing can be saved."""
+    name, few = comparison.reference_name, few_seeds(comparison)
+    band = bands_of(arm, "accuracy")
+    best = max(range(len(band.y)), key=band.y.__getitem__) if band is not None else None
+    top, low = (band.y[best], band.low[best]) if band is not None and best is not None else (start, start)
+    figures = [
+        Figure(f"{top:.2f}", f"best accuracy of {arm.label}", formats.seeds(len(arm.runs))),
+        Figure(f"{start:.2f}", f"best accuracy of {name}, at its start", formats.seeds(len(reference.runs))),
+        Figure("open", f"cost against {name}'s", "no rise to compare"),
+    ]
+    sentence = (
+        f"{name[0].upper()}{name[1:]} never rose above its start of {start:.2f}, so there is no cost to compare; "
+        f"{arm.label} came to {top:.2f} ({seeds_of(arm, reference)})."
+    )
+    if top <= start:
+        return Headline("It seems not" if few else "No", sentence, figures)
+    return Headline("Yes" if low > start and not few else "It seems so", sentence, figures)
 
 
 def _answer(steps: Efficiency, rollouts: Efficiency, *, few: bool) -> str:
