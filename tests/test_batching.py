@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastslow.batching import MicroBatch, RowPlan, loss_scale, micro_batches, plan_rows
+from fastslow.batching import MicroBatch, RowPlan, advantages_within, loss_scale, micro_batches, plan_rows
 
 NAN = float("nan")
 
@@ -207,3 +207,17 @@ def test_scaled_means_over_micro_batches_add_up_to_the_mean_over_the_batch(lengt
 def test_a_batch_in_which_nothing_counts_has_a_finite_scale() -> None:
     for loss_type in ("bnpo", "grpo"):
         assert loss_scale(loss_type, rows=0, tokens=0, counted_rows=0, items=0, slots=4, processes=2) == 0.0
+
+
+def test_advantages_within_parts_compare_only_their_rows() -> None:
+    rewards_N = torch.tensor([0.0, 1.0, 1.0, 1.0, NAN, 1.0, 0.0, 0.0])
+    parts_N = torch.tensor([0, 1, 0, 1, 0, 2, 3, 3])
+    found = advantages_within(rewards_N, parts_N, scaled=True)
+    one = 0.5 / (0.5**0.5 + 1e-4)  # TRL's: the unbiased standard deviation of 0 and 1
+    assert found.tolist() == pytest.approx([-one, 0.0, one, 0.0, 0.0, 0.0, 0.0, 0.0])
+    assert advantages_within(rewards_N, parts_N, scaled=False).tolist()[:3] == pytest.approx([-0.5, 0.0, 0.5])
+    got = plan_rows(
+        rewards_N=rewards_N, lengths_N=torch.ones(8, dtype=torch.long), slow_B=torch.tensor([True, True]),
+        per_problem=False, regularised=False, parts_N=parts_N,
+    )  # fmt: skip
+    assert got.live_N.tolist() == [True, False, True, False, False, False, False, False], "spread across parts is none"

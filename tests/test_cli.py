@@ -108,11 +108,33 @@ def test_eval_of_a_bundle_repeats_the_numbers_of_its_run(tmp_path: Path, capsys)
     assert rows["trained", "seed"]["kl"] == pytest.approx(summary["kl_to_base"]["seed"], rel=1e-3)
 
 
+def test_eval_takes_other_tasks_and_every_member(tmp_path: Path, capsys) -> None:
+    assert main(["train", "--config", recipe(tmp_path)]) == 0
+    capsys.readouterr()
+    tasks = ["--tasks", "reasoning_gym:gcd,reasoning_gym:products?max_terms=2", "--tasks", "star_graph?degree=2&path=2"]
+    flags = ["--contexts", "seed,all", "--limit", "3", "--samples", "2", "--temperature", "1", "--kl_examples", "0"]
+    assert main(["eval", str(tmp_path / "run"), *tasks, *flags, "--json", str(tmp_path / "rows.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "mean@2" in shown
+    assert "best@2" in shown
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert len({r["task"] for r in rows}) == 3
+    members = json.loads((tmp_path / "run/bundle/population.json").read_text())["members"]
+    assert [r["context_id"] for r in rows[: 1 + len(members)]][1:] == members
+    assert all(r["n"] == 3 and r["samples"] == 2 and r["low"] <= r["accuracy"] <= r["high"] for r in rows)
+    assert main(["eval", str(tmp_path / "run"), "--contexts", "led"]) == 2
+    assert "Did you mean 'lead'" in capsys.readouterr().err
+
+
 BAD = {
     "no task": (["--task", ""], "no task given"),
     "unknown generator": (["--task", "reasoning_gym:product"], "Did you mean 'products'"),
     "unknown generator parameter": (["--task", "reasoning_gym:products?max_term=2"], "max_terms"),
     "unknown family": (["--task", "reasoning_gmy:products"], "reasoning_gym"),
+    "task and tasks": (["--tasks", "reasoning_gym:gcd", "star_graph", "--stage_steps", "2"], "not both"),
+    "stages without tasks": (["--stage_steps", "2"], "name them with --tasks"),
+    "advantages of single rollouts": (["--advantage_group", "context", "--population_size", "4"], "at least twice"),
+    "unknown advantage group": (["--advantage_group", "contxt"], "'problem' or 'context'"),
     "unknown mode": (["--mode", "ftsa"], "unknown mode"),
     "unknown loss": (["--loss_type", "cispoo"], "Did you mean 'cispo'"),
     "unknown proposer": (["--proposer", "demonstration"], "Did you mean 'demonstrations'"),

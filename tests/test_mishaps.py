@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from fastslow.bundle import task_of
+from fastslow.bundle import open_task
 from fastslow.cli.main import main
 from fastslow.config import FastSlowConfig
 from fastslow.display import SilentDisplay
@@ -166,7 +166,7 @@ def test_the_loser_of_a_race_for_a_directory_leaves_the_winners_run_alone(tmp_pa
 def test_a_bundle_that_names_a_scorer_of_ours_needs_no_trust(tmp_path: Path) -> None:
     settings = {"train_size": None, "validation_size": 2, "test_size": 2, "data_seed": 0}
     task = tiny_settings(tmp_path)["task"].split("?")[0] + "?scorer=number"
-    assert task_of({"task": task, **settings}, trusted=False).split("validation")
+    assert open_task(task, settings, trusted=False).split("validation")
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "link", "x" * 300])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from .types import Split
 
 # Settings of the run that whoever evaluates its bundle needs.
 KEPT_SETTINGS = (
-    "mode", "seed", "model", "task", "train_size", "validation_size", "test_size", "data_seed",
+    "mode", "seed", "model", "task", "tasks", "train_size", "validation_size", "test_size", "data_seed",
     "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature", "eval_top_p",
 )  # fmt: skip
 
@@ -99,10 +99,13 @@ def open_bundle(path: str | Path) -> Bundle:
 
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What an evaluation reads. Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand."""
-    found = {name: settings[name] for name in KEPT_SETTINGS}
+    found = {name: settings[name] for name in KEPT_SETTINGS if name != "tasks"}
+    found["tasks"] = settings.get("tasks")  # bundles of one task may be older than this setting
     for name in ("mode", "model", "task"):
         if not isinstance(found[name], str):
             raise ValueError(f"'{name}' must be text")
+    if not isinstance(found["tasks"] or [], list) or not all(isinstance(name, str) for name in found["tasks"] or []):
+        raise ValueError("'tasks' must be a list of names")
     for name in ("seed", "validation_size", "test_size", "data_seed", "max_completion_length", "eval_samples"):
         least = 1 if name in ("max_completion_length", "eval_samples") else 0
         if type(found[name]) is not int or found[name] < least:
@@ -113,21 +116,26 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def task_of(settings: dict[str, Any], *, trusted: bool) -> Task:
-    """The task a bundle was trained on, with the same splits.
+def tasks_of(settings: Mapping[str, Any]) -> list[str]:
+    """Names of the tasks a bundle was trained on."""
+    return list(settings["tasks"] or [settings["task"]])
+
+
+def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
+    """A task with the splits it had in the run of these settings.
 
     Raises BadInput for a task that imports code by a dotted path, unless whoever evaluates trusts it: a bundle may
     come from anybody.
     """
-    spec = parse_spec(str(settings["task"]))
+    spec = parse_spec(name)
     own_scorer = spec.params.get("scorer") not in (None, *SCORERS.names())
     if not trusted and (spec.family not in TASKS.names() or own_scorer):
         raise BadInput(
-            f"the bundle names the task '{settings['task']}', which runs code of its maker's choice; "
-            "if you trust it, say --trust_task, or name a task yourself with --task."
+            f"the bundle names the task '{name}', which runs code of its maker's choice; "
+            "if you trust it, say --trust_task, or name a task yourself with --tasks."
         )
-    sizes = {name: settings[name] for name in ("train_size", "validation_size", "test_size", "data_seed")}
-    return resolve_task(settings["task"], **sizes)
+    sizes = {size: settings[size] for size in ("train_size", "validation_size", "test_size", "data_seed")}
+    return resolve_task(name, **sizes)
 
 
 def evaluate_bundle(
@@ -139,16 +147,18 @@ def evaluate_bundle(
     samples: int,
     kl_examples: int,
     limit: int | None = None,
+    kinds: Sequence[str] = ("seed", "lead", "mean"),
 ) -> list[dict[str, Any]]:
-    """Rows as in evals.jsonl: trained and base weights, each under seed and lead context (trained: and the mean)."""
+    """Rows as in evals.jsonl: trained and base weights, each under these kinds of context (see measure_population)."""
     examples = list(task.split(split))[:limit]
     if not examples:
         raise BadInput(f"task '{task.name}' has no {split} examples.")
     rows = []
     seed = int(bundle.settings["seed"])
     trained = _policy(bundle, bundle.model, task, params)
-    contexts = {"seed": bundle.population.seed, "lead": bundle.population.lead}
-    for weights, kinds in (("trained", ("seed", "lead", "mean")), ("base", ("seed", "lead"))):
+    contexts = {c.id: c for c in (bundle.population.seed, *bundle.population.members)}
+    kls: dict[str, float | None] = {}
+    for weights in ("trained", "base"):
         with nullcontext(bundle.model) if weights == "trained" else bundle.base() as model:
             policy = _policy(bundle, model, task, params)
             rows += [
@@ -159,9 +169,13 @@ def evaluate_bundle(
             ]
     packing = why_not(bundle.model) is None
     for row in rows:
-        if row["weights"] == "trained" and row["context"] in contexts and kl_examples:
-            context, some = contexts[row["context"]], examples[:kl_examples]
-            row["kl"] = measure_kl(trained, bundle.model, bundle.base, context, some, seed=seed, packing=packing)
+        context = contexts.get(row["context_id"])
+        if row["weights"] == "base" or context is None or not kl_examples:
+            continue
+        if context.id not in kls:
+            some = examples[:kl_examples]
+            kls[context.id] = measure_kl(trained, bundle.model, bundle.base, context, some, seed=seed, packing=packing)
+        row["kl"] = kls[context.id]
     return rows
 
 

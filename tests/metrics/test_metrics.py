@@ -7,9 +7,19 @@ import math
 import numpy as np
 import pytest
 
-from fastslow.metrics import Curve, area_under, efficiency, fit_asymptote, measure_continual, reach
+from fastslow.metrics import (
+    Curve,
+    accuracy_interval,
+    area_under,
+    efficiency,
+    fit_asymptote,
+    kl_at_matched_accuracy,
+    measure_continual,
+    reach,
+)
 from fastslow.metrics.asymptote import sigmoid
 from fastslow.metrics.curves import mean_curve
+from fastslow.metrics.matched import kl_when
 
 
 def curve(*accuracies, every: int = 10, cost: float = 1.0) -> Curve:
@@ -139,3 +149,62 @@ def test_one_stage_has_nothing_to_forget():
 def test_a_matrix_with_holes_is_refused(matrix, base):
     with pytest.raises(ValueError, match="expected"):
         measure_continual(matrix, base)
+
+
+def moved(*points) -> Curve:
+    """(KL, accuracy) at steps 10, 20, ..."""
+    return Curve.of((10 * (i + 1), kl, y) for i, (kl, y) in enumerate(points))
+
+
+def test_kl_is_compared_where_both_are_as_good():
+    rl, fst = moved((0.0, 0.0), (1.0, 0.4)), moved((0.0, 0.0), (0.2, 0.4), (0.5, 0.8))
+    found = kl_at_matched_accuracy([rl], [fst])
+    assert (found.accuracy, found.reference_kl, found.other_kl) == (0.4, 1.0, pytest.approx(0.2))
+    assert found.share == pytest.approx(0.2)
+    assert (found.low, found.high) == (None, None), "one seed has no interval"
+
+
+def test_kl_between_two_evaluations_grows_with_accuracy():
+    assert kl_when(moved((0.0, 0.0), (1.0, 0.8)), 0.4) == pytest.approx(0.5)
+    assert kl_when(moved((0.3, 0.5), (1.0, 0.8)), 0.4) == 0.3, "as good from the first evaluation on"
+    assert kl_when(moved((0.0, 0.0), (1.0, 0.3)), 0.4) is None
+
+
+def test_the_share_has_an_interval_over_seeds_and_none_without_a_move():
+    rl = [moved((0.0, 0.0), (kl, 0.4)) for kl in (0.8, 1.0, 1.2)]
+    fst = [moved((0.0, 0.0), (kl, 0.4)) for kl in (0.2, 0.3, 0.4)]
+    found = kl_at_matched_accuracy(rl, fst)
+    assert found.share == pytest.approx(0.3)
+    assert 0.2 / 1.2 <= found.low <= found.share <= found.high <= 0.4 / 0.8
+    assert kl_at_matched_accuracy([moved((0.0, 0.4))], [moved((0.1, 0.4))]).share is None
+    assert kl_at_matched_accuracy([], rl) is None
+
+
+def test_an_interval_has_a_width_where_every_answer_is_wrong():
+    low, high = accuracy_interval([[0.0]] * 20)
+    assert low == 0.0
+    assert high == pytest.approx(0.161, abs=0.001), "Wilson, 0 of 20"
+    low, high = accuracy_interval([[1.0], [0.0]] * 50)
+    assert (low, high) == (pytest.approx(0.404, abs=0.002), pytest.approx(0.596, abs=0.002))
+    assert accuracy_interval([]) is None
+    assert accuracy_interval([[], []]) is None
+
+
+def test_samples_of_one_example_are_worth_less_than_examples():
+    def width(rewards):
+        low, high = accuracy_interval(rewards)
+        return high - low
+
+    alike = [[1.0] * 4, [0.0] * 4] * 10
+    mixed = [[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]] * 10
+    assert width(alike) == pytest.approx(width([[1.0], [0.0]] * 10), abs=0.01), "20 answers, not 80"
+    assert width(mixed) < 0.6 * width(alike)
+
+
+def test_the_interval_of_an_accuracy_covers_the_truth():
+    draw, inside = np.random.default_rng(0), 0
+    for _ in range(400):
+        chance = draw.beta(1.0, 2.0, size=24)  # questions differ in difficulty: mean 1/3
+        low, high = accuracy_interval(draw.binomial(1, chance[:, None], size=(24, 4)).tolist())
+        inside += low <= 1 / 3 <= high
+    assert inside >= 0.93 * 400

@@ -331,3 +331,22 @@ def test_every_generator_is_listed_with_a_description():
     }
     assert listed["reasoning_gym:products"] == "Generates multiplication tasks with configurable number of terms"
     assert all("\n" not in line for line in listed.values())
+
+
+def test_a_scorer_of_ours_can_judge_in_the_librarys_place():
+    task = resolve_task("reasoning_gym:chain_sum?max_digits=1&max_terms=2&scorer=number", train_size=8)
+    assert task.name == "reasoning_gym:chain_sum?max_digits=1&max_terms=2&scorer=number"
+    strict = resolve_task("reasoning_gym:chain_sum?max_digits=1&max_terms=2", train_size=8)
+    example = task.split("train")[0]
+    gold = example.payload["answer"]
+    assert task.answer(example) == gold
+    talked = f"The answer is {gold}."
+    assert task.score(example, talked).reward == 1.0
+    assert strict.score(strict.split("train")[0], talked).reward == 0.0
+    wrong = task.score(example, f"The answer is {int(gold) + 1}.")
+    assert wrong.reward == 0.0
+    assert gold in wrong.feedback
+    held_out = task.split("validation")[0]
+    assert held_out.payload["answer"] not in task.score(held_out, "It is 1000.").feedback
+    with pytest.raises(BadInput, match="Did you mean 'number'"):
+        resolve_task("reasoning_gym:chain_sum?scorer=numbr")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..errors import BadInput
+from ..registry import nearest
+
+CONTEXTS = ("seed", "lead", "mean", "all")
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,10 +30,17 @@ class Parser(argparse.ArgumentParser):
 def run(argv: Sequence[str]) -> int:
     """Measure a bundle on held-out examples and print the quadrants."""
     parser = Parser(
-        prog="fastslow eval", description="Measure a run or bundle: base and trained weights under its contexts."
+        prog="fastslow eval",
+        description="Measure a run or bundle: base and trained weights under its contexts, with 95% intervals.",
     )
     parser.add_argument("path", help="a run directory, or a bundle folder")
-    parser.add_argument("--task", help="another task than the one it was trained on")
+    parser.add_argument(
+        "--tasks", "--task", action="append", metavar="A,B", help="other tasks than those it was trained on; repeatable"
+    )
+    parser.add_argument(
+        "--contexts", default="seed,lead,mean", help="of seed, lead, mean, all (every member); default seed,lead,mean"
+    )
+    parser.add_argument("--max_completion_length", type=_positive, help="tokens of an answer (default: as in the run)")
     parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that the bundle names")
     parser.add_argument("--split", choices=["validation", "test"], default="validation", help="default: validation")
     parser.add_argument("--samples", type=_positive, help="samples per example (default: as in the run)")
@@ -42,17 +54,21 @@ def run(argv: Sequence[str]) -> int:
     options = parser.parse_args(list(argv))
     if not Path(options.path).is_dir():
         raise BadInput(f"'{options.path}' is no directory; give a run directory or a bundle.")
+    kinds = [kind.strip() for kind in options.contexts.split(",") if kind.strip()]
+    for kind in kinds or [""]:
+        if kind not in CONTEXTS:
+            raise BadInput(f"unknown context '{kind}'.{nearest(kind, CONTEXTS)}")
     Console(stderr=True).print("[dim]loading model ...[/dim]")
-    from ..bundle import evaluate_bundle, open_bundle, task_of
+    from ..bundle import evaluate_bundle, open_bundle, open_task, tasks_of
     from ..run_dir import clean
     from ..sampler import SamplingParams
     from .train import quiet_libraries
 
     quiet_libraries()
     bundle = open_bundle(options.path)
-    settings = {**bundle.settings, **({"task": options.task} if options.task else {})}
+    settings = bundle.settings
     params = SamplingParams(
-        max_new_tokens=int(settings["max_completion_length"]),
+        max_new_tokens=int(options.max_completion_length or settings["max_completion_length"]),
         temperature=_either(options.temperature, settings["eval_temperature"]),
         top_p=_either(options.top_p, settings["eval_top_p"]),
     )
@@ -61,35 +77,62 @@ def run(argv: Sequence[str]) -> int:
     if options.json not in (None, "-") and not Path(options.json).absolute().parent.is_dir():
         raise BadInput(f"cannot write '{options.json}': its folder does not exist.")
     samples = int(_either(options.samples, settings["eval_samples"]))
-    rows = evaluate_bundle(
-        bundle,
-        task_of(settings, trusted=options.trust_task or options.task is not None),
-        split=options.split,
-        params=params,
-        samples=samples,
-        kl_examples=options.kl_examples,
-        limit=options.limit,
-    )
-    rows = [{**row, "temperature": params.temperature, "top_p": params.top_p} for row in rows]
+    names = [name for text in options.tasks or () for name in split_names(text)]
+    tasks = [open_task(n, settings, trusted=options.trust_task or bool(names)) for n in names or tasks_of(settings)]
+    rows = [
+        {**row, "temperature": params.temperature, "top_p": params.top_p}
+        for task in tasks
+        for row in evaluate_bundle(
+            bundle,
+            task,
+            split=options.split,
+            params=params,
+            samples=samples,
+            kl_examples=options.kl_examples,
+            limit=options.limit,
+            kinds=kinds,
+        )
+    ]
     if options.json == "-":
         print(json.dumps(clean(rows), indent=2))
         return 0
-    Console().print(_table(rows, options.split))
+    for task in dict.fromkeys(row["task"] for row in rows):
+        Console().print(_table([row for row in rows if row["task"] == task], options.split))
     if options.json:
         Path(options.json).write_text(json.dumps(clean(rows), indent=2) + "\n", encoding="utf-8")
     return 0
 
 
 def _table(rows: list[dict], split: str) -> Table:
-    how = f"{rows[0]['n']} {split} examples x {rows[0]['samples']} samples at temperature {rows[0]['temperature']}"
-    table = Table(title=how)
-    for heading in ("weights", "context", "accuracy", "unscored", "KL to base per token"):
+    n, samples = rows[0]["n"], rows[0]["samples"]
+    how = f"{n} {split} examples x {samples} samples at temperature {rows[0]['temperature']}"
+    table = Table(title=f"{escape(rows[0]['task'])}\n{how}")
+    for heading in (
+        "weights",
+        "context",
+        f"mean@{samples}",
+        "95% interval",
+        f"best@{samples}",
+        "unscored",
+        "KL to base",
+    ):
         table.add_column(heading, justify="left" if heading in ("weights", "context") else "right")
     for row in rows:
-        accuracy = "n/a" if row["accuracy"] is None else f"{100 * row['accuracy']:.1f}%"
+        interval = "" if row["low"] is None else f"{100 * row['low']:.0f} to {100 * row['high']:.0f}%"
         kl = "" if row["kl"] is None else f"{row['kl']:.4f}"
-        table.add_row(row["weights"], row["context"], accuracy, str(row["unscored"]), kl)
+        context = row["context_id"] if row["context"] == "member" else row["context"]
+        shares = _share(row["accuracy"]), interval, _share(row["best"])
+        table.add_row(row["weights"], context, *shares, str(row["unscored"]), kl)
     return table
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}%"
+
+
+def split_names(text: str) -> list[str]:
+    """'a,b?x=1,2' -> a; b?x=1,2: a comma parts two tasks only where a name follows it, family and colon or all."""
+    return [name.strip() for name in re.split(r",(?=\s*[A-Za-z_][\w.]*(?:[:?]|\s*(?:,|$)))", text) if name.strip()]
 
 
 def _either(first: float | None, second: float) -> float:

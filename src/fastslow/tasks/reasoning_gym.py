@@ -2,7 +2,8 @@
 
 Every generator of the library is a task; the parameters are the fields of its configuration. Unless `strict=false`
 is among them, a completion earns 1 for the library's full marks and 0 for anything less: partial credit goes to
-texts that merely contain the answer, which a policy learns to pad instead of to answer.
+texts that merely contain the answer, which a policy learns to pad instead of to answer. With `scorer=NAME` one of
+our scorers judges instead of the library's: `scorer=number` finds the answer of a model that talks around it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from ..registry import nearest
 from ..types import Example, Split, Verdict
 from . import screen
 from .base import TASKS
+from .scoring import Scorer, scorer_named, verdict
 from .spec import coerce, format_spec
 from .splits import Candidate, Sizes, draw
 from .verdicts import Unscored, as_reward, explain
@@ -57,7 +59,8 @@ class ReasoningGymTask:
     """One reasoning-gym generator with its parameters, drawn until the splits are full (see splits.py).
 
     `strict` gives reward 1 to a completely right answer and 0 to everything else; otherwise the library's partial
-    credit is the reward. `duplicates` counts the repeated questions dropped, `distinct` the different ones drawn.
+    credit is the reward. `scorer` names one of ours to judge in the library's place. `duplicates` counts the repeated
+    questions dropped, `distinct` the different ones drawn.
 
     Raises BadInput for an unknown generator or parameter, a value of the wrong type or refused by the generator's
     own validation, and for parameters that leave fewer than three distinct questions.
@@ -73,10 +76,12 @@ class ReasoningGymTask:
         test_size: int = 64,
         data_seed: int = 0,
         strict: bool = True,
+        scorer: str | None = None,
     ):
         self.generator = generator
-        shown = {**(params or {}), **({} if strict else {"strict": "false"})}
-        self.name = format_spec(f"{FAMILY}:{generator}", shown)
+        chosen = {**({} if strict else {"strict": "false"}), **({"scorer": scorer} if scorer else {})}
+        self.name = format_spec(f"{FAMILY}:{generator}", {**(params or {}), **chosen})
+        self._judge = scorer_named(scorer, self.name) if scorer else None
         self.strict = strict
         self.data_seed = data_seed
         self._config = _configuration(generator, params or {}, self.name)
@@ -99,14 +104,25 @@ class ReasoningGymTask:
 
     def score(self, example: Example, completion: str) -> Verdict:
         entry = example.payload
+        if self._judge is not None:
+            return self._judged(self._judge, example, completion)
         try:
             reward = self._reward(completion.strip(), entry)
         except Exception as error:  # the scorer is not ours: whatever it raises, the run goes on
             return self._unscored(f"the scorer raised {type(error).__name__}: {error}")
         return Verdict(reward, explain(completion, self._shown_answer(entry), reward, example.split))
 
+    def _judged(self, scorer: Scorer, example: Example, completion: str) -> Verdict:
+        gold = self._shown_answer(example.payload)
+        objection = "is missing" if gold is None else scorer.objection(gold)
+        if gold is None or objection:
+            return self._unscored(f"the answer {objection}: the scorer of this task cannot judge by it")
+        return verdict(scorer.judge(completion, gold), scorer, gold, example.split)
+
     def answer(self, example: Example) -> str | None:
         answer = self._shown_answer(example.payload)
+        if self._judge is not None and answer is not None and self._judge.objection(answer) is None:
+            answer = self._judge.completion(answer)
         return answer if answer is not None and self.score(example, answer).reward == 1.0 else None
 
     def _reward(self, given: str, entry: Mapping[str, Any]) -> float:
@@ -240,11 +256,12 @@ def describe() -> list[tuple[str, str]]:
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], **options: Any) -> ReasoningGymTask:
-    """The task of `reasoning_gym:REST?params`; `strict` is the one parameter that is not the generator's."""
+    """The task of `reasoning_gym:REST?params`; `strict` and `scorer` are no parameters of the generator."""
     params = dict(params)
+    scorer = params.pop("scorer", None)
     text = params.pop("strict", "true")
     try:
         strict = coerce(text, bool)
     except ValueError as error:
         raise BadInput(f"task '{FAMILY}:{rest}': 'strict' must be {error}, got '{text}'.") from None
-    return ReasoningGymTask(rest, params, strict=strict, **options)
+    return ReasoningGymTask(rest, params, strict=strict, scorer=scorer, **options)
