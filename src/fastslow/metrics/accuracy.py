@@ -24,9 +24,10 @@ def accuracy_interval(rewards: Sequence[Sequence[float]]) -> tuple[float, float]
     if not n:
         return None
     p = float(means.mean())
-    variance = float(means.var(ddof=1)) / n if n > 1 else 0.0
-    effective = min(max(p * (1 - p) / variance, n), samples) if variance > 0 else n
+    spread, variance = p * (1 - p), float(means.var(ddof=1)) / n if n > 1 else math.inf
+    # Where every answer is wrong nothing tells how much samples of one example are worth: each example counts once.
+    effective = n if not spread else samples if not variance else min(max(spread / variance, n), samples)
     z = float(norm.ppf((1 + LEVEL) / 2))
     centre = (p + z * z / (2 * effective)) / (1 + z * z / effective)
-    half = z * math.sqrt(p * (1 - p) / effective + z * z / (4 * effective**2)) / (1 + z * z / effective)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    half = z * math.sqrt(spread / effective + z * z / (4 * effective**2)) / (1 + z * z / effective)
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))  # at 0 and 1 but for rounding
