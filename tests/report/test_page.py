@@ -87,6 +87,14 @@ def test_a_comparison_without_a_single_run_gives_a_page(tmp_path):
     assert "no memory" in markdown(source)
 
 
+def test_several_comparisons_are_all_answered_on_the_first_screen(tmp_path):
+    runs = [
+        make_run(tmp_path / f"{task}-{m}", m, 1, p, task=task) for task in "ab" for m, p in (("rl", RL), ("fst", FST))
+    ]
+    first = page(load_sources(runs)).partition("<article")[0]
+    assert first.count("<b>It seems so.</b>") == 2
+
+
 def test_damaged_lines_are_counted_and_left_out(runs):
     with (runs[0] / "rollouts.jsonl").open("a") as file:
         file.write('{"step": \n\xff\n')

@@ -7,8 +7,8 @@ import math
 NOTHING = "n/a"
 
 
-def decimal(value: float | None, digits: int = 2) -> str:
-    return NOTHING if value is None else f"{value:.{digits}f}"
+def decimal(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f}".replace("-0.00", "0.00")
 
 
 def signed(value: float | None) -> str:

@@ -83,7 +83,7 @@ def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: in
     ]  # fmt: skip
     return {
         "id": name,
-        "question": head.question, "task": comparison.task, "short": comparison.task[:40], "tasks": comparison.tasks,
+        "question": head.question, "task": comparison.task, "tasks": comparison.tasks,
         "model": comparison.model, "facts": _facts(comparison),
         "answer": head.answer, "sentence": head.sentence, "figures": head.figures,
         "charts": drawn["charts"], "arms": drawn["arms"], "contexts": contexts_of(comparison),

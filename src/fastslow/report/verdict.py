@@ -84,7 +84,7 @@ def _efficiency(comparison: Comparison) -> Headline:
 
 
 def _no_rise(comparison: Comparison, reference: Arm, arm: Arm, start: float) -> Headline:
-    """The reference never came above where it started: it paid nothing for its best accuracy, and nothing can be saved."""
+    """The reference never came above where it started: its best accuracy cost nothing, and nothing can be saved."""
     name, few = comparison.reference_name, few_seeds(comparison)
     band = bands_of(arm, "accuracy")
     best = max(range(len(band.y)), key=band.y.__getitem__) if band is not None else None
