@@ -88,9 +88,8 @@ def test_a_comparison_without_a_single_run_gives_a_page(tmp_path):
 
 
 def test_several_comparisons_are_all_answered_on_the_first_screen(tmp_path):
-    runs = [
-        make_run(tmp_path / f"{task}-{m}", m, 1, p, task=task) for task in "ab" for m, p in (("rl", RL), ("fst", FST))
-    ]
+    arms = [(task, mode, points) for task in "ab" for mode, points in (("rl", RL), ("fst", FST))]
+    runs = [make_run(tmp_path / (t + m), m, 1, points, done=False, task=t) for t, m, points in arms]
     first = page(load_sources(runs)).partition("<article")[0]
     assert first.count("<b>It seems so.</b>") == 2
 
