@@ -16,7 +16,7 @@ COMMANDS = {
     "continual": "several tasks one after another in one run, all of them measured all along",
     "plasticity": "can it still learn? plain RL on another task from each run's weights and from the base",
     "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
-    "report": "what runs say side by side: accuracy, cost against plain RL, KL, ceilings",
+    "report": "what runs say side by side, as a page (HTML), Markdown, CSV or picture",
     "tasks": "list tasks, show one with prompts and verdicts, or check one",
     "doctor": "check this machine: versions, cores, memory, the embedded model",
 }
