@@ -1,0 +1,124 @@
+"""The paper's claims in miniature (`make reproduce`): run what is missing, keep the numbers, write the page.
+
+    python scripts/reproduce.py run [NAME ...]     every experiment below, or those named; picks up where it stopped
+    python scripts/reproduce.py page               docs/results.md from results/reproduce alone
+
+A finished cell leaves its settings, summary, metrics and evaluations under results/reproduce, from which both the
+page and `fastslow report results/reproduce/NAME` are made; a cell that is there is not run again on this machine or
+any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+RUNS, KEPT = Path("runs/reproduce"), Path("results/reproduce")
+FILES = ("config.yaml", "summary.json", "metrics.jsonl", "evals.jsonl")
+RECIPES = Path("recipes/reproduce")
+PLASTICITY_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A command of fastslow and the claim it is about. `cells` and `minutes` of one on two cores: the estimate."""
+
+    name: str
+    claim: str
+    command: tuple[str, ...]
+    cells: int
+    minutes: float
+
+
+def _recipe(name: str, command: str = "compare") -> tuple[str, ...]:
+    return (command, str(RECIPES / f"{name}.yaml"))
+
+
+EXPERIMENTS = (
+    Experiment("products", "efficiency, KL and quadrants, RL has signal", _recipe("products"), 15, 4),
+    Experiment("star_graph", "the same, RL has none", _recipe("star_graph"), 15, 4),
+    Experiment("gcd", "the same, RL has signal", _recipe("gcd"), 15, 4),
+    Experiment(
+        "plasticity",
+        "can it still learn?",
+        (
+            "plasticity", "--from", str(RUNS / "products/fst-s1"), "--from", str(RUNS / "products/rl-s1"),
+            "--task", "reasoning_gym:gcd?max_value=20&scorer=number", "--steps", str(PLASTICITY_STEPS),
+            "--config", str(RECIPES / "gcd.yaml"),
+        ),
+        9,
+        3,
+    ),
+    Experiment("continual", "three tasks one after another", _recipe("continual", "continual"), 6, 9),
+    Experiment("contexts", "ablation: K", _recipe("contexts"), 12, 4),
+    Experiment("advantages", "ablation: advantages within a context", _recipe("advantages"), 3, 4),
+)  # fmt: skip
+
+
+def run(names: list[str]) -> int:
+    chosen = [e for e in EXPERIMENTS if not names or e.name in names]
+    for line in estimate(chosen):
+        print(line, flush=True)
+    worst = 0
+    for experiment in chosen:
+        fetch(experiment.name)
+        target = str(RUNS / experiment.name)
+        command = [sys.executable, "-m", "fastslow", *experiment.command, "--output_dir", target]
+        code = subprocess.run(command, check=False).returncode
+        keep(experiment.name)
+        if code >= 128:
+            return code
+        worst = max(worst, code)
+    return worst
+
+
+def estimate(chosen: list[Experiment]) -> list[str]:
+    minutes, lines = 0.0, []
+    for experiment in chosen:
+        left = max(0, experiment.cells - len(done(KEPT / experiment.name) | done(RUNS / experiment.name)))
+        minutes += left * experiment.minutes
+        lines.append(f"{experiment.name}: {left} of {experiment.cells} runs to do ({experiment.claim})")
+    bundles = sum(e.cells for e in chosen if e.name == "products") * 0.54
+    return [*lines, f"about {minutes / 60:.1f} hours on two cores, {bundles:.0f} GB of disk under {RUNS}"]
+
+
+def done(folder: Path) -> set[str]:
+    return {path.parent.name for path in folder.glob("*/summary.json") if '"done"' in path.read_text(encoding="utf-8")}
+
+
+def fetch(name: str) -> None:
+    """Cells measured elsewhere count as done here, but for those whose weights a later experiment needs."""
+    for cell in sorted(done(KEPT / name) - done(RUNS / name)):
+        if name == "products" and cell in ("fst-s1", "rl-s1") and not done(KEPT / "plasticity"):
+            continue
+        shutil.copytree(KEPT / name / cell, RUNS / name / cell, dirs_exist_ok=True)
+
+
+def keep(name: str) -> None:
+    """The light files of finished cells, and the plan that names them."""
+    for cell in done(RUNS / name):
+        target = KEPT / name / cell
+        target.mkdir(parents=True, exist_ok=True)
+        for file in FILES:
+            shutil.copyfile(RUNS / name / cell / file, target / file)
+    if (RUNS / name / "comparison.json").is_file():
+        shutil.copyfile(RUNS / name / "comparison.json", KEPT / name / "comparison.json")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["run", "estimate"])
+    parser.add_argument("names", nargs="*", choices=[[], *(e.name for e in EXPERIMENTS)], metavar="NAME")
+    options = parser.parse_args()
+    if options.what == "estimate":
+        print("\n".join(estimate([e for e in EXPERIMENTS if not options.names or e.name in options.names])))
+        return 0
+    return run(options.names)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
