@@ -34,6 +34,7 @@ SETTINGS = [
     "reflection_minibatch_size",
     "proposals_per_iteration",
     "proposer",
+    "edits",
     "max_worked_examples",
     "max_context_tokens",
     "reflection_model",

@@ -16,7 +16,7 @@ from .gepa_adapter import BudgetPlan
 from .model import load_model, load_tokenizer, resolve_model
 from .modes import MODES
 from .proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
-from .proposers.base import PROPOSERS, Proposer
+from .proposers.base import PROPOSERS, Edits, Proposer
 from .proposers.validate import HeldOut, proposal_problem
 from .reflection_lm import LocalReflectionLM, OpenAIReflectionLM, ReflectionLM
 from .routers import Router, make_router
@@ -118,13 +118,14 @@ def verified_demonstrations(task: Task) -> dict[str, list[WorkedExample]]:
 
 def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Proposer:
     """The proposer named by the settings; a dotted path names a factory called with the settings."""
+    edits: Edits = "full" if args.edits == "full" else "small"
+    demonstrations = DemonstrationsProposer(max_examples=args.max_worked_examples, edits=edits)
     if not MODES[args.mode].fast or args.proposer == "demonstrations":
-        return DemonstrationsProposer(max_examples=args.max_worked_examples)
-    if args.proposer == "reflection":
-        return ReflectionProposer(make_reflection_lm(args, tokenizer=tokenizer, model=model))
-    if args.proposer == "mixed":
+        return demonstrations
+    if args.proposer in ("reflection", "mixed"):
         lm = make_reflection_lm(args, tokenizer=tokenizer, model=model)
-        return MixedProposer([DemonstrationsProposer(max_examples=args.max_worked_examples), ReflectionProposer(lm)])
+        reflection = ReflectionProposer(lm, edits=edits)
+        return reflection if args.proposer == "reflection" else MixedProposer([demonstrations, reflection])
     return PROPOSERS.factory(args.proposer)(args)
 
 

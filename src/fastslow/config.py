@@ -57,6 +57,7 @@ class FastSlowConfig(GRPOConfig):
     reflection_minibatch_size: int = _option(4, "Examples a proposal learns from and is first tried on (>= 1).")
     proposals_per_iteration: int = _option(4, "Proposals rolled out together in one GEPA iteration (>= 1).")
     proposer: str = _option("demonstrations", "'demonstrations' (no LM), 'reflection', 'mixed', or a dotted path.")
+    edits: str = _option("small", "Proposals make 'small' edits (the paper), or 'full' ones that replace a component.")
     max_worked_examples: int = _option(4, "Worked examples in one context at most (>= 1).")
     max_context_tokens: int = _option(1024, "Tokens of one context at most.")
     reflection_model: str = _option(
@@ -168,6 +169,8 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"unknown loss_type '{self.loss_type}'.{nearest(self.loss_type, LOSSES)}")
         if self.packing not in ("auto", "on", "off"):
             raise BadInput(f"packing is 'auto', 'on' or 'off', got '{self.packing}'.")
+        if self.edits not in ("small", "full"):
+            raise BadInput(f"edits is 'small' or 'full', got '{self.edits}'.")
         if self.advantage_group not in ("problem", "context"):
             raise BadInput(f"advantage_group is 'problem' or 'context', got '{self.advantage_group}'.")
         if self.loss_aggregation not in ("problem", "token"):

@@ -150,3 +150,18 @@ def test_a_context_without_an_examples_component_is_left_alone():
 def test_a_maximum_below_one_is_bad_input():
     with pytest.raises(BadInput, match="max_examples"):
         DemonstrationsProposer(0)
+
+
+def test_full_edits_draw_all_examples_anew():
+    whole = DemonstrationsProposer(3, edits="full")
+    asked = [questions(whole.propose(request(parent(*POOL[:3]), demonstrations=POOL, seed=seed))) for seed in range(30)]
+    small = DemonstrationsProposer(3)
+    kept = [questions(small.propose(request(parent(*POOL[:3]), demonstrations=POOL, seed=seed))) for seed in range(30)]
+
+    def shared(found) -> float:
+        return sum(len({q for q, _ in POOL[:3]} & set(one)) for one in found if one) / len(
+            [one for one in found if one]
+        )
+
+    assert shared(kept) >= 2 > shared(asked)
+    assert {len(one) for one in asked} == {2, 3}

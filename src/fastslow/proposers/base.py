@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ..contexts import Context, WorkedExample
 from ..registry import Registry
@@ -28,6 +28,10 @@ class ProposalRequest:
     experience: Sequence[Trace] = ()
     demonstrations: Sequence[WorkedExample] = ()
     rng: random.Random = field(default_factory=lambda: random.Random(0))
+
+
+Edits = Literal["small", "full"]
+"""How much of a component one proposal may change: the paper's small edits, or all of it (its ablation)."""
 
 
 class Proposer(Protocol):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..contexts import EXAMPLES, WorkedExample, dump_examples
 from ..errors import BadInput
 from ..types import Trace
-from .base import PROPOSERS, ProposalRequest
+from .base import PROPOSERS, Edits, ProposalRequest
 from .validate import normalised
 
 FAILED_WEIGHT = 4.0
@@ -32,7 +32,8 @@ class _Source:
 
 @PROPOSERS.register("demonstrations")
 class DemonstrationsProposer:
-    """Adds, replaces, drops or reorders worked examples, whatever component was asked for.
+    """Adds, replaces, drops or reorders worked examples, whatever component was asked for; with `edits="full"` draws
+    all of them anew.
 
     Its material: verified training answers, the policy's own rollouts with a full reward, and what this minibatch
     teaches (the verified answer to a question the parent just failed is preferred). Held-out examples, multi-turn
@@ -41,10 +42,11 @@ class DemonstrationsProposer:
 
     name = "demonstrations"
 
-    def __init__(self, max_examples: int = 4):
+    def __init__(self, max_examples: int = 4, edits: Edits = "small"):
         if max_examples < 1:
             raise BadInput(f"the demonstrations proposer needs max_examples of at least 1, got {max_examples}.")
         self.max_examples = max_examples
+        self.edits: Edits = edits
 
     def propose(self, request: ProposalRequest) -> dict[str, str]:
         """The edited `examples` component; {} without any source, or when no edit would change it."""
@@ -54,7 +56,10 @@ class DemonstrationsProposer:
         current = list(request.parent.worked_examples)
         shown = {normalised(worked.question) for worked in current}
         fresh = {question: source for question, source in sources.items() if question not in shown}
-        edited = self._edit(current, fresh, request.rng)
+        if self.edits == "full":
+            edited = _draw(sources, request.rng.randint(min(2, self.max_examples), self.max_examples), request.rng)
+        else:
+            edited = self._edit(current, fresh, request.rng)
         return {} if edited == current else {EXAMPLES: dump_examples(edited)}
 
     def _edit(self, current: list[WorkedExample], fresh: dict[str, _Source], rng: random.Random) -> list[WorkedExample]:
