@@ -13,7 +13,6 @@ import argparse
 import itertools
 import json
 import logging
-import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ from fastslow.errors import BadInput
 from fastslow.evaluation import measure_accuracy
 from fastslow.model import context_window, load_model, load_tokenizer, pad_id, resolve_model
 from fastslow.policy import Policy
-from fastslow.run_dir import versions
+from fastslow.run_dir import machine, versions
 from fastslow.sampler import PrefixSampler, SamplingParams
 from fastslow.tasks import list_tasks, resolve_task
 from fastslow.tasks.base import Task
@@ -121,12 +120,6 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path)
@@ -137,7 +130,7 @@ def main() -> None:
     report: dict[str, Any] = {"tasks": {}}
     if options.report.exists():
         report = json.loads(options.report.read_text(encoding="utf-8"))
-    report |= {"machine": f"{cpu()}, {torch.get_num_threads()} cores", "versions": versions()}
+    report |= {"machine": machine()["cpu"], "versions": versions()}
     source = resolve_model("smollm2-135m")
     model, tokenizer = load_model(source).eval(), load_tokenizer(source)
     sampler = PrefixSampler(model, eos_ids=[int(tokenizer.eos_token_id)], pad_id=pad_id(tokenizer), dtype=torch.float32)
