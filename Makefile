@@ -14,7 +14,7 @@ BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench task-accuracy fuzz test check format clean
+.PHONY: help install browser quickstart baselines bench task-accuracy reproduce fuzz test check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -59,6 +59,9 @@ bench: .venv/.installed ## Time steps against a stock TRL trainer, side by side 
 
 task-accuracy: .venv/.installed ## Measure SmolLM2-135M on every offline task, then write docs/task-accuracy.md
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/task_accuracy.py results/task-accuracy.json docs/task-accuracy.md
+
+reproduce: .venv/.installed ## The paper's claims in miniature, three seeds each (about five hours on two cores; goes on where it stopped)
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/reproduce.py run
 
 fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts (hours)
 	$(BIN)/python -m pytest tests/tasks/test_generators.py -k any_text --texts 10000

@@ -1,11 +1,11 @@
 """The paper's claims in miniature (`make reproduce`): run what is missing, keep the numbers, write the page.
 
-    python scripts/reproduce.py run [NAME ...]     every experiment below, or those named; picks up where it stopped
-    python scripts/reproduce.py page               docs/results.md from results/reproduce alone
+    python scripts/reproduce.py run [NAME ...]        every experiment below, or those named; picks up where it stopped
+    python scripts/reproduce.py estimate [NAME ...]   what is left to run, and the time and disk it takes
 
-A finished cell leaves its settings, summary, metrics and evaluations under results/reproduce, from which both the
-page and `fastslow report results/reproduce/NAME` are made; a cell that is there is not run again on this machine or
-any other.
+A finished cell leaves its settings, summary, metrics and evaluations under results/reproduce, from which
+`fastslow report results/reproduce/NAME` makes its page; a cell that is there is not run again on this machine or any
+other.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ EXPERIMENTS = (
     ),
     Experiment("continual", "three tasks one after another", _recipe("continual", "continual"), 6, 9),
     Experiment("contexts", "ablation: K", _recipe("contexts"), 12, 4),
+    Experiment("edits", "ablation: full edits", _recipe("edits"), 3, 4),
     Experiment("advantages", "ablation: advantages within a context", _recipe("advantages"), 3, 4),
 )  # fmt: skip
 
