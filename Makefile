@@ -50,7 +50,7 @@ baselines: $(BASELINES:%=runs/baselines/%/summary.json) ## Train what the result
 
 # fst-s1 -> --mode fst --seed 1. A run that has its summary is done and is not trained again.
 runs/baselines/%/summary.json: | .venv/.installed
-	$(BIN)/fastslow train --config $(RECIPE) --mode $(word 1,$(subst -s, ,$*)) --seed $(word 2,$(subst -s, ,$*)) \
+	$(BIN)/fastslow train --config $(RECIPE) --mode $(word 1,$(subst -s, ,$*)) --seed $(word 2,$(subst -s, ,$*)) --max_steps 30 \
 		$(if $(filter prompt-%,$*),--fast_metric_calls $(PROMPT_CALLS)) --output_dir runs/baselines/$*
 
 bench: .venv/.installed ## Time steps against a stock TRL trainer, side by side (half an hour), then write docs/performance.md
