@@ -38,8 +38,11 @@ def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
         shutil.copy(Path(__file__).parent / script, home)
     compileall.compile_dir(home, quiet=1)  # who may not write here would compile anew for every run
     subprocess.run(["chmod", "-R", "a+rX", str(home)], check=True)
+    # The environment may lie where an ordinary user cannot look; the interpreter it was made from is everybody's, and
+    # the sandbox needs nothing but the standard library.
+    interpreter = getattr(sys, "_base_executable", sys.executable)
     process = subprocess.Popen(
-        [sys.executable, "-B", str(home / "runner.py"), str(home), str(user)],
+        [interpreter, "-B", str(home / "runner.py"), str(home), str(user)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
