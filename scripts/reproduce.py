@@ -1,6 +1,7 @@
 """The paper's claims in miniature (`make reproduce`): run what is missing, keep the numbers, write the page.
 
     python scripts/reproduce.py run [NAME ...]        every experiment below, or those named; picks up where it stopped
+    python scripts/reproduce.py run --jobs 2          two experiments side by side, a share of the cores each
     python scripts/reproduce.py estimate [NAME ...]   what is left to run, and the time and disk it takes
 
 A finished cell leaves its settings, summary, metrics and evaluations under results/reproduce, from which
@@ -11,9 +12,12 @@ other.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +36,7 @@ class Experiment:
     command: tuple[str, ...]
     cells: int
     minutes: float
+    after: str | None = None
 
 
 def _recipe(name: str, command: str = "compare") -> tuple[str, ...]:
@@ -40,6 +45,7 @@ def _recipe(name: str, command: str = "compare") -> tuple[str, ...]:
 
 EXPERIMENTS = (
     Experiment("products", "efficiency, KL and quadrants, RL has signal", _recipe("products"), 15, 4),
+    Experiment("products_exact", "the same, RL has little signal", _recipe("products_exact"), 15, 4),
     Experiment("star_graph", "the same, RL has none", _recipe("star_graph"), 15, 4),
     Experiment("gcd", "the same, RL has signal", _recipe("gcd"), 15, 4),
     Experiment(
@@ -52,6 +58,7 @@ EXPERIMENTS = (
         ),
         9,
         3,
+        after="products",  # the weights it starts from
     ),
     Experiment("continual", "three tasks one after another", _recipe("continual", "continual"), 6, 9),
     Experiment("contexts", "ablation: K", _recipe("contexts"), 12, 4),
@@ -60,21 +67,39 @@ EXPERIMENTS = (
 )  # fmt: skip
 
 
-def run(names: list[str]) -> int:
+def run(names: list[str], jobs: int = 1) -> int:
+    """Every experiment, `jobs` of them at a time. Returns the worst exit code; a signal ends them all."""
     chosen = [e for e in EXPERIMENTS if not names or e.name in names]
     for line in estimate(chosen):
         print(line, flush=True)
-    worst = 0
-    for experiment in chosen:
-        fetch(experiment.name)
-        target = str(RUNS / experiment.name)
-        command = [sys.executable, "-m", "fastslow", *experiment.command, "--output_dir", target]
-        code = subprocess.run(command, check=False).returncode
-        keep(experiment.name)
-        if code >= 128:
-            return code
-        worst = max(worst, code)
+    ended: dict[str, threading.Event] = {e.name: threading.Event() for e in chosen}
+    stopped = threading.Event()
+
+    def one(experiment: Experiment) -> int:
+        try:
+            if experiment.after in ended:
+                ended[experiment.after].wait()
+            return 0 if stopped.is_set() else _run(experiment, jobs)
+        finally:
+            ended[experiment.name].set()
+
+    with ThreadPoolExecutor(jobs) as pool:
+        worst = 0
+        for done_one in as_completed([pool.submit(one, experiment) for experiment in chosen]):
+            if done_one.result() >= 128:
+                stopped.set()
+            worst = max(worst, done_one.result())
     return worst
+
+
+def _run(experiment: Experiment, jobs: int) -> int:
+    fetch(experiment.name)
+    target = str(RUNS / experiment.name)
+    command = [sys.executable, "-m", "fastslow", *experiment.command, "--output_dir", target]
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
+    code = subprocess.run(command, check=False, env={**os.environ, **threads}).returncode
+    keep(experiment.name)
+    return code
 
 
 def estimate(chosen: list[Experiment]) -> list[str]:
@@ -114,11 +139,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["run", "estimate"])
     parser.add_argument("names", nargs="*", choices=[[], *(e.name for e in EXPERIMENTS)], metavar="NAME")
+    parser.add_argument("--jobs", type=int, default=1, help="experiments at a time")
     options = parser.parse_args()
     if options.what == "estimate":
         print("\n".join(estimate([e for e in EXPERIMENTS if not options.names or e.name in options.names])))
         return 0
-    return run(options.names)
+    return run(options.names, max(1, options.jobs))
 
 
 if __name__ == "__main__":
