@@ -14,7 +14,7 @@ BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench task-accuracy reproduce fuzz test check format clean
+.PHONY: help install browser quickstart baselines bench task-accuracy reproduce results fuzz test check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -62,6 +62,10 @@ task-accuracy: .venv/.installed ## Measure SmolLM2-135M on every offline task, t
 
 reproduce: .venv/.installed ## The paper's claims in miniature, three seeds each (about five hours on two cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/reproduce.py run
+	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
+
+results: .venv/.installed ## Write docs/results.md from results/reproduce
+	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
 
 fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts (hours)
 	$(BIN)/python -m pytest tests/tasks/test_generators.py -k any_text --texts 10000

@@ -263,3 +263,13 @@ def test_an_unreadable_plan_is_one_line(tmp_path, capsys):
     (tmp_path / "comparison.json").write_text("{")
     assert main(["report", str(tmp_path)]) == 2
     assert "comparison.json" in capsys.readouterr().err
+
+
+def test_a_run_without_measurements_belongs_to_its_task_however_the_recipe_spells_it(tmp_path):
+    done = make_run(tmp_path / "a", "fst", 1, FST)
+    begun = make_run(tmp_path / "b", "rl", 1, [], done=False, task="star_graph?path=2&degree=2")
+    for folder in (done, begun):
+        assert load_run(folder).tasks
+    assert load_run(begun).tasks == ["star_graph?degree=2&path=2"]
+    broken = make_run(tmp_path / "c", "rl", 1, [], done=False, task="star_graph?path")
+    assert load_run(broken).tasks == ["star_graph?path"]

@@ -14,6 +14,7 @@ import yaml
 
 from ..errors import BadInput
 from ..metrics import Curve
+from ..tasks.spec import format_spec, parse_spec
 
 AXES = {
     "steps": "optimiser steps",
@@ -79,14 +80,15 @@ class RunData:
 
     @cached_property
     def tasks(self) -> list[str]:
-        """Names of the tasks in the order of their stages: in their canonical spelling where a file has it."""
+        """Names of the tasks in the order of their stages, in their canonical spelling: a run that has measured nothing
+        yet knows its task as the recipe spells it, and belongs with those that have."""
         measured = [row["task"] for row in self.evals if isinstance(row.get("task"), str)]
         if measured:
             return list(dict.fromkeys(measured))
         named = self.config.get("tasks")
         if isinstance(named, list) and named:
-            return [text(name, "unknown") for name in named]
-        return [text(self.summary.get("task") or self.config.get("task"), "unknown")]
+            return [_canonical(text(name, "unknown")) for name in named]
+        return [_canonical(text(self.summary.get("task") or self.config.get("task"), "unknown"))]
 
     @property
     def task(self) -> str:
@@ -307,3 +309,11 @@ def _lines(run: RunData, name: str, *, optional: bool = False) -> Iterator[dict[
         run.notices.append(f"{name} cannot be read ({error.strerror})")
     if bad:
         run.notices.append(f"{name}: {len(bad)} damaged lines left out, line {bad[0]} first")
+
+
+def _canonical(task: str) -> str:
+    try:
+        spec = parse_spec(task)
+    except BadInput:  # of a damaged file
+        return task
+    return format_spec(spec.head, spec.params)

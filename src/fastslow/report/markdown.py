@@ -20,7 +20,7 @@ def markdown(sources: Sequence[Source]) -> str:
         parts.append("\n".join(["Not everything is there:", "", *notices]))
     for comparison in comparisons:
         parts += [f"## {_text(comparison.task)}", f"Model: {_text(comparison.model)}"]
-        parts += [_section(table) for table in tables_of(comparison)]
+        parts += [section(table) for table in tables_of(comparison)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -46,7 +46,8 @@ def tables_of(comparison: Comparison) -> list[Table]:
     return [table for table in found if table is not None]
 
 
-def _section(table: Table) -> str:
+def section(table: Table) -> str:
+    """One table under its title."""
     lines = [list(map(_text, table.head)), ["---"] * len(table.head), *(list(map(_text, row)) for row in table.rows)]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return "\n\n".join([f"### {_text(table.title)}", body, *map(_text, table.notes)])

@@ -1,0 +1,177 @@
+"""From results/reproduce to docs/results.md (`make results`): the paper's figures and ours side by side.
+
+    python scripts/results_page.py results/reproduce docs/results.md
+
+A claim holds where the whole 95% interval over at least three seeds is on its side, fails where all of it is on the
+other side, and is undecided in between. Experiments that are not finished say so.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+
+from fastslow.metrics import Efficiency
+from fastslow.report import formats, tables
+from fastslow.report.compare import Arm, Comparison, compare
+from fastslow.report.continual import measures_of_arm
+from fastslow.report.markdown import section, verdict
+from fastslow.report.plasticity import areas
+from fastslow.report.sources import load_sources
+
+TITLES = {
+    "products_exact": "Products of single digits, judged exactly",
+    "star_graph": "Paths in star graphs",
+    "products": "Products of single digits, the last number counts",
+    "gcd": "Greatest common divisors, the last number counts",
+    "plasticity": "Plasticity: plain RL on gcd, from weights trained on products",
+    "continual": "Three tasks one after another",
+    "contexts": "Ablation: the number of contexts",
+    "edits": "Ablation: worked examples drawn anew instead of small edits",
+    "advantages": "Ablation: advantages within a context",
+}
+SEEDS = 3
+Row = tuple[str, str, str, str, str]
+
+
+def page(kept: Path) -> str:
+    """The text between the title and the end of docs/results.md."""
+    found = {name: _load(kept / name) for name in TITLES}
+    rows = [row for name, comparison in found.items() if comparison for row in _claims(name, comparison)]
+    head = ["| claim | experiment | paper | here | |", "| --- | --- | --- | --- | --- |"]
+    missing = [title for name, title in TITLES.items() if found[name] is None]
+    parts = ["\n".join([*head, *("| " + " | ".join(row) + " |" for row in rows)])]
+    if missing:
+        parts.append("Not measured yet: " + "; ".join(missing) + ".")
+    for name, comparison in found.items():
+        if comparison:
+            parts += _experiment(name, comparison)
+    return "\n\n".join(parts) + "\n"
+
+
+def _load(folder: Path) -> Comparison | None:
+    if not (folder / "comparison.json").is_file():
+        return None
+    comparisons = [each for source in load_sources([folder]) for each in compare(source)]
+    return comparisons[0] if comparisons else None
+
+
+def _experiment(name: str, comparison: Comparison) -> Iterator[str]:
+    yield f"## {TITLES[name]}"
+    yield verdict(comparison)
+    made = (
+        tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, tables.quadrants,
+        tables.runs,
+    )  # fmt: skip
+    for table in (make(comparison) for make in made):
+        if table is not None:
+            yield section(table)
+
+
+def _claims(name: str, comparison: Comparison) -> Iterator[Row]:
+    reference = comparison.reference
+    fst = next((arm for arm in comparison.arms if arm.label == "fst"), None)
+    if comparison.kind == "plasticity":
+        yield from _plasticity(name, comparison)
+    if reference is None or fst is None or comparison.kind == "plasticity":
+        return
+    if comparison.kind == "continual":
+        yield from _continual(name, reference, fst)
+        return
+    enough = min(len(reference.runs), len(fst.runs)) >= SEEDS
+    for axis, paper in (("steps", "3.0x, 1.4x on Math"), ("rollouts", "1.85x, 0.94x on Math (derived)")):
+        cost = fst.efficiency.get(axis)
+        if cost is not None and cost.reference_x > 0:
+            yield f"RL's best accuracy for fewer {axis}", name, paper, *_cost(cost, enough)
+        elif cost is not None:
+            yield (f"RL's best accuracy for fewer {axis}", name, paper, "RL never rose above its start", "no ratio")
+    drift = fst.drift
+    if drift is not None and drift.share is not None:
+        known = drift.low is not None and drift.high is not None
+        here = f"{drift.share:.0%}" + (f" ({drift.low:.0%} to {drift.high:.0%})" if known else "")
+        yield (
+            f"Less KL at like accuracy ({drift.accuracy:.2f})", name, "down to 30%, no gain on Math", here,
+            _decide(drift.low, drift.high, 1.0, above=False, enough=enough),
+        )  # fmt: skip
+    for label, what, paper in (
+        ("rl", "than RL alone", "47.4 / 43.0, 49.2 / 46.4, 25.0 / 17.3 (fitted)"),
+        ("prompt", "than prompts alone", "43.3 / 34.5, 48.4 / 20.3, 21.2 / 10.6"),
+        ("rl_prompt", "than RL, then prompts", "not tried"),
+        ("prompt_rl", "than prompts, then RL", "not tried"),
+    ):
+        arm = next((arm for arm in comparison.arms if arm.label == label), None)
+        if arm is not None:
+            yield f"Higher at the end {what}", name, paper, *_ends(fst, arm)
+
+
+def _cost(cost: Efficiency, enough: bool) -> tuple[str, str]:
+    if cost.ratio is None:
+        return "not reached", "fails" if enough else "undecided"
+    if cost.low is None or cost.high is None:
+        return formats.times(cost.ratio), "undecided"
+    low = "not reached" if cost.low == 0 else formats.times(cost.low)
+    here = f"{formats.times(cost.ratio)} ({low} to {formats.times(cost.high)})"
+    return here, _decide(cost.low, cost.high, 1.0, above=True, enough=enough)
+
+
+def _decide(low: float | None, high: float | None, mark: float, *, above: bool, enough: bool) -> str:
+    if low is None or high is None or not enough:
+        return "undecided"
+    if low > mark:
+        return "holds" if above else "fails"
+    if high < mark:
+        return "fails" if above else "holds"
+    return "undecided"
+
+
+def _ends(ours: Arm, theirs: Arm) -> tuple[str, str]:
+    """Final accuracies. No interval: three seeds are compared by whether the worst of one side beats the best of the
+    other, which chance alone does once in ten times."""
+    a, b = ([run.curve().y[-1] for run in arm.runs if len(run.curve())] for arm in (ours, theirs))
+    if not a or not b:
+        return "not measured", "undecided"
+    here = f"{mean(a):.2f} ({min(a):.2f} to {max(a):.2f}) / {mean(b):.2f} ({min(b):.2f} to {max(b):.2f})"
+    if min(len(a), len(b)) < SEEDS:
+        return here, "undecided"
+    return here, "holds" if min(a) > max(b) else "fails" if max(a) < min(b) else "undecided"
+
+
+def _plasticity(name: str, comparison: Comparison) -> Iterator[Row]:
+    for label, found in areas(comparison).items():
+        if label != comparison.reference_label and found.ratio is not None:
+            yield (
+                f"Still learns, {label}", name, "FST 83% and 132%, RL 0% and 109% of the base's accuracy at the end",
+                f"{found.ratio:.0%} of the base's mean accuracy along the way", "no interval",
+            )  # fmt: skip
+
+
+def _continual(name: str, reference: Arm, fst: Arm) -> Iterator[Row]:
+    ours, theirs = measures_of_arm(fst), measures_of_arm(reference)
+    if ours is None or theirs is None:
+        return
+    second = [m.acquisition[1] for m in (ours, theirs)]
+    yield (
+        "More learned in the second stage",
+        name,
+        "+19.4 / +2.4",
+        f"{second[0]:+.2f} / {second[1]:+.2f}",
+        "no interval",
+    )
+    average = f"{ours.average:.2f} / {theirs.average:.2f}"
+    yield "More right at the end, all tasks", name, "not given", average, "no interval"
+    forgotten = [formats.decimal(m.forgetting_since_peak) for m in (ours, theirs)]
+    yield "Less forgotten since the peak", name, "21% of FST's peak", " / ".join(forgotten), "no interval"
+
+
+def main() -> None:
+    kept, target = map(Path, sys.argv[1:3])
+    text, marker = target.read_text(encoding="utf-8"), "<!-- results -->\n"
+    if marker not in text:
+        sys.exit(f"'{target}' has no line {marker.strip()}")
+    target.write_text(text.split(marker)[0] + marker + "\n" + page(kept), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
