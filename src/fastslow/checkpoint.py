@@ -1,8 +1,8 @@
 """Checkpoints as files: written aside, sealed by a manifest, renamed into place; verified before anything is read.
 
 A folder `checkpoint-N` is whole or it is not there: all its files are written to `checkpoint-N.tmp` and synced to the
-disk, `manifest.json` with the SHA-256 of each comes last, and only then does the folder get its name. What such a folder
-holds is `snapshot`'s affair.
+disk, `manifest.json` with the SHA-256 of each comes last, and only then does the folder get its name. What it holds is
+`snapshot`'s affair.
 """
 
 from __future__ import annotations
@@ -160,9 +160,8 @@ def _manifest(path: Path, refuse: Any) -> dict[str, Any]:
         )
     body = {key: value for key, value in manifest.items() if key != "sha256"}
     try:
-        honest = manifest.get("sha256") == hashlib.sha256(dumps(body, indent=1)).hexdigest() and content == dumps(
-            manifest, indent=1
-        )
+        honest = manifest.get("sha256") == hashlib.sha256(dumps(body, indent=1)).hexdigest()
+        honest = honest and content == dumps(manifest, indent=1)
     except ValueError:
         honest = False
     if not honest:

@@ -137,8 +137,8 @@ class FastSlowConfig(GRPOConfig):
     save_steps: float = _option(1, "Optimiser steps between checkpoints (>= 1).")
     save_time_share: float = _option(
         0.1,
-        "Share of the run's time that checkpoints may take (0 to 1): steps are passed over where one would take more. 1 "
-        "passes none over, so that a kill loses at most the steps since the last multiple of save_steps.",
+        "Share of the run's time that checkpoints may take (0 to 1): one that would take more is left out, and a kill "
+        "loses the steps since the last. 1 leaves none out.",
     )
     keep_last: int = _option(2, "Newest checkpoints kept while the run goes on (>= 1); they go when it is done.")
     keep_every: int = _option(0, "Checkpoints of steps divisible by this are kept for good; 0: none.")

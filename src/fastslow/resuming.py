@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
 
 from .checkpoint import Checkpoints, Damaged, digest, discard, verify
 from .config import FastSlowConfig
-from .errors import BadInput
-from .run_dir import RunDirectory
-from .snapshot import read_positions
+from .errors import BadInput, FastSlowError
+from .locks import refuse_held
+from .run_dir import FILES, RunDirectory
+from .snapshot import read_json_state
 
 FROM_START = "none"
 """Instead of a checkpoint's name: start over."""
@@ -43,7 +45,7 @@ def check(run: RunDirectory, folder: Path) -> None:
     manifest = verify(folder)
     if manifest.get("config") != digest(run.path / "config.yaml"):
         raise Damaged(f"{folder.name} was written under another config.yaml than the one that is there now.")
-    for name, position in read_positions(folder).items():
+    for name, position in read_json_state(folder)["positions"].items():
         path = run.path / name
         size = path.stat().st_size if path.is_file() else 0
         if size < position:
@@ -63,6 +65,51 @@ def mend(run: RunDirectory, broken: Path) -> str:
     return f"No whole one is before it; to start over: fastslow resume {run.path} --checkpoint none"
 
 
+def examine(run: RunDirectory) -> tuple[list[tuple[str, str | None]], str, bool]:
+    """(file, problem or None) for every checkpoint and log; what to do; whether the run is done or can go on as it is.
+
+    Changes nothing.
+    """
+    findings: list[tuple[str, str | None]] = []
+    checkpoints = Checkpoints(run.path)
+    folders = [checkpoints.folder(step) for step in checkpoints.steps()]
+    for folder in folders:
+        findings.append((folder.name, _problem(lambda folder=folder: check(run, folder))))
+    for name in FILES:
+        problem = _problem(lambda name=name: run.read(name))
+        # A line cut off by a kill lies behind the newest checkpoint, and resuming cuts it.
+        findings.append((name, f"not all of its lines are JSON: {problem}" if problem else None))
+    held = _problem(lambda: refuse_held(run.path))
+    status = summary_of(run).get("status")
+    if held is not None:
+        return findings, f"It is being written right now: {held}", True
+    if status == "done":
+        broken = ", ".join(name for name, problem in findings if problem)
+        return findings, "The run is done." + (f" Of what it kept, not whole: {broken}." if broken else ""), not broken
+    if folders and findings[len(folders) - 1][1]:
+        return findings, mend(run, folders[-1]), False
+    where = f"from {folders[-1].name}" if folders else "from its start, as no checkpoint was made yet"
+    return findings, f"The run is {status or 'not finished'}. To go on {where}: fastslow resume {run.path}", True
+
+
+def tidy(run: RunDirectory) -> None:
+    """Of a run that is done, delete the checkpoints that were only there to go on from; it may have been killed before
+    it came to that."""
+    config = read_config(run)
+    checkpoints = Checkpoints(run.path, keep_every=config.keep_every)
+    for newest in checkpoints.steps()[-1:]:
+        best = read_json_state(checkpoints.folder(newest)).get("best") if config.keep_best else None
+        checkpoints.drop_all_but_milestones(best[1] if best else None)
+
+
+def _problem(attempt: Callable[[], object]) -> str | None:
+    try:
+        attempt()
+    except (FastSlowError, OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
 def rewind(run: RunDirectory, start: Path | None) -> None:
     """Bring the run directory to where `start` stood. Later checkpoints go: what they held will happen again."""
     checkpoints = Checkpoints(run.path)
@@ -72,7 +119,7 @@ def rewind(run: RunDirectory, start: Path | None) -> None:
             discard(checkpoints.folder(step))
     checkpoints.sweep()
     (run.path / "summary.json").unlink(missing_ok=True)
-    run.rewind(read_positions(start) if start else {})
+    run.rewind(read_json_state(start)["positions"] if start else {})
 
 
 def read_config(run: RunDirectory) -> FastSlowConfig:

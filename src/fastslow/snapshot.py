@@ -1,4 +1,4 @@
-"""What a checkpoint holds: everything that decides how a run goes on, taken at a step's end and put back before the next.
+"""What a checkpoint holds: all that decides how a run goes on, taken at a step's end and put back before the next.
 
     model.safetensors       weights (with LoRA, the adapters), named as in memory; under `reference.` TRL's reference
                             model where it moves
@@ -32,7 +32,7 @@ from .tree import dumps, flatten, rebuild
 from .types import Example, Rollout, Trace, Verdict
 
 if TYPE_CHECKING:
-    from .trainer import FastSlowTrainer
+    from .resumable import ResumableTrainer
 
 WEIGHTS, STATE, TENSORS, TRAINER = "model.safetensors", "state.json", "state.safetensors", "trainer_state.json"
 # Counters of transformers' and TRL's loop that their own checkpoints forget or start over.
@@ -42,7 +42,7 @@ LOOP = (
 )  # fmt: skip
 
 
-def gather_ranks(trainer: FastSlowTrainer) -> list[dict[str, Any]]:
+def gather_ranks(trainer: ResumableTrainer) -> list[dict[str, Any]]:
     """What differs between processes, in their order. Every process has to call this."""
     mine = {
         "python": random.getstate(),
@@ -56,13 +56,13 @@ def gather_ranks(trainer: FastSlowTrainer) -> list[dict[str, Any]]:
     return gather_object([mine])
 
 
-def write(trainer: FastSlowTrainer, folder: Path, ranks: list[dict[str, Any]]) -> None:
-    """Write everything but the manifest. Raises FastSlowError where a weight is not finite: such a state is no way back."""
+def write(trainer: ResumableTrainer, folder: Path, ranks: list[dict[str, Any]]) -> None:
+    """Write everything but the manifest. Raises FastSlowError where a weight is not finite."""
     weights = _weights(trainer)
     bad = next((name for name, weight in weights.items() if not bool(torch.isfinite(weight).all())), None)
     if bad is not None:
         raise FastSlowError(
-            f"after step {trainer.state.global_step} the weight '{bad}' is not finite, so no checkpoint was made of it; "
+            f"after step {trainer.state.global_step} the weight '{bad}' is not finite: no checkpoint was made of it, "
             "the one before is whole. A lower learning_rate may help."
         )
     save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
@@ -97,15 +97,16 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise BadInput(f"'{folder / STATE}' cannot be read ({type(error).__name__}: {error}).") from error
 
 
-def read_positions(folder: Path) -> dict[str, int]:
-    """How long the run's JSONL files were. Raises BadInput as `read_state` does, without loading any tensor."""
+def read_json_state(folder: Path) -> dict[str, Any]:
+    """state.json as it stands: what in it is plain can be read without the tensors. Raises BadInput as `read_state`."""
     try:
-        return dict(json.loads((folder / STATE).read_bytes())["positions"])
+        state = json.loads((folder / STATE).read_bytes())
+        return {**state, "positions": dict(state["positions"])}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"'{folder / STATE}' cannot be read ({type(error).__name__}: {error}).") from error
 
 
-def restore_weights(trainer: FastSlowTrainer, folder: Path) -> None:
+def restore_weights(trainer: ResumableTrainer, folder: Path) -> None:
     """Raises BadInput where the model has other weights than the checkpoint."""
     saved, weights = load_file(folder / WEIGHTS), _weights(trainer)
     other = sorted(set(saved) ^ set(weights)) or sorted(n for n in saved if saved[n].shape != weights[n].shape)
@@ -116,7 +117,7 @@ def restore_weights(trainer: FastSlowTrainer, folder: Path) -> None:
             weight.copy_(saved[name])
 
 
-def restore_optimizer(trainer: FastSlowTrainer, state: Mapping[str, Any]) -> None:
+def restore_optimizer(trainer: ResumableTrainer, state: Mapping[str, Any]) -> None:
     trainer.optimizer.load_state_dict(state["optimizer"])
     trainer.lr_scheduler.load_state_dict(state["scheduler"])
     scaler = getattr(trainer.accelerator, "scaler", None)
@@ -124,7 +125,7 @@ def restore_optimizer(trainer: FastSlowTrainer, state: Mapping[str, Any]) -> Non
         scaler.load_state_dict(state["scaler"])
 
 
-def restore_random(trainer: FastSlowTrainer, state: Mapping[str, Any]) -> None:
+def restore_random(trainer: ResumableTrainer, state: Mapping[str, Any]) -> None:
     mine = state["ranks"][trainer.accelerator.process_index]
     random.setstate(mine["python"])
     np.random.set_state(mine["numpy"])
@@ -133,7 +134,7 @@ def restore_random(trainer: FastSlowTrainer, state: Mapping[str, Any]) -> None:
         torch.cuda.random.set_rng_state(mine["cuda"])
 
 
-def restore_loop(trainer: FastSlowTrainer, state: Mapping[str, Any]) -> None:
+def restore_loop(trainer: ResumableTrainer, state: Mapping[str, Any]) -> None:
     """Counters that transformers sets anew when its loop begins; to be called right after that."""
     mine = state["ranks"][trainer.accelerator.process_index]
     for name, value in state["loop"].items():
@@ -144,7 +145,7 @@ def restore_loop(trainer: FastSlowTrainer, state: Mapping[str, Any]) -> None:
         trainer._metrics[mode].update(values)
 
 
-def restore_channels(trainer: FastSlowTrainer, folder: Path, state: Mapping[str, Any]) -> None:
+def restore_channels(trainer: ResumableTrainer, folder: Path, state: Mapping[str, Any]) -> None:
     """Population, router, rollouts in the cache, experience. Raises BadInput where the task has other examples now."""
     if len(state["ranks"]) != trainer.accelerator.num_processes:
         raise BadInput(
@@ -167,7 +168,7 @@ def restore_channels(trainer: FastSlowTrainer, folder: Path, state: Mapping[str,
     trainer.recorder.load_state_dict(state["recorder"])
 
 
-def _weights(trainer: FastSlowTrainer) -> dict[str, torch.Tensor]:
+def _weights(trainer: ResumableTrainer) -> dict[str, torch.Tensor]:
     """Trained parameters and the buffers that a model counts among its weights; tied ones once."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     found = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}

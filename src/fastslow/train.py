@@ -18,7 +18,7 @@ from .display import Display, SilentDisplay, TerminalDisplay
 from .evaluation import means, measure_population
 from .locks import alone_in, refuse_held
 from .recorder import Recorder
-from .resuming import choose_checkpoint, read_config, rewind, summary_of
+from .resuming import choose_checkpoint, read_config, rewind, summary_of, tidy
 from .run_dir import RunDirectory, machine, versions
 from .tasks.base import Task
 from .trainer import FastSlowTrainer
@@ -84,6 +84,8 @@ def resume(
         if main:
             stack.enter_context(alone_in(run.path))
         if summary_of(run).get("status") == "done":
+            if main:
+                tidy(run)
             return run.summary()
         start = choose_checkpoint(run, checkpoint)
         config = read_config(run)

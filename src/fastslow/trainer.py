@@ -1,31 +1,25 @@
 """The loop that couples the channels: contexts assigned, rollouts made, groups routed, weights and contexts updated.
 
-`FastSlowTrainer` is TRL's GRPOTrainer by way of `SlowChannel`. TRL calls `_prepare_inputs` before every forward; on a
-generation boundary that call runs one whole step of the cycle (`_next_step`). Rollouts come in through TRL's
-`rollout_func`, so that advantages, losses and metrics stay its own; `evaluate` is ours.
+`FastSlowTrainer` is TRL's GRPOTrainer by way of `SlowChannel` and `ResumableTrainer`. TRL calls `_prepare_inputs`
+before every forward; on a generation boundary that call runs one whole step of the cycle (`_next_step`). Rollouts come in
+through TRL's `rollout_func`, so that advantages, losses and metrics stay its own; `evaluate` is ours.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from datasets import Dataset
 from peft import LoraConfig
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 
-from . import snapshot
-from .checkpoint import Checkpoints
 from .components import Components, build_components
 from .config import FastSlowConfig
 from .errors import BadInput, ContractBroken, FastSlowError
@@ -46,12 +40,12 @@ from .modes import MODES
 from .policy import Job, Policy
 from .population import Population, assign_slots
 from .recorder import Recorder
+from .resumable import ResumableTrainer
 from .reuse import RolloutCache
 from .routers.base import checked_route
-from .run_dir import versions
 from .sampler import PrefixSampler, SamplingParams
 from .seeding import derive_seed
-from .slow import EMPTY, SlowChannel
+from .slow import EMPTY
 from .stream import lookahead
 from .tasks.base import Task
 from .tasks.task_set import by_task
@@ -66,7 +60,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 MAX_EXPERIENCE = 512
 
 
-class FastSlowTrainer(SlowChannel):
+class FastSlowTrainer(ResumableTrainer):
     """Trains a model through both channels.
 
     Args:
@@ -128,11 +122,6 @@ class FastSlowTrainer(SlowChannel):
         self._local: list[Rollout | Job] = []
         self._served: list[int] = []  # completion tokens of each rollout served from the cache this step
         self._skipped_steps = 0
-        self.best: tuple[float, int] | None = None  # accuracy and step of the best evaluation so far
-        self.must_save = False  # a signal waits for the end of the step
-        self._saved = SavingTime(args.save_time_share)
-        self._resuming: tuple[Path, dict[str, Any]] | None = None
-        self.add_callback(_AfterLoopBegins(self))
 
     def _check_window(self) -> None:
         policy, task = self.policy, self.parts.task
@@ -176,11 +165,7 @@ class FastSlowTrainer(SlowChannel):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """TRL's training, then the fast phases of a mode that leaves them to the end, with an evaluation on both sides
-        of them. `resume_from_checkpoint` is a folder that `checkpoint.verify` has passed."""
-        if folder := kwargs.get("resume_from_checkpoint"):
-            self._resuming = Path(folder), snapshot.read_state(Path(folder))
-            snapshot.restore_channels(self, *self._resuming)
-            self.args.eval_on_start = False  # that was then
+        of them."""
         result = super().train(*args, **kwargs)
         step = self.state.global_step
         if any(True for _ in self._cycles_at(step)):
@@ -340,7 +325,7 @@ class FastSlowTrainer(SlowChannel):
             with self.recorder.phase("eval", self.state.global_step):
                 rows = self.measure()
             self.recorder.evals(self.state.global_step, rows)
-            self._note_best(rows)
+            self.note_best(rows)
             metrics[0] = {
                 f"eval_{context}_{what}": value
                 for what in ("accuracy", "kl")
@@ -385,71 +370,6 @@ class FastSlowTrainer(SlowChannel):
             self.policy.params, temperature=self.args.eval_temperature, top_p=self.args.eval_top_p, top_k=0, min_p=None
         )
 
-    def _note_best(self, rows: Sequence[dict[str, Any]]) -> None:
-        accuracy = means(rows, "accuracy").get("lead" if self.mode.fast else "seed")
-        if accuracy is not None and (self.best is None or accuracy > self.best[0]):
-            self.best = accuracy, self.state.global_step
-
-    @property
-    def kept_best(self) -> int | None:
-        """Step of the best evaluation so far, where its checkpoint is to be kept."""
-        return self.best[1] if self.best is not None and self.args.keep_best else None
-
-    # Checkpoints: transformers says when and in which order, what and how is ours
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """One commit of both channels and all state. Raises FastSlowError where the disk does not take it."""
-        run, step = self.recorder.run, self.state.global_step
-        due = [self._must_save(step) or self._saved.allows_another()]
-        broadcast_object_list(due)  # clocks differ between processes
-        if not due[0]:
-            return
-        ranks = snapshot.gather_ranks(self)
-        if run is not None:
-            with self._saved.timed(), self.recorder.phase("save", step):
-                self._commit(self.checkpoints(run.path), step, ranks)
-        self.accelerator.wait_for_everyone()
-
-    def _must_save(self, step: int) -> bool:
-        milestone = self.args.keep_every and step % self.args.keep_every == 0
-        return bool(self.must_save or self.kept_best == step or milestone or step >= self.state.max_steps)
-
-    def checkpoints(self, run: Path) -> Checkpoints:
-        return Checkpoints(run, keep_last=self.args.keep_last, keep_every=self.args.keep_every)
-
-    def _commit(self, checkpoints: Checkpoints, step: int, ranks: list[dict[str, Any]]) -> None:
-        try:
-            snapshot.write(self, checkpoints.begin(step), ranks)
-            checkpoints.commit(step, {"versions": versions()})
-            checkpoints.prune(self.kept_best)
-        except (OSError, SafetensorError) as error:
-            with contextlib.suppress(OSError):
-                checkpoints.sweep()
-            before = [f"checkpoint-{s} is whole" for s in checkpoints.steps() if s < step][-1:] or ["there is none yet"]
-            raise FastSlowError(
-                f"checkpoint-{step} could not be written to '{checkpoints.run}' ({getattr(error, 'strerror', None) or error}); "
-                f"of those before, {before[0]}. Make room and go on with: fastslow resume {checkpoints.run}"
-            ) from error
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        snapshot.restore_weights(self, Path(resume_from_checkpoint))
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if self._resuming:
-            snapshot.restore_optimizer(self, self._resuming[1])
-
-    def _load_scaler(self, checkpoint: str | None) -> None:
-        """Restored with the optimiser."""
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if self._resuming:
-            snapshot.restore_random(self, self._resuming[1])
-
-    def after_loop_begins(self) -> None:
-        """transformers has just set its counters to those of a new run."""
-        if self._resuming:
-            snapshot.restore_loop(self, self._resuming[1])
-
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """A run has its report; TRL's card would speak of a plain GRPO run."""
 
@@ -481,34 +401,6 @@ class FastSlowTrainer(SlowChannel):
             window=window,
             chat_template_kwargs=self.chat_template_kwargs,
         )
-
-
-class SavingTime:
-    """Keeps the time that checkpoints take to a share of the run's."""
-
-    def __init__(self, share: float):
-        self._share = share
-        self._cost, self._ended = 0.0, 0.0
-
-    def allows_another(self) -> bool:
-        """Whether one as dear as the last would keep to the share, counted from the end of the last."""
-        since = time.perf_counter() - self._ended
-        return self._cost * (1.0 - self._share) <= since * self._share
-
-    @contextlib.contextmanager
-    def timed(self) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self._ended = time.perf_counter()
-        self._cost = self._ended - started
-
-
-class _AfterLoopBegins(TrainerCallback):
-    def __init__(self, trainer: FastSlowTrainer):
-        self._trainer = trainer
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer.after_loop_begins()
 
 
 def _rows(batches: Any) -> Dataset:

@@ -19,7 +19,7 @@ COMMANDS = {
     "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
     "report": "what runs say side by side, as a page (HTML), Markdown, CSV or picture",
     "tasks": "list tasks, show one with prompts and verdicts, or check one",
-    "doctor": "check this machine: versions, cores, memory, the embedded model",
+    "doctor": "check this machine, or a run: fastslow doctor RUN says whether it is whole and how to mend it",
 }
 
 

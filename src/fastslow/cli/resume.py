@@ -13,8 +13,8 @@ def run(argv: Sequence[str]) -> int:
     """Go on with a run that was stopped or broken off, under the settings in its config.yaml."""
     parser = Parser(
         prog="fastslow resume",
-        description="Go on with a run that was stopped or broken off, from its newest checkpoint. On a CPU the end is bit "
-        "for bit that of an unbroken run.",
+        description="Go on with a run that was stopped or broken off, from its newest checkpoint. On a CPU the end is "
+        "bit for bit that of an unbroken run.",
     )
     parser.add_argument("run", help="a run directory")
     parser.add_argument(
