@@ -1,8 +1,8 @@
 """The loop that couples the channels: contexts assigned, rollouts made, groups routed, weights and contexts updated.
 
 `FastSlowTrainer` is TRL's GRPOTrainer by way of `SlowChannel` and `ResumableTrainer`. TRL calls `_prepare_inputs`
-before every forward; on a generation boundary that call runs one whole step of the cycle (`_next_step`). Rollouts come in
-through TRL's `rollout_func`, so that advantages, losses and metrics stay its own; `evaluate` is ours.
+before every forward; on a generation boundary that call runs one whole step of the cycle (`_next_step`). Rollouts come
+in through TRL's `rollout_func`, so that advantages, losses and metrics stay its own; `evaluate` is ours.
 """
 
 from __future__ import annotations
