@@ -137,7 +137,7 @@ def restore_random(trainer: ResumableTrainer, state: Mapping[str, Any]) -> None:
 def restore_loop(trainer: ResumableTrainer, state: Mapping[str, Any]) -> None:
     """Counters that transformers sets anew when its loop begins; to be called right after that."""
     mine = state["ranks"][trainer.accelerator.process_index]
-    trainer.model.train()  # as a step leaves it; TRL sorts its metrics by this, and a loaded model is in evaluation mode
+    trainer.model.train()  # as a step leaves it, and a loaded model is not; TRL sorts its metrics by this
     for name, value in state["loop"].items():
         setattr(trainer, name, value)
     trainer._tr_loss = mine["loss"].to(trainer.args.device)
