@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +109,35 @@ def test_a_resume_that_is_killed_can_be_resumed(nursery: Nursery, whole: Path, s
 def test_forty_kills_during_recovery(nursery: Nursery, whole: Path) -> None:
     places = [(point, count, after) for point in POINTS for count in (1, 2) for after in (False, True)]
     assert sum(kill_twice(nursery, whole, place) for place in places) >= 40
+
+
+def stop_and_resume(nursery: Nursery, whole: Path, point: tuple[str, int, bool], signals: list[int]) -> int:
+    """Exit code of a run that was sent `signals` at `point`; it is then resumed to the end of the unbroken one."""
+    run = whole.parent / "stopped"
+    shutil.rmtree(run, ignore_errors=True)
+    code = nursery.run(train(run), point=point, signals=signals)
+    if code in (130, 143) and len(signals) == 1:
+        summary = json.loads((run / "summary.json").read_text())
+        assert summary["status"] == f"stopped by {signal.Signals(signals[0]).name}"
+        assert Checkpoints(run).steps()[-1] == summary["steps"], "the step it was in is finished and saved"
+    check_same_end(nursery, whole, run)
+    return code
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_the_step_it_came_in_and_the_run_goes_on_later(nursery, whole, number, code) -> None:
+    assert stop_and_resume(nursery, whole, ("route", 2, False), [number]) == code
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -15), (signal.SIGINT, 130)])
+def test_a_second_signal_stops_at_once_and_the_run_goes_on_later(nursery, whole, number, code) -> None:
+    assert stop_and_resume(nursery, whole, ("update", 2, False), [number, number]) == code
+    assert "stopping after this step" in (whole.parent / "log.txt").read_text()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_twenty_signals_in_every_phase(nursery, whole, number, code) -> None:
+    inside = ("fast", "slow", "route", "update", "line", "eval", "state", "sync", "commit", "prune")
+    places = [(point, count, after) for point in inside for count, after in ((1, True), (2, False))]
+    assert [stop_and_resume(nursery, whole, place, [number]) for place in places] == [code] * 20

@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, TrainerCallback
 
 from .bundle import KEPT_SETTINGS, write_bundle
 from .config import FastSlowConfig
 from .display import Display, SilentDisplay, TerminalDisplay
+from .errors import FastSlowError
 from .evaluation import means, measure_population
 from .locks import alone_in, refuse_held
 from .recorder import Recorder
@@ -106,6 +108,11 @@ def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
         with stop_on_signals(trainer) as caught:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
             return finish(trainer, caught)
+    except (OSError, SafetensorError) as error:  # a disk that is full, gone or read-only
+        run, problem = trainer.recorder.run, getattr(error, "strerror", None) or error
+        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        mend = f" What was saved is whole; go on with: fastslow resume {run.path}" if run is not None else ""
+        raise FastSlowError(f"the run broke off: {problem}{where}.{mend}") from error
     finally:
         display.stop()
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Nursery:
-    """`with Nursery(folder) as nursery: nursery.run(["train", ...], point=("commit", 2, False))`."""
+    """A blow is SIGKILL, or the `signals` of the order. `with Nursery(folder) as nursery: nursery.run(["train", ...], point=("commit", 2, False))`."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -53,8 +53,12 @@ def _child(order: dict[str, Any]) -> None:
     if order["point"]:
         from tests.support.points import arm
 
+        def strike() -> None:
+            for number in order.get("signals", [signal.SIGKILL]):
+                os.kill(os.getpid(), number)
+
         name, count, after = order["point"]
-        arm(name, count, lambda: os.kill(os.getpid(), signal.SIGKILL), after=after)
+        arm(name, count, strike, after=after)
     from fastslow.cli.main import main
 
     code = 70  # a traceback
