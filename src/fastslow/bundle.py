@@ -72,7 +72,12 @@ def write_bundle(
             json.dumps(json.loads(adapters.read_text()) | {"base_model_name_or_path": base_name}, indent=2) + "\n"
         )
     write_state(aside, population, router)
+    before = path.with_name(path.name + ".old.tmp")  # of a run that a signal stopped, and that went on
+    shutil.rmtree(before, ignore_errors=True)
+    if path.exists():
+        path.rename(before)
     aside.rename(path)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def open_bundle(path: str | Path) -> Bundle:

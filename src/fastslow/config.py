@@ -131,7 +131,18 @@ class FastSlowConfig(GRPOConfig):
     logged_groups: int = _option(1, "Groups of each step whose rollouts are written whole to rollouts.jsonl (>= 0).")
     logging_steps: float = _option(1, "Steps between lines of metrics.jsonl.")
     save_bundle: bool = _option(True, "Write weights and population at the end; off, a run leaves only its numbers.")
-    save_strategy: str = _option("no", "'steps' keeps a checkpoint every save_steps; the end is always kept.")
+    save_strategy: str = _option(
+        "steps", "'steps' makes checkpoints to resume from; 'no' only where a signal stops the run."
+    )
+    save_steps: float = _option(1, "Optimiser steps between checkpoints (>= 1).")
+    save_time_share: float = _option(
+        0.1,
+        "Share of the run's time that checkpoints may take (0 to 1): one that would take more is left out, and a kill "
+        "loses the steps since the last. 1 leaves none out.",
+    )
+    keep_last: int = _option(2, "Newest checkpoints kept while the run goes on (>= 1); they go when it is done.")
+    keep_every: int = _option(0, "Checkpoints of steps divisible by this are kept for good; 0: none.")
+    keep_best: bool = _option(False, "Keep the checkpoint of the best evaluation (lead context) for good.")
     disable_tqdm: bool | None = _option(True, "transformers' own bar; ours shows both channels.")
     report_to: str | None = _option("none", "Trackers beside metrics.jsonl: trackio, tensorboard, wandb, mlflow.")
 
@@ -169,6 +180,8 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"unknown loss_type '{self.loss_type}'.{nearest(self.loss_type, LOSSES)}")
         if self.packing not in ("auto", "on", "off"):
             raise BadInput(f"packing is 'auto', 'on' or 'off', got '{self.packing}'.")
+        if getattr(self.save_strategy, "value", self.save_strategy) not in ("no", "steps"):
+            raise BadInput(f"save_strategy is 'no' or 'steps', got '{self.save_strategy}'.")
         if self.edits not in ("small", "full"):
             raise BadInput(f"edits is 'small' or 'full', got '{self.edits}'.")
         if self.advantage_group not in ("problem", "context"):
@@ -192,7 +205,10 @@ class FastSlowConfig(GRPOConfig):
         refused = {
             "use_vllm": (False, "rollouts are made by the model in this process"),
             "num_iterations": (1, "every batch is used for one update, as in the paper"),
-            "resume_from_checkpoint": (None, "a checkpoint cannot be resumed yet"),
+            "resume_from_checkpoint": (None, "to go on with a run, say 'fastslow resume RUN'"),
+            "save_total_limit": (None, "keep_last, keep_every and keep_best say which checkpoints stay"),
+            "save_only_model": (False, "a checkpoint holds all that a run needs to go on"),
+            "restore_callback_states_from_checkpoint": (False, "callbacks start afresh"),
             "generation_kwargs": (None, "sampling is set by temperature, top_p, top_k, min_p, repetition_penalty"),
             "load_best_model_at_end": (False, "the end of the run is what is kept"),
             "push_to_hub": (False, "a finished bundle can be uploaded by hand"),
@@ -231,20 +247,22 @@ class FastSlowConfig(GRPOConfig):
         for name in (
             "train_size", "validation_size", "population_size", "slow_steps_per_cycle", "anchor_size",
             "reflection_minibatch_size", "proposals_per_iteration", "problems_per_step", "max_steps", "eval_samples",
-            "per_device_train_batch_size", "max_worked_examples",
+            "per_device_train_batch_size", "max_worked_examples", "save_steps", "keep_last",
         ):  # fmt: skip
             if (getattr(self, name) if getattr(self, name) is not None else 1) < 1:
                 raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}.")
         for name in (
             "test_size", "kl_examples", "logged_groups", "lora_r", "eval_temperature", "beta", "warmup_steps",
             "learning_rate", "reflection_price_prompt", "reflection_price_completion", "max_grad_norm", "epsilon",
-            "top_k",
+            "top_k", "keep_every", "save_time_share",
         ):  # fmt: skip
             if (getattr(self, name) or 0) < 0:
                 raise BadInput(f"{name} must not be negative, got {getattr(self, name)}.")
         for name in ("top_p", "eval_top_p", "min_p"):
             if (getattr(self, name) or 0) > 1:
                 raise BadInput(f"{name} is a probability, got {getattr(self, name)}.")
+        if self.save_time_share > 1:
+            raise BadInput(f"save_time_share is a share from 0 to 1, got {self.save_time_share}.")
         for name in (
             "temperature", "max_completion_length", "max_context_tokens", "eval_top_p", "top_p", "repetition_penalty",
             "lora_alpha", "eval_steps",

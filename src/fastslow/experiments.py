@@ -7,9 +7,7 @@ An experiment is a directory with a folder for each cell (an ordinary run direct
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -25,10 +23,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from .errors import BadInput
+from .locks import alone_in
 from .run_dir import RunDirectory, to_json
 
 PLAN = "comparison.json"
-LOCK = ".lock"
 Kind = Literal["compare", "plasticity", "continual"]
 
 # What may differ between a cell as planned and as it ran: where it lives, and what the machine decided.
@@ -78,7 +76,7 @@ class Experiment:
 
     def run(self, console: Console) -> int:
         """Run what is not done yet. Returns 0 if all is done, 1 if some failed, 128 + signal where one stopped it."""
-        with self._alone():
+        with alone_in(self.path):
             for number, cell in enumerate(self.cells, start=1):
                 if cell.status == "done":
                     continue
@@ -120,8 +118,7 @@ class Experiment:
             return cell  # damaged: run again
         if summary.get("status") != "done":
             return cell
-        names = sorted((set(made_with) | set(cell.settings)) - PLACE)
-        other = [name for name in names if made_with.get(name) != cell.settings.get(name)]
+        other = _differing(made_with, cell)
         if other:
             raise BadInput(
                 f"'{folder}' was made with other settings ({', '.join(other[:5])}); choose another --output_dir, or "
@@ -133,8 +130,10 @@ class Experiment:
         """One cell in a process of its own: what it leaves in memory, or dies of, is no other cell's concern."""
         folder, log = self.path / cell.folder, self.path / "logs" / f"{cell.folder}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)  # broken off earlier: a run cannot be resumed yet
-        command = [sys.executable, "-m", "fastslow", "train", *cell.flags, "--output_dir", str(folder)]
+        command = [sys.executable, "-m", "fastslow", "resume", str(folder)]
+        if not _broken_off(folder, cell):
+            shutil.rmtree(folder, ignore_errors=True)
+            command = [sys.executable, "-m", "fastslow", "train", *cell.flags, "--output_dir", str(folder)]
         started, last = time.perf_counter(), ""
         with log.open("w", encoding="utf-8") as file, _child(command) as child:
             assert child.stdout is not None
@@ -145,7 +144,8 @@ class Experiment:
                 console.print(escape("    " + line.rstrip()), highlight=False, soft_wrap=True)
         seconds = time.perf_counter() - started
         if child.returncode == 0:
-            return replace(cell, status="done", seconds=seconds, error=None)
+            whole = RunDirectory(folder).summary().get("wall_s", {}).get("total")  # with what came before it broke off
+            return replace(cell, status="done", seconds=whole or seconds, error=None)
         stopped = {128 + n: n.name for n in (signal.SIGINT, signal.SIGTERM)} | {-n: n.name for n in signal.Signals}
         if child.returncode in (130, 143):
             return replace(cell, status=f"stopped by {stopped[child.returncode]}", seconds=seconds)
@@ -172,25 +172,20 @@ class Experiment:
         left = sum(means.get(cell.mode, longest) for cell in self.cells if cell.status not in ("done", "failed"))
         return f", about {max(1, round(left / 60))} minutes to go"
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process at a time: the lock goes with its holder, however that ends."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / LOCK).open("a+", encoding="utf-8")
-        except OSError as error:
-            raise BadInput(f"cannot write to '{self.path}': {error.strerror}.") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise BadInput(f"'{self.path}' is being worked on by process {holder}; wait for it to end.") from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+
+def _differing(made_with: dict[str, Any], cell: Cell) -> list[str]:
+    """Settings in which a run differs from its cell as planned."""
+    names = sorted((set(made_with) | set(cell.settings)) - PLACE)
+    return [name for name in names if made_with.get(name) != cell.settings.get(name)]
+
+
+def _broken_off(folder: Path, cell: Cell) -> bool:
+    """Whether `folder` holds this very cell, unfinished; one with other settings is made anew."""
+    try:
+        made_with = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        return isinstance(made_with, dict) and not _differing(made_with, cell)
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
 
 
 @contextlib.contextmanager

@@ -65,6 +65,12 @@ class Policy:
         self.version = version
         self._sampler.refresh(version)
 
+    def begin_step(self, version: int) -> None:
+        """`refresh`, and drop what was computed before. A cached context differs in its last bits by what shared its
+        batch; dropped here, a resumed run, which has none, computes what the unbroken one does."""
+        self._sampler.forget()
+        self.refresh(version)
+
     def fits(self, context: Context, example: Example) -> bool:
         """Whether a full-length answer to `example` under `context` fits the model's window."""
         return len(self.prompt_ids(context, example)) + self.params.max_new_tokens <= self.window

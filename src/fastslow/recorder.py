@@ -15,6 +15,8 @@ from .fast import FastPhase
 from .run_dir import RunDirectory
 from .types import Example, GroupEvidence, Rollout, Route
 
+TALLIES = ("rollouts", "tokens", "wall", "reflection")
+
 
 class Recorder(TrainerCallback):
     """The one place that writes the lines of metrics, routes, contexts, rollouts and evals (rank 0 only)."""
@@ -30,6 +32,17 @@ class Recorder(TrainerCallback):
             **dict.fromkeys(("calls", "failures", "prompt_tokens", "completion_tokens"), 0), "last_error": None,
         }  # fmt: skip
         self._started = time.perf_counter()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The tallies so far; what was measured stands in evals.jsonl."""
+        tallies = {name: dict(getattr(self, name)) for name in TALLIES}
+        return {**tallies, "elapsed": time.perf_counter() - self._started}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name in TALLIES:
+            getattr(self, name).update(state[name])
+        self._started = time.perf_counter() - state["elapsed"]
+        self.eval_rows = self.run.read("evals.jsonl") if self.run is not None else []
 
     @contextmanager
     def phase(self, name: str, step: int) -> Iterator[None]:

@@ -24,5 +24,9 @@ class RolloutCache:
         waiting = self._waiting.get((context_id, example_id))
         return waiting.popleft() if waiting else None
 
+    def waiting(self) -> list[Rollout]:
+        """What has not been served, in an order that makes an equal cache of it."""
+        return [rollout for queue in self._waiting.values() for rollout in queue]
+
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))

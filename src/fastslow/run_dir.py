@@ -15,12 +15,16 @@ from typing import Any
 import torch
 import yaml
 
+from .checkpoint import sync
 from .config import FastSlowConfig, own_fields
 from .errors import BadInput
+from .locks import LOCK
 from .population import Population
 
 LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
 FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl")
+# What a process killed in its first moments may leave: no reason to refuse a directory.
+REMNANTS = frozenset({LOCK, "config.yaml.tmp"})
 # Settings that say where and how and not what; derived from others; or able to hold a secret.
 NOT_IN_CONFIG = {
     "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
@@ -44,7 +48,7 @@ class RunDirectory:
                 raise BadInput(f"'{path}' already holds a run; {other}, or delete it to start over.")
             if path.is_symlink() and not path.exists():
                 raise BadInput(f"'{path}' is a link to nowhere; {other}.")
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and (not path.is_dir() or any(e.name not in REMNANTS for e in path.iterdir())):
                 raise BadInput(f"'{path}' is not an empty directory; {other}.")
             parent = next(p for p in (path, *path.absolute().parents) if p.exists())
         except OSError as error:
@@ -59,9 +63,10 @@ class RunDirectory:
         run = cls(path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
+            # First, so that a run killed here can be started over by `fastslow resume` like any other.
+            run.write_bytes("config.yaml", dump_config(config).encode())
             for name in FILES:
                 (run.path / name).touch()
-            run.write_bytes("config.yaml", dump_config(config).encode())
         except OSError as error:
             raise BadInput(f"cannot write to run directory '{path}': {error.strerror or error}.") from error
         return run
@@ -78,6 +83,18 @@ class RunDirectory:
         """Add lines to a JSONL file."""
         with (self.path / name).open("ab") as file:
             file.write(b"".join(to_json(row) for row in rows))
+
+    def positions(self) -> dict[str, int]:
+        """How long every JSONL file is, once the disk has confirmed it: where a checkpoint stands in them."""
+        for name in FILES:
+            sync(self.path / name)
+        return {name: (self.path / name).stat().st_size for name in FILES}
+
+    def rewind(self, positions: Mapping[str, int]) -> None:
+        """Cut the JSONL files where a checkpoint stood in them; what came later will happen again."""
+        for name in FILES:
+            with (self.path / name).open("ab") as file:
+                file.truncate(positions.get(name, 0))
 
     def read(self, name: str) -> list[dict[str, Any]]:
         """Rows of a JSONL file; none if it was never written."""

@@ -67,6 +67,10 @@ class Sampler(Protocol):
         """Use the policy's weights of `version` from now on; nothing cached under older weights may survive."""
         ...
 
+    def forget(self) -> None:
+        """Drop whatever was computed ahead; the next sample starts from the prompts alone."""
+        ...
+
     def sample(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]: ...
 
 
@@ -115,6 +119,9 @@ class PrefixSampler:
         with torch.no_grad():
             for mine, theirs in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
                 mine.copy_(theirs)
+
+    def forget(self) -> None:
+        self._prefixes.clear()
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]:

@@ -171,8 +171,9 @@ class SlowChannel(GRPOTrainer):
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         return super()._compute_loss(model, inputs) * inputs["loss_scale"]
 
-    def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """transformers asks right before the optimiser steps, also where nothing is clipped."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if norm is not None and not math.isfinite(float(norm)):
             raise FastSlowError(
                 f"the gradient of step {self.state.global_step + 1} is not finite; the weights before it are kept. A "

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, TrainerCallback
 
 from .bundle import KEPT_SETTINGS, write_bundle
 from .config import FastSlowConfig
 from .display import Display, SilentDisplay, TerminalDisplay
+from .errors import FastSlowError
 from .evaluation import means, measure_population
+from .locks import alone_in, refuse_held
 from .recorder import Recorder
+from .resuming import choose_checkpoint, read_config, rewind, summary_of, tidy
 from .run_dir import RunDirectory, machine, versions
 from .tasks.base import Task
 from .trainer import FastSlowTrainer
@@ -36,27 +41,80 @@ def train(
     Raises BadInput before anything is written if the settings, the model or the task cannot be used.
     """
     path = Path(config.output_dir or ".")
+    refuse_held(path)
     RunDirectory.refuse_existing(path)
     fresh = not path.exists()
     main = config.process_index == 0
     recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
     trainer: FastSlowTrainer | None = None
     try:
-        trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
-        if main:
-            recorder.run = RunDirectory.create(path, config)
-        recorder.display.start(config.max_steps, _title(config, trainer))
-        with stop_on_signals(trainer) as caught:
-            trainer.train()
-            return finish(trainer, caught)
+        with ExitStack() as stack:
+            trainer = FastSlowTrainer(
+                config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks]
+            )
+            if main:
+                stack.enter_context(alone_in(path))
+                recorder.run = RunDirectory.create(path, config)
+            return _run(trainer, None)
     except BaseException:
         if recorder.run is not None and trainer is not None and trainer.state.global_step == 0:
             _empty(recorder.run.path)
         if fresh and path.is_dir() and not any(path.iterdir()):
             path.rmdir()
         raise
+
+
+def resume(
+    path: str | Path,
+    *,
+    checkpoint: str | None = None,
+    task: Task | None = None,
+    model: PreTrainedModel | None = None,
+    display: Display | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, Any]:
+    """Go on with a run that was stopped or broken off; returns what summary.json holds, at once for one that is done.
+
+    It starts at the newest checkpoint, or the one named `checkpoint`; a run without any starts over. `task` and `model`
+    are those that `train` was given, if any. On one machine and a CPU the end is bit for bit that of an unbroken run.
+
+    Raises BadInput for what cannot be resumed, Damaged for a checkpoint that is not what was written.
+    """
+    run = RunDirectory.open(path)
+    main = int(os.environ.get("RANK", "0")) == 0
+    with ExitStack() as stack:
+        if main:
+            stack.enter_context(alone_in(run.path))
+        if summary_of(run).get("status") == "done":
+            if main:
+                tidy(run)
+            return run.summary()
+        start = choose_checkpoint(run, checkpoint)
+        config = read_config(run)
+        recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
+        trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
+        if main:
+            rewind(run, start)
+            recorder.run = run
+        trainer.accelerator.wait_for_everyone()
+        recorder.display.note(f"going on from {start.name if start else 'the start: no checkpoint was made yet'}")
+        return _run(trainer, start)
+
+
+def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
+    display = trainer.recorder.display
+    display.start(trainer.args.max_steps, _title(trainer.args, trainer))
+    try:
+        with stop_on_signals(trainer) as caught:
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+            return finish(trainer, caught)
+    except (OSError, SafetensorError) as error:  # a disk that is full, gone or read-only
+        run, problem = trainer.recorder.run, getattr(error, "strerror", None) or error
+        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        mend = f" What was saved is whole; go on with: fastslow resume {run.path}" if run is not None else ""
+        raise FastSlowError(f"the run broke off: {problem}{where}.{mend}") from error
     finally:
-        recorder.display.stop()
+        display.stop()
 
 
 def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
@@ -89,6 +147,8 @@ def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
             else:  # the contexts are small, and a report shows them
                 run.write_json("population.json", trainer.population.to_json())
             run.write_json("summary.json", summary)
+            if not caught:
+                trainer.checkpoints(run.path).drop_all_but_milestones(trainer.kept_best)
     trainer.accelerator.wait_for_everyone()
     return summary
 
@@ -162,13 +222,14 @@ def reflection_cost(args: FastSlowConfig, spent: Mapping[str, Any]) -> float | N
 
 
 class _StopAtStepEnd(TrainerCallback):
-    def __init__(self, caught: list[int]):
+    def __init__(self, trainer: FastSlowTrainer, caught: list[int]):
+        self.trainer = trainer
         self.caught = caught
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.caught:
             control.should_training_stop = True
-            control.should_save = True
+            control.should_save = self.trainer.must_save = True
 
 
 @contextmanager
@@ -189,7 +250,7 @@ def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[list[int]]:
         previous = {number: signal.signal(number, handle) for number in SIGNALS}
     except ValueError:  # not the main thread: a notebook or a server; signals stay whose they are
         previous = {}
-    trainer.add_callback(_StopAtStepEnd(caught))
+    trainer.add_callback(_StopAtStepEnd(trainer, caught))
     try:
         yield caught
     finally:

@@ -1,8 +1,8 @@
 """The loop that couples the channels: contexts assigned, rollouts made, groups routed, weights and contexts updated.
 
-`FastSlowTrainer` is TRL's GRPOTrainer by way of `SlowChannel`. TRL calls `_prepare_inputs` before every forward; on a
-generation boundary that call runs one whole step of the cycle (`_next_step`). Rollouts come in through TRL's
-`rollout_func`, so that advantages, losses and metrics stay its own; `evaluate` is ours.
+`FastSlowTrainer` is TRL's GRPOTrainer by way of `SlowChannel` and `ResumableTrainer`. TRL calls `_prepare_inputs`
+before every forward; on a generation boundary that call runs one whole step of the cycle (`_next_step`). Rollouts come
+in through TRL's `rollout_func`, so that advantages, losses and metrics stay its own; `evaluate` is ours.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,12 +40,12 @@ from .modes import MODES
 from .policy import Job, Policy
 from .population import Population, assign_slots
 from .recorder import Recorder
+from .resumable import ResumableTrainer
 from .reuse import RolloutCache
 from .routers.base import checked_route
-from .run_dir import write_state
 from .sampler import PrefixSampler, SamplingParams
 from .seeding import derive_seed
-from .slow import EMPTY, SlowChannel
+from .slow import EMPTY
 from .stream import lookahead
 from .tasks.base import Task
 from .tasks.task_set import by_task
@@ -61,7 +60,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 MAX_EXPERIENCE = 512
 
 
-class FastSlowTrainer(SlowChannel):
+class FastSlowTrainer(ResumableTrainer):
     """Trains a model through both channels.
 
     Args:
@@ -143,7 +142,7 @@ class FastSlowTrainer(SlowChannel):
 
     def _next_step(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         step = self.state.global_step
-        self.policy.refresh(step)
+        self.policy.begin_step(step)
         if step % self.args.slow_steps_per_cycle == 0:
             self._cache = RolloutCache()  # never older than a cycle
         self._fast_phases(step)
@@ -172,7 +171,7 @@ class FastSlowTrainer(SlowChannel):
         if any(True for _ in self._cycles_at(step)):
             if step not in {row["step"] for row in self.recorder.eval_rows}:
                 self.evaluate()
-            self.policy.refresh(step)
+            self.policy.begin_step(step)
             self._fast_phases(step)
             self.evaluate()
         return result
@@ -326,6 +325,7 @@ class FastSlowTrainer(SlowChannel):
             with self.recorder.phase("eval", self.state.global_step):
                 rows = self.measure()
             self.recorder.evals(self.state.global_step, rows)
+            self.note_best(rows)
             metrics[0] = {
                 f"eval_{context}_{what}": value
                 for what in ("accuracy", "kl")
@@ -334,6 +334,8 @@ class FastSlowTrainer(SlowChannel):
         broadcast_object_list(metrics)
         self.log(dict(metrics[0]))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics[0])
+        if self.kept_best == self.state.global_step:
+            self.control.should_save = True
         return metrics[0]
 
     def measure(self) -> list[dict[str, Any]]:
@@ -367,13 +369,6 @@ class FastSlowTrainer(SlowChannel):
         return replace(
             self.policy.params, temperature=self.args.eval_temperature, top_p=self.args.eval_top_p, top_k=0, min_p=None
         )
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """TRL's checkpoint and, beside the weights, the population they belong to."""
-        super()._save_checkpoint(model, trial)
-        if self.accelerator.is_main_process:
-            folder = Path(self.args.output_dir or ".") / f"checkpoint-{self.state.global_step}"
-            write_state(folder, self.population, self.parts.router.state_dict())
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """A run has its report; TRL's card would speak of a plain GRPO run."""

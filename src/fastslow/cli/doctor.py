@@ -1,4 +1,4 @@
-"""`fastslow doctor`: what this machine has, and what to mend."""
+"""`fastslow doctor`: what this machine has, and what to mend; `fastslow doctor RUN`: the same of a run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ GIB_FOR_QUICKSTART = 6.0
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print one line per check; exit code 1 if one of them stops the quickstart."""
-    Parser(
-        prog="fastslow doctor", description="Check this machine: versions, compute, memory, the embedded model."
-    ).parse_args(list(argv))
+    """Print one line per check; exit code 1 if one of them stops the quickstart, or the run from going on."""
+    parser = Parser(
+        prog="fastslow doctor",
+        description="Check this machine: versions, compute, memory, the embedded model. With a run directory: whether "
+        "its files and checkpoints are whole, and what to do about those that are not.",
+    )
+    parser.add_argument("run", nargs="?", help="a run directory")
+    folder = parser.parse_args(list(argv)).run
+    if folder is not None:
+        return _run_directory(folder)
     checks = [*_versions(), _compute(), _memory(), _disk(), _embedded_model(), _isolation()]
     table = Table("check", "found", "verdict")
     for name, found, problem in checks:
@@ -30,6 +36,20 @@ def run(argv: Sequence[str]) -> int:
         )
     Console().print(table)
     return 1 if any(problem for _, _, problem in checks) else 0
+
+
+def _run_directory(folder: str) -> int:
+    """One line for every checkpoint and log of a run, then what to do."""
+    from ..resuming import examine
+    from ..run_dir import RunDirectory
+
+    console, table = Console(), Table("file", "verdict")
+    findings, advice, fine = examine(RunDirectory.open(folder))
+    for name, problem in findings:
+        table.add_row(escape(name), "ok" if problem is None else f"[bold red]{escape(problem)}[/bold red]")
+    console.print(table)
+    console.print(advice, markup=False, highlight=False, soft_wrap=True)
+    return 0 if fine else 1
 
 
 def _versions() -> list[tuple[str, str, str | None]]:

@@ -12,13 +12,14 @@ from ..registry import nearest
 
 COMMANDS = {
     "train": "train a model through contexts and weights: --config recipe.yaml, any setting as --flag",
+    "resume": "go on with a run that was stopped or broken off: fastslow resume RUN",
     "compare": "a recipe in several modes and seeds, then the report",
     "continual": "several tasks one after another in one run, all of them measured all along",
     "plasticity": "can it still learn? plain RL on another task from each run's weights and from the base",
     "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
     "report": "what runs say side by side, as a page (HTML), Markdown, CSV or picture",
     "tasks": "list tasks, show one with prompts and verdicts, or check one",
-    "doctor": "check this machine: versions, cores, memory, the embedded model",
+    "doctor": "check this machine, or a run: fastslow doctor RUN says whether it is whole and how to mend it",
 }
 
 

@@ -1,0 +1,36 @@
+"""`fastslow resume`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from .eval import Parser
+
+
+def run(argv: Sequence[str]) -> int:
+    """Go on with a run that was stopped or broken off, under the settings in its config.yaml."""
+    parser = Parser(
+        prog="fastslow resume",
+        description="Go on with a run that was stopped or broken off, from its newest checkpoint. On a CPU the end is "
+        "bit for bit that of an unbroken run.",
+    )
+    parser.add_argument("run", help="a run directory")
+    parser.add_argument(
+        "--checkpoint",
+        metavar="NAME",
+        help="another checkpoint than the newest, e.g. checkpoint-12 (later ones are deleted); 'none' starts over",
+    )
+    args = parser.parse_args(list(argv))
+    Console(stderr=True).print("[dim]loading libraries ...[/dim]")
+    from ..display import TerminalDisplay, closing_table
+    from ..train import exit_code, resume
+    from .train import quiet_libraries
+
+    quiet_libraries()
+    summary = resume(args.run, checkpoint=args.checkpoint, display=TerminalDisplay())
+    if summary:
+        Console().print(closing_table(summary))
+        Console().print(f"run directory: {args.run}", highlight=False, soft_wrap=True)
+    return exit_code(summary)

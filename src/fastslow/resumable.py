@@ -1,0 +1,158 @@
+"""A trainer that can be killed: what it saves at a step's end, when, and how it takes that up again.
+
+transformers says when a checkpoint is due and calls what restores one in its order; what is in it (`snapshot`) and how
+it reaches the disk (`checkpoint`) is ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
+from transformers import TrainerCallback
+
+from . import snapshot
+from .checkpoint import Checkpoints
+from .components import Components
+from .errors import FastSlowError
+from .evaluation import means
+from .modes import Mode
+from .policy import Policy
+from .population import Population
+from .recorder import Recorder
+from .reuse import RolloutCache
+from .run_dir import versions
+from .slow import SlowChannel
+from .types import Example, Trace
+
+
+class ResumableTrainer(SlowChannel):
+    """SlowChannel with checkpoints of both channels. Without a run directory it makes none."""
+
+    # What a checkpoint holds besides the slow channel's own; set by FastSlowTrainer.
+    mode: Mode
+    recorder: Recorder
+    parts: Components
+    policy: Policy
+    population: Population
+    _cache: RolloutCache
+    _experience: list[Trace]
+    _fast_pool: dict[str, Example]
+    # Of transformers, known to be there once training has begun.
+    optimizer: Any
+    lr_scheduler: Any
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.best: tuple[float, int] | None = None  # accuracy and step of the best evaluation so far
+        self.must_save = False  # a signal waits for the end of the step
+        self._saved = SavingTime(self.args.save_time_share)
+        self._resuming: tuple[Path, dict[str, Any]] | None = None
+        self.add_callback(_AfterLoopBegins(self))
+
+    def train(self, *args: Any, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
+        """TRL's training. `resume_from_checkpoint` is a folder that `checkpoint.verify` has passed."""
+        if resume_from_checkpoint is not None:
+            folder = Path(resume_from_checkpoint)
+            self._resuming = folder, snapshot.read_state(folder)
+            snapshot.restore_channels(self, *self._resuming)
+            self.args.eval_on_start = False  # that was then
+        return super().train(*args, resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+    def note_best(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Remember the step of the best validation accuracy so far, under the lead context."""
+        accuracy = means(rows, "accuracy").get("lead" if self.mode.fast else "seed")
+        if accuracy is not None and (self.best is None or accuracy > self.best[0]):
+            self.best = accuracy, self.state.global_step
+
+    @property
+    def kept_best(self) -> int | None:
+        """Step of the best evaluation so far, where its checkpoint is to be kept."""
+        return self.best[1] if self.best is not None and self.args.keep_best else None
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """One commit of both channels and all state. Raises FastSlowError where the disk does not take it."""
+        run, step = self.recorder.run, self.state.global_step
+        due = [self._must_save(step) or self._saved.allows_another()]
+        broadcast_object_list(due)  # clocks differ between processes
+        if not due[0]:
+            return
+        ranks = snapshot.gather_ranks(self)
+        if run is not None:
+            with self._saved.timed(), self.recorder.phase("save", step):
+                self._commit(self.checkpoints(run.path), step, ranks)
+        self.accelerator.wait_for_everyone()
+
+    def _must_save(self, step: int) -> bool:
+        milestone = self.args.keep_every and step % self.args.keep_every == 0
+        return bool(self.must_save or self.kept_best == step or milestone or step >= self.state.max_steps)
+
+    def checkpoints(self, run: Path) -> Checkpoints:
+        return Checkpoints(run, keep_last=self.args.keep_last, keep_every=self.args.keep_every)
+
+    def _commit(self, checkpoints: Checkpoints, step: int, ranks: list[dict[str, Any]]) -> None:
+        try:
+            snapshot.write(self, checkpoints.begin(step), ranks)
+            checkpoints.commit(step, {"versions": versions()})
+            checkpoints.prune(self.kept_best)
+        except (OSError, SafetensorError) as error:
+            with contextlib.suppress(OSError):
+                checkpoints.sweep()
+            whole = [f"checkpoint-{s} is whole" for s in checkpoints.steps() if s < step][-1:] or ["there is none yet"]
+            raise FastSlowError(
+                f"checkpoint-{step} could not be written to '{checkpoints.run}': "
+                f"{getattr(error, 'strerror', None) or error}. Of those before, {whole[0]}. Make room and go on with: "
+                f"fastslow resume {checkpoints.run}"
+            ) from error
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        snapshot.restore_weights(self, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if self._resuming:
+            snapshot.restore_optimizer(self, self._resuming[1])
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """Restored with the optimiser."""
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if self._resuming:
+            snapshot.restore_random(self, self._resuming[1])
+
+    def after_loop_begins(self) -> None:
+        """transformers has just set its counters to those of a new run."""
+        if self._resuming:
+            snapshot.restore_loop(self, self._resuming[1])
+
+
+class SavingTime:
+    """Keeps the time that checkpoints take to a share of the run's."""
+
+    def __init__(self, share: float):
+        self._share = share
+        self._cost, self._ended = 0.0, 0.0
+
+    def allows_another(self) -> bool:
+        """Whether one as dear as the last would keep to the share, counted from the end of the last."""
+        since = time.perf_counter() - self._ended
+        return self._cost * (1.0 - self._share) <= since * self._share
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._ended = time.perf_counter()
+        self._cost = self._ended - started
+
+
+class _AfterLoopBegins(TrainerCallback):
+    def __init__(self, trainer: ResumableTrainer):
+        self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.after_loop_begins()

@@ -1,0 +1,206 @@
+"""What a checkpoint holds: all that decides how a run goes on, taken at a step's end and put back before the next.
+
+    model.safetensors       weights (with LoRA, the adapters), named as in memory; under `reference.` TRL's reference
+                            model where it moves
+    state.json              optimiser, scheduler, scaler, random states, loop counters, metrics not yet logged, rollouts
+    state.safetensors       in the cache, experience, router, tallies, positions in the .jsonl files; tensors apart
+    trainer_state.json      transformers' own
+    population.json         contexts, scores, frontier's ground
+    router.json
+
+The stream needs no entry: any of its positions is a function of settings and step.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from safetensors.torch import load_file, save_file
+
+from .errors import BadInput, FastSlowError
+from .reuse import RolloutCache
+from .run_dir import clean, read_population, write_state
+from .tree import dumps, flatten, rebuild
+from .types import Example, Rollout, Trace, Verdict
+
+if TYPE_CHECKING:
+    from .resumable import ResumableTrainer
+
+WEIGHTS, STATE, TENSORS, TRAINER = "model.safetensors", "state.json", "state.safetensors", "trainer_state.json"
+# Counters of transformers' and TRL's loop that their own checkpoints forget or start over.
+LOOP = (
+    "_step", "current_flos", "_total_loss_scalar", "_globalstep_last_logged", "_initial_global_step", "entropy_coef",
+    "_last_world_entropy", "_skipped_steps",
+)  # fmt: skip
+
+
+def gather_ranks(trainer: ResumableTrainer) -> list[dict[str, Any]]:
+    """What differs between processes, in their order. Every process has to call this."""
+    mine = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.random.get_rng_state(),
+        "cuda": torch.cuda.random.get_rng_state() if torch.cuda.is_available() else None,
+        "metrics": {mode: dict(values) for mode, values in trainer._metrics.items()},
+        "loss": trainer._tr_loss.detach().cpu(),
+        "skipped": trainer.policy.skipped,
+    }
+    return gather_object([mine])
+
+
+def write(trainer: ResumableTrainer, folder: Path, ranks: list[dict[str, Any]]) -> None:
+    """Write everything but the manifest. Raises FastSlowError where a weight is not finite."""
+    weights = _weights(trainer)
+    bad = next((name for name, weight in weights.items() if not bool(torch.isfinite(weight).all())), None)
+    if bad is not None:
+        raise FastSlowError(
+            f"after step {trainer.state.global_step} the weight '{bad}' is not finite: no checkpoint was made of it, "
+            "the one before is whole. A lower learning_rate may help."
+        )
+    save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
+    scaler = getattr(trainer.accelerator, "scaler", None)
+    run = trainer.recorder.run
+    state = {
+        "optimizer": trainer.optimizer.state_dict(),
+        "scheduler": trainer.lr_scheduler.state_dict(),
+        "scaler": scaler.state_dict() if scaler is not None else None,
+        "ranks": ranks,
+        "loop": {name: getattr(trainer, name) for name in LOOP if hasattr(trainer, name)},
+        "cache": [_rollout_to_json(r) for r in trainer._cache.waiting()],
+        "experience": [_trace_to_json(t) for t in trainer._experience],
+        "fast_pool": list(trainer._fast_pool),
+        "recorder": trainer.recorder.state_dict(),
+        "best": list(trainer.best) if trainer.best else None,
+        "positions": run.positions() if run is not None else {},
+    }
+    tensors: dict[str, torch.Tensor] = {}
+    content = dumps(flatten(state, tensors, "state"))
+    save_file(tensors, folder / TENSORS)
+    (folder / STATE).write_bytes(content)
+    trainer.state.save_to_json(str(folder / TRAINER))
+    write_state(folder, trainer.population, trainer.parts.router.state_dict())
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The state of a verified checkpoint. Raises BadInput for one that no version of ours wrote."""
+    try:
+        return rebuild(json.loads((folder / STATE).read_bytes()), load_file(folder / TENSORS))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(f"'{folder / STATE}' cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def read_json_state(folder: Path) -> dict[str, Any]:
+    """state.json as it stands: what in it is plain can be read without the tensors. Raises BadInput as `read_state`."""
+    try:
+        state = json.loads((folder / STATE).read_bytes())
+        return {**state, "positions": dict(state["positions"])}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(f"'{folder / STATE}' cannot be read ({type(error).__name__}: {error}).") from error
+
+
+def restore_weights(trainer: ResumableTrainer, folder: Path) -> None:
+    """Raises BadInput where the model has other weights than the checkpoint."""
+    saved, weights = load_file(folder / WEIGHTS), _weights(trainer)
+    other = sorted(set(saved) ^ set(weights)) or sorted(n for n in saved if saved[n].shape != weights[n].shape)
+    if other:
+        raise BadInput(f"'{folder}' does not fit the model '{trainer.args.model}': they differ in '{other[0]}'.")
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(saved[name])
+
+
+def restore_optimizer(trainer: ResumableTrainer, state: Mapping[str, Any]) -> None:
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.lr_scheduler.load_state_dict(state["scheduler"])
+    scaler = getattr(trainer.accelerator, "scaler", None)
+    if scaler is not None and state["scaler"] is not None:
+        scaler.load_state_dict(state["scaler"])
+
+
+def restore_random(trainer: ResumableTrainer, state: Mapping[str, Any]) -> None:
+    mine = state["ranks"][trainer.accelerator.process_index]
+    random.setstate(mine["python"])
+    np.random.set_state(mine["numpy"])
+    torch.random.set_rng_state(mine["torch"])
+    if mine["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.random.set_rng_state(mine["cuda"])
+
+
+def restore_loop(trainer: ResumableTrainer, state: Mapping[str, Any]) -> None:
+    """Counters that transformers sets anew when its loop begins; to be called right after that."""
+    mine = state["ranks"][trainer.accelerator.process_index]
+    trainer.model.train()  # as a step leaves it, and a loaded model is not; TRL sorts its metrics by this
+    for name, value in state["loop"].items():
+        setattr(trainer, name, value)
+    trainer._tr_loss = mine["loss"].to(trainer.args.device)
+    for mode, values in mine["metrics"].items():
+        trainer._metrics[mode].clear()
+        trainer._metrics[mode].update(values)
+
+
+def restore_channels(trainer: ResumableTrainer, folder: Path, state: Mapping[str, Any]) -> None:
+    """Population, router, rollouts in the cache, experience. Raises BadInput where the task has other examples now."""
+    if len(state["ranks"]) != trainer.accelerator.num_processes:
+        raise BadInput(
+            f"'{folder}' was written by {len(state['ranks'])} processes and can only go on with as many, "
+            f"not {trainer.accelerator.num_processes}."
+        )
+    examples = {e.id: e for e in trainer.parts.task.split("train")}
+    try:
+        trainer._fast_pool = {name: examples[name] for name in state["fast_pool"]}
+        trainer._experience = [_trace_from_json(data, examples) for data in state["experience"]]
+    except KeyError as error:
+        raise BadInput(
+            f"the training data of task '{trainer.parts.task.name}' has changed: example {error} is gone."
+        ) from error
+    trainer.population = read_population(folder)
+    trainer.parts.router.load_state_dict(json.loads((folder / "router.json").read_text(encoding="utf-8")))
+    trainer._cache = RolloutCache(_rollout_from_json(data) for data in state["cache"])
+    trainer.policy.skipped = state["ranks"][trainer.accelerator.process_index]["skipped"]
+    trainer.best = tuple(state["best"]) if state["best"] else None
+    trainer.recorder.load_state_dict(state["recorder"])
+
+
+def _weights(trainer: ResumableTrainer) -> dict[str, torch.Tensor]:
+    """Trained parameters and the buffers that a model counts among its weights; tied ones once."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    found = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    saved = model.state_dict()
+    found |= {name: buffer for name, buffer in model.named_buffers() if name in saved}
+    if trainer.ref_model is not None and trainer.args.sync_ref_model:
+        reference = trainer.accelerator.unwrap_model(trainer.ref_model)
+        found |= {f"reference.{name}": weight for name, weight in reference.named_parameters()}
+    return found
+
+
+def _rollout_to_json(rollout: Rollout) -> dict[str, Any]:
+    return {**asdict(rollout), "verdict": _verdict_to_json(rollout.verdict)}
+
+
+def _rollout_from_json(data: Mapping[str, Any]) -> Rollout:
+    return Rollout(**{**data, "verdict": Verdict(**data["verdict"])})
+
+
+def _trace_to_json(trace: Trace) -> dict[str, Any]:
+    verdict = _verdict_to_json(trace.verdict)
+    return {
+        "example": trace.example.id, "context_id": trace.context_id, "completion": trace.completion, "verdict": verdict,
+    }  # fmt: skip
+
+
+def _trace_from_json(data: Mapping[str, Any], examples: Mapping[str, Example]) -> Trace:
+    return Trace(examples[data["example"]], data["context_id"], data["completion"], Verdict(**data["verdict"]))
+
+
+def _verdict_to_json(verdict: Verdict) -> dict[str, Any]:
+    # `info` is for people and may hold anything; what decides is reward and feedback.
+    info = json.loads(json.dumps(clean(verdict.info), default=str))
+    return {"reward": verdict.reward, "feedback": verdict.feedback, "info": info}

@@ -1,0 +1,93 @@
+"""Real processes that start at once: the libraries are loaded here, and every run is a fork that may be killed.
+
+Reads one order a line, {"argv": [...], "point": [name, count, after] or null, "kill_after": seconds or null}, and
+answers with how the process ended. It never trains itself: torch's threads would not survive a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+class Nursery:
+    """A blow is SIGKILL, or the `signals` of the order. `with Nursery(folder) as nursery: nursery.run(["train", ...], point=("commit", 2, False))`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __enter__(self) -> Nursery:
+        env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.nursery"], env=env, cwd=self.folder, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+    def run(self, argv: list[str], point: tuple[str, int, bool] | None = None, **order: Any) -> int:
+        """Exit code of `fastslow argv`; -9 where it was killed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"argv": argv, "point": point, **order}) + "\n")
+        self._process.stdin.flush()
+        return int(json.loads(self._process.stdout.readline()))
+
+
+def _child(order: dict[str, Any]) -> None:
+    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    if order["point"]:
+        from tests.support.points import arm
+
+        def strike() -> None:
+            for number in order.get("signals", [signal.SIGKILL]):
+                os.kill(os.getpid(), number)
+
+        name, count, after = order["point"]
+        arm(name, count, strike, after=after)
+    from fastslow.cli.main import main
+
+    code = 70  # a traceback
+    try:
+        code = main(order["argv"])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _serve() -> None:
+    from transformers.models.llama import modeling_llama  # noqa: F401
+
+    import fastslow.cli.resume
+    import fastslow.cli.train
+    import fastslow.train  # noqa: F401
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        process = os.fork()
+        if process == 0:
+            _child(order)
+        if order.get("kill_after") is not None:
+            time.sleep(order["kill_after"])
+            os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()
