@@ -74,6 +74,9 @@ def test_whoever_finds_a_run_in_use_is_told_by_whom_and_changes_nothing(tmp_path
 def test_a_lock_whose_file_was_deleted_under_it_is_not_taken_for_the_new_one(tmp_path: Path) -> None:
     with alone_in(tmp_path):
         (tmp_path / LOCK).unlink()
-        with alone_in(tmp_path):  # nobody holds the file that is there now
-            with pytest.raises(BadInput, match="being worked on"), alone_in(tmp_path):
-                pass
+        with (  # nobody holds the file that is there now
+            alone_in(tmp_path),
+            pytest.raises(BadInput, match="being worked on"),
+            alone_in(tmp_path),
+        ):
+            pass

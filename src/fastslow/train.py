@@ -110,7 +110,8 @@ def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
             return finish(trainer, caught)
     except (OSError, SafetensorError) as error:  # a disk that is full, gone or read-only
         run, problem = trainer.recorder.run, getattr(error, "strerror", None) or error
-        where = f" ({error.filename})" if getattr(error, "filename", None) else ""
+        file = getattr(error, "filename", None)
+        where = f" ({file})" if file else ""
         mend = f" What was saved is whole; go on with: fastslow resume {run.path}" if run is not None else ""
         raise FastSlowError(f"the run broke off: {problem}{where}.{mend}") from error
     finally:
