@@ -35,8 +35,9 @@ def test_a_constant_router_sends_everything_along_its_name(route: Route, fast: b
     assert router.name == route.value
 
 
-def test_the_registry_holds_a_name_for_every_route_and_the_coin() -> None:
-    assert ROUTERS.names() == ["both", "fast", "random", "skip", "slow"]
+def test_the_registry_holds_a_name_for_every_route_the_coin_and_the_rules() -> None:
+    rules = ["learned", "success_gate", "threshold", "variance"]
+    assert ROUTERS.names() == sorted(["both", "fast", "random", "skip", "slow", *rules])
 
 
 def test_a_constant_router_takes_no_arguments() -> None:

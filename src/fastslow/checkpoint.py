@@ -68,10 +68,10 @@ class Checkpoints:
         sync(self.run)
         return target
 
-    def prune(self, best: int | None = None) -> None:
-        """Delete what no rule keeps."""
+    def prune(self, best: int | None = None, good: int | None = None) -> None:
+        """Delete what no rule keeps. `good` is where the run may still be rolled back to."""
         steps = self.steps()
-        kept = {*steps[-self.keep_last :], *self.milestones(steps, best)}
+        kept = {*steps[-self.keep_last :], *self.milestones(steps, best), good}
         for step in set(steps) - kept:
             discard(self.folder(step))
 

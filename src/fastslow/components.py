@@ -19,7 +19,8 @@ from .proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
 from .proposers.base import PROPOSERS, Edits, Proposer
 from .proposers.validate import HeldOut, proposal_problem
 from .reflection_lm import LocalReflectionLM, OpenAIReflectionLM, ReflectionLM
-from .routers import Router, make_router
+from .rehearsal import RehearsalStream
+from .routers import RouteDecider, make_router
 from .stream import EpochStream, SequenceStream, Stream
 from .tasks import resolve_task
 from .tasks.base import Task
@@ -37,7 +38,7 @@ class Components:
     stream: Stream
     seed_context: Context
     fast: FastChannel
-    router: Router
+    router: RouteDecider
 
 
 def build_components(
@@ -53,7 +54,9 @@ def build_components(
     for name, examples in by_task(task, train).items():
         if not examples or not by_task(task, task.split("validation"))[name]:
             raise BadInput(f"task '{name}' needs training and validation examples, it has {len(examples)} to train on.")
-    router = make_router(args.router, seed=args.seed)
+    router = RouteDecider(
+        make_router(args.router, seed=args.seed), min_fast=args.min_fast_share, min_slow=args.min_slow_share
+    )
     proposer = make_proposer(args, tokenizer=tokenizer, model=model)
     held_out = HeldOut([*task.split("validation"), *task.split("test")], training=train)
     special = [t for t in tokenizer.all_special_tokens if len(t) > 1]
@@ -102,7 +105,11 @@ def make_stream(args: FastSlowConfig, task: Task) -> Stream:
         EpochStream(examples, batch_size=args.problems_per_step, seed=args.seed)
         for examples in by_task(task, task.split("train")).values()
     ]
-    return SequenceStream(stages, stage_steps=args.stage_steps) if args.tasks else stages[0]
+    stream = SequenceStream(stages, stage_steps=args.stage_steps) if args.tasks else stages[0]
+    watched = args.retention_floor is not None and args.retention_action == "rehearse"
+    if not args.rehearsal_share and not watched:
+        return stream
+    return RehearsalStream(stream, share=args.rehearsal_share, seed=args.seed)
 
 
 def verified_demonstrations(task: Task) -> dict[str, list[WorkedExample]]:

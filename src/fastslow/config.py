@@ -15,6 +15,7 @@ from trl import GRPOConfig
 from .errors import BadInput
 from .registry import nearest
 
+RETENTION_ACTIONS = ("report", "kl", "rehearse", "rollback")
 LOSSES = ("cispo", "grpo", "bnpo", "dapo", "dr_grpo", "luspo", "sapo", "vespo")
 
 
@@ -76,8 +77,13 @@ class FastSlowConfig(GRPOConfig):
     # Router and reuse
     router: str = _option(
         "both",
-        "Which channel absorbs an example: 'both' (the paper), 'fast', 'slow', 'skip', 'random:p,q', a dotted path.",
+        "Which channel absorbs an example: 'both' (the paper), 'variance', 'learned', 'success_gate', "
+        "'threshold:gamma', 'fast', 'slow', 'skip', 'random:p,q', a dotted path.",
     )
+    min_fast_share: float = _option(
+        0.05, "Smallest share of the groups that reaches the fast channel; the constants and 'random' are exempt."
+    )
+    min_slow_share: float = _option(0.05, "The same for the weights.")
     reuse_fast_rollouts: bool = _option(True, "Serve the fast phase's rollouts to matching slots of the slow steps.")
     reuse_slow_rollouts: bool = _option(True, "Show the slow steps' rollouts to the proposers of the next fast phase.")
 
@@ -99,6 +105,10 @@ class FastSlowConfig(GRPOConfig):
         "distance above 1 at which they clip, default epsilon.",
     )
     beta: float = _option(1e-3, "Coefficient of the KL term to the base model (the paper's 1e-3); 0 saves its cost.")
+    kl_target: float | None = _option(
+        None,
+        "Budget for the KL per token to the base (nats): beta is steered to keep it, and rewards are braked above it.",
+    )
     learning_rate: float | None = _option(
         None, "Default by size: 1e-5 below 0.5B, 3e-6 below 3B, else the paper's 1e-6."
     )
@@ -119,6 +129,17 @@ class FastSlowConfig(GRPOConfig):
     )
     gradient_checkpointing: bool = _option(False, "Trade compute for memory; off, because it changes no result.")
     temperature: float = _option(1.0, "Sampling temperature of rollouts.")
+
+    # Retention
+    rehearsal_share: float = _option(0.0, "Share of every batch that is drawn from past steps, from 0 to 0.9.")
+    retention_floor: float | None = _option(
+        None, "Share of its best accuracy that every task learned so far has to keep, judged at each evaluation."
+    )
+    retention_action: str = _option(
+        "report",
+        "What a fall below the floor does: 'report', 'kl' (doubles beta), 'rehearse' (doubles the share), 'rollback' "
+        "(weights of the last evaluation without a fall, and doubles beta).",
+    )
 
     # Evaluation and output
     eval_strategy: str = _option("steps", "'steps' evaluates every eval_steps and at the end; 'no' at the end only.")
@@ -186,6 +207,13 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"edits is 'small' or 'full', got '{self.edits}'.")
         if self.advantage_group not in ("problem", "context"):
             raise BadInput(f"advantage_group is 'problem' or 'context', got '{self.advantage_group}'.")
+        if self.retention_action not in RETENTION_ACTIONS:
+            raise BadInput(
+                f"unknown retention_action '{self.retention_action}'."
+                f"{nearest(self.retention_action, RETENTION_ACTIONS)}"
+            )
+        if self.retention_action == "rollback" and self.retention_floor and self.save_strategy == "no":
+            raise BadInput("retention_action 'rollback' goes back to checkpoints; it needs save_strategy 'steps'.")
         if self.loss_aggregation not in ("problem", "token"):
             raise BadInput(f"loss_aggregation is 'problem' or 'token', got '{self.loss_aggregation}'.")
 
@@ -261,6 +289,19 @@ class FastSlowConfig(GRPOConfig):
         for name in ("top_p", "eval_top_p", "min_p"):
             if (getattr(self, name) or 0) > 1:
                 raise BadInput(f"{name} is a probability, got {getattr(self, name)}.")
+        if not 0 <= self.rehearsal_share <= 0.9:
+            raise BadInput(f"rehearsal_share must be from 0 to 0.9, got {self.rehearsal_share}.")
+        if self.kl_target is not None and not (self.kl_target > 0 and self.beta > 0):
+            raise BadInput(f"kl_target ({self.kl_target}) must be above 0, and needs a beta above 0 to begin with.")
+        if self.retention_floor is not None and not 0 < self.retention_floor <= 1:
+            raise BadInput(
+                f"retention_floor is a share of the best, above 0 and at most 1, got {self.retention_floor}."
+            )
+        if self.retention_action in ("kl", "rollback") and self.retention_floor and not self.beta > 0:
+            raise BadInput(f"retention_action '{self.retention_action}' raises beta, which must be above 0.")
+        for name in ("min_fast_share", "min_slow_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInput(f"{name} is a share from 0 to 1, got {getattr(self, name)}.")
         if self.save_time_share > 1:
             raise BadInput(f"save_time_share is a share from 0 to 1, got {self.save_time_share}.")
         for name in (

@@ -6,14 +6,17 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from transformers import TrainerCallback
 
 from .display import Display, SilentDisplay
 from .fast import FastPhase
+from .retention import Fall
+from .routers import Decision
 from .run_dir import RunDirectory
-from .types import Example, GroupEvidence, Rollout, Route
+from .types import Example, GroupEvidence, Rollout
 
 TALLIES = ("rollouts", "tokens", "wall", "reflection")
 
@@ -32,6 +35,7 @@ class Recorder(TrainerCallback):
             **dict.fromkeys(("calls", "failures", "prompt_tokens", "completion_tokens"), 0), "last_error": None,
         }  # fmt: skip
         self._started = time.perf_counter()
+        self._starving: set[str] = set()
 
     def state_dict(self) -> dict[str, Any]:
         """The tallies so far; what was measured stands in evals.jsonl."""
@@ -90,7 +94,7 @@ class Recorder(TrainerCallback):
             ],
         )
 
-    def routes(self, evidence: Sequence[GroupEvidence], routes: Sequence[Route], router: str) -> None:
+    def routes(self, evidence: Sequence[GroupEvidence], decisions: Sequence[Decision], router: str) -> None:
         self._append(
             "routes.jsonl",
             [
@@ -98,15 +102,42 @@ class Recorder(TrainerCallback):
                     "step": e.step,
                     "example_id": e.example_id,
                     "task": e.task,
-                    "route": r.value,
+                    "route": decision.route.value,
+                    "rule": decision.rule.value,
                     "router": router,
+                    "why": dict(decision.why),
                     "rewards": list(e.rewards_G),
                     "context_ids": list(e.context_ids_G),
                     "completion_tokens": list(e.completion_tokens_G),
+                    "surprisals": [round(s, 5) for s in e.surprisals_G],
                 }
-                for e, r in zip(evidence, routes, strict=True)
+                for e, decision in zip(evidence, decisions, strict=True)
             ],
         )
+
+    def starving(self, step: int, channels: Sequence[str]) -> None:
+        """Say once that the router leaves a channel nothing but its smallest share."""
+        for channel in set(channels) - self._starving:
+            self.display.note(
+                f"step {step}: the router leaves the {channel} channel no more than its smallest share of the groups "
+                f"(min_{channel}_share); is that what you want?"
+            )
+        self._starving |= set(channels)
+
+    def falls(self, step: int, falls: Sequence[Fall], action: str, back: int | None) -> None:
+        """Tasks that lost what they had, and what is done about it."""
+        for fall in falls:
+            done = {
+                "kl": "the KL coefficient is doubled",
+                "rehearse": "more of it will be rehearsed",
+                "rollback": "nothing to go back to yet" if back is None else f"the weights go back to step {back}",
+            }.get(action, "nothing is done about it (retention_action)")
+            self.display.note(
+                f"step {step}: '{fall.task}' has fallen to {fall.accuracy:.1%} from {fall.peak:.1%}, below its floor "
+                f"of {fall.floor:.1%}; {done}."
+            )
+        row = {"phase": "retention", "action": action, "back_to": back if action == "rollback" else None}
+        self._append("metrics.jsonl", [{**self._head(step, "retention"), **row, **asdict(fall)} for fall in falls])
 
     def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
         self.eval_rows += [{"step": step, **row} for row in rows]

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from transformers import TrainerCallback
 
 from . import snapshot
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, verify
 from .components import Components
 from .errors import FastSlowError
 from .evaluation import means
@@ -28,6 +28,7 @@ from .recorder import Recorder
 from .reuse import RolloutCache
 from .run_dir import versions
 from .slow import SlowChannel
+from .steering import Steering
 from .types import Example, Trace
 
 
@@ -40,6 +41,7 @@ class ResumableTrainer(SlowChannel):
     parts: Components
     policy: Policy
     population: Population
+    steering: Steering
     _cache: RolloutCache
     _experience: list[Trace]
     _fast_pool: dict[str, Example]
@@ -90,7 +92,8 @@ class ResumableTrainer(SlowChannel):
 
     def _must_save(self, step: int) -> bool:
         milestone = self.args.keep_every and step % self.args.keep_every == 0
-        return bool(self.must_save or self.kept_best == step or milestone or step >= self.state.max_steps)
+        marked = step in (self.kept_best, self.steering.good_step)
+        return bool(self.must_save or marked or milestone or step >= self.state.max_steps)
 
     def checkpoints(self, run: Path) -> Checkpoints:
         return Checkpoints(run, keep_last=self.args.keep_last, keep_every=self.args.keep_every)
@@ -99,7 +102,7 @@ class ResumableTrainer(SlowChannel):
         try:
             snapshot.write(self, checkpoints.begin(step), ranks)
             checkpoints.commit(step, {"versions": versions()})
-            checkpoints.prune(self.kept_best)
+            checkpoints.prune(self.kept_best, self.steering.good_step)
         except (OSError, SafetensorError) as error:
             with contextlib.suppress(OSError):
                 checkpoints.sweep()
@@ -123,6 +126,21 @@ class ResumableTrainer(SlowChannel):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if self._resuming:
             snapshot.restore_random(self, self._resuming[1])
+
+    def roll_back(self, step: int) -> None:
+        """Weights and optimiser as they were at `step`; contexts, router and stream stay where they are.
+
+        Raises Damaged where that checkpoint is not what was written.
+        """
+        if self.recorder.run is None:
+            raise FastSlowError("without a run directory there is no checkpoint to roll back to.")
+        folder = self.checkpoints(self.recorder.run.path).folder(step)
+        verify(folder)
+        snapshot.restore_weights(self, folder)
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.optimizer.load_state_dict(snapshot.read_state(folder)["optimizer"])
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate  # the schedule goes on
 
     def after_loop_begins(self) -> None:
         """transformers has just set its counters to those of a new run."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import yaml
 
-from .checkpoint import sync
+from . import checkpoint
 from .config import FastSlowConfig, own_fields
 from .errors import BadInput
 from .locks import LOCK
@@ -87,7 +87,7 @@ class RunDirectory:
     def positions(self) -> dict[str, int]:
         """How long every JSONL file is, once the disk has confirmed it: where a checkpoint stands in them."""
         for name in FILES:
-            sync(self.path / name)
+            checkpoint.sync(self.path / name)
         return {name: (self.path / name).stat().st_size for name in FILES}
 
     def rewind(self, positions: Mapping[str, int]) -> None:

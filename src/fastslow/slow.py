@@ -49,6 +49,7 @@ class SlowChannel(GRPOTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self.advantage_scale = 1.0
         self._rewards_N: Float[Tensor, " N"] = torch.empty(0)
         self.packing_problem = self._why_not_pack()
 
@@ -146,7 +147,7 @@ class SlowChannel(GRPOTrainer):
         for name, value in out.items():
             if isinstance(value, Tensor) and value.ndim == 2:
                 out[name] = value[:, -prompt:] if name.startswith("prompt") else value[:, :answer]
-        weight = plan.weight_N[offset + rows].to(out["advantages"].device)
+        weight = self.advantage_scale * plan.weight_N[offset + rows].to(out["advantages"].device)
         out["advantages"] = out["advantages"] * weight
         if chunk.placeholder:
             # tool_mask is TRL's mask of the loss alone: attention stays, every term of the row goes.
@@ -169,7 +170,13 @@ class SlowChannel(GRPOTrainer):
             # No rank has a row here. A loss without a graph leaves every gradient None, and the optimiser skips
             # what has none: weights, momenta and step counts stay bit-identical.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
-        return super()._compute_loss(model, inputs) * inputs["loss_scale"]
+        loss = super()._compute_loss(model, inputs) * inputs["loss_scale"]
+        if self.beta:
+            self.note_kl(self._metrics["train"]["kl"][-1])
+        return loss
+
+    def note_kl(self, kl: float) -> None:
+        """Told the KL per token (nats) to the base over every micro-batch, all ranks together."""
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """transformers asks right before the optimiser steps, also where nothing is clipped."""

@@ -78,6 +78,7 @@ def write(trainer: ResumableTrainer, folder: Path, ranks: list[dict[str, Any]]) 
         "experience": [_trace_to_json(t) for t in trainer._experience],
         "fast_pool": list(trainer._fast_pool),
         "recorder": trainer.recorder.state_dict(),
+        "steering": trainer.steering.state_dict(),
         "best": list(trainer.best) if trainer.best else None,
         "positions": run.positions() if run is not None else {},
     }
@@ -165,6 +166,7 @@ def restore_channels(trainer: ResumableTrainer, folder: Path, state: Mapping[str
     trainer.parts.router.load_state_dict(json.loads((folder / "router.json").read_text(encoding="utf-8")))
     trainer._cache = RolloutCache(_rollout_from_json(data) for data in state["cache"])
     trainer.policy.skipped = state["ranks"][trainer.accelerator.process_index]["skipped"]
+    trainer.steering.load_state_dict(state["steering"])
     trainer.best = tuple(state["best"]) if state["best"] else None
     trainer.recorder.load_state_dict(state["recorder"])
 

@@ -42,10 +42,10 @@ from .population import Population, assign_slots
 from .recorder import Recorder
 from .resumable import ResumableTrainer
 from .reuse import RolloutCache
-from .routers.base import checked_route
 from .sampler import PrefixSampler, SamplingParams
 from .seeding import derive_seed
 from .slow import EMPTY
+from .steering import Steering
 from .stream import lookahead
 from .tasks.base import Task
 from .tasks.task_set import by_task
@@ -102,8 +102,8 @@ class FastSlowTrainer(ResumableTrainer):
                 model=model,
                 reward_funcs=[self._reward_function()],
                 args=args,
-                train_dataset=_rows(self.parts.stream.batch(step) for step in range(args.max_steps)),
-                eval_dataset=_rows([self.parts.task.split("validation")]),
+                train_dataset=_places(args.max_steps * args.problems_per_step),
+                eval_dataset=_places(1),
                 processing_class=tokenizer,
                 callbacks=callbacks,
                 peft_config=lora if args.lora_r else None,
@@ -122,6 +122,7 @@ class FastSlowTrainer(ResumableTrainer):
         self._local: list[Rollout | Job] = []
         self._served: list[int] = []  # completion tokens of each rollout served from the cache this step
         self._skipped_steps = 0
+        self.steering = Steering(args, self.parts.stream)
 
     def _check_window(self) -> None:
         policy, task = self.policy, self.parts.task
@@ -149,8 +150,10 @@ class FastSlowTrainer(ResumableTrainer):
         if not self.mode.slow:
             return [EMPTY] * self.slots
         examples = self.parts.stream.batch(step)
+        rows = self._rows_of_rank(examples, len(rows))
+        self._steer(examples)
         with self.recorder.phase("rollout", step):
-            groups = self._assign(step, examples, rows)
+            groups = self._assign(step, examples, len(rows))
             batch = self._generate_and_score_completions([dict(row) for row in rows])
         lengths_N = self.accelerator.gather(batch["completion_mask"].sum(1))
         routes = self._route(step, examples, groups, lengths_N)
@@ -160,6 +163,28 @@ class FastSlowTrainer(ResumableTrainer):
         rows_of_rank = [_row(r) for r in self._rollouts()]
         parts_N = _parts(groups) if self.args.advantage_group == "context" else None
         return self._split(batch, rows_of_rank, lengths_N=lengths_N, slow_B=slow_B, parts_N=parts_N)
+
+    # Steering
+
+    def _steer(self, examples: list[Example]) -> None:
+        """Set what moves during a run: KL coefficient, brake, rehearsal."""
+        self.steering.next_step({e.task for e in examples})
+        if self.steering.active:
+            self.beta, self.advantage_scale = self.steering.beta, self.steering.advantage_scale
+            for name, value in self.steering.metrics().items():
+                self._metrics["train"][name].append(value)
+
+    def note_kl(self, kl: float) -> None:
+        self.steering.measured(kl)
+
+    def _watch_retention(self, rows: list[dict[str, Any]]) -> None:
+        step, back = self.state.global_step, self.steering.good_step
+        falls = self.steering.judge(step, rows, "lead" if self.mode.fast else "seed")
+        if falls and self.args.retention_action == "rollback" and back is not None:
+            self.roll_back(back)
+            self.policy.begin_step(-1)  # nothing sampled or cached under the lost weights survives
+            self.policy.refresh(step)
+        self.recorder.falls(step, falls, self.args.retention_action, back)
 
     # Fast phases
 
@@ -219,7 +244,7 @@ class FastSlowTrainer(ResumableTrainer):
 
     # Rollouts
 
-    def _assign(self, step: int, examples: list[Example], rows: list[dict[str, Any]]) -> list[list[str]]:
+    def _assign(self, step: int, examples: list[Example], rows: int) -> list[list[str]]:
         """Fill every slot of this rank with a cached rollout or a job; returns the context ids of all slots, B x G."""
         members, G = self.population.members, self.num_generations
         first = step * len(examples)
@@ -231,12 +256,20 @@ class FastSlowTrainer(ResumableTrainer):
                 cached = self._cache.take(members[index].id, example.id)
                 seed = derive_seed(self.args.seed, "slow", problem, slot)
                 slots.append(cached or Job(members[index], example, seed))
-        mine = slice(self.accelerator.process_index * len(rows), (self.accelerator.process_index + 1) * len(rows))
-        self._local = slots[mine]
-        if [_example_id(slot) for slot in self._local] != [row["example_id"] for row in rows]:
-            raise ContractBroken("TRL's dataloader did not deliver the stream's groups in order")
+        self._local = slots[self._of_rank(rows)]
         self._served = [len(slot.completion_ids) for slot in slots if isinstance(slot, Rollout)]
         return [[members[index].id for index in pick] for pick in picks]
+
+    def _rows_of_rank(self, examples: list[Example], rows: int) -> list[dict[str, Any]]:
+        """What TRL's dataloader would hand to this rank if it could know the stream: it only counts the steps."""
+        if rows * self.accelerator.num_processes != len(examples) * self.num_generations:
+            raise ContractBroken(f"TRL asked for {rows} rows a process, not for the step's groups")
+        prompts = [[dict(m) for m in e.messages] for e in examples for _ in range(self.num_generations)]
+        mine = self._of_rank(rows)
+        return [{"prompt": prompt} for prompt in prompts[mine]]
+
+    def _of_rank(self, rows: int) -> slice:
+        return slice(self.accelerator.process_index * rows, (self.accelerator.process_index + 1) * rows)
 
     def _roll_out(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
         """TRL's rollout_func: cached rollouts as they are, the rest from the policy."""
@@ -268,6 +301,8 @@ class FastSlowTrainer(ResumableTrainer):
         G = self.num_generations
         rewards = [None if r != r else r for r in self._rewards_N.tolist()]
         lengths = lengths_N.tolist()
+        mine = torch.tensor([_surprisal(r) for r in self._rollouts()], device=self.accelerator.device)
+        surprisals = self.accelerator.gather(mine).tolist()
         evidence = [
             GroupEvidence(
                 step=step,
@@ -276,15 +311,18 @@ class FastSlowTrainer(ResumableTrainer):
                 context_ids_G=tuple(groups[b]),
                 rewards_G=tuple(rewards[b * G : (b + 1) * G]),
                 completion_tokens_G=tuple(lengths[b * G : (b + 1) * G]),
+                surprisals_G=tuple(surprisals[b * G : (b + 1) * G]),
             )
             for b, example in enumerate(examples)
         ]
-        routes = [checked_route(self.parts.router, e) for e in evidence]
+        decisions = self.parts.router.decide(evidence)
+        routes = [decision.route for decision in decisions]
         self._fast_pool.update({e.id: e for e, r in zip(examples, routes, strict=True) if r.fast})
         self._remember(examples, routes)
         self._watch_unscored(rewards)
         if self.accelerator.is_main_process:
-            self.recorder.routes(evidence, routes, self.parts.router.name)
+            self.recorder.routes(evidence, decisions, self.parts.router.name)
+            self.recorder.starving(step, self.parts.router.starved())
             self.recorder.step_rollouts(
                 fresh=len(rewards) - len(self._served),
                 reused=len(self._served),
@@ -294,6 +332,9 @@ class FastSlowTrainer(ResumableTrainer):
             self.recorder.examples_of_rollouts(step, {e.id: e for e in examples}, logged)
         self._metrics["train"]["fst/route/slow"].append(sum(r.slow for r in routes) / len(routes))
         self._metrics["train"]["fst/route/fast"].append(sum(r.fast for r in routes) / len(routes))
+        self._metrics["train"]["fst/route/raised"].append(
+            sum(d.route is not d.rule for d in decisions) / len(decisions)
+        )
         self._metrics["train"]["fst/reused_rollouts"].append(len(self._served))
         return routes
 
@@ -321,6 +362,7 @@ class FastSlowTrainer(ResumableTrainer):
         """Held-out accuracy with seed context, lead context and population mean apart, and KL to the base."""
         self.policy.refresh(self.state.global_step)
         metrics: list[dict[str, float]] = [{}]
+        rows: list[dict[str, Any]] = []
         if self.accelerator.is_main_process:
             with self.recorder.phase("eval", self.state.global_step):
                 rows = self.measure()
@@ -331,10 +373,13 @@ class FastSlowTrainer(ResumableTrainer):
                 for what in ("accuracy", "kl")
                 for context, value in means(rows, what).items()
             }
+        shared = [rows]
         broadcast_object_list(metrics)
+        broadcast_object_list(shared)
+        self._watch_retention(shared[0])
         self.log(dict(metrics[0]))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics[0])
-        if self.kept_best == self.state.global_step:
+        if self.state.global_step in (self.kept_best, self.steering.good_step):
             self.control.should_save = True
         return metrics[0]
 
@@ -403,12 +448,9 @@ class FastSlowTrainer(ResumableTrainer):
         )
 
 
-def _rows(batches: Any) -> Dataset:
-    """One row per example, in stream order; TRL repeats each G times."""
-    examples = [example for batch in batches for example in batch]
-    return Dataset.from_dict(
-        {"prompt": [[dict(m) for m in e.messages] for e in examples], "example_id": [e.id for e in examples]}
-    )
+def _places(count: int) -> Dataset:
+    """A dataset that has TRL take the right number of steps; what a step trains on, the stream says when it comes."""
+    return Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]] * count})
 
 
 def _row(rollout: Rollout) -> Row:
@@ -422,5 +464,6 @@ def _parts(groups: list[list[str]]) -> torch.Tensor:
     return torch.tensor([numbers[key] for key in keys])
 
 
-def _example_id(slot: Rollout | Job) -> str:
-    return slot.example_id if isinstance(slot, Rollout) else slot.example.id
+def _surprisal(rollout: Rollout) -> float:
+    """Nats per token that the policy itself gave its completion; 0 for an empty one."""
+    return -sum(rollout.logprobs) / len(rollout.logprobs) if rollout.logprobs else 0.0

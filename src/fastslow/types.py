@@ -117,7 +117,8 @@ class Route(enum.Enum):
 class GroupEvidence:
     """What a router may look at: one example's G rollouts, in slot order.
 
-    `rewards_G` holds None where a rollout is unscored; `context_ids_G` names the context of each slot.
+    `rewards_G` holds None where a rollout is unscored; `context_ids_G` names the context of each slot. `surprisals_G`
+    is minus the mean log-probability of each completion's tokens (nats per token): its mean estimates the entropy.
     """
 
     step: int
@@ -126,3 +127,4 @@ class GroupEvidence:
     context_ids_G: tuple[str, ...]
     rewards_G: tuple[float | None, ...]
     completion_tokens_G: tuple[int, ...]
+    surprisals_G: tuple[float, ...] = ()

@@ -19,8 +19,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class Nursery:
-    """`with Nursery(folder) as nursery: nursery.run(["train", ...], point=("commit", 2, False))`. The blow at a point is
-    SIGKILL, or the `signals` of the order."""
+    """`with Nursery(folder) as nursery: nursery.run(["train", ...], point=("commit", 2, False))`.
+
+    The blow at a point is SIGKILL, or the `signals` of the order.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..errors import BadInput, FastSlowError
@@ -11,7 +12,13 @@ from ..types import GroupEvidence, Route
 
 
 class Router(Protocol):
-    """A rule from a group's evidence to a route: a pure function of the evidence and the router's own state."""
+    """A rule from a group's evidence to a route: a pure function of the evidence and the router's own state.
+
+    Three more attributes are optional. `observe(evidence, route)` is called once for every group after all of its step
+    were decided, with the route that was really taken: the one place where a rule may learn. `explain(evidence)`
+    returns a dict of plain numbers and words that goes into routes.jsonl. `control = True` exempts a rule from the
+    smallest shares.
+    """
 
     name: str
 
@@ -24,7 +31,39 @@ class Router(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+class StatelessRouter:
+    """For rules that remember nothing."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        return None
+
+
 ROUTERS: Registry[Router] = Registry("router")
+
+
+def number_argument(router: str, arguments: str, *, default: float) -> float:
+    """The one number in [0, 1] after the colon. Raises BadInput for anything else."""
+    return number_arguments(router, arguments, defaults=(default,), limits=((0.0, 1.0),))[0]
+
+
+def number_arguments(
+    router: str, arguments: str, *, defaults: Sequence[float], limits: Sequence[tuple[float, float]]
+) -> list[float]:
+    """Numbers after the colon, in order; those left out have their defaults. Raises BadInput outside of `limits`."""
+    given = arguments.split(",") if arguments else []
+    try:
+        numbers = [float(text) for text in given]
+        within = all(low <= x <= high for x, (low, high) in zip(numbers, limits, strict=False))
+    except ValueError:
+        within, numbers = False, []
+    if not within or len(given) > len(defaults):
+        expected = " and ".join(f"a number from {low:g} to {high:g}" for low, high in limits)
+        example = ",".join(f"{x:g}" for x in defaults)
+        raise BadInput(f"router '{router}:{arguments}': give {expected}, as in {router}:{example}.")
+    return [*numbers, *defaults[len(numbers) :]]
 
 
 def make_router(spec: str, *, seed: int) -> Router:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from ..errors import BadInput
 from ..types import GroupEvidence, Route
-from .base import ROUTERS
+from .base import ROUTERS, StatelessRouter
 
 
-class ConstantRouter:
+class ConstantRouter(StatelessRouter):
     """Sends every group along one route."""
+
+    control = True
 
     def __init__(self, route: Route, arguments: str = "", *, seed: int = 0):
         if arguments:
@@ -21,12 +22,6 @@ class ConstantRouter:
 
     def route(self, evidence: GroupEvidence) -> Route:
         return self._route
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        return None
 
 
 for _route in Route:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from ..errors import BadInput
 from ..seeding import derive_seed
 from ..types import GroupEvidence, Route
-from .base import ROUTERS
+from .base import ROUTERS, StatelessRouter
 
 
 @ROUTERS.register("random")
-class RandomRouter:
+class RandomRouter(StatelessRouter):
     """`random:p,q` routes to FAST with probability p and, independently, to SLOW with probability q (both 0.5)."""
 
     name = "random"
+    control = True
 
     def __init__(self, arguments: str = "", *, seed: int = 0):
         try:
@@ -33,9 +33,3 @@ class RandomRouter:
         return {(True, True): Route.BOTH, (True, False): Route.FAST, (False, True): Route.SLOW}.get(
             (fast, slow), Route.SKIP
         )
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        return None

@@ -1,0 +1,80 @@
+"""The retention watch: what was learned is measured again, and a fall below its floor has consequences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+STRONGEST = 64.0
+"""The KL coefficient is raised to this many times its value at most."""
+
+REHEARSED = 0.5
+"""Share of a batch that may be rehearsal at most."""
+
+
+@dataclass(frozen=True)
+class Fall:
+    """A task whose accuracy is below `floor`, beyond what chance explains."""
+
+    task: str
+    accuracy: float
+    peak: float
+    floor: float
+
+
+class RetentionWatch:
+    """Compares each evaluation with the best so far, task by task, for the tasks that have been trained on.
+
+    A task has fallen where its accuracy, plus one standard error of it, lies below `floor` times its peak: a single
+    unlucky evaluation of few examples is no fall. Each fall doubles `strength`, each evaluation without one halves it
+    again, down to 1: what the action does, it does that much stronger.
+
+    Args:
+        floor: share of the peak that has to be kept, in (0, 1].
+    """
+
+    def __init__(self, floor: float):
+        self._floor = floor
+        self._seen: set[str] = set()
+        self._peaks: dict[str, float] = {}
+        self.strength = 1.0
+        self.good_step: int | None = None
+        """The latest evaluated step at which nothing had fallen."""
+
+    def saw(self, tasks: Iterable[str]) -> None:
+        """These tasks are being trained on."""
+        self._seen.update(tasks)
+
+    def judge(self, step: int, accuracies: Mapping[str, tuple[float, int]]) -> list[Fall]:
+        """`accuracies`: task -> accuracy in [0, 1] and the number of examples it was measured on."""
+        falls = []
+        for task, (accuracy, examples) in sorted(accuracies.items()):
+            if task not in self._seen:
+                continue
+            peak = self._peaks[task] = max(accuracy, self._peaks.get(task, 0.0))
+            error = math.sqrt(accuracy * (1.0 - accuracy) / max(1, examples))
+            if accuracy + error < self._floor * peak:
+                falls.append(Fall(task, accuracy, peak, self._floor * peak))
+        if falls:
+            self.strength = min(STRONGEST, 2.0 * self.strength)
+        else:
+            self.strength = max(1.0, 0.5 * self.strength)
+            self.good_step = step
+        return falls
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "seen": sorted(self._seen), "peaks": self._peaks, "strength": self.strength, "good_step": self.good_step,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._seen, self._peaks = set(state["seen"]), dict(state["peaks"])
+        self.strength, self.good_step = state["strength"], state["good_step"]
+
+
+def by_task(rows: Sequence[Mapping[str, Any]], context: str) -> dict[str, tuple[float, int]]:
+    """Task -> accuracy and examples, of the rows of one evaluation that were measured under `context`."""
+    found = [row for row in rows if row["context"] == context and row["accuracy"] is not None]
+    return {row["task"]: (row["accuracy"], row["n"]) for row in found}

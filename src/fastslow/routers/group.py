@@ -1,0 +1,65 @@
+"""What one group's rewards say: success, and how its variance splits between and within contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..types import GroupEvidence
+
+ROUNDING = 1e-9
+"""Rewards that differ by less are the same reward."""
+
+
+def rewards_by_context(evidence: GroupEvidence) -> dict[str, list[float]]:
+    """Scored rewards under each context, in an order that depends on neither slots nor arrival."""
+    found: dict[str, list[float]] = {}
+    for context_id, reward in zip(evidence.context_ids_G, evidence.rewards_G, strict=True):
+        if reward is not None:
+            found.setdefault(context_id, []).append(reward)
+    return {context_id: sorted(found[context_id]) for context_id in sorted(found)}
+
+
+def success(evidence: GroupEvidence) -> float | None:
+    """Mean of the scored rewards; None where there is none."""
+    scored = sorted(r for r in evidence.rewards_G if r is not None)
+    return mean(scored) if scored else None
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Variance components of one group (one-way random effects, estimated by the method of moments).
+
+    `between` is the variance of the contexts' true means and may come out below 0 by chance; `within` the variance
+    under one context, `best_within` that under the best context of the group. The last two are None where no context
+    has two scored rollouts.
+    """
+
+    between: float
+    within: float | None
+    best_within: float | None
+
+
+def spread(groups: Mapping[str, Sequence[float]]) -> Spread:
+    """Source: Searle, Casella, McCulloch, Variance Components (1992), section 3.6 (unbalanced one-way ANOVA)."""
+    rows = sum(len(rewards) for rewards in groups.values())
+    contexts = len(groups)
+    means = {context_id: mean(rewards) for context_id, rewards in groups.items()}
+    squares = {c: sum((r - means[c]) ** 2 for r in rewards) for c, rewards in groups.items()}
+    grand = sum(sum(rewards) for rewards in groups.values()) / rows
+    between_squares = sum(len(rewards) * (means[c] - grand) ** 2 for c, rewards in groups.items())
+    if rows == contexts:  # one rollout per context: the two parts cannot be told apart
+        return Spread(between=between_squares / max(1, contexts - 1), within=None, best_within=None)
+    within = sum(squares.values()) / (rows - contexts)
+    best = [c for c in groups if len(groups[c]) > 1 and means[c] >= max(means.values()) - ROUNDING]
+    best_rows = sum(len(groups[c]) - 1 for c in best)
+    best_within = sum(squares[c] for c in best) / best_rows if best_rows else within
+    if contexts == 1:
+        return Spread(between=0.0, within=within, best_within=best_within)
+    effective = (rows - sum(len(rewards) ** 2 for rewards in groups.values()) / rows) / (contexts - 1)
+    between = (between_squares / (contexts - 1) - within) / effective
+    return Spread(between=between, within=within, best_within=best_within)

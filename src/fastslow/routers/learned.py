@@ -1,0 +1,152 @@
+"""A contextual bandit that learns which route pays, from the progress measured when an example comes back."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..seeding import derive_seed
+from ..types import GroupEvidence, Route
+from .base import ROUTERS, number_arguments
+from .group import mean, rewards_by_context, spread
+
+ACTIONS = (Route.FAST, Route.SLOW, Route.BOTH, Route.SKIP)
+
+FEATURES = (
+    "bias", "success", "uncertain", "between", "within", "sensitivity", "length", "entropy", "novelty", "age", "label",
+)  # fmt: skip
+
+COST = {Route.FAST: 1.5, Route.SLOW: 1.5, Route.BOTH: 2.0, Route.SKIP: 1.0}
+"""What a group costs by route, in units of its rollouts: an update, or its place in a fast phase, is about half as much
+again."""
+
+OPTIMISM = 0.5
+"""Standard deviations of its gain that a route is credited with before it has been tried (LinUCB's alpha)."""
+
+RIDGE = 1.0
+TREND = 0.05
+"""How fast the running mean of all progress, which no single route has earned, follows."""
+
+LONG = 256.0
+
+
+@ROUTERS.register("learned")
+class LearnedRouter:
+    """`learned:exploration` chooses the route whose measured later progress per cost promises most.
+
+    Each route has a Bayesian linear model (ridge regression) from the group's features to the gain: the change of the
+    example's success until it comes back, less the running mean of all such changes, per cost. Routes little tried are
+    given the benefit of the doubt (LinUCB: Li et al. 2010, arXiv 1003.0146), and a share `exploration` (0.1) of the
+    groups goes an arbitrary way, so that no route's model ever stops learning. An example that never comes back teaches
+    nothing: a stream without any repetition leaves this rule at its optimism.
+    """
+
+    name = "learned"
+
+    def __init__(self, arguments: str = "", *, seed: int = 0):
+        (self._exploration,) = number_arguments(self.name, arguments, defaults=(0.1,), limits=((0.0, 1.0),))
+        self._seed = seed
+        self._precision = {route: RIDGE * np.eye(len(FEATURES)) for route in ACTIONS}
+        self._moment = {route: np.zeros(len(FEATURES)) for route in ACTIONS}
+        self._trend = 0.0
+        self._returned = 0
+        self._last: dict[str, dict[str, Any]] = {}
+        self._labels: dict[str, int] = {}
+
+    def route(self, evidence: GroupEvidence) -> Route:
+        if not any(r is not None for r in evidence.rewards_G):
+            return Route.SKIP
+        rng = random.Random(derive_seed(self._seed, "explore", evidence.step, evidence.example_id))
+        if rng.random() < self._exploration:
+            return rng.choice(ACTIONS)
+        hopes = self._hopes(self._features(evidence))
+        return max(ACTIONS, key=lambda route: hopes[route][0] + hopes[route][1])
+
+    def explain(self, evidence: GroupEvidence) -> dict[str, Any]:
+        """Gain expected of each route with its benefit of the doubt, and the features they come from."""
+        if not any(r is not None for r in evidence.rewards_G):
+            return {"why": "unscored"}
+        features = self._features(evidence)
+        hopes = self._hopes(features)
+        best = max(ACTIONS, key=lambda route: hopes[route][0] + hopes[route][1])
+        return {
+            "gain": {route.value: round(hopes[route][0], 4) for route in ACTIONS},
+            "doubt": {route.value: round(hopes[route][1], 4) for route in ACTIONS},
+            "explored": self.route(evidence) is not best,
+            "features": {name: round(float(x), 4) for name, x in zip(FEATURES, features, strict=True)},
+        }
+
+    def observe(self, evidence: GroupEvidence, route: Route) -> None:
+        """Credit the route taken the last time with the progress since, then remember this time."""
+        groups = rewards_by_context(evidence)
+        if not groups:
+            return
+        now = mean([r for some in groups.values() for r in some])
+        before = self._last.get(evidence.example_id)
+        features = self._features(evidence)
+        if before is not None:
+            progress = now - before["success"]
+            taken, x = Route(before["route"]), np.array(before["features"])
+            self._precision[taken] += np.outer(x, x)
+            self._moment[taken] += x * (progress - self._trend) / COST[taken]
+            self._returned += 1
+            self._trend += max(TREND, 1.0 / self._returned) * (progress - self._trend)
+        self._last[evidence.example_id] = {
+            "step": evidence.step, "success": now, "route": route.value, "features": features.tolist(),
+        }  # fmt: skip
+        self._labels[evidence.task] = self._labels.get(evidence.task, 0) + 1
+
+    def _features(self, evidence: GroupEvidence) -> np.ndarray:
+        """All within about [0, 1], so that one ridge fits all."""
+        groups = rewards_by_context(evidence)
+        rewards = [r for some in groups.values() for r in some]
+        means, parts = [mean(some) for some in groups.values()], spread(groups)
+        rate = mean(rewards)
+        before = self._last.get(evidence.example_id)
+        age = max(0, evidence.step - before["step"]) if before else 0
+        lengths, surprisals = sorted(evidence.completion_tokens_G), sorted(evidence.surprisals_G)
+        return np.array(
+            [
+                1.0,
+                rate,
+                4.0 * rate * (1.0 - rate),
+                max(0.0, parts.between) * 4.0,
+                (parts.within or 0.0) * 4.0,
+                max(means) - min(means),
+                math.log1p(mean(lengths)) / math.log1p(LONG),
+                min(2.0, mean(surprisals)) if surprisals else 0.0,
+                0.0 if before else 1.0,
+                math.log1p(age) / 5.0,
+                1.0 / (1.0 + self._labels.get(evidence.task, 0)),
+            ]
+        )
+
+    def _hopes(self, features: np.ndarray) -> dict[Route, tuple[float, float]]:
+        """Per route the expected gain and its benefit of the doubt."""
+        hopes = {}
+        for route in ACTIONS:
+            solved = np.linalg.solve(self._precision[route], np.stack([self._moment[route], features], axis=1))
+            doubt = OPTIMISM * math.sqrt(max(0.0, float(features @ solved[:, 1]))) / COST[route]
+            hopes[route] = float(features @ solved[:, 0]), doubt
+        return hopes
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "precision": {route.value: self._precision[route].tolist() for route in ACTIONS},
+            "moment": {route.value: self._moment[route].tolist() for route in ACTIONS},
+            "trend": self._trend,
+            "returned": self._returned,
+            "last": {name: dict(seen) for name, seen in self._last.items()},
+            "labels": dict(self._labels),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._precision = {route: np.array(state["precision"][route.value]) for route in ACTIONS}
+        self._moment = {route: np.array(state["moment"][route.value]) for route in ACTIONS}
+        self._trend, self._returned = float(state["trend"]), int(state["returned"])
+        self._last = {name: dict(seen) for name, seen in state["last"].items()}
+        self._labels = dict(state["labels"])

@@ -1,0 +1,134 @@
+"""The variance rule: what differs between contexts can be written down, what differs within one has to be learned."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..seeding import derive_seed
+from ..types import GroupEvidence, Route
+from .base import ROUTERS, number_arguments
+from .group import ROUNDING, Spread, mean, rewards_by_context, spread
+
+MINOR_SHARE = 0.25
+"""A part of the variance below this share of the whole does not call its channel."""
+
+REHEARSAL = 0.1
+"""Share of the solved groups that both channels see again, so that neither forgets them."""
+
+PRIOR_ROWS = 8.0
+"""How many rollouts of its own outweigh what is known of an example's past and of its neighbours."""
+
+MEMORY = 4.0
+"""Groups until half of what is remembered is newer: contexts and weights move on."""
+
+
+@dataclass
+class Known:
+    """Running means of the variance components of an example or a neighbourhood."""
+
+    between: float = 0.0
+    within: float = 0.0
+    best_within: float = 0.0
+    groups: float = 0.0
+
+    def add(self, seen: Spread) -> None:
+        """Old groups fade; a part that could not be told apart is left as it was."""
+        keep = 0.5 ** (1.0 / MEMORY)
+        weight = self.groups * keep
+        self.groups = weight + 1.0
+        for name in ("between", "within", "best_within"):
+            value = getattr(seen, name)
+            if value is not None:
+                setattr(self, name, (weight * getattr(self, name) + value) / self.groups)
+
+
+@ROUTERS.register("variance")
+class VarianceRouter:
+    """`variance:minor,rehearsal` splits a group's reward variance into between-context and within-context parts.
+
+    - The between part dominates: a better text would lift the rest, FAST.
+    - The part within the best contexts dominates: the text is as good as it gets and luck decides, SLOW.
+    - Neither is below `minor` (0.25) of both: BOTH.
+    - Solved under every context: SKIP, and BOTH for a share `rehearsal` (0.1) of such groups.
+    - Nothing solved, or no difference at all: RL has no gradient; FAST, on the feedback.
+
+    One group is a small sample, so its two parts are shrunk towards those of the example's own past and of the examples
+    with the same label.
+    """
+
+    name = "variance"
+
+    def __init__(self, arguments: str = "", *, seed: int = 0):
+        self._minor, self._rehearsal = number_arguments(
+            self.name, arguments, defaults=(MINOR_SHARE, REHEARSAL), limits=((0.0, 0.5), (0.0, 1.0))
+        )
+        self._seed = seed
+        self._examples: dict[str, Known] = {}
+        self._neighbours: dict[str, Known] = {}
+
+    def route(self, evidence: GroupEvidence) -> Route:
+        return self._decide(evidence)[0]
+
+    def explain(self, evidence: GroupEvidence) -> dict[str, Any]:
+        return self._decide(evidence)[1]
+
+    def observe(self, evidence: GroupEvidence, route: Route) -> None:
+        groups = rewards_by_context(evidence)
+        if groups:
+            seen = spread(groups)
+            self._examples.setdefault(evidence.example_id, Known()).add(seen)
+            self._neighbours.setdefault(evidence.task, Known()).add(seen)
+
+    def _decide(self, evidence: GroupEvidence) -> tuple[Route, dict[str, Any]]:
+        groups = rewards_by_context(evidence)
+        rewards = [r for some in groups.values() for r in some]
+        if not rewards:
+            return Route.SKIP, {"why": "unscored"}
+        if min(rewards) >= 1.0 - ROUNDING:
+            rng = random.Random(derive_seed(self._seed, "rehearsal", evidence.step, evidence.example_id))
+            again = rng.random() < self._rehearsal
+            return (Route.BOTH, {"why": "rehearsed"}) if again else (Route.SKIP, {"why": "solved"})
+        if max(rewards) - min(rewards) <= ROUNDING:
+            return Route.FAST, {"why": "no gradient"}
+        between, best_within = self._shrunk(evidence, spread(groups), len(rewards))
+        # Both parts can be shrunk to nothing where noise alone made the estimates: then luck is all there is.
+        share = between / (between + best_within) if between + best_within > ROUNDING else 0.0
+        why = {"between": between, "within_best": best_within, "between_share": share, "success": mean(rewards)}
+        fast, slow = share >= self._minor, share <= 1.0 - self._minor
+        return (Route.BOTH if fast and slow else Route.FAST if fast else Route.SLOW), why
+
+    def _shrunk(self, evidence: GroupEvidence, seen: Spread, rows: int) -> tuple[float, float]:
+        """Between-context variance and that within the best contexts, both >= 0."""
+        prior = self._prior(evidence)
+        if seen.best_within is None:
+            # One rollout per context says only how much there is in all; how it splits, the neighbours say.
+            known = prior.between + prior.best_within if prior else 0.0
+            share = prior.between / known if prior and known > ROUNDING else 0.5
+            return seen.between * share, seen.between * (1.0 - share)
+        if prior is None:
+            return max(0.0, seen.between), seen.best_within
+        own = rows / (rows + PRIOR_ROWS)
+        between = own * seen.between + (1.0 - own) * prior.between
+        return max(0.0, between), own * seen.best_within + (1.0 - own) * prior.best_within
+
+    def _prior(self, evidence: GroupEvidence) -> Known | None:
+        """The example's own past, and the less there is of it, its neighbours'."""
+        own, neighbours = self._examples.get(evidence.example_id), self._neighbours.get(evidence.task)
+        if own is None or neighbours is None:
+            return own or neighbours
+        share = own.groups / (own.groups + 1.0)
+        names = ("between", "within", "best_within")
+        return Known(**{n: share * getattr(own, n) + (1.0 - share) * getattr(neighbours, n) for n in names})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "examples": {name: asdict(known) for name, known in self._examples.items()},
+            "neighbours": {name: asdict(known) for name, known in self._neighbours.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._examples = {name: Known(**known) for name, known in state["examples"].items()}
+        self._neighbours = {name: Known(**known) for name, known in state["neighbours"].items()}
