@@ -106,7 +106,7 @@ def test_cells_run_once_fail_apart_and_are_reported(tmp_path, capsys, monkeypatc
 @pytest.mark.processes
 @pytest.mark.usefixtures("environment")
 def test_an_experiment_stops_with_its_cell_and_goes_on_later(tmp_path):
-    path = recipe(tmp_path, max_steps=400, eval_strategy="no")
+    path = recipe(tmp_path, max_steps=10_000, eval_strategy="no")  # it must not be done before it is stopped
     command = [
         sys.executable,
         "-m",

@@ -301,7 +301,7 @@ class FastSlowTrainer(ResumableTrainer):
         G = self.num_generations
         rewards = [None if r != r else r for r in self._rewards_N.tolist()]
         lengths = lengths_N.tolist()
-        mine = torch.tensor([_surprisal(r) for r in self._rollouts()], device=self.accelerator.device)
+        mine = torch.tensor([surprisal(r) for r in self._rollouts()], device=self.accelerator.device)
         surprisals = self.accelerator.gather(mine).tolist()
         evidence = [
             GroupEvidence(
@@ -464,6 +464,6 @@ def _parts(groups: list[list[str]]) -> torch.Tensor:
     return torch.tensor([numbers[key] for key in keys])
 
 
-def _surprisal(rollout: Rollout) -> float:
+def surprisal(rollout: Rollout) -> float:
     """Nats per token that the policy itself gave its completion; 0 for an empty one."""
     return -sum(rollout.logprobs) / len(rollout.logprobs) if rollout.logprobs else 0.0

@@ -17,6 +17,7 @@ COMMANDS = {
     "continual": "several tasks one after another in one run, all of them measured all along",
     "plasticity": "can it still learn? plain RL on another task from each run's weights and from the base",
     "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
+    "probe-routes": "is a route right? what each channel alone would gain from single examples, measured",
     "report": "what runs say side by side, as a page (HTML), Markdown, CSV or picture",
     "tasks": "list tasks, show one with prompts and verdicts, or check one",
     "doctor": "check this machine, or a run: fastslow doctor RUN says whether it is whole and how to mend it",
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     sys.path.insert(0, os.getcwd())  # a user's scorer or router next to the recipe is found as with `python -m`
     try:
-        return importlib.import_module(f".{args[0]}", __package__).run(args[1:])
+        return importlib.import_module(f".{args[0].replace('-', '_')}", __package__).run(args[1:])
     except BadInput as error:
         print(f"fastslow {args[0]}: {error}", file=sys.stderr)
         return 2

@@ -1,0 +1,83 @@
+"""`fastslow probe-routes RUN`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from .eval import Parser, _positive
+
+
+def run(argv: Sequence[str]) -> int:
+    """Measure what each channel alone would gain from a sample of examples, and hold the routing rules against it."""
+    parser = Parser(
+        prog="fastslow probe-routes",
+        description="Is a route right? From the end of a run, measure what the contexts alone, the weights alone and "
+        "both would gain from single examples at equal cost, and compare every routing rule with that.",
+    )
+    parser.add_argument("run", help="a finished run directory with a bundle")
+    parser.add_argument("--examples", type=_positive, default=16, help="training examples probed (default 16)")
+    parser.add_argument("--steps", type=_positive, default=4, help="slow steps of one probe (default 4)")
+    parser.add_argument("--held_out", type=_positive, default=16, help="validation examples of one probe (default 16)")
+    parser.add_argument("--samples", type=_positive, default=2, help="rollouts of each of them (default 2)")
+    parser.add_argument("--seed", type=int, default=0, help="choice of examples and every draw (default 0)")
+    parser.add_argument("--output", metavar="FILE", help="default RUN/probes.jsonl; goes on where it stopped")
+    parser.add_argument("--json", metavar="FILE", help="write the verdicts as JSON as well")
+    args = parser.parse_args(list(argv))
+    console = Console(stderr=True)
+    console.print("[dim]loading libraries ...[/dim]")
+    from ..probe import ProbePlan, probe_routes
+    from ..run_dir import RunDirectory
+    from .train import quiet_libraries
+
+    quiet_libraries()
+    directory = RunDirectory.open(args.run)
+    plan = ProbePlan(args.examples, args.steps, args.held_out, args.samples, args.seed)
+    output = Path(args.output) if args.output else directory.path / "probes.jsonl"
+    with console.status("probing ...") as status:
+        probes = probe_routes(directory, plan, output=output, note=status.update)
+    verdicts = judge_all(probes)
+    _show(verdicts, len(probes))
+    if args.json:
+        Path(args.json).write_text(json.dumps(verdicts, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def judge_all(probes: Sequence) -> dict:
+    """JSON-able verdicts on every rule, and the calibration of what `learned` expected."""
+    from ..metrics.routing import calibration, judge_rule
+
+    gains = [probe.gains for probe in probes]
+    rules = {name: asdict(judge_rule([p.routes[name] for p in probes], gains)) for name in probes[0].routes}
+    pairs = [(hope, probe.gain(route)) for probe in probes for route, hope in probe.hopes.items() if route != "skip"]
+    bins = calibration([hope for hope, _ in pairs], [gain for _, gain in pairs]) if pairs else []
+    return {
+        "examples": len(probes),
+        "rollouts": {arm: sum(p.rollouts[arm] for p in probes) / len(probes) for arm in probes[0].rollouts},
+        "rules": rules,
+        "calibration_of_learned": [{"expected": e, "measured": m, "decisions": n} for e, m, n in bins],
+    }
+
+
+def _show(verdicts: dict, count: int) -> None:
+    table = Table(title=f"Measured gain of success by rule, {count} examples (95% intervals)")
+    for heading in ("rule", "gain", "regret to the best constant", "regret to the oracle", "agreement"):
+        table.add_column(heading, justify="left" if heading == "rule" else "right")
+    for name, rule in sorted(verdicts["rules"].items(), key=lambda item: -item[1]["gain"]["value"]):
+        columns = ("gain", "regret_constant", "regret_oracle", "agreement")
+        table.add_row(name, *(_estimate(rule[column]) for column in columns))
+    console = Console()
+    console.print(table)
+    rule = next(iter(verdicts["rules"].values()))
+    best = {route: sum(taken.values()) for route, taken in rule["confusion"].items()}
+    console.print("best route measured: " + ", ".join(f"{route} {n}" for route, n in best.items()), highlight=False)
+
+
+def _estimate(found: dict) -> str:
+    interval = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
+    return f"{found['value']:+.3f}{interval}"

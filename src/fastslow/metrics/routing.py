@@ -1,0 +1,88 @@
+"""How good a routing rule is against what each channel would really have gained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+ROUTES: tuple[str, ...] = ("fast", "slow", "both", "skip")
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over examples with its 95 % bootstrap interval; None for the interval of fewer than two examples."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class RuleReport:
+    """One rule's decisions against the measured gains.
+
+    `gain` is the mean measured gain of the routes it took; `regret_constant` what the best constant route would have
+    brought more, `regret_oracle` what the best route of every single example would have. `confusion[best][taken]`
+    counts examples.
+    """
+
+    gain: Estimate
+    regret_constant: Estimate
+    regret_oracle: Estimate
+    agreement: Estimate
+    confusion: Mapping[str, Mapping[str, int]]
+
+
+def judge_rule(
+    taken: Sequence[str], gains: Sequence[Mapping[str, tuple[float, float]]], *, seed: int = 0
+) -> RuleReport:
+    """`taken`: the route of each example; `gains`: per example, route -> two independent estimates of its gain.
+
+    The best route is chosen by one estimate and valued by the other, both ways round: choosing and valuing by the same
+    noisy number would make an oracle of luck. The best constant is chosen anew in each bootstrap sample.
+    """
+    worth_N_R = np.array([[sum(_pair(g, r)) / 2 for r in ROUTES] for g in gains])
+    halves_N_R_2 = np.array([[_pair(g, r) for r in ROUTES] for g in gains])
+    best_N_2 = halves_N_R_2.argmax(axis=1)
+    rows = np.arange(len(gains))
+    oracle_N = (halves_N_R_2[rows, best_N_2[:, 0], 1] + halves_N_R_2[rows, best_N_2[:, 1], 0]) / 2
+    taken_N = np.array([ROUTES.index(route) for route in taken])
+    mine_N = worth_N_R[rows, taken_N]
+    label_N = worth_N_R.argmax(axis=1)
+    confusion = {best: dict.fromkeys(ROUTES, 0) for best in ROUTES}
+    for best, route in zip(label_N, taken, strict=True):
+        confusion[ROUTES[best]][route] += 1
+    return RuleReport(
+        gain=bootstrap(len(gains), lambda pick: float(mine_N[pick].mean()), seed),
+        regret_constant=bootstrap(
+            len(gains), lambda pick: float(worth_N_R[pick].mean(axis=0).max() - mine_N[pick].mean()), seed
+        ),
+        regret_oracle=bootstrap(len(gains), lambda pick: float((oracle_N - mine_N)[pick].mean()), seed),
+        agreement=bootstrap(len(gains), lambda pick: float((label_N == taken_N)[pick].mean()), seed),
+        confusion=confusion,
+    )
+
+
+def calibration(expected: Sequence[float], measured: Sequence[float], bins: int = 3) -> list[tuple[float, float, int]]:
+    """(mean expected, mean measured, count) of equal shares of the decisions, from the least expected gain up."""
+    order = np.argsort(np.array(expected), kind="stable")
+    parts = [part for part in np.array_split(order, min(bins, max(1, len(order)))) if len(part)]
+    return [(float(np.mean(np.take(expected, p))), float(np.mean(np.take(measured, p))), len(p)) for p in parts]
+
+
+def bootstrap(count: int, statistic: Callable[[np.ndarray], float], seed: int = 0) -> Estimate:
+    """A statistic of `count` examples with its percentile interval (Efron, Tibshirani 1993)."""
+    value = statistic(np.arange(count))
+    if count < 2:
+        return Estimate(value, None, None)
+    rng = np.random.default_rng(seed)
+    found = [statistic(rng.integers(0, count, size=count)) for _ in range(RESAMPLES)]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Estimate(value, float(low), float(high))
+
+
+def _pair(gains: Mapping[str, tuple[float, float]], route: str) -> tuple[float, float]:
+    return (0.0, 0.0) if route == "skip" else tuple(gains[route])  # type: ignore[return-value]
