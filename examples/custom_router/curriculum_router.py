@@ -1,7 +1,7 @@
 """A router of your own: the weights take only what the contexts no longer improve.
 
-A group goes to the contexts until its success has not risen for `patience` visits in a row, then to the weights as well.
-Everything a router needs is in `route`; `observe` is where it may learn, `explain` what it says of itself in routes.jsonl.
+A group goes to the contexts until a visit has passed without its success rising, then to the weights as well. What a
+router must do is `route`; `observe` is where it may learn, `explain` what it says of itself in routes.jsonl.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from fastslow.types import GroupEvidence, Route
 
 
 class Curriculum:
-    """`--router curriculum_router.Curriculum`, or an instance from `make(patience)`."""
+    """Called with the text after the colon in `--router` (here: none) and the run's seed."""
 
     name = "curriculum"
 
     def __init__(self, arguments: str = "", *, seed: int = 0):
         if arguments:
             raise BadInput(f"router 'curriculum' takes no arguments, got '{arguments}'.")
-        self._patience = 1
         self._best: dict[str, float] = {}
         self._waited: dict[str, int] = {}
 
@@ -29,7 +28,7 @@ class Curriculum:
         scored = [reward for reward in evidence.rewards_G if reward is not None]
         if not scored:
             return Route.SKIP
-        return Route.BOTH if self._waited.get(evidence.example_id, 0) >= self._patience else Route.FAST
+        return Route.BOTH if self._waited.get(evidence.example_id, 0) else Route.FAST
 
     def observe(self, evidence: GroupEvidence, route: Route) -> None:
         """Called once for every group, after its step was decided, with the route that was really taken."""
@@ -38,7 +37,7 @@ class Curriculum:
             return
         success, name = sum(scored) / len(scored), evidence.example_id
         risen = name in self._best and success > self._best[name]
-        self._waited[name] = 0 if risen else self._waited.get(name, -1) + 1
+        self._waited[name] = 0 if risen else self._waited.get(name, 0) + 1
         self._best[name] = max(success, self._best.get(name, 0.0))
 
     def explain(self, evidence: GroupEvidence) -> dict[str, Any]:
