@@ -43,6 +43,8 @@ SETTINGS = [
     "reflection_price_prompt",
     "reflection_price_completion",
     "reflection_max_tokens",
+    "reflection_budget_tokens",
+    "reflection_budget_usd",
     "router",
     "min_fast_share",
     "min_slow_share",

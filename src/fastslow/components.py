@@ -18,7 +18,7 @@ from .modes import MODES
 from .proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
 from .proposers.base import PROPOSERS, Edits, Proposer
 from .proposers.validate import HeldOut, proposal_problem
-from .reflection_lm import LocalReflectionLM, OpenAIReflectionLM, ReflectionLM
+from .reflection_lm import Ceiling, LocalReflectionLM, OpenAIReflectionLM, ReflectionLM
 from .rehearsal import RehearsalStream
 from .routers import RouteDecider, make_router
 from .stream import EpochStream, SequenceStream, Stream
@@ -146,6 +146,12 @@ def make_reflection_lm(
             model=args.reflection_model,
             api_key_env=args.reflection_api_key_env,
             max_tokens=args.reflection_max_tokens,
+            ceiling=Ceiling(
+                tokens=args.reflection_budget_tokens,
+                usd=args.reflection_budget_usd,
+                price_prompt=args.reflection_price_prompt,
+                price_completion=args.reflection_price_completion,
+            ),
         )
     if not args.reflection_model:
         raise BadInput(

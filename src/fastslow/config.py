@@ -73,6 +73,10 @@ class FastSlowConfig(GRPOConfig):
     )
     reflection_price_completion: float | None = _option(None, "The same for the tokens it writes.")
     reflection_max_tokens: int = _option(1024, "Tokens of one reflection reply at most.")
+    reflection_budget_tokens: int | None = _option(
+        None, "Tokens that all calls of the run to the reflection endpoint may take: a hard ceiling."
+    )
+    reflection_budget_usd: float | None = _option(None, "The same in US dollars; needs both prices.")
 
     # Router and reuse
     router: str = _option(
@@ -282,6 +286,7 @@ class FastSlowConfig(GRPOConfig):
         for name in (
             "test_size", "kl_examples", "logged_groups", "lora_r", "eval_temperature", "beta", "warmup_steps",
             "learning_rate", "reflection_price_prompt", "reflection_price_completion", "max_grad_norm", "epsilon",
+            "reflection_budget_tokens", "reflection_budget_usd",
             "top_k", "keep_every", "save_time_share",
         ):  # fmt: skip
             if (getattr(self, name) or 0) < 0:

@@ -18,6 +18,9 @@ from .routers import Decision
 from .run_dir import RunDirectory
 from .types import Example, GroupEvidence, Rollout
 
+BARREN_PHASES = 3
+"""Fast phases in a row whose language model gave nothing before it is said aloud."""
+
 TALLIES = ("rollouts", "tokens", "wall", "reflection")
 
 
@@ -32,7 +35,8 @@ class Recorder(TrainerCallback):
         self.wall: dict[str, float] = defaultdict(float)
         self.eval_rows: list[dict[str, Any]] = []
         self.reflection: dict[str, Any] = {
-            **dict.fromkeys(("calls", "failures", "prompt_tokens", "completion_tokens"), 0), "last_error": None,
+            **dict.fromkeys(("calls", "failures", "prompt_tokens", "completion_tokens", "barren"), 0),
+            "last_error": None,
         }  # fmt: skip
         self._started = time.perf_counter()
         self._starving: set[str] = set()
@@ -66,6 +70,12 @@ class Recorder(TrainerCallback):
             self.reflection[name] += int(phase.metrics[f"fst/fast/lm_{name}"])
         self.reflection["last_error"] = phase.endpoint_error or self.reflection["last_error"]
         self.display.fast(step, phase.metrics)
+        self.reflection["barren"] = self.reflection["barren"] + 1 if phase.endpoint_error else 0
+        if self.reflection["barren"] and self.reflection["barren"] % BARREN_PHASES == 0:
+            self.display.note(
+                f"step {step}: THE CONTEXTS DO NOT EVOLVE. For {self.reflection['barren']} fast phases in a row the "
+                f"reflection LM gave nothing; training goes on with the population as it is. {phase.endpoint_error}"
+            )
         self._append("contexts.jsonl", [{"step": step, **line} for line in phase.proposals])
         self._append("metrics.jsonl", [{**self._head(step, "fast"), **phase.metrics}])
 

@@ -17,6 +17,7 @@ import openai
 import torch
 
 from .errors import BadInput, EndpointError
+from .journal import Journal, LMReply, request_key
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,6 +27,11 @@ HTTP_RETRIES = 3
 
 SAMPLES_PER_CALL = 2
 """An empty or cut reply is often bad luck at temperature 1, so it is drawn once more; twice in a row it is not."""
+
+CHARS_PER_TOKEN = 64
+"""A reply of more characters than this for each token that was asked for did not come from a sampler."""
+
+QUOTA_WORDS = ("insufficient_quota", "quota exceeded", "billing")
 
 SERVER_WORDS_CHARS = 200
 """How much of a server's own explanation an error message repeats."""
@@ -46,6 +52,33 @@ class Usage:
     failures: int = 0
     unmetered: int = 0
     cost: float | None = None
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What the calls of a run may cost at most; None is no limit. Prices are in US dollars per million tokens.
+
+    A ceiling is hard: a call is made only if its dearest outcome stays below it, with one token for each byte of the
+    prompt, which no tokenizer exceeds, and all of `max_tokens`.
+    """
+
+    tokens: int | None = None
+    usd: float | None = None
+    price_prompt: float | None = None
+    price_completion: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.usd is not None and (self.price_prompt is None or self.price_completion is None):
+            raise BadInput(
+                "a ceiling in dollars needs prices: set reflection_price_prompt and reflection_price_completion."
+            )
+
+    def passed(self, prompt_tokens: int, completion_tokens: int) -> str | None:
+        """Which ceiling this many tokens would pass, in words; None: none."""
+        if self.tokens is not None and prompt_tokens + completion_tokens > self.tokens:
+            return f"{self.tokens} tokens"
+        cost = (prompt_tokens * (self.price_prompt or 0) + completion_tokens * (self.price_completion or 0)) / 1e6
+        return f"{self.usd:g} US dollars" if self.usd is not None and cost > self.usd else None
 
 
 class ReflectionLM(Protocol):
@@ -76,6 +109,8 @@ class OpenAIReflectionLM:
         temperature: float = 1.0,
         max_tokens: int = 1024,
         timeout: float = 60,
+        ceiling: Ceiling | None = None,
+        journal: Journal | None = None,
     ):
         self.host = _checked_host(base_url)
         if not model:
@@ -86,10 +121,13 @@ class OpenAIReflectionLM:
         self._temperature = temperature
         self._max_tokens = max_tokens
         self._timeout = timeout
+        self._ceiling = ceiling or Ceiling()
+        self.journal = journal if journal is not None else Journal()
         # OpenAI's newer models refuse `max_tokens`; older servers know nothing else. Settled by the first reply.
         self._use_max_completion_tokens = False
+        self._dearest = 0
         self._key = _key_from_environment(api_key_env, self.host)
-        self._client = openai.OpenAI(base_url=base_url, api_key=self._key, timeout=timeout, max_retries=HTTP_RETRIES)
+        self._client = _Client(base_url=base_url, api_key=self._key, timeout=timeout, max_retries=HTTP_RETRIES)
 
     def __repr__(self) -> str:
         return f"OpenAIReflectionLM(model={self.model!r}, host={self.host!r})"
@@ -100,9 +138,13 @@ class OpenAIReflectionLM:
         for draw in range(SAMPLES_PER_CALL):
             # JSON to the server is UTF-8, which has no lone surrogates; a decoded byte-level token may hold one.
             reply = self._sample(prompt.encode("utf-8", "replace").decode("utf-8"), seed + draw)
-            text, finish_reason = _first_choice(reply)
+            text, finish_reason = reply.text, reply.finish_reason
             if finish_reason == "length":
                 problem = f"was cut at max_tokens={self._max_tokens}; raise it (reasoning counts towards it)"
+            elif finish_reason in ("content_filter", "refusal"):
+                problem = "was refused by the model or its filter; another model may do it"
+            elif len(text) > CHARS_PER_TOKEN * self._max_tokens:
+                problem = f"has {len(text)} characters, far more than max_tokens={self._max_tokens} can hold"
             elif not text.strip():
                 problem = (
                     "held no text; check that base_url ends in the API's version (often /v1) and that the model chats"
@@ -113,8 +155,41 @@ class OpenAIReflectionLM:
             f"the reply of '{self.model}' at {self.host}, {SAMPLES_PER_CALL} times in a row, {problem}."
         )
 
-    def _sample(self, prompt: str, seed: int) -> object:
+    def _sample(self, prompt: str, seed: int) -> LMReply:
+        """One reply, from the journal if it was paid for before. The usage counts it either way: a resumed run's
+        tallies are those of the unbroken one."""
         self.usage.calls += 1
+        key = request_key(self._asked(prompt, seed))
+        reply = self.journal.get(key)
+        if reply is None:
+            self._keep_below_ceiling(prompt)
+            reply = self._paid(prompt, seed)
+            self.journal.add(key, reply)
+        self._meter(reply)
+        return reply
+
+    def _asked(self, prompt: str, seed: int) -> dict[str, Any]:
+        """All that decides the reply. Not where it was asked: a model moved to another host is the same model."""
+        return {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "temperature": self._temperature,
+            "max_tokens": self._max_tokens,
+            "seed": seed % 2**31,  # several servers read it into a signed 32-bit integer
+        }
+
+    def _keep_below_ceiling(self, prompt: str) -> None:
+        spent = self.journal.replies()
+        # An unmetered reply counts as the dearest it can have been.
+        before = sum(r.prompt_tokens if r.prompt_tokens is not None else self._dearest for r in spent)
+        written = sum(r.completion_tokens if r.completion_tokens is not None else self._max_tokens for r in spent)
+        worst = len(prompt.encode("utf-8", "replace"))
+        self._dearest = max(self._dearest, worst)
+        passed = self._ceiling.passed(before + worst, written + self._max_tokens)
+        if passed is not None:
+            raise self._failure(f"another call to '{self.model}' might pass the ceiling of {passed}; none is made.")
+
+    def _paid(self, prompt: str, seed: int) -> LMReply:
         try:
             reply = self._request(prompt, seed)
         except openai.APIError as error:
@@ -122,8 +197,7 @@ class OpenAIReflectionLM:
         except json.JSONDecodeError:
             problem = f"the reflection LM at {self.host} answered with broken JSON; is it an OpenAI-compatible server?"
         else:
-            self._meter(reply)
-            return reply
+            return _read_reply(reply)
         # Raised outside the handlers: the openai error carries the request, and a server may echo the key in its words.
         raise self._failure(problem)
 
@@ -137,25 +211,15 @@ class OpenAIReflectionLM:
         return self._create(prompt, seed)
 
     def _create(self, prompt: str, seed: int) -> object:
-        new_name = self._use_max_completion_tokens
-        return self._client.chat.completions.create(
-            model=self.model,
-            messages=[{"role": "user", "content": prompt}],
-            temperature=self._temperature,
-            max_tokens=openai.omit if new_name else self._max_tokens,
-            max_completion_tokens=self._max_tokens if new_name else openai.omit,
-            seed=seed % 2**31,  # several servers read it into a signed 32-bit integer
-        )
+        asked = self._asked(prompt, seed)
+        if self._use_max_completion_tokens:
+            asked["max_completion_tokens"] = asked.pop("max_tokens")
+        return self._client.chat.completions.create(**asked)
 
-    def _meter(self, reply: object) -> None:
-        usage = getattr(reply, "usage", None)
-        prompt_tokens = getattr(usage, "prompt_tokens", None)
-        completion_tokens = getattr(usage, "completion_tokens", None)
-        if isinstance(prompt_tokens, int) and isinstance(completion_tokens, int):
-            self.usage.prompt_tokens += prompt_tokens
-            self.usage.completion_tokens += completion_tokens
-        else:
-            self.usage.unmetered += 1
+    def _meter(self, reply: LMReply) -> None:
+        self.usage.prompt_tokens += reply.prompt_tokens or 0
+        self.usage.completion_tokens += reply.completion_tokens or 0
+        self.usage.unmetered += not reply.metered
 
     def _failure(self, problem: str) -> EndpointError:
         self.usage.failures += 1
@@ -313,13 +377,36 @@ def _key_from_environment(api_key_env: str, host: str) -> str:
     return key
 
 
-def _first_choice(reply: object) -> tuple[str, str | None]:
-    """Text and finish reason of a chat completion; ('', None) for any other JSON or text a server may send."""
+def _read_reply(reply: object) -> LMReply:
+    """A chat completion; an empty reply for any other JSON or text a server may send."""
+    usage = getattr(reply, "usage", None)
+    counts = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    prompt_tokens, completion_tokens = counts if all(type(c) is int and c >= 0 for c in counts) else (None, None)
     choices = getattr(reply, "choices", None)
     if not isinstance(choices, list) or not choices:
-        return "", None
-    text = getattr(getattr(choices[0], "message", None), "content", None)
-    return text if isinstance(text, str) else "", getattr(choices[0], "finish_reason", None)
+        return LMReply("", None, prompt_tokens, completion_tokens)
+    message, reason = getattr(choices[0], "message", None), getattr(choices[0], "finish_reason", None)
+    text = getattr(message, "content", None)
+    if isinstance(getattr(message, "refusal", None), str) and not text:
+        reason = "refusal"
+    return LMReply(
+        text if isinstance(text, str) else "",
+        reason if isinstance(reason, str) else None,
+        prompt_tokens,
+        completion_tokens,
+    )
+
+
+class _Client(openai.OpenAI):
+    """openai's client, which takes an empty purse for a busy line: waiting mends the second only."""
+
+    def _should_retry(self, response: Any) -> bool:
+        if response.status_code in (402, 429):
+            response.read()
+            words = response.text.lower()
+            if response.status_code == 402 or any(word in words for word in QUOTA_WORDS):
+                return False
+        return super()._should_retry(response)
 
 
 def _tries(error: openai.APIError) -> str:

@@ -18,7 +18,9 @@ from .config import FastSlowConfig
 from .display import Display, SilentDisplay, TerminalDisplay
 from .errors import FastSlowError
 from .evaluation import means, measure_population
+from .journal import JOURNAL
 from .locks import alone_in, refuse_held
+from .proposers.base import journal_into
 from .recorder import Recorder
 from .resuming import choose_checkpoint, read_config, rewind, summary_of, tidy
 from .run_dir import RunDirectory, machine, versions
@@ -57,7 +59,8 @@ def train(
                 recorder.run = RunDirectory.create(path, config)
             return _run(trainer, None)
     except BaseException:
-        if recorder.run is not None and trainer is not None and trainer.state.global_step == 0:
+        paid = (path / JOURNAL).exists()  # calls that were paid for are kept: the run can be resumed
+        if recorder.run is not None and trainer is not None and trainer.state.global_step == 0 and not paid:
             _empty(recorder.run.path)
         if fresh and path.is_dir() and not any(path.iterdir()):
             path.rmdir()
@@ -103,6 +106,8 @@ def resume(
 
 def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
     display = trainer.recorder.display
+    if trainer.recorder.run is not None:
+        journal_into(trainer.parts.fast.proposer, trainer.recorder.run.path / JOURNAL)
     display.start(trainer.args.max_steps, _title(trainer.args, trainer))
     try:
         with stop_on_signals(trainer) as caught:

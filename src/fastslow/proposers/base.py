@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ..contexts import Context, WorkedExample
+from ..journal import Journal
 from ..registry import Registry
 from ..types import Trace
 
@@ -51,6 +53,16 @@ PROPOSERS: Registry[Proposer] = Registry("proposer")
 
 
 USAGE = ("calls", "failures", "prompt_tokens", "completion_tokens")
+
+
+def journal_into(proposer: Proposer, path: Path) -> None:
+    """Have the endpoints behind `proposer` keep their replies in `path`, and replay what stands there."""
+    parts: Any = getattr(proposer, "proposers", (proposer,))
+    journal: Journal | None = None
+    for part in parts:
+        if hasattr(getattr(part, "lm", None), "journal"):
+            journal = Journal(path) if journal is None else journal
+            part.lm.journal = journal
 
 
 def usage_of(proposer: Proposer) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..contexts import EXAMPLES, INSTRUCTION, dump_examples, load_examples
 from ..errors import BadInput
+from ..seeding import derive_seed
 from ..types import Trace
 from .base import PROPOSERS, Edits, ProposalRequest
 from .validate import is_control
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 MAX_TRACES = 8
 MAX_EXPERIENCE = 3
 """Traces quoted per prompt. GEPA's minibatch has about three; the rest of the room is for older experience."""
+
+DRAWS = 2
+"""A reply without a readable edit is drawn once more; twice in a row the model cannot do it."""
 
 MARKER_BITS = 48
 """Long enough that no text can guess the fence, short enough that a small model can copy it."""
@@ -83,9 +87,13 @@ class ReflectionProposer:
             return {}
         current = _shown(request.component, request.parent.components[request.component])
         prompt, fence = self._prompt(request.component, current, traces, experience, request.rng)
-        reply = self.lm.complete(prompt, seed=request.rng.getrandbits(31))
-        edited = _read_edit(reply, fence, request.component)
-        return {} if edited is None or edited == current else {request.component: edited}
+        seed = request.rng.getrandbits(31)
+        for draw in range(DRAWS):
+            reply = self.lm.complete(prompt, seed=derive_seed(seed, "draw", draw) if draw else seed)
+            edited = _read_edit(reply, fence, request.component)
+            if edited is not None:
+                return {} if edited == current else {request.component: edited}
+        return {}
 
     def _prompt(
         self,
