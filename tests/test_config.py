@@ -21,6 +21,8 @@ SETTINGS = [
     "task",
     "tasks",
     "stage_steps",
+    "stream",
+    "labels",
     "mode",
     "train_size",
     "validation_size",

@@ -20,7 +20,8 @@ from .proposers.base import PROPOSERS, Edits, Proposer
 from .proposers.validate import HeldOut, proposal_problem
 from .reflection_lm import LocalReflectionLM, OpenAIReflectionLM, ReflectionLM
 from .routers import Router, make_router
-from .stream import EpochStream, SequenceStream, Stream
+from .stream import EpochStream, Stream
+from .streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, make_schedule
 from .tasks import resolve_task
 from .tasks.base import Task
 from .tasks.task_set import TaskSet, by_task
@@ -97,12 +98,14 @@ def task_from(args: FastSlowConfig) -> Task:
 
 
 def make_stream(args: FastSlowConfig, task: Task) -> Stream:
-    """Epochs of one task, or of each task of a set for its stage."""
-    stages = [
-        EpochStream(examples, batch_size=args.problems_per_step, seed=args.seed)
-        for examples in by_task(task, task.split("train")).values()
-    ]
-    return SequenceStream(stages, stage_steps=args.stage_steps) if args.tasks else stages[0]
+    """Epochs of one task, its lines in their order, or several tasks in the order of a schedule."""
+    if not args.tasks:
+        if args.stream == ARRIVAL:
+            return ArrivalStream(task, batch_size=args.problems_per_step)
+        return EpochStream(task.split("train"), batch_size=args.problems_per_step, seed=args.seed)
+    tasks = list(by_task(task, task.split("train")).values())
+    setting = Setting(len(tasks), args.stage_steps, args.problems_per_step, args.seed)
+    return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
 
 
 def verified_demonstrations(task: Task) -> dict[str, list[WorkedExample]]:
