@@ -23,6 +23,8 @@ SETTINGS = [
     "stage_steps",
     "stream",
     "labels",
+    "clusters",
+    "embedder",
     "mode",
     "train_size",
     "validation_size",

@@ -8,11 +8,16 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from .archive import Archive
+from .clusters import Clusters
 from .config import FastSlowConfig
 from .contexts import Context, WorkedExample, seed_context
+from .embedders import make_embedder
 from .errors import BadInput
 from .fast import FastChannel
 from .gepa_adapter import BudgetPlan
+from .groups import Groups
+from .labels import Labels
 from .model import load_model, load_tokenizer, resolve_model
 from .modes import MODES
 from .proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
@@ -25,6 +30,7 @@ from .streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, make_sche
 from .tasks import resolve_task
 from .tasks.base import Task
 from .tasks.task_set import TaskSet, by_task
+from .types import Example
 
 # Verified answers offered to proposers; more would cost scoring time and never be used in one run.
 MAX_DEMONSTRATIONS = 512
@@ -39,6 +45,7 @@ class Components:
     seed_context: Context
     fast: FastChannel
     router: Router
+    groups: Groups
 
 
 def build_components(
@@ -68,7 +75,6 @@ def build_components(
     fast = FastChannel(
         proposer=proposer,
         check=check,
-        demonstrations=verified_demonstrations(task),
         plan=BudgetPlan(
             budget=args.fast_metric_calls,
             anchor_size=args.anchor_size,
@@ -77,12 +83,14 @@ def build_components(
         ),
         run_seed=args.seed,
     )
+    stream = make_stream(args, task)
     return Components(
         task=task,
-        stream=make_stream(args, task),
+        stream=stream,
         seed_context=seed_context(args.seed_instruction),
         fast=fast,
         router=router,
+        groups=make_groups(args, task, stream),
     )
 
 
@@ -108,14 +116,25 @@ def make_stream(args: FastSlowConfig, task: Task) -> Stream:
     return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
 
 
-def verified_demonstrations(task: Task) -> dict[str, list[WorkedExample]]:
-    """Training questions with answers that the scorer accepts, by the task that their examples name."""
-    found: dict[str, list[WorkedExample]] = {}
+def make_groups(args: FastSlowConfig, task: Task, stream: Stream) -> Groups:
+    """What the settings let the learner know of its stream. Raises BadInput for an embedder that is not there."""
+    return Groups(
+        labels=Labels(args.labels, tasks=list(by_task(task, task.split("train"))), seed=args.seed),
+        stream=stream,
+        clusters=Clusters(make_embedder(args.embedder)) if args.clusters == "inferred" else None,
+        archive=Archive() if args.clusters != "none" and MODES[args.mode].fast else None,
+        material=verified_demonstrations(task),
+    )
+
+
+def verified_demonstrations(task: Task) -> list[tuple[Example, WorkedExample]]:
+    """Training examples with answers that the scorer accepts."""
+    found = []
     for examples in by_task(task, task.split("train")).values():
         for example in examples[:MAX_DEMONSTRATIONS]:
             answer = task.answer(example)
             if answer is not None:
-                found.setdefault(example.task, []).append(WorkedExample(example.question, answer))
+                found.append((example, WorkedExample(example.question, answer)))
     return found
 
 

@@ -44,6 +44,16 @@ class FastSlowConfig(GRPOConfig):
     labels: str = _option(
         "visible", "What the learner is told as an example's task: 'visible', 'hidden', 'noisy:SHARE' (of wrong ones)."
     )
+    clusters: str = _option(
+        "none",
+        "What has contexts of its own: 'none', 'inferred' clusters of like questions (no label is looked at), or "
+        "'labels'.",
+    )
+    embedder: str = _option(
+        "minilm",
+        "Measure of likeness for clusters: 'minilm', 'ngrams' (needs no model), 'sentence-transformers:NAME', a dotted "
+        "path.",
+    )
     mode: str = _option(
         "fst",
         "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only, 'prompt_rl' contexts first and "
@@ -190,6 +200,10 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"packing is 'auto', 'on' or 'off', got '{self.packing}'.")
         if getattr(self.save_strategy, "value", self.save_strategy) not in ("no", "steps"):
             raise BadInput(f"save_strategy is 'no' or 'steps', got '{self.save_strategy}'.")
+        if self.clusters not in ("none", "inferred", "labels"):
+            raise BadInput(f"clusters is 'none', 'inferred' or 'labels', got '{self.clusters}'.")
+        if self.clusters == "labels" and self.labels == "hidden":
+            raise BadInput("clusters 'labels' goes by labels, and they are hidden; take clusters 'inferred'.")
         if self.edits not in ("small", "full"):
             raise BadInput(f"edits is 'small' or 'full', got '{self.edits}'.")
         if self.advantage_group not in ("problem", "context"):

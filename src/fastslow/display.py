@@ -12,7 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
-PHASES = {"fast": "evolving contexts", "slow": "training weights", "rollout": "rolling out", "eval": "evaluating"}
+PHASES = {
+    "fast": "evolving contexts",
+    "slow": "training weights",
+    "rollout": "rolling out",
+    "eval": "evaluating",
+    "clusters": "sorting questions",
+}
 
 SLOW_PHASES = ("fast", "eval")  # announced where there is no live line: a minute of silence looks like a hang
 

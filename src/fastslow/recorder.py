@@ -6,10 +6,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from transformers import TrainerCallback
 
+from .clusters import Observation
 from .display import Display, SilentDisplay
 from .fast import FastPhase
 from .run_dir import RunDirectory
@@ -90,23 +92,34 @@ class Recorder(TrainerCallback):
             ],
         )
 
-    def routes(self, evidence: Sequence[GroupEvidence], routes: Sequence[Route], router: str) -> None:
+    def routes(
+        self, examples: Sequence[Example], evidence: Sequence[GroupEvidence], routes: Sequence[Route], router: str
+    ) -> None:
+        """`task` is the truth, `group` what the router went by."""
         self._append(
             "routes.jsonl",
             [
                 {
                     "step": e.step,
                     "example_id": e.example_id,
-                    "task": e.task,
+                    "task": example.task,
+                    "group": e.task,
                     "route": r.value,
                     "router": router,
                     "rewards": list(e.rewards_G),
                     "context_ids": list(e.context_ids_G),
                     "completion_tokens": list(e.completion_tokens_G),
                 }
-                for e, r in zip(evidence, routes, strict=True)
+                for example, e, r in zip(examples, evidence, routes, strict=True)
             ],
         )
+
+    def clusters(self, step: int, found: Sequence[Observation]) -> None:
+        """Batches by cluster, and change points; `batch` may lie ahead of `step`, as a fast phase looks ahead."""
+        for one in found:
+            if one.change is not None and one.batch:
+                self.display.note(f"batch {one.batch}: the stream has changed, from batch {one.change} on")
+        self._append("metrics.jsonl", [{**self._head(step, "clusters"), **asdict(one)} for one in found])
 
     def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
         self.eval_rows += [{"step": step, **row} for row in rows]

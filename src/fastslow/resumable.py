@@ -21,6 +21,7 @@ from .checkpoint import Checkpoints
 from .components import Components
 from .errors import FastSlowError
 from .evaluation import means
+from .groups import Groups
 from .modes import Mode
 from .policy import Policy
 from .population import Population
@@ -40,6 +41,7 @@ class ResumableTrainer(SlowChannel):
     parts: Components
     policy: Policy
     population: Population
+    groups: Groups
     _cache: RolloutCache
     _experience: list[Trace]
     _fast_pool: dict[str, Example]
