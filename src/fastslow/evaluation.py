@@ -125,7 +125,8 @@ def _choice(
     the lead context on the same examples with its 95% interval (Student's t)."""
     owners = groups.owners()
     right = [owners.get(groups.entry_name(e) or "") == e.task for e in examples]
-    found: dict[str, float | None] = {"right_group": sum(right) / len(right), "gain": None}
+    found: dict[str, float | None] = {"right_group": sum(right) / len(right)}
+    found |= dict.fromkeys(("gain", "gain_low", "gain_high"), None)
     pairs = [(_mean(c), _mean(at)) for c, at in zip(chosen, lead or (), strict=False)]
     gains = [c - at for c, at in pairs if c is not None and at is not None]
     if len(gains) < 2:

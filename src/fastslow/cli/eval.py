@@ -105,7 +105,10 @@ def run(argv: Sequence[str]) -> int:
         print(json.dumps(clean(rows), indent=2))
         return 0
     for task in dict.fromkeys(row["task"] for row in rows):
-        Console().print(_table([row for row in rows if row["task"] == task], options.split))
+        of_task = [row for row in rows if row["task"] == task]
+        Console().print(_table(of_task, options.split))
+        for line in _choices(of_task):
+            Console().print(line, highlight=False)
     if options.json:
         Path(options.json).write_text(json.dumps(clean(rows), indent=2) + "\n", encoding="utf-8")
     return 0
@@ -132,6 +135,20 @@ def _table(rows: list[dict], split: str) -> Table:
         shares = _share(row["accuracy"]), interval, _share(row["best"])
         table.add_row(row["weights"], context, *shares, str(row["unscored"]), kl)
     return table
+
+
+def _choices(rows: list[dict]) -> list[str]:
+    """How contexts chosen by the question fared against the lead context."""
+    lines = []
+    for row in rows:
+        if row.get("right_group") is None:
+            continue
+        line = f"{row['weights']} + {row['context']}: {_share(row['right_group'])} of the questions in the right group"
+        if row["gain"] is not None:
+            interval = f"95% {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}"
+            line += f", gain over lead {100 * row['gain']:+.1f} points ({interval})"
+        lines.append(line)
+    return lines
 
 
 def _share(value: float | None) -> str:
