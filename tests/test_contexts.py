@@ -173,4 +173,5 @@ def test_proposers_are_offered_training_answers_only_where_the_task_has_one() ->
         def score(self, asked, completion):
             return Verdict(0.0, "")
 
-    assert verified_demonstrations(Task()) == {"t": [WorkedExample("1+1?", "2"), WorkedExample("2+2?", "4")]}
+    found = [worked for _, worked in verified_demonstrations(Task())]
+    assert found == [WorkedExample("1+1?", "2"), WorkedExample("2+2?", "4")]

@@ -15,7 +15,7 @@ from fastslow.config import FastSlowConfig
 from fastslow.display import SilentDisplay
 from fastslow.train import resume, train
 from tests.support.points import arm
-from tests.support.runs import tiny_settings
+from tests.support.runs import stream_settings, tiny_settings
 
 CLOCKS = ("wall_s", "step_time", "train_runtime", "samples_per_second", "steps_per_second", "fst/fast/seconds")
 
@@ -26,7 +26,8 @@ class Cut(BaseException):
 
 def settings(folder: Path, **overrides: Any) -> FastSlowConfig:
     shape = {"max_steps": 4, "eval_strategy": "steps", "eval_steps": 2, "save_time_share": 1.0, "keep_every": 1}
-    return FastSlowConfig(**tiny_settings(folder, **{**shape, **overrides}))
+    make = stream_settings if "stream" in overrides else tiny_settings
+    return FastSlowConfig(**make(folder, **{**shape, **overrides}))
 
 
 def without_clocks(value: Any) -> Any:
@@ -69,6 +70,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "sparse": {"logging_steps": 3, "save_steps": 2, "eval_steps": 3, "beta": 0.1, "weight_decay": 0.1},
     "lora": {"lora_r": 2, "save_bundle": False},
     "after": {"mode": "rl_prompt"},
+    "clusters": {"stream": "recur:2", "stage_steps": 1, "labels": "hidden", "clusters": "inferred", "eval_steps": 3},
     "best": {"keep_every": 0, "keep_best": True, "lr_scheduler_type": "cosine", "router": "random:0.5,0.5"},
 }
 # Phase, call, before or after it: every kind of moment in a run of four steps. The first fast phase is before step 1.
@@ -122,7 +124,7 @@ def cut_and_resume(whole: Path, variant: str, seed: int, cut: tuple[str, int, bo
 
 SHORT = [
     ("fst", CUTS[1]), ("sparse", CUTS[8]), ("lora", CUTS[4]), ("after", CUTS[24]), ("best", CUTS[19]),
-    ("fst", CUTS[29]), ("sparse", CUTS[12]),
+    ("fst", CUTS[29]), ("sparse", CUTS[12]), ("clusters", CUTS[8]), ("clusters", CUTS[14]),
 ]  # fmt: skip
 
 
@@ -132,9 +134,9 @@ def test_a_run_cut_off_and_resumed_ends_as_if_it_had_not_been(whole, variant, cu
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(6))
 def test_every_cut_of_every_kind_of_run_resumes_to_the_same_end(whole, seed, monkeypatch) -> None:
-    """30 cuts of one kind of run a seed, so that five seeds see all five kinds: at least 50 cuts in all."""
+    """30 cuts of one kind of run a seed, so that six seeds see all six kinds: at least 50 cuts in all."""
     variant = list(VARIANTS)[seed]
     came = [cut for cut in CUTS if cut_and_resume(whole(variant, seed), variant, seed, cut, monkeypatch)]
     assert len(came) >= 20, f"only these cuts fell into the run: {came}"

@@ -12,12 +12,19 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from .archive import Archive
+from .clusters import Clusters
 from .config import bf16_is_fast
+from .embedders import make_embedder
 from .errors import BadInput
 from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
+from .groups import Groups
+from .labels import Labels
 from .model import ModelSource, context_window, load_model, load_tokenizer, pad_id, resolve_model
+from .modes import MODES
 from .packing import why_not
 from .policy import Policy
 from .population import Population
@@ -27,23 +34,26 @@ from .tasks import TASKS, resolve_task
 from .tasks.base import Task
 from .tasks.scoring import SCORERS
 from .tasks.spec import parse_spec
-from .types import Split
+from .types import Example, Split
 
 # Settings of the run that whoever evaluates its bundle needs.
 KEPT_SETTINGS = (
-    "mode", "seed", "model", "task", "tasks", "train_size", "validation_size", "test_size", "data_seed",
-    "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature", "eval_top_p",
+    "mode", "seed", "model", "task", "tasks", "labels", "clusters", "embedder", "train_size", "validation_size",
+    "test_size", "data_seed", "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature",
+    "eval_top_p",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle. `settings` are those of the run that made it."""
+    """A loaded bundle. `settings` are those of the run that made it; `groups` chooses contexts by the question, where
+    that was asked for."""
 
     model: PreTrainedModel
     base: BaseModel
     tokenizer: PreTrainedTokenizerBase
     population: Population
+    groups: Groups | None
     settings: dict[str, Any]
 
 
@@ -54,6 +64,7 @@ def write_bundle(
     tokenizer: Any,
     population: Population,
     router: dict[str, Any],
+    groups: Groups,
     base_name: str,
 ) -> None:
     """Write safetensors and JSON into `path`; nothing that executes when it is loaded. Whole, or not at all.
@@ -72,6 +83,7 @@ def write_bundle(
             json.dumps(json.loads(adapters.read_text()) | {"base_model_name_or_path": base_name}, indent=2) + "\n"
         )
     write_state(aside, population, router)
+    groups.write(aside)
     before = path.with_name(path.name + ".old.tmp")  # of a run that a signal stopped, and that went on
     shutil.rmtree(before, ignore_errors=True)
     if path.exists():
@@ -80,8 +92,9 @@ def write_bundle(
     shutil.rmtree(before, ignore_errors=True)
 
 
-def open_bundle(path: str | Path) -> Bundle:
-    """Load a bundle folder, or the bundle of a run directory. Raises BadInput naming what is missing or damaged."""
+def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:
+    """Load a bundle folder, or the bundle of a run directory; with `choosing`, what it takes to choose contexts by the
+    question as well. Raises BadInput naming what is missing or damaged."""
     folder = Path(path)
     folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
     try:
@@ -95,18 +108,51 @@ def open_bundle(path: str | Path) -> Bundle:
     base_name = settings["model"]
     source = ModelSource(str(folder), str(folder))
     population, tokenizer = read_population(folder), load_tokenizer(source)
+    groups = read_groups(folder, settings, trusted=trusted) if choosing else None
     if (folder / "adapter_config.json").is_file():
         model: Any = PeftModel.from_pretrained(load_model(resolve_model(base_name)), str(folder))
-        return Bundle(model, adapters_off(model), tokenizer, population, settings)
+        return Bundle(model, adapters_off(model), tokenizer, population, groups, settings)
     base = frozen_copy(lambda: load_model(resolve_model(base_name)))
-    return Bundle(load_model(source), base, tokenizer, population, settings)
+    return Bundle(load_model(source), base, tokenizer, population, groups, settings)
+
+
+def read_groups(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Groups:
+    """What contexts are chosen by. Raises BadInput for a run whose groups had no contexts of their own, for files that
+    are damaged, and for an embedder that is not on this machine or, unless trusted, not one of ours."""
+    if settings["clusters"] not in ("labels", "inferred") or not MODES[settings["mode"]].fast:
+        raise BadInput(
+            "contexts are chosen by the question only where a run's groups had contexts of their own (--clusters "
+            "inferred or labels); this run's had none."
+        )
+    labels = Labels(settings["labels"], tasks=tasks_of(settings), seed=settings["seed"])
+    groups = Groups(labels=labels, stream=_NoStream(), archive=Archive())
+    if settings["clusters"] == "inferred":
+        if not trusted and settings["embedder"] not in ("minilm", "ngrams"):
+            raise BadInput(
+                f"the bundle names the embedder '{settings['embedder']}', which may run code of its maker's choice; if "
+                "you trust it, say --trust_task."
+            )
+        groups.clusters = Clusters(make_embedder(settings["embedder"]))
+    try:
+        groups.read(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise BadInput(f"the archive of '{folder}' is damaged ({type(error).__name__}: {error}).") from error
+    return groups
+
+
+class _NoStream:
+    """A bundle has seen its stream."""
+
+    def batch(self, step: int) -> list[Example]:
+        return []
 
 
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What an evaluation reads. Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand."""
-    found = {name: settings[name] for name in KEPT_SETTINGS if name != "tasks"}
-    found["tasks"] = settings.get("tasks")  # bundles of one task may be older than this setting
-    for name in ("mode", "model", "task"):
+    # Bundles of one task may be older than these settings.
+    newer = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm"}
+    found = {name: settings.get(name, newer[name]) if name in newer else settings[name] for name in KEPT_SETTINGS}
+    for name in ("mode", "model", "task", "labels", "clusters", "embedder"):
         if not isinstance(found[name], str):
             raise ValueError(f"'{name}' must be text")
     if not isinstance(found["tasks"] or [], list) or not all(isinstance(name, str) for name in found["tasks"] or []):
@@ -169,7 +215,14 @@ def evaluate_bundle(
             rows += [
                 {**row, "weights": weights, "task": task.name, "split": split, "kl": 0.0 if weights == "base" else None}
                 for row in measure_population(
-                    policy, bundle.population, examples, kinds, params=params, samples=samples, seed=seed
+                    policy,
+                    bundle.population,
+                    examples,
+                    kinds,
+                    groups=bundle.groups,
+                    params=params,
+                    samples=samples,
+                    seed=seed,
                 )
             ]
     packing = why_not(bundle.model) is None

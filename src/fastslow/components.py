@@ -8,11 +8,16 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from .archive import Archive
+from .clusters import Clusters
 from .config import FastSlowConfig
 from .contexts import Context, WorkedExample, seed_context
+from .embedders import make_embedder
 from .errors import BadInput
 from .fast import FastChannel
 from .gepa_adapter import BudgetPlan
+from .groups import Groups
+from .labels import Labels
 from .model import load_model, load_tokenizer, resolve_model
 from .modes import MODES
 from .proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
@@ -21,10 +26,12 @@ from .proposers.validate import HeldOut, proposal_problem
 from .reflection_lm import Ceiling, LocalReflectionLM, OpenAIReflectionLM, ReflectionLM
 from .rehearsal import RehearsalStream
 from .routers import RouteDecider, make_router
-from .stream import EpochStream, SequenceStream, Stream
+from .stream import EpochStream, Stream
+from .streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, make_schedule
 from .tasks import resolve_task
 from .tasks.base import Task
 from .tasks.task_set import TaskSet, by_task
+from .types import Example
 
 # Verified answers offered to proposers; more would cost scoring time and never be used in one run.
 MAX_DEMONSTRATIONS = 512
@@ -39,6 +46,7 @@ class Components:
     seed_context: Context
     fast: FastChannel
     router: RouteDecider
+    groups: Groups
 
 
 def build_components(
@@ -70,7 +78,6 @@ def build_components(
     fast = FastChannel(
         proposer=proposer,
         check=check,
-        demonstrations=verified_demonstrations(task),
         plan=BudgetPlan(
             budget=args.fast_metric_calls,
             anchor_size=args.anchor_size,
@@ -79,12 +86,14 @@ def build_components(
         ),
         run_seed=args.seed,
     )
+    stream = make_stream(args, task)
     return Components(
         task=task,
-        stream=make_stream(args, task),
+        stream=stream,
         seed_context=seed_context(args.seed_instruction),
         fast=fast,
         router=router,
+        groups=make_groups(args, task, stream),
     )
 
 
@@ -100,26 +109,44 @@ def task_from(args: FastSlowConfig) -> Task:
 
 
 def make_stream(args: FastSlowConfig, task: Task) -> Stream:
-    """Epochs of one task, or of each task of a set for its stage."""
-    stages = [
-        EpochStream(examples, batch_size=args.problems_per_step, seed=args.seed)
-        for examples in by_task(task, task.split("train")).values()
-    ]
-    stream = SequenceStream(stages, stage_steps=args.stage_steps) if args.tasks else stages[0]
+    """What arrives, and where it is asked for, a share of what came before."""
+    stream = _newcomers(args, task)
     watched = args.retention_floor is not None and args.retention_action == "rehearse"
     if not args.rehearsal_share and not watched:
         return stream
     return RehearsalStream(stream, share=args.rehearsal_share, seed=args.seed)
 
 
-def verified_demonstrations(task: Task) -> dict[str, list[WorkedExample]]:
-    """Training questions with answers that the scorer accepts, by the task that their examples name."""
-    found: dict[str, list[WorkedExample]] = {}
+def _newcomers(args: FastSlowConfig, task: Task) -> Stream:
+    """Epochs of one task, its lines in their order, or several tasks in the order of a schedule."""
+    if not args.tasks:
+        if args.stream == ARRIVAL:
+            return ArrivalStream(task, batch_size=args.problems_per_step)
+        return EpochStream(task.split("train"), batch_size=args.problems_per_step, seed=args.seed)
+    tasks = list(by_task(task, task.split("train")).values())
+    setting = Setting(len(tasks), args.stage_steps, args.problems_per_step, args.seed)
+    return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
+
+
+def make_groups(args: FastSlowConfig, task: Task, stream: Stream) -> Groups:
+    """What the settings let the learner know of its stream. Raises BadInput for an embedder that is not there."""
+    return Groups(
+        labels=Labels(args.labels, tasks=list(by_task(task, task.split("train"))), seed=args.seed),
+        stream=stream,
+        clusters=Clusters(make_embedder(args.embedder)) if args.clusters == "inferred" else None,
+        archive=Archive() if args.clusters != "none" and MODES[args.mode].fast else None,
+        material=verified_demonstrations(task),
+    )
+
+
+def verified_demonstrations(task: Task) -> list[tuple[Example, WorkedExample]]:
+    """Training examples with answers that the scorer accepts."""
+    found = []
     for examples in by_task(task, task.split("train")).values():
         for example in examples[:MAX_DEMONSTRATIONS]:
             answer = task.answer(example)
             if answer is not None:
-                found.setdefault(example.task, []).append(WorkedExample(example.question, answer))
+                found.append((example, WorkedExample(example.question, answer)))
     return found
 
 

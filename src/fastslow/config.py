@@ -37,6 +37,24 @@ class FastSlowConfig(GRPOConfig):
         None, "Several tasks instead of one, learned one after another in one run: --tasks A B C --stage_steps 20."
     )
     stage_steps: int = _option(0, "Optimiser steps on each of the tasks (>= 1); max_steps follows from it.")
+    stream: str = _option(
+        "",
+        "How several tasks arrive: 'sequence' (default), 'recur:ROUNDS', 'interleave:STEPS', 'mixture:WEIGHTS', "
+        "'drift', 'overlap:SHARE', a dotted path; of one file: 'arrival', its lines in their order.",
+    )
+    labels: str = _option(
+        "visible", "What the learner is told as an example's task: 'visible', 'hidden', 'noisy:SHARE' (of wrong ones)."
+    )
+    clusters: str = _option(
+        "none",
+        "What has contexts of its own: 'none', 'inferred' clusters of like questions (no label is looked at), or "
+        "'labels'.",
+    )
+    embedder: str = _option(
+        "minilm",
+        "Measure of likeness for clusters: 'minilm', 'ngrams' (needs no model), 'sentence-transformers:NAME', a dotted "
+        "path.",
+    )
     mode: str = _option(
         "fst",
         "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only, 'prompt_rl' contexts first and "
@@ -207,6 +225,10 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"packing is 'auto', 'on' or 'off', got '{self.packing}'.")
         if getattr(self.save_strategy, "value", self.save_strategy) not in ("no", "steps"):
             raise BadInput(f"save_strategy is 'no' or 'steps', got '{self.save_strategy}'.")
+        if self.clusters not in ("none", "inferred", "labels"):
+            raise BadInput(f"clusters is 'none', 'inferred' or 'labels', got '{self.clusters}'.")
+        if self.clusters == "labels" and self.labels == "hidden":
+            raise BadInput("clusters 'labels' goes by labels, and they are hidden; take clusters 'inferred'.")
         if self.edits not in ("small", "full"):
             raise BadInput(f"edits is 'small' or 'full', got '{self.edits}'.")
         if self.advantage_group not in ("problem", "context"):
@@ -250,11 +272,18 @@ class FastSlowConfig(GRPOConfig):
                 raise BadInput(f"{name} is not supported: {why}. Leave it at {only}.")
 
     def _check_stages(self) -> None:
+        from .labels import noise_of
         from .modes import MODES
+        from .streams import ARRIVAL, Setting, make_schedule
 
+        noise = noise_of(self.labels)
         if not self.tasks:
             if self.stage_steps:
                 raise BadInput("stage_steps is for several tasks; name them with --tasks, or set --max_steps.")
+            if self.stream not in ("", ARRIVAL):
+                raise BadInput(f"stream '{self.stream}' is for several tasks; name them with --tasks.")
+            if noise:
+                raise BadInput(f"labels '{self.labels}' needs several tasks: of one task no label is wrong.")
             return
         if self.task:
             raise BadInput("give either task or tasks, not both.")
@@ -262,7 +291,10 @@ class FastSlowConfig(GRPOConfig):
             raise BadInput(f"several tasks need stage_steps, at least 1, got {self.stage_steps}.")
         if MODES[self.mode].fast and MODES[self.mode].when != "between":
             raise BadInput(f"mode '{self.mode}' is for one task: it evolves contexts for all stages at once.")
-        self.max_steps = len(self.tasks) * self.stage_steps
+        if self.stream == ARRIVAL:
+            raise BadInput("stream 'arrival' is for one task, a file in its own order; give it as --task.")
+        setting = Setting(len(self.tasks), self.stage_steps, self.problems_per_step, self.seed)
+        self.max_steps = make_schedule(self.stream, setting).steps
 
     def _check_numbers(self) -> None:
         from .modes import MODES

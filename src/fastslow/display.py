@@ -12,7 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
-PHASES = {"fast": "evolving contexts", "slow": "training weights", "rollout": "rolling out", "eval": "evaluating"}
+PHASES = {
+    "fast": "evolving contexts",
+    "slow": "training weights",
+    "rollout": "rolling out",
+    "eval": "evaluating",
+    "clusters": "sorting questions",
+}
 
 SLOW_PHASES = ("fast", "eval")  # announced where there is no live line: a minute of silence looks like a hang
 
@@ -107,10 +113,13 @@ def closing_table(summary: dict[str, Any]) -> Table:
     table = Table(
         title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})"
     )
-    for heading in ("weights", "seed context", "lead context", "population mean"):
+    chosen = {"cluster": "best of the cluster", "nearest": "best of the nearest"}
+    chosen = {kind: heading for kind, heading in chosen.items() if kind in accuracy}
+    for heading in ("weights", "seed context", "lead context", "population mean", *chosen.values()):
         table.add_column(heading, justify="left" if heading == "weights" else "right")
-    table.add_row("base", _percent(accuracy["base_seed"]), _percent(accuracy["base_lead"]), "")
-    table.add_row("trained", _percent(accuracy["seed"]), _percent(accuracy["lead"]), _percent(accuracy["mean"]))
+    table.add_row("base", _percent(accuracy["base_seed"]), _percent(accuracy["base_lead"]))
+    trained = [_percent(accuracy[name]) for name in ("seed", "lead", "mean", *chosen)]
+    table.add_row("trained", *trained)
     return table
 
 

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
 from jaxtyping import Float
+from scipy.stats import t as student_t
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from .contexts import Context
+from .groups import Groups
 from .layout import Row
 from .metrics import accuracy_interval
 from .packing import HEAD_ROWS, forward_hidden, pack, place_logits
@@ -26,6 +29,12 @@ from .types import Example, Rollout
 
 BaseModel = Callable[[], AbstractContextManager[PreTrainedModel]]
 """Enters a context in which the returned model computes with the weights training started from."""
+
+Rewards = Sequence[Sequence[float | None]]
+"""Rewards of each example, by sample; None is unscored."""
+
+CHOOSING = ("cluster", "nearest")
+"""Kinds of context that are chosen by the question."""
 
 # Rows of one fp32 forward for the KL: two (rows, tokens, vocabulary) arrays are alive at once.
 KL_ROWS = 8
@@ -56,21 +65,34 @@ def measure_accuracy(
 
 
 def measure_population(
-    policy: Policy, population: Population, examples: Sequence[Example], kinds: Sequence[str], **how: Any
+    policy: Policy,
+    population: Population,
+    examples: Sequence[Example],
+    kinds: Sequence[str],
+    *,
+    groups: Groups | None = None,
+    **how: Any,
 ) -> list[dict[str, Any]]:
     """One row per kind of context: `seed`, `lead`, and `mean` over the contexts in use; `all` is a row for each of
-    those. A context is measured once, whatever it is measured as."""
-    named = [pair for kind in kinds for pair in _contexts(population, kind)]
-    needed = {c.id: c for _, contexts in named for c in contexts}
-    found = {c.id: _rewards(policy, c, examples, **how) for c in needed.values()}
-    rows = []
-    for kind, contexts in named:
+    those; `cluster` and `nearest` choose by the question among those that `groups` has kept. An example is answered
+    once under a context, whatever that is measured as."""
+    named = [pair for kind in kinds for pair in _contexts(population, kind, examples, groups)]
+    found = _rewards_of_pairs(policy, [pair for _, dealt in named for pair in _pairs(dealt, examples)], **how)
+    rows, rewards_of = [], {}
+    for kind, dealt in named:
         # Contexts of a mean count as more samples of each example: a population of K deals every question to all.
-        rewards = [[r for c in contexts for r in found[c.id][i]] for i in range(len(examples))]
+        rewards = [
+            [r for c in contexts for r in found[c.id, e.id]] for contexts, e in zip(dealt, examples, strict=True)
+        ]
         row = asdict(_accuracy(rewards, how["samples"]))
-        rows.append({**row, "context": kind, "context_id": contexts[0].id if kind != "mean" else None})
+        one = len({c.id for contexts in dealt for c in contexts}) == 1 and kind not in ("mean", *CHOOSING)
+        rows.append({**row, "context": kind, "context_id": dealt[0][0].id if one else None})
         if kind == "mean":
             rows[-1]["best"] = None  # of how many samples would depend on the population
+        rewards_of[kind] = rewards
+    for row in rows:
+        if row["context"] in CHOOSING and groups is not None:
+            row |= _choice(groups, examples, rewards_of[row["context"]], rewards_of.get("lead"))
     return rows
 
 
@@ -83,11 +105,57 @@ def means(rows: Sequence[Mapping[str, Any]], what: str) -> dict[str, float]:
     return {c: sum(known[c]) / len(known[c]) for c, found in values.items() if found and len(known[c]) == len(found)}
 
 
-def _contexts(population: Population, kind: str) -> list[tuple[str, list[Context]]]:
+def _contexts(
+    population: Population, kind: str, examples: Sequence[Example], groups: Groups | None
+) -> list[tuple[str, list[list[Context]]]]:
+    """(name, contexts of each example) for every row of this kind."""
     if kind == "all":
-        return [("member", [c]) for c in population.members]
+        return [("member", [[c]] * len(examples)) for c in population.members]
+    if kind in CHOOSING:
+        assert groups is not None, "only a population with an archive can be chosen from"
+        return [(kind, [[groups.choose(kind, population, e)] for e in examples])]
     by_kind = {"seed": [population.seed], "lead": [population.lead], "mean": population.members}
-    return [(kind, by_kind[kind])]
+    return [(kind, [by_kind[kind]] * len(examples))]
+
+
+def _choice(
+    groups: Groups, examples: Sequence[Example], chosen: Rewards, lead: Rewards | None
+) -> dict[str, float | None]:
+    """How well contexts were chosen: the share of examples whose group is mostly of their own task, and the gain over
+    the lead context on the same examples with its 95% interval (Student's t)."""
+    owners = groups.owners()
+    right = [owners.get(groups.entry_name(e) or "") == e.task for e in examples]
+    found: dict[str, float | None] = {"right_group": sum(right) / len(right)}
+    found |= dict.fromkeys(("gain", "gain_low", "gain_high"), None)
+    pairs = [(_mean(c), _mean(at)) for c, at in zip(chosen, lead or (), strict=False)]
+    gains = [c - at for c, at in pairs if c is not None and at is not None]
+    if len(gains) < 2:
+        return found
+    half = float(student_t.ppf(0.975, len(gains) - 1) * stdev(gains) / len(gains) ** 0.5)
+    return {**found, "gain": fmean(gains), "gain_low": fmean(gains) - half, "gain_high": fmean(gains) + half}
+
+
+def _mean(rewards: Sequence[float | None]) -> float | None:
+    scored = [r for r in rewards if r is not None]
+    return sum(scored) / len(scored) if scored else None
+
+
+def _pairs(dealt: Sequence[Sequence[Context]], examples: Sequence[Example]) -> list[tuple[Context, Example]]:
+    return [(c, e) for contexts, e in zip(dealt, examples, strict=True) for c in contexts]
+
+
+def _rewards_of_pairs(
+    policy: Policy, pairs: Sequence[tuple[Context, Example]], **how: Any
+) -> dict[tuple[str, str], list[float | None]]:
+    """Each pair once, context by context."""
+    wanted: dict[str, tuple[Context, dict[str, Example]]] = {}
+    for context, example in pairs:
+        wanted.setdefault(context.id, (context, {}))[1][example.id] = example
+    return {
+        (context.id, id): rewards
+        for context, some in wanted.values()
+        for id, rewards in zip(some, _rewards(policy, context, list(some.values()), **how), strict=True)
+    }
 
 
 def _rewards(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import gepa
@@ -23,9 +23,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FastPhase:
-    """What one fast phase brought: the new population, every rollout it paid for, and an account of it."""
+    """What one fast phase brought: the new population, every rollout it paid for, and an account of it.
+
+    `scores` are those of every context that was scored on the whole anchor set, kept or not.
+    """
 
     population: Population
+    scores: dict[str, dict[str, float]]
     rollouts: list[Rollout]
     proposals: list[dict]
     metrics: dict[str, float]
@@ -38,7 +42,6 @@ class FastChannel:
     Args:
         proposer: makes children from parents.
         check: `(child, parent=, known_ids=) -> reason or None`, applied before a child costs a rollout.
-        demonstrations: task name -> verified training answers, offered to proposers while that task is at hand.
         plan: metric calls of a phase.
         run_seed: the run's seed; every phase derives its own from it.
     """
@@ -48,13 +51,11 @@ class FastChannel:
         *,
         proposer: Proposer,
         check: Callable[..., str | None],
-        demonstrations: Mapping[str, Sequence[WorkedExample]],
         plan: BudgetPlan,
         run_seed: int,
     ):
         self.proposer = proposer
         self.check = check
-        self.demonstrations = demonstrations
         self.plan = plan
         self.run_seed = run_seed
 
@@ -66,6 +67,7 @@ class FastChannel:
         anchor: Sequence[Example],
         pool: Sequence[Example],
         experience: Sequence[Trace],
+        demonstrations: Sequence[WorkedExample],
         cycle: int,
     ) -> FastPhase:
         """One phase under the policy's current weights.
@@ -74,15 +76,15 @@ class FastChannel:
             anchor: every context, carried or new, is scored on exactly these.
             pool: where GEPA draws the minibatches its proposals learn from.
             experience: rollouts of the slow channel since the last phase, for proposers to read.
+            demonstrations: verified answers of training examples, for proposers to show.
         """
         started = time.perf_counter()
         before = usage_of(self.proposer)
-        at_hand = list(dict.fromkeys(e.task for e in (*pool, *anchor)))
         adapter = Adapter(
             policy=policy,
             proposer=self.proposer,
             check=self.check,
-            demonstrations=[d for t in at_hand for d in self.demonstrations.get(t, ())],
+            demonstrations=demonstrations,
             experience=experience,
             contexts=population.archive,
             run_seed=self.run_seed,
@@ -145,6 +147,7 @@ class FastChannel:
         judged = [p for p in adapter.proposals if p.problem is None]
         return FastPhase(
             population=population,
+            scores=table,
             rollouts=list(adapter.rollouts.values()),
             proposals=[_line(p, adapter, table) for p in adapter.proposals],
             metrics={

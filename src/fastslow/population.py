@@ -7,7 +7,7 @@ older weights are never compared with new ones.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .contexts import Context
@@ -80,6 +80,11 @@ class Population:
     def carried(self) -> list[Context]:
         """Where the next fast phase starts: the seed, then every member, without repeats."""
         return list({c.id: c for c in [self.seed, *self.members]}.values())
+
+    def starting_from(self, contexts: Sequence[Context]) -> Population:
+        """The same with `contexts` in front, and as many of its own members as there is room for behind them."""
+        members = list({c.id: c for c in [*contexts, *self.members]}.values())[: self.size]
+        return replace(self, members=members, scores={c.id: self.scores[c.id] for c in members if c.id in self.scores})
 
     def rescored(self, contexts: Sequence[Context], scores: Mapping[str, Scores], *, policy_version: int) -> Population:
         """The population after a fast phase: top-K of `contexts` under scores of one policy version."""

@@ -214,14 +214,10 @@ class Prober:
         anchor = [example, *others[: ANCHOR - 1]]
         members = len(self._population.carried)
         budget = max(int(share * self._budget), members * len(anchor) + len(anchor) + 2)
-        demonstrations = fast.demonstrations
         fast.plan = BudgetPlan(
             budget=budget, anchor_size=len(anchor), minibatch_size=1, proposals_per_iteration=self._proposals
         )
-        # The example's own answer in a context would answer the example and nothing else.
-        fast.demonstrations = {
-            task: [d for d in some if d.question != example.question] for task, some in demonstrations.items()
-        }
+        known = self._trainer.groups.demonstrations(anchor, until=1)
         try:
             phase = fast.run(
                 self._population,
@@ -229,10 +225,12 @@ class Prober:
                 anchor=anchor,
                 pool=[example],
                 experience=[Trace(example, r.context_id, r.text, r.verdict) for r in group if r.verdict.scored],
+                # The example's own answer in a context would answer the example and nothing else.
+                demonstrations=[d for d in known if d.question != example.question],
                 cycle=0,
             )
         finally:
-            fast.plan, fast.demonstrations = plan, demonstrations
+            fast.plan = plan
         return phase.population, int(phase.metrics["fst/fast/metric_calls"])
 
     def _descend(self, example: Example, population: Population, share: float) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from .clusters import Observation
 from .display import Display, SilentDisplay
 from .fast import FastPhase
 from .retention import Fall
@@ -104,14 +105,22 @@ class Recorder(TrainerCallback):
             ],
         )
 
-    def routes(self, evidence: Sequence[GroupEvidence], decisions: Sequence[Decision], router: str) -> None:
+    def routes(
+        self,
+        examples: Sequence[Example],
+        evidence: Sequence[GroupEvidence],
+        decisions: Sequence[Decision],
+        router: str,
+    ) -> None:
+        """`task` is the truth, `group` what the router went by."""
         self._append(
             "routes.jsonl",
             [
                 {
                     "step": e.step,
                     "example_id": e.example_id,
-                    "task": e.task,
+                    "task": example.task,
+                    "group": e.task,
                     "route": decision.route.value,
                     "rule": decision.rule.value,
                     "router": router,
@@ -121,9 +130,16 @@ class Recorder(TrainerCallback):
                     "completion_tokens": list(e.completion_tokens_G),
                     "surprisals": [round(s, 5) for s in e.surprisals_G],
                 }
-                for e, decision in zip(evidence, decisions, strict=True)
+                for example, e, decision in zip(examples, evidence, decisions, strict=True)
             ],
         )
+
+    def clusters(self, step: int, found: Sequence[Observation]) -> None:
+        """Batches by cluster, and change points; `batch` may lie ahead of `step`, as a fast phase looks ahead."""
+        for one in found:
+            if one.change is not None and one.batch:
+                self.display.note(f"batch {one.batch}: the stream has changed, from batch {one.change} on")
+        self._append("metrics.jsonl", [{**self._head(step, "clusters"), **asdict(one)} for one in found])
 
     def starving(self, step: int, channels: Sequence[str]) -> None:
         """Say once that the router leaves a channel nothing but its smallest share."""

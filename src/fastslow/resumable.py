@@ -21,6 +21,7 @@ from .checkpoint import Checkpoints, verify
 from .components import Components
 from .errors import FastSlowError
 from .evaluation import means
+from .groups import Groups
 from .modes import Mode
 from .policy import Policy
 from .population import Population
@@ -42,6 +43,7 @@ class ResumableTrainer(SlowChannel):
     policy: Policy
     population: Population
     steering: Steering
+    groups: Groups
     _cache: RolloutCache
     _experience: list[Trace]
     _fast_pool: dict[str, Example]

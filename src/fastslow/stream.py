@@ -34,27 +34,16 @@ class EpochStream:
     def batch(self, step: int) -> list[Example]:
         """The B examples of step `step`, counted from 0. A batch that spans two epochs may hold an example twice."""
         first = step * self._batch_size
-        return [self._at(position) for position in range(first, first + self._batch_size)]
+        return [self.at(position) for position in range(first, first + self._batch_size)]
 
-    def _at(self, position: int) -> Example:
+    def at(self, position: int) -> Example:
+        """The example at this position, counted from 0 over all epochs."""
         epoch, offset = divmod(position, len(self._examples))
         if epoch not in self._epochs:
             order = list(range(len(self._examples)))
             random.Random(derive_seed(self._seed, "stream", epoch)).shuffle(order)
             self._epochs[epoch] = order
         return self._examples[self._epochs[epoch][offset]]
-
-
-class SequenceStream:
-    """Stages one after another, each `stage_steps` long; after the last one it goes on with the last stream."""
-
-    def __init__(self, stages: Sequence[Stream], *, stage_steps: int):
-        self._stages = list(stages)
-        self._stage_steps = stage_steps
-
-    def batch(self, step: int) -> list[Example]:
-        stage = min(step // self._stage_steps, len(self._stages) - 1)
-        return self._stages[stage].batch(step - stage * self._stage_steps)
 
 
 def lookahead(stream: Stream, step: int, steps: int) -> list[Example]:

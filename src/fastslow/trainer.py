@@ -115,6 +115,7 @@ class FastSlowTrainer(ResumableTrainer):
         self.policy = self.make_policy(self.model, window)
         self.base = self._make_base(source)
         self.population = Population(size=args.population_size, seed=self.parts.seed_context)
+        self.groups = self.parts.groups
         self._check_window()
         self._cache = RolloutCache()
         self._experience: list[Trace] = []
@@ -151,6 +152,7 @@ class FastSlowTrainer(ResumableTrainer):
             return [EMPTY] * self.slots
         examples = self.parts.stream.batch(step)
         rows = self._rows_of_rank(examples, len(rows))
+        self._observe(step, until=step + 1)
         self._steer(examples)
         with self.recorder.phase("rollout", step):
             groups = self._assign(step, examples, len(rows))
@@ -209,38 +211,58 @@ class FastSlowTrainer(ResumableTrainer):
             self._fast_phase(step, cycle)
 
     def _fast_phase(self, step: int, cycle: int) -> None:
-        """Rank 0 drives GEPA; every rank ends with the same population and cache."""
+        """Rank 0 drives GEPA; every rank ends with the same population, archive and cache."""
         phase: FastPhase | None = None
+        self._observe(step, until=(cycle + 1) * self.args.slow_steps_per_cycle)
         if self.accelerator.is_main_process:
             with self.recorder.phase("fast", step):
                 phase = self._evolve(cycle)
             self.recorder.fast_phase(step, phase)
-        shared = [(phase.population, phase.rollouts, phase.metrics) if phase else None]
+        shared = [(phase.population, phase.scores, phase.rollouts, phase.metrics) if phase else None]
         broadcast_object_list(shared)
-        self.population, rollouts, metrics = shared[0]  # type: ignore[misc]
+        self.population, scores, rollouts, metrics = shared[0]  # type: ignore[misc]
+        self.groups.keep(scores, self._anchor(cycle), policy_version=self.population.policy_version)
         self._cache = RolloutCache(rollouts if self.args.reuse_fast_rollouts else ())
         self._experience, self._fast_pool = [], {}
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 
     def _evolve(self, cycle: int) -> FastPhase:
-        cycle_steps = self.args.slow_steps_per_cycle
-        ahead = lookahead(self.parts.stream, cycle * cycle_steps, cycle_steps)
-        ahead = [e for e in ahead if self.policy.fits(self.population.seed, e)]
+        groups, ahead, anchor = self.groups, self._ahead(cycle), self._anchor(cycle)
         # What the router sent to the fast channel since the last phase; at the start nothing was routed yet.
         routed = cycle > 0 and self.mode.slow and self.mode.when == "between"
-        at_hand = {e.task for e in ahead}
+        at_hand = {groups.of(e) for e in ahead}
         pool = list(self._fast_pool.values()) if routed else ahead
-        if pool and not at_hand & {e.task for e in pool}:  # a new stage begins
+        if pool and not at_hand & {groups.of(e) for e in pool}:  # a new stage begins
             pool = ahead
+        pool = [e for e in pool if groups.of(e) in at_hand]
         return self.parts.fast.run(
-            self.population,
+            groups.recalled(self.population, ahead),
             policy=self.policy,
-            anchor=ahead[: self.args.anchor_size],
-            pool=[e for e in pool if e.task in at_hand],
-            experience=[t for t in self._experience if t.example.task in at_hand],
+            anchor=anchor,
+            pool=pool,
+            experience=[t for t in self._experience if groups.of(t.example) in at_hand],
+            demonstrations=groups.demonstrations([*pool, *anchor], (cycle + 1) * self.args.slow_steps_per_cycle),
             cycle=cycle,
         )
+
+    def _ahead(self, cycle: int) -> list[Example]:
+        """What the cycle will train on, as far as it fits the model's window."""
+        cycle_steps = self.args.slow_steps_per_cycle
+        ahead = lookahead(self.parts.stream, cycle * cycle_steps, cycle_steps)
+        return [e for e in ahead if self.policy.fits(self.population.seed, e)]
+
+    def _anchor(self, cycle: int) -> list[Example]:
+        return self.groups.anchor(self._ahead(cycle), self.args.anchor_size)
+
+    def _observe(self, step: int, *, until: int) -> None:
+        """Clusters take in every batch once, in its order, before anything is made of it."""
+        if self.groups.clusters is None:
+            return
+        with self.recorder.phase("clusters", step):
+            found = list(self.groups.observe(until))
+        if self.accelerator.is_main_process:
+            self.recorder.clusters(step, found)
 
     # Rollouts
 
@@ -307,7 +329,7 @@ class FastSlowTrainer(ResumableTrainer):
             GroupEvidence(
                 step=step,
                 example_id=example.id,
-                task=example.task,
+                task=self.groups.of(example),
                 context_ids_G=tuple(groups[b]),
                 rewards_G=tuple(rewards[b * G : (b + 1) * G]),
                 completion_tokens_G=tuple(lengths[b * G : (b + 1) * G]),
@@ -321,7 +343,7 @@ class FastSlowTrainer(ResumableTrainer):
         self._remember(examples, routes)
         self._watch_unscored(rewards)
         if self.accelerator.is_main_process:
-            self.recorder.routes(evidence, decisions, self.parts.router.name)
+            self.recorder.routes(examples, evidence, decisions, self.parts.router.name)
             self.recorder.starving(step, self.parts.router.starved())
             self.recorder.step_rollouts(
                 fresh=len(rewards) - len(self._served),
@@ -385,7 +407,7 @@ class FastSlowTrainer(ResumableTrainer):
 
     def measure(self) -> list[dict[str, Any]]:
         """Rows of evals.jsonl for the current weights on the validation split; the caller's process alone works."""
-        kinds = ["seed", "lead", "mean"] if self.mode.fast else ["seed"]
+        kinds = ["seed", "lead", "mean", *self.groups.kinds] if self.mode.fast else ["seed"]
         return [row for name, some in self.validation().items() for row in self._measure(name, some, kinds)]
 
     def validation(self) -> dict[str, list[Example]]:
@@ -395,7 +417,7 @@ class FastSlowTrainer(ResumableTrainer):
     def _measure(self, task: str, examples: list[Example], kinds: list[str]) -> list[dict[str, Any]]:
         args, contexts = self.args, {"seed": self.population.seed, "lead": self.population.lead}
         how = {"params": self.eval_params(), "samples": args.eval_samples, "seed": args.seed}
-        rows = measure_population(self.policy, self.population, examples, kinds, **how)
+        rows = measure_population(self.policy, self.population, examples, kinds, groups=self.groups, **how)
         kls: dict[str, float | None] = {}
         for row in rows:
             row |= {"task": task, "split": "validation", "weights": "trained", "kl": None}

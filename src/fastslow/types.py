@@ -117,6 +117,7 @@ class Route(enum.Enum):
 class GroupEvidence:
     """What a router may look at: one example's G rollouts, in slot order.
 
+    `task` is what the learner knows the example by: its label, right or wrong, its cluster, or '' for neither.
     `rewards_G` holds None where a rollout is unscored; `context_ids_G` names the context of each slot. `surprisals_G`
     is minus the mean log-probability of each completion's tokens (nats per token): its mean estimates the entropy.
     """

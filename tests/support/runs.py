@@ -25,6 +25,30 @@ def write_task(folder: Path, rows: int = 40) -> str:
     return f"jsonl:{path}?scorer=tests.support.runs:spread"
 
 
+WORDINGS = {
+    "sums": "What is {} + {}? Give the number.",
+    "words": "Spell the word 'q{}x{}' backwards, letter by letter.",
+    "dates": "On which weekday falls day {} of the month, {} weeks from now? Name the day.",
+}
+
+
+def write_tasks(folder: Path, rows: int = 30) -> list[str]:
+    """Three JSONL tasks whose questions read differently; returns their names."""
+    names = []
+    for task, wording in WORDINGS.items():
+        path = folder / f"{task}.jsonl"
+        lines = [json.dumps({"question": wording.format(i, i + 1), "answer": str(2 * i + 1)}) for i in range(rows)]
+        path.write_text("\n".join(lines) + "\n")
+        names.append(f"jsonl:{path}?scorer=tests.support.runs:spread")
+    return names
+
+
+def stream_settings(folder: Path, **overrides: Any) -> dict[str, Any]:
+    """Settings of a run over those three tasks, with clusters that need no model."""
+    several = {"task": "", "tasks": write_tasks(folder), "stage_steps": 2, "embedder": "ngrams", "problems_per_step": 4}
+    return tiny_settings(folder, **{**several, **overrides})
+
+
 def tiny_settings(folder: Path, **overrides: Any) -> dict[str, Any]:
     """Settings of a run that takes about a second."""
     model = folder / "model"

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from fastslow.errors import BadInput
-from fastslow.stream import EpochStream, SequenceStream, lookahead
+from fastslow.stream import EpochStream, lookahead
+from fastslow.streams import ScheduledStream, Setting, make_schedule
 from fastslow.tasks import resolve_task
 from fastslow.tasks.task_set import TaskSet, by_task
 from fastslow.types import Example, Verdict
@@ -51,10 +52,12 @@ def test_a_task_given_twice_is_refused(both):
 
 
 def test_stages_follow_one_another_and_the_last_goes_on(both):
-    stages = [EpochStream(examples, batch_size=2, seed=0) for examples in by_task(both, both.split("train")).values()]
-    stream = SequenceStream(stages, stage_steps=3)
+    setting = Setting(tasks=2, stage_steps=3, batch_size=2, seed=0)
+    tasks = list(by_task(both, both.split("train")).values())
+    stream = ScheduledStream(make_schedule("", setting), tasks, setting)
     seen = [[e.task for e in stream.batch(step)] for step in range(8)]
     first, second = both.tasks
     assert seen == [[first] * 2] * 3 + [[second] * 2] * 5
-    assert [e.id for e in stream.batch(3)] == [e.id for e in stages[1].batch(0)], "a stage starts at its beginning"
+    own = EpochStream(tasks[1], batch_size=2, seed=0)
+    assert [e.id for e in stream.batch(3)] == [e.id for e in own.batch(0)], "a stage starts at its beginning"
     assert {e.task for e in lookahead(stream, 2, 2)} == {first, second}

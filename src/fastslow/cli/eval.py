@@ -17,7 +17,7 @@ from rich.table import Table
 from ..errors import BadInput
 from ..registry import nearest
 
-CONTEXTS = ("seed", "lead", "mean", "all")
+CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest")
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +38,10 @@ def run(argv: Sequence[str]) -> int:
         "--tasks", "--task", action="append", metavar="A,B", help="other tasks than those it was trained on; repeatable"
     )
     parser.add_argument(
-        "--contexts", default="seed,lead,mean", help="of seed, lead, mean, all (every member); default seed,lead,mean"
+        "--contexts",
+        default="seed,lead,mean",
+        help="of seed, lead, mean, all (every member), and, chosen by the question, cluster and nearest; default "
+        "seed,lead,mean",
     )
     parser.add_argument("--max_completion_length", type=_positive, help="tokens of an answer (default: as in the run)")
     parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that the bundle names")
@@ -60,13 +63,18 @@ def run(argv: Sequence[str]) -> int:
             raise BadInput(f"unknown context '{kind}'.{nearest(kind, CONTEXTS)}")
     Console(stderr=True).print("[dim]loading model ...[/dim]")
     from ..bundle import evaluate_bundle, open_bundle, open_task, tasks_of
+    from ..evaluation import CHOOSING
     from ..run_dir import clean
     from ..sampler import SamplingParams
     from .train import quiet_libraries
 
     quiet_libraries()
-    bundle = open_bundle(options.path)
+    bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)
     settings = bundle.settings
+    if "nearest" in kinds and bundle.groups is not None and bundle.groups.clusters is None:
+        raise BadInput(
+            "context 'nearest' goes by inferred clusters, and this run's groups were labels; take 'cluster'."
+        )
     params = SamplingParams(
         max_new_tokens=int(options.max_completion_length or settings["max_completion_length"]),
         temperature=_either(options.temperature, settings["eval_temperature"]),
@@ -97,7 +105,10 @@ def run(argv: Sequence[str]) -> int:
         print(json.dumps(clean(rows), indent=2))
         return 0
     for task in dict.fromkeys(row["task"] for row in rows):
-        Console().print(_table([row for row in rows if row["task"] == task], options.split))
+        of_task = [row for row in rows if row["task"] == task]
+        Console().print(_table(of_task, options.split))
+        for line in _choices(of_task):
+            Console().print(line, highlight=False)
     if options.json:
         Path(options.json).write_text(json.dumps(clean(rows), indent=2) + "\n", encoding="utf-8")
     return 0
@@ -124,6 +135,20 @@ def _table(rows: list[dict], split: str) -> Table:
         shares = _share(row["accuracy"]), interval, _share(row["best"])
         table.add_row(row["weights"], context, *shares, str(row["unscored"]), kl)
     return table
+
+
+def _choices(rows: list[dict]) -> list[str]:
+    """How contexts chosen by the question fared against the lead context."""
+    lines = []
+    for row in rows:
+        if row.get("right_group") is None:
+            continue
+        line = f"{row['weights']} + {row['context']}: {_share(row['right_group'])} of the questions in the right group"
+        if row["gain"] is not None:
+            interval = f"95% {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}"
+            line += f", gain over lead {100 * row['gain']:+.1f} points ({interval})"
+        lines.append(line)
+    return lines
 
 
 def _share(value: float | None) -> str:

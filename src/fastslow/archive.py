@@ -1,0 +1,116 @@
+"""What the fast channel need never forget: for every group of examples, the contexts that did best on it.
+
+A group's entry is the table of one fast phase: every context that was scored on the whole anchor set, and its score on
+each of the group's examples there. It is replaced only by a phase that scored its best context anew, so that what did
+well is never pushed out unheard, and scores of different weights are never compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .population import Scores, mean_score, shared_ids
+from .types import Example
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One group's table. `examples` are the scored ones, with their questions; `policy_version` is whose scores these
+    are."""
+
+    scores: dict[str, dict[str, float]]
+    examples: dict[str, Example]
+    policy_version: int
+
+    @property
+    def ranked(self) -> list[str]:
+        """Ids of the contexts, best first, by the examples on which all of them were scored."""
+        means = self.means
+        return sorted(means, key=lambda c: (-means[c], c))
+
+    @property
+    def means(self) -> dict[str, float]:
+        shared = shared_ids(self.scores)
+        return {c: mean_score({e: s for e, s in row.items() if e in shared}) for c, row in self.scores.items()}
+
+    def of(self, examples: Sequence[str]) -> Entry | None:
+        """The table cut to some of its examples; None without a score."""
+        chosen = set(examples)
+        scores = {c: {e: s for e, s in row.items() if e in chosen} for c, row in self.scores.items()}
+        scores = {c: row for c, row in scores.items() if row}
+        examples_ = {e: example for e, example in self.examples.items() if e in chosen}
+        return Entry(scores, examples_, self.policy_version) if scores else None
+
+
+class Archive:
+    """Entries by group."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+
+    def keep(
+        self,
+        scores: Mapping[str, Scores],
+        anchor: Sequence[Example],
+        group_of: Callable[[Example], str],
+        *,
+        policy_version: int,
+    ) -> None:
+        """Take in what a fast phase found: `scores` of every context on `anchor`."""
+        table = Entry({c: dict(row) for c, row in scores.items()}, {e.id: e for e in anchor}, policy_version)
+        for group, ids in _by_group(anchor, group_of).items():
+            found, before = table.of(ids), self.entries.get(group)
+            if found is not None and (before is None or before.ranked[0] in found.scores):
+                self.entries[group] = found
+
+    def recall(self, groups: Sequence[str], size: int) -> list[str]:
+        """Up to `size` ids of the best contexts of these groups: the best of each, then the second best, and so on."""
+        ranked = [self.entries[group].ranked for group in groups if group in self.entries]
+        turns = max(map(len, ranked), default=0)
+        return list(dict.fromkeys(row[i] for i in range(turns) for row in ranked if i < len(row)))[:size]
+
+    def best(self, group: str) -> str | None:
+        """The id of the group's best context; None where it has no entry."""
+        return self.entries[group].ranked[0] if group in self.entries else None
+
+    def regroup(self, group_of: Callable[[Example], str]) -> None:
+        """A group was split after its table was made: each part takes its share of the table along."""
+        for name, entry in list(self.entries.items()):
+            for group, ids in _by_group(list(entry.examples.values()), group_of).items():
+                part = entry.of(ids)
+                if part is not None and (group == name or group not in self.entries):
+                    self.entries[group] = part
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            group: {
+                "best": entry.ranked[0],
+                "policy_version": entry.policy_version,
+                "scores": entry.scores,
+                "examples": {e.id: {"task": e.task, "question": e.question} for e in entry.examples.values()},
+            }
+            for group, entry in self.entries.items()
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Archive:
+        """Raises KeyError, TypeError or ValueError for what `to_json` did not give."""
+        archive = cls()
+        for group, entry in data.items():
+            examples = {
+                id: Example(id, e["task"], "train", ({"role": "user", "content": e["question"]},))
+                for id, e in entry["examples"].items()
+            }
+            scores = {c: {e: float(s) for e, s in row.items()} for c, row in entry["scores"].items()}
+            archive.entries[group] = Entry(scores, examples, int(entry["policy_version"]))
+        return archive
+
+
+def _by_group(examples: Sequence[Example], group_of: Callable[[Example], str]) -> dict[str, list[str]]:
+    """Ids by group, in order of first arrival."""
+    groups: dict[str, list[str]] = {}
+    for example in examples:
+        groups.setdefault(group_of(example), []).append(example.id)
+    return groups

@@ -1,0 +1,29 @@
+"""Streams over several tasks, and over a file in its own order. `STREAMS` is their registry.
+
+    base.py       what a schedule is; `make_schedule` from a setting such as `mixture:0.5,0.5`; `ScheduledStream`
+    blocks.py     `sequence`, `recur:ROUNDS`, `interleave:STEPS`: one task at a time
+    dealt.py      `mixture:WEIGHTS`, `drift`: every place of a batch dealt to a task by weights
+    overlap.py    `overlap:SHARE`: a sequence whose neighbouring stages share examples
+    arrival.py    `arrival`: the lines of a file as they stand
+
+A schedule says from which task, and from which place in that task's own order, each place of a batch is filled. It
+knows nothing of examples, holds no state, and answers for any step at once: a stream can be cut anywhere and go on
+exactly.
+"""
+
+from . import blocks, dealt, overlap
+from .arrival import ARRIVAL, ArrivalStream
+from .base import STREAMS, Schedule, ScheduledStream, Setting, make_schedule
+
+__all__ = [
+    "ARRIVAL",
+    "STREAMS",
+    "ArrivalStream",
+    "Schedule",
+    "ScheduledStream",
+    "Setting",
+    "blocks",
+    "dealt",
+    "make_schedule",
+    "overlap",
+]

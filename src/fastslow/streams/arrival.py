@@ -1,0 +1,31 @@
+"""`arrival`: the lines of the user's own file in the order in which they stand."""
+
+from __future__ import annotations
+
+from ..errors import BadInput
+from ..tasks.base import Task
+from ..types import Example
+
+ARRIVAL = "arrival"
+
+
+class ArrivalStream:
+    """Training examples in the order of their lines; after the last line it starts over.
+
+    Raises BadInput for a task whose examples come from no file.
+    """
+
+    def __init__(self, task: Task, *, batch_size: int):
+        examples = list(task.split("train"))
+        if not all(isinstance(e.payload.get("line"), int) for e in examples):
+            raise BadInput(
+                f"stream 'arrival' reads the lines of a file in their order, and task '{task.name}' has none; "
+                "give a jsonl: or hf: task."
+            )
+        self._examples = sorted(examples, key=lambda e: e.payload["line"])
+        self._batch_size = batch_size
+
+    def batch(self, step: int) -> list[Example]:
+        """The B examples of step `step`, counted from 0."""
+        first = step * self._batch_size
+        return [self._examples[i % len(self._examples)] for i in range(first, first + self._batch_size)]

@@ -1,0 +1,61 @@
+"""One task at a time: `sequence`, `recur:ROUNDS` and `interleave:STEPS` differ in how long a block is and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import BadInput
+from ..types import Example
+from .base import STREAMS, Setting
+
+
+class Blocks:
+    """Blocks of `block_steps` steps, one task after another, `rounds` times over; then the last task goes on.
+
+    A task that comes again goes on in its examples where it had stopped.
+    """
+
+    def __init__(self, setting: Setting, *, block_steps: int, rounds: int):
+        self._setting = setting
+        self._block_steps = block_steps
+        self._last = rounds * setting.tasks - 1
+        self.steps = rounds * setting.tasks * block_steps
+
+    def place(self, step: int, slot: int) -> tuple[int, int]:
+        block = min(step // self._block_steps, self._last)
+        turn, task = divmod(block, self._setting.tasks)
+        of_task = turn * self._block_steps + step - block * self._block_steps
+        return task, of_task * self._setting.batch_size + slot
+
+    def pools(self, tasks: Sequence[Sequence[Example]]) -> Sequence[Sequence[Example]]:
+        return tasks
+
+
+@STREAMS.register("sequence")
+def sequence(arguments: str, setting: Setting) -> Blocks:
+    """One stage for each task."""
+    if arguments:
+        raise BadInput(f"'sequence' takes no arguments, got '{arguments}'.")
+    return Blocks(setting, block_steps=setting.stage_steps, rounds=1)
+
+
+@STREAMS.register("recur")
+def recur(arguments: str, setting: Setting) -> Blocks:
+    """The whole sequence ROUNDS times (2): every task returns after the others."""
+    return Blocks(setting, block_steps=setting.stage_steps, rounds=_count(arguments or "2", least=2))
+
+
+@STREAMS.register("interleave")
+def interleave(arguments: str, setting: Setting) -> Blocks:
+    """Blocks of STEPS steps (1), as many as make `stage_steps` steps of each task.
+
+    The number of rounds is whole: where STEPS does not divide `stage_steps`, a run is a little shorter or longer.
+    """
+    steps = _count(arguments or "1", least=1)
+    return Blocks(setting, block_steps=steps, rounds=max(1, round(setting.stage_steps / steps)))
+
+
+def _count(text: str, *, least: int) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) >= least):
+        raise BadInput(f"give a whole number, at least {least}, got '{text}'.")
+    return int(text)

@@ -1,0 +1,62 @@
+"""Every place of a batch dealt to a task by weights: `mixture:WEIGHTS` keeps them, `drift` moves them."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+
+from ..errors import BadInput
+from ..seeding import derive_seed
+from ..types import Example
+from .base import STREAMS, Setting
+
+
+class Dealt:
+    """Each place goes to a task drawn with `weights(step)`, apart from all others.
+
+    A task's order of examples is walked at the pace of the whole stream and what falls to other tasks is passed over.
+    So a place needs no count of what came before, and no example comes twice until as many places have passed as the
+    task has examples.
+    """
+
+    def __init__(self, setting: Setting, weights: Callable[[int], Sequence[float]]):
+        self._setting = setting
+        self._weights = weights
+        self.steps = setting.tasks * setting.stage_steps
+
+    def place(self, step: int, slot: int) -> tuple[int, int]:
+        position = step * self._setting.batch_size + slot
+        rng = random.Random(derive_seed(self._setting.seed, "deal", position))
+        (task,) = rng.choices(range(self._setting.tasks), self._weights(step))
+        return task, position
+
+    def pools(self, tasks: Sequence[Sequence[Example]]) -> Sequence[Sequence[Example]]:
+        return tasks
+
+
+@STREAMS.register("mixture")
+def mixture(arguments: str, setting: Setting) -> Dealt:
+    """All tasks all the time, by WEIGHTS as in `mixture:0.5,0.3,0.2` (equal); they need not add up to 1."""
+    try:
+        weights = [float(part) for part in arguments.split(",")] if arguments else [1.0] * setting.tasks
+    except ValueError:
+        raise BadInput(f"give numbers, as in mixture:0.5,0.3,0.2, got '{arguments}'.") from None
+    if len(weights) != setting.tasks or not all(math.isfinite(w) and w >= 0 for w in weights) or not sum(weights):
+        raise BadInput(f"give a weight of at least 0 for each of the {setting.tasks} tasks, got '{arguments}'.")
+    return Dealt(setting, lambda step: weights)
+
+
+@STREAMS.register("drift")
+def drift(arguments: str, setting: Setting) -> Dealt:
+    """From the first task to the last, each shading into the next: at any time at most two of them, in proportions that
+    change from step to step."""
+    if arguments:
+        raise BadInput(f"'drift' takes no arguments, got '{arguments}'.")
+    last, steps = setting.tasks - 1, setting.tasks * setting.stage_steps
+
+    def weights(step: int) -> list[float]:
+        at = last * min(1.0, step / max(1, steps - 1))
+        return [max(0.0, 1.0 - abs(at - task)) for task in range(setting.tasks)]
+
+    return Dealt(setting, weights)
