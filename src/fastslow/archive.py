@@ -9,31 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
-from .population import Scores, mean_score, shared_ids
+from .population import Scores, shared_ids
 from .types import Example
+
+PRIOR = 4.0
+"""Examples that what is known of a context from elsewhere counts for: a group that has one or two of its own, as parts
+of a finely split task may, does not go by them alone."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One group's table. `examples` are the scored ones, with their questions; `policy_version` is whose scores these
-    are."""
+    """One group's table. `overall` are the contexts' means on the whole anchor set, `examples` the group's part of it,
+    with their questions; `policy_version` is whose scores these are."""
 
     scores: dict[str, dict[str, float]]
+    overall: dict[str, float]
     examples: dict[str, Example]
     policy_version: int
 
     @property
-    def ranked(self) -> list[str]:
-        """Ids of the contexts, best first, by the examples on which all of them were scored."""
-        means = self.means
-        return sorted(means, key=lambda c: (-means[c], c))
+    def means(self) -> dict[str, float]:
+        """Over the examples on which all contexts were scored, drawn towards `overall`."""
+        shared = shared_ids(self.scores)
+        size = len(shared) + PRIOR
+        return {c: (sum(row[e] for e in shared) + PRIOR * self.overall[c]) / size for c, row in self.scores.items()}
 
     @property
-    def means(self) -> dict[str, float]:
-        shared = shared_ids(self.scores)
-        return {c: mean_score({e: s for e, s in row.items() if e in shared}) for c, row in self.scores.items()}
+    def ranked(self) -> list[str]:
+        """Ids of the contexts, best first."""
+        means = self.means
+        return sorted(means, key=lambda c: (-means[c], c))
 
     def of(self, examples: Sequence[str]) -> Entry | None:
         """The table cut to some of its examples; None without a score."""
@@ -41,7 +49,8 @@ class Entry:
         scores = {c: {e: s for e, s in row.items() if e in chosen} for c, row in self.scores.items()}
         scores = {c: row for c, row in scores.items() if row}
         examples_ = {e: example for e, example in self.examples.items() if e in chosen}
-        return Entry(scores, examples_, self.policy_version) if scores else None
+        overall = {c: self.overall[c] for c in scores}
+        return Entry(scores, overall, examples_, self.policy_version) if scores else None
 
 
 class Archive:
@@ -59,7 +68,10 @@ class Archive:
         policy_version: int,
     ) -> None:
         """Take in what a fast phase found: `scores` of every context on `anchor`."""
-        table = Entry({c: dict(row) for c, row in scores.items()}, {e.id: e for e in anchor}, policy_version)
+        shared = shared_ids(scores)
+        overall = {c: fmean(row[e] for e in shared) if shared else 0.0 for c, row in scores.items()}
+        rows = {c: dict(row) for c, row in scores.items()}
+        table = Entry(rows, overall, {e.id: e for e in anchor}, policy_version)
         for group, ids in _by_group(anchor, group_of).items():
             found, before = table.of(ids), self.entries.get(group)
             if found is not None and (before is None or before.ranked[0] in found.scores):
@@ -89,6 +101,7 @@ class Archive:
                 "best": entry.ranked[0],
                 "policy_version": entry.policy_version,
                 "scores": entry.scores,
+                "overall": entry.overall,
                 "examples": {e.id: {"task": e.task, "question": e.question} for e in entry.examples.values()},
             }
             for group, entry in self.entries.items()
@@ -104,7 +117,8 @@ class Archive:
                 for id, e in entry["examples"].items()
             }
             scores = {c: {e: float(s) for e, s in row.items()} for c, row in entry["scores"].items()}
-            archive.entries[group] = Entry(scores, examples, int(entry["policy_version"]))
+            overall = {c: float(entry["overall"][c]) for c in scores}
+            archive.entries[group] = Entry(scores, overall, examples, int(entry["policy_version"]))
         return archive
 
 

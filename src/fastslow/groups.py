@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +112,8 @@ class Groups:
         if name is None or self.archive is None:
             return population.lead
         entry = self.archive.entries[name]
-        ranked = entry.ranked
         near = self._neighbours(entry, example) if kind == "nearest" else None
-        if near is not None:
-            ranked = sorted(near.scores, key=lambda c: (-near.means[c], ranked.index(c)))
-        return population.archive[ranked[0]]
+        return population.archive[near.ranked[0] if near is not None else entry.ranked[0]]
 
     def entry_name(self, example: Example) -> str | None:
         """The nearest group that the archive has something for; with labels, the example's own or none."""
@@ -130,7 +127,8 @@ class Groups:
             return None
         known = list(entry.examples.values())
         distances = ((self.clusters.vectors(known) - self.clusters.vectors([example])) ** 2).sum(1)
-        return entry.of([known[i].id for i in np.argsort(distances, kind="stable")[:NEIGHBOURS]])
+        near = entry.of([known[i].id for i in np.argsort(distances, kind="stable")[:NEIGHBOURS]])
+        return replace(near, overall=entry.means) if near is not None else None
 
     def owners(self) -> dict[str, str]:
         """Which task most scored examples of each group are of: the truth, for evaluations and for nobody else."""
