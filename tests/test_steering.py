@@ -17,7 +17,7 @@ from fastslow.errors import BadInput
 from fastslow.kl_budget import KLBudget
 from fastslow.rehearsal import RehearsalStream
 from fastslow.retention import Fall, RetentionWatch
-from fastslow.stream import EpochStream, SequenceStream
+from fastslow.streams import ScheduledStream, Setting, make_schedule
 from fastslow.train import resume, train
 from fastslow.types import Example
 from tests.support.runs import tiny_settings, tiny_trainer
@@ -107,8 +107,9 @@ def example(task: str, i: int) -> Example:
 
 
 def staged(share: float, seed: int = 0) -> RehearsalStream:
-    stages = [EpochStream([example(t, i) for i in range(40)], batch_size=8, seed=seed) for t in ("a", "b", "c")]
-    return RehearsalStream(SequenceStream(stages, stage_steps=20), share=share, seed=seed)
+    tasks = [[example(task, i) for i in range(40)] for task in ("a", "b", "c")]
+    setting = Setting(len(tasks), 20, 8, seed)
+    return RehearsalStream(ScheduledStream(make_schedule("", setting), tasks, setting), share=share, seed=seed)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.5])

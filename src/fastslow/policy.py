@@ -7,6 +7,7 @@ channel can later train the slow one.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from .contexts import Context, render
+from .errors import FastSlowError
 from .model import has_system_role
 from .sampler import Prompt, Sampler, SamplingParams
 from .tasks.base import Task
@@ -97,6 +99,12 @@ class Policy:
         if not prompts:
             return rollouts
         samples = self._sampler.sample(prompts, params)
+        broken = next((s for s in samples if not math.isfinite(sum(s.logprobs))), None)
+        if broken is not None:
+            raise FastSlowError(
+                f"after {self.version} steps the policy gives its own tokens a log-probability that is not finite; "
+                "what was saved before is whole. A lower learning_rate may help."
+            )
         texts = self._tokenizer.batch_decode([list(s.ids) for s in samples], skip_special_tokens=True)
         for i, prompt, sample, text in zip(fitting, prompts, samples, texts, strict=True):
             rollouts[i] = Rollout(

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -127,7 +127,14 @@ class OpenAIReflectionLM:
         self._use_max_completion_tokens = False
         self._dearest = 0
         self._key = _key_from_environment(api_key_env, self.host)
-        self._client = _Client(base_url=base_url, api_key=self._key, timeout=timeout, max_retries=HTTP_RETRIES)
+        self._client = _Client(
+            base_url=base_url,
+            api_key=self._key,
+            timeout=timeout,
+            max_retries=HTTP_RETRIES,
+            # A redirect could take prompt and key to another host.
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+        )
 
     def __repr__(self) -> str:
         return f"OpenAIReflectionLM(model={self.model!r}, host={self.host!r})"
@@ -197,7 +204,9 @@ class OpenAIReflectionLM:
         except json.JSONDecodeError:
             problem = f"the reflection LM at {self.host} answered with broken JSON; is it an OpenAI-compatible server?"
         else:
-            return _read_reply(reply)
+            read = _read_reply(reply)
+            # A server may echo what it was sent, and replies are kept in files.
+            return replace(read, text=self._redacted(read.text), finish_reason=_reason(read.finish_reason))
         # Raised outside the handlers: the openai error carries the request, and a server may echo the key in its words.
         raise self._failure(problem)
 
@@ -251,9 +260,12 @@ class OpenAIReflectionLM:
             return "the server failed; try again later or look at its log."
         return f"it refused the request: {self._server_words(error)}"
 
+    def _redacted(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key_env else text
+
     def _server_words(self, error: openai.APIStatusError) -> str:
         # Redacted before it is cut, so that no cut can leave half a key unrecognised.
-        words = " ".join(error.message.replace(self._key, "***").split())
+        words = " ".join(self._redacted(error.message).split())
         return words if len(words) <= SERVER_WORDS_CHARS else words[:SERVER_WORDS_CHARS] + "..."
 
 
@@ -395,6 +407,11 @@ def _read_reply(reply: object) -> LMReply:
         prompt_tokens,
         completion_tokens,
     )
+
+
+def _reason(reason: str | None) -> str | None:
+    """A finish reason is a word; whatever else a server puts there is not kept."""
+    return reason if reason is None or re.fullmatch(r"[a-z_]{1,32}", reason) else "unknown"
 
 
 class _Client(openai.OpenAI):

@@ -1,0 +1,189 @@
+"""Whatever stands in a file or a reply, it is taken, or refused by an exception of ours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastslow.checkpoint import Checkpoints, Damaged, seal, verify
+from fastslow.config import FastSlowConfig, own_fields
+from fastslow.contexts import load_examples
+from fastslow.errors import BadInput, EndpointError, FastSlowError
+from fastslow.journal import JOURNAL, Journal
+from fastslow.population import Population
+from fastslow.proposers import ReflectionProposer
+from fastslow.reflection_lm import OpenAIReflectionLM
+from fastslow.resuming import read_config
+from fastslow.run_dir import RunDirectory
+from fastslow.snapshot import read_state
+from fastslow.tasks import resolve_task
+from fastslow.tree import dumps
+from tests.proposers.helpers import parent, request, trace
+from tests.support.openai_server import OpenAIServer, Reply
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+trees = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+SHORT = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+
+
+def many(few: int) -> Any:
+    """A few examples in `make test`; 10,000 in `make test-faults`."""
+
+    def decorate(test: Any) -> Any:
+        return settings(
+            max_examples=settings.get_profile(settings._current_profile).max_examples * few // 100, **SHORT
+        )(test)
+
+    return decorate
+
+
+@many(200)
+@given(values=st.dictionaries(st.sampled_from(own_fields()), scalars | st.lists(scalars, max_size=2), max_size=4))
+def test_any_settings_are_taken_or_refused(values: dict[str, Any]) -> None:
+    try:
+        FastSlowConfig(**{"bf16": False, **values})
+    except (BadInput, TypeError) as error:  # TypeError is Python's own word for a value of another type
+        assert str(error)
+
+
+@many(200)
+@given(content=st.binary(max_size=200) | trees.map(lambda tree: yaml.safe_dump(tree).encode("utf-8", "surrogatepass")))
+def test_any_config_file_is_taken_or_refused(tmp_path_factory, content: bytes) -> None:
+    folder = tmp_path_factory.getbasetemp() / "config"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_bytes(content)
+    try:
+        read_config(RunDirectory.open(folder))
+    except BadInput as error:
+        assert "\n" not in str(error)
+
+
+rows = st.fixed_dictionaries({}, optional={"question": scalars, "answer": scalars, "id": scalars, "split": scalars})
+
+
+@many(150)
+@given(
+    lines=st.lists(
+        st.one_of(rows, trees).map(lambda tree: json.dumps(tree).encode()) | st.binary(max_size=60), max_size=6
+    )
+)
+def test_any_jsonl_file_is_taken_or_refused(tmp_path_factory, lines: list[bytes]) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.jsonl"
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    try:
+        task = resolve_task(f"jsonl:{path}")
+        for example in task.split("train"):
+            assert task.score(example, "42").reward in (None, 0.0, 1.0) or 0 <= task.score(example, "42").reward <= 1
+    except BadInput as error:
+        assert str(error)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with OpenAIServer(lambda received: reply_of[0]) as found:
+        yield found
+
+
+reply_of: list[Reply] = [Reply("")]
+
+
+@many(60)
+@given(
+    body=st.text(max_size=200)
+    | trees.map(lambda tree: json.dumps({"choices": tree}))
+    | trees.map(lambda tree: json.dumps({"choices": [{"message": tree, "finish_reason": tree}], "usage": tree})),
+    text=st.text(max_size=100),
+)
+def test_any_reply_is_an_edit_or_none(server, body: str, text: str) -> None:
+    for reply in (
+        Reply(body=body.encode("utf-8", "replace").decode()),
+        Reply(text.encode("utf-8", "replace").decode()),
+    ):
+        reply_of[0] = reply
+        lm = OpenAIReflectionLM(server.base_url, "m", api_key_env="")
+        try:
+            proposal = ReflectionProposer(lm).propose(request(parent(), traces=[trace("q", "a", 0.0, "f")]))
+        except EndpointError as error:
+            assert "\n" not in str(error)
+        else:
+            assert all(isinstance(value, str) for value in proposal.values())
+
+
+@many(200)
+@given(text=st.text(max_size=200) | trees.map(json.dumps))
+def test_any_text_is_worked_examples_or_a_value_error(text: str) -> None:
+    try:
+        assert all(isinstance(example.question, str) for example in load_examples(text))
+    except ValueError:
+        pass
+
+
+@many(100)
+@given(
+    state=trees,
+    files=st.dictionaries(
+        st.sampled_from(["model.safetensors", "router.json", "x"]), st.binary(max_size=80), max_size=3
+    ),
+)
+def test_any_checkpoint_is_loaded_as_written_or_refused(tmp_path_factory, state: Any, files: dict[str, bytes]) -> None:
+    """Sealed honestly around nonsense: verification passes, and reading it raises nothing but ours."""
+    folder = tmp_path_factory.mktemp("sealed") / "checkpoint-1"
+    folder.mkdir()
+    try:
+        (folder / "state.json").write_bytes(dumps(state))
+    except ValueError:
+        return
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    seal(folder, {"step": 1})
+    verify(folder)
+    with pytest.raises(FastSlowError):
+        read_state(folder)
+
+
+@many(100)
+@given(at=st.integers(0, 10_000), bit=st.integers(0, 7), cut=st.integers(0, 50))
+def test_any_flipped_bit_is_noticed(tmp_path_factory, at: int, bit: int, cut: int) -> None:
+    folder = tmp_path_factory.mktemp("flipped") / "checkpoint-1"
+    folder.mkdir()
+    (folder / "state.json").write_bytes(b'{"a": [1, 2, 3]}')
+    seal(folder, {"step": 1})
+    assert verify(folder)["step"] == 1
+    victim = sorted(folder.iterdir())[at % 2]
+    content = bytearray(victim.read_bytes())
+    content[at % len(content)] ^= 1 << bit
+    victim.write_bytes(bytes(content[: len(content) - cut]))
+    with pytest.raises(Damaged):
+        verify(folder)
+    assert Checkpoints(folder.parent).steps() == [1]
+
+
+@many(150)
+@given(
+    content=st.binary(max_size=120) | st.lists(trees.map(json.dumps), max_size=3).map(lambda x: "\n".join(x).encode())
+)
+def test_any_journal_is_read_or_refused(tmp_path_factory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / JOURNAL
+    path.write_bytes(content)
+    try:
+        Journal(path)
+    except BadInput as error:
+        assert "is no journal entry" in str(error)
+
+
+@many(150)
+@given(data=trees)
+def test_any_population_is_read_or_raises_what_its_readers_catch(data: Any) -> None:
+    try:
+        Population.from_json(data)
+    except (KeyError, TypeError, ValueError, AttributeError, BadInput):
+        pass
