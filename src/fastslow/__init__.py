@@ -8,7 +8,9 @@ updated by RL through TRL. An example walks one way through the package:
          -> evaluation -> run_dir
 
 - `tasks`: sources of examples with a scorer (`sandbox` runs code for them); `types`: the words used everywhere.
-- `stream`: the order of examples, known ahead. `contexts`, `population`: the fast weights.
+- `stream`, `streams`: the order of examples, known ahead. `contexts`, `population`: the fast weights.
+- `groups`: what the learner knows of its stream, by `labels` or by `clusters` (with `embedders`, `change_points`), and
+  the `archive` of what each group did best with.
 - `policy`: answers examples under contexts, over a `sampler` that pays for shared prefixes once.
 - `routers`: decide which channel absorbs a group.
 - `fast` (with `gepa_adapter` and `proposers`): one GEPA phase. `slow` (with `batching`, `packing`, `layout`): TRL's

@@ -112,6 +112,13 @@ def check_stages(settings: dict[str, Any]) -> None:
     steps, every = settings.get("stage_steps"), settings.get("eval_steps")
     if len(settings.get("tasks") or ()) < 2:
         raise BadInput("a continual run needs several tasks: give 'tasks' and 'stage_steps' in the recipe.")
+    from ..streams import has_stages
+
+    if not has_stages(settings.get("stream") or ""):
+        raise BadInput(
+            f"a continual run has one stage for each task, and stream '{settings['stream']}' has not; "
+            "'fastslow compare' runs it."
+        )
     if not every or not steps or steps % every:
         raise BadInput(
             f"stage_steps ({steps}) must be a multiple of eval_steps ({every}), so that every stage ends with an "

@@ -15,6 +15,8 @@ CONTEXT_NAMES = {
     "seed": "seed context",
     "lead": "lead context",
     "mean": "population mean",
+    "cluster": "best of the cluster",
+    "nearest": "best of the nearest",
 }
 
 

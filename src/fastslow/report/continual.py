@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..metrics import Continual, measure_continual
+from ..streams import has_stages
 from .compare import Arm, mean_or_none
-from .data import RunData, count
+from .data import RunData, count, text
 
 Matrix = list[list[float | None]]
 
@@ -47,8 +48,8 @@ def measures_of_arm(arm: Arm) -> Continual | None:
 
 
 def _matrix(run: RunData, tasks: list[str]) -> Stages | None:
-    length = count(run.config.get("stage_steps"))
-    if not length or run.tasks != tasks:
+    length, stream = count(run.config.get("stage_steps")), text(run.config.get("stream"), "")
+    if not length or run.tasks != tasks or not has_stages(stream):
         return None
     late = []
     after: Matrix = []

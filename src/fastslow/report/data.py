@@ -23,7 +23,8 @@ AXES = {
     "seconds": "wall seconds",
     "reflection": "reflection tokens",
 }
-CONTEXTS = ("seed", "lead", "mean")
+CONTEXTS = ("seed", "lead", "mean", "cluster", "nearest")
+USUAL = ("seed", "lead", "mean")  # the others only where groups have contexts of their own
 MEASURED = ("accuracy", "kl")
 ROUTES = ("both", "slow", "fast", "skip")
 # Far above any real run; a line beyond it is damage, and reading it would cost the memory of the reader.
@@ -104,8 +105,16 @@ class RunData:
 
     @property
     def shipped_context(self) -> str:
-        """The context an arm is judged under: what it would ship. RL has only the seed context."""
-        return "seed" if self.mode == "rl" else "lead"
+        """The context an arm is judged under: what it would ship. RL has only the seed context; a run whose groups have
+        contexts of their own chooses by the question."""
+        if self.mode == "rl":
+            return "seed"
+        return "lead" if self.config.get("clusters", "none") == "none" else "cluster"
+
+    def shipped(self, quantity: str) -> str:
+        """The context that `accuracy` or `kl` is read under; KL is measured under no chosen contexts."""
+        chosen = self.shipped_context == "cluster" and quantity == "kl"
+        return "lead" if chosen else self.shipped_context
 
     @property
     def steps(self) -> int:
@@ -119,6 +128,7 @@ class RunData:
         by_task: dict[tuple[int, int], dict[tuple[str, str, str], float]] = {}
         seen: Counter[tuple[Any, ...]] = Counter()
         start: dict[tuple[str, str, str], float] = {}
+        measured = [c for c in CONTEXTS if c in USUAL or any(row.get("context") == c for row in self.evals)]
         for row in self.evals:
             step, task, context = count(row.get("step")), text(row.get("task"), ""), row.get("context")
             if step is None or context not in CONTEXTS:
@@ -128,7 +138,7 @@ class RunData:
             if row.get("weights") == "base":
                 if context == "seed":
                     at_start = {name: v for (_, _, name), v in known.items() if name != "kl"}
-                    start |= {(task, c, name): v for name, v in at_start.items() for c in CONTEXTS}
+                    start |= {(task, c, name): v for name, v in at_start.items() for c in measured}
                 continue
             turn = seen[(step, task, context)]
             seen[(step, task, context)] += 1
@@ -180,12 +190,12 @@ class RunData:
         self, axis: str = "steps", quantity: str = "accuracy", context: str | None = None, task: str = ""
     ) -> Curve:
         """Accuracy or KL of the trained weights along one of AXES."""
-        key = (task, context or self.shipped_context, quantity)
+        key = (task, context or self.shipped(quantity), quantity)
         return Curve.of((point.step, point.spent[axis], point.values.get(key)) for point in self.evaluations)
 
     def kl_curve(self) -> Curve:
         """Accuracy over KL to the base, under the context that is shipped."""
-        kl, accuracy = (("", self.shipped_context, quantity) for quantity in ("kl", "accuracy"))
+        kl, accuracy = (("", self.shipped(quantity), quantity) for quantity in ("kl", "accuracy"))
         return Curve.of((point.step, point.values.get(kl), point.values.get(accuracy)) for point in self.evaluations)
 
     def final(self, name: str, task: str = "") -> float | None:

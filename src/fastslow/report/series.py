@@ -54,7 +54,7 @@ class Band:
 
 def evaluated(run: RunData, quantity: str, context: str, task: str = "") -> list[Sample]:
     """Points of evaluations. The context 'shipped' is the one that the run's mode ships."""
-    name = run.shipped_context if context == "shipped" else context
+    name = run.shipped(quantity) if context == "shipped" else context
     found = []
     for point in run.evaluations:
         value = point.values.get((task, name, quantity))

@@ -13,7 +13,7 @@ exactly.
 
 from . import blocks, dealt, overlap
 from .arrival import ARRIVAL, ArrivalStream
-from .base import STREAMS, Schedule, ScheduledStream, Setting, make_schedule
+from .base import STREAMS, Schedule, ScheduledStream, Setting, has_stages, make_schedule
 
 __all__ = [
     "ARRIVAL",
@@ -24,6 +24,7 @@ __all__ = [
     "Setting",
     "blocks",
     "dealt",
+    "has_stages",
     "make_schedule",
     "overlap",
 ]

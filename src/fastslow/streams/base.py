@@ -15,6 +15,11 @@ SEQUENCE = "sequence"
 """What several tasks are without a word about their stream: one after another."""
 
 
+def has_stages(spec: str) -> bool:
+    """Whether each task has one stage of its own, in the order of the tasks."""
+    return (spec or SEQUENCE).partition(":")[0] in (SEQUENCE, "overlap")
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a schedule may depend on: how many tasks, steps for each of them, B examples a step, the run's seed."""
