@@ -19,7 +19,7 @@ BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench task-accuracy reproduce results fuzz test check format clean
+.PHONY: help install browser quickstart baselines bench task-accuracy reproduce results fuzz test test-faults audit check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -84,6 +84,15 @@ browser: .venv/.browser ## Install Chromium for the tests of the report, where r
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null && touch $@; } || \
 			echo "Chromium could not be installed: the browser tests will be skipped."; \
 	else echo "No Chromium: the browser tests will be skipped. On Debian: sudo apt-get install chromium"; fi
+
+test-faults: .venv/.installed ## Every kill, cut, disk fault, signal, corruption and 10,000 texts a parser (hours; nightly)
+	FUZZ=10000 $(BIN)/python -m pytest -m 'faults or not faults' tests/test_checkpoint.py tests/test_disk.py tests/test_fuzz.py \
+		tests/test_guards.py tests/test_journal.py tests/test_kills.py tests/test_lm_faults.py tests/test_locks.py \
+		tests/test_resume.py tests/test_secrets.py
+
+audit: .venv/.installed ## Look up known faults of the installed libraries (needs pypi.org)
+	$(BIN)/python -m pip install -q 'pip-audit>=2.9,<3'
+	$(BIN)/pip-audit --skip-editable || { code=$$?; echo "pip-audit found something, or could not ask (see above)."; exit $$code; }
 
 test: .venv/.installed browser ## Run the test suite
 	$(BIN)/python -m pytest

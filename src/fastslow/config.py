@@ -6,7 +6,8 @@ import math
 import os
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import torch
@@ -190,6 +191,7 @@ class FastSlowConfig(GRPOConfig):
     report_to: str | None = _option("none", "Trackers beside metrics.jsonl: trackio, tensorboard, wandb, mlflow.")
 
     def __post_init__(self) -> None:
+        self._check_types()
         self._check_names()
         self._check_secrets()
         self._check_supported()
@@ -213,6 +215,18 @@ class FastSlowConfig(GRPOConfig):
         except (ValueError, NotImplementedError, ImportError) as error:
             raise BadInput(str(error).strip().splitlines()[0]) from error
         self.learning_rate = chosen_rate
+
+    def _check_types(self) -> None:
+        """A YAML file may hold anything; what is compared or opened below must be of its kind."""
+        hints = get_type_hints(type(self))
+        for name in own_fields():
+            kinds, value = _kinds(hints[name]), getattr(self, name)
+            number = type(value) is int and float in kinds
+            if not ((isinstance(value, tuple(kinds)) and (type(value) is not bool or bool in kinds)) or number):
+                wanted = " or ".join(WORDS[kind] for kind in kinds)
+                raise BadInput(f"{name} must be {wanted}, got {value!r}.")
+            if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+                raise BadInput(f"{name} must be a list of texts, got {value!r}.")
 
     def _check_names(self) -> None:
         from .modes import MODES
@@ -394,6 +408,14 @@ def bf16_is_fast() -> bool:
     (docs/decisions/0003-compute-type.md).
     """
     return torch.accelerator.is_available() or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
+WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", NoneType: "none"}
+
+
+def _kinds(hint: Any) -> list[type]:
+    """The plain types of an annotation: `list[str] | None` -> list, NoneType."""
+    return [get_origin(kind) or kind for kind in (get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint])]
 
 
 def own_fields() -> list[str]:
