@@ -302,6 +302,7 @@ class FastSlowTrainer(ResumableTrainer):
             for b, example in enumerate(examples)
         ]
         routes = [checked_route(self.parts.router, e) for e in evidence]
+        self.groups.note(evidence)
         self._fast_pool.update({e.id: e for e, r in zip(examples, routes, strict=True) if r.fast})
         self._remember(examples, routes)
         self._watch_unscored(rewards)
