@@ -81,6 +81,29 @@ def test_what_did_well_is_not_pushed_out_unheard() -> None:
     assert archive.entries["a"].policy_version == 12
 
 
+def test_a_group_with_one_example_leans_on_the_others() -> None:
+    archive, anchor = Archive(), [*heap("a", 0, 1), *heap("b", 0, 7)]
+    lucky, steady = GOOD["a"].id, GOOD["b"].id
+    table = {lucky: {e.id: float(e.task == "a") for e in anchor}, steady: {e.id: float(e.task == "b") for e in anchor}}
+    archive.keep(table, anchor, label, policy_version=0)
+    assert archive.best("a") == steady, "one right answer against seven"
+
+
+def test_slow_steps_tell_which_context_has_become_better() -> None:
+    archive, anchor = Archive(), heap("a", 0, 4)
+    archive.keep(scores(anchor, good_at={"a": "a", "b": "b"}), anchor, label, policy_version=0)
+    slots = [GOOD["a"].id, GOOD["b"].id] * 2
+    for _ in range(4):
+        archive.note("a", slots, [0.0, 1.0, 0.0, None])
+        archive.note("a", slots, [1.0, None, 1.0, None])  # nobody to compare with
+        archive.note("c", slots, [1.0, 1.0, 1.0, 1.0])
+    assert archive.best("a") == GOOD["a"].id, "four times half against four and the anchor set's weight"
+    for _ in range(20):
+        archive.note("a", slots, [0.0, 1.0, 0.0, 1.0])
+    assert archive.entries["a"].ranked == [GOOD["b"].id, SEED.id, GOOD["a"].id]
+    assert list(archive.entries) == ["a"]
+
+
 def test_a_group_that_returns_is_started_from_its_own_contexts() -> None:
     groups, a, b = labelled(Archive()), heap("a", 0, 4), heap("b", 0, 4)
     groups.keep(scores(a, good_at={"a": "a", "c": "a"}), a, policy_version=0)

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastslow.cli.compare import check_stages
 from fastslow.config import FastSlowConfig
 from fastslow.errors import BadInput
 from fastslow.labels import Labels
+from fastslow.report.data import RunData
 from fastslow.streams import ArrivalStream, ScheduledStream, Setting, make_schedule
 from fastslow.tasks import resolve_task
 from fastslow.types import Example
@@ -213,3 +215,22 @@ def test_noisy_labels_are_wrong_for_their_share_and_always_the_same_ones() -> No
     assert {noisy.of(e) for e in wrong} == set(TASKS)
     assert [noisy.of(e) for e in some] == [Labels("noisy:0.2", tasks=TASKS, seed=0).of(e) for e in some]
     assert [noisy.of(e) for e in some] != [Labels("noisy:0.2", tasks=TASKS, seed=1).of(e) for e in some]
+
+
+def test_a_continual_run_needs_a_stage_for_each_task() -> None:
+    settings = {"tasks": ["a", "b"], "stage_steps": 4, "eval_steps": 2}
+    for stream_ in ("", "sequence", "overlap:0.3"):
+        check_stages({**settings, "stream": stream_})
+    with pytest.raises(BadInput, match="stream 'recur:2' has not; 'fastslow compare' runs it"):
+        check_stages({**settings, "stream": "recur:2"})
+
+
+def test_a_run_is_judged_under_what_it_would_ship() -> None:
+    def shipped(**config: str) -> tuple[str, str]:
+        run = RunData(Path("x"), config=config)
+        return run.shipped("accuracy"), run.shipped("kl")
+
+    assert shipped(mode="fst") == ("lead", "lead")
+    assert shipped(mode="fst", clusters="none") == ("lead", "lead")
+    assert shipped(mode="fst", clusters="inferred") == ("cluster", "lead")
+    assert shipped(mode="rl", clusters="inferred") == ("seed", "seed")

@@ -2,13 +2,15 @@
 
 A group's entry is the table of one fast phase: every context that was scored on the whole anchor set, and its score on
 each of the group's examples there. It is replaced only by a phase that scored its best context anew, so that what did
-well is never pushed out unheard, and scores of different weights are never compared.
+well is never pushed out unheard. Slow steps deal each question to several contexts under the same weights: how far one
+did better there than the others is added to what the phase had found, at no cost and closer to the present weights.
+Scores of different weights are never compared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -23,25 +25,35 @@ of a finely split task may, does not go by them alone."""
 @dataclass(frozen=True)
 class Entry:
     """One group's table. `overall` are the contexts' means on the whole anchor set, `examples` the group's part of it,
-    with their questions; `policy_version` is whose scores these are."""
+    with their questions; `policy_version` is whose scores these are. `since` is of the slow steps that followed: the
+    sum of a context's edges over the others, and how many there were."""
 
     scores: dict[str, dict[str, float]]
     overall: dict[str, float]
     examples: dict[str, Example]
     policy_version: int
+    since: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     @property
-    def means(self) -> dict[str, float]:
-        """Over the examples on which all contexts were scored, drawn towards `overall`."""
+    def worth(self) -> dict[str, float]:
+        """Each context against those in use since: its mean over the examples on which all were scored, drawn towards
+        `overall`, then its edges, every example counting the same."""
         shared = shared_ids(self.scores)
         size = len(shared) + PRIOR
-        return {c: (sum(row[e] for e in shared) + PRIOR * self.overall[c]) / size for c, row in self.scores.items()}
+        means = {c: (sum(row[e] for e in shared) + PRIOR * self.overall[c]) / size for c, row in self.scores.items()}
+        used = [means[c] for c in self.since]
+        centre = fmean(used) if used else 0.0
+        found = {}
+        for context, value in means.items():
+            edge, count = self.since.get(context, (0.0, 0))
+            found[context] = (size * (value - centre) + edge) / (size + count)
+        return found
 
     @property
     def ranked(self) -> list[str]:
         """Ids of the contexts, best first."""
-        means = self.means
-        return sorted(means, key=lambda c: (-means[c], c))
+        worth = self.worth
+        return sorted(worth, key=lambda c: (-worth[c], c))
 
     def of(self, examples: Sequence[str]) -> Entry | None:
         """The table cut to some of its examples; None without a score."""
@@ -77,6 +89,21 @@ class Archive:
             if found is not None and (before is None or before.ranked[0] in found.scores):
                 self.entries[group] = found
 
+    def note(self, group: str, context_ids: Sequence[str], rewards: Sequence[float | None]) -> None:
+        """Take in what one question of the group earned in a slow step, slot by slot; None is unscored."""
+        entry = self.entries.get(group)
+        by_context: dict[str, list[float]] = {}
+        for context, reward in zip(context_ids, rewards, strict=True):
+            if reward is not None and entry is not None and context in entry.scores:
+                by_context.setdefault(context, []).append(reward)
+        if entry is None or len(by_context) < 2:
+            return
+        means = {context: fmean(found) for context, found in by_context.items()}
+        centre = fmean(means.values())
+        for context, mean in means.items():
+            edge, count = entry.since.get(context, (0.0, 0))
+            entry.since[context] = edge + mean - centre, count + 1
+
     def recall(self, groups: Sequence[str], size: int) -> list[str]:
         """Up to `size` ids of the best contexts of these groups: the best of each, then the second best, and so on."""
         ranked = [self.entries[group].ranked for group in groups if group in self.entries]
@@ -102,6 +129,7 @@ class Archive:
                 "policy_version": entry.policy_version,
                 "scores": entry.scores,
                 "overall": entry.overall,
+                "since": {c: list(found) for c, found in entry.since.items()},
                 "examples": {e.id: {"task": e.task, "question": e.question} for e in entry.examples.values()},
             }
             for group, entry in self.entries.items()
@@ -118,7 +146,8 @@ class Archive:
             }
             scores = {c: {e: float(s) for e, s in row.items()} for c, row in entry["scores"].items()}
             overall = {c: float(entry["overall"][c]) for c in scores}
-            archive.entries[group] = Entry(scores, overall, examples, int(entry["policy_version"]))
+            since = {c: (float(edge), int(count)) for c, (edge, count) in entry["since"].items()}
+            archive.entries[group] = Entry(scores, overall, examples, int(entry["policy_version"]), since)
         return archive
 
 

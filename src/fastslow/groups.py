@@ -25,7 +25,7 @@ from .labels import Labels
 from .population import Population, Scores
 from .stream import Stream
 from .tree import dumps, flatten, rebuild
-from .types import Example
+from .types import Example, GroupEvidence
 
 NEIGHBOURS = 5
 """Scored questions that `nearest` goes by: about the root of an anchor set of 16 to 32."""
@@ -80,6 +80,11 @@ class Groups:
         if self.archive is not None:
             self.archive.keep(scores, anchor, self.of, policy_version=policy_version)
 
+    def note(self, evidence: Sequence[GroupEvidence]) -> None:
+        """Take in what a slow step found."""
+        for one in evidence if self.archive is not None else ():
+            self.archive.note(one.task, one.context_ids_G, one.rewards_G)
+
     def demonstrations(self, examples: Sequence[Example], until: int) -> list[WorkedExample]:
         """Verified answers of the groups that these examples are of. Where labels do not say which examples those are,
         only what has arrived before step `until` is known."""
@@ -128,7 +133,7 @@ class Groups:
         known = list(entry.examples.values())
         distances = ((self.clusters.vectors(known) - self.clusters.vectors([example])) ** 2).sum(1)
         near = entry.of([known[i].id for i in np.argsort(distances, kind="stable")[:NEIGHBOURS]])
-        return replace(near, overall=entry.means) if near is not None else None
+        return replace(near, overall=entry.worth) if near is not None else None
 
     def owners(self) -> dict[str, str]:
         """Which task most scored examples of each group are of: the truth, for evaluations and for nobody else."""

@@ -339,6 +339,7 @@ class FastSlowTrainer(ResumableTrainer):
         ]
         decisions = self.parts.router.decide(evidence)
         routes = [decision.route for decision in decisions]
+        self.groups.note(evidence)
         self._fast_pool.update({e.id: e for e, r in zip(examples, routes, strict=True) if r.fast})
         self._remember(examples, routes)
         self._watch_unscored(rewards)
