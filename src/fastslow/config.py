@@ -221,6 +221,8 @@ class FastSlowConfig(GRPOConfig):
         hints = get_type_hints(type(self))
         for name in own_fields():
             kinds, value = _kinds(hints[name]), getattr(self, name)
+            if name == "report_to":  # as transformers writes it: one name, or a list of them
+                kinds = [*kinds, list]
             number = type(value) is int and float in kinds
             if not ((isinstance(value, tuple(kinds)) and (type(value) is not bool or bool in kinds)) or number):
                 wanted = " or ".join(WORDS[kind] for kind in kinds)
