@@ -95,7 +95,7 @@ class Recorder(TrainerCallback):
     def routes(
         self, examples: Sequence[Example], evidence: Sequence[GroupEvidence], routes: Sequence[Route], router: str
     ) -> None:
-        """`task` is the truth, `group` what the router went by."""
+        """`task` is the truth, `topic` what the router went by."""
         self._append(
             "routes.jsonl",
             [
@@ -103,7 +103,7 @@ class Recorder(TrainerCallback):
                     "step": e.step,
                     "example_id": e.example_id,
                     "task": example.task,
-                    "group": e.task,
+                    "topic": e.task,
                     "route": r.value,
                     "router": router,
                     "rewards": list(e.rewards_G),

@@ -21,7 +21,6 @@ from .checkpoint import Checkpoints
 from .components import Components
 from .errors import FastSlowError
 from .evaluation import means
-from .groups import Groups
 from .modes import Mode
 from .policy import Policy
 from .population import Population
@@ -29,6 +28,7 @@ from .recorder import Recorder
 from .reuse import RolloutCache
 from .run_dir import versions
 from .slow import SlowChannel
+from .topics import Topics
 from .types import Example, Trace
 
 
@@ -41,7 +41,7 @@ class ResumableTrainer(SlowChannel):
     parts: Components
     policy: Policy
     population: Population
-    groups: Groups
+    topics: Topics
     _cache: RolloutCache
     _experience: list[Trace]
     _fast_pool: dict[str, Example]
