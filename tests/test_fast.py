@@ -28,7 +28,7 @@ def phase(trainer, cycle: int = 0, version: int = 0, **overrides):
 
     policy.rollouts = spy
     ahead = lookahead(trainer.parts.stream, cycle * 2, 2)
-    known = trainer.groups.demonstrations(ahead, 0)
+    known = trainer.topics.demonstrations(ahead, 0)
     arguments = {"anchor": ahead[:4], "pool": ahead, "experience": (), "demonstrations": known, "cycle": cycle}
     arguments |= overrides
     result = trainer.parts.fast.run(trainer.population, policy=policy, **arguments)

@@ -9,8 +9,8 @@ updated by RL through TRL. An example walks one way through the package:
 
 - `tasks`: sources of examples with a scorer (`sandbox` runs code for them); `types`: the words used everywhere.
 - `stream`, `streams`: the order of examples, known ahead. `contexts`, `population`: the fast weights.
-- `groups`: what the learner knows of its stream, by `labels` or by `clusters` (with `embedders`, `change_points`), and
-  the `archive` of what each group did best with.
+- `topics`: what the learner knows of its stream, by `labels` or by `clusters` (with `embedders`, `change_points`), and
+  the `archive` of what each topic did best with.
 - `policy`: answers examples under contexts, over a `sampler` that pays for shared prefixes once.
 - `routers`: decide which channel absorbs a group.
 - `fast` (with `gepa_adapter` and `proposers`): one GEPA phase. `slow` (with `batching`, `packing`, `layout`): TRL's

@@ -1,7 +1,7 @@
-"""What the fast channel need never forget: for every group of examples, the contexts that did best on it.
+"""What the fast channel need never forget: for every topic of examples, the contexts that did best on it.
 
-A group's entry is the table of one fast phase: every context that was scored on the whole anchor set, and its score on
-each of the group's examples there. It is replaced only by a phase that scored its best context anew, so that what did
+A topic's entry is the table of one fast phase: every context that was scored on the whole anchor set, and its score on
+each of the topic's examples there. It is replaced only by a phase that scored its best context anew, so that what did
 well is never pushed out unheard. Slow steps deal each question to several contexts under the same weights: how far one
 did better there than the others is added to what the phase had found, at no cost and closer to the present weights.
 Scores of different weights are never compared.
@@ -18,13 +18,13 @@ from .population import Scores, shared_ids
 from .types import Example
 
 PRIOR = 4.0
-"""Examples that what is known of a context from elsewhere counts for: a group that has one or two of its own, as parts
+"""Examples that what is known of a context from elsewhere counts for: a topic that has one or two of its own, as parts
 of a finely split task may, does not go by them alone."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One group's table. `overall` are the contexts' means on the whole anchor set, `examples` the group's part of it,
+    """One topic's table. `overall` are the contexts' means on the whole anchor set, `examples` the topic's part of it,
     with their questions; `policy_version` is whose scores these are. `since` is of the slow steps that followed: the
     sum of a context's edges over the others, and how many there were."""
 
@@ -66,7 +66,7 @@ class Entry:
 
 
 class Archive:
-    """Entries by group."""
+    """Entries by topic."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
@@ -75,7 +75,7 @@ class Archive:
         self,
         scores: Mapping[str, Scores],
         anchor: Sequence[Example],
-        group_of: Callable[[Example], str],
+        topic_of: Callable[[Example], str],
         *,
         policy_version: int,
     ) -> None:
@@ -84,14 +84,14 @@ class Archive:
         overall = {c: fmean(row[e] for e in shared) if shared else 0.0 for c, row in scores.items()}
         rows = {c: dict(row) for c, row in scores.items()}
         table = Entry(rows, overall, {e.id: e for e in anchor}, policy_version)
-        for group, ids in _by_group(anchor, group_of).items():
-            found, before = table.of(ids), self.entries.get(group)
+        for topic, ids in _by_topic(anchor, topic_of).items():
+            found, before = table.of(ids), self.entries.get(topic)
             if found is not None and (before is None or before.ranked[0] in found.scores):
-                self.entries[group] = found
+                self.entries[topic] = found
 
-    def note(self, group: str, context_ids: Sequence[str], rewards: Sequence[float | None]) -> None:
-        """Take in what one question of the group earned in a slow step, slot by slot; None is unscored."""
-        entry = self.entries.get(group)
+    def note(self, topic: str, context_ids: Sequence[str], rewards: Sequence[float | None]) -> None:
+        """Take in what one question of the topic earned in a slow step, slot by slot; None is unscored."""
+        entry = self.entries.get(topic)
         by_context: dict[str, list[float]] = {}
         for context, reward in zip(context_ids, rewards, strict=True):
             if reward is not None and entry is not None and context in entry.scores:
@@ -104,27 +104,31 @@ class Archive:
             edge, count = entry.since.get(context, (0.0, 0))
             entry.since[context] = edge + mean - centre, count + 1
 
-    def recall(self, groups: Sequence[str], size: int) -> list[str]:
-        """Up to `size` ids of the best contexts of these groups: the best of each, then the second best, and so on."""
-        ranked = [self.entries[group].ranked for group in groups if group in self.entries]
+    def recall(self, topics: Sequence[str], size: int) -> list[str]:
+        """Up to `size` ids of the best contexts of these topics: the best of each, then the second best, and so on."""
+        ranked = [self.entries[topic].ranked for topic in topics if topic in self.entries]
         turns = max(map(len, ranked), default=0)
         return list(dict.fromkeys(row[i] for i in range(turns) for row in ranked if i < len(row)))[:size]
 
-    def best(self, group: str) -> str | None:
-        """The id of the group's best context; None where it has no entry."""
-        return self.entries[group].ranked[0] if group in self.entries else None
+    def best(self, topic: str) -> str | None:
+        """The id of the topic's best context; None where it has no entry."""
+        return self.entries[topic].ranked[0] if topic in self.entries else None
 
-    def regroup(self, group_of: Callable[[Example], str]) -> None:
-        """A group was split after its table was made: each part takes its share of the table along."""
+    def divide(self, topic_of: Callable[[Example], str]) -> None:
+        """A topic was split after its table was made: each part takes its share of the table along."""
         for name, entry in list(self.entries.items()):
-            for group, ids in _by_group(list(entry.examples.values()), group_of).items():
+            parts = _by_topic(list(entry.examples.values()), topic_of)
+            if set(parts) == {name}:
+                continue
+            del self.entries[name]
+            for topic, ids in parts.items():
                 part = entry.of(ids)
-                if part is not None and (group == name or group not in self.entries):
-                    self.entries[group] = part
+                if part is not None and (topic == name or topic not in self.entries):
+                    self.entries[topic] = part
 
     def to_json(self) -> dict[str, Any]:
         return {
-            group: {
+            topic: {
                 "best": entry.ranked[0],
                 "policy_version": entry.policy_version,
                 "scores": entry.scores,
@@ -132,14 +136,14 @@ class Archive:
                 "since": {c: list(found) for c, found in entry.since.items()},
                 "examples": {e.id: {"task": e.task, "question": e.question} for e in entry.examples.values()},
             }
-            for group, entry in self.entries.items()
+            for topic, entry in self.entries.items()
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Archive:
         """Raises KeyError, TypeError or ValueError for what `to_json` did not give."""
         archive = cls()
-        for group, entry in data.items():
+        for topic, entry in data.items():
             examples = {
                 id: Example(id, e["task"], "train", ({"role": "user", "content": e["question"]},))
                 for id, e in entry["examples"].items()
@@ -147,13 +151,13 @@ class Archive:
             scores = {c: {e: float(s) for e, s in row.items()} for c, row in entry["scores"].items()}
             overall = {c: float(entry["overall"][c]) for c in scores}
             since = {c: (float(edge), int(count)) for c, (edge, count) in entry["since"].items()}
-            archive.entries[group] = Entry(scores, overall, examples, int(entry["policy_version"]), since)
+            archive.entries[topic] = Entry(scores, overall, examples, int(entry["policy_version"]), since)
         return archive
 
 
-def _by_group(examples: Sequence[Example], group_of: Callable[[Example], str]) -> dict[str, list[str]]:
-    """Ids by group, in order of first arrival."""
-    groups: dict[str, list[str]] = {}
+def _by_topic(examples: Sequence[Example], topic_of: Callable[[Example], str]) -> dict[str, list[str]]:
+    """Ids by topic, in order of first arrival."""
+    topics: dict[str, list[str]] = {}
     for example in examples:
-        groups.setdefault(group_of(example), []).append(example.id)
-    return groups
+        topics.setdefault(topic_of(example), []).append(example.id)
+    return topics

@@ -21,7 +21,6 @@ from .config import bf16_is_fast
 from .embedders import make_embedder
 from .errors import BadInput
 from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
-from .groups import Groups
 from .labels import Labels
 from .model import ModelSource, context_window, load_model, load_tokenizer, pad_id, resolve_model
 from .modes import MODES
@@ -34,6 +33,7 @@ from .tasks import TASKS, resolve_task
 from .tasks.base import Task
 from .tasks.scoring import SCORERS
 from .tasks.spec import parse_spec
+from .topics import Topics
 from .types import Example, Split
 
 # Settings of the run that whoever evaluates its bundle needs.
@@ -46,14 +46,14 @@ KEPT_SETTINGS = (
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle. `settings` are those of the run that made it; `groups` chooses contexts by the question, where
+    """A loaded bundle. `settings` are those of the run that made it; `topics` chooses contexts by the question, where
     that was asked for."""
 
     model: PreTrainedModel
     base: BaseModel
     tokenizer: PreTrainedTokenizerBase
     population: Population
-    groups: Groups | None
+    topics: Topics | None
     settings: dict[str, Any]
 
 
@@ -64,7 +64,7 @@ def write_bundle(
     tokenizer: Any,
     population: Population,
     router: dict[str, Any],
-    groups: Groups,
+    topics: Topics,
     base_name: str,
 ) -> None:
     """Write safetensors and JSON into `path`; nothing that executes when it is loaded. Whole, or not at all.
@@ -83,7 +83,7 @@ def write_bundle(
             json.dumps(json.loads(adapters.read_text()) | {"base_model_name_or_path": base_name}, indent=2) + "\n"
         )
     write_state(aside, population, router)
-    groups.write(aside)
+    topics.write(aside)
     before = path.with_name(path.name + ".old.tmp")  # of a run that a signal stopped, and that went on
     shutil.rmtree(before, ignore_errors=True)
     if path.exists():
@@ -108,36 +108,36 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
     base_name = settings["model"]
     source = ModelSource(str(folder), str(folder))
     population, tokenizer = read_population(folder), load_tokenizer(source)
-    groups = read_groups(folder, settings, trusted=trusted) if choosing else None
+    topics = read_topics(folder, settings, trusted=trusted) if choosing else None
     if (folder / "adapter_config.json").is_file():
         model: Any = PeftModel.from_pretrained(load_model(resolve_model(base_name)), str(folder))
-        return Bundle(model, adapters_off(model), tokenizer, population, groups, settings)
+        return Bundle(model, adapters_off(model), tokenizer, population, topics, settings)
     base = frozen_copy(lambda: load_model(resolve_model(base_name)))
-    return Bundle(load_model(source), base, tokenizer, population, groups, settings)
+    return Bundle(load_model(source), base, tokenizer, population, topics, settings)
 
 
-def read_groups(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Groups:
-    """What contexts are chosen by. Raises BadInput for a run whose groups had no contexts of their own, for files that
+def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:
+    """What contexts are chosen by. Raises BadInput for a run whose topics had no contexts of their own, for files that
     are damaged, and for an embedder that is not on this machine or, unless trusted, not one of ours."""
     if settings["clusters"] not in ("labels", "inferred") or not MODES[settings["mode"]].fast:
         raise BadInput(
-            "contexts are chosen by the question only where a run's groups had contexts of their own (--clusters "
+            "contexts are chosen by the question only where a run's topics had contexts of their own (--clusters "
             "inferred or labels); this run's had none."
         )
     labels = Labels(settings["labels"], tasks=tasks_of(settings), seed=settings["seed"])
-    groups = Groups(labels=labels, stream=_NoStream(), archive=Archive())
+    topics = Topics(labels=labels, stream=_NoStream(), archive=Archive())
     if settings["clusters"] == "inferred":
         if not trusted and settings["embedder"] not in ("minilm", "ngrams"):
             raise BadInput(
                 f"the bundle names the embedder '{settings['embedder']}', which may run code of its maker's choice; if "
                 "you trust it, say --trust_task."
             )
-        groups.clusters = Clusters(make_embedder(settings["embedder"]))
+        topics.clusters = Clusters(make_embedder(settings["embedder"]))
     try:
-        groups.read(folder)
+        topics.read(folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise BadInput(f"the archive of '{folder}' is damaged ({type(error).__name__}: {error}).") from error
-    return groups
+    return topics
 
 
 class _NoStream:
@@ -219,7 +219,7 @@ def evaluate_bundle(
                     bundle.population,
                     examples,
                     kinds,
-                    groups=bundle.groups,
+                    topics=bundle.topics,
                     params=params,
                     samples=samples,
                     seed=seed,

@@ -60,7 +60,7 @@ class _Member:
 
 
 class Clusters:
-    """A grouping (see labels.py) by what questions say. Batches are observed in order, each once.
+    """Topics by what questions say. Batches are observed in order, each once.
 
     Nothing here is random: a run that is resumed from `state_dict` goes on exactly.
     """

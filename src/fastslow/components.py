@@ -16,7 +16,6 @@ from .embedders import make_embedder
 from .errors import BadInput
 from .fast import FastChannel
 from .gepa_adapter import BudgetPlan
-from .groups import Groups
 from .labels import Labels
 from .model import load_model, load_tokenizer, resolve_model
 from .modes import MODES
@@ -31,6 +30,7 @@ from .streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, make_sche
 from .tasks import resolve_task
 from .tasks.base import Task
 from .tasks.task_set import TaskSet, by_task
+from .topics import Topics
 from .types import Example
 
 # Verified answers offered to proposers; more would cost scoring time and never be used in one run.
@@ -46,7 +46,7 @@ class Components:
     seed_context: Context
     fast: FastChannel
     router: RouteDecider
-    groups: Groups
+    topics: Topics
 
 
 def build_components(
@@ -93,7 +93,7 @@ def build_components(
         seed_context=seed_context(args.seed_instruction),
         fast=fast,
         router=router,
-        groups=make_groups(args, task, stream),
+        topics=make_topics(args, task, stream),
     )
 
 
@@ -128,9 +128,9 @@ def _newcomers(args: FastSlowConfig, task: Task) -> Stream:
     return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
 
 
-def make_groups(args: FastSlowConfig, task: Task, stream: Stream) -> Groups:
+def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
     """What the settings let the learner know of its stream. Raises BadInput for an embedder that is not there."""
-    return Groups(
+    return Topics(
         labels=Labels(args.labels, tasks=list(by_task(task, task.split("train"))), seed=args.seed),
         stream=stream,
         clusters=Clusters(make_embedder(args.embedder)) if args.clusters == "inferred" else None,

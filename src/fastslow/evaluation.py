@@ -17,7 +17,6 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from .contexts import Context
-from .groups import Groups
 from .layout import Row
 from .metrics import accuracy_interval
 from .packing import HEAD_ROWS, forward_hidden, pack, place_logits
@@ -25,6 +24,7 @@ from .policy import Job, Policy
 from .population import Population
 from .sampler import SamplingParams
 from .seeding import derive_seed
+from .topics import Topics
 from .types import Example, Rollout
 
 BaseModel = Callable[[], AbstractContextManager[PreTrainedModel]]
@@ -70,13 +70,13 @@ def measure_population(
     examples: Sequence[Example],
     kinds: Sequence[str],
     *,
-    groups: Groups | None = None,
+    topics: Topics | None = None,
     **how: Any,
 ) -> list[dict[str, Any]]:
     """One row per kind of context: `seed`, `lead`, and `mean` over the contexts in use; `all` is a row for each of
-    those; `cluster` and `nearest` choose by the question among those that `groups` has kept. An example is answered
+    those; `cluster` and `nearest` choose by the question among those that `topics` has kept. An example is answered
     once under a context, whatever that is measured as."""
-    named = [pair for kind in kinds for pair in _contexts(population, kind, examples, groups)]
+    named = [pair for kind in kinds for pair in _contexts(population, kind, examples, topics)]
     found = _rewards_of_pairs(policy, [pair for _, dealt in named for pair in _pairs(dealt, examples)], **how)
     rows, rewards_of = [], {}
     for kind, dealt in named:
@@ -91,8 +91,8 @@ def measure_population(
             rows[-1]["best"] = None  # of how many samples would depend on the population
         rewards_of[kind] = rewards
     for row in rows:
-        if row["context"] in CHOOSING and groups is not None:
-            row |= _choice(groups, examples, rewards_of[row["context"]], rewards_of.get("lead"))
+        if row["context"] in CHOOSING and topics is not None:
+            row |= _choice(topics, examples, rewards_of[row["context"]], rewards_of.get("lead"))
     return rows
 
 
@@ -106,26 +106,26 @@ def means(rows: Sequence[Mapping[str, Any]], what: str) -> dict[str, float]:
 
 
 def _contexts(
-    population: Population, kind: str, examples: Sequence[Example], groups: Groups | None
+    population: Population, kind: str, examples: Sequence[Example], topics: Topics | None
 ) -> list[tuple[str, list[list[Context]]]]:
     """(name, contexts of each example) for every row of this kind."""
     if kind == "all":
         return [("member", [[c]] * len(examples)) for c in population.members]
     if kind in CHOOSING:
-        assert groups is not None, "only a population with an archive can be chosen from"
-        return [(kind, [[groups.choose(kind, population, e)] for e in examples])]
+        assert topics is not None, "only a population with an archive can be chosen from"
+        return [(kind, [[topics.choose(kind, population, e)] for e in examples])]
     by_kind = {"seed": [population.seed], "lead": [population.lead], "mean": population.members}
     return [(kind, [by_kind[kind]] * len(examples))]
 
 
 def _choice(
-    groups: Groups, examples: Sequence[Example], chosen: Rewards, lead: Rewards | None
+    topics: Topics, examples: Sequence[Example], chosen: Rewards, lead: Rewards | None
 ) -> dict[str, float | None]:
-    """How well contexts were chosen: the share of examples whose group is mostly of their own task, and the gain over
+    """How well contexts were chosen: the share of examples whose topic is mostly of their own task, and the gain over
     the lead context on the same examples with its 95% interval (Student's t)."""
-    owners = groups.owners()
-    right = [owners.get(groups.entry_name(e) or "") == e.task for e in examples]
-    found: dict[str, float | None] = {"right_group": sum(right) / len(right)}
+    owners = topics.owners()
+    right = [owners.get(topics.entry_name(e) or "") == e.task for e in examples]
+    found: dict[str, float | None] = {"right_topic": sum(right) / len(right)}
     found |= dict.fromkeys(("gain", "gain_low", "gain_high"), None)
     pairs = [(_mean(c), _mean(at)) for c, at in zip(chosen, lead or (), strict=False)]
     gains = [c - at for c, at in pairs if c is not None and at is not None]

@@ -1,25 +1,17 @@
 """What the learner is told an example's task is: the truth, nothing, or, for a share of the examples, something wrong.
 
-`Example.task` is the truth, for whoever scores, measures and writes down. Channels and routers ask a grouping.
+`Example.task` is the truth, for whoever scores, measures and writes down. Channels and routers ask
+`Topics.of` (topics.py), which may ask here.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Protocol
 
 from .errors import BadInput
 from .seeding import derive_seed
 from .types import Example
-
-
-class Grouping(Protocol):
-    """What the learner knows an example by: examples of one group belong together."""
-
-    def of(self, example: Example) -> str:
-        """The name of the example's group; '' where nothing is known."""
-        ...
 
 
 class Labels:

@@ -112,7 +112,7 @@ class Recorder(TrainerCallback):
         decisions: Sequence[Decision],
         router: str,
     ) -> None:
-        """`task` is the truth, `group` what the router went by."""
+        """`task` is the truth, `topic` what the router went by."""
         self._append(
             "routes.jsonl",
             [
@@ -120,7 +120,7 @@ class Recorder(TrainerCallback):
                     "step": e.step,
                     "example_id": e.example_id,
                     "task": example.task,
-                    "group": e.task,
+                    "topic": e.task,
                     "route": decision.route.value,
                     "rule": decision.rule.value,
                     "router": router,

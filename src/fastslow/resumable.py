@@ -21,7 +21,6 @@ from .checkpoint import Checkpoints, verify
 from .components import Components
 from .errors import FastSlowError
 from .evaluation import means
-from .groups import Groups
 from .modes import Mode
 from .policy import Policy
 from .population import Population
@@ -30,6 +29,7 @@ from .reuse import RolloutCache
 from .run_dir import versions
 from .slow import SlowChannel
 from .steering import Steering
+from .topics import Topics
 from .types import Example, Trace
 
 
@@ -43,7 +43,7 @@ class ResumableTrainer(SlowChannel):
     policy: Policy
     population: Population
     steering: Steering
-    groups: Groups
+    topics: Topics
     _cache: RolloutCache
     _experience: list[Trace]
     _fast_pool: dict[str, Example]

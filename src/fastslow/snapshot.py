@@ -6,7 +6,7 @@
     state.safetensors       in the cache, experience, router, tallies, positions in the .jsonl files; tensors apart
     trainer_state.json      transformers' own
     population.json         contexts, scores, frontier's ground
-    archive.json            what every group did best with; only where groups have contexts of their own
+    archive.json            what every topic did best with; only where topics have contexts of their own
     clusters.json           windows of the clusters, who is in which; their vectors apart; only with inferred clusters
     clusters.safetensors
     router.json
@@ -92,7 +92,7 @@ def write(trainer: ResumableTrainer, folder: Path, ranks: list[dict[str, Any]]) 
     (folder / STATE).write_bytes(content)
     trainer.state.save_to_json(str(folder / TRAINER))
     write_state(folder, trainer.population, trainer.parts.router.state_dict())
-    trainer.groups.write(folder)
+    trainer.topics.write(folder)
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -169,9 +169,9 @@ def restore_channels(trainer: ResumableTrainer, folder: Path, state: Mapping[str
         ) from error
     trainer.population = read_population(folder)
     try:
-        trainer.groups.read(folder)
+        trainer.topics.read(folder)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BadInput(f"the groups of '{folder}' cannot be read ({type(error).__name__}: {error}).") from error
+        raise BadInput(f"the topics of '{folder}' cannot be read ({type(error).__name__}: {error}).") from error
     trainer.parts.router.load_state_dict(json.loads((folder / "router.json").read_text(encoding="utf-8")))
     trainer._cache = RolloutCache(_rollout_from_json(data) for data in state["cache"])
     trainer.policy.skipped = state["ranks"][trainer.accelerator.process_index]["skipped"]

@@ -133,7 +133,7 @@ def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
             tokenizer=trainer.tokenizer,
             population=trainer.population,
             router=trainer.parts.router.state_dict(),
-            groups=trainer.groups,
+            topics=trainer.topics,
             base_name=trainer.args.model,
         )
     measured = {row["step"] for row in trainer.recorder.eval_rows}
@@ -153,8 +153,8 @@ def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
                 run.write_json("bundle/bundle.json", {"settings": settings, **provenance})
             else:  # the contexts are small, and a report shows them
                 run.write_json("population.json", trainer.population.to_json())
-                if trainer.groups.archive is not None:
-                    run.write_json("archive.json", trainer.groups.archive.to_json())
+                if trainer.topics.archive is not None:
+                    run.write_json("archive.json", trainer.topics.archive.to_json())
             run.write_json("summary.json", summary)
             if not caught:
                 trainer.checkpoints(run.path).drop_all_but_milestones(trainer.kept_best)
@@ -195,7 +195,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         lead, mean = (trained.get("lead"), trained.get("mean")) if both else (seed, seed)
         names = ("base_seed", "base_lead", "seed", "lead", "mean")
         found = dict(zip(names, (base.get("seed"), base.get("lead"), seed, lead, mean), strict=True))
-        return found | {kind: trained.get(kind) for kind in trainer.groups.kinds if both}
+        return found | {kind: trained.get(kind) for kind in trainer.topics.kinds if both}
 
     kl = values("kl")
     return {

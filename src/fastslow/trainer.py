@@ -115,7 +115,7 @@ class FastSlowTrainer(ResumableTrainer):
         self.policy = self.make_policy(self.model, window)
         self.base = self._make_base(source)
         self.population = Population(size=args.population_size, seed=self.parts.seed_context)
-        self.groups = self.parts.groups
+        self.topics = self.parts.topics
         self._check_window()
         self._cache = RolloutCache()
         self._experience: list[Trace] = []
@@ -221,28 +221,28 @@ class FastSlowTrainer(ResumableTrainer):
         shared = [(phase.population, phase.scores, phase.rollouts, phase.metrics) if phase else None]
         broadcast_object_list(shared)
         self.population, scores, rollouts, metrics = shared[0]  # type: ignore[misc]
-        self.groups.keep(scores, self._anchor(cycle), policy_version=self.population.policy_version)
+        self.topics.keep(scores, self._anchor(cycle), policy_version=self.population.policy_version)
         self._cache = RolloutCache(rollouts if self.args.reuse_fast_rollouts else ())
         self._experience, self._fast_pool = [], {}
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 
     def _evolve(self, cycle: int) -> FastPhase:
-        groups, ahead, anchor = self.groups, self._ahead(cycle), self._anchor(cycle)
+        topics, ahead, anchor = self.topics, self._ahead(cycle), self._anchor(cycle)
         # What the router sent to the fast channel since the last phase; at the start nothing was routed yet.
         routed = cycle > 0 and self.mode.slow and self.mode.when == "between"
-        at_hand = {groups.of(e) for e in ahead}
+        at_hand = {topics.of(e) for e in ahead}
         pool = list(self._fast_pool.values()) if routed else ahead
-        if pool and not at_hand & {groups.of(e) for e in pool}:  # a new stage begins
+        if pool and not at_hand & {topics.of(e) for e in pool}:  # a new stage begins
             pool = ahead
-        pool = [e for e in pool if groups.of(e) in at_hand]
+        pool = [e for e in pool if topics.of(e) in at_hand]
         return self.parts.fast.run(
-            groups.recalled(self.population, ahead),
+            topics.recalled(self.population, ahead),
             policy=self.policy,
             anchor=anchor,
             pool=pool,
-            experience=[t for t in self._experience if groups.of(t.example) in at_hand],
-            demonstrations=groups.demonstrations([*pool, *anchor], (cycle + 1) * self.args.slow_steps_per_cycle),
+            experience=[t for t in self._experience if topics.of(t.example) in at_hand],
+            demonstrations=topics.demonstrations([*pool, *anchor], (cycle + 1) * self.args.slow_steps_per_cycle),
             cycle=cycle,
         )
 
@@ -253,14 +253,14 @@ class FastSlowTrainer(ResumableTrainer):
         return [e for e in ahead if self.policy.fits(self.population.seed, e)]
 
     def _anchor(self, cycle: int) -> list[Example]:
-        return self.groups.anchor(self._ahead(cycle), self.args.anchor_size)
+        return self.topics.anchor(self._ahead(cycle), self.args.anchor_size)
 
     def _observe(self, step: int, *, until: int) -> None:
         """Clusters take in every batch once, in its order, before anything is made of it."""
-        if self.groups.clusters is None:
+        if self.topics.clusters is None:
             return
         with self.recorder.phase("clusters", step):
-            found = list(self.groups.observe(until))
+            found = list(self.topics.observe(until))
         if self.accelerator.is_main_process:
             self.recorder.clusters(step, found)
 
@@ -329,7 +329,7 @@ class FastSlowTrainer(ResumableTrainer):
             GroupEvidence(
                 step=step,
                 example_id=example.id,
-                task=self.groups.of(example),
+                task=self.topics.of(example),
                 context_ids_G=tuple(groups[b]),
                 rewards_G=tuple(rewards[b * G : (b + 1) * G]),
                 completion_tokens_G=tuple(lengths[b * G : (b + 1) * G]),
@@ -339,7 +339,7 @@ class FastSlowTrainer(ResumableTrainer):
         ]
         decisions = self.parts.router.decide(evidence)
         routes = [decision.route for decision in decisions]
-        self.groups.note(evidence)
+        self.topics.note(evidence)
         self._fast_pool.update({e.id: e for e, r in zip(examples, routes, strict=True) if r.fast})
         self._remember(examples, routes)
         self._watch_unscored(rewards)
@@ -408,7 +408,7 @@ class FastSlowTrainer(ResumableTrainer):
 
     def measure(self) -> list[dict[str, Any]]:
         """Rows of evals.jsonl for the current weights on the validation split; the caller's process alone works."""
-        kinds = ["seed", "lead", "mean", *self.groups.kinds] if self.mode.fast else ["seed"]
+        kinds = ["seed", "lead", "mean", *self.topics.kinds] if self.mode.fast else ["seed"]
         return [row for name, some in self.validation().items() for row in self._measure(name, some, kinds)]
 
     def validation(self) -> dict[str, list[Example]]:
@@ -418,7 +418,7 @@ class FastSlowTrainer(ResumableTrainer):
     def _measure(self, task: str, examples: list[Example], kinds: list[str]) -> list[dict[str, Any]]:
         args, contexts = self.args, {"seed": self.population.seed, "lead": self.population.lead}
         how = {"params": self.eval_params(), "samples": args.eval_samples, "seed": args.seed}
-        rows = measure_population(self.policy, self.population, examples, kinds, groups=self.groups, **how)
+        rows = measure_population(self.policy, self.population, examples, kinds, topics=self.topics, **how)
         kls: dict[str, float | None] = {}
         for row in rows:
             row |= {"task": task, "split": "validation", "weights": "trained", "kl": None}

@@ -71,9 +71,9 @@ def run(argv: Sequence[str]) -> int:
     quiet_libraries()
     bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)
     settings = bundle.settings
-    if "nearest" in kinds and bundle.groups is not None and bundle.groups.clusters is None:
+    if "nearest" in kinds and bundle.topics is not None and bundle.topics.clusters is None:
         raise BadInput(
-            "context 'nearest' goes by inferred clusters, and this run's groups were labels; take 'cluster'."
+            "context 'nearest' goes by inferred clusters, and this run's topics were labels; take 'cluster'."
         )
     params = SamplingParams(
         max_new_tokens=int(options.max_completion_length or settings["max_completion_length"]),
@@ -141,9 +141,9 @@ def _choices(rows: list[dict]) -> list[str]:
     """How contexts chosen by the question fared against the lead context."""
     lines = []
     for row in rows:
-        if row.get("right_group") is None:
+        if row.get("right_topic") is None:
             continue
-        line = f"{row['weights']} + {row['context']}: {_share(row['right_group'])} of the questions in the right group"
+        line = f"{row['weights']} + {row['context']}: {_share(row['right_topic'])} of the questions in the right topic"
         if row["gain"] is not None:
             interval = f"95% {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}"
             line += f", gain over lead {100 * row['gain']:+.1f} points ({interval})"

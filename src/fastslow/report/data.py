@@ -24,7 +24,7 @@ AXES = {
     "reflection": "reflection tokens",
 }
 CONTEXTS = ("seed", "lead", "mean", "cluster", "nearest")
-USUAL = ("seed", "lead", "mean")  # the others only where groups have contexts of their own
+USUAL = ("seed", "lead", "mean")  # the others only where topics have contexts of their own
 MEASURED = ("accuracy", "kl")
 ROUTES = ("both", "slow", "fast", "skip")
 # Far above any real run; a line beyond it is damage, and reading it would cost the memory of the reader.
@@ -105,7 +105,7 @@ class RunData:
 
     @property
     def shipped_context(self) -> str:
-        """The context an arm is judged under: what it would ship. RL has only the seed context; a run whose groups have
+        """The context an arm is judged under: what it would ship. RL has only the seed context; a run whose topics have
         contexts of their own chooses by the question."""
         if self.mode == "rl":
             return "seed"

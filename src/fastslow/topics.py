@@ -1,9 +1,9 @@
 """What the learner knows of its stream: which examples belong together, and what the fast channel had found for them.
 
-Examples are grouped by label, by cluster, or not at all (`labels` and `clusters` in the settings). Where groups have
-contexts of their own, a fast phase starts from those of the groups at hand, and an evaluation chooses among them by the
-question: `cluster` takes the best context of the question's group, `nearest` the one that did best on the most similar
-of that group's scored questions.
+Examples are grouped by label, by cluster, or not at all (`labels` and `clusters` in the settings). Where topics have
+contexts of their own, a fast phase starts from those of the topics at hand, and an evaluation chooses among them by the
+question: `cluster` takes the best context of the question's topic, `nearest` the one that did best on the most similar
+of that topic's scored questions.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ ARCHIVE, CLUSTERS, VECTORS = "archive.json", "clusters.json", "clusters.safetens
 
 
 @dataclass
-class Groups:
-    """Labels, clusters (None: the labels are the groups) and archive (None: one population for all groups).
+class Topics:
+    """Labels, clusters (None: the labels are the topics) and archive (None: one population for all topics).
 
     `material` are training examples with their verified answers, `stream` is where examples come from.
     """
@@ -55,24 +55,24 @@ class Groups:
         while self.clusters is not None and self.clusters.observed < until:
             found = self.clusters.observe(self.stream.batch(self.clusters.observed))
             if found.opened and self.archive is not None:
-                self.archive.regroup(self.clusters.of)
+                self.archive.divide(self.clusters.of)
             yield found
 
     # For a fast phase, and after it
 
     def anchor(self, ahead: Sequence[Example], size: int) -> list[Example]:
-        """The first `size` of the lookahead; where groups have contexts of their own, of each group in turn."""
+        """The first `size` of the lookahead; where topics have contexts of their own, of each topic in turn."""
         if self.archive is None:
             return list(ahead[:size])
-        by_group = list(self._by_group(ahead).values())
-        turns = max(map(len, by_group), default=0)
-        return [some[i] for i in range(turns) for some in by_group if i < len(some)][:size]
+        by_topic = list(self._by_topic(ahead).values())
+        turns = max(map(len, by_topic), default=0)
+        return [some[i] for i in range(turns) for some in by_topic if i < len(some)][:size]
 
     def recalled(self, population: Population, ahead: Sequence[Example]) -> Population:
-        """The population that a phase starts from: the best contexts of the groups at hand first."""
+        """The population that a phase starts from: the best contexts of the topics at hand first."""
         if self.archive is None:
             return population
-        known = self.archive.recall(list(self._by_group(ahead)), population.size)
+        known = self.archive.recall(list(self._by_topic(ahead)), population.size)
         return population.starting_from([population.archive[c] for c in known])
 
     def keep(self, scores: Mapping[str, Scores], anchor: Sequence[Example], *, policy_version: int) -> None:
@@ -82,25 +82,26 @@ class Groups:
 
     def note(self, evidence: Sequence[GroupEvidence]) -> None:
         """Take in what a slow step found."""
-        for one in evidence if self.archive is not None else ():
-            self.archive.note(one.task, one.context_ids_G, one.rewards_G)
+        if self.archive is not None:
+            for one in evidence:
+                self.archive.note(one.task, one.context_ids_G, one.rewards_G)
 
     def demonstrations(self, examples: Sequence[Example], until: int) -> list[WorkedExample]:
-        """Verified answers of the groups that these examples are of. Where labels do not say which examples those are,
+        """Verified answers of the topics that these examples are of. Where labels do not say which examples those are,
         only what has arrived before step `until` is known."""
         told = self.clusters is None and not self.labels.hidden
         arrived = None if told else {e.id for step in range(until) for e in self.stream.batch(step)}
-        by_group: dict[str, list[WorkedExample]] = {}
+        by_topic: dict[str, list[WorkedExample]] = {}
         for example, worked in self.material:
             if arrived is None or example.id in arrived:
-                by_group.setdefault(self.of(example), []).append(worked)
-        return [worked for group in self._by_group(examples) for worked in by_group.get(group, ())]
+                by_topic.setdefault(self.of(example), []).append(worked)
+        return [worked for topic in self._by_topic(examples) for worked in by_topic.get(topic, ())]
 
-    def _by_group(self, examples: Sequence[Example]) -> dict[str, list[Example]]:
-        groups: dict[str, list[Example]] = {}
+    def _by_topic(self, examples: Sequence[Example]) -> dict[str, list[Example]]:
+        topics: dict[str, list[Example]] = {}
         for example in examples:
-            groups.setdefault(self.of(example), []).append(example)
-        return groups
+            topics.setdefault(self.of(example), []).append(example)
+        return topics
 
     # For an evaluation
 
@@ -121,11 +122,11 @@ class Groups:
         return population.archive[near.ranked[0] if near is not None else entry.ranked[0]]
 
     def entry_name(self, example: Example) -> str | None:
-        """The nearest group that the archive has something for; with labels, the example's own or none."""
+        """The nearest topic that the archive has something for; with labels, the example's own or none."""
         if self.archive is None:
             return None
         near = [self.labels.of(example)] if self.clusters is None else self.clusters.by_distance(example)
-        return next((group for group in near if group in self.archive.entries), None)
+        return next((topic for topic in near if topic in self.archive.entries), None)
 
     def _neighbours(self, entry: Entry, example: Example) -> Entry | None:
         if self.clusters is None:
@@ -136,11 +137,11 @@ class Groups:
         return replace(near, overall=entry.worth) if near is not None else None
 
     def owners(self) -> dict[str, str]:
-        """Which task most scored examples of each group are of: the truth, for evaluations and for nobody else."""
+        """Which task most scored examples of each topic are of: the truth, for evaluations and for nobody else."""
         entries = self.archive.entries if self.archive is not None else {}
         return {
-            group: Counter(e.task for e in entry.examples.values()).most_common(1)[0][0]
-            for group, entry in entries.items()
+            topic: Counter(e.task for e in entry.examples.values()).most_common(1)[0][0]
+            for topic, entry in entries.items()
         }
 
     # State
