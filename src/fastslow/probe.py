@@ -217,7 +217,7 @@ class Prober:
         fast.plan = BudgetPlan(
             budget=budget, anchor_size=len(anchor), minibatch_size=1, proposals_per_iteration=self._proposals
         )
-        known = self._trainer.groups.demonstrations(anchor, until=1)
+        known = self._trainer.topics.demonstrations(anchor, until=1)
         try:
             phase = fast.run(
                 self._population,
