@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback
 
+from fastslow.cli.train import leave_processes
 from tests.support.runs import tiny_trainer
 
 
@@ -60,6 +61,7 @@ def main(folder: Path, name: str, **overrides) -> None:
         folder / f"{name}-{rank}.pt",
     )
     (folder / f"{name}-{rank}.json").write_text(json.dumps(witness.steps))
+    leave_processes()
 
 
 if __name__ == "__main__":

@@ -26,11 +26,12 @@ def run(argv: Sequence[str]) -> int:
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from ..display import TerminalDisplay, closing_table
     from ..train import exit_code, resume
-    from .train import quiet_libraries
+    from .train import leave_processes, quiet_libraries
 
     quiet_libraries()
     summary = resume(args.run, checkpoint=args.checkpoint, display=TerminalDisplay())
     if summary:
         Console().print(closing_table(summary))
         Console().print(f"run directory: {args.run}", highlight=False, soft_wrap=True)
+    leave_processes()
     return exit_code(summary)

@@ -29,7 +29,16 @@ def run(argv: Sequence[str]) -> int:
             highlight=False,
             soft_wrap=True,
         )
+    leave_processes()
     return exit_code(summary)
+
+
+def leave_processes() -> None:
+    """Of several processes, one that exits with the group still joined may be aborted by the threads it leaves."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def quiet_libraries() -> None:
