@@ -22,6 +22,7 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
+from .config import FastSlowConfig
 from .errors import BadInput
 from .locks import alone_in
 from .run_dir import RunDirectory, to_json
@@ -29,8 +30,12 @@ from .run_dir import RunDirectory, to_json
 PLAN = "comparison.json"
 Kind = Literal["compare", "plasticity", "continual"]
 
-# What may differ between a cell as planned and as it ran: where it lives, and what the machine decided.
-PLACE = frozenset({"output_dir", "bf16", "per_device_train_batch_size", "report_to", "disable_tqdm", "use_cpu"})
+# What may differ between a cell as planned and as it ran: where it lives, what the machine decided, and how often it
+# was saved, which changes no result.
+PLACE = frozenset({
+    "output_dir", "bf16", "per_device_train_batch_size", "report_to", "disable_tqdm", "use_cpu",
+    "save_strategy", "save_steps", "save_time_share", "keep_last", "keep_every", "keep_best", "logged_groups",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,14 @@ class Experiment:
 
 
 def _differing(made_with: dict[str, Any], cell: Cell) -> list[str]:
-    """Settings in which a run differs from its cell as planned."""
+    """Settings in which a run differs from its cell as planned. One that either does not mention has its default: a run
+    made before a setting existed did what its default does."""
+
+    def value(settings: dict[str, Any], name: str) -> Any:
+        return settings[name] if name in settings else getattr(FastSlowConfig, name, None)
+
     names = sorted((set(made_with) | set(cell.settings)) - PLACE)
-    return [name for name in names if made_with.get(name) != cell.settings.get(name)]
+    return [name for name in names if value(made_with, name) != value(cell.settings, name)]
 
 
 def _broken_off(folder: Path, cell: Cell) -> bool:
