@@ -404,12 +404,12 @@ class FastSlowConfig(GRPOConfig):
 
 
 def bf16_is_fast() -> bool:
-    """Whether bf16 arithmetic outruns fp32 here: on accelerators.
+    """Whether bf16 arithmetic outruns fp32 here: on accelerators, and on CPUs with AMX.
 
-    CPUs have bf16 instructions too, those with AMX fast ones, and training steps are slower with them
+    AVX-512 CPUs without AMX have bf16 instructions too, and their training steps are slower with them
     (docs/decisions/0003-compute-type.md).
     """
-    return torch.accelerator.is_available()
+    return torch.accelerator.is_available() or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", NoneType: "none"}

@@ -115,6 +115,7 @@ class PrefixSampler:
             self._shadow = frozen_clone(self._live)
             for weight in self._shadow.parameters():  # buffers stay: rotary frequencies in bf16 lose far positions
                 weight.data = weight.data.to(self._dtype)
+            _keep_head_fast(self._shadow)
             return
         with torch.no_grad():
             for mine, theirs in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
@@ -287,6 +288,14 @@ class PrefixSampler:
         ids = torch.tensor([[self._pad] * (longest - len(row)) + list(row) for row in rows], device=device)
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
         return ids, mask
+
+
+def _keep_head_fast(model: PreTrainedModel) -> None:
+    """Hand the head contiguous rows. transformers slices the last position off, and on a CPU torch multiplies such a view
+    in bf16 without its fast kernels: 4 s instead of 10 ms for 32 rows and a vocabulary of 49,152."""
+    head: Any = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
 
 
 def _warpers(params: SamplingParams) -> Any:

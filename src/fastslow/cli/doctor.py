@@ -64,7 +64,7 @@ def _compute() -> tuple[str, str, str | None]:
     from ..config import bf16_is_fast
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    kind = "bf16 compute" if bf16_is_fast() else "fp32 compute (on a CPU bf16 steps are slower)"
+    kind = "bf16 compute" if bf16_is_fast() else "fp32 compute (no AMX: bf16 would be slower here)"
     return "compute", f"{device}, {torch.get_num_threads()} threads, {kind}", None
 
 
