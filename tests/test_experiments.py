@@ -16,7 +16,7 @@ import yaml
 
 from fastslow.cli.main import main
 from fastslow.errors import BadInput
-from fastslow.plans import parse_modes, parse_seeds, parse_sweep
+from fastslow.plans import parse_modes, parse_seeds, parse_sweep, plan_arms
 from tests.support.runs import tiny_settings
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +73,52 @@ def test_what_cannot_be_planned_is_refused(call, said):
 
 @pytest.mark.processes
 @pytest.mark.usefixtures("environment")
+def planned(folder: Path, arms: dict) -> list:
+    flags = ["--config", recipe(folder)]
+    return plan_arms(folder, kind="compare", title="x", flags=flags, arms=arms, seeds=[1, 2]).cells
+
+
+def test_arms_have_names_and_settings_of_their_own(tmp_path):
+    cells = planned(tmp_path, {"both": {}, "fast half": {"router": "random:1,0.5"}, "rl": {"mode": "rl"}})
+
+    assert [cell.folder for cell in cells[:3]] == ["both-s1", "fast-half-s1", "rl-s1"]
+    assert [cell.settings["router"] for cell in cells[:3]] == ["both", "random:1,0.5", "both"]
+    assert [(cell.mode, cell.seed) for cell in cells[2:4]] == [("rl", 1), ("fst", 2)]
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        ({"a": {"ruoter": "both"}}, "Did you mean 'router'"),
+        ({"a": {"seed": 3}}, "no setting 'seed'"),
+        ({"a": "both"}, "'setting: value' lines"),
+        ({"a b": {}, "a-b": {}}, "differ only in signs"),
+        ({"a": {"stage_steps": "many"}}, "stage_steps"),
+    ],
+)
+def test_arms_that_cannot_be_planned_are_refused(tmp_path, arms, said):
+    with pytest.raises(BadInput, match=said):
+        planned(tmp_path, arms)
+
+
+def test_a_run_made_before_a_setting_existed_is_picked_up(tmp_path, capsys, monkeypatch):
+    """It did what the setting's default does; so much is owed to whoever spent hours on it."""
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
+    call = ["compare", recipe(tmp_path), "--modes", "rl", "--seeds", "1", "--output_dir", str(tmp_path / "cmp")]
+    assert main(call) == 0
+    config = tmp_path / "cmp/rl-s1/config.yaml"
+    older = {k: v for k, v in yaml.safe_load(config.read_text()).items() if k not in ("rehearsal_share", "labels")}
+
+    config.write_text(yaml.safe_dump({**older, "save_strategy": "no"}))
+    capsys.readouterr()
+    assert main([*call, "--dry_run"]) == 0
+    assert "0 of 1 cells to run" in capsys.readouterr().err
+
+    config.write_text(yaml.safe_dump({**older, "beta": 0.5}))
+    assert main([*call, "--dry_run"]) == 2
+    assert "beta" in capsys.readouterr().err
+
+
 def test_cells_run_once_fail_apart_and_are_reported(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["compare", recipe(tmp_path), "--modes", "rl,fst", "--seeds", "1", "--output_dir", "out"]

@@ -106,6 +106,35 @@ def plan_modes(
     return Experiment(path, kind=kind, title=title, reference=reference, cells=list(cells.values()))
 
 
+def plan_arms(
+    path: str | Path,
+    *,
+    kind: Kind,
+    title: str,
+    flags: Sequence[str],
+    arms: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[int],
+) -> Experiment:
+    """Arms named one by one, each with settings of its own: name -> setting -> value. The first is the reference,
+    unless one is plain RL. Raises BadInput for what is no setting."""
+    known, cells = FastSlowConfig.__dataclass_fields__, []
+    for seed, (arm, settings) in itertools.product(seeds, arms.items()):
+        if not isinstance(settings, Mapping):
+            raise BadInput(f"arm '{arm}' must hold 'setting: value' lines.")
+        words: list[str] = []
+        for name, value in settings.items():
+            if name not in known or name in ("seed", "output_dir"):
+                raise BadInput(f"arm '{arm}': no setting '{name}'.{nearest(name, known)}")
+            if name != "mode":
+                words += [f"--{name}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
+        cells.append(make_cell(str(arm), str(settings.get("mode", "fst")), seed, [*flags, *words]))
+    folders = [cell.folder for cell in cells]
+    if len(set(folders)) < len(folders):
+        raise BadInput("two arms have names that differ only in signs a folder cannot have.")
+    reference = next((cell.arm for cell in cells if cell.mode == "rl"), cells[0].arm)
+    return Experiment(path, kind=kind, title=title, reference=reference, cells=cells)
+
+
 def plan_plasticity(
     path: str | Path, *, title: str, flags: Sequence[str], starts: Mapping[str, str], seeds: Sequence[int]
 ) -> Experiment:

@@ -291,8 +291,8 @@ class PrefixSampler:
 
 
 def _keep_head_fast(model: PreTrainedModel) -> None:
-    """Hand the head contiguous rows. transformers slices the last position off, and on a CPU torch multiplies such a view
-    in bf16 without its fast kernels: 4 s instead of 10 ms for 32 rows and a vocabulary of 49,152."""
+    """Hand the head contiguous rows. transformers slices the last position off, and on a CPU torch multiplies such a
+    view in bf16 without its fast kernels: 4 s instead of 10 ms for 32 rows and a vocabulary of 49,152."""
     head: Any = model.get_output_embeddings()
     if head is not None:
         head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))

@@ -31,7 +31,8 @@ def make_parser(name: str, description: str) -> Parser:
         description=description,
         epilog="Every other flag goes to 'fastslow train', for all cells: --max_steps 60. Cells that are done are "
         "picked up and not run again; one that was broken off starts over. A recipe's 'compare:' section may hold "
-        "modes, seeds, sweep and minutes (a cell's, for the first estimate). Exit code 1: some cells failed.",
+        "modes, seeds, sweep and minutes (a cell's, for the first estimate), or arms: a name for each, with its "
+        "settings. Exit code 1: some cells failed.",
     )
     parser.add_argument("recipe", help="a recipe as for 'fastslow train'; flags come after it")
     parser.add_argument("--seeds", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
@@ -45,22 +46,27 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
     console = Console(stderr=True)
     console.print("[dim]loading libraries ...[/dim]")
     from ..experiments import read_recipe
-    from ..plans import checked_sweep, parse_modes, parse_seeds, parse_sweep, plan_modes
+    from ..plans import checked_sweep, parse_modes, parse_seeds, parse_sweep, plan_arms, plan_modes
 
     section = read_recipe(options.recipe)
-    unknown = set(section) - {"modes", "seeds", "sweep", "minutes"}
+    unknown = set(section) - {"modes", "seeds", "sweep", "arms", "minutes"}
     if unknown:
         raise BadInput(f"recipe '{options.recipe}': 'compare' has no '{sorted(unknown)[0]}'.")
     sweep = parse_sweep(options.sweep) if getattr(options, "sweep", None) else checked_sweep(section.get("sweep") or {})
-    experiment = plan_modes(
-        options.output_dir or Path("runs") / Path(options.recipe).stem,
-        kind=kind,
-        title=options.recipe,
-        flags=["--config", options.recipe, *flags],
-        modes=parse_modes(options.modes or _listed(section.get("modes")) or modes),
-        seeds=parse_seeds(options.seeds or _listed(section.get("seeds")) or "3"),
-        sweep=sweep,
-    )
+    common: dict[str, Any] = {
+        "kind": kind,
+        "title": options.recipe,
+        "flags": ["--config", options.recipe, *flags],
+        "seeds": parse_seeds(options.seeds or _listed(section.get("seeds")) or "3"),
+    }
+    path, arms = options.output_dir or Path("runs") / Path(options.recipe).stem, section.get("arms")
+    if arms is not None and not (options.modes or sweep):
+        if not isinstance(arms, dict) or not arms or "modes" in section:
+            raise BadInput(f"recipe '{options.recipe}': 'arms' holds a name for each arm, in the place of 'modes'.")
+        experiment = plan_arms(path, arms=arms, **common)
+    else:
+        listed = parse_modes(options.modes or _listed(section.get("modes")) or modes)
+        experiment = plan_modes(path, modes=listed, sweep=sweep, **common)
     if kind == "continual":
         check_stages(experiment.cells[0].settings)
     return carry_out(experiment, console, dry_run=options.dry_run, minutes=section.get("minutes"))
