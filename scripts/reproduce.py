@@ -48,6 +48,7 @@ EXPERIMENTS = (
     Experiment("products_exact", "the same, RL has little signal", _recipe("products_exact"), 15, 4),
     Experiment("star_graph", "the same, RL has none", _recipe("star_graph"), 15, 4),
     Experiment("gcd", "the same, RL has signal", _recipe("gcd"), 15, 4),
+    Experiment("number_format", "the same, RL has little signal", _recipe("number_format"), 9, 7),
     Experiment(
         "plasticity",
         "can it still learn?",
@@ -61,7 +62,7 @@ EXPERIMENTS = (
         after="products",  # the weights it starts from
     ),
     Experiment("continual", "three tasks one after another", _recipe("continual", "continual"), 6, 9),
-    Experiment("contexts", "ablation: K", _recipe("contexts"), 12, 4),
+    Experiment("contexts", "ablation: K", _recipe("contexts"), 9, 3),
     Experiment("edits", "ablation: full edits", _recipe("edits"), 3, 4),
     Experiment("advantages", "ablation: advantages within a context", _recipe("advantages"), 3, 4),
 )  # fmt: skip

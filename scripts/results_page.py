@@ -26,6 +26,7 @@ TITLES = {
     "star_graph": "Paths in star graphs",
     "products": "Products of single digits, the last number counts",
     "gcd": "Greatest common divisors, the last number counts",
+    "number_format": "The largest or smallest of differently written numbers",
     "plasticity": "Plasticity: plain RL on gcd, from weights trained on products",
     "continual": "Three tasks one after another",
     "contexts": "Ablation: the number of contexts",
