@@ -1,0 +1,60 @@
+"""What is left of each task at the end of a stream in which tasks come back, mix or drift."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from scipy.stats import t as student
+
+RISEN = 0.1
+"""A task was learned where its accuracy rose by this much above the base: of less, nothing can be forgotten that could be
+told from chance on some dozens of questions."""
+
+
+@dataclass(frozen=True)
+class StreamEnd:
+    """`average`: mean over tasks of the last accuracy. `forgotten`: for each task that was learned, the part of its peak
+    that is gone at the end, (peak - last) / peak. The peak is a maximum of noisy numbers: chance alone makes some."""
+
+    average: float
+    forgotten: Mapping[str, float]
+
+
+def measure_stream(accuracies: Mapping[str, Sequence[float]], base: Mapping[str, float]) -> StreamEnd:
+    """`accuracies[task]` in the order of the evaluations; `base[task]` before the first step.
+
+    Raises ValueError where a task has no evaluation or no base.
+    """
+    if not accuracies or any(not values or task not in base for task, values in accuracies.items()):
+        raise ValueError("every task needs an evaluation and the base's accuracy")
+    forgotten = {
+        task: (max(values) - values[-1]) / max(values)
+        for task, values in accuracies.items()
+        if max(values) - base[task] >= RISEN
+    }
+    return StreamEnd(mean(values[-1] for values in accuracies.values()), forgotten)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of paired differences; its 95% interval by Student's t, None with fewer than two pairs."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Difference | None:
+    """`ours` minus `theirs` over the seeds that both have; None without one.
+
+    Same seed means same examples in the same order, so much of the noise is shared. Student's t and not a bootstrap:
+    three pairs have only ten resamples.
+    """
+    pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+    if len(pairs) < 2:
+        return Difference(pairs[0]) if pairs else None
+    half = float(student.ppf(0.975, len(pairs) - 1)) * stdev(pairs) / math.sqrt(len(pairs))
+    return Difference(mean(pairs), mean(pairs) - half, mean(pairs) + half)
