@@ -10,14 +10,15 @@ from statistics import mean, stdev
 from scipy.stats import t as student
 
 RISEN = 0.1
-"""A task was learned where its accuracy rose by this much above the base: of less, nothing can be forgotten that could be
-told from chance on some dozens of questions."""
+"""A task was learned where its accuracy rose by this much above the base: of less, nothing can be forgotten that could
+be told from chance on some dozens of questions."""
 
 
 @dataclass(frozen=True)
 class StreamEnd:
-    """`average`: mean over tasks of the last accuracy. `forgotten`: for each task that was learned, the part of its peak
-    that is gone at the end, (peak - last) / peak. The peak is a maximum of noisy numbers: chance alone makes some."""
+    """`average`: mean over tasks of the last accuracy. `forgotten`: for each task that was learned, the part of its
+    peak that is gone at the end, (peak - last) / peak. The peak is a maximum of noisy numbers: chance alone makes some.
+    """
 
     average: float
     forgotten: Mapping[str, float]

@@ -12,8 +12,8 @@ from .data import RunData
 
 @dataclass(frozen=True)
 class StreamArm:
-    """`ends`: seed -> what is left at the end, under the context the arm ships. `against` compares the averages with the
-    first arm's, by seed."""
+    """`ends`: seed -> what is left at the end, under the context the arm ships. `against` compares the averages with
+    the first arm's, by seed."""
 
     label: str
     ends: dict[str, StreamEnd]
