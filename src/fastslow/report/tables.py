@@ -16,6 +16,7 @@ from .lineage import earned
 from .plasticity import areas
 from .routes import shares
 from .series import bands_of
+from .streams import StreamArm, stream_arms
 from .verdict import FEW_SEEDS
 
 NUMBERS = 16  # rows of the table behind a curve; the CSV has them all
@@ -194,6 +195,35 @@ def plasticity(comparison: Comparison) -> Table | None:
         f"reached. Half and best are those of '{name}': halfway from its start to its best accuracy, and that.",
     )
     return Table("Plasticity", head, rows, [*notes, *_few_seeds(comparison)])
+
+
+def streams(comparison: Comparison) -> Table | None:
+    """None unless the runs went over several tasks in other ways than stage by stage."""
+    arms = [] if any(stages_of(arm) for arm in comparison.arms) else stream_arms(comparison)
+    if not arms:
+        return None
+    rows = [
+        (
+            arm.label, formats.decimal(arm.average), _against(arm, arms[0]),
+            *([formats.NOTHING] * 2 if arm.forgotten() is None else map(
+                formats.percent, (arm.forgotten(), arm.worst_forgotten()))),
+        )
+        for arm in arms
+    ]  # fmt: skip
+    head = ("arm", "accuracy at the end", f"less that of {arms[0].label}", "forgotten", "worst of any task and seed")
+    notes = [
+        "Accuracy is the mean over tasks, under what the arm ships. Differences are paired by seed, with the 95% "
+        "interval of Student's t. Forgotten is the part of a learned task's peak that is gone at the end.",
+    ]
+    return Table("At the end of the stream", head, rows, notes)
+
+
+def _against(arm: StreamArm, first: StreamArm) -> str:
+    found = arm.against
+    if arm is first or found is None:
+        return formats.NOTHING
+    interval = "" if found.low is None or found.high is None else f" ({found.low:+.2f} to {found.high:+.2f})"
+    return f"{found.mean:+.2f}{interval}"
 
 
 def continual(comparison: Comparison) -> Table | None:
