@@ -65,6 +65,8 @@ EXPERIMENTS = (
     Experiment("contexts", "ablation: K", _recipe("contexts"), 9, 3),
     Experiment("edits", "ablation: full edits", _recipe("edits"), 3, 4),
     Experiment("advantages", "ablation: advantages within a context", _recipe("advantages"), 3, 4),
+    Experiment("stream_recur", "tasks that return, without labels", ("compare", "recipes/stream_recur.yaml"), 12, 5),
+    Experiment("routers", "routing rules at equal rollouts", _recipe("routers"), 15, 5),
 )  # fmt: skip
 
 

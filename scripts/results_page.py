@@ -20,6 +20,7 @@ from fastslow.report.continual import measures_of_arm
 from fastslow.report.markdown import section, verdict
 from fastslow.report.plasticity import areas
 from fastslow.report.sources import load_sources
+from fastslow.report.streams import stream_arms
 
 TITLES = {
     "products_exact": "Products of single digits, judged exactly",
@@ -32,6 +33,8 @@ TITLES = {
     "contexts": "Ablation: the number of contexts",
     "edits": "Ablation: worked examples drawn anew instead of small edits",
     "advantages": "Ablation: advantages within a context",
+    "stream_recur": "A stream without labels whose tasks return",
+    "routers": "Routing rules at equal rollouts, on a mixture of three tasks",
 }
 SEEDS = 3
 Row = tuple[str, str, str, str, str]
@@ -63,7 +66,7 @@ def _experiment(name: str, comparison: Comparison) -> Iterator[str]:
     yield f"## {TITLES[name]}"
     yield verdict(comparison)
     made = (
-        tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, tables.quadrants,
+        tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, tables.streams, tables.quadrants,
         tables.runs,
     )  # fmt: skip
     for table in (make(comparison) for make in made):
@@ -76,6 +79,7 @@ def _claims(name: str, comparison: Comparison) -> Iterator[Row]:
     fst = next((arm for arm in comparison.arms if arm.label == "fst"), None)
     if comparison.kind == "plasticity":
         yield from _plasticity(name, comparison)
+    yield from _streams(name, comparison)
     if reference is None or fst is None or comparison.kind == "plasticity":
         return
     if comparison.kind == "continual":
@@ -146,6 +150,22 @@ def _plasticity(name: str, comparison: Comparison) -> Iterator[Row]:
                 f"Still learns, {label}", name, "FST 83% and 132%, RL 0% and 109% of the base's accuracy at the end",
                 f"{found.ratio:.0%} of the base's mean accuracy along the way", "no interval",
             )  # fmt: skip
+
+
+def _streams(name: str, comparison: Comparison) -> Iterator[Row]:
+    """Every arm's accuracy at the end against the first arm's, paired by seed."""
+    first, *others = stream_arms(comparison) or [None]
+    for arm in others:
+        difference = arm.against
+        if first is None or difference is None:
+            continue
+        known = difference.low is not None and difference.high is not None
+        interval = f", {difference.low:+.2f} to {difference.high:+.2f}" if known else ""
+        yield (
+            f"Right at the end, {arm.label} as much as {first.label}", name, "not tried",
+            f"{arm.average:.2f} / {first.average:.2f} ({difference.mean:+.2f}{interval})",
+            _decide(difference.low, difference.high, 0.0, above=True, enough=len(arm.ends) >= SEEDS),
+        )  # fmt: skip
 
 
 def _continual(name: str, reference: Arm, fst: Arm) -> Iterator[Row]:
