@@ -66,8 +66,8 @@ def _experiment(name: str, comparison: Comparison) -> Iterator[str]:
     yield f"## {TITLES[name]}"
     yield verdict(comparison)
     made = (
-        tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, tables.streams, tables.quadrants,
-        tables.runs,
+        tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, tables.streams,
+        tables.quadrants, tables.runs,
     )  # fmt: skip
     for table in (make(comparison) for make in made):
         if table is not None:
