@@ -25,6 +25,8 @@ RUNS, KEPT = Path("runs/reproduce"), Path("results/reproduce")
 FILES = ("config.yaml", "summary.json", "metrics.jsonl", "evals.jsonl")
 RECIPES = Path("recipes/reproduce")
 PLASTICITY_STEPS = 20
+# Plain RL must be able to learn the second task at all: on gcd it does not within these steps (0.33 before, 0.23 after).
+SUMS = "reasoning_gym:chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=1&scorer=number"
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,13 @@ EXPERIMENTS = (
     Experiment("products", "efficiency, KL and quadrants, RL has signal", _recipe("products"), 15, 4),
     Experiment("products_exact", "the same, RL has little signal", _recipe("products_exact"), 15, 4),
     Experiment("star_graph", "the same, RL has none", _recipe("star_graph"), 15, 4),
-    Experiment("gcd", "the same, RL has signal", _recipe("gcd"), 15, 4),
     Experiment("number_format", "the same, RL has little signal", _recipe("number_format"), 9, 7),
     Experiment(
         "plasticity",
         "can it still learn?",
         (
             "plasticity", "--from", str(RUNS / "products/fst-s1"), "--from", str(RUNS / "products/rl-s1"),
-            "--task", "reasoning_gym:gcd?max_value=20&scorer=number", "--steps", str(PLASTICITY_STEPS),
-            "--config", str(RECIPES / "gcd.yaml"),
+            "--task", SUMS, "--steps", str(PLASTICITY_STEPS), "--config", str(RECIPES / "products.yaml"),
         ),
         9,
         3,
