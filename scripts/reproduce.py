@@ -25,7 +25,7 @@ RUNS, KEPT = Path("runs/reproduce"), Path("results/reproduce")
 FILES = ("config.yaml", "summary.json", "metrics.jsonl", "evals.jsonl")
 RECIPES = Path("recipes/reproduce")
 PLASTICITY_STEPS = 20
-# Plain RL must be able to learn the second task at all: on gcd it does not within these steps (0.33 before, 0.23 after).
+# Plain RL must be able to learn the second task at all: on gcd it does not in these steps (0.33 before, 0.23 after).
 SUMS = "reasoning_gym:chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=1&scorer=number"
 
 
