@@ -180,9 +180,9 @@ class FastSlowConfig(GRPOConfig):
     )
     save_steps: float = _option(1, "Optimiser steps between checkpoints (>= 1).")
     save_time_share: float = _option(
-        0.1,
-        "Share of the run's time that checkpoints may take (0 to 1): one that would take more is left out, and a kill "
-        "loses the steps since the last. 1 leaves none out.",
+        1.0,
+        "Share of the run's time that training may wait for checkpoints (0 to 1); they are written beside the next step. "
+        "Below 1, one that would hold it up for longer is left out, and a kill loses the steps since the last.",
     )
     keep_last: int = _option(2, "Newest checkpoints kept while the run goes on (>= 1); they go when it is done.")
     keep_every: int = _option(0, "Checkpoints of steps divisible by this are kept for good; 0: none.")
