@@ -1,4 +1,4 @@
-"""Checkpoints are written beside the next step: whole before the weights move again, and as they were at the step's end."""
+"""Checkpoints are written beside the next step: whole before the weights move, and as they were at the step's end."""
 
 from __future__ import annotations
 

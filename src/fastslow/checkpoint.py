@@ -60,7 +60,7 @@ class Checkpoints:
         return aside
 
     def commit(self, step: int, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> Path:
-        """Seal what `begin` gave and put it in place of whatever had its name; `written` as in `seal`. Raises OSError."""
+        """Seal what `begin` gave and put it where its name says; `written` as in `seal`. Raises OSError."""
         aside, target = self.run / f"checkpoint-{step}.tmp", self.folder(step)
         seal(aside, {"step": step, "config": digest(self.run / "config.yaml"), **about}, written)
         if target.exists() or target.is_symlink():

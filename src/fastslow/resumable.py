@@ -1,8 +1,8 @@
 """A trainer that can be killed: what it saves at a step's end, when, and how it takes that up again.
 
 transformers says when a checkpoint is due and calls what restores one in its order; what is in it (`snapshot`) and how
-it reaches the disk (`checkpoint`, beside the next step: `saving`) is ours. It is there before the weights move again, so
-that no more than one finished step can be lost.
+it reaches the disk (`checkpoint`, beside the next step: `saving`) is ours. It is there before the weights move again,
+so that no more than one finished step can be lost.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from . import snapshot
 from .checkpoint import Checkpoints, verify
@@ -31,6 +31,7 @@ from .slow import SlowChannel
 from .steering import Steering
 from .topics import Topics
 from .types import Example, Trace
+from .wall_time import WallTime
 
 
 class ResumableTrainer(SlowChannel):
@@ -57,7 +58,9 @@ class ResumableTrainer(SlowChannel):
         self.must_save = False  # a signal waits for the end of the step
         self._saved = SavingTime(self.args.save_time_share)
         self._writer = Background()
+        self.wall_time = WallTime(self.args.max_minutes, lambda: self.recorder.elapsed())
         self._overlaps = True
+        self.time_is_up = False  # by max_minutes
         self._resuming: tuple[Path, dict[str, Any]] | None = None
         self.add_callback(_Moments(self))
 
@@ -68,10 +71,23 @@ class ResumableTrainer(SlowChannel):
             self._resuming = folder, snapshot.read_state(folder)
             snapshot.restore_channels(self, *self._resuming)
             self.args.eval_on_start = False  # that was then
+            self.state = TrainerState.load_from_json(str(folder / snapshot.TRAINER))
+            if self.out_of_time():  # at once: what is there makes a bundle and a summary
+                return snapshot.restore_weights(self, folder)
         with self._writer:
             result = super().train(*args, resume_from_checkpoint=resume_from_checkpoint, **kwargs)
             self.wait_for_checkpoint()
         return result
+
+    def out_of_time(self) -> bool:
+        """Whether no further step may begin, or, after the last, the closing measurements; `time_is_up` from then on.
+        Every process gets the same answer."""
+        last = self.state.global_step >= self.args.max_steps
+        answer = [self.wall_time.is_over if last else not self.wall_time.allows_a_step()]
+        if self.args.max_minutes is not None:
+            broadcast_object_list(answer)  # clocks differ between processes
+        self.time_is_up = self.time_is_up or answer[0]
+        return self.time_is_up
 
     def note_best(self, rows: Sequence[dict[str, Any]]) -> None:
         """Remember the step of the best validation accuracy so far, under the lead context."""
@@ -201,6 +217,9 @@ class _Moments(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.after_loop_begins()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.wall_time.steps_begin()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.wait_for_checkpoint()

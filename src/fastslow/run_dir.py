@@ -85,7 +85,7 @@ class RunDirectory:
             file.write(b"".join(to_json(row) for row in rows))
 
     def positions(self) -> dict[str, int]:
-        """How long every JSONL file is: where a checkpoint stands in them, once the disk has confirmed them (`sync`)."""
+        """How long every JSONL file is: where a checkpoint stands in them, once the disk has them (`sync`)."""
         return {name: (self.path / name).stat().st_size for name in FILES}
 
     def sync(self) -> None:

@@ -70,7 +70,7 @@ class WeightsMoved(FastSlowError):
 
 @dataclass(frozen=True)
 class Standing:
-    """What of a checkpoint is still to be written: by file, tensors that stand still until the optimiser's next step."""
+    """What is still to be written of a checkpoint: tensors by file, which stand still until the optimiser steps."""
 
     files: dict[str, dict[str, torch.Tensor]]
     versions: dict[str, int]
@@ -109,6 +109,7 @@ def take(trainer: ResumableTrainer, folder: Path, ranks: list[dict[str, Any]]) -
         "recorder": trainer.recorder.state_dict(),
         "steering": trainer.steering.state_dict(),
         "best": list(trainer.best) if trainer.best else None,
+        "longest_step_time": trainer.wall_time.longest,
         "positions": run.positions() if run is not None else {},
     }
     content = {
@@ -213,6 +214,7 @@ def restore_channels(trainer: ResumableTrainer, folder: Path, state: Mapping[str
     trainer.steering.load_state_dict(state["steering"])
     trainer.best = tuple(state["best"]) if state["best"] else None
     trainer.recorder.load_state_dict(state["recorder"])
+    trainer.wall_time.longest = state.get("longest_step_time", 0.0)  # runs begun before it was kept go on
 
 
 def _weights(trainer: ResumableTrainer) -> dict[str, torch.Tensor]:
