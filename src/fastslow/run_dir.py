@@ -85,10 +85,13 @@ class RunDirectory:
             file.write(b"".join(to_json(row) for row in rows))
 
     def positions(self) -> dict[str, int]:
-        """How long every JSONL file is, once the disk has confirmed it: where a checkpoint stands in them."""
+        """How long every JSONL file is: where a checkpoint stands in them, once the disk has them (`sync`)."""
+        return {name: (self.path / name).stat().st_size for name in FILES}
+
+    def sync(self) -> None:
+        """Have the disk confirm the JSONL files as far as they go."""
         for name in FILES:
             checkpoint.sync(self.path / name)
-        return {name: (self.path / name).stat().st_size for name in FILES}
 
     def rewind(self, positions: Mapping[str, int]) -> None:
         """Cut the JSONL files where a checkpoint stood in them; what came later will happen again."""

@@ -11,6 +11,9 @@
     clusters.safetensors
     router.json
 
+Weights and optimiser change in one place only, the optimiser's step. So the two files of tensors are written while the
+next step samples, scores and computes gradients, from the tensors themselves; what else there is was written before.
+
 The stream needs no entry: any of its positions is a function of settings and step.
 """
 
@@ -18,8 +21,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +30,12 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from .errors import BadInput, FastSlowError
 from .reuse import RolloutCache
 from .run_dir import clean, read_population, write_state
+from .tensor_file import write_tensors
 from .tree import dumps, flatten, rebuild
 from .types import Example, Rollout, Trace, Verdict
 
@@ -60,20 +64,41 @@ def gather_ranks(trainer: ResumableTrainer) -> list[dict[str, Any]]:
     return gather_object([mine])
 
 
-def write(trainer: ResumableTrainer, folder: Path, ranks: list[dict[str, Any]]) -> None:
-    """Write everything but the manifest. Raises FastSlowError where a weight is not finite."""
+class WeightsMoved(FastSlowError):
+    """Something other than the optimiser changed a weight while it was being written."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is still to be written of a checkpoint: tensors by file, which stand still until the optimiser steps."""
+
+    files: dict[str, dict[str, torch.Tensor]]
+    versions: dict[str, int]
+    """torch's count of changes in place, by tensor: what moved all the same does not become a checkpoint unnoticed."""
+
+    def write(self, folder: Path, proceed: Callable[[], None]) -> dict[str, dict[str, int | str]]:
+        """Length and SHA-256 of every file. `proceed` may raise. Raises WeightsMoved and OSError."""
+        written = {name: write_tensors(folder / name, tensors, proceed) for name, tensors in self.files.items()}
+        for tensors in self.files.values():
+            for name, tensor in tensors.items():
+                if tensor._version != self.versions[name]:
+                    raise WeightsMoved(name)
+        return written
+
+
+def take(trainer: ResumableTrainer, folder: Path, ranks: list[dict[str, Any]]) -> Standing:
+    """Write what is small, and return what is not. Raises FastSlowError where a weight is not finite."""
     weights = _weights(trainer)
-    bad = next((name for name, weight in weights.items() if not bool(torch.isfinite(weight).all())), None)
+    bad = next((name for name, weight in weights.items() if not is_finite(weight)), None)
     if bad is not None:
         raise FastSlowError(
             f"after step {trainer.state.global_step} the weight '{bad}' is not finite: no checkpoint was made of it, "
             "the one before is whole. A lower learning_rate may help."
         )
-    save_file({name: weight.detach().cpu().contiguous() for name, weight in weights.items()}, folder / WEIGHTS)
     scaler = getattr(trainer.accelerator, "scaler", None)
     run = trainer.recorder.run
+    tensors: dict[str, torch.Tensor] = {}
     state = {
-        "optimizer": trainer.optimizer.state_dict(),
         "scheduler": trainer.lr_scheduler.state_dict(),
         "scaler": scaler.state_dict() if scaler is not None else None,
         "ranks": ranks,
@@ -84,15 +109,26 @@ def write(trainer: ResumableTrainer, folder: Path, ranks: list[dict[str, Any]]) 
         "recorder": trainer.recorder.state_dict(),
         "steering": trainer.steering.state_dict(),
         "best": list(trainer.best) if trainer.best else None,
+        "longest_step_time": trainer.wall_time.longest,
         "positions": run.positions() if run is not None else {},
     }
-    tensors: dict[str, torch.Tensor] = {}
-    content = dumps(flatten(state, tensors, "state"))
-    save_file(tensors, folder / TENSORS)
-    (folder / STATE).write_bytes(content)
+    content = {
+        "optimizer": flatten(trainer.optimizer.state_dict(), tensors, "state/optimizer", copy=False),
+        **flatten(state, tensors, "state"),
+    }
+    (folder / STATE).write_bytes(dumps(content))
     trainer.state.save_to_json(str(folder / TRAINER))
     write_state(folder, trainer.population, trainer.parts.router.state_dict())
     trainer.topics.write(folder)
+    files = {WEIGHTS: {name: weight.detach() for name, weight in weights.items()}, TENSORS: tensors}
+    return Standing(files, {name: t._version for some in files.values() for name, t in some.items()})
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether every element is. By the smallest and the largest, NaN being both: no mask as large as the tensor."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return all(bool(torch.isfinite(extreme)) for extreme in tensor.detach().aminmax())
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -178,6 +214,7 @@ def restore_channels(trainer: ResumableTrainer, folder: Path, state: Mapping[str
     trainer.steering.load_state_dict(state["steering"])
     trainer.best = tuple(state["best"]) if state["best"] else None
     trainer.recorder.load_state_dict(state["recorder"])
+    trainer.wall_time.longest = state.get("longest_step_time", 0.0)  # runs begun before it was kept go on
 
 
 def _weights(trainer: ResumableTrainer) -> dict[str, torch.Tensor]:

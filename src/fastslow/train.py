@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from .errors import FastSlowError
 from .evaluation import means, measure_population
 from .journal import JOURNAL
 from .locks import alone_in, refuse_held
+from .memory import is_out_of_memory
+from .preflight import preflight
 from .proposers.base import journal_into
 from .recorder import Recorder
 from .resuming import choose_checkpoint, read_config, rewind, summary_of, tidy
@@ -27,7 +30,8 @@ from .run_dir import RunDirectory, machine, versions
 from .tasks.base import Task
 from .trainer import FastSlowTrainer
 
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+OUT_OF_TIME = "max_minutes"
 
 
 def train(
@@ -48,6 +52,9 @@ def train(
     fresh = not path.exists()
     main = config.process_index == 0
     recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
+    warning = preflight(config, model)
+    if warning:
+        recorder.display.note(f"warning: {warning}")
     trainer: FastSlowTrainer | None = None
     try:
         with ExitStack() as stack:
@@ -71,6 +78,7 @@ def resume(
     path: str | Path,
     *,
     checkpoint: str | None = None,
+    max_minutes: float | None = None,
     task: Task | None = None,
     model: PreTrainedModel | None = None,
     display: Display | None = None,
@@ -78,8 +86,9 @@ def resume(
 ) -> dict[str, Any]:
     """Go on with a run that was stopped or broken off; returns what summary.json holds, at once for one that is done.
 
-    It starts at the newest checkpoint, or the one named `checkpoint`; a run without any starts over. `task` and `model`
-    are those that `train` was given, if any. On one machine and a CPU the end is bit for bit that of an unbroken run.
+    It starts at the newest checkpoint, or the one named `checkpoint`; a run without any starts over. `max_minutes`
+    takes the place of the run's own, this time. `task` and `model` are those that `train` was given, if any. On one
+    machine and a CPU the end is bit for bit that of an unbroken run.
 
     Raises BadInput for what cannot be resumed, Damaged for a checkpoint that is not what was written.
     """
@@ -93,7 +102,7 @@ def resume(
                 tidy(run)
             return run.summary()
         start = choose_checkpoint(run, checkpoint)
-        config = read_config(run)
+        config = read_config(run, max_minutes=max_minutes)
         recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
         trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
         if main:
@@ -110,10 +119,18 @@ def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
         journal_into(trainer.parts.fast.proposer, trainer.recorder.run.path / JOURNAL)
     display.start(trainer.args.max_steps, _title(trainer.args, trainer))
     try:
-        with stop_on_signals(trainer) as caught:
+        with stop_when_told(trainer) as caught:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
+            if trainer.time_is_up:
+                caught.append(OUT_OF_TIME)
+                display.note(_out_of_time(trainer))
             return finish(trainer, caught)
-    except (OSError, SafetensorError) as error:  # a disk that is full, gone or read-only
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise FastSlowError(_out_of_memory(trainer, error)) from error
+        if not isinstance(error, (OSError, SafetensorError)):
+            raise
+        # a disk that is full, gone or read-only
         run, problem = trainer.recorder.run, getattr(error, "strerror", None) or error
         file = getattr(error, "filename", None)
         where = f" ({file})" if file else ""
@@ -123,7 +140,35 @@ def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
         display.stop()
 
 
-def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
+def _out_of_time(trainer: FastSlowTrainer) -> str:
+    args, run = trainer.args, trainer.recorder.run
+    mend = f" To give it more in all: fastslow resume {run.path} --max_minutes MINUTES" if run is not None else ""
+    return (
+        f"max_minutes ({args.max_minutes:g}) leaves no time for more: stopped after step {trainer.state.global_step} "
+        f"of {args.max_steps}, and everything is saved.{mend}"
+    )
+
+
+def _out_of_memory(trainer: FastSlowTrainer, error: BaseException) -> str:
+    """What ran out when, what would need less, and what there is to go on from."""
+    args, run, step = trainer.args, trainer.recorder.run, trainer.state.global_step + 1
+    said = re.search(r"[Tt]ried to allocate ([0-9.]+ \w+)", str(error))
+    whole = trainer.checkpoints(run.path).steps()[-1:] if run is not None else []
+    less = "" if args.lora_r else ", or train adapters (lora_r 16)"
+    go_on = (
+        f" checkpoint-{whole[0]} is whole; where more memory is free, go on with: fastslow resume {run.path}"
+        if whole and run is not None
+        else ""
+    )
+    return (
+        f"out of memory at step {step}{f' (asked for {said[1]})' if said else ''}. A new run needs less with a lower "
+        f"per_device_train_batch_size ({args.per_device_train_batch_size}), max_completion_length "
+        f"({args.max_completion_length}) or num_generations ({args.num_generations}), with gradient_checkpointing true"
+        f"{less}.{go_on}"
+    )
+
+
+def finish(trainer: FastSlowTrainer, caught: Sequence[str]) -> dict[str, Any]:
     """Bundle first, then the final measurements and the summary. A signal ends the measuring, and loses no weights."""
     run, main, args = trainer.recorder.run, trainer.accelerator.is_main_process, trainer.args
     if main and run is not None and args.save_bundle:
@@ -144,7 +189,7 @@ def finish(trainer: FastSlowTrainer, caught: Sequence[int]) -> dict[str, Any]:
             trainer.recorder.evals(trainer.state.global_step, measure_base(trainer))
     summary: dict[str, Any] = {}
     if main:
-        summary = summarise(trainer, status=f"stopped by {signal.Signals(caught[0]).name}" if caught else "done")
+        summary = summarise(trainer, status=f"stopped by {caught[0]}" if caught else "done")
         if run is not None:
             settings = {name: getattr(trainer.args, name) for name in KEPT_SETTINGS}
             settings["task"] = trainer.args.task or summary["task"]
@@ -232,24 +277,26 @@ def reflection_cost(args: FastSlowConfig, spent: Mapping[str, Any]) -> float | N
 
 
 class _StopAtStepEnd(TrainerCallback):
-    def __init__(self, trainer: FastSlowTrainer, caught: list[int]):
+    def __init__(self, trainer: FastSlowTrainer, caught: list[str]):
         self.trainer = trainer
         self.caught = caught
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.caught:
+        self.trainer.wall_time.step_ends()
+        if self.trainer.out_of_time() or self.caught:
             control.should_training_stop = True
             control.should_save = self.trainer.must_save = True
 
 
 @contextmanager
-def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM end the run after the current step, with a checkpoint; a second one ends it at once."""
-    caught: list[int] = []
+def stop_when_told(trainer: FastSlowTrainer) -> Iterator[list[str]]:
+    """SIGINT, SIGTERM and the ceiling of wall time end the run after the current step, with a checkpoint; a second
+    signal ends it at once. Yields the names of the signals."""
+    caught: list[str] = []
     previous: dict[int, Any] = {}
 
     def handle(number: int, frame: Any) -> None:
-        caught.append(number)
+        caught.append(signal.Signals(number).name)
         trainer.recorder.display.note(
             f"{signal.Signals(number).name}: stopping after this step; everything will be saved. Again to stop at once."
         )
@@ -257,7 +304,7 @@ def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[list[int]]:
             signal.signal(each, handler)
 
     try:
-        previous = {number: signal.signal(number, handle) for number in SIGNALS}
+        previous = {number: signal.signal(number, handle) for number in map(signal.Signals.__getitem__, SIGNALS)}
     except ValueError:  # not the main thread: a notebook or a server; signals stay whose they are
         previous = {}
     trainer.add_callback(_StopAtStepEnd(trainer, caught))
@@ -269,9 +316,9 @@ def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[list[int]]:
 
 
 def exit_code(summary: dict[str, Any]) -> int:
-    """0 for a finished run, 128 + number for one that a signal stopped."""
+    """0 for a run that is finished or has used its time up, 128 + number for one that a signal stopped."""
     status = str(summary.get("status", "done"))
-    return next((code for number, code in SIGNALS.items() if status.endswith(number.name)), 0)
+    return next((code for name, code in SIGNALS.items() if status.endswith(name)), 0)
 
 
 def _title(config: FastSlowConfig, trainer: FastSlowTrainer) -> str:

@@ -195,7 +195,7 @@ class FastSlowTrainer(ResumableTrainer):
         of them."""
         result = super().train(*args, **kwargs)
         step = self.state.global_step
-        if any(True for _ in self._cycles_at(step)):
+        if not self.time_is_up and any(True for _ in self._cycles_at(step)):
             if step not in {row["step"] for row in self.recorder.eval_rows}:
                 self.evaluate()
             self.policy.begin_step(step)

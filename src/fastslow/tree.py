@@ -17,8 +17,8 @@ KIND = "$"
 """Key that marks what JSON has no word for."""
 
 
-def flatten(value: Any, tensors: dict[str, torch.Tensor], at: str) -> Any:
-    """`value` as JSON; its tensors are put into `tensors` under names that start with `at`.
+def flatten(value: Any, tensors: dict[str, torch.Tensor], at: str, *, copy: bool = True) -> Any:
+    """`value` as JSON; its tensors are put into `tensors` under names that start with `at`, as copies or themselves.
 
     Raises FastSlowError for an object of any other kind.
     """
@@ -27,19 +27,22 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], at: str) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else {KIND: "float", "value": repr(value)}
     if isinstance(value, torch.Tensor):
-        tensors[at] = value.detach().cpu().contiguous().clone()
+        tensors[at] = value.detach().cpu().contiguous().clone() if copy else value
         return {KIND: "tensor", "name": at}
     if isinstance(value, np.ndarray):
         return {KIND: "array", "dtype": value.dtype.str, "items": value.tolist()}
     if isinstance(value, np.generic):
-        return flatten(value.item(), tensors, at)
+        return flatten(value.item(), tensors, at, copy=copy)
     if isinstance(value, (list, tuple)):
-        items = [flatten(item, tensors, f"{at}/{i}") for i, item in enumerate(value)]
+        items = [flatten(item, tensors, f"{at}/{i}", copy=copy) for i, item in enumerate(value)]
         return items if isinstance(value, list) else {KIND: "tuple", "items": items}
     if isinstance(value, Mapping):
         if all(isinstance(key, str) and key != KIND for key in value):
-            return {key: flatten(item, tensors, f"{at}/{key}") for key, item in value.items()}
-        pairs = [[flatten(k, tensors, f"{at}/key"), flatten(v, tensors, f"{at}/{k}")] for k, v in value.items()]
+            return {key: flatten(item, tensors, f"{at}/{key}", copy=copy) for key, item in value.items()}
+        pairs = [
+            [flatten(k, tensors, f"{at}/key", copy=copy), flatten(v, tensors, f"{at}/{k}", copy=copy)]
+            for k, v in value.items()
+        ]
         return {KIND: "mapping", "items": pairs}
     raise FastSlowError(f"the state of this run cannot be saved: '{at}' is a {type(value).__name__}.")
 

@@ -1,7 +1,8 @@
 """Real processes that start at once: the libraries are loaded here, and every run is a fork that may be killed.
 
-Reads one order a line, {"argv": [...], "point": [name, count, after] or null, "kill_after": seconds or null}, and
-answers with how the process ended. It never trains itself: torch's threads would not survive a fork.
+Reads one order a line, {"argv": [...], "point": [name, count, after] or null, "kill_after": seconds or null,
+"delay": [name, seconds] or null}, and answers with how the process ended. It never trains itself: torch's threads
+would not survive a fork.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ def _child(order: dict[str, Any]) -> None:
 
         name, count, after = order["point"]
         arm(name, count, strike, after=after)
+    if order.get("delay"):
+        from tests.support.points import delay
+
+        delay(*order["delay"])
     from fastslow.cli.main import main
 
     code = 70  # a traceback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,10 @@ POINTS = {
     "update": ("fastslow.slow", "SlowChannel._get_grad_norm"),
     "line": ("fastslow.run_dir", "RunDirectory.append"),
     "eval": ("fastslow.trainer", "FastSlowTrainer.measure"),
-    "state": ("fastslow.snapshot", "write"),
+    "save": ("fastslow.resumable", "ResumableTrainer._save_checkpoint"),
+    "state": ("fastslow.snapshot", "take"),
+    "tensors": ("fastslow.snapshot", "write_tensors"),
+    "wait": ("fastslow.saving", "Background.wait"),
     "sync": ("fastslow.checkpoint", "sync"),
     "seal": ("fastslow.checkpoint", "seal"),
     "commit": ("fastslow.checkpoint", "Checkpoints.commit"),
@@ -36,11 +40,7 @@ POINTS = {
 
 def arm(point: str, count: int, strike: Callable[[], None], *, after: bool = False, patch: Any = setattr) -> None:
     """Have `strike` called before (or after) the `count`-th call of `point`, from 1."""
-    module, path = POINTS[point]
-    owner: Any = importlib.import_module(module)
-    *parents, name = path.split(".")
-    for parent in parents:
-        owner = getattr(owner, parent)
+    owner, name = _place(point)
     real, calls = getattr(owner, name), [0]
 
     @functools.wraps(real)
@@ -55,3 +55,26 @@ def arm(point: str, count: int, strike: Callable[[], None], *, after: bool = Fal
         return result
 
     patch(owner, name, counted)
+
+
+def delay(point: str, seconds: float) -> None:
+    """Have every call of `point` take `seconds` longer."""
+    owner, name = _place(point)
+    real = getattr(owner, name)
+
+    @functools.wraps(real)
+    def late(*args: Any, **kwargs: Any) -> Any:
+        time.sleep(seconds)
+        return real(*args, **kwargs)
+
+    setattr(owner, name, late)
+
+
+def _place(point: str) -> tuple[Any, str]:
+    """Object and attribute of a point."""
+    module, path = POINTS[point]
+    owner: Any = importlib.import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    return owner, name

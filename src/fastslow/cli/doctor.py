@@ -22,9 +22,12 @@ def run(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="fastslow doctor",
         description="Check this machine: versions, compute, memory, the embedded model. With a run directory: whether "
-        "its files and checkpoints are whole, and what to do about those that are not.",
+        "its files and checkpoints are whole, and what to do about those that are not. With --config RECIPE (and any "
+        "setting as --flag): the disk and memory that run needs at least.",
     )
-    parser.add_argument("run", nargs="?", help="a run directory")
+    if "--config" in [argument.partition("=")[0] for argument in argv]:
+        return _recipe(argv)
+    parser.add_argument("run", nargs="?", help="a run directory, or --config RECIPE")
     folder = parser.parse_args(list(argv)).run
     if folder is not None:
         return _run_directory(folder)
@@ -36,6 +39,34 @@ def run(argv: Sequence[str]) -> int:
         )
     Console().print(table)
     return 1 if any(problem for _, _, problem in checks) else 0
+
+
+def _recipe(argv: Sequence[str]) -> int:
+    """What a run of these settings needs at least, and what there is."""
+    from ..memory import memory_of, processes_here
+    from ..preflight import device_of, free_disk, gigabytes, needs_of
+    from .parsing import parse_config
+    from .train import quiet_libraries
+
+    quiet_libraries()
+    config = parse_config(argv)
+    needs, (place, free) = needs_of(config), free_disk(config)
+    device, memory = device_of(config), memory_of(device_of(config))
+    wanted = sum(needs.memory.values()) * (processes_here() if device.type == "cpu" else 1)
+    table = Table("what", "a run needs at least", "there is", "verdict")
+    full = needs.disk > free
+    table.add_row(
+        "disk", f"{gigabytes(needs.disk)}: {needs.on_disk()}", f"{gigabytes(free)} at {escape(str(place))}",
+        "[bold red]too small: train refuses[/bold red]" if full else "ok",
+    )  # fmt: skip
+    impossible = memory is not None and wanted > memory[1]
+    verdict = "[bold red]too small: train refuses[/bold red]" if impossible else "ok"
+    if memory is not None and memory[0] < wanted <= memory[1]:
+        verdict = "[bold red]may run out[/bold red]"
+    there = "unknown" if memory is None else f"{gigabytes(memory[0])} free of {gigabytes(memory[1])} on {device}"
+    table.add_row("memory", f"{gigabytes(wanted)}: {needs.in_memory()}", there, verdict)
+    Console().print(table)
+    return 1 if full or impossible else 0
 
 
 def _run_directory(folder: str) -> int:

@@ -20,7 +20,7 @@ COMMANDS = {
     "probe-routes": "is a route right? what each channel alone would gain from single examples, measured",
     "report": "what runs say side by side, as a page (HTML), Markdown, CSV or picture",
     "tasks": "list tasks, show one with prompts and verdicts, or check one",
-    "doctor": "check this machine, or a run: fastslow doctor RUN says whether it is whole and how to mend it",
+    "doctor": "check this machine, a run (fastslow doctor RUN: is it whole?), or what a recipe needs (--config)",
 }
 
 
@@ -68,6 +68,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except FastSlowError as error:
         print(f"fastslow {args[0]}: {error}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError, OSError) as error:
+        from ..memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        what = str(error).strip().splitlines()[:1] or ["nothing left"]
+        print(
+            f"fastslow {args[0]}: out of memory ({what[0][:200]}). Take a smaller model, or a machine with more free.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print(f"fastslow {args[0]}: interrupted", file=sys.stderr)

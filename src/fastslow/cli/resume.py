@@ -22,6 +22,12 @@ def run(argv: Sequence[str]) -> int:
         metavar="NAME",
         help="another checkpoint than the newest, e.g. checkpoint-12 (later ones are deleted); 'none' starts over",
     )
+    parser.add_argument(
+        "--max_minutes",
+        type=float,
+        metavar="MINUTES",
+        help="another ceiling of wall time than the run's own, all it has taken so far included",
+    )
     args = parser.parse_args(list(argv))
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from ..display import TerminalDisplay, closing_table
@@ -29,7 +35,7 @@ def run(argv: Sequence[str]) -> int:
     from .train import leave_processes, quiet_libraries
 
     quiet_libraries()
-    summary = resume(args.run, checkpoint=args.checkpoint, display=TerminalDisplay())
+    summary = resume(args.run, checkpoint=args.checkpoint, max_minutes=args.max_minutes, display=TerminalDisplay())
     if summary:
         Console().print(closing_table(summary))
         Console().print(f"run directory: {args.run}", highlight=False, soft_wrap=True)

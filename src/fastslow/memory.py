@@ -1,0 +1,57 @@
+"""How much memory there is, and how one recognises that it has run out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+
+# What allocators below Python raise as plain RuntimeErrors: torch's on Linux, on other systems, and the C++ library's.
+MESSAGES = ("DefaultCPUAllocator", "not enough memory: you tried to allocate", "std::bad_alloc", "out of memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in any of the ways that Python, torch and the system have to say so."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in MESSAGES)
+
+
+def memory_of(device: torch.device) -> tuple[int, int] | None:
+    """(free now, there at all) in bytes for one process, where that can be known: of an NVIDIA GPU its own memory, of a
+    CPU what the system, its control group and RLIMIT_AS leave; swap counts as there, not as free."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)
+    if device.type != "cpu" or not MEMINFO.exists():
+        return None
+    lines = (line.split() for line in MEMINFO.read_text().splitlines())
+    known = {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines}
+    free, total = known["MemAvailable"], known["MemTotal"] + known.get("SwapTotal", 0)
+    limit, used = (_number(CGROUP / name) for name in ("memory.max", "memory.current"))
+    if limit is not None:
+        free, total = min(free, limit - (used or 0)), min(total, limit)
+    address_space = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if address_space != resource.RLIM_INFINITY:
+        free, total = min(free, address_space), min(total, address_space)
+    return max(0, free), total
+
+
+def processes_here(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes of this run share the machine's memory."""
+    return int(environment.get("LOCAL_WORLD_SIZE") or environment.get("WORLD_SIZE") or 1)
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file of the control group; None where there is none ("max")."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
