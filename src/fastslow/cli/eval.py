@@ -116,7 +116,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _table(rows: list[dict], split: str) -> Table:
     n, samples = rows[0]["n"], rows[0]["samples"]
-    how = f"{n} {split} examples x {samples} samples at temperature {rows[0]['temperature']}"
+    how = f"{n} {split} examples x {samples} samples at temperature {rows[0]['temperature']}, top-p {rows[0]['top_p']}"
     table = Table(title=f"{escape(rows[0]['task'])}\n{how}")
     for heading in (
         "weights",
@@ -126,14 +126,15 @@ def _table(rows: list[dict], split: str) -> Table:
         f"best@{samples}",
         "unscored",
         "KL to base",
+        "entropy",
     ):
         table.add_column(heading, justify="left" if heading in ("weights", "context") else "right")
     for row in rows:
         interval = "" if row["low"] is None else f"{100 * row['low']:.0f} to {100 * row['high']:.0f}%"
-        kl = "" if row["kl"] is None else f"{row['kl']:.4f}"
+        drift = ["" if row[name] is None else f"{row[name]:.4f}" for name in ("kl", "entropy")]
         context = row["context_id"] if row["context"] == "member" else row["context"]
         shares = _share(row["accuracy"]), interval, _share(row["best"])
-        table.add_row(row["weights"], context, *shares, str(row["unscored"]), kl)
+        table.add_row(row["weights"], context, *shares, str(row["unscored"]), *drift)
     return table
 
 

@@ -34,13 +34,14 @@ class Table:
 def runs(comparison: Comparison) -> Table:
     head = (
         "run", "arm", "seed", "status", "steps", "accuracy: seed / lead / mean", "as shipped, 95% of its questions",
-        "best of n", "KL: seed / lead", "rollouts",
+        "best of n", "KL: seed / lead", "entropy: seed / lead", "rollouts",
     )  # fmt: skip
     rows = [
         (
             run.name, run.label, run.seed, run.status, formats.whole(run.steps),
             _slashed([_latest(run, "accuracy", name) for name in ("seed", "lead", "mean")]), *_sureness(run),
-            _slashed([_latest(run, "kl", name) for name in ("seed", "lead")]), formats.whole(run.spent("rollouts")),
+            *(_slashed([_latest(run, what, name) for name in ("seed", "lead")]) for what in ("kl", "entropy")),
+            formats.whole(run.spent("rollouts")),
         )
         for run in comparison.runs
     ]  # fmt: skip
@@ -259,7 +260,7 @@ def _quadrant(arm: Arm, name: str) -> float | None:
 
 
 def _latest(run: RunData, quantity: str, context: str) -> float | None:
-    told = run.final(context) if quantity == "accuracy" else run.final_kl(context)
+    told = {"accuracy": run.final, "kl": run.final_kl}.get(quantity, lambda _: None)(context)
     if run.mode == "rl" and context != "seed":
         return None
     curve = run.curve(quantity=quantity, context=context)
