@@ -213,7 +213,14 @@ def evaluate_bundle(
         with nullcontext(bundle.model) if weights == "trained" else bundle.base() as model:
             policy = _policy(bundle, model, task, params)
             rows += [
-                {**row, "weights": weights, "task": task.name, "split": split, "kl": 0.0 if weights == "base" else None, "entropy": None}
+                {
+                    **row,
+                    "weights": weights,
+                    "task": task.name,
+                    "split": split,
+                    "kl": 0.0 if weights == "base" else None,
+                    "entropy": None,
+                }
                 for row in measure_population(
                     policy,
                     bundle.population,
