@@ -51,6 +51,14 @@ def test_fewer_steps_for_more_rollouts_pay_in_part_only(tmp_path):
     assert "3.0x fewer optimiser steps and 3.3x more rollouts" in found.sentence
 
 
+def test_more_wall_seconds_are_said_in_the_first_sentence(tmp_path):
+    runs = [make_run(tmp_path / mode, mode, 1, points) for mode, points in (("rl", RL), ("fst", FST))]
+    rows = [json.loads(line) for line in (runs[1] / "metrics.jsonl").read_text().splitlines()]
+    (runs[1] / "metrics.jsonl").write_text("".join(json.dumps({**r, "wall_s": 12 * r["step"]}) + "\n" for r in rows))
+    found = headline(compare(*load_sources(runs))[0])
+    assert "3.0x fewer rollouts, but 2.0x more wall seconds (1 against 1 seed), and to 0.80 in all." in found.sentence
+
+
 def test_an_arm_that_never_gets_there_is_said_so(tmp_path):
     runs = [make_run(tmp_path / "rl", "rl", 1, RL), make_run(tmp_path / "fst", "fst", 1, [(10, 0.1, 0.1)])]
     text = markdown(load_sources(runs))

@@ -80,6 +80,9 @@ def _efficiency(comparison: Comparison) -> Headline:
         sentence = f"{arm.label} never came to {best} ({seeds_of(arm, reference)})."
         return Headline("It seems not" if few else "No", sentence, figures)
     spent = f"{_fewer(steps)} optimiser steps and {_fewer(rollouts)} rollouts"
+    seconds = arm.efficiency.get("seconds")
+    if seconds is not None and seconds.ratio is not None and seconds.ratio < 1:  # what it cost is no small print
+        spent += f", but {_fewer(seconds)} wall seconds"
     sentence = f"{arm.label} came to {best} with {spent} ({seeds_of(arm, reference)})"
     own = arm.best()
     sentence += f", and to {own:.2f} in all." if own is not None and own > steps.target else "."
