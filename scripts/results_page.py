@@ -9,18 +9,19 @@ other side, and is undecided in between. Experiments that are not finished say s
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import mean
 
 from fastslow.metrics import Efficiency
 from fastslow.report import formats, tables
 from fastslow.report.compare import Arm, Comparison, compare
-from fastslow.report.continual import measures_of_arm
+from fastslow.report.continual import intervals, measures_of_arm, numbers_of
 from fastslow.report.markdown import section, verdict
 from fastslow.report.plasticity import areas
 from fastslow.report.sources import load_sources
 from fastslow.report.streams import stream_arms
+from fastslow.report.verdict import KEPT
 
 TITLES = {
     "products_exact": "Products of single digits, judged exactly",
@@ -145,9 +146,13 @@ def _ends(ours: Arm, theirs: Arm) -> tuple[str, str]:
 def _plasticity(name: str, comparison: Comparison) -> Iterator[Row]:
     for label, found in areas(comparison).items():
         if label != comparison.reference_label and found.ratio is not None:
+            low, high = found.sure.get("ratio", (None, None))
+            share = formats.within(f"{found.ratio:.0%}", found.sure.get("ratio"), formats.percent)
+            enough = min(len(arm.runs) for arm in comparison.arms) >= SEEDS
             yield (
                 f"Still learns, {label}", name, "FST 83% and 132%, RL 0% and 109% of the base's accuracy at the end",
-                f"{found.ratio:.0%} of the base's mean accuracy along the way", "no interval",
+                f"{share} of the base's mean accuracy along the way",
+                _decide(low, high, KEPT, above=True, enough=enough),
             )  # fmt: skip
 
 
@@ -171,18 +176,21 @@ def _continual(name: str, reference: Arm, fst: Arm) -> Iterator[Row]:
     ours, theirs = measures_of_arm(fst), measures_of_arm(reference)
     if ours is None or theirs is None:
         return
-    second = [m.acquisition[1] for m in (ours, theirs)]
-    yield (
-        "More learned in the second stage",
-        name,
-        "+19.4 / +2.4",
-        f"{second[0]:+.2f} / {second[1]:+.2f}",
-        "no interval",
-    )
-    average = f"{ours.average:.2f} / {theirs.average:.2f}"
-    yield "More right at the end, all tasks", name, "not given", average, "no interval"
-    forgotten = [formats.decimal(m.forgetting_since_peak) for m in (ours, theirs)]
-    yield "Less forgotten since the peak", name, "21% of FST's peak", " / ".join(forgotten), "no interval"
+    sure, their_sure = intervals(fst, reference), intervals(reference)
+    enough = min(len(fst.runs), len(reference.runs)) >= SEEDS
+
+    def both(measure: str, write: Callable[[float | None], str]) -> str:
+        sides = ((ours, sure), (theirs, their_sure))
+        return " / ".join(formats.within(write(numbers_of(m)[measure]), s.get(measure), write) for m, s in sides)
+
+    low, high = sure.get("times 2", (None, None))
+    decided = _decide(low, high, 1.0, above=True, enough=enough)
+    yield "More learned in the second stage", name, "+19.4 / +2.4", both("acquisition 2", formats.signed), decided
+    decided = _decide(*sure.get("lead", (None, None)), 0.0, above=True, enough=enough)
+    yield "More right at the end, all tasks", name, "not given", both("average", formats.decimal), decided
+    forgotten = both("forgetting_since_peak", formats.decimal)
+    decided = _decide(*sure.get("forgotten more", (None, None)), 0.0, above=False, enough=enough)
+    yield "Less forgotten since the peak", name, "21% of FST's peak", forgotten, decided
 
 
 def main() -> None:

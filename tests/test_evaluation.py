@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from fastslow.config import FastSlowConfig
-from fastslow.evaluation import adapters_off, frozen_copy, measure_kl
+from fastslow.evaluation import adapters_off, frozen_copy, measure_drift
 from fastslow.model import frozen_clone
 from fastslow.packing import why_not
 from fastslow.trainer import FastSlowTrainer
@@ -32,20 +32,24 @@ def moved(model, by: float = 0.05):
     return other
 
 
-def kl(trainer, base, *, packing: bool, examples: int = 5, model=None):
+def kl(*args, **how):
+    return drift(*args, **how).kl
+
+
+def drift(trainer, base, *, packing: bool, examples: int = 5, model=None):
     examples = trainer.parts.task.split("validation")[:examples]
-    return measure_kl(
+    return measure_drift(
         trainer.policy, model or trainer.model, base, trainer.population.seed, examples, seed=0, packing=packing
     )
 
 
-def test_kl_is_the_direct_sum_over_the_vocabulary(trainer, monkeypatch) -> None:
+def test_kl_and_entropy_are_the_direct_sums_over_the_vocabulary(trainer, monkeypatch) -> None:
     other = moved(trainer.model)
     seen = []
     rollouts = trainer.policy.rollouts
     monkeypatch.setattr(trainer.policy, "rollouts", lambda *a: seen.extend(rollouts(*a)) or seen)
-    got = kl(trainer, lambda: nullcontext(other), packing=True)
-    direct = []
+    got = drift(trainer, lambda: nullcontext(other), packing=True)
+    direct, entropies = [], []
     for r in seen:
         ids = torch.tensor([r.prompt_ids + r.completion_ids])
         places = slice(len(r.prompt_ids) - 1, -1)
@@ -53,8 +57,10 @@ def test_kl_is_the_direct_sum_over_the_vocabulary(trainer, monkeypatch) -> None:
             p = type(other).forward(trainer.model, input_ids=ids).logits[0, places].softmax(-1).double()
             q = other(input_ids=ids).logits[0, places].softmax(-1).double()
         direct += (p * (p / q).log()).sum(-1).tolist()
-    assert got == pytest.approx(sum(direct) / len(direct), rel=1e-4)
-    assert got > 1e-3, "the weights did move"
+        entropies += (-p * p.log()).sum(-1).tolist()
+    assert got.kl == pytest.approx(sum(direct) / len(direct), rel=1e-4)
+    assert got.kl > 1e-3, "the weights did move"
+    assert got.entropy == pytest.approx(sum(entropies) / len(entropies), rel=1e-4)
 
 
 def test_kl_does_not_depend_on_packing_or_batch_size(trainer, monkeypatch) -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from fastslow.cli.main import main
 from fastslow.errors import BadInput
-from fastslow.plans import parse_modes, parse_seeds, parse_sweep, plan_arms
+from fastslow.plans import parse_modes, parse_seeds, parse_sweep, plan_arms, plan_modes, plan_plasticity
 from tests.support.runs import tiny_settings
 
 ROOT = Path(__file__).parents[1]
@@ -71,8 +71,54 @@ def test_what_cannot_be_planned_is_refused(call, said):
         call()
 
 
-@pytest.mark.processes
-@pytest.mark.usefixtures("environment")
+def test_what_an_experiment_cannot_be_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = recipe(tmp_path)
+    listed = tmp_path / "listed.yaml"
+    listed.write_text(Path(path).read_text() + "compare:\n  sweep: [1, 2]\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.yaml").write_text("mode: rl\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/comparison.json").write_text(json.dumps({"kind": "plasticity", "cells": []}))
+    for argv, said in (
+        ([path, "--mode", "fst"], "give --modes"),
+        ([path, "--seed=5"], "give --seeds"),
+        ([path, "--config", "x"], "give the recipe"),
+        ([str(listed)], "'sweep' must hold"),
+        ([path, "--output_dir", "run"], "'run' holds a run"),
+        ([path, "--output_dir", "other"], "holds a plasticity experiment"),
+    ):
+        assert main(["compare", *argv, "--dry_run"]) == 2
+        *_, last = capsys.readouterr().err.splitlines()
+        assert said in last, argv
+
+
+def test_seeds_made_with_other_settings_are_not_averaged_with_these(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = recipe(tmp_path)
+    experiment = plan_modes("out", kind="compare", title="x", flags=["--config", path], modes=["rl"], seeds=[1])
+    experiment.write()
+    (tmp_path / "out/rl-s1").mkdir()
+    made_with = experiment.cells[0].settings
+    (tmp_path / "out/rl-s1/config.yaml").write_text(yaml.safe_dump(made_with))
+    assert main(["compare", path, "--modes", "rl", "--seeds", "7,", "--output_dir", "out", "--dry_run"]) == 0
+    (tmp_path / "out/rl-s1/config.yaml").write_text(yaml.safe_dump({**made_with, "max_steps": 99}))
+    assert main(["compare", path, "--modes", "rl", "--seeds", "7,", "--output_dir", "out", "--dry_run"]) == 2
+    assert "is a seed of the arm 'rl' made with other settings (max_steps)" in capsys.readouterr().err
+    assert main(["compare", path, "--modes", "fst", "--seeds", "7,", "--output_dir", "out", "--dry_run"]) == 0
+
+
+def test_arms_that_differ_in_marks_alone_or_have_endless_names_live_apart(tmp_path):
+    flags = ["--config", recipe(tmp_path)]
+    model = str(tmp_path / "model")
+    starts = dict.fromkeys(("base", "from a/b", "from a-b", "from " + "x" * 300), model)
+    cells = plan_plasticity(tmp_path / "out", title="x", flags=flags, starts=starts, seeds=[1]).cells
+    folders = [cell.folder for cell in cells]
+    assert len(set(folders)) == 4
+    assert folders[1] == "from-a-b-s1"
+    assert max(map(len, folders)) < 200
+
+
 def planned(folder: Path, arms: dict) -> list:
     flags = ["--config", recipe(folder)]
     return plan_arms(folder, kind="compare", title="x", flags=flags, arms=arms, seeds=[1, 2]).cells
@@ -92,7 +138,6 @@ def test_arms_have_names_and_settings_of_their_own(tmp_path):
         ({"a": {"ruoter": "both"}}, "Did you mean 'router'"),
         ({"a": {"seed": 3}}, "no setting 'seed'"),
         ({"a": "both"}, "'setting: value' lines"),
-        ({"a b": {}, "a-b": {}}, "differ only in signs"),
         ({"a": {"stage_steps": "many"}}, "stage_steps"),
     ],
 )
@@ -101,9 +146,10 @@ def test_arms_that_cannot_be_planned_are_refused(tmp_path, arms, said):
         planned(tmp_path, arms)
 
 
-def test_a_run_made_before_a_setting_existed_is_picked_up(tmp_path, capsys, monkeypatch):
+@pytest.mark.processes
+@pytest.mark.usefixtures("environment")
+def test_a_run_made_before_a_setting_existed_is_picked_up(tmp_path, capsys):
     """It did what the setting's default does; so much is owed to whoever spent hours on it."""
-    monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'src'}:{ROOT}")
     call = ["compare", recipe(tmp_path), "--modes", "rl", "--seeds", "1", "--output_dir", str(tmp_path / "cmp")]
     assert main(call) == 0
     config = tmp_path / "cmp/rl-s1/config.yaml"
@@ -119,6 +165,8 @@ def test_a_run_made_before_a_setting_existed_is_picked_up(tmp_path, capsys, monk
     assert "beta" in capsys.readouterr().err
 
 
+@pytest.mark.processes
+@pytest.mark.usefixtures("environment")
 def test_cells_run_once_fail_apart_and_are_reported(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["compare", recipe(tmp_path), "--modes", "rl,fst", "--seeds", "1", "--output_dir", "out"]

@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 
 def pins(name: str) -> dict[str, str]:
     lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
-    assert all(line.count("==") == 1 and "@" not in line and "/" not in line for line in lines), "names and versions only"
+    assert all(line.count("==") == 1 and "@" not in line and "/" not in line for line in lines), (
+        "names and versions only"
+    )
     return {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in lines}
 
 

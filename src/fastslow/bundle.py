@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from .clusters import Clusters
 from .config import bf16_is_fast
 from .embedders import make_embedder
 from .errors import BadInput
-from .evaluation import BaseModel, adapters_off, frozen_copy, measure_kl, measure_population
+from .evaluation import BaseModel, Drift, adapters_off, frozen_copy, measure_drift, measure_population
 from .labels import Labels
 from .model import ModelSource, context_window, load_model, load_tokenizer, pad_id, resolve_model
 from .modes import MODES
@@ -208,12 +208,19 @@ def evaluate_bundle(
     seed = int(bundle.settings["seed"])
     trained = _policy(bundle, bundle.model, task, params)
     contexts = {c.id: c for c in (bundle.population.seed, *bundle.population.members)}
-    kls: dict[str, float | None] = {}
+    drifts: dict[str, Drift] = {}
     for weights in ("trained", "base"):
         with nullcontext(bundle.model) if weights == "trained" else bundle.base() as model:
             policy = _policy(bundle, model, task, params)
             rows += [
-                {**row, "weights": weights, "task": task.name, "split": split, "kl": 0.0 if weights == "base" else None}
+                {
+                    **row,
+                    "weights": weights,
+                    "task": task.name,
+                    "split": split,
+                    "kl": 0.0 if weights == "base" else None,
+                    "entropy": None,
+                }
                 for row in measure_population(
                     policy,
                     bundle.population,
@@ -230,10 +237,12 @@ def evaluate_bundle(
         context = contexts.get(row["context_id"])
         if row["weights"] == "base" or context is None or not kl_examples:
             continue
-        if context.id not in kls:
+        if context.id not in drifts:
             some = examples[:kl_examples]
-            kls[context.id] = measure_kl(trained, bundle.model, bundle.base, context, some, seed=seed, packing=packing)
-        row["kl"] = kls[context.id]
+            drifts[context.id] = measure_drift(
+                trained, bundle.model, bundle.base, context, some, seed=seed, packing=packing
+            )
+        row |= asdict(drifts[context.id])
     return rows
 
 

@@ -54,6 +54,15 @@ class Accuracy:
     unscored: int
 
 
+@dataclass(frozen=True)
+class Drift:
+    """KL(model || base) and the model's entropy, per token over the full vocabulary, in nats. None where there was
+    nothing to measure."""
+
+    kl: float | None
+    entropy: float | None
+
+
 def measure_accuracy(
     policy: Policy, context: Context, examples: Sequence[Example], *, params: SamplingParams, samples: int, seed: int
 ) -> Accuracy:
@@ -97,7 +106,7 @@ def measure_population(
 
 
 def means(rows: Sequence[Mapping[str, Any]], what: str) -> dict[str, float]:
-    """The mean over tasks of `accuracy` or `kl`, by kind of context; only where every task has it."""
+    """The mean over tasks of `accuracy`, `kl` or `entropy`, by kind of context; only where every task has it."""
     values: dict[str, list[float | None]] = {}
     for row in rows:
         values.setdefault(row["context"], []).append(row.get(what))
@@ -186,7 +195,7 @@ def _accuracy(rewards: Sequence[Sequence[float | None]], samples: int) -> Accura
     )
 
 
-def measure_kl(
+def measure_drift(
     policy: Policy,
     model: PreTrainedModel,
     base: BaseModel,
@@ -195,42 +204,42 @@ def measure_kl(
     *,
     seed: int,
     packing: bool,
-) -> float | None:
-    """KL(model || base) per token over the full vocabulary, in nats.
+) -> Drift:
+    """How far the model is from the base, and how sure of itself.
 
     On completions sampled from the policy at temperature 1 under `context`; both models see the same prompt. In
     fp32 without autocast: bf16 rounding alone would show as a KL near 1e-3. `packing` computes shared tokens once,
-    for models where that is exact. None if there is nothing to measure.
+    for models where that is exact.
     """
     params = SamplingParams(max_new_tokens=policy.params.max_new_tokens)
     jobs = [Job(context, e, derive_seed(seed, "kl", context.id, e.id)) for e in examples if policy.fits(context, e)]
     rollouts = policy.rollouts(jobs, params)
-    kl_of, size = (_kl_of_trees, len(rollouts)) if packing else (_kl_of_rows, KL_ROWS)
+    of, size = (_drift_of_trees, len(rollouts)) if packing else (_drift_of_rows, KL_ROWS)
     chunks = [rollouts[start : start + size] for start in range(0, len(rollouts), max(1, size))]
-    kl_N = torch.cat([kl_of(model, base, chunk) for chunk in chunks]) if chunks else torch.empty(0)
-    return float(kl_N.mean()) if len(kl_N) else None
+    both_N_2 = torch.cat([of(model, base, chunk) for chunk in chunks]) if chunks else torch.empty(0, 2)
+    return Drift(*map(float, both_N_2.mean(0))) if len(both_N_2) else Drift(None, None)
 
 
 @torch.no_grad()
-def _kl_of_trees(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Rollout]) -> Float[Tensor, " N"]:
-    """KL at every completion token, each place of the rows' token trees computed once."""
+def _drift_of_trees(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Rollout]) -> Float[Tensor, "N 2"]:
+    """KL and entropy at every completion token, each place of the rows' token trees computed once."""
     packed = pack([Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts])
     # The base of a LoRA model is the same object with its adapters off: what is ours is computed outside of base().
     ours_P_D = forward_hidden(_plain_forward(model), model, packed)
     with base() as reference:
         theirs_P_D = forward_hidden(_plain_forward(reference), reference, packed)
     source_U, which_E = packed.source_E.to(model.device).unique(return_inverse=True)
-    kl = []
+    drifts = []
     for places in source_U.split(HEAD_ROWS):
         ours = place_logits(model, ours_P_D[places])
         with base() as reference:
-            kl.append(_kl(ours, place_logits(reference, theirs_P_D[places])))
+            drifts.append(_drift(ours, place_logits(reference, theirs_P_D[places])))
     edges = packed.edge_B_T[packed.edge_B_T >= 0].to(model.device)
-    return torch.cat(kl)[which_E[edges]]
+    return torch.cat(drifts)[which_E[edges]]
 
 
 @torch.no_grad()
-def _kl_of_rows(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Rollout]) -> Float[Tensor, " N"]:
+def _drift_of_rows(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Rollout]) -> Float[Tensor, "N 2"]:
     rows = [torch.tensor(r.prompt_ids + r.completion_ids, device=model.device) for r in rollouts]
     ids = pad_sequence(rows, batch_first=True)
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
@@ -238,12 +247,13 @@ def _kl_of_rows(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Roll
     with base() as reference:
         theirs = _plain_forward(reference)(input_ids=ids, attention_mask=mask).logits
     answers = [(i, slice(len(r.prompt_ids) - 1, len(rows[i]) - 1)) for i, r in enumerate(rollouts)]
-    return torch.cat([_kl(ours[i, where].float(), theirs[i, where].float()) for i, where in answers])
+    return torch.cat([_drift(ours[i, where].float(), theirs[i, where].float()) for i, where in answers])
 
 
-def _kl(ours_N_V: Float[Tensor, "N V"], theirs_N_V: Float[Tensor, "N V"]) -> Float[Tensor, " N"]:
+def _drift(ours_N_V: Float[Tensor, "N V"], theirs_N_V: Float[Tensor, "N V"]) -> Float[Tensor, "N 2"]:
+    """KL and entropy of our distribution at each place."""
     p, q = ours_N_V.log_softmax(-1), theirs_N_V.log_softmax(-1)
-    return (p.exp() * (p - q)).sum(-1)
+    return torch.stack([(p.exp() * (p - q)).sum(-1), -(p.exp() * p).sum(-1)], dim=-1)
 
 
 def _plain_forward(model: PreTrainedModel) -> Callable[..., Any]:

@@ -78,6 +78,7 @@ class Experiment:
         self.kind: Kind = kind
         self.title = title
         self.reference = reference
+        self._check_place(cells)
         self.cells = [self._look_up(cell) for cell in cells]
 
     def run(self, console: Console) -> int:
@@ -105,11 +106,41 @@ class Experiment:
         cells += [cell for cell in self._earlier() if cell["path"] not in planned]
         RunDirectory(self.path).write_bytes(PLAN, to_json({**plan, "cells": cells}, indent=2))
 
+    def _check_place(self, cells: Sequence[Cell]) -> None:
+        """Raises BadInput where this directory is a run, another kind of experiment, or has seeds of one of these arms
+        that were made with other settings: averaged with these, they would be a mean of two things."""
+        if (self.path / "config.yaml").exists():
+            raise BadInput(f"'{self.path}' holds a run; choose another --output_dir for the experiment.")
+        plan = self._plan()
+        if plan.get("kind", self.kind) != self.kind:
+            raise BadInput(f"'{self.path}' holds a {plan['kind']} experiment; choose another --output_dir.")
+        planned, arms = {cell.folder for cell in cells}, {cell.arm: cell for cell in cells}
+        for row in self._earlier():
+            arm = arms.get(str(row.get("arm")))
+            if arm is None or row["path"] in planned or row.get("status") == "failed":
+                continue
+            try:
+                made_with = yaml.safe_load((self.path / row["path"] / "config.yaml").read_text(encoding="utf-8"))
+            except (OSError, ValueError, yaml.YAMLError):
+                continue
+            other = [name for name in _differing(made_with, arm) if name != "seed"] if made_with else []
+            if other:
+                raise BadInput(
+                    f"'{self.path / row['path']}' is a seed of the arm '{arm.arm}' made with other settings "
+                    f"({', '.join(other[:5])}); choose another --output_dir, or delete that folder."
+                )
+
+    def _plan(self) -> dict[str, Any]:
+        try:
+            plan = json.loads((self.path / PLAN).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return plan if isinstance(plan, dict) else {}
+
     def _earlier(self) -> list[dict[str, Any]]:
         try:
-            cells = json.loads((self.path / PLAN).read_text(encoding="utf-8"))["cells"]
-            return [cell for cell in cells if isinstance(cell["path"], str)]
-        except (OSError, ValueError, KeyError, TypeError):
+            return [cell for cell in self._plan()["cells"] if isinstance(cell["path"], str)]
+        except (KeyError, TypeError):
             return []
 
     def _look_up(self, cell: Cell) -> Cell:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from .run_dir import dump_config
 
 SEQUENTIAL = ("rl_prompt", "prompt_rl")
 """What 'sequential' stands for: the same two channels, one after the other, in both orders."""
+
+LONGEST_NAME = 160  # bytes of a folder's name: file systems take 255, and `.log` and the seed come on top
 
 # A mode without that channel does not have these settings: sweeping over them would only repeat a run.
 FAST_ONLY = frozenset({
@@ -66,6 +70,8 @@ def parse_sweep(texts: Iterable[str]) -> dict[str, list[str]]:
 
 def checked_sweep(sweep: Mapping[str, Any]) -> dict[str, list[str]]:
     """Setting -> values as flags take them. Raises BadInput for what cannot be swept over."""
+    if not isinstance(sweep, Mapping):
+        raise BadInput(f"'sweep' must hold 'setting: [value, value]' lines, got {sweep!r}."[:300])
     known = FastSlowConfig.__dataclass_fields__
     for name, values in sweep.items():
         if name not in known or name in ("mode", "seed", "output_dir", "task", "tasks"):
@@ -87,7 +93,7 @@ def plan_modes(
 ) -> Experiment:
     """Every mode with every combination of swept values and every seed. A seed's cells run together, so that an
     experiment cut short has whole seeds. `flags` are for `fastslow train` and hold for every cell."""
-    cells: dict[str, Cell] = {}
+    cells: dict[tuple[str, int], Cell] = {}
     combinations = [
         dict(zip(sweep or {}, values, strict=True)) for values in itertools.product(*(sweep or {}).values())
     ]
@@ -100,10 +106,10 @@ def plan_modes(
         }
         arm = " ".join([mode, *(f"{name}={value}" for name, value in kept.items())])
         cell = make_cell(arm, mode, seed, [*flags, *(word for n, v in kept.items() for word in (f"--{n}", v))])
-        cells.setdefault(cell.folder, cell)
+        cells.setdefault((arm, seed), cell)
     arms = list(dict.fromkeys(cell.arm for cell in cells.values()))
     reference = next((cell.arm for cell in cells.values() if cell.mode == "rl"), arms[0])
-    return Experiment(path, kind=kind, title=title, reference=reference, cells=list(cells.values()))
+    return Experiment(path, kind=kind, title=title, reference=reference, cells=_apart(cells.values()))
 
 
 def plan_arms(
@@ -128,11 +134,8 @@ def plan_arms(
             if name != "mode":
                 words += [f"--{name}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
         cells.append(make_cell(str(arm), str(settings.get("mode", "fst")), seed, [*flags, *words]))
-    folders = [cell.folder for cell in cells]
-    if len(set(folders)) < len(folders):
-        raise BadInput("two arms have names that differ only in signs a folder cannot have.")
     reference = next((cell.arm for cell in cells if cell.mode == "rl"), cells[0].arm)
-    return Experiment(path, kind=kind, title=title, reference=reference, cells=cells)
+    return Experiment(path, kind=kind, title=title, reference=reference, cells=_apart(cells))
 
 
 def plan_plasticity(
@@ -140,12 +143,34 @@ def plan_plasticity(
 ) -> Experiment:
     """Plain RL on one task from each starting point: arm -> model."""
     cells = [make_cell(arm, "rl", seed, [*flags, "--model", model]) for seed in seeds for arm, model in starts.items()]
-    return Experiment(path, kind="plasticity", title=title, reference=next(iter(starts)), cells=cells)
+    return Experiment(path, kind="plasticity", title=title, reference=next(iter(starts)), cells=_apart(cells))
 
 
 def make_cell(arm: str, mode: str, seed: int, flags: Sequence[str]) -> Cell:
     """Checked by reading its settings as `fastslow train` will: what cannot run is refused before anything has run."""
     words = [*flags, "--mode", mode, "--seed", str(seed)]
     settings = yaml.safe_load(dump_config(parse_config([*words, "--output_dir", "x"])))
-    folder = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in arm).strip(".") + f"-s{seed}"
-    return Cell(arm, mode, seed, folder, tuple(words), settings)
+    return Cell(arm, mode, seed, f"{_folder(arm)}-s{seed}", tuple(words), settings)
+
+
+def _folder(arm: str) -> str:
+    """A name for files: of the plain characters, and not longer than a file system takes."""
+    name = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in arm).strip(".")
+    return name if len(name.encode()) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 4]}-{_digest(arm)}"
+
+
+def _apart(cells: Iterable[Cell]) -> list[Cell]:
+    """Every cell with a folder of its own: arms that differ in other characters alone share a name."""
+    taken: set[str] = set()
+    found = []
+    for cell in cells:
+        folder = cell.folder
+        if folder in taken:
+            folder = f"{_folder(cell.arm)[: LONGEST_NAME // 4]}-{_digest(cell.arm)}-s{cell.seed}"
+        taken.add(folder)
+        found.append(replace(cell, folder=folder))
+    return found
+
+
+def _digest(arm: str) -> str:
+    return hashlib.sha256(arm.encode()).hexdigest()[:8]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from .components import Components, build_components
 from .config import FastSlowConfig
 from .errors import BadInput, ContractBroken, FastSlowError
-from .evaluation import BaseModel, adapters_off, frozen_copy, means, measure_kl, measure_population
+from .evaluation import BaseModel, Drift, adapters_off, frozen_copy, means, measure_drift, measure_population
 from .fast import FastPhase
 from .layout import Row
 from .model import (
@@ -393,7 +393,7 @@ class FastSlowTrainer(ResumableTrainer):
             self.note_best(rows)
             metrics[0] = {
                 f"eval_{context}_{what}": value
-                for what in ("accuracy", "kl")
+                for what in ("accuracy", "kl", "entropy")
                 for context, value in means(rows, what).items()
             }
         shared = [rows]
@@ -419,18 +419,18 @@ class FastSlowTrainer(ResumableTrainer):
         args, contexts = self.args, {"seed": self.population.seed, "lead": self.population.lead}
         how = {"params": self.eval_params(), "samples": args.eval_samples, "seed": args.seed}
         rows = measure_population(self.policy, self.population, examples, kinds, topics=self.topics, **how)
-        kls: dict[str, float | None] = {}
+        drifts: dict[str, Drift] = {}
         for row in rows:
-            row |= {"task": task, "split": "validation", "weights": "trained", "kl": None}
+            row |= {"task": task, "split": "validation", "weights": "trained", "kl": None, "entropy": None}
             context = contexts.get(row["context"])
             if context is None or not args.kl_examples or not self.mode.slow:
                 continue
-            if context.id not in kls:
+            if context.id not in drifts:
                 some, packing = examples[: args.kl_examples], self.packing_problem is None
-                kls[context.id] = measure_kl(
+                drifts[context.id] = measure_drift(
                     self.policy, self.model, self.base, context, some, seed=args.seed, packing=packing
                 )
-            row["kl"] = kls[context.id]
+            row |= asdict(drifts[context.id])
         return rows
 
     def eval_params(self) -> SamplingParams:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 
 import pytest
 
 from fastslow.cli.main import main
 from fastslow.report.compare import compare
+from fastslow.report.continual import intervals
 from fastslow.report.data import load_run
 from fastslow.report.markdown import markdown, verdict
+from fastslow.report.plasticity import areas
 from fastslow.report.sources import load_sources
 from fastslow.report.verdict import headline
 
@@ -46,6 +49,14 @@ def test_fewer_steps_for_more_rollouts_pay_in_part_only(tmp_path):
     found = headline(compare(*load_sources(runs))[0])
     assert found.answer == "In part"
     assert "3.0x fewer optimiser steps and 3.3x more rollouts" in found.sentence
+
+
+def test_more_wall_seconds_are_said_in_the_first_sentence(tmp_path):
+    runs = [make_run(tmp_path / mode, mode, 1, points) for mode, points in (("rl", RL), ("fst", FST))]
+    rows = [json.loads(line) for line in (runs[1] / "metrics.jsonl").read_text().splitlines()]
+    (runs[1] / "metrics.jsonl").write_text("".join(json.dumps({**r, "wall_s": 12 * r["step"]}) + "\n" for r in rows))
+    found = headline(compare(*load_sources(runs))[0])
+    assert "3.0x fewer rollouts, but 2.0x more wall seconds (1 against 1 seed), and to 0.80 in all." in found.sentence
 
 
 def test_an_arm_that_never_gets_there_is_said_so(tmp_path):
@@ -143,7 +154,13 @@ def test_money_nobody_knows_is_unknown_and_not_zero(tmp_path):
     asked = make_whole_run(tmp_path / "fst", "fst", 1)
     assert "| unknown |" in markdown(load_sources([asked]))
     summary = json.loads((asked / "summary.json").read_text())
-    for reflection, shown in (({"calls": 3, "cost_usd": 0.125}, "$0.12"), ({"calls": 0}, "none asked")):
+    for reflection, shown in (
+        ({"calls": 3, "cost_usd": 0.125}, "$0.12"),
+        ({"calls": 0}, "none asked"),
+        ({"calls": 0, "cost_usd": 0.0}, "none asked"),
+        ({"calls": 3, "cost_usd": 0.0}, "$0.00"),
+        ({"calls": 3, "cost_usd": None}, "unknown"),
+    ):
         (asked / "summary.json").write_text(json.dumps({**summary, "reflection": reflection}))
         assert shown in markdown(load_sources([asked]))
 
@@ -183,9 +200,33 @@ def test_plasticity_is_a_share_of_what_the_base_learns(tmp_path):
         cells.append({"path": path, "arm": label, "mode": "rl", "seed": 1, "status": "done"})
     source = load_sources([make_comparison(tmp_path / "p", "plasticity", cells, reference="base")])
     found = headline(compare(*source)[0])
-    assert found.answer == "Lost in part"
+    assert found.answer == "It seems lost in part", "one seed"
     assert "38% from runs/a" in found.sentence, "0.225 of 0.6"
-    assert "| from runs/a | 1 | 0.10 | 0.40 | 0.23 | 38% | not reached | not reached |" in markdown(source)
+    assert "| from runs/a | 1 | 0.10 | 0.40 | 0.40 | 0.23 | 38% | 50% | not reached | not reached |" in markdown(source)
+
+
+@pytest.mark.parametrize(("share", "answer"), [(0.5, "Lost in part"), (1.0, "Kept")])
+def test_plasticity_over_three_seeds_has_its_interval_and_a_plain_answer(tmp_path, share, answer):
+    cells = []
+    for label, factor in (("base", 1.0), ("from a", share)):
+        for seed in (1, 2, 3):
+            path = f"{label.replace(' ', '-')}-s{seed}"
+            points = [(step, factor * (y + 0.01 * seed), kl) for step, y, kl in FST]
+            make_run(tmp_path / "p" / path, "rl", seed, points, model=label)
+            cells.append({"path": path, "arm": label, "mode": "rl", "seed": seed, "status": "done"})
+    (comparison,) = compare(*load_sources([make_comparison(tmp_path / "p", "plasticity", cells, reference="base")]))
+    found = areas(comparison)
+    low, high = found["from a"].sure["ratio"]
+    assert found["from a"].ratio == pytest.approx(share)
+    assert low < share < high
+    assert found["base"].sure["ratio"] == (1.0, 1.0), "a draw against itself"
+    if share == 1.0:
+        assert low < 0.98, "0.61 / 0.63"
+        assert headline(comparison).answer == "Kept"
+    else:
+        assert found["from a"].sure["top"] == (math.inf, math.inf), "never reached in any draw"
+    assert headline(comparison).answer == answer
+    assert "95% interval over seeds" in headline(comparison).figures[0].note
 
 
 def make_staged(folder, mode, gain):
@@ -210,14 +251,53 @@ def test_stages_are_measured_by_what_was_learned_and_kept(tmp_path):
     found = headline(compare(*source)[0])
     assert found.answer == "It seems so"
     assert [figure.value for figure in found.figures] == ["0.40", "+0.40", "0.20"]
-    assert "| fst | 0.40 | -0.20 | +0.00 | 0.20 | 0.20 | +0.40 / +0.40 | 2.0x / 2.0x |" in markdown(source)
+    text = markdown(source)
+    for row in (
+        "| measure | rl | fst |",
+        "| average accuracy | 0.25 | 0.40 |",
+        "| backward transfer | -0.10 | -0.20 |",
+        "| forward transfer | +0.00 | +0.00 |",
+        "| forgotten since learned | 0.10 | 0.20 |",
+        "| share of the peak still there | 67% | 60% |",
+        "| acquired in stage 2 | +0.20 | +0.40 |",
+        "| acquired in stage 2, of the most | 50% | 100% |",
+        "| acquired in stage 2, times plain RL's | n/a | 2.0x |",
+    ):
+        assert row in text, row
+
+
+def test_stages_of_three_seeds_have_intervals_and_a_plain_answer(tmp_path):
+    cells = []
+    for mode, gain in (("rl", 0.2), ("fst", 0.4)):
+        for seed in (1, 2, 3):
+            make_staged(tmp_path / "c" / f"{mode}-s{seed}", mode, gain + 0.01 * seed)
+            cells.append({"path": f"{mode}-s{seed}", "arm": mode, "mode": mode, "seed": seed, "status": "done"})
+    source = load_sources([make_comparison(tmp_path / "c", "continual", cells)])
+    (comparison,) = compare(*source)
+    found = intervals(comparison.arms[1], comparison.reference)
+    assert found["average"] == pytest.approx((0.1 + 0.75 * 0.41, 0.1 + 0.75 * 0.43))
+    assert found["forgetting_since_peak"] == pytest.approx((0.205, 0.215))
+    low, high = found["times 2"]
+    assert 0.41 / 0.23 - 1e-9 <= low < 0.42 / 0.22 < high <= 0.43 / 0.21 + 1e-9
+    assert found["lead"][0] > 0
+    assert headline(comparison).answer == "Yes"
+    (row,) = [line for line in markdown(source).splitlines() if line.startswith("| acquired in stage 1 |")]
+    assert row == "| acquired in stage 1 | +0.22 (+0.21 to +0.23) | +0.42 (+0.41 to +0.43) |"
+
+
+def test_a_stage_in_which_the_reference_learned_nothing_has_no_finite_ratio(tmp_path):
+    for mode, gain in (("rl", 0.0), ("fst", 0.4)):
+        make_staged(tmp_path / "c" / mode, mode, gain)
+    cells = [{"path": m, "arm": m, "mode": m, "seed": 1, "status": "done"} for m in ("rl", "fst")]
+    text = markdown(load_sources([make_comparison(tmp_path / "c", "continual", cells)]))
+    assert "| acquired in stage 2, times plain RL's | n/a | infinitely |" in text
 
 
 def test_an_unfinished_stage_leaves_the_measures_open(tmp_path):
     make_staged(tmp_path / "c" / "fst", "fst", 0.4)
     lines = (tmp_path / "c" / "fst" / "metrics.jsonl").read_text().splitlines()
     (tmp_path / "c" / "fst" / "metrics.jsonl").write_text(lines[0] + "\n")
-    assert "| fst | not every stage was measured |" in markdown(load_sources([tmp_path / "c" / "fst"]))
+    assert "| average accuracy | not every stage was measured |" in markdown(load_sources([tmp_path / "c" / "fst"]))
 
 
 def test_csv_has_one_number_a_row_and_no_formula(tmp_path, capsys):

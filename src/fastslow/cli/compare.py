@@ -30,9 +30,9 @@ def make_parser(name: str, description: str) -> Parser:
         allow_abbrev=False,
         description=description,
         epilog="Every other flag goes to 'fastslow train', for all cells: --max_steps 60. Cells that are done are "
-        "picked up and not run again; one that was broken off starts over. A recipe's 'compare:' section may hold "
-        "modes, seeds, sweep and minutes (a cell's, for the first estimate), or arms: a name for each, with its "
-        "settings. Exit code 1: some cells failed.",
+        "picked up and not run again; one that was broken off goes on from its last checkpoint. A recipe's 'compare:' "
+        "section may hold modes, seeds, sweep and minutes (a cell's, for the first estimate), or arms: a name for each, "
+        "with its settings. Exit code 1: some cells failed.",
     )
     parser.add_argument("recipe", help="a recipe as for 'fastslow train'; flags come after it")
     parser.add_argument("--seeds", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
@@ -48,6 +48,7 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
     from ..experiments import read_recipe
     from ..plans import checked_sweep, parse_modes, parse_seeds, parse_sweep, plan_arms, plan_modes
 
+    check_flags(flags)
     section = read_recipe(options.recipe)
     unknown = set(section) - {"modes", "seeds", "sweep", "arms", "minutes"}
     if unknown:
@@ -70,6 +71,15 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
     if kind == "continual":
         check_stages(experiment.cells[0].settings)
     return carry_out(experiment, console, dry_run=options.dry_run, minutes=section.get("minutes"))
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Raises BadInput for flags that an experiment sets itself, cell by cell: they would be overruled in silence."""
+    instead = {"mode": "--modes", "seed": "--seeds", "config": "the recipe before all flags"}
+    for flag in flags:
+        name = flag.partition("=")[0].lstrip("-").replace("-", "_") if flag.startswith("--") else ""
+        if name in instead:
+            raise BadInput(f"an experiment sets '--{name}' for each cell; give {instead[name]}.")
 
 
 def carry_out(experiment: Any, console: Console, *, dry_run: bool, minutes: Any = None) -> int:

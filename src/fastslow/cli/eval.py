@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +18,10 @@ from ..errors import BadInput
 from ..registry import nearest
 
 CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest")
+
+
+MOST = 1_000_000
+"""Samples, examples or tokens asked for: more is a slip of the keyboard, and would fill the memory first."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,20 +51,24 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that the bundle names")
     parser.add_argument("--split", choices=["validation", "test"], default="validation", help="default: validation")
     parser.add_argument("--samples", type=_positive, help="samples per example (default: as in the run)")
-    parser.add_argument("--temperature", type=float, help="0 is greedy (default: as in the run)")
-    parser.add_argument("--top_p", type=float, help="default: as in the run")
+    parser.add_argument("--temperature", type=_temperature, help="0 is greedy (default: as in the run)")
+    parser.add_argument("--top_p", type=_top_p, help="default: as in the run")
     parser.add_argument("--limit", type=_positive, help="at most this many examples")
     parser.add_argument(
         "--kl_examples", type=_count, default=16, help="prompts for the KL to the base; 0: none (default 16)"
     )
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON as well ('-': standard output)")
     options = parser.parse_args(list(argv))
-    if not Path(options.path).is_dir():
+    if not options.path or not Path(options.path).is_dir():
         raise BadInput(f"'{options.path}' is no directory; give a run directory or a bundle.")
     kinds = [kind.strip() for kind in options.contexts.split(",") if kind.strip()]
-    for kind in kinds or [""]:
+    if not kinds:
+        raise BadInput("name at least one context, e.g. --contexts seed,lead.")
+    for kind in kinds:
         if kind not in CONTEXTS:
             raise BadInput(f"unknown context '{kind}'.{nearest(kind, CONTEXTS)}")
+    if options.json not in (None, "-"):
+        _check_target(Path(options.json))
     Console(stderr=True).print("[dim]loading model ...[/dim]")
     from ..bundle import evaluate_bundle, open_bundle, open_task, tasks_of
     from ..evaluation import CHOOSING
@@ -82,8 +90,6 @@ def run(argv: Sequence[str]) -> int:
     )
     if not 0 <= params.temperature < math.inf or not 0 < params.top_p <= 1:
         raise BadInput("temperature must be at least 0 and top_p in (0, 1].")
-    if options.json not in (None, "-") and not Path(options.json).absolute().parent.is_dir():
-        raise BadInput(f"cannot write '{options.json}': its folder does not exist.")
     samples = int(_either(options.samples, settings["eval_samples"]))
     names = [name for text in options.tasks or () for name in split_names(text)]
     tasks = [open_task(n, settings, trusted=options.trust_task or bool(names)) for n in names or tasks_of(settings)]
@@ -116,7 +122,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _table(rows: list[dict], split: str) -> Table:
     n, samples = rows[0]["n"], rows[0]["samples"]
-    how = f"{n} {split} examples x {samples} samples at temperature {rows[0]['temperature']}"
+    how = f"{n} {split} examples x {samples} samples at temperature {rows[0]['temperature']}, top-p {rows[0]['top_p']}"
     table = Table(title=f"{escape(rows[0]['task'])}\n{how}")
     for heading in (
         "weights",
@@ -126,14 +132,15 @@ def _table(rows: list[dict], split: str) -> Table:
         f"best@{samples}",
         "unscored",
         "KL to base",
+        "entropy",
     ):
         table.add_column(heading, justify="left" if heading in ("weights", "context") else "right")
     for row in rows:
         interval = "" if row["low"] is None else f"{100 * row['low']:.0f} to {100 * row['high']:.0f}%"
-        kl = "" if row["kl"] is None else f"{row['kl']:.4f}"
+        drift = ["" if row[name] is None else f"{row[name]:.4f}" for name in ("kl", "entropy")]
         context = row["context_id"] if row["context"] == "member" else row["context"]
         shares = _share(row["accuracy"]), interval, _share(row["best"])
-        table.add_row(row["weights"], context, *shares, str(row["unscored"]), kl)
+        table.add_row(row["weights"], context, *shares, str(row["unscored"]), *drift)
     return table
 
 
@@ -164,6 +171,32 @@ def _either(first: float | None, second: float) -> float:
     return second if first is None else first
 
 
+def _check_target(path: Path) -> None:
+    """Before a model is loaded and measured for minutes."""
+    if path.is_dir():
+        raise BadInput(f"cannot write '{path}': it is a directory; give a file.")
+    if not path.absolute().parent.is_dir():
+        raise BadInput(f"cannot write '{path}': its folder does not exist.")
+
+
+def _temperature(text: str) -> float:
+    return _between(text, "at least 0", lambda value: 0 <= value < math.inf)
+
+
+def _top_p(text: str) -> float:
+    return _between(text, "above 0 and at most 1", lambda value: 0 < value <= 1)
+
+
+def _between(text: str, what: str, fits: Callable[[float], bool]) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, got '{text}'") from None
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"must be {what}, got '{text}'")
+    return value
+
+
 def _positive(text: str) -> int:
     return _at_least(1, text)
 
@@ -179,4 +212,6 @@ def _at_least(least: int, text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number, got '{text}'") from None
     if value < least:
         raise argparse.ArgumentTypeError(f"must be at least {least}")
+    if value > MOST:
+        raise argparse.ArgumentTypeError(f"must be at most {MOST:,}")
     return value

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ..errors import BadInput
-from .compare import carry_out
+from .compare import carry_out, check_flags
 from .eval import Parser, _positive
 
 
@@ -35,6 +35,7 @@ def run(argv: Sequence[str]) -> int:
     console.print("[dim]loading libraries ...[/dim]")
     from ..plans import parse_seeds, plan_plasticity
 
+    check_flags(flags)
     starts = [Path(path) for path in dict.fromkeys(options.starts)]
     for path in starts:
         check_start(path)

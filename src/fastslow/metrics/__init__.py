@@ -1,6 +1,7 @@
 """Measures of runs, as pure functions of curves and matrices. docs/metrics.md gives formulas and sources.
 
 accuracy.py    how sure one accuracy is
+bootstrap.py   how sure any measure over seeds is
 curves.py      efficiency, area under a curve, steps to a threshold, intervals over seeds
 asymptote.py   the ceiling a curve runs towards, by a sigmoid fit
 matched.py     KL to the base at equal accuracy
@@ -9,6 +10,7 @@ continual.py   transfer and forgetting from an accuracy matrix
 
 from .accuracy import accuracy_interval
 from .asymptote import Asymptote, fit_asymptote
+from .bootstrap import Interval, over_seeds
 from .continual import Continual, measure_continual
 from .curves import Curve, Efficiency, area_under, efficiency, reach
 from .matched import MatchedKL, kl_at_matched_accuracy
@@ -18,6 +20,7 @@ __all__ = [
     "Continual",
     "Curve",
     "Efficiency",
+    "Interval",
     "MatchedKL",
     "accuracy_interval",
     "area_under",
@@ -25,5 +28,6 @@ __all__ = [
     "fit_asymptote",
     "kl_at_matched_accuracy",
     "measure_continual",
+    "over_seeds",
     "reach",
 ]

@@ -18,6 +18,7 @@ class Continual:
     `forgetting_since_learned`  just after learning minus now: the negative of backward transfer
     `forgetting_since_peak`     the best accuracy after any earlier stage minus now (Chaudhry et al. 2018,
                          arXiv 1801.10112)
+    `retained`           accuracy now over that best accuracy, mean over the earlier tasks that had one above 0
     `acquisition`        per stage, accuracy on its task after it minus before it
     """
 
@@ -26,6 +27,7 @@ class Continual:
     forward_transfer: float | None
     forgetting_since_learned: float | None
     forgetting_since_peak: float | None
+    retained: float | None
     acquisition: tuple[float, ...]
 
 
@@ -37,12 +39,15 @@ def measure_continual(matrix: Sequence[Sequence[float]], base: Sequence[float]) 
         raise ValueError(f"expected {stages} x {stages} accuracies and {stages} of the base model")
     last, earlier, later = matrix[-1], range(stages - 1), range(1, stages)
     learned = [last[j] - matrix[j][j] for j in earlier]
+    peaks = [max(row[j] for row in matrix[:-1]) for j in earlier]
+    kept = [last[j] / peak for j, peak in enumerate(peaks) if peak > 0]
     before = [base[0], *(matrix[j - 1][j] for j in later)]
     return Continual(
         average=mean(last),
         backward_transfer=mean(learned) if learned else None,
         forward_transfer=mean(matrix[j - 1][j] - base[j] for j in later) if stages > 1 else None,
         forgetting_since_learned=-mean(learned) if learned else None,
-        forgetting_since_peak=mean(max(row[j] for row in matrix[:-1]) - last[j] for j in earlier) if learned else None,
+        forgetting_since_peak=mean(peak - last[j] for j, peak in enumerate(peaks)) if peaks else None,
+        retained=mean(kept) if kept else None,
         acquisition=tuple(matrix[j][j] - before[j] for j in range(stages)),
     )

@@ -20,6 +20,10 @@ CONTEXT_NAMES = {
 }
 
 
+# What evaluations measure, and the chart it stands in: training has an entropy of its own.
+EVALUATED = {"accuracy": "accuracy", "kl": "kl", "entropy": "policy_entropy"}
+
+
 @dataclass(frozen=True)
 class Chart:
     """One picture. `group` is the section it stands in; `evaluated` charts follow the choice of context and task."""
@@ -38,7 +42,8 @@ CHARTS = (
     Chart("kl", "Drift from the base", "KL to base, nats per token", evaluated=True),
     Chart("matched", "Drift at like accuracy", "KL to base, nats per token", x="accuracy", evaluated=True),
     Chart("reward", "Reward in training", "mean reward of a step", share=True),
-    Chart("entropy", "Entropy", "nats per token"),
+    Chart("policy_entropy", "Entropy of the policy", "nats per token, held-out questions", evaluated=True),
+    Chart("entropy", "Entropy in training", "nats per token, rollouts that are learned from"),
     Chart("flat", "Groups with nothing to learn", "share of groups with equal rewards", share=True),
     Chart("length", "Length of answers", "tokens"),
     Chart("frontier", "Frontier", "contexts best on some anchor example", group="fast"),
@@ -80,9 +85,9 @@ def _series(arm: Arm, at: int, tasks: list[str]) -> list[dict[str, Any]]:
     found = []
     for task in [""] + (tasks if len(tasks) > 1 else []):
         for context in ("shipped", *CONTEXTS):
-            for quantity in ("accuracy", "kl"):
+            for quantity, key in EVALUATED.items():
                 samples = [evaluated(run, quantity, context, task) for run in arm.runs]
-                found += _drawn(arm, at, quantity, samples, context=context, task=task)
+                found += _drawn(arm, at, key, samples, context=context, task=task)
     for name, key in SLOW.items():
         found += _drawn(arm, at, key, [along(run, "slow", name) for run in arm.runs])
     for name, key in FAST.items():

@@ -56,6 +56,6 @@ def _reflection_tokens(reflection: Any, counted: float | None) -> float | None:
 
 def _money(calls: float | None, cost: Any) -> str:
     paid = number(cost)
-    if paid is not None:
-        return f"${paid:,.2f}"
-    return "none asked" if calls == 0 else UNKNOWN
+    if calls == 0 and not paid:
+        return "none asked"
+    return UNKNOWN if paid is None else f"${paid:,.2f}"

@@ -25,7 +25,7 @@ AXES = {
 }
 CONTEXTS = ("seed", "lead", "mean", "cluster", "nearest")
 USUAL = ("seed", "lead", "mean")  # the others only where topics have contexts of their own
-MEASURED = ("accuracy", "kl")
+MEASURED = ("accuracy", "kl", "entropy")
 ROUTES = ("both", "slow", "fast", "skip")
 # Far above any real run; a line beyond it is damage, and reading it would cost the memory of the reader.
 LONGEST_LINE = 16 * 2**20
@@ -112,8 +112,8 @@ class RunData:
         return "lead" if self.config.get("clusters", "none") == "none" else "cluster"
 
     def shipped(self, quantity: str) -> str:
-        """The context that `accuracy` or `kl` is read under; KL is measured under no chosen contexts."""
-        chosen = self.shipped_context == "cluster" and quantity == "kl"
+        """The context that one of MEASURED is read under; KL and entropy are measured under no chosen contexts."""
+        chosen = self.shipped_context == "cluster" and quantity != "accuracy"
         return "lead" if chosen else self.shipped_context
 
     @property
@@ -189,7 +189,7 @@ class RunData:
     def curve(
         self, axis: str = "steps", quantity: str = "accuracy", context: str | None = None, task: str = ""
     ) -> Curve:
-        """Accuracy or KL of the trained weights along one of AXES."""
+        """One of MEASURED of the trained weights along one of AXES."""
         key = (task, context or self.shipped(quantity), quantity)
         return Curve.of((point.step, point.spent[axis], point.values.get(key)) for point in self.evaluations)
 

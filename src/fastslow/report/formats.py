@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 NOTHING = "n/a"
 
@@ -25,6 +26,17 @@ def whole(value: float | None) -> str:
 
 def times(ratio: float) -> str:
     return "infinitely" if math.isinf(ratio) else f"{ratio:.1f}x"
+
+
+def within(shown: str, interval: tuple[float, float] | None, write: Callable[[float], str]) -> str:
+    """A number with its interval over seeds in brackets, where there is one; never reached by any needs none."""
+    if interval is None or interval[0] == math.inf:
+        return shown
+    return f"{shown} ({write(interval[0])} to {write(interval[1])})"
+
+
+def steps_to(value: float | None) -> str:
+    return "not reached" if value is None or math.isinf(value) else f"{value:,.0f}"
 
 
 def seconds(value: float | None) -> str:

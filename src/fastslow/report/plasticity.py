@@ -2,50 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from ..metrics import area_under, reach
+from ..metrics import Curve, Interval, area_under, over_seeds, reach
 from ..metrics.curves import mean_curve
-from .compare import Arm, Comparison
+from .compare import Comparison
+
+STEPS = ("halfway", "top")
 
 
 @dataclass(frozen=True)
 class Area:
     """Of the mean curve over seeds: `area` is the mean accuracy along the way, `ratio` its share of the reference's,
-    `halfway` and `top` the steps until the reference's halfway point and best accuracy."""
+    `end_ratio` that of the last accuracy, `halfway` and `top` the steps until the reference's halfway point and best
+    accuracy. `sure` has the 95% intervals over seeds by the name of the field; infinity stands for not reached."""
 
     seeds: int
-    start: float | None
-    best: float | None
-    area: float | None
-    ratio: float | None
-    halfway: float | None
-    top: float | None
+    start: float | None = None
+    best: float | None = None
+    end: float | None = None
+    area: float | None = None
+    ratio: float | None = None
+    end_ratio: float | None = None
+    halfway: float | None = None
+    top: float | None = None
+    sure: Mapping[str, Interval] = field(default_factory=dict)
 
 
 def areas(comparison: Comparison) -> dict[str, Area]:
     """For each arm by its label. Curves are cut where the shortest ends, so that areas are of the same span."""
-    curves = {arm.label: mean_curve(arm.curves()) for arm in comparison.arms}
-    shared = min((curve.steps[-1] for curve in curves.values() if len(curve)), default=0)
-    cut = {
-        label: type(curve).of(p for p in zip(curve.steps, curve.x, curve.y, strict=True) if p[0] <= shared)
-        for label, curve in curves.items()
+    whole = {arm.label: mean_curve(arm.curves()) for arm in comparison.arms}
+    shared = min((curve.steps[-1] for curve in whole.values() if len(curve)), default=0)
+    curves = {arm.label: [_cut(curve, shared) for curve in arm.curves()] for arm in comparison.arms}
+    reference = curves.get(comparison.reference_label, [])
+    return {label: _area(some, reference) for label, some in curves.items()}
+
+
+def _area(curves: list[Curve], reference: list[Curve]) -> Area:
+    def bounded(ours: Sequence[Curve], theirs: Sequence[Curve]) -> dict[str, float | None]:
+        found = _numbers(ours, theirs)
+        reachable = found["best"] is not None and len(mean_curve(theirs)) > 0
+        return found | {name: math.inf for name in STEPS if found[name] is None and reachable}
+
+    if not reference or curves is reference:  # against itself, one draw stands on both sides
+        sure = over_seeds(lambda ours: bounded(ours, ours if reference else []), curves)
+    else:
+        sure = over_seeds(bounded, curves, reference)
+    return Area(len(curves), **_numbers(curves, reference), sure=sure)
+
+
+def _numbers(ours: Sequence[Curve], theirs: Sequence[Curve]) -> dict[str, float | None]:
+    curve, reference = mean_curve(ours), mean_curve(theirs)
+    known = len(reference) > 0
+    top = max(reference.y) if known else None
+    area, whole = area_under(curve), area_under(reference)
+    end = curve.y[-1] if len(curve) else None
+    return {
+        "start": curve.y[0] if len(curve) else None,
+        "best": max(curve.y, default=None),
+        "end": end,
+        "area": area,
+        "ratio": area / whole if area is not None and whole else None,
+        "end_ratio": end / reference.y[-1] if end is not None and known and reference.y[-1] else None,
+        "halfway": None if top is None else reach(curve, (reference.y[0] + top) / 2),
+        "top": None if top is None else reach(curve, top),
     }
-    reference = cut.get(comparison.reference_label)
-    theirs = area_under(reference) if reference is not None else None
-    top = max(reference.y) if reference is not None and len(reference) else None
-    halfway = (reference.y[0] + top) / 2 if reference is not None and top is not None else None
-    return {arm.label: _area(arm, cut[arm.label], theirs, halfway, top) for arm in comparison.arms}
 
 
-def _area(arm: Arm, curve, theirs: float | None, halfway: float | None, top: float | None) -> Area:
-    ours = area_under(curve)
-    return Area(
-        seeds=len(arm.runs),
-        start=curve.y[0] if len(curve) else None,
-        best=max(curve.y, default=None),
-        area=ours,
-        ratio=ours / theirs if ours is not None and theirs else None,
-        halfway=None if halfway is None else reach(curve, halfway),
-        top=None if top is None else reach(curve, top),
-    )
+def _cut(curve: Curve, last: int) -> Curve:
+    return Curve.of(p for p in zip(curve.steps, curve.x, curve.y, strict=True) if p[0] <= last)

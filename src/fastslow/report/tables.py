@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..metrics import Efficiency
 from . import formats
 from .compare import RATIO_AXES, Arm, Comparison, mean_or_none
-from .continual import measures_of_arm, stages_of
+from .continual import intervals, measures_of_arm, normalised, numbers_of, stages_of, times
 from .costs import PHASES, cost_of
-from .data import AXES, RunData
+from .data import AXES, RunData, number
 from .lineage import earned
 from .plasticity import areas
 from .routes import shares
-from .series import bands_of
+from .series import bands_of, context_lengths
 from .streams import StreamArm, stream_arms
 from .verdict import FEW_SEEDS
 
@@ -33,15 +34,18 @@ class Table:
 
 
 def runs(comparison: Comparison) -> Table:
+    measured = [run for run in comparison.runs if _latest(run, "entropy", "seed") is not None]
+    drifts = ("kl", "entropy") if measured else ("kl",)  # runs made before entropy was measured have none
     head = (
         "run", "arm", "seed", "status", "steps", "accuracy: seed / lead / mean", "as shipped, 95% of its questions",
-        "best of n", "KL: seed / lead", "rollouts",
+        "best of n", *({"kl": "KL", "entropy": "entropy"}[what] + ": seed / lead" for what in drifts), "rollouts",
     )  # fmt: skip
     rows = [
         (
             run.name, run.label, run.seed, run.status, formats.whole(run.steps),
             _slashed([_latest(run, "accuracy", name) for name in ("seed", "lead", "mean")]), *_sureness(run),
-            _slashed([_latest(run, "kl", name) for name in ("seed", "lead")]), formats.whole(run.spent("rollouts")),
+            *(_slashed([_latest(run, what, name) for name in ("seed", "lead")]) for what in drifts),
+            formats.whole(run.spent("rollouts")),
         )
         for run in comparison.runs
     ]  # fmt: skip
@@ -114,7 +118,10 @@ def quadrants(comparison: Comparison) -> Table:
     names = ("base_seed", "base_lead", "seed", "lead", "mean")
     head = ("arm", "base, seed", "base, evolved", "trained, seed", "trained, evolved", "trained, mean of population")
     rows = [(arm.label, *(formats.decimal(_quadrant(arm, name)) for name in names)) for arm in comparison.arms]
-    return Table("Where it ends: weights and context", head, rows)
+    notes = []
+    if any(arm.mode == "prompt" for arm in comparison.arms):
+        notes.append("The base's own best prompt: arm 'prompt', whose weights are the base's throughout.")
+    return Table("Where it ends: weights and context", head, rows, notes)
 
 
 def ceilings(comparison: Comparison) -> Table:
@@ -139,6 +146,33 @@ def costs(comparison: Comparison) -> Table:
     return Table("Costs by phase", head, rows, notes)
 
 
+def fast_channel(comparison: Comparison) -> Table | None:
+    """What the fast phases of each run did; None where there was none."""
+    rows = []
+    for run in comparison.runs:
+        phases = [row for row in run.metrics if row.get("phase") == "fast"]
+        if not phases:
+            continue
+        proposed, accepted, calls = (
+            _total(phases, f"fst/fast/{name}") for name in ("proposals", "accepted", "metric_calls")
+        )
+        share = accepted / proposed if proposed and accepted is not None else None
+        lengths = [sample.y for sample in context_lengths(run)]
+        growth = f"{lengths[0]:,.0f} to {lengths[-1]:,.0f}" if lengths else formats.NOTHING
+        frontier = number(phases[-1].get("fst/fast/frontier_size"))
+        rows.append(
+            (
+                run.name, str(len(phases)), *map(formats.whole, (proposed, accepted)), formats.percent(share),
+                *map(formats.whole, (calls, frontier)), growth,
+            )
+        )  # fmt: skip
+    head = (
+        "run", "phases", "proposed", "accepted", "share accepted", "rollouts", "frontier at the end",
+        "characters of accepted contexts, first to last phase",
+    )  # fmt: skip
+    return Table("The fast channel", head, rows) if rows else None
+
+
 def gains(comparison: Comparison) -> Table | None:
     """None where no context was ever proposed."""
     found = earned([run for run in comparison.runs if run.contexts])
@@ -153,7 +187,10 @@ def gains(comparison: Comparison) -> Table | None:
         for one in found
     ]  # fmt: skip
     head = ("proposer", "proposed", "refused unseen", "accepted", "share accepted", "share of gains")
-    notes = ("A gain is what an accepted edit scored above its parent on the minibatch it was made from.",)
+    notes = (
+        "A gain is what an accepted edit scored above its parent on the minibatch it was made from: it was accepted "
+        "for that, so gains flatter every proposer, and the shares compare them.",
+    )
     return Table("Who proposed, and what came of it", head, rows, notes)
 
 
@@ -171,28 +208,27 @@ def plasticity(comparison: Comparison) -> Table | None:
     """None for anything but a plasticity probe."""
     if comparison.kind != "plasticity":
         return None
-    found = areas(comparison)
-    rows = [
-        (
-            label, str(one.seeds), *map(formats.decimal, (one.start, one.best, one.area)), formats.percent(one.ratio),
-            *(_steps_to(value) for value in (one.halfway, one.top)),
-        )
-        for label, one in found.items()
-    ]  # fmt: skip
-    name = comparison.reference_label
+    within, decimal, percent, steps_to = formats.within, formats.decimal, formats.percent, formats.steps_to
+    name, rows = comparison.reference_label, []
+    for label, one in areas(comparison).items():
+        # The reference is the whole of itself.
+        sure = one.sure if label != name else {n: i for n, i in one.sure.items() if "ratio" not in n}
+        numbers = (
+            within(write(getattr(one, field)), sure.get(field), write)
+            for field, write in (
+                ("start", decimal), ("best", decimal), ("end", decimal), ("area", decimal), ("ratio", percent),
+                ("end_ratio", percent), ("halfway", steps_to), ("top", steps_to),
+            )
+        )  # fmt: skip
+        rows.append((label, str(one.seeds), *numbers))
     head = (
-        "arm",
-        "seeds",
-        "start",
-        "best",
-        "mean accuracy along the way",
-        f"share of '{name}'",
-        "steps to half",
-        "steps to best",
-    )
+        "arm", "seeds", "start", "best", "end", "mean accuracy along the way", f"share of '{name}'",
+        f"end, share of '{name}'", "steps to half", "steps to best",
+    )  # fmt: skip
     notes = (
         "The mean accuracy along the way is the area under the curve divided by its span, up to the step that all arms "
-        f"reached. Half and best are those of '{name}': halfway from its start to its best accuracy, and that.",
+        f"reached. Half and best are those of '{name}': halfway from its start to its best accuracy, and that. In "
+        "brackets the 95% interval over seeds.",
     )
     return Table("Plasticity", head, rows, [*notes, *_few_seeds(comparison)])
 
@@ -227,31 +263,52 @@ def _against(arm: StreamArm, first: StreamArm) -> str:
 
 
 def continual(comparison: Comparison) -> Table | None:
-    """None unless some arm went through stages."""
+    """A row for each measure; None unless some arm went through stages."""
     staged = [arm for arm in comparison.arms if stages_of(arm) is not None]
     if not staged:
         return None
-    rows, later = [], ", ".join(str(at + 1) for at in range(len(comparison.tasks)))
-    theirs = measures_of_arm(comparison.reference) if comparison.reference in staged else None
-    for arm in staged:
-        found = measures_of_arm(arm)
-        if found is None:
-            rows.append((arm.label, *["not every stage was measured"], *[formats.NOTHING] * 6))
-            continue
-        rows.append(
-            (
-                arm.label, formats.decimal(found.average), formats.signed(found.backward_transfer),
-                formats.signed(found.forward_transfer), formats.decimal(found.forgetting_since_learned),
-                formats.decimal(found.forgetting_since_peak), " / ".join(map(formats.signed, found.acquisition)),
-                _shares(found.acquisition, theirs.acquisition if theirs is not None else ()),
+    columns = [_continual_column(comparison, arm, staged) for arm in staged]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    rows = [(name, *(column.get(name, formats.NOTHING) for column in columns)) for name in names]
+    notes = [
+        "In brackets the 95% interval over seeds. Of the most: gained in the stage over the most that any arm here "
+        f"came to above the base on its task. Times {comparison.reference_name}'s: infinitely if that learned nothing.",
+        *_few_seeds(comparison),
+    ]
+    return Table("Learning one task after another", ("measure", *(arm.label for arm in staged)), rows, notes)
+
+
+def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -> dict[str, str]:
+    found, within = measures_of_arm(arm), formats.within
+    if found is None:
+        return {"average accuracy": "not every stage was measured"}
+    reference = comparison.reference if comparison.reference in staged and arm is not comparison.reference else None
+    sure, known = intervals(arm, reference), numbers_of(found)
+    shown = {
+        title: within(write(known[name]), sure.get(name), write)
+        for title, name, write in (
+            ("average accuracy", "average", formats.decimal),
+            ("backward transfer", "backward_transfer", formats.signed),
+            ("forward transfer", "forward_transfer", formats.signed),
+            ("forgotten since learned", "forgetting_since_learned", formats.decimal),
+            ("forgotten since peak", "forgetting_since_peak", formats.decimal),
+            ("share of the peak still there", "retained", formats.percent),
+        )
+    }
+    theirs = measures_of_arm(reference) if reference is not None else None
+    shares = normalised(arm, staged)
+    for at, gain in enumerate(found.acquisition, start=1):
+        name = f"acquired in stage {at}"
+        shown[name] = within(formats.signed(gain), sure.get(f"acquisition {at}"), formats.signed)
+        shown[f"{name}, of the most"] = formats.percent(shares[at - 1])
+        if theirs is not None and at <= len(theirs.acquisition):
+            ratio = times(gain, theirs.acquisition[at - 1])
+            shown[f"{name}, times {comparison.reference_name}'s"] = (
+                formats.NOTHING
+                if ratio is None
+                else within(formats.times(ratio), sure.get(f"times {at}"), formats.times)
             )
-        )  # fmt: skip
-    head = (
-        "arm", "average accuracy", "backward transfer", "forward transfer", "forgotten since learned",
-        "forgotten since peak", f"acquired in stage {later}",
-        f"times {comparison.reference_name}'s",
-    )  # fmt: skip
-    return Table("Learning one task after another", head, rows, _few_seeds(comparison))
+    return shown
 
 
 def numbers(comparison: Comparison, quantity: str) -> Table:
@@ -267,10 +324,11 @@ def numbers(comparison: Comparison, quantity: str) -> Table:
     return Table("Numbers behind the curve", ("arm", "step", "rollouts", quantity, "over seeds"), rows)
 
 
-def _shares(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """What was acquired in each stage over what the reference did; meaningless where that learned nothing."""
-    pairs = zip(ours, theirs, strict=False)
-    return " / ".join(formats.times(a / b) if b > 0 else formats.NOTHING for a, b in pairs) or formats.NOTHING
+def _total(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """The sum; None where a row lacks the number."""
+    values = [number(row.get(name)) for row in rows]
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def _some(n: int) -> list[int]:
@@ -289,7 +347,7 @@ def _quadrant(arm: Arm, name: str) -> float | None:
 
 
 def _latest(run: RunData, quantity: str, context: str) -> float | None:
-    told = run.final(context) if quantity == "accuracy" else run.final_kl(context)
+    told = {"accuracy": run.final, "kl": run.final_kl}.get(quantity, lambda _: None)(context)
     if run.mode == "rl" and context != "seed":
         return None
     curve = run.curve(quantity=quantity, context=context)
@@ -322,10 +380,6 @@ def _ratio(found: Efficiency | None) -> str:
     if found.low is not None and found.high is not None:
         shown += f" ({'not reached' if found.low == 0 else formats.times(found.low)} to {formats.times(found.high)})"
     return shown
-
-
-def _steps_to(value: float | None) -> str:
-    return "not reached" if value is None else formats.whole(value)
 
 
 def _slashed(values: Sequence[float | None]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from statistics import mean
 
 from ..metrics import Efficiency
 from . import formats
 from .compare import Arm, Comparison
-from .continual import measures_of_arm
+from .continual import intervals, measures_of_arm
 from .plasticity import areas
 from .series import bands_of
 
@@ -79,7 +80,12 @@ def _efficiency(comparison: Comparison) -> Headline:
         sentence = f"{arm.label} never came to {best} ({seeds_of(arm, reference)})."
         return Headline("It seems not" if few else "No", sentence, figures)
     spent = f"{_fewer(steps)} optimiser steps and {_fewer(rollouts)} rollouts"
-    sentence = f"{arm.label} came to {best} with {spent} ({seeds_of(arm, reference)})."
+    seconds = arm.efficiency.get("seconds")
+    if seconds is not None and seconds.ratio is not None and seconds.ratio < 1:  # what it cost is no small print
+        spent += f", but {_fewer(seconds)} wall seconds"
+    sentence = f"{arm.label} came to {best} with {spent} ({seeds_of(arm, reference)})"
+    own = arm.best()
+    sentence += f", and to {own:.2f} in all." if own is not None and own > steps.target else "."
     return Headline(_answer(steps, rollouts, few=few), sentence, figures)
 
 
@@ -166,16 +172,28 @@ def _plasticity(comparison: Comparison) -> Headline:
     known = {label: share for label, share in shares.items() if share is not None}
     figures = [
         Figure(formats.percent(share) if share is not None else "open", f"of the base's mean accuracy, {label}",
-               "area under the accuracy curve, " + formats.seeds(found[label].seeds))
+               "area under the accuracy curve; " + _interval(found[label].sure.get("ratio"), formats.percent))
         for label, share in list(shares.items())[:3]
     ]  # fmt: skip
     if not known:
         return Headline("Open", "Whether plasticity was kept is open: nothing was measured yet.", figures)
     told = ", ".join(f"{share:.0%} {label}" for label, share in known.items())
     kept = [share >= KEPT for share in known.values()]
-    answer = "Kept" if all(kept) else "Kept in part" if any(kept) else "Lost in part"
+    few = any(len(arm.runs) < FEW_SEEDS for arm in comparison.arms)
+    bounds = [found[label].sure.get("ratio") for label in known]
+    if all(kept):
+        sure = not few and all(bound is not None and bound[0] >= KEPT for bound in bounds)
+        answer = "Kept" if sure else "It seems kept"
+    elif any(kept):
+        answer = "Kept in part"
+    else:
+        sure = not few and all(bound is not None and bound[1] < KEPT for bound in bounds)
+        answer = "Lost in part" if sure else "It seems lost in part"
     return Headline(
-        answer, f"Trained afresh, runs come to this share of the base's mean accuracy along the way: {told}.", figures
+        answer,
+        f"Trained afresh, runs come to this share of the base's mean accuracy along the way: {told} "
+        f"({formats.seeds(min(len(arm.runs) for arm in comparison.arms))} each).",
+        figures,
     )
 
 
@@ -190,20 +208,35 @@ def _continual(comparison: Comparison) -> Headline:
         return Headline("Open", "Whether both channels pay is open: not every stage was measured.", _ends(comparison))
 
     second = [m.acquisition[1] if len(m.acquisition) > 1 else None for m in (ours, theirs)]
+    sure, their_sure = intervals(arm, reference), intervals(reference)
+
+    def note(shown: str, measure: str, write: Callable[[float], str]) -> str:
+        beside = f"{name}: {formats.within(shown, their_sure.get(measure), write)}"
+        return f"{_interval(sure.get(measure), write)}; {beside}"
+
+    decimal, signed = formats.decimal, formats.signed
     figures = [
-        Figure(formats.decimal(ours.average), "average accuracy at the end", f"{name}: {theirs.average:.2f}"),
-        Figure(formats.signed(second[0]), "learned in the second stage", f"{name}: {formats.signed(second[1])}"),
-        Figure(formats.decimal(ours.forgetting_since_peak), "forgotten since the peak, mean of earlier tasks",
-               f"{name}: {formats.decimal(theirs.forgetting_since_peak)}"),
+        Figure(decimal(ours.average), "average accuracy at the end", note(decimal(theirs.average), "average", decimal)),
+        Figure(signed(second[0]), "learned in the second stage", note(signed(second[1]), "acquisition 2", signed)),
+        Figure(decimal(ours.forgetting_since_peak), "forgotten since the peak, mean of earlier tasks",
+               note(decimal(theirs.forgetting_since_peak), "forgetting_since_peak", decimal)),
     ]  # fmt: skip
-    better = ours.average > theirs.average
-    few = few_seeds(comparison)
-    answer = ("It seems so" if few else "Yes") if better else ("It seems not" if few else "No")
+    lead = sure.get("lead")
+    if ours.average > theirs.average:
+        answer = "Yes" if not few_seeds(comparison) and lead is not None and lead[0] > 0 else "It seems so"
+    else:
+        answer = "No" if not few_seeds(comparison) and lead is not None and lead[1] < 0 else "It seems not"
     sentence = (
         f"After all stages, {arm.label} answers {ours.average:.2f} of the questions of all tasks and {name} "
         f"{theirs.average:.2f} ({seeds_of(arm, reference)})."
     )
     return Headline(answer, sentence, figures)
+
+
+def _interval(found: tuple[float, float] | None, write: Callable[[float], str]) -> str:
+    if found is None:
+        return "too few seeds for an interval"
+    return f"95% interval over seeds: {write(found[0])} to {write(found[1])}"
 
 
 def _fewer(found: Efficiency) -> str:

@@ -115,9 +115,11 @@
         const other = accuracies.find((each) => each.arm === one.arm);
         if (!other) continue;
         const { colour: c, dash, mark } = this.style(one.arm);
-        // Both have the points at which all seeds were measured, so steps pair them; of two at one step the last counts.
-        const at = new Map(other.step.map((step, i) => [step, other.y[i]]));
-        const points = one.step.map((step, i) => [at.get(step), one.y[i], step]).filter(([x]) => x !== undefined);
+        // Both have the points at which all seeds were measured: steps pair them, and where a step was measured twice,
+        // first with first and second with second.
+        const key = (step, i, steps) => `${step} ${i - steps.indexOf(step)}`;
+        const at = new Map(other.step.map((step, i) => [key(step, i, other.step), other.y[i]]));
+        const points = one.step.map((step, i) => [at.get(key(step, i, one.step)), one.y[i], step]).filter(([x]) => x !== undefined);
         traces.push({
           x: points.map((p) => p[0]), y: points.map((p) => p[1]), customdata: points.map((p) => p[2]), mode: "lines+markers", cliponaxis: false,
           line: { width: 2.25, dash, color: colour(c) }, marker: { symbol: mark, size: 7, color: colour(c) },
