@@ -31,8 +31,8 @@ def make_parser(name: str, description: str) -> Parser:
         description=description,
         epilog="Every other flag goes to 'fastslow train', for all cells: --max_steps 60. Cells that are done are "
         "picked up and not run again; one that was broken off goes on from its last checkpoint. A recipe's 'compare:' "
-        "section may hold modes, seeds, sweep and minutes (a cell's, for the first estimate), or arms: a name for each, "
-        "with its settings. Exit code 1: some cells failed.",
+        "section may hold modes, seeds, sweep and minutes (a cell's, for the first estimate), or arms: a name for "
+        "each, with its settings. Exit code 1: some cells failed.",
     )
     parser.add_argument("recipe", help="a recipe as for 'fastslow train'; flags come after it")
     parser.add_argument("--seeds", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
