@@ -102,6 +102,8 @@ def test_seeds_made_with_other_settings_are_not_averaged_with_these(tmp_path, ca
     made_with = experiment.cells[0].settings
     (tmp_path / "out/rl-s1/config.yaml").write_text(yaml.safe_dump(made_with))
     assert main(["compare", path, "--modes", "rl", "--seeds", "7,", "--output_dir", "out", "--dry_run"]) == 0
+    assert main(["compare", path, "--modes", "rl", "--seeds", "1,7", "--output_dir", "out", "--dry_run"]) == 0
+    assert "rl-s1: unfinished\nrl-s7: missing" in capsys.readouterr().err, "what will go on, and what begins"
     (tmp_path / "out/rl-s1/config.yaml").write_text(yaml.safe_dump({**made_with, "max_steps": 99}))
     assert main(["compare", path, "--modes", "rl", "--seeds", "7,", "--output_dir", "out", "--dry_run"]) == 2
     assert "is a seed of the arm 'rl' made with other settings (max_steps)" in capsys.readouterr().err
@@ -163,6 +165,24 @@ def test_a_run_made_before_a_setting_existed_is_picked_up(tmp_path, capsys):
     config.write_text(yaml.safe_dump({**older, "beta": 0.5}))
     assert main([*call, "--dry_run"]) == 2
     assert "beta" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--samples", "1" + "0" * 20], "must be at most 1,000,000"),
+        (["--temperature", "nan"], "must be at least 0"),
+        (["--top_p", "0"], "above 0 and at most 1"),
+        (["--contexts", ","], "name at least one context"),
+        (["--json", "."], "it is a directory"),
+    ],
+)
+def test_eval_refuses_before_it_loads_a_model(tmp_path, capsys, monkeypatch, flags, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(["eval", ".", *flags]) == 2
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert shown.count("\n") == 1
 
 
 @pytest.mark.processes

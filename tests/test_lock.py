@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def pins(name: str) -> dict[str, str]:
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-WANTED = [Requirement(r) for r in [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]]
+WANTED = [Requirement(r) for r in [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]]
 
 
 @pytest.mark.parametrize("wanted", [r for r in WANTED if r.name != "fastslow"], ids=lambda r: r.name)

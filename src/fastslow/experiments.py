@@ -154,7 +154,7 @@ class Experiment:
         except (OSError, ValueError, yaml.YAMLError):
             return cell  # damaged: run again
         if summary.get("status") != "done":
-            return cell
+            return replace(cell, status="unfinished") if _broken_off(folder, cell) else cell
         other = _differing(made_with, cell)
         if other:
             raise BadInput(
