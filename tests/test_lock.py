@@ -14,12 +14,15 @@ ROOT = Path(__file__).parents[1]
 
 def pins(name: str) -> dict[str, str]:
     lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
-    assert all(line.count("==") == 1 and "@" not in line and "/" not in line for line in lines), "names and versions only"
+    assert all(line.count("==") == 1 and "@" not in line and "/" not in line for line in lines), (
+        "names and versions only"
+    )
     return {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in lines}
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-WANTED = [Requirement(r) for r in [*PROJECT["dependencies"], *sum(PROJECT["optional-dependencies"].values(), [])]]
+GROUPS = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+WANTED = [Requirement(line) for group in GROUPS for line in group]
 
 
 @pytest.mark.parametrize("wanted", [r for r in WANTED if r.name != "fastslow"], ids=lambda r: r.name)
