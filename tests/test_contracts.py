@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import operator
+from itertools import pairwise
 from pathlib import Path
 
 import gepa
@@ -11,7 +13,7 @@ import torch
 from gepa.core.adapter import EvaluationBatch
 from gepa.core.state import GEPAState, ValsetEvaluation
 from gepa.strategies.proposal_sampling import ProposalTask
-from transformers import DynamicCache
+from transformers import DynamicCache, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from tests.support.runs import tiny_trainer
@@ -106,6 +108,38 @@ def test_torch_optimisers_skip_parameters_without_a_gradient() -> None:
     weight.grad = None
     optimiser.step()
     assert torch.equal(weight, before)
+
+
+def test_weights_move_only_between_two_moments_that_transformers_announces(tmp_path: Path) -> None:
+    """What a checkpoint is written from stands still from a step's end until `on_pre_optimizer_step`."""
+    moments: list[tuple[str, list[torch.Tensor], list[int]]] = []
+
+    class Watch(TrainerCallback):
+        def look(self, name: str, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+            state = [t for values in optimizer.state_dict()["state"].values() for t in values.values()]
+            tensors = [*model.parameters(), *state]
+            moments.append((name, [t.detach().clone() for t in tensors], [t._version for t in tensors]))
+
+        def on_pre_optimizer_step(self, args, state, control, model, optimizer, **kwargs) -> None:
+            self.look("before", model, optimizer)
+
+        def on_optimizer_step(self, args, state, control, model, optimizer, **kwargs) -> None:
+            self.look("after", model, optimizer)
+
+        def on_save(self, args, state, control, model, optimizer, **kwargs) -> None:
+            self.look("saved", model, optimizer)
+
+    trainer = tiny_trainer(tmp_path, mode="rl", max_steps=3)
+    trainer.add_callback(Watch())
+    trainer.train()
+    assert [name for name, *_ in moments] == ["before", "after", "saved"] * 3
+    for (name, tensors, versions), (_, later, counts) in pairwise(moments[1:]):
+        same = all(map(torch.equal, tensors, later))
+        assert same == (name != "before"), f"from {name} on"
+        if name == "before":
+            assert all(map(operator.lt, versions, counts)), "torch counts what the optimiser changes"
+        else:
+            assert versions == counts
 
 
 def test_transformers_passes_a_four_dimensional_mask_on_as_it_is() -> None:
