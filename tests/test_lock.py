@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,8 @@ def pins(name: str) -> dict[str, str]:
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-<<<<<<< HEAD
-WANTED = [Requirement(r) for r in [*PROJECT["dependencies"], *chain(*PROJECT["optional-dependencies"].values())]]
-=======
 GROUPS = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
 WANTED = [Requirement(line) for group in GROUPS for line in group]
->>>>>>> ckpt
 
 
 @pytest.mark.parametrize("wanted", [r for r in WANTED if r.name != "fastslow"], ids=lambda r: r.name)
