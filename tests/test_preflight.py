@@ -129,6 +129,7 @@ def test_memory_is_what_the_system_its_group_and_the_limit_of_the_process_leave(
 
 
 def test_doctor_shows_what_a_recipe_needs_and_says_no_where_train_would(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # words of a narrow table are broken
     (tmp_path / "recipe.yaml").write_text(json.dumps(tiny_settings(tmp_path, mode="rl", max_steps=4)))
     assert main(["doctor", "--config", str(tmp_path / "recipe.yaml")]) == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
