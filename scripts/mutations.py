@@ -109,7 +109,7 @@ MUTATIONS = [
     Mutation(
         "g", "a scorer that fails leaves the rollout unscored", "policy.py",
         'return Verdict.unscored(f"scorer raised {fault}")', "return Verdict(0.0, fault)",
-        ("tests/test_policy.py", "tests/test_fast.py::test_an_unscored_rollout_is_in_no_score_table"),
+        ("tests/test_policy.py::test_a_scorer_that_raises_leaves_its_rollout_unscored_and_the_others_alone",),
     ),
     Mutation(
         "h, secrets", "a key that a server echoes is blotted out", "reflection_lm.py",
@@ -190,6 +190,7 @@ def copied(folder: Path) -> Path:
 
 def passes(copy: Path, tests: tuple[str, ...]) -> bool:
     """Whether these tests pass on the sources in `copy`."""
+    (copy / "code.txt").unlink(missing_ok=True)
     process = os.fork()
     if process == 0:
         _test(copy, tests)
@@ -200,6 +201,8 @@ def passes(copy: Path, tests: tuple[str, ...]) -> bool:
             os.waitpid(process, 0)
             raise SystemExit(f"{tests} took longer than {LIMIT_S} s.")
         time.sleep(0.05)
+    if not (copy / "code.txt").exists():
+        raise SystemExit(f"{tests}: pytest ended early: {(copy / 'log.txt').read_text()[-2000:]}")
     return (copy / "code.txt").read_text() == "0"
 
 
@@ -222,13 +225,10 @@ def _test(copy: Path, tests: tuple[str, ...]) -> None:
 
 def check(mutation: Mutation, copy: Path) -> str | None:
     """What is wrong; None where the tests noticed."""
-    (copy / "code.txt").unlink(missing_ok=True)
     file = copy / "src/fastslow" / mutation.file
     original = file.read_text()
     if original.count(mutation.old) != 1:
         return f"no longer applies: {mutation.old!r} stands {original.count(mutation.old)} times in {mutation.file}"
-    if not passes(copy, mutation.tests):
-        return f"the tests fail without it: {(copy / 'log.txt').read_text()[-2000:]}"
     try:
         file.write_text(original.replace(mutation.old, mutation.new))
         if passes(copy, mutation.tests):
@@ -250,6 +250,9 @@ def main() -> int:
     problems = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = copied(Path(folder).resolve())
+        if not passes(copy, tuple(dict.fromkeys(test for m in chosen for test in m.tests))):
+            print((copy / "log.txt").read_text()[-5000:], "\nThe tests fail with all guards in place.")
+            return 1
         print("| proves | guard removed | in | noticed by |\n|---|---|---|---|", flush=True)
         for mutation in chosen:
             problem = check(mutation, copy)

@@ -35,8 +35,8 @@ def settings(folder: Path, **overrides: Any) -> FastSlowConfig:
     return FastSlowConfig(**tiny_settings(folder, **{**SMALL, **overrides}))
 
 
-def begin(folder: Path) -> None:
-    train(settings(folder), display=SilentDisplay())
+def begin(run: Path) -> None:
+    train(settings(run.parent, output_dir=str(run)), display=SilentDisplay())
 
 
 def in_one_line(caught: Any, number: int) -> str:
@@ -53,31 +53,40 @@ def check_whole(run: Path, name: str) -> None:
         verify(checkpoints.folder(step))
 
 
-def go_on(folder: Path, message: str) -> None:
+def go_on(run: Path, message: str) -> None:
     """Do what the message says."""
-    if f"fastslow resume {folder / 'run'}" in message:
-        assert resume(folder / "run", display=SilentDisplay())["status"] == "done"
+    if f"fastslow resume {run}" in message:
+        assert resume(run, display=SilentDisplay())["status"] == "done"
     else:
-        begin(folder)
+        begin(run)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> tuple[Path, dict[str, int]]:
     """An unbroken run, and how often it writes, syncs and renames."""
-    folder = tmp_path_factory.mktemp("whole")
+    run = tmp_path_factory.mktemp("disk") / "whole"
     with pytest.MonkeyPatch.context() as patches:
-        disk = Disk(folder / "run", patches.setattr)
-        begin(folder)
-    assert set(disk.counts) == set(KINDS)
-    return folder / "run", dict(disk.counts)
+        disk = Disk(run, patches.setattr)
+        begin(run)
+    assert set(disk.counts) == set(KINDS), disk.counts
+    print(dict(disk.counts))
+    return run, dict(disk.counts)
 
 
-def fail(folder: Path, kind: str, at: int, number: int) -> str | None:
+@pytest.fixture
+def run(whole: tuple[Path, dict[str, int]]) -> Path:
+    """Beside the unbroken one: the same model and the same task."""
+    path = whole[0].parent / "broken"
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
+def fail(run: Path, kind: str, at: int, number: int) -> str | None:
     """The message of a run whose `at`-th operation fails; None if it never came to that, and the run was done."""
     with pytest.MonkeyPatch.context() as patches:
-        disk = Disk(folder / "run", patches.setattr, kind, at, number)
+        disk = Disk(run, patches.setattr, kind, at, number)
         try:
-            begin(folder)
+            begin(run)
         except FastSlowError as error:
             message = str(error)
         else:
@@ -86,26 +95,26 @@ def fail(folder: Path, kind: str, at: int, number: int) -> str | None:
     assert disk.struck
     assert os.strerror(number) in message, f"{kind} {at}: {message}"
     assert "\n" not in message, f"{kind} {at}: {message}"
-    if (folder / "run").is_dir():
-        check_whole(folder / "run", f"{kind} {at}")
+    if run.is_dir():
+        check_whole(run, f"{kind} {at}")
     return message
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("number", ERRORS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_operation_on_the_disk_may_fail(tmp_path, whole, kind: str, number: int, record_property) -> None:
+def test_any_operation_on_the_disk_may_fail(run, whole, kind: str, number: int, record_property) -> None:
     """Every k. A third of them, another one for each error, is gone on with and compared with the unbroken run."""
     path, counts = whole
     cases = 0
     for at in range(1, counts[kind] + 1):
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        message = fail(tmp_path, kind, at, number)
+        shutil.rmtree(run, ignore_errors=True)
+        message = fail(run, kind, at, number)
         assert message is not None, f"{kind} {at} never came"
         cases += 1
         if at % len(ERRORS) == ERRORS.index(number):
-            go_on(tmp_path, message)
-            assert_same(path, tmp_path / "run")
+            go_on(run, message)
+            assert_same(path, run)
     record_property("cases", cases)
 
 
@@ -133,21 +142,21 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_in_one_line(
 
 
 @pytest.mark.parametrize("at", [1, 3, 9])
-def test_a_log_that_cannot_be_written_ends_the_run_in_one_line_and_it_can_go_on(tmp_path: Path, whole, at: int) -> None:
-    message = fail(tmp_path, "write", at, errno.ENOSPC)
+def test_a_log_that_cannot_be_written_ends_the_run_in_one_line_and_it_can_go_on(run: Path, whole, at: int) -> None:
+    message = fail(run, "write", at, errno.ENOSPC)
     assert message is not None
-    go_on(tmp_path, message)
-    assert_same(whole[0], tmp_path / "run")
+    go_on(run, message)
+    assert_same(whole[0], run)
 
 
-def test_signals_that_interrupt_system_calls_all_the_time_change_nothing(tmp_path: Path, whole) -> None:
+def test_signals_that_interrupt_system_calls_all_the_time_change_nothing(run: Path, whole) -> None:
     """EINTR as it really comes: an alarm every other millisecond."""
     previous = signal.signal(signal.SIGALRM, lambda number, frame: None)
     signal.siginterrupt(signal.SIGALRM, True)
     signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
     try:
-        begin(tmp_path)
+        begin(run)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    assert_same(whole[0], tmp_path / "run")
+    assert_same(whole[0], run)
