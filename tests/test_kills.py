@@ -123,8 +123,11 @@ def test_forty_kills_during_recovery(nursery: Nursery, whole: Path, record_prope
     record_property("cases", hits)
 
 
-def stop_and_resume(nursery: Nursery, whole: Path, point: tuple[str, int, bool], signals: list[int]) -> int:
-    """Exit code of a run that was sent `signals` at `point`; it is then resumed to the end of the unbroken one."""
+def stop_and_resume(
+    nursery: Nursery, whole: Path, point: tuple[str, int, bool], signals: list[int], after: int | None = None
+) -> int:
+    """Exit code of a run that was sent `signals` at `point` and stopped `after` so many steps; then it is resumed to
+    the end of the unbroken one."""
     run = whole.parent / "stopped"
     shutil.rmtree(run, ignore_errors=True)
     code = nursery.run(train(run), point=point, signals=signals)
@@ -132,6 +135,7 @@ def stop_and_resume(nursery: Nursery, whole: Path, point: tuple[str, int, bool],
         summary = json.loads((run / "summary.json").read_text())
         assert summary["status"] == f"stopped by {signal.Signals(signals[0]).name}"
         assert Checkpoints(run).steps()[-1] == summary["steps"], "the step it was in is finished and saved"
+        assert after in (None, summary["steps"])
     check_same_end(nursery, whole, run)
     return code
 
@@ -144,7 +148,7 @@ SIGNALS = [
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_saves_the_step_it_came_in_and_the_run_goes_on_later(nursery, whole, number, code) -> None:
-    assert stop_and_resume(nursery, whole, ("route", 2, False), [number]) == code
+    assert stop_and_resume(nursery, whole, ("route", 2, False), [number], after=2) == code
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -15), (signal.SIGINT, 130)])
