@@ -69,7 +69,6 @@ def whole(tmp_path_factory) -> tuple[Path, dict[str, int]]:
         disk = Disk(run, patches.setattr)
         begin(run)
     assert set(disk.counts) == set(KINDS), disk.counts
-    print(dict(disk.counts))
     return run, dict(disk.counts)
 
 

@@ -183,7 +183,7 @@ def test_smollm2_killed_six_times_in_one_run_ends_as_if_it_had_not_been(
     run = tmp_path / "killed"
     blows: list[dict[str, Any]] = [
         {"point": ("fast", 2, False)}, {"point": ("update", 1, True)}, {"point": ("state", 1, True)},
-        {"point": ("commit", 1, True)}, {"kill_after": 8.0}, {"point": ("bundle", 1, True)},
+        {"point": ("commit", 1, True)}, {"kill_after": 4.0}, {"point": ("bundle", 1, True)},
     ]  # fmt: skip
     begun = False
     for blow in blows:

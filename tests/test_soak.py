@@ -77,7 +77,6 @@ def check(rows: list[dict[str, float]], warm: int) -> None:
 @pytest.mark.faults
 def test_two_thousand_steps_leave_the_process_as_it_was(tmp_path: Path, monkeypatch, record_property) -> None:
     rows = soak(tmp_path, monkeypatch, STEPS, EVERY)
-    print(*rows[::4], sep="\n")
     check(rows, WARM)
     record_property("cases", STEPS)
 
