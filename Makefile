@@ -18,7 +18,7 @@ BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench task-accuracy reproduce results fuzz test test-faults audit lock check format clean
+.PHONY: help install browser quickstart baselines bench task-accuracy reproduce results fuzz test test-faults mutations audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -84,10 +84,11 @@ browser: .venv/.browser ## Install Chromium for the tests of the report, where r
 			echo "Chromium could not be installed: the browser tests will be skipped."; \
 	else echo "No Chromium: the browser tests will be skipped. On Debian: sudo apt-get install chromium"; fi
 
-test-faults: .venv/.installed ## Every kill, cut, disk fault, signal, corruption and 10,000 texts a parser (hours; nightly)
-	FUZZ=10000 $(BIN)/python -m pytest -m 'faults or not faults' tests/test_checkpoint.py tests/test_disk.py tests/test_fuzz.py \
-		tests/test_guards.py tests/test_journal.py tests/test_kills.py tests/test_lm_faults.py tests/test_locks.py \
-		tests/test_resume.py tests/test_saving.py tests/test_secrets.py
+test-faults: .venv/.installed browser ## Every row of the proof in docs/promises.md, then a table of them (hours); ROW=kills: one of them
+	FUZZ=10000 $(BIN)/python -m pytest -m "row$(if $(ROW),(name='$(ROW)'))"
+
+mutations: .venv/.installed ## Remove one guard after another from a copy of the sources: do the tests notice? (some minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/mutations.py
 
 audit: .venv/.installed ## Look up known faults of the installed libraries (needs pypi.org)
 	$(BIN)/python -m pip install -q 'pip-audit>=2.9,<3'

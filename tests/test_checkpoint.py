@@ -89,7 +89,20 @@ def zero(path: Path, rng: random.Random) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
-DAMAGES = [flip, truncate, extend, remove, link, swap, zero]
+def other_version(path: Path, rng: random.Random) -> None:
+    """All of it written honestly, by a version that keeps this file in another way."""
+    rewritten(path.parent, format=rng.choice([0, FORMAT + 1, FORMAT + rng.randrange(2, 99)]))
+
+
+def rewritten(folder: Path, **changes) -> None:
+    """An honest manifest of other content, as another version would write it."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).unlink()
+    about = {key: value for key, value in manifest.items() if key not in ("sha256", "files", "format")}
+    seal(folder, {**about, **changes})
+
+
+DAMAGES = [flip, truncate, extend, remove, link, swap, zero, other_version]
 
 
 def refused(run: Path) -> str:
@@ -98,6 +111,7 @@ def refused(run: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.row(name="corruption")
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_is_found_and_the_checkpoint_before_it_offered(
@@ -111,7 +125,8 @@ def test_a_damaged_file_is_found_and_the_checkpoint_before_it_offered(
 
 
 @pytest.mark.faults
-def test_five_hundred_damages_are_all_found(run: Path) -> None:
+@pytest.mark.row(name="corruption")
+def test_five_hundred_damages_are_all_found(run: Path, record_property) -> None:
     folder, kept = run / "checkpoint-2", run.parent / "kept"
     shutil.copytree(folder, kept)
     for number in range(500):
@@ -121,14 +136,7 @@ def test_five_hundred_damages_are_all_found(run: Path) -> None:
         assert refused(run).startswith("checkpoint-2 "), f"{damage.__name__} of {name}, seed {number}"
         shutil.rmtree(folder)
         shutil.copytree(kept, folder)
-
-
-def rewritten(folder: Path, **changes) -> None:
-    """An honest manifest of other content, as another version would write it."""
-    manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).unlink()
-    about = {key: value for key, value in manifest.items() if key not in ("sha256", "files", "format")}
-    seal(folder, {**about, **changes})
+    record_property("cases", 500)
 
 
 @pytest.mark.parametrize(

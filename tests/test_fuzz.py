@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,16 +39,46 @@ trees = st.recursive(
 )
 SHORT: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
+pytestmark = pytest.mark.row(name="fuzz")
+runs: Counter[str] = Counter()
+
 
 def many(few: int) -> Any:
-    """A few examples in `make test`; 10,000 in `make test-faults`."""
+    """`few` examples in `make test`; as many as FUZZ says in `make test-faults`."""
 
     def decorate(test: Any) -> Any:
-        return settings(
-            max_examples=settings.get_profile(settings._current_profile).max_examples * few // 100, **SHORT
-        )(test)
+        inner = test.hypothesis.inner_test
+
+        def counted(*args: Any, **kwargs: Any) -> None:
+            runs[test.__name__] += 1
+            inner(*args, **kwargs)
+
+        test.hypothesis.inner_test = counted
+        return settings(max_examples=int(os.environ.get("FUZZ", few)), **SHORT)(test)
 
     return decorate
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_waiting_for_the_disk() -> Any:
+    """What is written lives for a millisecond; that it is synced is another test's affair."""
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+def empty_checkpoint(base: Path) -> Path:
+    folder = base / "fuzzed" / "checkpoint-1"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def cases(request, record_property) -> Any:
+    yield
+    assert runs[request.node.name] >= 50, "hypothesis gave up"
+    record_property("cases", runs[request.node.name])
 
 
 @many(200)
@@ -83,9 +117,9 @@ def test_any_jsonl_file_is_taken_or_refused(tmp_path_factory, lines: list[bytes]
 
 
 @pytest.fixture(scope="module")
-def server():
-    with OpenAIServer(lambda received: reply_of[0]) as found:
-        yield found
+def lm():
+    with OpenAIServer(lambda received: reply_of[0]) as server:
+        yield OpenAIReflectionLM(server.base_url, "m", api_key_env="")
 
 
 reply_of: list[Reply] = [Reply("")]
@@ -98,13 +132,13 @@ reply_of: list[Reply] = [Reply("")]
     | trees.map(lambda tree: json.dumps({"choices": [{"message": tree, "finish_reason": tree}], "usage": tree})),
     text=st.text(max_size=100),
 )
-def test_any_reply_is_an_edit_or_none(server, body: str, text: str) -> None:
+def test_any_reply_is_an_edit_or_none(lm, body: str, text: str) -> None:
     for reply in (
         Reply(body=body.encode("utf-8", "replace").decode()),
         Reply(text.encode("utf-8", "replace").decode()),
     ):
         reply_of[0] = reply
-        lm = OpenAIReflectionLM(server.base_url, "m", api_key_env="")
+        lm.journal = Journal()  # or it would remember the reply before
         with contextlib.suppress(EndpointError):
             proposal = ReflectionProposer(lm).propose(request(parent(), traces=[trace("q", "a", 0.0, "f")]))
             assert all(isinstance(value, str) for value in proposal.values())
@@ -126,8 +160,7 @@ def test_any_text_is_worked_examples_or_a_value_error(text: str) -> None:
 )
 def test_any_checkpoint_is_loaded_as_written_or_refused(tmp_path_factory, state: Any, files: dict[str, bytes]) -> None:
     """Sealed honestly around nonsense: verification passes, and reading it raises nothing but ours."""
-    folder = tmp_path_factory.mktemp("sealed") / "checkpoint-1"
-    folder.mkdir()
+    folder = empty_checkpoint(tmp_path_factory.getbasetemp())
     try:
         (folder / "state.json").write_bytes(dumps(state))
     except ValueError:
@@ -143,8 +176,7 @@ def test_any_checkpoint_is_loaded_as_written_or_refused(tmp_path_factory, state:
 @many(100)
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7), cut=st.integers(0, 50))
 def test_any_flipped_bit_is_noticed(tmp_path_factory, at: int, bit: int, cut: int) -> None:
-    folder = tmp_path_factory.mktemp("flipped") / "checkpoint-1"
-    folder.mkdir()
+    folder = empty_checkpoint(tmp_path_factory.getbasetemp())
     (folder / "state.json").write_bytes(b'{"a": [1, 2, 3]}')
     seal(folder, {"step": 1})
     assert verify(folder)["step"] == 1

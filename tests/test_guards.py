@@ -146,12 +146,14 @@ def check(folder: Path, monkeypatch: Any, name: str, value: float, how: str) -> 
         assert all(bool(torch.isfinite(w).all()) for w in weights.values())
 
 
+@pytest.mark.row(name="nonfinite")
 @pytest.mark.parametrize("name", INJECTIONS)
 def test_no_number_that_is_not_finite_reaches_the_weights(name: str, tmp_path: Path, monkeypatch) -> None:
     check(tmp_path, monkeypatch, name, math.nan, "clipped")
 
 
 @pytest.mark.faults
+@pytest.mark.row(name="nonfinite")
 @pytest.mark.parametrize(("name", "value", "how"), CASES)
 def test_none_of_all_cases_reaches_the_weights(name: str, value: float, how: str, tmp_path: Path, monkeypatch) -> None:
     check(tmp_path, monkeypatch, name, value, how)

@@ -72,13 +72,15 @@ PLACES = [
 ]
 
 
+@pytest.mark.row(name="kills")
 @pytest.mark.parametrize("place", PLACES, ids=str)
 def test_a_killed_run_ends_as_if_it_had_not_been(nursery: Nursery, whole: Path, place) -> None:
     assert kill_and_resume(nursery, whole, point=place), "the blow never came"
 
 
 @pytest.mark.faults
-def test_kills_at_every_point_and_at_random_moments(nursery: Nursery, whole: Path) -> None:
+@pytest.mark.row(name="kills")
+def test_kills_at_every_point_and_at_random_moments(nursery: Nursery, whole: Path, record_property) -> None:
     """At least 200 blows that hit."""
     places = [(point, count, after) for point in POINTS for count in (1, 2, 3, 5, 8) for after in (False, True)]
     hits = sum(kill_and_resume(nursery, whole, point=p) for p in places if p[0] not in OF_A_RESUME)
@@ -88,6 +90,7 @@ def test_kills_at_every_point_and_at_random_moments(nursery: Nursery, whole: Pat
             break
         hits += kill_and_resume(nursery, whole, kill_after=rng.uniform(0.05, 1.5))
     assert hits >= 200
+    record_property("cases", hits)
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -111,19 +114,31 @@ def kill_twice(nursery: Nursery, whole: Path, second: tuple[str, int, bool]) -> 
     return code == -9
 
 
+@pytest.mark.row(name="recovery")
 @pytest.mark.parametrize("second", [("truncate", 1, True), ("restore", 1, False)], ids=str)
 def test_a_resume_that_is_killed_can_be_resumed(nursery: Nursery, whole: Path, second) -> None:
     assert kill_twice(nursery, whole, second), "the second blow never came"
 
 
 @pytest.mark.faults
-def test_forty_kills_during_recovery(nursery: Nursery, whole: Path) -> None:
-    places = [(point, count, after) for point in POINTS for count in (1, 2) for after in (False, True)]
-    assert sum(kill_twice(nursery, whole, place) for place in places) >= 40
+@pytest.mark.row(name="recovery")
+def test_forty_kills_during_recovery(nursery: Nursery, whole: Path, record_property) -> None:
+    """At every point of a resume and of what it goes on with, before and after; then where it comes a second time."""
+    hits = 0
+    for count in (1, 2):
+        places = [(point, count, after) for point in POINTS for after in (False, True)]
+        for place in places:
+            if count == 1 or hits < 40:
+                hits += kill_twice(nursery, whole, place)
+    assert hits >= 40
+    record_property("cases", hits)
 
 
-def stop_and_resume(nursery: Nursery, whole: Path, point: tuple[str, int, bool], signals: list[int]) -> int:
-    """Exit code of a run that was sent `signals` at `point`; it is then resumed to the end of the unbroken one."""
+def stop_and_resume(
+    nursery: Nursery, whole: Path, point: tuple[str, int, bool], signals: list[int], after: int | None = None
+) -> int:
+    """Exit code of a run that was sent `signals` at `point` and stopped `after` so many steps; then it is resumed to
+    the end of the unbroken one."""
     run = whole.parent / "stopped"
     shutil.rmtree(run, ignore_errors=True)
     code = nursery.run(train(run), point=point, signals=signals)
@@ -131,13 +146,20 @@ def stop_and_resume(nursery: Nursery, whole: Path, point: tuple[str, int, bool],
         summary = json.loads((run / "summary.json").read_text())
         assert summary["status"] == f"stopped by {signal.Signals(signals[0]).name}"
         assert Checkpoints(run).steps()[-1] == summary["steps"], "the step it was in is finished and saved"
+        assert after in (None, summary["steps"])
     check_same_end(nursery, whole, run)
     return code
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+SIGNALS = [
+    pytest.param(signal.SIGTERM, 143, marks=pytest.mark.row(name="sigterm")),
+    pytest.param(signal.SIGINT, 130, marks=pytest.mark.row(name="sigint")),
+]
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_signal_saves_the_step_it_came_in_and_the_run_goes_on_later(nursery, whole, number, code) -> None:
-    assert stop_and_resume(nursery, whole, ("route", 2, False), [number]) == code
+    assert stop_and_resume(nursery, whole, ("route", 2, False), [number], after=2) == code
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -15), (signal.SIGINT, 130)])
@@ -147,8 +169,37 @@ def test_a_second_signal_stops_at_once_and_the_run_goes_on_later(nursery, whole,
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_twenty_signals_in_every_phase(nursery, whole, number, code) -> None:
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_twenty_signals_in_every_phase(nursery, whole, number, code, record_property) -> None:
     inside = ("fast", "slow", "route", "update", "line", "eval", "state", "sync", "commit", "prune")
     places = [(point, count, after) for point in inside for count, after in ((1, True), (2, False))]
     assert [stop_and_resume(nursery, whole, place, [number]) for place in places] == [code] * 20
+    record_property("cases", len(places))
+
+
+@pytest.mark.faults
+@pytest.mark.real_model
+@pytest.mark.row(name="smollm2")
+def test_smollm2_killed_six_times_in_one_run_ends_as_if_it_had_not_been(
+    nursery: Nursery, tmp_path: Path, record_property
+) -> None:
+    """All its weights are trained: a checkpoint is 1.6 GB."""
+    settings = tiny_settings(
+        tmp_path, model="smollm2-135m", max_steps=3, learning_rate=1e-5, problems_per_step=2, num_generations=2,
+        fast_metric_calls=16, anchor_size=2, validation_size=2, kl_examples=1, save_time_share=1.0, keep_every=3,
+    )  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings))
+    log = nursery.folder / "log.txt"
+    assert nursery.run(train(tmp_path / "whole")) == 0, log.read_text()[-3000:]
+    run = tmp_path / "killed"
+    blows: list[dict[str, Any]] = [
+        {"point": ("fast", 2, False)}, {"point": ("update", 1, True)}, {"point": ("state", 1, True)},
+        {"point": ("commit", 1, True)}, {"kill_after": 4.0}, {"point": ("bundle", 1, True)},
+    ]  # fmt: skip
+    begun = False
+    for blow in blows:
+        assert nursery.run(["resume", str(run)] if begun else train(run), **blow) == -9, log.read_text()[-3000:]
+        begun = (run / "config.yaml").exists()
+    assert nursery.run(["resume", str(run)]) == 0, log.read_text()[-3000:]
+    assert_same(tmp_path / "whole", run)
+    record_property("cases", len(blows))

@@ -132,6 +132,7 @@ def by_replaying(lm: OpenAIReflectionLM, number: int) -> bool:
     return made
 
 
+@pytest.mark.row(name="lm")
 @pytest.mark.parametrize("when", ["first", "middle", "for ever"])
 @pytest.mark.parametrize("site", [by_completing, by_proposing, by_replaying])
 @pytest.mark.parametrize("name", KINDS)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fastslow.cli.main import main
 from fastslow.config import FastSlowConfig
@@ -15,7 +16,9 @@ from fastslow.display import SilentDisplay
 from fastslow.errors import BadInput
 from fastslow.locks import LOCK, alone_in, refuse_held
 from fastslow.train import train
+from tests.support.nursery import Nursery
 from tests.support.runs import tiny_settings
+from tests.test_resume import assert_same
 
 
 def racer(folder: Path, start: float) -> int:
@@ -37,7 +40,8 @@ def racer(folder: Path, start: float) -> int:
 
 
 @pytest.mark.processes
-def test_of_two_processes_one_wins_fifty_times_and_the_loser_names_it(tmp_path: Path) -> None:
+@pytest.mark.row(name="races")
+def test_of_two_processes_one_wins_fifty_times_and_the_loser_names_it(tmp_path: Path, record_property) -> None:
     for race in range(50):
         folder = tmp_path / str(race)
         folder.mkdir()
@@ -55,6 +59,33 @@ def test_of_two_processes_one_wins_fifty_times_and_the_loser_names_it(tmp_path: 
         refuse_held(folder)
         with alone_in(folder):
             assert (folder / LOCK).read_text().startswith(str(os.getpid())), "a dead holder's lock is free"
+    record_property("cases", 50)
+
+
+@pytest.mark.faults
+@pytest.mark.processes
+@pytest.mark.row(name="races")
+def test_of_two_commands_on_one_run_directory_one_does_all_and_the_other_nothing(
+    tmp_path: Path, record_property
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(tiny_settings(tmp_path, save_time_share=1.0, keep_every=1)))
+    races = 0
+    with Nursery(tmp_path) as nursery:
+        begin = ["train", "--config", str(recipe), "--output_dir"]
+        assert nursery.run([*begin, str(tmp_path / "alone")]) == 0
+        for race in range(10):
+            run = tmp_path / f"run-{race}"
+            assert sorted(nursery.race([*begin, str(run)])) == [0, 2], (tmp_path / "log.txt").read_text()[-3000:]
+            assert_same(tmp_path / "alone", run)
+            broken = tmp_path / f"broken-{race}"
+            assert nursery.run([*begin, str(broken)], point=("update", 2, True)) == -9
+            assert sorted(nursery.race(["resume", str(broken)])) == [0, 2], (tmp_path / "log.txt").read_text()[-3000:]
+            assert_same(tmp_path / "alone", broken)
+            races += 2
+    said = (tmp_path / "log.txt").read_text().replace("\n", "")
+    assert said.count("is being worked on by process") >= 10
+    record_property("cases", races)
 
 
 def test_whoever_finds_a_run_in_use_is_told_by_whom_and_changes_nothing(tmp_path: Path, capsys) -> None:

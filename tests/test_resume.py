@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -54,8 +55,12 @@ def left_by(run: Path) -> dict[str, Any]:
         elif path.suffix == ".json":
             found[name] = without_clocks(json.loads(path.read_text()))
         elif path.suffix == ".safetensors":
-            found[name] = {k: (v.dtype, v.shape, v.numpy().tobytes()) for k, v in load_file(path).items()}
+            found[name] = {k: (v.dtype, v.shape, digest(v)) for k, v in load_file(path).items()}
     return found
+
+
+def digest(tensor: torch.Tensor) -> str:
+    return hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
 
 
 def assert_same(run: Path, other: Path) -> None:
@@ -72,6 +77,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "after": {"mode": "rl_prompt"},
     "clusters": {"stream": "recur:2", "stage_steps": 1, "labels": "hidden", "clusters": "inferred", "eval_steps": 3},
     "best": {"keep_every": 0, "keep_best": True, "lr_scheduler_type": "cosine", "router": "random:0.5,0.5"},
+    "dice": {"router": "tests.support.dice.Dice", "save_bundle": False},
 }
 # Phase, call, before or after it: every kind of moment in a run of four steps. The first fast phase is before step 1.
 CUTS = [
@@ -125,21 +131,25 @@ def cut_and_resume(whole: Path, variant: str, seed: int, cut: tuple[str, int, bo
 SHORT = [
     ("fst", CUTS[1]), ("sparse", CUTS[8]), ("lora", CUTS[4]), ("after", CUTS[24]), ("best", CUTS[19]),
     ("fst", CUTS[29]), ("sparse", CUTS[12]), ("clusters", CUTS[8]), ("clusters", CUTS[14]),
+    ("dice", CUTS[8]),
 ]  # fmt: skip
 
 
+@pytest.mark.row(name="resume")
 @pytest.mark.parametrize(("variant", "cut"), SHORT, ids=str)
 def test_a_run_cut_off_and_resumed_ends_as_if_it_had_not_been(whole, variant, cut, monkeypatch) -> None:
     assert cut_and_resume(whole(variant, 3), variant, 3, cut, monkeypatch), "the cut never came"
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", range(6))
-def test_every_cut_of_every_kind_of_run_resumes_to_the_same_end(whole, seed, monkeypatch) -> None:
-    """30 cuts of one kind of run a seed, so that six seeds see all six kinds: at least 50 cuts in all."""
+@pytest.mark.row(name="resume")
+@pytest.mark.parametrize("seed", range(len(VARIANTS)))
+def test_every_cut_of_every_kind_of_run_resumes_to_the_same_end(whole, seed, monkeypatch, record_property) -> None:
+    """30 cuts of one kind of run a seed, so that every kind has its own: more than 50 cuts in all."""
     variant = list(VARIANTS)[seed]
     came = [cut for cut in CUTS if cut_and_resume(whole(variant, seed), variant, seed, cut, monkeypatch)]
     assert len(came) >= 20, f"only these cuts fell into the run: {came}"
+    record_property("cases", len(came))
 
 
 def test_saving_more_or_less_often_changes_nothing_but_the_checkpoints(tmp_path: Path) -> None:

@@ -66,9 +66,8 @@ def train(
                 recorder.run = RunDirectory.create(path, config)
             return _run(trainer, None)
     except BaseException:
-        paid = (path / JOURNAL).exists()  # calls that were paid for are kept: the run can be resumed
-        if recorder.run is not None and trainer is not None and trainer.state.global_step == 0 and not paid:
-            _empty(recorder.run.path)
+        if recorder.run is not None and trainer is not None and _nothing_to_keep(trainer, path):
+            _empty(path)
         if fresh and path.is_dir() and not any(path.iterdir()):
             path.rmdir()
         raise
@@ -135,6 +134,8 @@ def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
         file = getattr(error, "filename", None)
         where = f" ({file})" if file else ""
         mend = f" What was saved is whole; go on with: fastslow resume {run.path}" if run is not None else ""
+        if run is not None and start is None and _nothing_to_keep(trainer, run.path):
+            mend = " Nothing was saved yet: give the same command again."
         raise FastSlowError(f"the run broke off: {problem}{where}.{mend}") from error
     finally:
         display.stop()
@@ -205,6 +206,11 @@ def finish(trainer: FastSlowTrainer, caught: Sequence[str]) -> dict[str, Any]:
                 trainer.checkpoints(run.path).drop_all_but_milestones(trainer.kept_best)
     trainer.accelerator.wait_for_everyone()
     return summary
+
+
+def _nothing_to_keep(trainer: FastSlowTrainer, path: Path) -> bool:
+    """Not one step was taken and no call was paid for."""
+    return trainer.state.global_step == 0 and not (path / JOURNAL).exists()
 
 
 def _empty(folder: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from fastslow.cli.main import main
 from fastslow.report.page import page
 from fastslow.report.sources import load_sources
+from tests.support.hostile import HOSTILE
 
-from .attacks import ATTACKS
 from .runs import make_whole_run
 
 pytestmark = pytest.mark.browser
@@ -25,6 +25,11 @@ def report(tmp_path_factory):
     runs = [make_whole_run(folder / f"{m}-s{s}", m, s) for m in ("rl", "fst") for s in (1, 2)]
     (folder / "report.html").write_text(page(load_sources(runs)))
     return folder / "report.html"
+
+
+def _as_name(attack: str, at: int) -> str:
+    """As much of it as a folder's name can hold."""
+    return attack.replace("/", "∕").replace("\x00", "").encode("utf-8", "replace").decode()[:60] + str(at)
 
 
 class Visit:
@@ -75,10 +80,12 @@ def test_charts_are_drawn_without_an_error_or_a_request(visit, report):
     assert len([url for url in seen.asked if url.startswith("file:")]) == 1, "the page alone"
 
 
-@pytest.mark.parametrize("start", range(0, len(ATTACKS), 12))
-def test_nothing_that_files_hold_can_act(visit, tmp_path, start):
+@pytest.mark.row(name="hostile")
+@pytest.mark.parametrize("start", range(0, len(HOSTILE), 12))
+def test_nothing_that_files_hold_can_act(visit, tmp_path, start, record_property):
     """Every attack in every place that a model, a task or a user can write to."""
-    mine, turn = ATTACKS[start : start + 12], [0]
+    mine, turn = HOSTILE[start : start + 12], [0]
+    record_property("cases", len(mine))
 
     def say(what):
         turn[0] += 1
@@ -87,7 +94,7 @@ def test_nothing_that_files_hold_can_act(visit, tmp_path, start):
     folders = []
     for at, (mode, attack) in enumerate(zip(["fst", "rl", "prompt"] * len(mine), mine, strict=False)):
         extra = {"note": attack, attack: attack}
-        folder = tmp_path / (attack.replace("/", "∕").replace("\x00", "").replace("\ud800", "")[:60] + str(at))
+        folder = tmp_path / _as_name(attack, at)
         folders.append(make_whole_run(folder, mode, at, steps=10, every=5, say=say, **extra))
     (tmp_path / "report.html").write_text(page(load_sources(folders)))
     seen = visit(tmp_path / "report.html")

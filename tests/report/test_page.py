@@ -6,6 +6,7 @@ import html
 import json
 import random
 import re
+from html.parser import HTMLParser
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,8 +18,8 @@ from fastslow.report.lineage import difference, lineage
 from fastslow.report.markdown import markdown
 from fastslow.report.page import page
 from fastslow.report.sources import load_sources
+from tests.support.hostile import ATTACKS, HOSTILE
 
-from .attacks import ATTACKS
 from .runs import FST, RL, make_comparison, make_run, make_whole_run
 
 LIMIT = 10 * 1000**2
@@ -98,6 +99,40 @@ def test_damaged_lines_are_counted_and_left_out(runs):
     with (runs[0] / "rollouts.jsonl").open("a") as file:
         file.write('{"step": \n\xff\n')
     assert "rollouts.jsonl: 2 damaged lines left out" in page(load_sources(runs))
+
+
+class Elements(HTMLParser):
+    """What a page is made of, as far as it can be told without a browser."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        assert not any((value or "").lower().startswith("javascript:") for _, value in attrs)
+
+
+@pytest.mark.row(name="hostile")
+def test_hostile_texts_make_no_element(tmp_path, record_property):
+    """Every one in every place that a model, a task or a user can write to; test_browser.py sees what acts."""
+
+    def elements(text):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        run = make_whole_run(folder, "fst", 1, steps=10, every=5, say=lambda what: f"{text} {what}", note=text)
+        found = Elements()
+        found.feed(page(load_sources([run])))
+        return found
+
+    harmless = elements("text")
+    for text in HOSTILE:
+        found = elements(text)
+        assert found.tags.count("script") == harmless.tags.count("script"), text
+        assert set(found.tags) <= set(harmless.tags), text
+        assert found.attributes <= harmless.attributes, text
+    record_property("cases", len(HOSTILE))
 
 
 ANYTHING = st.recursive(

@@ -1,8 +1,8 @@
 """Real processes that start at once: the libraries are loaded here, and every run is a fork that may be killed.
 
-Reads one order a line, {"argv": [...], "point": [name, count, after] or null, "kill_after": seconds or null,
-"delay": [name, seconds] or null}, and answers with how the process ended. It never trains itself: torch's threads
-would not survive a fork.
+Reads one order a line, {"argv": [...], "point": [name, count, after] or null, "kill_after": seconds or null, "delay":
+[name, seconds] or null, "twins": how many at once}, and answers with how the processes ended. It never trains itself:
+torch's threads would not survive a fork.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ ROOT = Path(__file__).parents[2]
 class Nursery:
     """`with Nursery(folder) as nursery: nursery.run(["train", ...], point=("commit", 2, False))`.
 
-    The blow at a point is SIGKILL, or the `signals` of the order.
+    The blow at a point is SIGKILL, or the `signals` of the order. Keywords go into the environment.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, **environment: str):
         self.folder = folder
+        self._environment = environment
 
     def __enter__(self) -> Nursery:
-        env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1", **self._environment}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.nursery"], env=env, cwd=self.folder, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -43,11 +44,18 @@ class Nursery:
 
     def run(self, argv: list[str], point: tuple[str, int, bool] | None = None, **order: Any) -> int:
         """Exit code of `fastslow argv`; -9 where it was killed."""
+        return self._ordered({"argv": argv, "point": point, **order})[0]
+
+    def race(self, argv: list[str]) -> list[int]:
+        """Exit codes of two processes that do the same at once."""
+        return self._ordered({"argv": argv, "point": None, "twins": 2})
+
+    def _ordered(self, order: dict[str, Any]) -> list[int]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"argv": argv, "point": point, **order}) + "\n")
+        self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        return int(json.loads(self._process.stdout.readline()))
+        return json.loads(self._process.stdout.readline())
 
 
 def _child(order: dict[str, Any]) -> None:
@@ -87,14 +95,15 @@ def _serve() -> None:
 
     for line in sys.stdin:
         order = json.loads(line)
-        process = os.fork()
-        if process == 0:
-            _child(order)
+        processes = []
+        for _ in range(order.get("twins", 1)):
+            processes.append(os.fork())
+            if processes[-1] == 0:
+                _child(order)
         if order.get("kill_after") is not None:
             time.sleep(order["kill_after"])
-            os.kill(process, signal.SIGKILL)
-        _, status = os.waitpid(process, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+            os.kill(processes[0], signal.SIGKILL)
+        print([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes], flush=True)
 
 
 if __name__ == "__main__":

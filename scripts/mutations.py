@@ -1,0 +1,267 @@
+"""Does anybody notice when a guard is gone? Removes one at a time from a copy of the sources and runs the tests that
+should. Usage: mutations.py [--only TEXT] [--keep FOLDER]
+
+Exit code 1 where a mutation no longer applies, where the named tests fail without it, or where they pass with it.
+The libraries are loaded once; every session of pytest is a fork.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LIMIT_S = 1800
+LIBRARIES = ("openai", "peft", "trl.trainer.grpo_trainer", "gepa", "transformers.models.llama.modeling_llama")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old` becomes `new` in `file`; one of `tests` has to fail then. `proves` is a promise or a row of the table."""
+
+    proves: str
+    guard: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+RESUME = "tests/test_resume.py::test_a_run_cut_off_and_resumed_ends_as_if_it_had_not_been"
+DAMAGED = "tests/test_checkpoint.py::test_a_damaged_file_is_found_and_the_checkpoint_before_it_offered"
+FINITE = "tests/test_guards.py::test_no_number_that_is_not_finite_reaches_the_weights"
+
+MUTATIONS = [
+    Mutation(
+        "a, kills", "logs are cut back to where the checkpoint stood in them", "run_dir.py",
+        "file.truncate(positions.get(name, 0))", "pass",
+        ("tests/test_kills.py::test_a_killed_run_ends_as_if_it_had_not_been[('update', 2, False)]",),
+    ),
+    Mutation(
+        "a", "a paid reply is journaled before it is used", "reflection_lm.py",
+        "self.journal.add(key, reply)", "pass",
+        ("tests/test_journal.py::test_a_request_that_was_answered_before_is_not_sent_again_and_counts_the_same",),
+    ),
+    Mutation(
+        "b, resume", "the optimiser's state is restored", "snapshot.py",
+        'trainer.optimizer.load_state_dict(state["optimizer"])', "pass",
+        (RESUME + "[best-('commit', 2, False)]",),
+    ),
+    Mutation(
+        "b, resume", "torch's random state is restored", "snapshot.py",
+        'torch.random.set_rng_state(mine["torch"])', "pass",
+        (RESUME + "[dice-('update', 4, False)]",),
+    ),
+    Mutation(
+        "b, recovery", "the tallies are restored", "snapshot.py",
+        'trainer.recorder.load_state_dict(state["recorder"])', "pass",
+        ("tests/test_kills.py::test_a_resume_that_is_killed_can_be_resumed[('restore', 1, False)]",),
+    ),
+    Mutation(
+        "c, corruption", "the SHA-256 of every file is compared", "checkpoint.py",
+        'if digest(folder / name) != expected["sha256"]:', "if False:",
+        (DAMAGED + "[model.safetensors-flip]",),
+    ),
+    Mutation(
+        "c, corruption", "a link in a checkpoint is refused", "checkpoint.py",
+        "if path.is_symlink() or not path.is_file():", "if not path.is_file():",
+        (DAMAGED + "[state.json-link]",),
+    ),
+    Mutation(
+        "c, corruption", "another format is refused", "checkpoint.py",
+        "if type(version) is int and version != FORMAT:", "if False:",
+        (DAMAGED + "[manifest.json-other_version]",),
+    ),
+    Mutation(
+        "d, non-finite", "the gradient must be finite", "slow.py",
+        "if norm is not None and not math.isfinite(float(norm)):", "if False:",
+        ("tests/test_mishaps.py::test_a_gradient_that_is_not_finite_stops_the_run_before_the_weights_take_it",),
+    ),
+    Mutation(
+        "d, non-finite", "every weight of a checkpoint must be finite", "snapshot.py",
+        "if bad is not None:", "if False:",
+        (FINITE + "[weight]",),
+    ),
+    Mutation(
+        "e", "system calls that are not listed are denied", "sandbox/inside/seccomp.py",
+        "        _give(_FAIL | errno.EPERM),\n    ]\n    count", "        _give(_ALLOW),\n    ]\n    count",
+        ("tests/sandbox/test_seccomp.py::test_exactly_the_listed_calls_are_allowed[x86_64]",),
+    ),
+    Mutation(
+        "f", "code that a bundle names is not run", "bundle.py",
+        "if not trusted and (spec.family not in TASKS.names() or own_scorer):", "if False:",
+        ("tests/test_mishaps.py::test_a_bundle_runs_no_code_of_its_maker_unless_trusted",),
+    ),
+    Mutation(
+        "g", "no call is made that might pass the ceiling", "reflection_lm.py",
+        "self._keep_below_ceiling(prompt)\n            reply", "reply",
+        ("tests/test_journal.py::test_no_call_is_made_that_might_pass_the_ceiling",),
+    ),
+    Mutation(
+        "g", "a scorer that fails leaves the rollout unscored", "policy.py",
+        'return Verdict.unscored(f"scorer raised {fault}")', "return Verdict(0.0, fault)",
+        ("tests/test_policy.py::test_a_scorer_that_raises_leaves_its_rollout_unscored_and_the_others_alone",),
+    ),
+    Mutation(
+        "h, secrets", "a key that a server echoes is blotted out", "reflection_lm.py",
+        'return text.replace(self._key, "***") if self._key_env else text', "return text",
+        ("tests/test_secrets.py::test_a_key_is_in_nothing_that_a_run_leaves[reply]",),
+    ),
+    Mutation(
+        "i, hostile", "chat markup in a rollout is broken up", "proposers/reflection.py",
+        'text = text.replace(markup, f"{markup[0]} {markup[1:]}")', "pass",
+        ("tests/proposers/test_reflection.py::test_quoted_text_carries_no_control_characters_and_no_chat_markup",),
+    ),
+    Mutation(
+        "i, hostile", "the marker of a fence occurs in no quoted text", "proposers/reflection.py",
+        "in everything:", "in everything and False:",
+        ("tests/proposers/test_reflection.py::test_a_marker_that_occurs_in_a_rollout_is_drawn_again",),
+    ),
+    Mutation(
+        "i, hostile", "the report escapes what it shows", "report/page.py",
+        "autoescape=True", "autoescape=False",
+        ("tests/report/test_page.py::test_hostile_texts_make_no_element",),
+    ),
+    Mutation(
+        "signals", "a signal ends the run after the step", "train.py",
+        "control.should_training_stop = True", "pass",
+        ("tests/test_kills.py::test_a_signal_saves_the_step_it_came_in_and_the_run_goes_on_later[15-143]",),
+    ),
+    Mutation(
+        "signals", "a second signal stops at once", "train.py",
+        "for each, handler in previous.items():\n            signal.signal(each, handler)\n\n", "pass\n\n",
+        ("tests/test_kills.py::test_a_second_signal_stops_at_once_and_the_run_goes_on_later",),
+    ),
+    Mutation(
+        "disk", "what was half written is removed where the disk fails", "checkpoint.py",
+        'for entry in self.run.glob("checkpoint-*.tmp"):', "for entry in ():",
+        ("tests/test_disk.py::test_a_checkpoint_that_cannot_be_written_ends_the_run_in_one_line[sync-16-28]",),
+    ),
+    Mutation(
+        "determinism", "seeds do not come from Python's string hashes", "seeding.py",
+        'return int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest(), "big") >> 1',
+        "return hash(path) & (2**63 - 1)",
+        ("tests/test_determinism.py::test_a_run_is_the_same_under_another_hash_seed_and_with_loader_workers",),
+    ),
+    Mutation(
+        "fuzz", "a journal line of another shape is refused by us", "journal.py",
+        "except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:",
+        "except KeyError as error:",
+        ("tests/test_fuzz.py::test_any_journal_is_read_or_refused",),
+    ),
+    Mutation(
+        "LM faults", "four tries, and no more", "reflection_lm.py",
+        "HTTP_RETRIES = 3", "HTTP_RETRIES = 4",
+        ("tests/test_lm_faults.py::test_a_fault_costs_exactly_what_it_must[rate limit-by_completing-for ever]",),
+    ),
+    Mutation(
+        "LM faults", "a used-up quota is not asked again", "reflection_lm.py",
+        "if response.status_code == 402 or any(word in words for word in QUOTA_WORDS):", "if False:",
+        ("tests/test_lm_faults.py::test_a_fault_costs_exactly_what_it_must[no quota-by_completing-first]",),
+    ),
+    Mutation(
+        "races", "the lock is exclusive", "locks.py",
+        "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        ("tests/test_locks.py::test_whoever_finds_a_run_in_use_is_told_by_whom_and_changes_nothing",),
+    ),
+    Mutation(
+        "soak", "a file that was synced is closed", "checkpoint.py",
+        "os.close(descriptor)", "pass",
+        ("tests/test_soak.py::test_sixty_steps_open_nothing_that_stays_open",),
+    ),
+]  # fmt: skip
+
+
+def copied(folder: Path) -> Path:
+    for name in ("src", "tests", "recipes", "scripts"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def passes(copy: Path, tests: tuple[str, ...]) -> bool:
+    """Whether these tests pass on the sources in `copy`."""
+    (copy / "code.txt").unlink(missing_ok=True)
+    process = os.fork()
+    if process == 0:
+        _test(copy, tests)
+    deadline = time.monotonic() + LIMIT_S
+    while os.waitpid(process, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            raise SystemExit(f"{tests} took longer than {LIMIT_S} s.")
+        time.sleep(0.05)
+    if not (copy / "code.txt").exists():
+        raise SystemExit(f"{tests}: pytest ended early: {(copy / 'log.txt').read_text()[-2000:]}")
+    return (copy / "code.txt").read_text() == "0"
+
+
+def _test(copy: Path, tests: tuple[str, ...]) -> None:
+    import pytest
+
+    os.chdir(copy)
+    sys.path[:0] = [str(copy / "src"), str(copy)]
+    sys.dont_write_bytecode = True
+    with (copy / "log.txt").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    code = pytest.main(["-p", "no:cacheprovider", "-x", *tests])
+    with contextlib.suppress(KeyError):
+        assert sys.modules["fastslow"].__file__ == str(copy / "src/fastslow/__init__.py"), "these are other sources"
+    (copy / "code.txt").write_text(str(int(code)))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def check(mutation: Mutation, copy: Path) -> str | None:
+    """What is wrong; None where the tests noticed."""
+    file = copy / "src/fastslow" / mutation.file
+    original = file.read_text()
+    if original.count(mutation.old) != 1:
+        return f"no longer applies: {mutation.old!r} stands {original.count(mutation.old)} times in {mutation.file}"
+    try:
+        file.write_text(original.replace(mutation.old, mutation.new))
+        if passes(copy, mutation.tests):
+            return "NOT NOTICED"
+        if (copy / "code.txt").read_text() != "1":
+            return f"pytest could not run: {(copy / 'log.txt').read_text()[-2000:]}"
+    finally:
+        file.write_text(original)
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="mutations whose promise, guard or file holds this text")
+    options = parser.parse_args()
+    chosen = [m for m in MUTATIONS if options.only in f"{m.proves} {m.guard} {m.file}"]
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    problems = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copied(Path(folder).resolve())
+        if not passes(copy, tuple(sorted({test for m in chosen for test in m.tests}))):
+            print((copy / "log.txt").read_text()[-5000:], "\nThe tests fail with all guards in place.")
+            return 1
+        print("| proves | guard removed | in | noticed by |\n|---|---|---|---|", flush=True)
+        for mutation in chosen:
+            problem = check(mutation, copy)
+            problems += problem is not None
+            noticed = ", ".join(f"`{test.removeprefix('tests/')}`" for test in mutation.tests)
+            print(f"| {mutation.proves} | {mutation.guard} | `{mutation.file}` | {problem or noticed} |", flush=True)
+    print(f"\n{len(chosen) - problems} of {len(chosen)} were noticed.")
+    return int(problems > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
