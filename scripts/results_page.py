@@ -9,7 +9,7 @@ other side, and is undecided in between. Experiments that are not finished say s
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import mean
 
@@ -44,6 +44,7 @@ def page(kept: Path) -> str:
     """The text between the title and the end of docs/results.md."""
     found = {name: _load(kept / name) for name in TITLES}
     rows = [row for name, comparison in found.items() if comparison for row in _claims(name, comparison)]
+    rows += _ablations(found)
     head = ["| claim | experiment | paper | here | |", "| --- | --- | --- | --- | --- |"]
     missing = [title for name, title in TITLES.items() if found[name] is None]
     parts = ["\n".join([*head, *("| " + " | ".join(row) + " |" for row in rows)])]
@@ -53,6 +54,34 @@ def page(kept: Path) -> str:
         if comparison:
             parts += _experiment(name, comparison)
     return "\n\n".join(parts) + "\n"
+
+
+def _ablations(found: Mapping[str, Comparison | None]) -> Iterator[Row]:
+    """What the method has against what it would be without, by where they end."""
+
+    def arm(name: str, label: str) -> Arm | None:
+        comparison = found[name]
+        return next((a for a in comparison.arms if a.label == label), None) if comparison else None
+
+    for what, paper, name, ours, theirs in (
+        (
+            "Rollouts compared across contexts, not within one", "42.8 / 39.3", "advantages",
+            arm("products_exact", "fst"), arm("advantages", "fst advantage_group=context"),
+        ),
+        (
+            "Small edits, not examples drawn anew", "42.8 / 39.9", "edits",
+            arm("products_exact", "fst"), arm("edits", "fst edits=full"),
+        ),
+        *(
+            (
+                f"{k} contexts, not one", f"{score} / 41.1", "contexts",
+                arm("contexts", f"fst population_size={k}"), arm("contexts", "fst population_size=1"),
+            )
+            for k, score in ((4, 40.2), (8, 42.8))
+        ),
+    ):  # fmt: skip
+        if ours is not None and theirs is not None:
+            yield what, name, paper, *_ends(ours, theirs)
 
 
 def _load(folder: Path) -> Comparison | None:
