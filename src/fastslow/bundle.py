@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .archive import Archive
+from .checkpoint import sync
 from .clusters import Clusters
 from .config import bf16_is_fast
 from .embedders import make_embedder
@@ -84,11 +85,15 @@ def write_bundle(
         )
     write_state(aside, population, router)
     topics.write(aside)
+    for entry in aside.rglob("*"):  # checkpoints go once the run is done: its weights must outlive a power cut
+        sync(entry)
+    sync(aside)
     before = path.with_name(path.name + ".old.tmp")  # of a run that a signal stopped, and that went on
     shutil.rmtree(before, ignore_errors=True)
     if path.exists():
         path.rename(before)
     aside.rename(path)
+    sync(path.parent)
     shutil.rmtree(before, ignore_errors=True)
 
 

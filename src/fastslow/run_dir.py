@@ -115,6 +115,7 @@ class RunDirectory:
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(target.name + ".tmp")
         aside.write_bytes(content)
+        checkpoint.sync(aside)
         os.replace(aside, target)
 
     def summary(self) -> dict[str, Any]:

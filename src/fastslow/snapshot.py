@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +117,8 @@ def take(trainer: ResumableTrainer, folder: Path, ranks: list[dict[str, Any]]) -
         **flatten(state, tensors, "state"),
     }
     (folder / STATE).write_bytes(dumps(content))
-    trainer.state.save_to_json(str(folder / TRAINER))
+    # metrics.jsonl has the history; with it in every checkpoint, a run would write the square of its steps.
+    replace(trainer.state, log_history=[]).save_to_json(str(folder / TRAINER))
     write_state(folder, trainer.population, trainer.parts.router.state_dict())
     trainer.topics.write(folder)
     files = {WEIGHTS: {name: weight.detach() for name, weight in weights.items()}, TENSORS: tensors}
