@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from fastslow.cli.main import main
 from fastslow.errors import BadInput
@@ -125,6 +126,18 @@ def test_a_cell_that_another_process_works_on_is_neither_failed_nor_deleted(tmp_
     *_, last = capsys.readouterr().err.splitlines()
     assert f"'out/rl-s1' is being worked on by process {os.getpid()}; wait for it to end" in last
     assert {*Path("out").rglob("*")} - {*before} == {Path("out/.lock")}, "refused before the first cell has begun"
+
+
+@pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143)])
+def test_a_cell_stopped_while_it_loads_is_not_failed_and_the_next_one_does_not_begin(tmp_path, monkeypatch, name, code):
+    stopped = tmp_path / "python"
+    stopped.write_text(f"#!/usr/bin/env bash\nkill -{name} $$\n")
+    stopped.chmod(0o755)
+    flags = ["--config", recipe(tmp_path)]
+    experiment = plan_modes(tmp_path / "out", kind="compare", title="x", flags=flags, modes=["fst", "rl"], seeds=[1])
+    monkeypatch.setattr(sys, "executable", str(stopped))
+    assert experiment.run(Console(quiet=True)) == code
+    assert [cell["status"] for cell in plan(tmp_path / "out")["cells"]] == [f"stopped by SIG{name}", "missing"]
 
 
 def test_arms_that_differ_in_marks_alone_or_have_endless_names_live_apart(tmp_path):

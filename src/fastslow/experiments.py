@@ -195,7 +195,8 @@ class Experiment:
             whole = summary.get("wall_s", {}).get("total")  # with what came before it broke off
             return replace(cell, status="done", seconds=whole or seconds, error=None)
         stopped = {128 + n: n.name for n in (signal.SIGINT, signal.SIGTERM)} | {-n: n.name for n in signal.Signals}
-        if child.returncode in (130, 143):
+        # Negative: before it had its handlers (it loads for a while), or after it had given them back.
+        if child.returncode in (130, 143, -signal.SIGINT, -signal.SIGTERM):
             return replace(cell, status=f"stopped by {stopped[child.returncode]}", seconds=seconds)
         how = f"killed by {stopped[child.returncode]}" if child.returncode < 0 else f"exit code {child.returncode}"
         return replace(cell, status="failed", seconds=seconds, error=f"{last[:300]} ({how}; see {log})")
