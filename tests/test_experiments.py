@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
 from fastslow.cli.main import main
 from fastslow.errors import BadInput
+from fastslow.locks import alone_in
 from fastslow.plans import parse_modes, parse_seeds, parse_sweep, plan_arms, plan_modes, plan_plasticity
 from tests.support.runs import tiny_settings
 
@@ -108,6 +110,34 @@ def test_seeds_made_with_other_settings_are_not_averaged_with_these(tmp_path, ca
     assert main(["compare", path, "--modes", "rl", "--seeds", "7,", "--output_dir", "out", "--dry_run"]) == 2
     assert "is a seed of the arm 'rl' made with other settings (max_steps)" in capsys.readouterr().err
     assert main(["compare", path, "--modes", "fst", "--seeds", "7,", "--output_dir", "out", "--dry_run"]) == 0
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_steps": 99}])
+def test_a_cell_that_another_process_works_on_is_neither_failed_nor_deleted(tmp_path, capsys, monkeypatch, settings):
+    """An experiment that was killed leaves its run alive; `rl-s1` is broken off, or of other settings."""
+    monkeypatch.chdir(tmp_path)
+    path = recipe(tmp_path)
+    flags = ["--config", path]
+    experiment = plan_modes("out", kind="compare", title="x", flags=flags, modes=["fst", "rl"], seeds=[1])
+    with alone_in("out/rl-s1"):
+        Path("out/rl-s1/config.yaml").write_text(yaml.safe_dump({**experiment.cells[1].settings, **settings}))
+        before = sorted(Path("out").rglob("*"))
+        assert main(["compare", path, "--modes", "fst,rl", "--seeds", "1", "--output_dir", "out"]) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert f"'out/rl-s1' is being worked on by process {os.getpid()}; wait for it to end" in last
+    assert {*Path("out").rglob("*")} - {*before} == {Path("out/.lock")}, "refused before the first cell has begun"
+
+
+@pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143)])
+def test_a_cell_stopped_while_it_loads_is_not_failed_and_the_next_one_does_not_begin(tmp_path, monkeypatch, name, code):
+    stopped = tmp_path / "python"
+    stopped.write_text(f"#!/usr/bin/env bash\nkill -{name} $$\n")
+    stopped.chmod(0o755)
+    flags = ["--config", recipe(tmp_path)]
+    experiment = plan_modes(tmp_path / "out", kind="compare", title="x", flags=flags, modes=["fst", "rl"], seeds=[1])
+    monkeypatch.setattr(sys, "executable", str(stopped))
+    assert experiment.run(Console(quiet=True)) == code
+    assert [cell["status"] for cell in plan(tmp_path / "out")["cells"]] == [f"stopped by SIG{name}", "missing"]
 
 
 def test_arms_that_differ_in_marks_alone_or_have_endless_names_live_apart(tmp_path):

@@ -24,7 +24,7 @@ from rich.markup import escape
 
 from .config import FastSlowConfig
 from .errors import BadInput
-from .locks import alone_in
+from .locks import alone_in, refuse_held
 from .run_dir import RunDirectory, to_json
 
 PLAN = "comparison.json"
@@ -82,11 +82,19 @@ class Experiment:
         self.cells = [self._look_up(cell) for cell in cells]
 
     def run(self, console: Console) -> int:
-        """Run what is not done yet. Returns 0 if all is done, 1 if some failed, 128 + signal where one stopped it."""
+        """Run what is not done yet. Returns 0 if all is done, 1 if some failed, 128 + signal where one stopped it.
+
+        Raises BadInput where another process works on one of these cells, e.g. a run whose experiment was killed: it
+        is no failure, and its folder must not be taken from under it.
+        """
         with alone_in(self.path):
+            for cell in self.cells:  # before hours are spent on the others
+                if cell.status != "done":
+                    refuse_held(self.path / cell.folder)
             for number, cell in enumerate(self.cells, start=1):
                 if cell.status == "done":
                     continue
+                refuse_held(self.path / cell.folder)
                 console.print(escape(f"[{number}/{len(self.cells)}] {cell.folder}{self._eta()}"), highlight=False)
                 self._settle(replace(cell, status="running"))
                 self._settle(self._run(cell, console))
@@ -187,7 +195,8 @@ class Experiment:
             whole = summary.get("wall_s", {}).get("total")  # with what came before it broke off
             return replace(cell, status="done", seconds=whole or seconds, error=None)
         stopped = {128 + n: n.name for n in (signal.SIGINT, signal.SIGTERM)} | {-n: n.name for n in signal.Signals}
-        if child.returncode in (130, 143):
+        # Negative: before it had its handlers (it loads for a while), or after it had given them back.
+        if child.returncode in (130, 143, -signal.SIGINT, -signal.SIGTERM):
             return replace(cell, status=f"stopped by {stopped[child.returncode]}", seconds=seconds)
         how = f"killed by {stopped[child.returncode]}" if child.returncode < 0 else f"exit code {child.returncode}"
         return replace(cell, status="failed", seconds=seconds, error=f"{last[:300]} ({how}; see {log})")
