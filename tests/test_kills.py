@@ -173,6 +173,8 @@ def test_a_second_signal_stops_at_once_and_the_run_goes_on_later(nursery, whole,
 def test_twenty_signals_in_every_phase(nursery, whole, number, code, record_property) -> None:
     inside = ("fast", "slow", "route", "update", "line", "eval", "state", "sync", "commit", "prune")
     places = [(point, count, after) for point in inside for count, after in ((1, True), (2, False))]
+    # The first file that is synced is config.yaml: no signal is waited for before there is a run.
+    places = [(point, count + 5 * (point == "sync"), after) for point, count, after in places]
     assert [stop_and_resume(nursery, whole, place, [number]) for place in places] == [code] * 20
     record_property("cases", len(places))
 
