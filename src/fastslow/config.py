@@ -138,6 +138,11 @@ class FastSlowConfig(GRPOConfig):
     lora_r: int = _option(0, "Rank of LoRA adapters on all linear layers; 0 trains every weight.")
     lora_alpha: int = _option(32, "Scale of the LoRA adapters.")
     max_steps: int = _option(30, "Optimiser steps of the run (>= 1).")
+    max_minutes: float | None = _option(
+        None,
+        "Minutes of wall time for the run, over all its resumes: no step begins that would, by the longest so far, end "
+        "later. It then stops as on SIGTERM, with exit code 0.",
+    )
     per_device_train_batch_size: int = _option(
         32, "Rollouts per forward and backward; lowered to divide the batch. Bounds memory, not the result."
     )
@@ -146,11 +151,6 @@ class FastSlowConfig(GRPOConfig):
         "Train on rollouts as token trees, shared tokens once: 'auto' where exact, 'on', or 'off' (padded rows).",
     )
     lr_scheduler_type: str = _option("constant_with_warmup", "As in the paper: constant after warm-up.")
-    max_minutes: float | None = _option(
-        None,
-        "Minutes of wall time for the run, over all its resumes: no step begins that would, by the longest so far, end "
-        "later. It then stops as on SIGTERM, with exit code 0.",
-    )
     warmup_steps: float = _option(10, "Warm-up steps of the learning rate (the paper's 10).")
     bf16: bool | None = _option(
         None, "Compute in bf16 over fp32 weights; default: where the machine is faster with it."
