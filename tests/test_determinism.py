@@ -8,9 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from fastslow.config import FastSlowConfig
-from fastslow.display import SilentDisplay
-from fastslow.train import train
 from tests.support.nursery import Nursery
 from tests.support.runs import stream_settings
 from tests.test_resume import assert_same
@@ -37,9 +34,10 @@ def run(nursery: Nursery, name: str, workers: int) -> Path:
 
 def test_a_run_is_the_same_under_another_hash_seed_and_with_loader_workers(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings(tmp_path)))
-    train(FastSlowConfig(**{**settings(tmp_path), "output_dir": str(tmp_path / "here")}), display=SilentDisplay())
+    with Nursery(tmp_path, PYTHONHASHSEED="0") as nursery:  # on one thread, as the other
+        here = run(nursery, "here", workers=0)
     with Nursery(tmp_path, PYTHONHASHSEED="7") as nursery:
-        assert_same(tmp_path / "here", run(nursery, "there", workers=2))
+        assert_same(here, run(nursery, "there", workers=2))
 
 
 @pytest.mark.faults
