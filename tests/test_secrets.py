@@ -49,7 +49,7 @@ FORMS = {
     "in a query": quote(KEY, safe=""),
     "in JSON": json.dumps(KEY).replace("/", "\\/")[1:-1],
     "base64": base64.b64encode(KEY.encode()).decode(),
-    "base64 for URLs": base64.urlsafe_b64encode(b"?" + KEY.encode()).decode()[4:-4],
+    "base64 for URLs": base64.urlsafe_b64encode(b"k=" + KEY.encode()).decode()[4:-4],
     "as a password": base64.b64encode(b":" + KEY.encode()).decode()[4:-4],
     "hexadecimal": KEY.encode().hex(),
     "backwards": KEY[::-1],
