@@ -53,7 +53,7 @@ def _chunks(ordered: list[tuple[str, torch.Tensor]]) -> Iterator[memoryview]:
     yield memoryview(_header(ordered))
     for _, tensor in ordered:
         flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        content = memoryview(flat.numpy())
+        content = flat.numpy().data
         for start in range(0, len(content), CHUNK):
             yield content[start : start + CHUNK]
 
