@@ -112,3 +112,9 @@ def test_the_command_line_ends_with_0_and_says_how_to_go_on(tmp_path: Path, caps
 def test_a_ceiling_of_nothing_is_refused(minutes: float) -> None:
     with pytest.raises(BadInput, match="max_minutes must be above 0"):
         FastSlowConfig(max_minutes=minutes, bf16=False)
+
+
+def test_what_a_run_took_before_it_was_resumed_is_part_of_what_it_takes() -> None:
+    recorder = Recorder(None)
+    recorder.load_state_dict({**Recorder(None).state_dict(), "elapsed": 100.0})
+    assert 100.0 <= recorder.elapsed() < 160.0
