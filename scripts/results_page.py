@@ -195,7 +195,7 @@ def _streams(name: str, comparison: Comparison) -> Iterator[Row]:
         known = difference.low is not None and difference.high is not None
         interval = f", {difference.low:+.2f} to {difference.high:+.2f}" if known else ""
         yield (
-            f"Right at the end, {arm.label} as much as {first.label}", name, "not tried",
+            f"More right at the end, {arm.label} than {first.label}", name, "not tried",
             f"{arm.average:.2f} / {first.average:.2f} ({difference.mean:+.2f}{interval})",
             _decide(difference.low, difference.high, 0.0, above=True, enough=len(arm.ends) >= SEEDS),
         )  # fmt: skip

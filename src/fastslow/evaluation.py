@@ -253,7 +253,8 @@ def _drift_of_rows(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[R
 def _drift(ours_N_V: Float[Tensor, "N V"], theirs_N_V: Float[Tensor, "N V"]) -> Float[Tensor, "N 2"]:
     """KL and entropy of our distribution at each place."""
     p, q = ours_N_V.log_softmax(-1), theirs_N_V.log_softmax(-1)
-    return torch.stack([(p.exp() * (p - q)).sum(-1), -(p.exp() * p).sum(-1)], dim=-1)
+    weights = p.exp()
+    return torch.stack([(weights * (p - q)).sum(-1), -(weights * p).sum(-1)], dim=-1)
 
 
 def _plain_forward(model: PreTrainedModel) -> Callable[..., Any]:

@@ -33,42 +33,7 @@ class Parser(argparse.ArgumentParser):
 
 def run(argv: Sequence[str]) -> int:
     """Measure a bundle on held-out examples and print the quadrants."""
-    parser = Parser(
-        prog="fastslow eval",
-        description="Measure a run or bundle: base and trained weights under its contexts, with 95% intervals.",
-    )
-    parser.add_argument("path", help="a run directory, or a bundle folder")
-    parser.add_argument(
-        "--tasks", "--task", action="append", metavar="A,B", help="other tasks than those it was trained on; repeatable"
-    )
-    parser.add_argument(
-        "--contexts",
-        default="seed,lead,mean",
-        help="of seed, lead, mean, all (every member), and, chosen by the question, cluster and nearest; default "
-        "seed,lead,mean",
-    )
-    parser.add_argument("--max_completion_length", type=_positive, help="tokens of an answer (default: as in the run)")
-    parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that the bundle names")
-    parser.add_argument("--split", choices=["validation", "test"], default="validation", help="default: validation")
-    parser.add_argument("--samples", type=_positive, help="samples per example (default: as in the run)")
-    parser.add_argument("--temperature", type=_temperature, help="0 is greedy (default: as in the run)")
-    parser.add_argument("--top_p", type=_top_p, help="default: as in the run")
-    parser.add_argument("--limit", type=_positive, help="at most this many examples")
-    parser.add_argument(
-        "--kl_examples", type=_count, default=16, help="prompts for the KL to the base; 0: none (default 16)"
-    )
-    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON as well ('-': standard output)")
-    options = parser.parse_args(list(argv))
-    if not options.path or not Path(options.path).is_dir():
-        raise BadInput(f"'{options.path}' is no directory; give a run directory or a bundle.")
-    kinds = [kind.strip() for kind in options.contexts.split(",") if kind.strip()]
-    if not kinds:
-        raise BadInput("name at least one context, e.g. --contexts seed,lead.")
-    for kind in kinds:
-        if kind not in CONTEXTS:
-            raise BadInput(f"unknown context '{kind}'.{nearest(kind, CONTEXTS)}")
-    if options.json not in (None, "-"):
-        _check_target(Path(options.json))
+    options, kinds = _options(argv)
     Console(stderr=True).print("[dim]loading model ...[/dim]")
     from ..bundle import evaluate_bundle, open_bundle, open_task, tasks_of
     from ..evaluation import CHOOSING
@@ -118,6 +83,47 @@ def run(argv: Sequence[str]) -> int:
     if options.json:
         Path(options.json).write_text(json.dumps(clean(rows), indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags and the kinds of context they name. Raises BadInput before anything is loaded."""
+    parser = Parser(
+        prog="fastslow eval",
+        description="Measure a run or bundle: base and trained weights under its contexts, with 95% intervals.",
+    )
+    parser.add_argument("path", help="a run directory, or a bundle folder")
+    parser.add_argument(
+        "--tasks", "--task", action="append", metavar="A,B", help="other tasks than those it was trained on; repeatable"
+    )
+    parser.add_argument(
+        "--contexts",
+        default="seed,lead,mean",
+        help="of seed, lead, mean, all (every member), and, chosen by the question, cluster and nearest; default "
+        "seed,lead,mean",
+    )
+    parser.add_argument("--max_completion_length", type=_positive, help="tokens of an answer (default: as in the run)")
+    parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that the bundle names")
+    parser.add_argument("--split", choices=["validation", "test"], default="validation", help="default: validation")
+    parser.add_argument("--samples", type=_positive, help="samples per example (default: as in the run)")
+    parser.add_argument("--temperature", type=_temperature, help="0 is greedy (default: as in the run)")
+    parser.add_argument("--top_p", type=_top_p, help="default: as in the run")
+    parser.add_argument("--limit", type=_positive, help="at most this many examples")
+    parser.add_argument(
+        "--kl_examples", type=_count, default=16, help="prompts for the KL to the base; 0: none (default 16)"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the rows as JSON as well ('-': standard output)")
+    options = parser.parse_args(list(argv))
+    if not options.path or not Path(options.path).is_dir():
+        raise BadInput(f"'{options.path}' is no directory; give a run directory or a bundle.")
+    kinds = [kind.strip() for kind in options.contexts.split(",") if kind.strip()]
+    if not kinds:
+        raise BadInput("name at least one context, e.g. --contexts seed,lead.")
+    for kind in kinds:
+        if kind not in CONTEXTS:
+            raise BadInput(f"unknown context '{kind}'.{nearest(kind, CONTEXTS)}")
+    if options.json not in (None, "-"):
+        _check_target(Path(options.json))
+    return options, kinds
 
 
 def _table(rows: list[dict], split: str) -> Table:
