@@ -131,7 +131,11 @@ def test_a_cell_that_another_process_works_on_is_neither_failed_nor_deleted(tmp_
 @pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143)])
 def test_a_cell_stopped_while_it_loads_is_not_failed_and_the_next_one_does_not_begin(tmp_path, monkeypatch, name, code):
     stopped = tmp_path / "python"
-    stopped.write_text(f"#!/usr/bin/env bash\nkill -{name} $$\n")
+    # SIGINT is ignored in whatever a shell starts in the background, this suite perhaps, and children inherit that.
+    blow = (
+        f"import os, signal\nsignal.signal(signal.SIG{name}, signal.SIG_DFL)\nos.kill(os.getpid(), signal.SIG{name})\n"
+    )
+    stopped.write_text(f"#!{sys.executable}\n{blow}")
     stopped.chmod(0o755)
     flags = ["--config", recipe(tmp_path)]
     experiment = plan_modes(tmp_path / "out", kind="compare", title="x", flags=flags, modes=["fst", "rl"], seeds=[1])
