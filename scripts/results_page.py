@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import mean
 
-from fastslow.metrics import Efficiency
+from fastslow.metrics import Efficiency, kl_at_matched_accuracy
 from fastslow.report import formats, tables
 from fastslow.report.compare import Arm, Comparison, compare
 from fastslow.report.continual import intervals, measures_of_arm, numbers_of
 from fastslow.report.markdown import section, verdict
 from fastslow.report.plasticity import areas
 from fastslow.report.sources import load_sources
-from fastslow.report.streams import stream_arms
+from fastslow.report.streams import StreamArm, stream_arms
 from fastslow.report.verdict import KEPT
 
 TITLES = {
@@ -35,8 +35,20 @@ TITLES = {
     "advantages": "Ablation: advantages within a context",
     "stream_recur": "A stream without labels whose tasks return",
     "routers": "Routing rules at equal rollouts, on a mixture of three tasks",
+    "noisy_labels": "A fifth of the labels wrong, against none at all",
 }
 SEEDS = 3
+# What is asked of streams and routers: this arm, against that one, at least this share of its accuracy.
+VERSUS = {
+    "stream_recur": (("inferred", "labels", 0.9), ("inferred", "rl", 1.0), ("inferred", "one_population", 1.0)),
+    "routers": tuple(
+        (ours, other, 1.0)
+        for ours in ("variance", "learned")
+        for other in ("both", "success_gate", "threshold", f"random_as_{ours}")
+    ),
+    "noisy_labels": (("variance_noisy", "variance_hidden", 1.0), ("learned_noisy", "learned_hidden", 1.0)),
+}
+FORGETS_LITTLE = {"stream_recur": ("labels", "inferred")}
 Row = tuple[str, str, str, str, str]
 
 
@@ -96,7 +108,7 @@ def _experiment(name: str, comparison: Comparison) -> Iterator[str]:
     yield verdict(comparison)
     made = (
         tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, tables.streams,
-        tables.quadrants, tables.runs,
+        tables.stream_differences, tables.routing, tables.quadrants, tables.runs,
     )  # fmt: skip
     for table in (make(comparison) for make in made):
         if table is not None:
@@ -123,10 +135,9 @@ def _claims(name: str, comparison: Comparison) -> Iterator[Row]:
             yield (f"RL's best accuracy for fewer {axis}", name, paper, "RL never rose above its start", "no ratio")
     drift = fst.drift
     if drift is not None and drift.share is not None:
-        known = drift.low is not None and drift.high is not None
-        here = f"{drift.share:.0%}" + (f" ({drift.low:.0%} to {drift.high:.0%})" if known else "")
         yield (
-            f"Less KL at like accuracy ({drift.accuracy:.2f})", name, "down to 30%, no gain on Math", here,
+            f"Less KL at like accuracy ({drift.accuracy:.2f})", name, "down to 30%, no gain on Math",
+            formats.within(f"{drift.share:.0%}", drift.interval, formats.percent),
             _decide(drift.low, drift.high, 1.0, above=False, enough=enough),
         )  # fmt: skip
     for label, what, paper in (
@@ -186,19 +197,39 @@ def _plasticity(name: str, comparison: Comparison) -> Iterator[Row]:
 
 
 def _streams(name: str, comparison: Comparison) -> Iterator[Row]:
-    """Every arm's accuracy at the end against the first arm's, paired by seed."""
-    first, *others = stream_arms(comparison) or [None]
-    for arm in others:
-        difference = arm.against
-        if first is None or difference is None:
-            continue
-        known = difference.low is not None and difference.high is not None
-        interval = f", {difference.low:+.2f} to {difference.high:+.2f}" if known else ""
-        yield (
-            f"More right at the end, {arm.label} than {first.label}", name, "not tried",
-            f"{arm.average:.2f} / {first.average:.2f} ({difference.mean:+.2f}{interval})",
-            _decide(difference.low, difference.high, 0.0, above=True, enough=len(arm.ends) >= SEEDS),
-        )  # fmt: skip
+    """What is asked of one arm against another, by accuracies at the end and by KL at like accuracy."""
+    ends = {arm.label: arm for arm in stream_arms(comparison)}
+    arms = {arm.label: arm for arm in comparison.arms}
+    for label, other, share in VERSUS.get(name, ()):
+        if label in ends and other in ends:
+            yield _more_right(name, ends[label], ends[other], share)
+            if name == "routers":
+                yield from _less_drift(name, arms[label], arms[other])
+    for label in FORGETS_LITTLE.get(name, ()):
+        lost = ends[label].forgotten() if label in ends else None
+        if lost is not None:
+            what = f"At most 5% of a learned task's peak forgotten: {label}"
+            yield what, name, "21% of FST's peak", f"{lost:.0%}", "holds" if lost <= 0.05 else "fails"
+
+
+def _more_right(name: str, ours: StreamArm, theirs: StreamArm, share: float) -> Row:
+    found, enough = ours.less(theirs, share=share), min(len(ours.ends), len(theirs.ends)) >= SEEDS
+    decided = "undecided" if found is None else _decide(found.low, found.high, 0.0, above=True, enough=enough)
+    here = f"{ours.average:.2f} / {theirs.average:.2f}"
+    if share < 1:
+        what = f"At least {share:.0%} of what is right with {theirs.label}: {ours.label}"
+        return what, name, "not tried", f"{here} ({ours.average / theirs.average:.0%})", decided
+    what = f"More right at the end: {ours.label}, not {theirs.label}"
+    return what, name, "not tried", f"{here}: {formats.difference(found)}", decided
+
+
+def _less_drift(name: str, ours: Arm, theirs: Arm) -> Iterator[Row]:
+    drift = kl_at_matched_accuracy(*([run.kl_curve() for run in arm.runs] for arm in (theirs, ours)))
+    if drift is not None and drift.share is not None:
+        what = f"Less KL at like accuracy ({drift.accuracy:.2f}): {ours.label}, not {theirs.label}"
+        enough = min(len(ours.runs), len(theirs.runs)) >= SEEDS
+        decided = _decide(drift.low, drift.high, 1.0, above=False, enough=enough)
+        yield what, name, "not tried", formats.within(f"{drift.share:.0%}", drift.interval, formats.percent), decided
 
 
 def _continual(name: str, reference: Arm, fst: Arm) -> Iterator[Row]:

@@ -24,7 +24,7 @@ def test_a_claim_is_decided_by_its_whole_interval_and_three_seeds():
 
 
 def test_without_results_everything_is_not_measured_yet(tmp_path):
-    assert page(tmp_path).count(";") == 10
+    assert page(tmp_path).count(";") == 11
     assert "holds" not in page(tmp_path)
 
 

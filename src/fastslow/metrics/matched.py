@@ -25,6 +25,10 @@ class MatchedKL:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 def kl_when(curve: Curve, accuracy: float) -> float | None:
     """KL (the curve's `x`) at which its accuracy (`y`) first comes to `accuracy`; None if it never does.

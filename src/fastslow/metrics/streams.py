@@ -47,6 +47,10 @@ class Difference:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Difference | None:
     """`ours` minus `theirs` over the seeds that both have; None without one.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ..metrics.streams import Difference
+
 NOTHING = "n/a"
 
 
@@ -33,6 +35,11 @@ def within(shown: str, interval: tuple[float, float] | None, write: Callable[[fl
     if interval is None or interval[0] == math.inf:
         return shown
     return f"{shown} ({write(interval[0])} to {write(interval[1])})"
+
+
+def difference(found: Difference | None) -> str:
+    """+0.05 (-0.02 to +0.12)."""
+    return NOTHING if found is None else within(signed(found.mean), found.interval, signed)
 
 
 def steps_to(value: float | None) -> str:

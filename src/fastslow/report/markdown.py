@@ -39,9 +39,9 @@ def all_notices(sources: Sequence[Source]) -> list[tuple[str, str]]:
 def tables_of(comparison: Comparison) -> list[Table]:
     """In the order of the questions: what came out, at what cost, by whom."""
     made = (
-        tables.cells, tables.efficiencies, tables.plasticity, tables.continual, tables.streams, tables.drift,
-        tables.ceilings, tables.quadrants, tables.runs, tables.fast_channel, tables.gains, tables.routing,
-        tables.costs,
+        tables.cells, tables.efficiencies, tables.plasticity, tables.continual, tables.streams,
+        tables.stream_differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs, tables.fast_channel,
+        tables.gains, tables.routing, tables.costs,
     )  # fmt: skip
     found = [make(comparison) for make in made]
     return [table for table in found if table is not None]

@@ -12,16 +12,19 @@ from .data import RunData
 
 @dataclass(frozen=True)
 class StreamArm:
-    """`ends`: seed -> what is left at the end, under the context the arm ships. `against` compares the averages with
-    the first arm's, by seed."""
+    """`ends`: seed -> what is left at the end, under the context the arm ships."""
 
     label: str
     ends: dict[str, StreamEnd]
-    against: Difference | None
 
     @property
     def average(self) -> float:
         return mean(end.average for end in self.ends.values())
+
+    def less(self, other: StreamArm, *, share: float = 1.0) -> Difference | None:
+        """Its averages minus `share` of the other's, paired by seed; None where they have no seed in common."""
+        theirs = {seed: share * end.average for seed, end in other.ends.items()}
+        return paired_difference({seed: end.average for seed, end in self.ends.items()}, theirs)
 
     def forgotten(self) -> float | None:
         """Mean over learned tasks and seeds; None where nothing was learned."""
@@ -33,17 +36,11 @@ class StreamArm:
 
 
 def stream_arms(comparison: Comparison) -> list[StreamArm]:
-    """Empty unless the runs went over several tasks. The first arm is the one the others are held against."""
+    """Empty unless the runs went over several tasks; arms of which nothing was measured are left out."""
     if len(comparison.tasks) < 2 or comparison.kind != "compare":
         return []
     ends = {arm.label: _ends(arm) for arm in comparison.arms}
-    first = next(iter(ends.values()))
-    averages = {seed: end.average for seed, end in first.items()}
-    return [
-        StreamArm(label, found, paired_difference({s: e.average for s, e in found.items()}, averages))
-        for label, found in ends.items()
-        if found
-    ]
+    return [StreamArm(label, found) for label, found in ends.items() if found]
 
 
 def _ends(arm: Arm) -> dict[str, StreamEnd]:

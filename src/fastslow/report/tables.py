@@ -17,7 +17,7 @@ from .lineage import earned
 from .plasticity import areas
 from .routes import shares
 from .series import bands_of, context_lengths
-from .streams import StreamArm, stream_arms
+from .streams import stream_arms
 from .verdict import FEW_SEEDS
 
 NUMBERS = 16  # rows of the table behind a curve; the CSV has them all
@@ -240,26 +240,31 @@ def streams(comparison: Comparison) -> Table | None:
         return None
     rows = [
         (
-            arm.label, formats.decimal(arm.average), _against(arm, arms[0]),
+            arm.label, formats.decimal(arm.average),
             *([formats.NOTHING] * 2 if arm.forgotten() is None else map(
                 formats.percent, (arm.forgotten(), arm.worst_forgotten()))),
         )
         for arm in arms
     ]  # fmt: skip
-    head = ("arm", "accuracy at the end", f"less that of {arms[0].label}", "forgotten", "worst of any task and seed")
+    head = ("arm", "accuracy at the end", "forgotten", "worst of any task and seed")
     notes = [
-        "Accuracy is the mean over tasks, under what the arm ships. Differences are paired by seed, with the 95% "
-        "interval of Student's t. Forgotten is the part of a learned task's peak that is gone at the end.",
+        "Accuracy is the mean over tasks, under what the arm ships. Forgotten is the part of a learned task's peak "
+        "that is gone at the end.",
     ]
     return Table("At the end of the stream", head, rows, notes)
 
 
-def _against(arm: StreamArm, first: StreamArm) -> str:
-    found = arm.against
-    if arm is first or found is None:
-        return formats.NOTHING
-    interval = "" if found.low is None or found.high is None else f" ({found.low:+.2f} to {found.high:+.2f})"
-    return f"{found.mean:+.2f}{interval}"
+def stream_differences(comparison: Comparison) -> Table | None:
+    """Every arm's accuracy at the end of the stream against every other's; None with fewer than two arms."""
+    arms = [] if any(stages_of(arm) for arm in comparison.arms) else stream_arms(comparison)
+    if len(arms) < 2:
+        return None
+    rows = [
+        (arm.label, *("" if other is arm else formats.difference(arm.less(other)) for other in arms))
+        for arm in arms
+    ]  # fmt: skip
+    notes = ["Paired by seed, with the 95% interval of Student's t."]
+    return Table("At the end of the stream, row less column", ("", *(arm.label for arm in arms)), rows, notes)
 
 
 def continual(comparison: Comparison) -> Table | None:
