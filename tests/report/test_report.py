@@ -18,7 +18,7 @@ from fastslow.report.plasticity import areas
 from fastslow.report.sources import load_sources
 from fastslow.report.verdict import headline
 
-from .runs import FST, RL, make_comparison, make_run, make_whole_run
+from .runs import FST, RL, make_comparison, make_run, make_whole_run, write_lines
 
 
 def test_arms_are_compared_with_plain_rl_on_every_axis(tmp_path):
@@ -353,3 +353,26 @@ def test_a_run_without_measurements_belongs_to_its_task_however_the_recipe_spell
     assert load_run(begun).tasks == ["star_graph?degree=2&path=2"]
     broken = make_run(tmp_path / "c", "rl", 1, [], done=False, task="star_graph?path")
     assert load_run(broken).tasks == ["star_graph?path"]
+
+
+def test_arms_of_a_stream_are_held_against_each_other_by_seed(tmp_path):
+    """The one learns both tasks, the other only the first, and loses half of it again; seeds differ alike in both."""
+    curves = {"both": {"a": (0.5, 0.5), "b": (0.1, 0.7)}, "half": {"a": (0.6, 0.3), "b": (0.1, 0.1)}}
+    cells = []
+    for arm, accuracies in curves.items():
+        for seed in (1, 2, 3):
+            folder = tmp_path / "s" / f"{arm}-s{seed}"
+            make_run(folder, "fst", seed, [(10, 0.5, 0.1), (20, 0.5, 0.2)], tasks=["a", "b"], stream="mixture")
+            rows = [
+                {"step": step, "weights": "trained", "context": "lead", "task": task, "accuracy": y + 0.02 * seed}
+                for task, values in accuracies.items()
+                for step, y in zip((10, 20), values, strict=True)
+            ]
+            rows += [{"step": 20, "weights": "base", "context": "seed", "task": task, "accuracy": 0.1} for task in "ab"]
+            write_lines(folder / "evals.jsonl", rows)
+            cells.append({"path": folder.name, "arm": arm, "mode": "fst", "seed": seed, "status": "done"})
+    text = markdown(load_sources([make_comparison(tmp_path / "s", "compare", cells, reference="half")]))
+    assert "| both | 0.64 | 0% | 0% |" in text
+    assert "| half | 0.24 | 47% | 48% |" in text
+    assert "| both | +0.40 (+0.40 to +0.40) |  |" in text
+    assert "| half |  | -0.40 (-0.40 to -0.40) |" in text
