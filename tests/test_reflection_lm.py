@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from fastslow.errors import BadInput, EndpointError
+from fastslow.local_lm import LocalReflectionLM
 from fastslow.proposers import ReflectionProposer
-from fastslow.reflection_lm import LocalReflectionLM, OpenAIReflectionLM, Usage
+from fastslow.reflection_lm import OpenAIReflectionLM, Usage
 from tests.proposers.helpers import parent, request, trace
 from tests.support.openai_server import CHAT_PATH, NO_WAIT, OpenAIServer, Reply
 from tests.support.tiny import CHAT_TEMPLATE, tiny_model_and_tokenizer
@@ -233,6 +234,8 @@ def test_an_unusable_reply_twice_in_a_row_is_an_endpoint_error():
         Reply(body="<html>hi</html>", content_type="text/html"),
         Reply(body="{broken"),
         Reply(body=""),
+        Reply(body="0\x00000000"),  # read as UTF-16 that is cut off
+        Reply(body="[" * 200_000),
         Reply(body="null"),
         Reply(body="[]"),
         Reply(body='{"choices": 3, "usage": {"prompt_tokens": "x"}}'),

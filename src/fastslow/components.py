@@ -17,12 +17,13 @@ from .errors import BadInput
 from .fast import FastChannel
 from .gepa_adapter import BudgetPlan
 from .labels import Labels
+from .local_lm import LocalReflectionLM
 from .model import load_model, load_tokenizer, resolve_model
 from .modes import MODES
 from .proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
 from .proposers.base import PROPOSERS, Edits, Proposer
 from .proposers.validate import HeldOut, proposal_problem
-from .reflection_lm import Ceiling, LocalReflectionLM, OpenAIReflectionLM, ReflectionLM
+from .reflection_lm import Ceiling, OpenAIReflectionLM, ReflectionLM
 from .rehearsal import RehearsalStream
 from .routers import RouteDecider, make_router
 from .stream import EpochStream, Stream
