@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trl import GRPOConfig
 
-from fastslow.config import LOSSES, FastSlowConfig, own_fields
+from fastslow.config import FastSlowConfig, own_fields
+from fastslow.config_checks import LOSSES
 from fastslow.errors import BadInput
 from fastslow.modes import MODES
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from dataclasses import dataclass, field, fields
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
+from typing import Any
 
 import torch
 from trl import GRPOConfig
 
+from .config_checks import (
+    LOSSES,
+    check_names,
+    check_numbers,
+    check_secrets,
+    check_stages,
+    check_supported,
+    check_types,
+)
 from .errors import BadInput
-from .registry import nearest
-
-RETENTION_ACTIONS = ("report", "kl", "rehearse", "rollback")
-LOSSES = ("cispo", "grpo", "bnpo", "dapo", "dr_grpo", "luspo", "sapo", "vespo")
+from .streams import Setting, make_schedule
 
 
 def _option(default: Any, text: str) -> Any:
@@ -196,14 +198,17 @@ class FastSlowConfig(GRPOConfig):
     report_to: str | None = _option("none", "Trackers beside metrics.jsonl: trackio, tensorboard, wandb, mlflow.")
 
     def __post_init__(self) -> None:
-        self._check_types()
-        self._check_names()
-        self._check_secrets()
-        self._check_supported()
+        check_types(self, own_fields())
+        check_names(self)
+        check_secrets(self)
+        check_supported(self)
         if self.epsilon_high is None and self.loss_type == "cispo":
             self.epsilon_high = 4.0
-        self._check_stages()
-        self._check_numbers()
+        check_stages(self)
+        if self.tasks:
+            setting = Setting(len(self.tasks), self.stage_steps, self.problems_per_step, self.seed)
+            self.max_steps = make_schedule(self.stream, setting).steps
+        check_numbers(self)
         self._derive_batches()
         self.output_dir = self.output_dir or f"runs/{self.mode}-s{self.seed}"
         self.shuffle_dataset = False  # the stream has its own, resumable order
@@ -220,181 +225,6 @@ class FastSlowConfig(GRPOConfig):
         except (ValueError, NotImplementedError, ImportError) as error:
             raise BadInput(str(error).strip().splitlines()[0]) from error
         self.learning_rate = chosen_rate
-
-    def _check_types(self) -> None:
-        """A YAML file may hold anything; what is compared or opened below must be of its kind."""
-        hints = get_type_hints(type(self))
-        for name in own_fields():
-            kinds, value = _kinds(hints[name]), getattr(self, name)
-            if name == "report_to":  # as transformers writes it: one name, or a list of them
-                kinds = [*kinds, list]
-            number = type(value) is int and float in kinds
-            if not ((isinstance(value, tuple(kinds)) and (type(value) is not bool or bool in kinds)) or number):
-                wanted = " or ".join(WORDS[kind] for kind in kinds)
-                raise BadInput(f"{name} must be {wanted}, got {value!r}.")
-            if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-                raise BadInput(f"{name} must be a list of texts, got {value!r}.")
-
-    def _check_names(self) -> None:
-        from .modes import MODES
-
-        if self.mode not in MODES:
-            raise BadInput(f"unknown mode '{self.mode}'.{nearest(self.mode, MODES)}")
-        if self.loss_type not in LOSSES:
-            raise BadInput(f"unknown loss_type '{self.loss_type}'.{nearest(self.loss_type, LOSSES)}")
-        if self.packing not in ("auto", "on", "off"):
-            raise BadInput(f"packing is 'auto', 'on' or 'off', got '{self.packing}'.")
-        if getattr(self.save_strategy, "value", self.save_strategy) not in ("no", "steps"):
-            raise BadInput(f"save_strategy is 'no' or 'steps', got '{self.save_strategy}'.")
-        if self.clusters not in ("none", "inferred", "labels"):
-            raise BadInput(f"clusters is 'none', 'inferred' or 'labels', got '{self.clusters}'.")
-        if self.clusters == "labels" and self.labels == "hidden":
-            raise BadInput("clusters 'labels' goes by labels, and they are hidden; take clusters 'inferred'.")
-        if self.edits not in ("small", "full"):
-            raise BadInput(f"edits is 'small' or 'full', got '{self.edits}'.")
-        if self.advantage_group not in ("problem", "context"):
-            raise BadInput(f"advantage_group is 'problem' or 'context', got '{self.advantage_group}'.")
-        if self.retention_action not in RETENTION_ACTIONS:
-            raise BadInput(
-                f"unknown retention_action '{self.retention_action}'."
-                f"{nearest(self.retention_action, RETENTION_ACTIONS)}"
-            )
-        if self.retention_action == "rollback" and self.retention_floor and self.save_strategy == "no":
-            raise BadInput("retention_action 'rollback' goes back to checkpoints; it needs save_strategy 'steps'.")
-        if self.loss_aggregation not in ("problem", "token"):
-            raise BadInput(f"loss_aggregation is 'problem' or 'token', got '{self.loss_aggregation}'.")
-
-    def _check_secrets(self) -> None:
-        """Settings are written to config.yaml: what may hold a key is refused."""
-        url = urlsplit(self.reflection_base_url)
-        if url.username or url.password or url.query:
-            raise BadInput(
-                "reflection_base_url must hold no user, password or query, which may be secrets; put the key into an "
-                "environment variable and name that in reflection_api_key_env."
-            )
-        if not re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)?", self.reflection_api_key_env):
-            raise BadInput("reflection_api_key_env is the name of an environment variable, not a key.")
-
-    def _check_supported(self) -> None:
-        """What TRL would take and this trainer could only ignore."""
-        refused = {
-            "use_vllm": (False, "rollouts are made by the model in this process"),
-            "num_iterations": (1, "every batch is used for one update, as in the paper"),
-            "resume_from_checkpoint": (None, "to go on with a run, say 'fastslow resume RUN'"),
-            "save_total_limit": (None, "keep_last, keep_every and keep_best say which checkpoints stay"),
-            "save_only_model": (False, "a checkpoint holds all that a run needs to go on"),
-            "restore_callback_states_from_checkpoint": (False, "callbacks start afresh"),
-            "generation_kwargs": (None, "sampling is set by temperature, top_p, top_k, min_p, repetition_penalty"),
-            "load_best_model_at_end": (False, "the end of the run is what is kept"),
-            "push_to_hub": (False, "a finished bundle can be uploaded by hand"),
-        }
-        for name, (only, why) in refused.items():
-            if getattr(self, name) != only:
-                raise BadInput(f"{name} is not supported: {why}. Leave it at {only}.")
-
-    def _check_stages(self) -> None:
-        from .labels import noise_of
-        from .modes import MODES
-        from .streams import ARRIVAL, Setting, make_schedule
-
-        noise = noise_of(self.labels)
-        if not self.tasks:
-            if self.stage_steps:
-                raise BadInput("stage_steps is for several tasks; name them with --tasks, or set --max_steps.")
-            if self.stream not in ("", ARRIVAL):
-                raise BadInput(f"stream '{self.stream}' is for several tasks; name them with --tasks.")
-            if noise:
-                raise BadInput(f"labels '{self.labels}' needs several tasks: of one task no label is wrong.")
-            return
-        if self.task:
-            raise BadInput("give either task or tasks, not both.")
-        if self.stage_steps < 1:
-            raise BadInput(f"several tasks need stage_steps, at least 1, got {self.stage_steps}.")
-        if MODES[self.mode].fast and MODES[self.mode].when != "between":
-            raise BadInput(f"mode '{self.mode}' is for one task: it evolves contexts for all stages at once.")
-        if self.stream == ARRIVAL:
-            raise BadInput("stream 'arrival' is for one task, a file in its own order; give it as --task.")
-        setting = Setting(len(self.tasks), self.stage_steps, self.problems_per_step, self.seed)
-        self.max_steps = make_schedule(self.stream, setting).steps
-
-    def _check_numbers(self) -> None:
-        from .modes import MODES
-
-        mode = MODES[self.mode]
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise BadInput(f"{f.name} must be a finite number, got {value}.")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
-            raise BadInput(f"seed must be a whole number from 0 to 2**32 - 1, got {self.seed}.")
-        if not isinstance(self.max_steps, int):
-            raise BadInput(f"max_steps must be a whole number, got {self.max_steps}.")
-        for name in (
-            "train_size", "validation_size", "population_size", "slow_steps_per_cycle", "anchor_size",
-            "reflection_minibatch_size", "proposals_per_iteration", "problems_per_step", "max_steps", "eval_samples",
-            "per_device_train_batch_size", "max_worked_examples", "save_steps", "keep_last",
-        ):  # fmt: skip
-            if (getattr(self, name) if getattr(self, name) is not None else 1) < 1:
-                raise BadInput(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in (
-            "test_size", "kl_examples", "logged_groups", "lora_r", "eval_temperature", "beta", "warmup_steps",
-            "learning_rate", "reflection_price_prompt", "reflection_price_completion", "max_grad_norm", "epsilon",
-            "reflection_budget_tokens", "reflection_budget_usd",
-            "top_k", "keep_every", "save_time_share",
-        ):  # fmt: skip
-            if (getattr(self, name) or 0) < 0:
-                raise BadInput(f"{name} must not be negative, got {getattr(self, name)}.")
-        for name in ("top_p", "eval_top_p", "min_p"):
-            if (getattr(self, name) or 0) > 1:
-                raise BadInput(f"{name} is a probability, got {getattr(self, name)}.")
-        if not 0 <= self.rehearsal_share <= 0.9:
-            raise BadInput(f"rehearsal_share must be from 0 to 0.9, got {self.rehearsal_share}.")
-        if self.kl_target is not None and not (self.kl_target > 0 and self.beta > 0):
-            raise BadInput(f"kl_target ({self.kl_target}) must be above 0, and needs a beta above 0 to begin with.")
-        if self.retention_floor is not None and not 0 < self.retention_floor <= 1:
-            raise BadInput(
-                f"retention_floor is a share of the best, above 0 and at most 1, got {self.retention_floor}."
-            )
-        if self.retention_action in ("kl", "rollback") and self.retention_floor and not self.beta > 0:
-            raise BadInput(f"retention_action '{self.retention_action}' raises beta, which must be above 0.")
-        for name in ("min_fast_share", "min_slow_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BadInput(f"{name} is a share from 0 to 1, got {getattr(self, name)}.")
-        if self.max_minutes is not None and not self.max_minutes > 0:
-            raise BadInput(f"max_minutes must be above 0, got {self.max_minutes}.")
-        if self.save_time_share > 1:
-            raise BadInput(f"save_time_share is a share from 0 to 1, got {self.save_time_share}.")
-        for name in (
-            "temperature", "max_completion_length", "max_context_tokens", "eval_top_p", "top_p", "repetition_penalty",
-            "lora_alpha", "eval_steps",
-        ):  # fmt: skip
-            if not (getattr(self, name) or 0) > 0:
-                raise BadInput(f"{name} must be above 0, got {getattr(self, name)}.")
-        if not self.num_generations or self.num_generations < 2:
-            raise BadInput(f"num_generations must be at least 2 (a group needs spread), got {self.num_generations}.")
-        if mode.fast and mode.slow and mode.when != "after" and self.num_generations % self.population_size:
-            raise BadInput(
-                f"num_generations ({self.num_generations}) must be a multiple of population_size "
-                f"({self.population_size}), so that every context gets as many rollouts; "
-                f"try num_generations={self.population_size * max(2, self.num_generations // self.population_size)}."
-            )
-        if self.loss_type == "cispo" and (self.epsilon_high is None or self.epsilon_high < 1.0):
-            raise BadInput(
-                f"epsilon_high is the upper bound of CISPO's importance ratio and must be at least 1, "
-                f"got {self.epsilon_high}; the paper uses 4."
-            )
-        floor = (self.population_size + 2) * self.anchor_size + 2 * self.reflection_minibatch_size
-        if self.advantage_group == "context" and int(self.num_generations) < 2 * self.population_size:
-            raise BadInput(
-                f"advantage_group 'context' compares rollouts under one context, so num_generations "
-                f"({self.num_generations}) must be at least twice population_size ({self.population_size})."
-            )
-        if mode.fast and self.fast_metric_calls < floor:
-            raise BadInput(
-                f"fast_metric_calls ({self.fast_metric_calls}) cannot pay for one proposal: re-scoring the seed and "
-                f"{self.population_size} contexts on anchor_size ({self.anchor_size}) examples and trying one child "
-                f"takes {floor}."
-            )
 
     def _derive_batches(self) -> None:
         """gradient_accumulation_steps follows from problems_per_step, whatever the number of processes."""
@@ -417,14 +247,6 @@ def bf16_is_fast() -> bool:
     (docs/decisions/0003-compute-type.md).
     """
     return torch.accelerator.is_available() or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-
-
-WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", NoneType: "none"}
-
-
-def _kinds(hint: Any) -> list[type]:
-    """The plain types of an annotation: `list[str] | None` -> list, NoneType."""
-    return [get_origin(kind) or kind for kind in (get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint])]
 
 
 def own_fields() -> list[str]:
