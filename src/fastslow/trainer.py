@@ -1,8 +1,8 @@
 """The loop that couples the channels: contexts assigned, rollouts made, groups routed, weights and contexts updated.
 
-`FastSlowTrainer` is TRL's GRPOTrainer by way of `SlowChannel` and `ResumableTrainer`. TRL calls `_prepare_inputs`
-before every forward; on a generation boundary that call runs one whole step of the cycle (`_next_step`). Rollouts come
-in through TRL's `rollout_func`, so that advantages, losses and metrics stay its own; `evaluate` is ours.
+`FastSlowTrainer` is TRL's GRPOTrainer by way of `SlowChannel`, `ResumableTrainer` and `MeasuringTrainer`. TRL calls
+`_prepare_inputs` before every forward; on a generation boundary that call runs one whole step of the cycle
+(`_next_step`). Rollouts come in through TRL's `rollout_func`, so that advantages, losses and metrics stay its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -23,14 +22,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from .components import Components, build_components
 from .config import FastSlowConfig
 from .errors import BadInput, ContractBroken, FastSlowError
-from .evaluation import BaseModel, Drift, adapters_off, frozen_copy, means, measure_drift, measure_population
 from .fast import FastPhase
 from .layout import Row
+from .measuring import MeasuringTrainer
 from .model import (
-    ModelSource,
     context_window,
     default_learning_rate,
-    frozen_clone,
     load_model,
     load_tokenizer,
     pad_id,
@@ -40,7 +37,6 @@ from .modes import MODES
 from .policy import Job, Policy
 from .population import Population, assign_slots
 from .recorder import Recorder
-from .resumable import ResumableTrainer
 from .reuse import RolloutCache
 from .sampler import PrefixSampler, SamplingParams
 from .seeding import derive_seed
@@ -48,7 +44,6 @@ from .slow import EMPTY
 from .steering import Steering
 from .stream import lookahead
 from .tasks.base import Task
-from .tasks.task_set import by_task
 from .types import Example, GroupEvidence, Rollout, Route, Trace
 
 logger = logging.getLogger(__name__)
@@ -60,7 +55,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 MAX_EXPERIENCE = 512
 
 
-class FastSlowTrainer(ResumableTrainer):
+class FastSlowTrainer(MeasuringTrainer):
     """Trains a model through both channels.
 
     Args:
@@ -87,7 +82,7 @@ class FastSlowTrainer(ResumableTrainer):
     ):
         self.mode = MODES[args.mode]
         self.recorder = recorder or Recorder(None)
-        self._from_source = model is None
+        self.from_source = model is None
         source = resolve_model(args.model)
         tokenizer = processing_class or load_tokenizer(source, trust_remote_code=args.trust_remote_code)
         self.tokenizer = tokenizer
@@ -113,7 +108,7 @@ class FastSlowTrainer(ResumableTrainer):
             raise BadInput(f"the trainer refuses these settings: {str(error).strip().splitlines()[0]}") from error
         self.remove_callback(PrinterCallback)
         self.policy = self.make_policy(self.model, window)
-        self.base = self._make_base(source)
+        self.base = self.make_base(source)
         self.population = Population(size=args.population_size, seed=self.parts.seed_context)
         self.topics = self.parts.topics
         self._check_window()
@@ -179,7 +174,8 @@ class FastSlowTrainer(ResumableTrainer):
     def note_kl(self, kl: float) -> None:
         self.steering.measured(kl)
 
-    def _watch_retention(self, rows: list[dict[str, Any]]) -> None:
+    def judge(self, rows: list[dict[str, Any]]) -> None:
+        """Retention: what to do where a past task has fallen below its floor."""
         step, back = self.state.global_step, self.steering.good_step
         falls = self.steering.judge(step, rows, "lead" if self.mode.fast else "seed")
         if falls and self.args.retention_action == "rollback" and back is not None:
@@ -379,76 +375,8 @@ class FastSlowTrainer(ResumableTrainer):
                 "long for the model's window, or the scorer fails (see the log); there is nothing to learn from."
             )
 
-    # Evaluation
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Held-out accuracy with seed context, lead context and population mean apart, and KL to the base."""
-        self.policy.refresh(self.state.global_step)
-        metrics: list[dict[str, float]] = [{}]
-        rows: list[dict[str, Any]] = []
-        if self.accelerator.is_main_process:
-            with self.recorder.phase("eval", self.state.global_step):
-                rows = self.measure()
-            self.recorder.evals(self.state.global_step, rows)
-            self.note_best(rows)
-            metrics[0] = {
-                f"eval_{context}_{what}": value
-                for what in ("accuracy", "kl", "entropy")
-                for context, value in means(rows, what).items()
-            }
-        shared = [rows]
-        broadcast_object_list(metrics)
-        broadcast_object_list(shared)
-        self._watch_retention(shared[0])
-        self.log(dict(metrics[0]))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics[0])
-        if self.state.global_step in (self.kept_best, self.steering.good_step):
-            self.control.should_save = True
-        return metrics[0]
-
-    def measure(self) -> list[dict[str, Any]]:
-        """Rows of evals.jsonl for the current weights on the validation split; the caller's process alone works."""
-        kinds = ["seed", "lead", "mean", *self.topics.kinds] if self.mode.fast else ["seed"]
-        return [row for name, some in self.validation().items() for row in self._measure(name, some, kinds)]
-
-    def validation(self) -> dict[str, list[Example]]:
-        """Validation examples by task: one task, or several that are learned one after another."""
-        return by_task(self.parts.task, self.parts.task.split("validation"))
-
-    def _measure(self, task: str, examples: list[Example], kinds: list[str]) -> list[dict[str, Any]]:
-        args, contexts = self.args, {"seed": self.population.seed, "lead": self.population.lead}
-        how = {"params": self.eval_params(), "samples": args.eval_samples, "seed": args.seed}
-        rows = measure_population(self.policy, self.population, examples, kinds, topics=self.topics, **how)
-        drifts: dict[str, Drift] = {}
-        for row in rows:
-            row |= {"task": task, "split": "validation", "weights": "trained", "kl": None, "entropy": None}
-            context = contexts.get(row["context"])
-            if context is None or not args.kl_examples or not self.mode.slow:
-                continue
-            if context.id not in drifts:
-                some, packing = examples[: args.kl_examples], self.packing_problem is None
-                drifts[context.id] = measure_drift(
-                    self.policy, self.model, self.base, context, some, seed=args.seed, packing=packing
-                )
-            row |= asdict(drifts[context.id])
-        return rows
-
-    def eval_params(self) -> SamplingParams:
-        return replace(
-            self.policy.params, temperature=self.args.eval_temperature, top_p=self.args.eval_top_p, top_k=0, min_p=None
-        )
-
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """A run has its report; TRL's card would speak of a plain GRPO run."""
-
-    def _make_base(self, source: ModelSource) -> BaseModel:
-        """The weights training started from: adapters off, TRL's reference, or a copy loaded on demand."""
-        if self.args.lora_r:
-            return adapters_off(self.model)
-        if self.ref_model is not None and not self.args.sync_ref_model:
-            return frozen_copy(lambda: self.accelerator.unwrap_model(self.ref_model))
-        start = None if self._from_source else frozen_clone(self.model)
-        return frozen_copy(lambda: start or load_model(source, trust_remote_code=self.args.trust_remote_code))
 
     def make_policy(self, model: PreTrainedModel, window: int) -> Policy:
         """Something that answers this run's task with `model`, sampling as the rollouts do."""
