@@ -51,37 +51,65 @@ class Needs:
         return ", ".join(f"{name} {gigabytes(size)}" for name, size in self.memory.items() if size)
 
 
+@dataclass(frozen=True)
+class Room:
+    """What a run needs at least, and what there is: on the disk of its folder, and in the memory of its device."""
+
+    needs: Needs
+    place: Path
+    disk: int
+    """Bytes free at `place`, the nearest folder that is there already."""
+    device: torch.device
+    wanted: int
+    """Bytes of memory that all processes of this machine need on `device`."""
+    memory: tuple[int, int] | None
+    """(free, in all); None: unknown."""
+
+    @property
+    def disk_is_short(self) -> bool:
+        return self.needs.disk > self.disk
+
+    @property
+    def memory_is_short(self) -> bool:
+        """Even with nothing else on the machine."""
+        return self.memory is not None and self.wanted > self.memory[1]
+
+    @property
+    def memory_is_taken(self) -> bool:
+        """There is enough, and somebody else has it at the moment."""
+        return self.memory is not None and self.memory[0] < self.wanted <= self.memory[1]
+
+
+def room_for(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Room:
+    """Of a model that is not given, only its configuration is read. Raises BadInput where there is none."""
+    needs, device = needs_of(config, model), device_of(config)
+    wanted = sum(needs.memory.values()) * (processes_here() if device.type == "cpu" else 1)
+    return Room(needs, *free_disk(config), device, wanted, memory_of(device))
+
+
 def preflight(config: FastSlowConfig, model: PreTrainedModel | None = None) -> str | None:
     """A warning, or None. Raises BadInput where the run cannot end well: too little disk, or memory that is not there
     even with nothing else on the machine."""
-    needs = needs_of(config, model)
-    refuse_full_disk(config, needs)
-    return _judge_memory(config, needs, memory_of(device_of(config)))
-
-
-def refuse_full_disk(config: FastSlowConfig, needs: Needs) -> None:
-    place, free = free_disk(config)
-    if needs.disk > free:
+    room = room_for(config, model)
+    needs = room.needs
+    if room.disk_is_short:
         raise BadInput(
-            f"this run needs about {gigabytes(needs.disk)} of disk ({needs.on_disk()}), and at '{place}' "
-            f"{gigabytes(free)} are free; make room, choose another --output_dir, or save less: --keep_last 1, "
+            f"this run needs about {gigabytes(needs.disk)} of disk ({needs.on_disk()}), and at '{room.place}' "
+            f"{gigabytes(room.disk)} are free; make room, choose another --output_dir, or save less: --keep_last 1, "
             "--save_bundle false, --save_strategy no."
         )
-
-
-def _judge_memory(config: FastSlowConfig, needs: Needs, memory: tuple[int, int] | None) -> str | None:
-    if memory is None:
+    if room.memory is None:
         return None
-    free, total = memory
-    processes = processes_here() if device_of(config).type == "cpu" else 1
-    wanted = processes * sum(needs.memory.values())
-    what = f"at least {gigabytes(wanted)} of memory ({needs.in_memory()}{f', {processes} times' * (processes > 1)})"
-    if wanted > total:
+    free, total = room.memory
+    processes = processes_here() if room.device.type == "cpu" else 1
+    parts = f"{needs.in_memory()}{f', {processes} times' * (processes > 1)}"
+    what = f"at least {gigabytes(room.wanted)} of memory ({parts})"
+    if room.memory_is_short:
         raise BadInput(
             f"this run needs {what}, and there are {gigabytes(total)}; train adapters (--lora_r 16), or take a smaller "
             "--model or a larger machine."
         )
-    if wanted > free:
+    if room.memory_is_taken:
         return f"memory may run out: this run needs {what}, and {gigabytes(free)} are free."
     return None
 

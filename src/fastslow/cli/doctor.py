@@ -43,30 +43,28 @@ def run(argv: Sequence[str]) -> int:
 
 def _recipe(argv: Sequence[str]) -> int:
     """What a run of these settings needs at least, and what there is."""
-    from ..memory import memory_of, processes_here
-    from ..preflight import device_of, free_disk, gigabytes, needs_of
+    from ..preflight import gigabytes, room_for
     from .parsing import parse_config
     from .train import quiet_libraries
 
     quiet_libraries()
-    config = parse_config(argv)
-    needs, (place, free) = needs_of(config), free_disk(config)
-    device, memory = device_of(config), memory_of(device_of(config))
-    wanted = sum(needs.memory.values()) * (processes_here() if device.type == "cpu" else 1)
+    room = room_for(parse_config(argv))
+    refused = "[bold red]too small: train refuses[/bold red]"
     table = Table("what", "a run needs at least", "there is", "verdict")
-    full = needs.disk > free
     table.add_row(
-        "disk", f"{gigabytes(needs.disk)}: {needs.on_disk()}", f"{gigabytes(free)} at {escape(str(place))}",
-        "[bold red]too small: train refuses[/bold red]" if full else "ok",
+        "disk", f"{gigabytes(room.needs.disk)}: {room.needs.on_disk()}",
+        f"{gigabytes(room.disk)} at {escape(str(room.place))}", refused if room.disk_is_short else "ok",
     )  # fmt: skip
-    impossible = memory is not None and wanted > memory[1]
-    verdict = "[bold red]too small: train refuses[/bold red]" if impossible else "ok"
-    if memory is not None and memory[0] < wanted <= memory[1]:
-        verdict = "[bold red]may run out[/bold red]"
-    there = "unknown" if memory is None else f"{gigabytes(memory[0])} free of {gigabytes(memory[1])} on {device}"
-    table.add_row("memory", f"{gigabytes(wanted)}: {needs.in_memory()}", there, verdict)
+    there = "unknown"
+    if room.memory is not None:
+        there = f"{gigabytes(room.memory[0])} free of {gigabytes(room.memory[1])} on {room.device}"
+    verdict = "[bold red]may run out[/bold red]" if room.memory_is_taken else "ok"
+    table.add_row(
+        "memory", f"{gigabytes(room.wanted)}: {room.needs.in_memory()}", there,
+        refused if room.memory_is_short else verdict,
+    )  # fmt: skip
     Console().print(table)
-    return 1 if full or impossible else 0
+    return 1 if room.disk_is_short or room.memory_is_short else 0
 
 
 def _run_directory(folder: str) -> int:
