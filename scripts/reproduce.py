@@ -66,7 +66,7 @@ EXPERIMENTS = (
     Experiment("edits", "ablation: full edits", _recipe("edits"), 3, 4),
     Experiment("advantages", "ablation: advantages within a context", _recipe("advantages"), 3, 4),
     Experiment("stream_recur", "tasks that return, without labels", ("compare", "recipes/stream_recur.yaml"), 12, 5),
-    Experiment("routers", "routing rules at equal rollouts", _recipe("routers"), 15, 5),
+    Experiment("routers", "routing rules at equal rollouts", _recipe("routers"), 21, 5),
     Experiment("noisy_labels", "a fifth of the labels wrong", _recipe("noisy_labels"), 12, 5),
 )  # fmt: skip
 
