@@ -130,6 +130,7 @@ def fetch(name: str) -> None:
 
 def keep(name: str) -> None:
     """The light files of finished cells, and the plan that names them."""
+    (KEPT / name).mkdir(parents=True, exist_ok=True)
     for cell in done(RUNS / name):
         target = KEPT / name / cell
         target.mkdir(parents=True, exist_ok=True)

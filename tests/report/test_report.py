@@ -372,7 +372,7 @@ def test_arms_of_a_stream_are_held_against_each_other_by_seed(tmp_path):
             write_lines(folder / "evals.jsonl", rows)
             cells.append({"path": folder.name, "arm": arm, "mode": "fst", "seed": seed, "status": "done"})
     text = markdown(load_sources([make_comparison(tmp_path / "s", "compare", cells, reference="half")]))
-    assert "| both | 0.64 | 0% | 0% |" in text
-    assert "| half | 0.24 | 47% | 48% |" in text
+    assert "| both | 0.64 | 0% (0% to 0%) | 0% |" in text
+    assert "| half | 0.24 | 47% (45% to 48%) | 48% |" in text
     assert "| both | +0.40 (+0.40 to +0.40) |  |" in text
     assert "| half |  | -0.40 (-0.40 to -0.40) |" in text

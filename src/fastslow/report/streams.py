@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import mean
 
+from ..metrics import over_seeds
 from ..metrics.streams import Difference, StreamEnd, measure_stream, paired_difference
 from .compare import Arm, Comparison
 from .data import RunData
@@ -30,6 +31,11 @@ class StreamArm:
         """Mean over learned tasks and seeds; None where nothing was learned."""
         found = [share for end in self.ends.values() for share in end.forgotten.values()]
         return mean(found) if found else None
+
+    def forgotten_interval(self) -> tuple[float, float] | None:
+        """95% over seeds of `forgotten`, each seed being the mean over what it learned."""
+        seeds = [mean(end.forgotten.values()) for end in self.ends.values() if end.forgotten]
+        return over_seeds(lambda some: {"forgotten": mean(some)}, seeds).get("forgotten")
 
     def worst_forgotten(self) -> float | None:
         return max((share for end in self.ends.values() for share in end.forgotten.values()), default=None)

@@ -241,15 +241,15 @@ def streams(comparison: Comparison) -> Table | None:
     rows = [
         (
             arm.label, formats.decimal(arm.average),
-            *([formats.NOTHING] * 2 if arm.forgotten() is None else map(
-                formats.percent, (arm.forgotten(), arm.worst_forgotten()))),
+            formats.within(formats.percent(arm.forgotten()), arm.forgotten_interval(), formats.percent),
+            formats.percent(arm.worst_forgotten()),
         )
         for arm in arms
     ]  # fmt: skip
     head = ("arm", "accuracy at the end", "forgotten", "worst of any task and seed")
     notes = [
         "Accuracy is the mean over tasks, under what the arm ships. Forgotten is the part of a learned task's peak "
-        "that is gone at the end.",
+        "that is gone at the end; in brackets the 95% interval over seeds.",
     ]
     return Table("At the end of the stream", head, rows, notes)
 
