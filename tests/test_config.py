@@ -201,6 +201,7 @@ def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
         ({"save_total_limit": 2}, "keep_last, keep_every and keep_best say which"),
         ({"save_time_share": 1.5}, "save_time_share is a share from 0 to 1, got 1.5"),
         ({"keep_last": 0}, "keep_last must be at least 1, got 0"),
+        ({"max_steps": 2_000_000}, "max_steps must be at most 1,000,000, got 2,000,000"),
         ({"num_generations": 1}, "num_generations must be at least 2"),
         ({"num_generations": 0}, "num_generations must be at least 2"),
         ({"epsilon_high": 0.2}, "epsilon_high .* at least 1, got 0.2; the paper uses 4"),

@@ -29,6 +29,7 @@ CHOICES = {
     "loss_aggregation": ("problem", "token"),
 }
 
+MOST_STEPS = 1_000_000  # TRL is given a row for every problem of every step
 # Bounds of numbers; what may be None may be left out.
 AT_LEAST_1 = (
     "train_size", "validation_size", "population_size", "slow_steps_per_cycle", "anchor_size",
@@ -146,6 +147,8 @@ def check_numbers(config: FastSlowConfig) -> None:
         raise BadInput(f"seed must be a whole number from 0 to 2**32 - 1, got {config.seed}.")
     if not isinstance(config.max_steps, int):
         raise BadInput(f"max_steps must be a whole number, got {config.max_steps}.")
+    if config.max_steps > MOST_STEPS:
+        raise BadInput(f"max_steps must be at most {MOST_STEPS:,}, got {config.max_steps:,}; check steps and stream.")
     for name in AT_LEAST_1:
         value = getattr(config, name)
         if value is not None and value < 1:
