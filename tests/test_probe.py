@@ -122,6 +122,12 @@ def test_the_worst_rule_regrets_what_it_left() -> None:
     assert report.confusion["fast"] == {"fast": 0, "slow": 0, "both": 0, "skip": 4}
 
 
+def test_where_no_channel_gains_anything_the_best_is_to_skip() -> None:
+    report = judge_rule(["skip", "skip", "fast"], [gains(), gains(slow=-0.1), gains()])
+    assert report.agreement.value == pytest.approx(2 / 3)
+    assert report.confusion["skip"] == {"skip": 2, "fast": 1, "slow": 0, "both": 0}
+
+
 def test_luck_makes_no_oracle() -> None:
     """Gains of pure noise: choosing by one half and valuing by the other promises nothing."""
     rng = np.random.default_rng(0)
