@@ -64,7 +64,7 @@ bench: .venv/.installed ## Time steps against a stock TRL trainer, side by side 
 task-accuracy: .venv/.installed ## Measure SmolLM2-135M on every offline task, then write docs/task-accuracy.md
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/task_accuracy.py results/task-accuracy.json docs/task-accuracy.md
 
-reproduce: .venv/.installed ## The paper's claims in miniature, three seeds each (about five hours on two cores; goes on where it stopped)
+reproduce: .venv/.installed ## The paper's claims in miniature, three seeds each (about ten hours on two cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/reproduce.py run
 	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
 

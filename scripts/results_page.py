@@ -203,8 +203,7 @@ def _streams(name: str, comparison: Comparison) -> Iterator[Row]:
     for label, other, share in VERSUS.get(name, ()):
         if label in ends and other in ends:
             yield _more_right(name, ends[label], ends[other], share)
-            if name == "routers":
-                yield from _less_drift(name, arms[label], arms[other])
+            yield from _less_drift(name, arms[label], arms[other])
     for label in FORGETS_LITTLE.get(name, ()):
         lost = ends[label].forgotten() if label in ends else None
         if lost is not None:

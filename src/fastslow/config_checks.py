@@ -39,7 +39,7 @@ AT_LEAST_1 = (
 NOT_NEGATIVE = (
     "test_size", "kl_examples", "logged_groups", "lora_r", "eval_temperature", "beta", "warmup_steps", "learning_rate",
     "reflection_price_prompt", "reflection_price_completion", "max_grad_norm", "epsilon", "reflection_budget_tokens",
-    "reflection_budget_usd", "top_k", "keep_every", "save_time_share",
+    "reflection_budget_usd", "top_k", "keep_every",
 )  # fmt: skip
 ABOVE_0 = (
     "temperature", "max_completion_length", "max_context_tokens", "eval_top_p", "top_p", "repetition_penalty",

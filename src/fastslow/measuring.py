@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
 from accelerate.utils import broadcast_object_list
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from .evaluation import BaseModel, Drift, adapters_off, frozen_copy, means, measure_drift, measure_population
-from .model import ModelSource, frozen_clone, load_model
+from .model import ModelSource, frozen_clone, load_model, pad_id
+from .policy import Policy
 from .resumable import ResumableTrainer
-from .sampler import SamplingParams
+from .sampler import PrefixSampler, SamplingParams
 from .tasks.task_set import by_task
 from .types import Example
 
@@ -20,6 +23,7 @@ class MeasuringTrainer(ResumableTrainer):
 
     # Set by FastSlowTrainer.
     base: BaseModel
+    tokenizer: PreTrainedTokenizerBase
     from_source: bool
     """Whether the model was loaded from its source here, and can be loaded again."""
 
@@ -77,6 +81,26 @@ class MeasuringTrainer(ResumableTrainer):
                 )
             row |= asdict(drifts[context.id])
         return rows
+
+    def make_policy(self, model: PreTrainedModel, window: int) -> Policy:
+        """Something that answers this run's task with `model`, sampling as the rollouts do."""
+        args = self.args
+        dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
+        return Policy(
+            sampler=PrefixSampler(model, eos_ids=self.eos_token_ids, pad_id=pad_id(self.tokenizer), dtype=dtype),
+            tokenizer=self.tokenizer,
+            task=self.parts.task,
+            params=SamplingParams(
+                max_new_tokens=int(args.max_completion_length or 256),
+                temperature=args.temperature,
+                top_p=args.top_p,
+                top_k=args.top_k or 0,
+                min_p=args.min_p,
+                repetition_penalty=args.repetition_penalty,
+            ),
+            window=window,
+            chat_template_kwargs=self.chat_template_kwargs,
+        )
 
     def eval_params(self) -> SamplingParams:
         return replace(

@@ -60,10 +60,15 @@ class Room:
     disk: int
     """Bytes free at `place`, the nearest folder that is there already."""
     device: torch.device
-    wanted: int
-    """Bytes of memory that all processes of this machine need on `device`."""
+    processes: int
+    """How many share the memory of `device`."""
     memory: tuple[int, int] | None
     """(free, in all); None: unknown."""
+
+    @property
+    def wanted(self) -> int:
+        """Bytes of memory for all processes."""
+        return self.processes * sum(self.needs.memory.values())
 
     @property
     def disk_is_short(self) -> bool:
@@ -83,8 +88,7 @@ class Room:
 def room_for(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Room:
     """Of a model that is not given, only its configuration is read. Raises BadInput where there is none."""
     needs, device = needs_of(config, model), device_of(config)
-    wanted = sum(needs.memory.values()) * (processes_here() if device.type == "cpu" else 1)
-    return Room(needs, *free_disk(config), device, wanted, memory_of(device))
+    return Room(needs, *free_disk(config), device, processes_here() if device.type == "cpu" else 1, memory_of(device))
 
 
 def preflight(config: FastSlowConfig, model: PreTrainedModel | None = None) -> str | None:
@@ -101,8 +105,7 @@ def preflight(config: FastSlowConfig, model: PreTrainedModel | None = None) -> s
     if room.memory is None:
         return None
     free, total = room.memory
-    processes = processes_here() if room.device.type == "cpu" else 1
-    parts = f"{needs.in_memory()}{f', {processes} times' * (processes > 1)}"
+    parts = f"{needs.in_memory()}{f', {room.processes} times' * (room.processes > 1)}"
     what = f"at least {gigabytes(room.wanted)} of memory ({parts})"
     if room.memory_is_short:
         raise BadInput(

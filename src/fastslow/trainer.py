@@ -30,15 +30,13 @@ from .model import (
     default_learning_rate,
     load_model,
     load_tokenizer,
-    pad_id,
     resolve_model,
 )
 from .modes import MODES
-from .policy import Job, Policy
+from .policy import Job
 from .population import Population, assign_slots
 from .recorder import Recorder
 from .reuse import RolloutCache
-from .sampler import PrefixSampler, SamplingParams
 from .seeding import derive_seed
 from .slow import EMPTY
 from .steering import Steering
@@ -377,26 +375,6 @@ class FastSlowTrainer(MeasuringTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """A run has its report; TRL's card would speak of a plain GRPO run."""
-
-    def make_policy(self, model: PreTrainedModel, window: int) -> Policy:
-        """Something that answers this run's task with `model`, sampling as the rollouts do."""
-        args = self.args
-        dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
-        return Policy(
-            sampler=PrefixSampler(model, eos_ids=self.eos_token_ids, pad_id=pad_id(self.tokenizer), dtype=dtype),
-            tokenizer=self.tokenizer,
-            task=self.parts.task,
-            params=SamplingParams(
-                max_new_tokens=int(args.max_completion_length or 256),
-                temperature=args.temperature,
-                top_p=args.top_p,
-                top_k=args.top_k or 0,
-                min_p=args.min_p,
-                repetition_penalty=args.repetition_penalty,
-            ),
-            window=window,
-            chat_template_kwargs=self.chat_template_kwargs,
-        )
 
 
 def _places(count: int) -> Dataset:

@@ -369,10 +369,14 @@ def test_arms_of_a_stream_are_held_against_each_other_by_seed(tmp_path):
                 for step, y in zip((10, 20), values, strict=True)
             ]
             rows += [{"step": 20, "weights": "base", "context": "seed", "task": task, "accuracy": 0.1} for task in "ab"]
+            chosen = {"step": 20, "weights": "trained", "context": "cluster", "right_topic": 0.5, "gain": 0.1 * seed}
+            rows += [{**chosen, "task": task, "accuracy": 0.5} for task in "ab"] if arm == "both" else []
             write_lines(folder / "evals.jsonl", rows)
+            routed = [{"phase": "slow", "step": at, "fst/route/fast": at / 2, "fst/route/slow": 1.0} for at in (0, 1)]
+            write_lines(folder / "metrics.jsonl", [*routed, *load_run(folder).metrics])
             cells.append({"path": folder.name, "arm": arm, "mode": "fst", "seed": seed, "status": "done"})
     text = markdown(load_sources([make_comparison(tmp_path / "s", "compare", cells, reference="half")]))
-    assert "| both | 0.64 | 0% (0% to 0%) | 0% |" in text
-    assert "| half | 0.24 | 47% (45% to 48%) | 48% |" in text
+    assert "| both | 0.64 | 0% (0% to 0%) | 0% | 25% | 100% | 50% | +0.20 |" in text
+    assert "| half | 0.24 | 47% (45% to 48%) | 48% | 25% | 100% | n/a | n/a |" in text
     assert "| both | +0.40 (+0.40 to +0.40) |  |" in text
     assert "| half |  | -0.40 (-0.40 to -0.40) |" in text

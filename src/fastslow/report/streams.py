@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import mean
+from typing import Literal
 
 from ..metrics import over_seeds
 from ..metrics.streams import Difference, StreamEnd, measure_stream, paired_difference
-from .compare import Arm, Comparison
-from .data import RunData
+from ..modes import MODES
+from .compare import Arm, Comparison, mean_or_none
+from .data import RunData, number
 
 
 @dataclass(frozen=True)
 class StreamArm:
-    """`ends`: seed -> what is left at the end, under the context the arm ships."""
+    """`ends`: seed -> what is left at the end, under the context the arm ships; `runs` are those it was measured on."""
 
     label: str
+    runs: list[RunData]
     ends: dict[str, StreamEnd]
 
     @property
@@ -27,26 +30,45 @@ class StreamArm:
         theirs = {seed: share * end.average for seed, end in other.ends.items()}
         return paired_difference({seed: end.average for seed, end in self.ends.items()}, theirs)
 
+    @property
+    def _forgotten_by_seed(self) -> list[float]:
+        """Each seed's mean over what it learned; those that learned nothing are left out."""
+        return [mean(end.forgotten.values()) for end in self.ends.values() if end.forgotten]
+
     def forgotten(self) -> float | None:
-        """Mean over learned tasks and seeds; None where nothing was learned."""
-        found = [share for end in self.ends.values() for share in end.forgotten.values()]
-        return mean(found) if found else None
+        """Mean over seeds; None where nothing was learned."""
+        return mean(self._forgotten_by_seed) if self._forgotten_by_seed else None
 
     def forgotten_interval(self) -> tuple[float, float] | None:
-        """95% over seeds of `forgotten`, each seed being the mean over what it learned."""
-        seeds = [mean(end.forgotten.values()) for end in self.ends.values() if end.forgotten]
-        return over_seeds(lambda some: {"forgotten": mean(some)}, seeds).get("forgotten")
+        """95% over seeds of `forgotten`."""
+        return over_seeds(lambda some: {"forgotten": mean(some)}, self._forgotten_by_seed).get("forgotten")
 
     def worst_forgotten(self) -> float | None:
         return max((share for end in self.ends.values() for share in end.forgotten.values()), default=None)
+
+    def rate(self, channel: Literal["fast", "slow"]) -> float | None:
+        """Share of the groups routed to this channel, over all steps and seeds; None of a mode without it."""
+        runs = [run for run in self.runs if run.mode in MODES and getattr(MODES[run.mode], channel)]
+        shares = [number(row.get(f"fst/route/{channel}")) for run in runs for row in run.metrics]
+        return mean_or_none([share for share in shares if share is not None])
+
+    def selection(self, name: Literal["right_topic", "gain"]) -> float | None:
+        """Of contexts chosen by the question, at the last evaluation: mean over tasks and seeds. None without such."""
+        chosen = [
+            number(row.get(name))
+            for run in self.runs
+            for row in run.evals
+            if (row.get("step"), row.get("context"), row.get("weights")) == (run.steps, "cluster", "trained")
+        ]
+        return mean_or_none(chosen)
 
 
 def stream_arms(comparison: Comparison) -> list[StreamArm]:
     """Empty unless the runs went over several tasks; arms of which nothing was measured are left out."""
     if len(comparison.tasks) < 2 or comparison.kind != "compare":
         return []
-    ends = {arm.label: _ends(arm) for arm in comparison.arms}
-    return [StreamArm(label, found) for label, found in ends.items() if found]
+    arms = [StreamArm(arm.label, arm.runs, _ends(arm)) for arm in comparison.arms]
+    return [arm for arm in arms if arm.ends]
 
 
 def _ends(arm: Arm) -> dict[str, StreamEnd]:
