@@ -124,7 +124,10 @@ def test_the_variance_components_are_those_that_made_the_groups() -> None:
 
 def test_uneven_groups_and_single_rollouts_are_no_trouble() -> None:
     assert spread({"a": [1.0], "b": [0.0]}).within is None
-    assert spread({"a": [1.0, 0.0]}).between == 0.0
+    assert spread({"a": [1.0], "b": [0.0]}).between is None
+    assert spread({"a": [1.0], "b": [0.0]}).total == 0.5
+    assert spread({"a": [1.0, 0.0]}).between is None
+    assert spread({"a": [1.0, 0.0]}).within == 0.5
     uneven = spread({"a": [1.0, 1.0, 1.0], "b": [0.0]})
     assert uneven.within == 0.0
     assert uneven.between > 0
@@ -140,6 +143,43 @@ def test_what_is_known_of_neighbours_decides_where_one_group_cannot() -> None:
     assert lucky.route(single) is Route.SLOW
     assert textual.route(single) is Route.FAST
     assert make_router("variance", seed=0).route(single) is Route.BOTH
+
+
+def test_groups_that_cannot_tell_text_from_luck_teach_nothing() -> None:
+    """One rollout under each context, step after step: the rule knows as little at the end as at the start."""
+    router = make_router("variance", seed=0)
+    for i in range(20):
+        e = group([1], [0], [1], [0], example_id=f"e{i % 4}", step=i)
+        assert router.route(e) is Route.BOTH
+        router.observe(e, Route.BOTH)
+
+
+def test_one_context_says_nothing_about_texts() -> None:
+    alone, lucky = group([1, 0, 1, 0]), make_router("variance", seed=0)
+    assert lucky.route(alone) is Route.BOTH
+    for i in range(6):
+        lucky.observe(group([1, 0, 1, 0], [0, 1, 0, 1], example_id=f"l{i}"), Route.BOTH)
+    assert lucky.route(alone) is Route.SLOW
+
+
+def test_an_estimate_below_nothing_counts_as_nothing() -> None:
+    """Groups whose contexts happen to do alike have a negative estimate between them: no evidence against a text."""
+    router = make_router("variance", seed=0)
+    for i in range(6):
+        router.observe(group([1, 0, 1, 0], [0, 1, 0, 1], example_id=f"l{i}"), Route.BOTH)
+    assert router.explain(group([1, 1], [0, 0]))["between"] == pytest.approx(4 / 12 * 0.5)
+
+
+def test_an_example_that_changed_its_cluster_still_knows_its_own_past() -> None:
+    router = make_router("variance", seed=0)
+    for step in range(6):
+        router.observe(group([1, 1], [0, 0], step=step, task="c0"), Route.BOTH)
+    assert router.route(group([1], [0], task="c1")) is Route.FAST
+
+
+@pytest.mark.parametrize("rewards", [([1.0], [None], [None], [None]), ([1.0, 1.0], [None, None])])
+def test_what_was_not_scored_everywhere_is_not_solved(rewards) -> None:
+    assert make_router("variance", seed=0).explain(group(*rewards)) == {"why": "no gradient"}
 
 
 def test_neighbours_of_another_task_do_not_count() -> None:
@@ -179,6 +219,25 @@ def test_the_bandit_learns_which_route_pays(paying: Route) -> None:
     late = taken[-400:]
     assert late.count(paying) / len(late) > 0.6
     assert min(late.count(route) for route in Route) > 0, "the exploration floor keeps every route alive"
+
+
+def test_the_bandit_starts_from_both_and_leaves_nothing_alone_that_it_knows_nothing_of() -> None:
+    router = make_router("learned:0", seed=0)
+    for step in range(12):
+        for i in range(6):
+            e = group([1, 0], [i % 2, 1], step=step, example_id=f"{step}-{i}")
+            assert router.route(e) is Route.BOTH
+            router.observe(e, Route.BOTH)
+
+
+def test_a_group_that_comes_twice_in_a_step_shows_no_progress() -> None:
+    router = make_router("learned", seed=0)
+    router.observe(group([0, 0], [0, 0], step=3), Route.SLOW)
+    before = router.state_dict()["moment"]
+    router.observe(group([1, 1], [1, 1], step=3), Route.SLOW)
+    assert router.state_dict()["moment"] == before
+    router.observe(group([1, 1], [1, 1], step=4), Route.SLOW)
+    assert router.state_dict()["moment"] != before
 
 
 def test_the_bandit_goes_on_as_before_after_its_state_went_through_json() -> None:

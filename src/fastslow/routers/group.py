@@ -20,6 +20,13 @@ def rewards_by_context(evidence: GroupEvidence) -> dict[str, list[float]]:
     return {context_id: sorted(found[context_id]) for context_id in sorted(found)}
 
 
+def solved(evidence: GroupEvidence) -> bool:
+    """Every context of the group was scored, and every scored rollout is right."""
+    groups = rewards_by_context(evidence)
+    unheard = set(evidence.context_ids_G) - set(groups)
+    return bool(groups) and not unheard and all(some[0] >= 1.0 - ROUNDING for some in groups.values())
+
+
 def success(evidence: GroupEvidence) -> float | None:
     """Mean of the scored rewards; None where there is none."""
     scored = sorted(r for r in evidence.rewards_G if r is not None)
@@ -34,12 +41,13 @@ def mean(values: Sequence[float]) -> float:
 class Spread:
     """Variance components of one group (one-way random effects, estimated by the method of moments).
 
-    `between` is the variance of the contexts' true means and may come out below 0 by chance; `within` the variance
-    under one context, `best_within` that under the best context of the group. The last two are None where no context
-    has two scored rollouts.
+    `total` is the variance of all rewards. `between` is that of the contexts' true means and may come out below 0 by
+    chance; None where it cannot be told: for one context, and where no context has two scored rollouts. `within` is the
+    variance under one context and `best_within` that under the best context of the group; None for the second reason.
     """
 
-    between: float
+    total: float
+    between: float | None
     within: float | None
     best_within: float | None
 
@@ -52,14 +60,15 @@ def spread(groups: Mapping[str, Sequence[float]]) -> Spread:
     squares = {c: sum((r - means[c]) ** 2 for r in rewards) for c, rewards in groups.items()}
     grand = sum(sum(rewards) for rewards in groups.values()) / rows
     between_squares = sum(len(rewards) * (means[c] - grand) ** 2 for c, rewards in groups.items())
-    if rows == contexts:  # one rollout per context: the two parts cannot be told apart
-        return Spread(between=between_squares / max(1, contexts - 1), within=None, best_within=None)
+    total = (between_squares + sum(squares.values())) / max(1, rows - 1)
+    if rows == contexts:
+        return Spread(total, between=None, within=None, best_within=None)
     within = sum(squares.values()) / (rows - contexts)
     best = [c for c in groups if len(groups[c]) > 1 and means[c] >= max(means.values()) - ROUNDING]
     best_rows = sum(len(groups[c]) - 1 for c in best)
     best_within = sum(squares[c] for c in best) / best_rows if best_rows else within
     if contexts == 1:
-        return Spread(between=0.0, within=within, best_within=best_within)
+        return Spread(total, between=None, within=within, best_within=best_within)
     effective = (rows - sum(len(rewards) ** 2 for rewards in groups.values()) / rows) / (contexts - 1)
     between = (between_squares / (contexts - 1) - within) / effective
-    return Spread(between=between, within=within, best_within=best_within)
+    return Spread(total, between=between, within=within, best_within=best_within)

@@ -14,7 +14,8 @@ from ..types import GroupEvidence, Route
 from .base import ROUTERS, number_arguments
 from .group import mean, rewards_by_context, spread
 
-ACTIONS = (Route.FAST, Route.SLOW, Route.BOTH, Route.SKIP)
+ACTIONS = (Route.BOTH, Route.FAST, Route.SLOW, Route.SKIP)
+"""In the order in which equal promises are settled: while nothing speaks against it, both channels take an example."""
 
 FEATURES = (
     "bias", "success", "uncertain", "between", "within", "sensitivity", "length", "entropy", "novelty", "age", "label",
@@ -24,10 +25,17 @@ COST = {Route.FAST: 1.5, Route.SLOW: 1.5, Route.BOTH: 2.0, Route.SKIP: 1.0}
 """What a group costs by route, in units of its rollouts: an update, or its place in a fast phase, is about half as much
 again."""
 
-OPTIMISM = 0.5
-"""Standard deviations of its gain that a route is credited with before it has been tried (LinUCB's alpha)."""
+NOISE = 0.2
+"""Standard deviation of a gain per cost: of the change between two means of about eight right or wrong answers."""
 
-RIDGE = 1.0
+PRIOR = 0.1
+"""Standard deviation of a model's weights before anything was measured: most of what a group shows matters little."""
+
+OPTIMISM = 1.0
+"""Standard deviations of its gain that a route is given the benefit of (LinUCB's alpha). SKIP gets none: it is known
+what leaving an example alone does to it."""
+
+RIDGE = (NOISE / PRIOR) ** 2
 TREND = 0.05
 """How fast the running mean of all progress, which no single route has earned, follows."""
 
@@ -40,9 +48,9 @@ class LearnedRouter:
 
     Each route has a Bayesian linear model (ridge regression) from the group's features to the gain: the change of the
     example's success until it comes back, less the running mean of all such changes, per cost. Routes little tried are
-    given the benefit of the doubt (LinUCB: Li et al. 2010, arXiv 1003.0146), and a share `exploration` (0.1) of the
-    groups goes an arbitrary way, so that no route's model ever stops learning. An example that never comes back teaches
-    nothing: a stream without any repetition leaves this rule at its optimism.
+    given the benefit of the doubt (LinUCB: Li et al. 2010, arXiv 1003.0146), all the same, and a share `exploration`
+    (0.1) of the groups goes an arbitrary way, so that no route's model ever stops learning. An example that never comes
+    back teaches nothing: without any repetition this rule stays at BOTH.
     """
 
     name = "learned"
@@ -88,6 +96,8 @@ class LearnedRouter:
         now = mean([r for some in groups.values() for r in some])
         before = self._last.get(evidence.example_id)
         features = self._features(evidence)
+        if before is not None and before["step"] == evidence.step:
+            return  # a second group of the same step: no update lies between the two
         if before is not None:
             progress = now - before["success"]
             taken, x = Route(before["route"]), np.array(before["features"])
@@ -114,7 +124,7 @@ class LearnedRouter:
                 1.0,
                 rate,
                 4.0 * rate * (1.0 - rate),
-                max(0.0, parts.between) * 4.0,
+                max(0.0, parts.between or 0.0) * 4.0,
                 (parts.within or 0.0) * 4.0,
                 max(means) - min(means),
                 math.log1p(mean(lengths)) / math.log1p(LONG),
@@ -130,8 +140,8 @@ class LearnedRouter:
         hopes = {}
         for route in ACTIONS:
             solved = np.linalg.solve(self._precision[route], np.stack([self._moment[route], features], axis=1))
-            doubt = OPTIMISM * math.sqrt(max(0.0, float(features @ solved[:, 1]))) / COST[route]
-            hopes[route] = float(features @ solved[:, 0]), doubt
+            deviation = NOISE * math.sqrt(max(0.0, float(features @ solved[:, 1])))
+            hopes[route] = float(features @ solved[:, 0]), 0.0 if route is Route.SKIP else OPTIMISM * deviation
         return hopes
 
     def state_dict(self) -> dict[str, Any]:

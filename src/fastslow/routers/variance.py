@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..seeding import derive_seed
 from ..types import GroupEvidence, Route
 from .base import ROUTERS, number_arguments
-from .group import ROUNDING, Spread, mean, rewards_by_context, spread
+from .group import ROUNDING, Spread, mean, rewards_by_context, solved, spread
 
 MINOR_SHARE = 0.25
 """A part of the variance below this share of the whole does not call its channel."""
@@ -26,23 +26,34 @@ MEMORY = 4.0
 
 
 @dataclass
-class Known:
-    """Running means of the variance components of an example or a neighbourhood."""
+class Running:
+    """A running mean of numbers whose weight fades."""
 
-    between: float = 0.0
-    within: float = 0.0
-    best_within: float = 0.0
-    groups: float = 0.0
+    mean: float = 0.0
+    weight: float = 0.0
+
+    def add(self, value: float) -> None:
+        kept = self.weight * 0.5 ** (1.0 / MEMORY)
+        self.weight = kept + 1.0
+        self.mean = (kept * self.mean + value) / self.weight
+
+
+@dataclass
+class Known:
+    """What the groups of an example or a neighbourhood have said of either part, each as often as it could be told."""
+
+    between: Running = field(default_factory=Running)
+    best_within: Running = field(default_factory=Running)
 
     def add(self, seen: Spread) -> None:
-        """Old groups fade; a part that could not be told apart is left as it was."""
-        keep = 0.5 ** (1.0 / MEMORY)
-        weight = self.groups * keep
-        self.groups = weight + 1.0
-        for name in ("between", "within", "best_within"):
-            value = getattr(seen, name)
-            if value is not None:
-                setattr(self, name, (weight * getattr(self, name) + value) / self.groups)
+        if seen.between is not None:
+            self.between.add(seen.between)
+        if seen.best_within is not None:
+            self.best_within.add(seen.best_within)
+
+    @classmethod
+    def from_json(cls, known: Mapping[str, Mapping[str, float]]) -> Known:
+        return cls(Running(**known["between"]), Running(**known["best_within"]))
 
 
 @ROUTERS.register("variance")
@@ -87,7 +98,7 @@ class VarianceRouter:
         rewards = [r for some in groups.values() for r in some]
         if not rewards:
             return Route.SKIP, {"why": "unscored"}
-        if min(rewards) >= 1.0 - ROUNDING:
+        if solved(evidence):
             rng = random.Random(derive_seed(self._seed, "rehearsal", evidence.step, evidence.example_id))
             again = rng.random() < self._rehearsal
             return (Route.BOTH, {"why": "rehearsed"}) if again else (Route.SKIP, {"why": "solved"})
@@ -101,27 +112,30 @@ class VarianceRouter:
         return (Route.BOTH if fast and slow else Route.FAST if fast else Route.SLOW), why
 
     def _shrunk(self, evidence: GroupEvidence, seen: Spread, rows: int) -> tuple[float, float]:
-        """Between-context variance and that within the best contexts, both >= 0."""
-        prior = self._prior(evidence)
-        if seen.best_within is None:
-            # One rollout per context says only how much there is in all; how it splits, the neighbours say.
-            known = prior.between + prior.best_within if prior else 0.0
-            share = prior.between / known if prior and known > ROUNDING else 0.5
-            return seen.between * share, seen.between * (1.0 - share)
-        if prior is None:
-            return max(0.0, seen.between), seen.best_within
-        own = rows / (rows + PRIOR_ROWS)
-        between = own * seen.between + (1.0 - own) * prior.between
-        return max(0.0, between), own * seen.best_within + (1.0 - own) * prior.best_within
+        """Between-context variance and that within the best contexts, both >= 0.
 
-    def _prior(self, evidence: GroupEvidence) -> Known | None:
-        """The example's own past, and the less there is of it, its neighbours'."""
-        own, neighbours = self._examples.get(evidence.example_id), self._neighbours.get(evidence.task)
-        if own is None or neighbours is None:
-            return own or neighbours
-        share = own.groups / (own.groups + 1.0)
-        names = ("between", "within", "best_within")
-        return Known(**{n: share * getattr(own, n) + (1.0 - share) * getattr(neighbours, n) for n in names})
+        A part that the group cannot tell is what others have told; where none could, both count alike.
+        """
+        between, best_within = self._prior(evidence, "between"), self._prior(evidence, "best_within")
+        own = rows / (rows + PRIOR_ROWS)
+        if seen.best_within is None:  # one rollout a context: the group says only how much there is in all
+            known = (between or 0.0) + (best_within or 0.0)
+            split = between is not None and best_within is not None and known > ROUNDING
+            share = (between or 0.0) / known if split else 0.5
+            return seen.total * share, seen.total * (1.0 - share)
+        luck = seen.best_within if best_within is None else own * seen.best_within + (1.0 - own) * best_within
+        if seen.between is None:  # one context
+            return (luck if between is None else between), luck
+        return max(0.0, seen.between if between is None else own * seen.between + (1.0 - own) * between), luck
+
+    def _prior(self, evidence: GroupEvidence, part: str) -> float | None:
+        """The example's own past, and the less there is of it, its neighbours'; None where nobody could tell."""
+        places = (self._examples, evidence.example_id), (self._neighbours, evidence.task)
+        own, neighbours = (getattr(known.get(name, Known()), part) for known, name in places)
+        if not own.weight and not neighbours.weight:
+            return None
+        share = own.weight / (own.weight + 1.0) if neighbours.weight else 1.0
+        return max(0.0, share * own.mean + (1.0 - share) * neighbours.mean)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -130,5 +144,5 @@ class VarianceRouter:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._examples = {name: Known(**known) for name, known in state["examples"].items()}
-        self._neighbours = {name: Known(**known) for name, known in state["neighbours"].items()}
+        self._examples = {name: Known.from_json(known) for name, known in state["examples"].items()}
+        self._neighbours = {name: Known.from_json(known) for name, known in state["neighbours"].items()}
