@@ -10,6 +10,8 @@ from statistics import fmean
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fastslow.config import FastSlowConfig
 from fastslow.display import SilentDisplay
@@ -17,6 +19,7 @@ from fastslow.errors import BadInput
 from fastslow.kl_budget import KLBudget
 from fastslow.rehearsal import RehearsalStream
 from fastslow.retention import Fall, RetentionWatch
+from fastslow.stream import EpochStream
 from fastslow.streams import ScheduledStream, Setting, make_schedule
 from fastslow.train import resume, train
 from fastslow.types import Example
@@ -133,6 +136,29 @@ def test_rehearsal_can_be_asked_for_any_step_at_any_time() -> None:
     forwards = [staged(0.3).batch(step) for step in range(30)]
     stream = staged(0.3)
     assert [stream.batch(step) for step in reversed(range(30))] == forwards[::-1]
+
+
+@given(
+    share=st.sampled_from([0.0, 0.3, 0.9]),
+    moves=st.lists(st.tuples(st.integers(0, 40), st.sampled_from([0.0, 0.1, 0.5, 0.9])), max_size=4),
+    size=st.integers(1, 5),
+)
+@settings(deadline=None)
+def test_only_examples_that_really_came_are_rehearsed_whatever_the_share_did(share, moves, size) -> None:
+    inner = EpochStream([example("a", i) for i in range(400)], batch_size=size, seed=0)  # none comes twice
+    stream = RehearsalStream(inner, share=share, seed=0)
+    came, seen = set(), []
+    for step in range(40):
+        for _, moved in filter(lambda move: move[0] == step, moves):
+            stream.change(moved, step=step)
+        ids = [e.id for e in stream.batch(step)]
+        fresh = [e.id for e in inner.batch(step)]
+        assert all(old in came for old in ids if old not in fresh), f"step {step} rehearses what never came"
+        came.update(ids)
+        seen.append(ids)
+    resumed = RehearsalStream(inner, share=0.25, seed=0)
+    resumed.load_state_dict(json.loads(json.dumps(stream.state_dict())))
+    assert [[e.id for e in resumed.batch(step)] for step in range(40)] == seen, "a new share rewrote the past"
 
 
 # Watch

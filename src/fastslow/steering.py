@@ -63,7 +63,7 @@ class Steering:
         if self._watch is None:
             return []
         falls = self._watch.judge(step, by_task(rows, context))
-        self._rehearse()
+        self._rehearse(step)
         return falls
 
     @property
@@ -76,18 +76,20 @@ class Steering:
         share = {"fst/rehearsal_share": self._stream.share} if isinstance(self._stream, RehearsalStream) else {}
         return {"fst/kl/beta": self.beta, "fst/kl/advantage_scale": self.advantage_scale, **share}
 
-    def _rehearse(self) -> None:
+    def _rehearse(self, step: int) -> None:
         if self._watch is None or not isinstance(self._stream, RehearsalStream):
             return
         usual, strength = self._args.rehearsal_share, self._watch.strength
         if self._args.retention_action == "rehearse":
-            self._stream.share = min(REHEARSED, max(usual, REHEARSAL) * strength) if strength > 1.0 else usual
+            share = min(REHEARSED, max(usual, REHEARSAL) * strength) if strength > 1.0 else usual
+            self._stream.change(share, step=step)
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "budget": self._budget.state_dict() if self._budget is not None else None,
             "watch": self._watch.state_dict() if self._watch is not None else None,
             "kls": list(self._kls),
+            "rehearsal": self._stream.state_dict() if isinstance(self._stream, RehearsalStream) else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -96,4 +98,5 @@ class Steering:
         if self._watch is not None:
             self._watch.load_state_dict(state["watch"])
         self._kls = list(state["kls"])
-        self._rehearse()
+        if isinstance(self._stream, RehearsalStream) and state.get("rehearsal"):  # runs begun before it was kept go on
+            self._stream.load_state_dict(state["rehearsal"])
