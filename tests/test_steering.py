@@ -19,6 +19,7 @@ from fastslow.errors import BadInput
 from fastslow.kl_budget import KLBudget
 from fastslow.rehearsal import RehearsalStream
 from fastslow.retention import Fall, RetentionWatch
+from fastslow.steering import Steering
 from fastslow.stream import EpochStream
 from fastslow.streams import ScheduledStream, Setting, make_schedule
 from fastslow.train import resume, train
@@ -226,6 +227,15 @@ def test_a_fall_has_more_rehearsed(tmp_path: Path, falling) -> None:
     train(FastSlowConfig(**tiny_settings(tmp_path, **WATCHED, retention_action="rehearse")), display=SilentDisplay())
     shares = [row["fst/rehearsal_share"] for row in lines(tmp_path / "run") if "fst/rehearsal_share" in row]
     assert shares == pytest.approx([0.0, 0.0, 0.0, 0.2, 0.4, 0.5])
+
+
+def test_a_usual_share_of_more_than_half_is_not_lowered_by_a_fall() -> None:
+    args = FastSlowConfig(bf16=False, rehearsal_share=0.8, retention_floor=0.9, retention_action="rehearse")
+    steering = Steering(args, staged(0.8))
+    steering.next_step(["a"])
+    for step, accuracy in ((10, 0.9), (20, 0.1), (30, 0.9)):
+        steering.judge(step, [{"context": "lead", "task": "a", "accuracy": accuracy, "n": 100}], "lead")
+        assert steering.metrics()["fst/rehearsal_share"] == 0.8
 
 
 def test_a_fall_takes_the_weights_back_to_the_last_good_step(tmp_path: Path, falling) -> None:

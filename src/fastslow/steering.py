@@ -81,7 +81,8 @@ class Steering:
             return
         usual, strength = self._args.rehearsal_share, self._watch.strength
         if self._args.retention_action == "rehearse":
-            share = min(REHEARSED, max(usual, REHEARSAL) * strength) if strength > 1.0 else usual
+            raised = min(REHEARSED, max(usual, REHEARSAL) * strength)
+            share = max(usual, raised) if strength > 1.0 else usual
             self._stream.change(share, step=step)
 
     def state_dict(self) -> dict[str, Any]:
