@@ -177,6 +177,24 @@ def test_a_fall_below_the_floor_is_seen_and_chance_is_not() -> None:
     assert (watch.strength, watch.good_step) == (1.0, 40)
 
 
+@pytest.mark.parametrize(
+    ("peak", "accuracy", "examples", "fallen"),
+    [
+        (0.5, 0.0, 3, False),  # Wilson's upper end at 0 of n is 1 / (n + 1): 0.25 is not below 0.25
+        (0.5, 0.0, 4, True),  # 0.2 is
+        (0.2, 0.0, 8, False),  # 0.111 against 0.1
+        (0.2, 0.0, 10, True),  # 0.091
+        (1.0, 0.4, 24, False),  # 0.4 + 0.102
+        (1.0, 0.4, 26, True),  # 0.4 + 0.098
+    ],
+)
+def test_a_fall_lies_beyond_one_standard_error_of_a_task_at_its_floor(peak, accuracy, examples, fallen) -> None:
+    watch = RetentionWatch(0.5)
+    watch.saw(["a"])
+    watch.judge(1, {"a": (peak, 1000)})
+    assert bool(watch.judge(2, {"a": (accuracy, examples)})) is fallen
+
+
 def test_strength_doubles_with_each_fall_and_has_an_end() -> None:
     watch = RetentionWatch(0.9)
     watch.saw(["a"])
@@ -271,6 +289,7 @@ def test_a_steered_run_that_is_resumed_ends_as_the_unbroken_one(tmp_path: Path, 
         ({"kl_target": -0.1}, "kl_target"),
         ({"rehearsal_share": 1.0}, "rehearsal_share"),
         ({"retention_floor": 1.5}, "retention_floor"),
+        ({"retention_floor": 0.9, "eval_strategy": "no"}, "eval_strategy 'no'"),
         ({"retention_action": "rolback"}, "Did you mean 'rollback'"),
         ({"retention_action": "kl", "retention_floor": 0.9, "beta": 0.0}, "must be above 0"),
         ({"retention_action": "rollback", "retention_floor": 0.9, "save_strategy": "no"}, "save_strategy"),

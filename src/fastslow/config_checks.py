@@ -176,6 +176,8 @@ def _check_retention(config: FastSlowConfig) -> None:
         raise BadInput(f"kl_target ({config.kl_target}) must be above 0, and needs a beta above 0 to begin with.")
     if config.retention_floor is not None and not 0 < config.retention_floor <= 1:
         raise BadInput(f"retention_floor is a share of the best, above 0 and at most 1, got {config.retention_floor}.")
+    if config.retention_floor is not None and getattr(config.eval_strategy, "value", config.eval_strategy) == "no":
+        raise BadInput("retention_floor is judged at evaluations; with eval_strategy 'no' it never acts; take 'steps'.")
     if config.retention_action in ("kl", "rollback") and config.retention_floor and not config.beta > 0:
         raise BadInput(f"retention_action '{config.retention_action}' raises beta, which must be above 0.")
 

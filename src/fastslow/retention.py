@@ -27,8 +27,11 @@ class Fall:
 class RetentionWatch:
     """Compares each evaluation with the best so far, task by task, for the tasks that have been trained on.
 
-    A task has fallen where its accuracy, plus one standard error of it, lies below `floor` times its peak: a single
-    unlucky evaluation of few examples is no fall. Each fall doubles `strength`, each evaluation without one halves it
+    A task has fallen where its accuracy, plus one standard error, lies below `floor` times its peak. The error is that
+    of a task which stands right at its floor, so it is not 0 where an unlucky evaluation of few examples has nothing
+    right: in other words, the upper end of Wilson's score interval lies below the floor (Wilson 1927, "Probable
+    inference, the law of succession, and statistical inference", with z = 1). That the peak, the best of several
+    evaluations, is uncertain too is left out. Each fall doubles `strength`, each evaluation without one halves it
     again, down to 1: what the action does, it does that much stronger.
 
     Args:
@@ -54,9 +57,9 @@ class RetentionWatch:
             if task not in self._seen:
                 continue
             peak = self._peaks[task] = max(accuracy, self._peaks.get(task, 0.0))
-            error = math.sqrt(accuracy * (1.0 - accuracy) / max(1, examples))
-            if accuracy + error < self._floor * peak:
-                falls.append(Fall(task, accuracy, peak, self._floor * peak))
+            least = self._floor * peak
+            if accuracy + math.sqrt(least * (1.0 - least) / max(1, examples)) < least:
+                falls.append(Fall(task, accuracy, peak, least))
         if falls:
             self.strength = min(STRONGEST, 2.0 * self.strength)
         else:
