@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastslow.errors import BadInput, FastSlowError
-from fastslow.routers import ROUTERS, make_router
+from fastslow.routers import ROUTERS, RouteDecider, make_router
 from fastslow.routers.base import checked_route
 from fastslow.types import GroupEvidence, Route
 
@@ -145,6 +145,42 @@ def test_a_dotted_path_names_the_users_own_router(separator: str) -> None:
 def test_a_router_that_lacks_a_method_is_refused_before_the_run() -> None:
     with pytest.raises(BadInput, match="lacks state_dict, load_state_dict"):
         make_router(f"{__name__}:lacking", seed=0)
+
+
+class Remembers(Alternating):
+    """A user's rule whose state is whatever it was given."""
+
+    name = "remembers"
+    state: object = {}
+
+    def state_dict(self) -> dict:
+        return self.state  # type: ignore[return-value]
+
+
+ENDLESS: list = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ({"mean": float("nan")}, r"state\['mean'\] = nan"),
+        ({"ok": 1, "best": {"e1": [1.0, float("inf")]}}, r"state\['best'\]\['e1'\]\[1\] = inf"),
+        ({"last": ("a", "b")}, r"state\['last'\] = \('a', 'b'\)"),
+        ({"by_step": {1: "a"}}, r"state\['by_step'\] = {1: 'a'}"),
+        ({"seen": {"a"}}, r"state\['seen'\] = {'a'}"),
+        ({"self": ENDLESS}, r"state\['self'\]"),
+    ],
+)
+def test_a_state_that_a_checkpoint_would_change_is_named_at_once_and_in_a_run(monkeypatch, state, says) -> None:
+    decider = RouteDecider(make_router(f"{__name__}:Remembers", seed=0))
+    assert decider.state_dict()["rule"] == {}
+    monkeypatch.setattr(Remembers, "state", state)
+    with pytest.raises(FastSlowError, match=f"the state of router 'remembers' cannot be saved: {says}") as raised:
+        decider.state_dict()
+    assert not isinstance(raised.value, BadInput), "a fault of the run, not of the command"
+    with pytest.raises(BadInput, match=says):
+        make_router(f"{__name__}:Remembers", seed=0)
 
 
 @pytest.mark.parametrize("answer", list(Route))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ class Router(Protocol):
     def route(self, evidence: GroupEvidence) -> Route: ...
 
     def state_dict(self) -> dict[str, Any]:
-        """JSON-able state, kept in checkpoints."""
+        """State that JSON keeps as it is (keys are text, no tuples, no NaN), for checkpoints."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
@@ -42,6 +43,9 @@ class StatelessRouter:
 
 
 ROUTERS: Registry[Router] = Registry("router")
+
+DEEPEST = 200
+"""Characters of the way into a state, in an error message: what holds itself has no end."""
 
 
 def number_argument(router: str, arguments: str, *, default: float) -> float:
@@ -86,9 +90,9 @@ def make_router(spec: str, *, seed: int) -> Router:
     if missing:
         raise BadInput(f"router '{spec}' lacks {', '.join(missing)}; see fastslow.routers.Router.")
     try:
-        json.dumps(router.state_dict())
-    except Exception as error:  # found out now, and not when the run's results are to be saved
-        raise BadInput(f"the state of router '{spec}' is no JSON: {type(error).__name__}: {error}.") from error
+        checked_state(router)  # found out now, and not when the first checkpoint is to be written
+    except FastSlowError as error:
+        raise BadInput(f"router '{spec}' cannot be used: {error}") from error
     return router
 
 
@@ -105,3 +109,31 @@ def checked_route(router: Router, evidence: GroupEvidence) -> Route:
             "it must return a fastslow.types.Route."
         )
     return route
+
+
+def checked_state(router: Router) -> dict[str, Any]:
+    """The router's state. Raises FastSlowError naming what of it a checkpoint would lose or change."""
+    try:
+        state = router.state_dict()
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise FastSlowError(f"router '{router.name}' raised {problem} when asked for its state") from error
+    changed = _not_json(state)
+    if changed is not None:
+        raise FastSlowError(
+            f"the state of router '{router.name}' cannot be saved: {changed} does not come back from JSON as it is; "
+            "use dicts with keys of text, lists, text, finite numbers, booleans and None."
+        )
+    return state
+
+
+def _not_json(value: Any, at: str = "state") -> str | None:
+    """The innermost part of `value` that JSON refuses or changes, and where it is; None where all comes back equal."""
+    try:
+        if json.loads(json.dumps(value, allow_nan=False)) == value:
+            return None
+    except Exception:  # what a user's own objects raise, and what is nested without end
+        pass
+    parts = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
+    inner = (_not_json(part, f"{at}[{key!r}]") for key, part in parts if len(at) < DEEPEST)
+    return next((found for found in inner if found), None) or f"{at} = {reprlib.repr(value)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import FastSlowError
 from ..types import GroupEvidence, Route
-from .base import Router, checked_route
+from .base import Router, checked_route, checked_state
 from .group import mean
 
 WINDOW = 64
@@ -85,7 +85,8 @@ class RouteDecider:
         return routes
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rule": self.router.state_dict(), "recent": [route.value for route in self._recent]}
+        """Raises FastSlowError where that of the rule, a user's, would not come back from a checkpoint as it is."""
+        return {"rule": checked_state(self.router), "recent": [route.value for route in self._recent]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.router.load_state_dict(state["rule"])
