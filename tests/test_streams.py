@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fastslow.cli.compare import check_stages
 from fastslow.config import FastSlowConfig
-from fastslow.errors import BadInput
+from fastslow.errors import BadInput, FastSlowError
 from fastslow.labels import Labels
 from fastslow.report.data import RunData
 from fastslow.streams import ArrivalStream, ScheduledStream, Setting, make_schedule
@@ -147,6 +147,61 @@ class Backwards:
 
     def pools(self, tasks):
         return tasks
+
+
+class Own(Backwards):
+    """A user's own schedule, parts of which are replaced by `spoilt`."""
+
+    spoilt: dict = {}  # noqa: RUF012
+
+    def __init__(self, arguments: str, setting: Setting):
+        super().__init__(arguments, setting)
+        for name, value in self.spoilt.items():
+            setattr(self, name, value)
+
+
+def missing(arguments: str, setting: Setting):
+    return object()
+
+
+def raising(arguments: str, setting: Setting):
+    raise KeyError("no such thing")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "says"),
+    [
+        ({"steps": 0}, "its steps must be a whole number, at least 1, got 0"),
+        ({"steps": 2.5}, "at least 1, got 2.5"),
+        ({"steps": True}, "at least 1, got True"),
+        ({"place": lambda step, slot: 1}, r"place\(step=0, slot=0\) must return two whole numbers"),
+        ({"pools": lambda tasks: tasks[:2]}, "one for each of the 3 tasks, none of them empty; they hold 20, 20"),
+        ({"pools": lambda tasks: [*tasks[:2], []]}, "they hold 20, 20, 0"),
+        ({"pools": lambda tasks: [["x"]] * 3}, "its pools hold a str"),
+        ({"pools": lambda tasks: tasks["a"]}, "its pools raised TypeError"),
+    ],
+)
+def test_a_stream_of_the_users_own_that_cannot_work_is_refused_before_the_run(monkeypatch, spoilt, says) -> None:
+    monkeypatch.setattr(Own, "spoilt", spoilt)
+    with pytest.raises(BadInput, match=f"stream 'tests.test_streams:Own': .*{says}"):
+        stream("tests.test_streams:Own")
+
+
+def test_a_factory_that_fails_or_makes_no_schedule_is_refused_before_the_run() -> None:
+    with pytest.raises(BadInput, match=r"'tests\.test_streams:raising' cannot be made: KeyError"):
+        stream("tests.test_streams:raising")
+    with pytest.raises(BadInput, match=r"'tests\.test_streams:missing' lacks steps, place, pools"):
+        stream("tests.test_streams:missing")
+
+
+@pytest.mark.parametrize("place", [(3, 0), (-1, 0), (0, -1), (0, 1.0), ("0", 0), None, ()])
+def test_a_place_that_is_none_ends_the_run_with_the_streams_name_and_the_step(monkeypatch, place) -> None:
+    monkeypatch.setattr(Own, "spoilt", {"place": lambda step, slot: (0, 0) if step < 5 else place})
+    s = stream("tests.test_streams:Own")
+    s.batch(4)
+    with pytest.raises(FastSlowError, match=r"stream 'tests\.test_streams:Own': place\(step=5, slot=0\)") as raised:
+        s.batch(5)
+    assert not isinstance(raised.value, BadInput)
 
 
 def test_a_stream_of_the_users_own_is_a_dotted_path() -> None:

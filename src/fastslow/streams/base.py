@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Protocol
 
-from ..errors import BadInput
+from ..errors import BadInput, FastSlowError
 from ..registry import Registry
 from ..stream import EpochStream
 from ..types import Example
@@ -52,16 +53,77 @@ def make_schedule(spec: str, setting: Setting) -> Schedule:
     """`name` or `name:arguments` -> schedule. A dotted path names the user's own factory, called with
     `(arguments, setting)`.
 
-    Raises BadInput for an unknown name or arguments that it does not take.
+    Raises BadInput for an unknown name, arguments that it does not take, and a schedule that is none.
     """
     name, _, arguments = (spec or SEQUENCE).partition(":")
     if name not in STREAMS.names() and ("." in name or arguments.isidentifier()):
         name, arguments = spec, ""  # package.module.factory or module:factory
     factory = STREAMS.factory(name)
     try:
-        return factory(arguments, setting)
+        schedule = factory(arguments, setting)
     except BadInput as error:
         raise BadInput(f"stream '{spec}': {error}") from None
+    except Exception as error:  # the user's own factory may raise anything
+        raise BadInput(f"stream '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
+    return CheckedSchedule(spec, schedule, setting)
+
+
+class CheckedSchedule:
+    """A schedule that may be a user's, held to what is said of `Schedule`.
+
+    Raises BadInput where that shows before the first batch, else FastSlowError. Whole numbers may be of any kind.
+    """
+
+    def __init__(self, spec: str, schedule: Schedule, setting: Setting):
+        self._spec = spec
+        self._schedule = schedule
+        self._tasks = setting.tasks
+        missing = [name for name in ("steps", "place", "pools") if not hasattr(schedule, name)]
+        if missing:
+            raise BadInput(f"stream '{spec}' lacks {', '.join(missing)}; see fastslow.streams.Schedule.")
+        steps = schedule.steps
+        if not _whole(steps) or steps < 1:
+            raise BadInput(f"stream '{spec}': its steps must be a whole number, at least 1, got {steps!r:.80}.")
+        self.steps = int(steps)
+        try:
+            self.place(0, 0)
+        except FastSlowError as error:
+            raise BadInput(str(error)) from error.__cause__
+
+    def place(self, step: int, slot: int) -> tuple[int, int]:
+        where = f"stream '{self._spec}': place(step={step}, slot={slot})"
+        try:
+            place = self._schedule.place(step, slot)
+        except Exception as error:
+            raise FastSlowError(f"{where} raised {type(error).__name__}: {error}.") from error
+        if not isinstance(place, (tuple, list)) or len(place) != 2 or not all(_whole(number) for number in place):
+            raise FastSlowError(f"{where} must return two whole numbers, (task, position), got {place!r:.80}.")
+        task, position = map(int, place)
+        if not 0 <= task < self._tasks or position < 0:
+            raise FastSlowError(
+                f"{where} returned {(task, position)}; there are tasks 0 to {self._tasks - 1}, and positions from 0 on."
+            )
+        return task, position
+
+    def pools(self, tasks: Sequence[Sequence[Example]]) -> Sequence[Sequence[Example]]:
+        try:
+            pools = [list(pool) for pool in self._schedule.pools(tasks)]
+        except Exception as error:
+            raise BadInput(f"stream '{self._spec}': its pools raised {type(error).__name__}: {error}.") from error
+        if len(pools) != len(tasks) or not all(pools):
+            sizes = ", ".join(str(len(pool)) for pool in pools) or "no pools"
+            raise BadInput(
+                f"stream '{self._spec}': its pools must be one for each of the {len(tasks)} tasks, none of them empty; "
+                f"they hold {sizes}."
+            )
+        wrong = next((e for pool in pools for e in pool if not isinstance(e, Example)), None)
+        if wrong is not None:
+            raise BadInput(f"stream '{self._spec}': its pools hold a {type(wrong).__name__}, not an Example.")
+        return pools
+
+
+def _whole(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
 
 
 class ScheduledStream:
