@@ -196,8 +196,8 @@ def test_vectors_do_not_depend_on_their_company() -> None:
         assert embedder.embed([]).shape[0] == 0
 
 
-def own() -> Heaps:
-    return Heaps(0.0)
+def own(width: str = "0") -> Heaps:
+    return Heaps(float(width))
 
 
 class Returns(Heaps):
@@ -236,7 +236,9 @@ def no_embedder() -> object:
 
 def test_embedders_by_name() -> None:
     assert EMBEDDERS.names() == ["minilm", "ngrams", "sentence-transformers"]
-    assert make_embedder("tests.test_clusters:own").name == "heaps"
+    some = heap("a", 0, 1)
+    assert Clusters(make_embedder("tests.test_clusters:own")).vectors(some)[0, 0] == 1.0
+    assert Clusters(make_embedder("tests.test_clusters.own:1e-5")).vectors(some)[0, 0] != 1.0, "its argument"
     refused = {
         "ngram": "Did you mean 'ngrams'",
         "ngrams:3": "'ngrams' takes no arguments",

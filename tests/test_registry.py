@@ -55,6 +55,7 @@ def user_module(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "__init__.py").write_text("")
     (folder / "parts.py").write_text("import json\n\ndef factory():\n    return 'mine'\n")
+    (tmp_path / "alone.py").write_text("def factory():\n    return 'mine'\n")
     (folder / "broken.py").write_text("raise OSError('no disk')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -63,6 +64,37 @@ def user_module(tmp_path, monkeypatch):
 def test_a_dotted_path_names_the_users_own_factory(user_module, path: str) -> None:
     assert registry("alpha").factory(path)() == "mine"
     assert load_dotted(path, "scorer")() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("spec", "arguments"),
+    [
+        ("mine.parts.factory", ""),
+        ("mine.parts.factory:0.5,0.5", "0.5,0.5"),
+        ("mine.parts.factory:word", "word"),
+        ("mine.parts.factory:a:b", "a:b"),
+        ("mine.parts:factory", ""),
+        ("mine.parts:factory:0.5", "0.5"),
+        ("alone.factory:word", "word"),
+        ("alone:factory", ""),
+        ("alone:factory:word", "word"),
+    ],
+)
+def test_a_factory_of_the_users_own_may_have_arguments(user_module, spec: str, arguments: str) -> None:
+    factory, found = registry("alpha").resolve(spec)
+    assert (factory(), found) == ("mine", arguments)
+
+
+def test_a_name_of_ours_wins_over_a_path_and_a_typo_over_an_import(user_module) -> None:
+    factory, arguments = registry("alpha").resolve("alpha:x:y")
+    assert (factory(), arguments) == ("made alpha", "x:y")
+    for spec in ("alhpa", "alhpa:0.5"):
+        with pytest.raises(BadInput, match=r"unknown proposer 'alhpa'\. Did you mean 'alpha'"):
+            registry("alpha").resolve(spec)
+    with pytest.raises(BadInput, match=r"Leave out '\.py': alone:factory"):
+        registry("alpha").resolve("alone.py:factory")
+    with pytest.raises(BadInput, match=r"has no 'factoty'\. Did you mean 'factory'"):
+        registry("alpha").resolve("mine.parts.factoty:0.5")
 
 
 @pytest.mark.parametrize(

@@ -134,11 +134,12 @@ def lacking(arguments: str, *, seed: int):
     return Answers(Route.BOTH)
 
 
+@pytest.mark.parametrize("arguments", ["", "0.5,0.5", "word"])
 @pytest.mark.parametrize("separator", [":", "."])
-def test_a_dotted_path_names_the_users_own_router(separator: str) -> None:
-    router = make_router(f"{__name__}{separator}Alternating", seed=9)
+def test_a_dotted_path_names_the_users_own_router(separator: str, arguments: str) -> None:
+    router = make_router(f"{__name__}{separator}Alternating{':' if arguments else ''}{arguments}", seed=9)
     assert isinstance(router, Alternating)
-    assert (router.arguments, router.seed) == ("", 9)
+    assert (router.arguments, router.seed) == (arguments, 9)
     assert checked_route(router, evidence()) is Route.SLOW
 
 

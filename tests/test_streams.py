@@ -139,7 +139,7 @@ class Backwards:
     """A user's own schedule."""
 
     def __init__(self, arguments: str, setting: Setting):
-        self.steps = 7 * setting.tasks
+        self.steps = int(arguments or 7) * setting.tasks
         self._setting = setting
 
     def place(self, step: int, slot: int) -> tuple[int, int]:
@@ -209,6 +209,7 @@ def test_a_stream_of_the_users_own_is_a_dotted_path() -> None:
     assert tasks_at(s, range(4)) == ["cccc", "bbbb", "aaaa", "cccc"]
     several = {"tasks": ["a:x", "b:x"], "stage_steps": 5, "bf16": False}
     assert FastSlowConfig(stream="tests.test_streams:Backwards", **several).max_steps == 14
+    assert FastSlowConfig(stream="tests.test_streams.Backwards:3", **several).max_steps == 6
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,10 @@
 
 A group goes to the contexts until a visit has passed without its success rising, then to the weights as well. What a
 router must do is `route`; `observe` is where it may learn, `explain` what it says of itself in routes.jsonl.
+
+Its name in `--router` is `curriculum_router.Curriculum` or `curriculum_router:Curriculum`. What follows another colon
+are its arguments, one text that it reads as it likes: with `curriculum_router.Curriculum:0.5` it would be called with
+"0.5".
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from fastslow.types import GroupEvidence, Route
 
 
 class Curriculum:
-    """Called with the text after the colon in `--router` (here: none) and the run's seed."""
+    """Called with the arguments in `--router` (this one takes none: '') and the run's seed."""
 
     name = "curriculum"
 

@@ -50,25 +50,21 @@ EMBEDDERS: Registry[Embedder] = Registry("embedder")
 
 
 def make_embedder(spec: str) -> Embedder:
-    """`minilm`, `ngrams`, `sentence-transformers:NAME`, or a dotted path to the user's own factory.
+    """`minilm`, `ngrams`, `sentence-transformers:NAME`, or a dotted path to the user's own factory, which is called
+    with the arguments that follow it after a colon, and with nothing where there are none.
 
     Raises BadInput for a name that does not exist, a model that is not on this machine, and what is no embedder.
     """
-    name, _, argument = spec.partition(":")
-    if name in ("minilm", "ngrams"):  # known to keep their word
-        return EMBEDDERS.factory(name)(argument)
-    if name in EMBEDDERS.names():
-        return CheckedEmbedder(EMBEDDERS.factory(name)(argument))
-    factory = EMBEDDERS.factory(spec)
+    factory, arguments = EMBEDDERS.resolve(spec)
     try:
-        embedder = factory()
+        embedder = factory(arguments) if arguments else factory()
     except BadInput:
         raise
     except Exception as error:  # the user's own factory may raise anything
         raise BadInput(f"embedder '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
     if not isinstance(getattr(embedder, "name", None), str) or not callable(getattr(embedder, "embed", None)):
         raise BadInput(f"embedder '{spec}' needs a name and a method embed; see fastslow.embedders.Embedder.")
-    return CheckedEmbedder(embedder)
+    return embedder if isinstance(embedder, (MiniLM, Ngrams)) else CheckedEmbedder(embedder)
 
 
 class CheckedEmbedder:

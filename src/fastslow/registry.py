@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -46,6 +47,27 @@ def load_dotted(path: str, what: str) -> Any:
         raise BadInput(f"{what} '{path}': '{module_name}' has no '{attribute}'.{nearest(attribute, own)}") from None
 
 
+def importable(module: str) -> bool:
+    """Whether there is a module of this name. It is not run, the packages that it lies in are."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except Exception:  # of a package that fails
+        return False
+
+
+def split_dotted(spec: str) -> tuple[str, str]:
+    """(dotted path, arguments) of a factory of the user's own.
+
+    Behind `package.module.factory` what follows a colon are its arguments. Behind a module, or a name without a dot, it
+    is the factory: `module:factory`, `package.module:factory:ARGUMENTS`.
+    """
+    head, _, rest = spec.partition(":")
+    factory, _, arguments = rest.partition(":")
+    if factory.isidentifier() and ("." not in head or head.endswith(".py") or importable(head)):
+        return f"{head}:{factory}", arguments
+    return head, rest
+
+
 class Registry(Generic[T]):
     """Names -> factories of one protocol. A name with a dot or colon is a dotted path to the user's own factory."""
 
@@ -62,6 +84,16 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         return sorted(self._factories)
+
+    def resolve(self, spec: str) -> tuple[Callable[..., T], str]:
+        """`name` or `name:ARGUMENTS` -> factory and arguments, '' for none.
+
+        For a path of the user's see `split_dotted`. Raises BadInput as `factory` does.
+        """
+        name, _, arguments = spec.partition(":")
+        if name not in self._factories and ("." in name or arguments.partition(":")[0].isidentifier()):
+            name, arguments = split_dotted(spec)
+        return self.factory(name), arguments
 
     def factory(self, name: str) -> Callable[..., T]:
         """The factory called `name`. Raises BadInput with the nearest known name."""

@@ -71,15 +71,12 @@ def number_arguments(
 
 
 def make_router(spec: str, *, seed: int) -> Router:
-    """`name` or `name:arguments` -> router. A dotted path names the user's own factory, called with
-    `(arguments, seed=)`.
+    """`name` or `name:arguments` -> router. A dotted path, also with `:arguments`, names the user's own factory, which
+    is called with `(arguments, seed=)`.
 
     Raises BadInput for an unknown name or arguments the rule does not take.
     """
-    name, _, arguments = spec.partition(":")
-    if name not in ROUTERS.names() and ("." in name or arguments.isidentifier()):
-        name, arguments = spec, ""  # package.module.factory or module:factory
-    factory = ROUTERS.factory(name)
+    factory, arguments = ROUTERS.resolve(spec)
     try:
         router = factory(arguments, seed=seed)
     except BadInput:

@@ -50,15 +50,12 @@ STREAMS: Registry[Schedule] = Registry("stream")
 
 
 def make_schedule(spec: str, setting: Setting) -> Schedule:
-    """`name` or `name:arguments` -> schedule. A dotted path names the user's own factory, called with
-    `(arguments, setting)`.
+    """`name` or `name:arguments` -> schedule. A dotted path, also with `:arguments`, names the user's own factory,
+    which is called with `(arguments, setting)`.
 
     Raises BadInput for an unknown name, arguments that it does not take, and a schedule that is none.
     """
-    name, _, arguments = (spec or SEQUENCE).partition(":")
-    if name not in STREAMS.names() and ("." in name or arguments.isidentifier()):
-        name, arguments = spec, ""  # package.module.factory or module:factory
-    factory = STREAMS.factory(name)
+    factory, arguments = STREAMS.resolve(spec or SEQUENCE)
     try:
         schedule = factory(arguments, setting)
     except BadInput as error:

@@ -16,13 +16,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import BadInput
-from ..registry import load_dotted, nearest
+from ..registry import importable, load_dotted, nearest
 from ..types import Example, Split
 from . import codeio, hf, hover, jsonl, physics, polaris, reasoning_gym, star_graph
 from .base import TASKS, Task
@@ -78,7 +77,7 @@ def list_tasks() -> list[tuple[str, str]]:
 
 
 def _resolve_own(spec: str, parsed: Spec, options: Mapping[str, Any]) -> Task:
-    if not _importable(parsed.family.partition(".")[0]):
+    if not importable(parsed.family.partition(".")[0]):
         _refuse_unknown(spec, parsed)
     factory = load_dotted(parsed.head, "task")
     if not callable(factory):
@@ -114,13 +113,6 @@ def _check_split(spec: str, task: Any, split: Split) -> None:
         raise BadInput(
             f"task '{spec}': its split('{split}') holds a {type(wrong).__name__}, not fastslow.types.Example."
         )
-
-
-def _importable(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _refuse_unknown(spec: str, parsed: Spec) -> None:
