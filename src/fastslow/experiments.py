@@ -273,7 +273,7 @@ def read_recipe(path: str) -> dict[str, Any]:
         recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, a number of thousands of digits
         raise BadInput(f"recipe '{path}' is not YAML ({str(error).splitlines()[0]}).") from error
     section = recipe.get("compare") if isinstance(recipe, dict) else {}
     if not isinstance(section or {}, dict):

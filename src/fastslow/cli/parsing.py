@@ -77,7 +77,7 @@ def _check_recipe(argv: list[str], known: set[str]) -> None:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, a number of thousands of digits
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
         raise BadInput(f"recipe '{path}'{line} is not YAML: {getattr(error, 'problem', None) or error}.") from error

@@ -52,10 +52,13 @@ def interleave(arguments: str, setting: Setting) -> Blocks:
     The number of rounds is whole: where STEPS does not divide `stage_steps`, a run is a little shorter or longer.
     """
     steps = _count(arguments or "1", least=1)
-    return Blocks(setting, block_steps=steps, rounds=max(1, round(setting.stage_steps / steps)))
+    if steps > setting.stage_steps:
+        raise BadInput(f"turns of {steps} steps are longer than the stage_steps ({setting.stage_steps}) of each task.")
+    return Blocks(setting, block_steps=steps, rounds=round(setting.stage_steps / steps))
 
 
 def _count(text: str, *, least: int) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) >= least):
-        raise BadInput(f"give a whole number, at least {least}, got '{text}'.")
+    # int() itself refuses thousands of digits, with an error of its own
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+        raise BadInput(f"give a whole number, at least {least} and of at most 9 digits, got '{text[:40]}'.")
     return int(text)

@@ -42,8 +42,12 @@ def mixture(arguments: str, setting: Setting) -> Dealt:
         weights = [float(part) for part in arguments.split(",")] if arguments else [1.0] * setting.tasks
     except ValueError:
         raise BadInput(f"give numbers, as in mixture:0.5,0.3,0.2, got '{arguments}'.") from None
-    if len(weights) != setting.tasks or not all(math.isfinite(w) and w >= 0 for w in weights) or not sum(weights):
-        raise BadInput(f"give a weight of at least 0 for each of the {setting.tasks} tasks, got '{arguments}'.")
+    valid = all(w >= 0 for w in weights) and math.isfinite(sum(weights)) and sum(weights) > 0
+    if len(weights) != setting.tasks or not valid:
+        raise BadInput(
+            f"give a weight of at least 0, with a finite sum above 0, for each of the {setting.tasks} tasks, got "
+            f"'{arguments}'."
+        )
     return Dealt(setting, lambda step: weights)
 
 
