@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trl import GRPOConfig
 
 from fastslow.config import FastSlowConfig, own_fields
-from fastslow.config_checks import LOSSES
+from fastslow.config_checks import LOSSES, warnings_of
 from fastslow.errors import BadInput
 from fastslow.modes import MODES
 
@@ -192,6 +192,10 @@ def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
     ("overrides", "says"),
     [
         ({"mode": "fts"}, r"unknown mode 'fts'\. Did you mean 'fst'\?"),
+        ({"mode": "rl", "router": "fast"}, "mode 'rl' trains the weights alone, and router 'fast' keeps all from them"),
+        ({"mode": "rl", "router": "skip"}, "mode 'rl' trains the weights alone, and router 'skip' keeps all from them"),
+        ({"mode": "prompt", "router": "slow"}, "mode 'prompt' has contexts alone, and router 'slow' keeps all from"),
+        ({"mode": "prompt", "router": "skip"}, "mode 'prompt' has contexts alone, and router 'skip' keeps all from"),
         ({"loss_type": "cipso"}, r"unknown loss_type 'cipso'\. Did you mean 'cispo'\?"),
         ({"packing": "yes"}, "packing is 'auto', 'on' or 'off', got 'yes'"),
         ({"loss_aggregation": "row"}, "loss_aggregation is 'problem' or 'token', got 'row'"),
@@ -211,6 +215,24 @@ def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
 def test_what_does_not_exist_or_makes_no_sense_is_refused(overrides: dict, says: str) -> None:
     with pytest.raises(BadInput, match=says):
         config(**overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "warned"),
+    [
+        ({"router": "variance:0.3", "num_generations": 4}, True),
+        ({"router": "variance", "num_generations": 4, "mode": "prompt_rl"}, True),
+        ({"router": "variance", "num_generations": 8}, False),
+        ({"router": "variance", "num_generations": 4, "mode": "rl"}, False),
+        ({"router": "learned", "num_generations": 4}, False),
+    ],
+)
+def test_a_rule_that_cannot_tell_its_two_parts_apart_is_warned_of(overrides: dict, warned: bool) -> None:
+    warnings = warnings_of(config(population_size=4, **overrides))
+    assert [
+        w for w in warnings if "set num_generations to at least 8, or population_size to at most 2" in w
+    ] == warnings
+    assert bool(warnings) is warned
 
 
 @pytest.mark.parametrize("value", [0, -1])

@@ -94,7 +94,7 @@ def given(monkeypatch: Any, free: int, total: int) -> None:
 
 
 def test_memory_that_is_not_there_is_refused_and_memory_that_is_taken_is_said(tmp_path: Path, monkeypatch) -> None:
-    config = settings(tmp_path, max_steps=1)
+    config = settings(tmp_path, max_steps=1, mode="fst", router="variance", num_generations=2)
     needed = sum(needs_of(config).memory.values())
     given(monkeypatch, 0, needed - 1)
     with pytest.raises(BadInput, match=r"needs at least 1\.8 MB of memory \(weights .*, optimiser .*--lora_r 16"):
@@ -103,6 +103,7 @@ def test_memory_that_is_not_there_is_refused_and_memory_that_is_taken_is_said(tm
     given(monkeypatch, needed - 1, needed)
     notes = Notes()
     assert train(config, display=notes)["status"] == "done"
+    assert any(note.startswith("warning: router 'variance' cannot tell text from luck") for note in notes.notes)
     assert [
         note for note in notes.notes if note.startswith("warning: memory may run out: this run needs at least 1.8 MB")
     ]

@@ -13,6 +13,7 @@ from .config_checks import (
     LOSSES,
     check_names,
     check_numbers,
+    check_router,
     check_secrets,
     check_stages,
     check_supported,
@@ -200,6 +201,7 @@ class FastSlowConfig(GRPOConfig):
     def __post_init__(self) -> None:
         check_types(self, own_fields())
         check_names(self)
+        check_router(self)
         check_secrets(self)
         check_supported(self)
         if self.epsilon_high is None and self.loss_type == "cispo":

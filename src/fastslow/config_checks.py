@@ -14,6 +14,7 @@ from .labels import noise_of
 from .modes import MODES
 from .registry import nearest
 from .streams import ARRIVAL
+from .types import Route
 
 if TYPE_CHECKING:
     from .config import FastSlowConfig
@@ -98,6 +99,36 @@ def check_names(config: FastSlowConfig) -> None:
         raise BadInput("clusters 'labels' goes by labels, and they are hidden; take clusters 'inferred'.")
     if config.retention_action == "rollback" and config.retention_floor and config.save_strategy == "no":
         raise BadInput("retention_action 'rollback' goes back to checkpoints; it needs save_strategy 'steps'.")
+
+
+def check_router(config: FastSlowConfig) -> None:
+    """A rule that always says the same must not keep everything from the only channel that the mode has."""
+    mode, always = MODES[config.mode], {route.value: route for route in Route}.get(config.router)
+    if always is None or (mode.fast and mode.slow):
+        return
+    if mode.slow and not always.slow:
+        raise BadInput(
+            f"mode 'rl' trains the weights alone, and router '{always.value}' keeps all from them; leave it at both."
+        )
+    if mode.fast and not always.fast:
+        raise BadInput(
+            f"mode 'prompt' has contexts alone, and router '{always.value}' keeps all from them; leave it at both."
+        )
+
+
+def warnings_of(config: FastSlowConfig) -> list[str]:
+    """What runs, and not as one may have meant it."""
+    mode, contexts, rollouts = MODES[config.mode], config.population_size, int(config.num_generations or 0)
+    found = []
+    # elsewhere the weights are trained under the seed context alone
+    several = mode.fast and mode.slow and mode.when != "after"
+    if several and config.router.partition(":")[0] == "variance" and rollouts < 2 * contexts:
+        found.append(
+            f"router 'variance' cannot tell text from luck once {contexts} contexts (population_size) share {rollouts} "
+            f"rollouts (num_generations), one each; set num_generations to at least {2 * contexts}, or population_size "
+            f"to at most {max(1, rollouts // 2)}."
+        )
+    return found
 
 
 def check_secrets(config: FastSlowConfig) -> None:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from .bundle import KEPT_SETTINGS, write_bundle
 from .config import FastSlowConfig
+from .config_checks import warnings_of
 from .display import Display, SilentDisplay, TerminalDisplay
 from .errors import FastSlowError
 from .evaluation import means, measure_population
@@ -52,8 +53,8 @@ def train(
     fresh = not path.exists()
     main = config.process_index == 0
     recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
-    warning = preflight(config, model)
-    if warning:
+    short = preflight(config, model)
+    for warning in [*warnings_of(config), *([short] if short else [])]:
         recorder.display.note(f"warning: {warning}")
     trainer: FastSlowTrainer | None = None
     try:
