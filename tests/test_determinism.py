@@ -19,7 +19,7 @@ HASH_SEEDS, WORKERS, REPEATS = (0, 1, 4242), (0, 1, 2), 2
 def settings(folder: Path) -> dict[str, Any]:
     """Several tasks, clusters and a router that learns: what keeps dictionaries and sets."""
     return stream_settings(
-        folder, max_steps=4, stream="recur:2", labels="hidden", clusters="inferred", router="learned", keep_every=2,
+        folder, stream="recur:2", labels="hidden", clusters="inferred", router="learned", keep_every=2,
         save_time_share=1.0, eval_strategy="steps", eval_steps=2,
     )  # fmt: skip
 

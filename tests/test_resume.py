@@ -26,9 +26,10 @@ class Cut(BaseException):
 
 
 def settings(folder: Path, **overrides: Any) -> FastSlowConfig:
-    shape = {"max_steps": 4, "eval_strategy": "steps", "eval_steps": 2, "save_time_share": 1.0, "keep_every": 1}
-    make = stream_settings if "stream" in overrides else tiny_settings
-    return FastSlowConfig(**make(folder, **{**shape, **overrides}))
+    shape = {"eval_strategy": "steps", "eval_steps": 2, "save_time_share": 1.0, "keep_every": 1}
+    if "stream" in overrides:
+        return FastSlowConfig(**stream_settings(folder, **{**shape, **overrides}))
+    return FastSlowConfig(**tiny_settings(folder, **{"max_steps": 4, **shape, **overrides}))
 
 
 def without_clocks(value: Any) -> Any:

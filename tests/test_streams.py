@@ -254,6 +254,13 @@ def test_settings_that_make_no_sense_are_refused(overrides: dict, says: str) -> 
         FastSlowConfig(**{"bf16": False, **overrides})
 
 
+def test_a_number_of_steps_that_contradicts_the_stream_is_refused() -> None:
+    several = {"tasks": ["a:x", "b:x"], "stage_steps": 6, "stream": "recur:3", "bf16": False}
+    assert FastSlowConfig(max_steps=36, **several).max_steps == 36, "as config.yaml has it for a resume"
+    with pytest.raises(BadInput, match=r"max_steps is 12, .* stage_steps 6 and stream 'recur:3' make 36"):
+        FastSlowConfig(max_steps=12, **several)
+
+
 @pytest.mark.parametrize(("spec", "steps"), [("", 10), ("drift", 10), ("recur:3", 30), ("interleave:2", 8)])
 def test_the_length_of_a_run_follows_from_its_stream(spec: str, steps: int) -> None:
     config = FastSlowConfig(tasks=["a:x", "b:x"], stage_steps=5, stream=spec, bf16=False)

@@ -20,7 +20,7 @@ from .config_checks import (
     check_types,
 )
 from .errors import BadInput
-from .streams import Setting, make_schedule
+from .streams import SEQUENCE, Setting, make_schedule
 
 
 def _option(default: Any, text: str) -> Any:
@@ -140,7 +140,7 @@ class FastSlowConfig(GRPOConfig):
     )
     lora_r: int = _option(0, "Rank of LoRA adapters on all linear layers; 0 trains every weight.")
     lora_alpha: int = _option(32, "Scale of the LoRA adapters.")
-    max_steps: int = _option(30, "Optimiser steps of the run (>= 1).")
+    max_steps: int = _option(30, "Optimiser steps of the run (>= 1); of several tasks their stream says how many.")
     max_minutes: float | None = _option(
         None,
         "Minutes of wall time for the run, over all its resumes: no step begins that would, by the longest so far, end "
@@ -209,7 +209,13 @@ class FastSlowConfig(GRPOConfig):
         check_stages(self)
         if self.tasks:
             setting = Setting(len(self.tasks), self.stage_steps, self.problems_per_step, self.seed)
-            self.max_steps = make_schedule(self.stream, setting).steps
+            steps, unset = make_schedule(self.stream, setting).steps, type(self).max_steps
+            if self.max_steps not in (unset, steps):
+                raise BadInput(
+                    f"max_steps is {self.max_steps}, and the tasks with stage_steps {self.stage_steps} and stream "
+                    f"'{self.stream or SEQUENCE}' make {steps}; leave max_steps out, or change stage_steps."
+                )
+            self.max_steps = steps
         check_numbers(self)
         self._derive_batches()
         self.output_dir = self.output_dir or f"runs/{self.mode}-s{self.seed}"

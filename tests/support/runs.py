@@ -46,7 +46,8 @@ def write_tasks(folder: Path, rows: int = 30) -> list[str]:
 def stream_settings(folder: Path, **overrides: Any) -> dict[str, Any]:
     """Settings of a run over those three tasks, with clusters that need no model."""
     several = {"task": "", "tasks": write_tasks(folder), "stage_steps": 2, "embedder": "ngrams", "problems_per_step": 4}
-    return tiny_settings(folder, **{**several, **overrides})
+    settings = tiny_settings(folder, **several)
+    return {**{name: value for name, value in settings.items() if name != "max_steps"}, **overrides}
 
 
 def tiny_settings(folder: Path, **overrides: Any) -> dict[str, Any]:

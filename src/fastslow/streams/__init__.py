@@ -13,10 +13,11 @@ exactly.
 
 from . import blocks, dealt, overlap
 from .arrival import ARRIVAL, ArrivalStream
-from .base import STREAMS, Schedule, ScheduledStream, Setting, has_stages, make_schedule
+from .base import SEQUENCE, STREAMS, Schedule, ScheduledStream, Setting, has_stages, make_schedule
 
 __all__ = [
     "ARRIVAL",
+    "SEQUENCE",
     "STREAMS",
     "ArrivalStream",
     "Schedule",
