@@ -51,6 +51,18 @@ def test_a_task_given_twice_is_refused(both):
         TaskSet([next(iter(both.tasks.values()))] * 2)
 
 
+def test_a_file_given_twice_is_refused_however_its_path_is_spelled(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.jsonl").write_text(
+        "".join(f'{{"question": "{i}", "answer": "{i}", "twin": "x{i}"}}\n' for i in range(9))
+    )
+    (tmp_path / "link.jsonl").symlink_to("a.jsonl")
+    for other in ("jsonl:./a.jsonl", f"jsonl:{tmp_path}/a.jsonl", "jsonl:link.jsonl"):
+        with pytest.raises(BadInput, match=r"task 'jsonl:.*' is given twice"):
+            TaskSet([resolve_task("jsonl:a.jsonl"), resolve_task(other)])
+    TaskSet([resolve_task("jsonl:a.jsonl"), resolve_task("jsonl:./a.jsonl?answer=twin")])  # other answers, another task
+
+
 def test_stages_follow_one_another_and_the_last_goes_on(both):
     setting = Setting(tasks=2, stage_steps=3, batch_size=2, seed=0)
     tasks = list(by_task(both, both.split("train")).values())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from ..errors import BadInput
 from ..types import Example, Split, Verdict
+from . import hf, jsonl
 from .base import Task
 
 
@@ -18,9 +20,12 @@ class TaskSet:
 
     def __init__(self, tasks: Sequence[Task]):
         names = [task.name for task in tasks]
-        twice = next((name for name in names if names.count(name) > 1), None)
+        places = [_spelled_once(name) for name in names]
+        twice = next((i for i, place in enumerate(places) if place in places[:i]), None)
         if twice is not None:
-            raise BadInput(f"task '{twice}' is given twice; name every task once.")
+            first = names[places.index(places[twice])]
+            again = f", the other time as '{first}'" if first != names[twice] else ""
+            raise BadInput(f"task '{names[twice]}' is given twice{again}; name every task once.")
         self.name = " + ".join(names)
         self.tasks = {task.name: task for task in tasks}
         self._splits: dict[Split, tuple[Example, ...]] = {}
@@ -45,6 +50,16 @@ class TaskSet:
         named = replace(example, id=f"{number}.{example.id}", task=task_name)
         self._own[named.id] = example
         return named
+
+
+def _spelled_once(name: str) -> str:
+    """The name of a task, its file, if it is read from one, by its real path: a.jsonl and ./a.jsonl are one."""
+    head, question, params = name.partition("?")
+    family, _, path = head.partition(":")
+    file = Path(path).expanduser()
+    if family not in (hf.FAMILY, jsonl.FAMILY) or not file.exists():
+        return name
+    return f"{family}:{file.resolve()}{question}{params}"
 
 
 def by_task(task: Task, examples: Sequence[Example]) -> dict[str, list[Example]]:
