@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from .errors import BadInput
 from .labels import noise_of
 from .modes import MODES
-from .registry import nearest
+from .registry import did_you_mean, nearest
 from .streams import ARRIVAL
 from .types import Route
 
@@ -94,7 +94,7 @@ def check_names(config: FastSlowConfig) -> None:
         value = getattr(getattr(config, name), "value", getattr(config, name))  # transformers makes enums of some
         if value not in choices:
             *some, last = (f"'{choice}'" for choice in choices)
-            raise BadInput(f"{name} is {', '.join(some)} or {last}, got '{value}'.")
+            raise BadInput(f"{name} is {', '.join(some)} or {last}, got '{value}'.{did_you_mean(value, choices)}")
     if config.clusters == "labels" and config.labels == "hidden":
         raise BadInput("clusters 'labels' goes by labels, and they are hidden; take clusters 'inferred'.")
     if config.retention_action == "rollback" and config.retention_floor and config.save_strategy == "no":

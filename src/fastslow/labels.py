@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 
 from .errors import BadInput
+from .registry import did_you_mean
 from .seeding import derive_seed
 from .types import Example
 
@@ -52,5 +53,6 @@ def noise_of(spec: str) -> float:
     except ValueError:
         noise = -1.0
     if not 0.0 <= noise <= 1.0:
-        raise BadInput(f"labels are 'visible', 'hidden' or 'noisy:SHARE' (a share from 0 to 1), got '{spec}'.")
+        meant = "" if kind == "noisy" else did_you_mean(kind, ("visible", "hidden", "noisy"))
+        raise BadInput(f"labels are 'visible', 'hidden' or 'noisy:SHARE' (a share from 0 to 1), got '{spec}'.{meant}")
     return noise

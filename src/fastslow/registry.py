@@ -14,12 +14,18 @@ T = TypeVar("T")
 LISTED = 12  # names in an error message at most
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' Did you mean X?', ready to append to an error message, or ''."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """' Did you mean X?' or a list of what there is, ready to append to an error message."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = did_you_mean(name, known)
     if close:
-        return f" Did you mean '{close[0]}'?"
+        return close
     more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
     return f" Known: {', '.join(known[:LISTED])}{more}."
 
