@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ from fastslow.config import FastSlowConfig
 from fastslow.display import SilentDisplay
 from fastslow.errors import BadInput
 from fastslow.metrics.routing import calibration, judge_rule
-from fastslow.probe import ProbePlan, Prober, probe_routes, read_probes
+from fastslow.probe import Prober, probe_config, probe_routes
+from fastslow.probes import ProbePlan, ProbesFile
+from fastslow.resuming import read_config
 from fastslow.routers import ROUTERS
 from fastslow.run_dir import RunDirectory
 from fastslow.train import train
 from fastslow.types import Route
-from tests.support.runs import tiny_settings
+from tests.support.runs import spread, stream_settings, tiny_settings
 
 PLAN = ProbePlan(examples=2, steps=2, held_out=3, samples=2)
 
@@ -31,69 +34,180 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     return RunDirectory(folder / "run")
 
 
+def prober(run: RunDirectory) -> Prober:
+    return Prober(run, PLAN, read_config(run))
+
+
+def probe(run: RunDirectory, output: Path, plan: ProbePlan = PLAN, **options):
+    return probe_routes(run, plan, output=output, trusted=True, **options)
+
+
 def test_a_probe_holds_what_every_rule_said_and_every_arm_gained_at_like_cost(run: RunDirectory, tmp_path) -> None:
-    (probe, _) = probe_routes(run, PLAN, output=tmp_path / "probes.jsonl")
-    assert set(probe.routes) == set(ROUTERS.names())
-    assert set(probe.gains) == {"fast", "slow", "both"}
-    assert all(-1.0 <= gain <= 1.0 for pair in probe.gains.values() for gain in pair)
-    assert probe.rollouts["slow"] > 0
+    (found, _) = probe(run, tmp_path / "probes.jsonl")
+    assert set(found.routes) == set(ROUTERS.names())
+    assert set(found.gains) == {"fast", "slow", "both"}
+    assert all(-1.0 <= gain <= 1.0 for pair in found.gains.values() for gain in pair)
+    assert found.rollouts["slow"] > 0
     # A proposer with nothing more to propose ends its phase early; nobody may spend much more than the others.
-    assert max(probe.rollouts.values()) <= 1.25 * probe.rollouts["slow"]
-    assert probe.routes["both"] == "both"
+    assert max(found.rollouts.values()) <= 1.25 * found.rollouts["slow"]
+    assert found.routes["both"] == "both"
 
 
 def test_probing_leaves_the_trainer_as_it_was_and_repeats_itself(run: RunDirectory) -> None:
-    prober = Prober(run, PLAN)
-    start = {name: weight.clone() for name, weight in prober._start.items()}
-    first, second = prober.examples()
-    once = prober.probe(first)
-    prober.probe(second)
-    assert prober.probe(first) == once
-    for name, weight in prober._trainer.model.named_parameters():
+    one = prober(run)
+    start = {name: weight.clone() for name, weight in one._start.items()}
+    first, second, *_ = one.examples()
+    once = one.probe(first)
+    one.probe(second)
+    assert one.probe(first) == once
+    for name, weight in one._trainer.model.named_parameters():
         assert torch.equal(weight, start[name])
 
 
 def test_each_arm_moves_what_its_name_says(run: RunDirectory) -> None:
-    prober = Prober(run, PLAN)
-    example = prober.examples()[0]
-    before = prober._population
-    prober._descend(example, before, 1.0)
-    moved = [n for n, w in prober._trainer.model.named_parameters() if not torch.equal(w, prober._start[n])]
+    one = prober(run)
+    example = one.examples()[0]
+    before = one._population
+    one._descend(example, before, 1.0)
+    moved = [n for n, w in one._trainer.model.named_parameters() if not torch.equal(w, one._start[n])]
     rewards = {line["rewards"][0] for line in run.read("routes.jsonl")}
     assert moved or len(rewards) == 1
-    prober._reset()
-    prober._evolve(example, prober._roll_out(example), 1.0)
-    assert all(torch.equal(w, prober._start[n]) for n, w in prober._trainer.model.named_parameters())
+    one._reset()
+    one._evolve(example, one._roll_out(example), 1.0)
+    assert all(torch.equal(w, one._start[n]) for n, w in one._trainer.model.named_parameters())
 
 
-def test_a_probe_that_was_broken_off_goes_on_and_another_plan_is_refused(run: RunDirectory, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    folder = tmp_path_factory.mktemp("clustered")
+    settings = stream_settings(
+        folder, router="variance", labels="hidden", clusters="inferred", advantage_group="context"
+    )
+    train(FastSlowConfig(**settings), display=SilentDisplay())
+    return RunDirectory(folder / "run")
+
+
+def test_rules_are_asked_by_what_the_run_knew_an_example_by(clustered: RunDirectory, tmp_path: Path) -> None:
+    logged = {line["example_id"]: line["topic"] for line in clustered.read("routes.jsonl")}
+    one = prober(clustered)
+    seen = [e for e in one.examples() if e.id in logged]
+    assert {one._topics.of(e) for e in seen} == set(logged.values()) != {e.task for e in seen}
+    group = one._roll_out(seen[0])
+    evidence = one._evidence(seen[0], group)
+    assert (evidence.task, evidence.step) == (one._topics.of(seen[0]), 6)
+    (found, _) = probe(clustered, tmp_path / "p.jsonl")
+    assert found.topic in logged.values()
+    assert found.task in set(read_config(clustered).tasks or [])
+
+
+def test_slow_steps_of_a_probe_are_those_of_the_run(clustered: RunDirectory, tmp_path: Path) -> None:
+    theirs, ours = read_config(clustered), probe_config(read_config(clustered), PLAN, tmp_path)
+    for name in ("learning_rate", "advantage_group", "min_p", "scale_rewards", "epsilon", "optim", "max_grad_norm"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert (ours.advantage_group, ours.problems_per_step, ours.max_steps) == ("context", 1, PLAN.steps)
+
+
+def test_a_probe_that_was_broken_off_goes_on(run: RunDirectory, tmp_path: Path) -> None:
     output = tmp_path / "probes.jsonl"
-    whole = probe_routes(run, PLAN, output=output)
-    lines = output.read_text().splitlines()
-    output.write_text("\n".join(lines[:2]) + "\n")
-    assert probe_routes(run, PLAN, output=output) == whole
-    with pytest.raises(BadInput, match="probes made otherwise"):
-        probe_routes(run, ProbePlan(examples=2, steps=3), output=output)
-    output.write_text("{")
+    whole = probe(run, output)
+    lines = output.read_text().splitlines(keepends=True)
+    for kept in (lines[0] + lines[1], lines[0] + lines[1] + lines[2][:40], lines[0][:10]):
+        output.write_text(kept)
+        assert probe(run, output) == whole
+        assert output.read_text() == "".join(lines)
+
+
+def test_probes_of_another_plan_or_other_weights_are_refused(run: RunDirectory, tmp_path: Path) -> None:
+    output = tmp_path / "probes.jsonl"
+    probe(run, output)
+    with pytest.raises(BadInput, match="another steps"):
+        probe(run, output, ProbePlan(examples=2, steps=3, held_out=3))
+    head, *rest = output.read_text().splitlines()
+    about = json.loads(head)
+    about["about"]["bundle"] = "0" * 16
+    output.write_text("\n".join([json.dumps(about), *rest]) + "\n")
+    with pytest.raises(BadInput, match="another bundle"):
+        probe(run, output)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"example_id": "x"}', '{"gains": {"fast": [NaN, 0]}}', "null"])
+def test_a_damaged_probe_is_refused(run: RunDirectory, tmp_path: Path, line: str) -> None:
+    output = tmp_path / "probes.jsonl"
+    probe(run, output)
+    output.write_text(output.read_text().splitlines()[0] + "\n" + line + "\n")
     with pytest.raises(BadInput, match="is damaged"):
-        read_probes(output)
+        probe(run, output)
+
+
+def test_two_probes_do_not_write_into_one_file(run: RunDirectory, tmp_path: Path) -> None:
+    with ProbesFile(tmp_path / "probes.jsonl", {}).held(), pytest.raises(BadInput, match="by another probe"):
+        probe(run, tmp_path / "probes.jsonl")
+
+
+def unscorable_twice(completion: str, row: dict) -> tuple[float | None, str]:
+    """Two questions of the task of tests.support.runs have no score."""
+    return (None, "") if row["question"].startswith(("What is 3", "What is 1")) else spread(completion, row)
+
+
+def test_what_cannot_be_scored_is_passed_over(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path, max_steps=1, train_size=20, seed=4)
+    settings["task"] = settings["task"].replace("tests.support.runs:spread", "tests.test_probe:unscorable_twice")
+    train(FastSlowConfig(**settings), display=SilentDisplay())
+    run, output, said = RunDirectory(tmp_path / "run"), tmp_path / "probes.jsonl", []
+    plan = ProbePlan(examples=8, steps=1, held_out=2)
+    found = probe(run, output, plan, note=said.append)
+    passed = [line for line in map(json.loads, output.read_text().splitlines()[1:]) if line.get("unscorable")]
+    assert len(found) == 8
+    assert passed
+    assert [text for text in said if "cannot be scored" in text]
+    assert probe(run, output, plan) == found
+
+
+def command(run: RunDirectory, *flags: str) -> int:
+    return main(["probe-routes", str(run.path), "--examples", "2", "--steps", "2", "--held_out", "3", *flags])
 
 
 def test_the_command_prints_a_table_and_writes_json(run: RunDirectory, tmp_path: Path, capsys) -> None:
-    flags = ["--examples", "2", "--steps", "2", "--held_out", "3", "--output", str(tmp_path / "p.jsonl")]
-    assert main(["probe-routes", str(run.path), *flags, "--json", str(tmp_path / "v.json")]) == 0
-    out = capsys.readouterr().out
+    flags = ["--trust_task", "--output", str(tmp_path / "p.jsonl"), "--json", str(tmp_path / "v.json")]
+    assert command(run, *flags) == 0
+    out, err = capsys.readouterr()
     assert "variance" in out
     assert "best route measured" in out
+    assert "rollouts an example took: fast" in out
+    assert "2 of 2: fast" in err
     verdicts = json.loads((tmp_path / "v.json").read_text())
     assert set(verdicts["rules"]) == set(ROUTERS.names())
+    assert sum(verdicts["best"].values()) == 2
 
 
-def test_a_run_without_a_bundle_is_refused(tmp_path: Path, capsys) -> None:
+def test_what_the_command_cannot_do_is_said_at_once(run: RunDirectory, tmp_path: Path, capsys) -> None:
+    for flags, problem in (
+        ([], "runs code of its maker's choice"),
+        (["--trust_task", "--output", str(tmp_path)], "it is a directory"),
+        (["--trust_task", "--output", str(tmp_path / "no" / "p.jsonl")], "its folder does not exist"),
+        (["--trust_task", "--json", str(tmp_path / "no" / "v.json")], "its folder does not exist"),
+    ):
+        assert command(run, *flags) == 2
+        assert problem in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("file", ["bundle/router.json", "routes.jsonl"])
+def test_a_damaged_run_is_refused(run: RunDirectory, tmp_path: Path, file: str) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run.path, copy)
+    (copy / file).write_text('{"x": 1}\n')
+    with pytest.raises(BadInput, match="is damaged"):
+        probe(RunDirectory(copy), tmp_path / "p.jsonl")
+
+
+def test_a_run_without_a_bundle_or_an_end_is_refused(tmp_path: Path, capsys) -> None:
     settings = tiny_settings(tmp_path, max_steps=1, save_bundle=False)
     train(FastSlowConfig(**settings), display=SilentDisplay())
     assert main(["probe-routes", str(tmp_path / "run")]) == 2
     assert "holds no finished bundle" in capsys.readouterr().err
+    (tmp_path / "run" / "summary.json").write_text('{"status": "stopped by SIGTERM"}')
+    assert main(["probe-routes", str(tmp_path / "run")]) == 2
+    assert "fastslow resume" in capsys.readouterr().err
 
 
 # Verdicts
@@ -126,6 +240,13 @@ def test_where_no_channel_gains_anything_the_best_is_to_skip() -> None:
     report = judge_rule(["skip", "skip", "fast"], [gains(), gains(slow=-0.1), gains()])
     assert report.agreement.value == pytest.approx(2 / 3)
     assert report.confusion["skip"] == {"skip": 2, "fast": 1, "slow": 0, "both": 0}
+
+
+def test_a_route_that_ties_with_the_best_agrees_with_it() -> None:
+    report = judge_rule(["slow", "fast", "both"], [gains(fast=0.2, slow=0.2)] * 3)
+    assert report.agreement.value == pytest.approx(2 / 3)
+    assert report.confusion["slow"]["slow"] == report.confusion["fast"]["fast"] == 1
+    assert report.confusion["fast"]["both"] == 1
 
 
 def test_luck_makes_no_oracle() -> None:

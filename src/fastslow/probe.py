@@ -8,123 +8,95 @@ on held-out ones, sampled with the same seeds before and after.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from safetensors import SafetensorError
 
 from .bundle import open_bundle
-from .components import task_from
+from .checkpoint import digest
+from .components import make_proposer, make_stream, make_topics, task_from
 from .config import FastSlowConfig
 from .contexts import Context
-from .errors import BadInput
+from .embedders import EMBEDDERS
+from .errors import BadInput, FastSlowError
 from .gepa_adapter import BudgetPlan
 from .policy import Job
 from .population import Population, assign_slots
+from .probes import ARMS, Probe, ProbePlan, ProbesFile
+from .proposers.base import PROPOSERS
 from .recorder import Recorder
-from .resuming import read_config
+from .resuming import read_config, summary_of
 from .routers import ROUTERS, Router, make_router
-from .run_dir import RunDirectory
+from .routers.base import checked_route
+from .run_dir import RunDirectory, dump_config
 from .seeding import derive_seed
+from .streams import ARRIVAL, STREAMS
+from .tasks import TASKS
+from .tasks.scoring import SCORERS
+from .tasks.spec import parse_spec
 from .tasks.task_set import by_task
+from .topics import Topics
 from .trainer import FastSlowTrainer, surprisal
 from .types import Example, GroupEvidence, Rollout, Route, Trace
 
-ARMS = (Route.FAST, Route.SLOW, Route.BOTH)
 ANCHOR = 4
 """Examples on which a probe's fast phase compares contexts."""
 
 
-@dataclass(frozen=True)
-class ProbePlan:
-    """How an example is probed.
-
-    Args:
-        examples: how many of the training examples are probed.
-        steps: slow steps of one arm; the others may spend as many rollouts.
-        held_out: validation examples beside the example itself.
-        samples: rollouts per held-out example on either side of an arm; the example itself gets as many in all.
-        seed: of the choice of examples, and of everything drawn.
-    """
-
-    examples: int = 16
-    steps: int = 4
-    held_out: int = 16
-    samples: int = 2
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One example's counterfactuals.
-
-    `gains` holds for FAST, SLOW and BOTH two independent estimates of the change of success, from separate halves of
-    the samples: one to choose the best route by, the other to say what it is worth. `routes` is what each rule decided
-    and `hopes` the gain that `learned` expected of each route.
-    """
-
-    example_id: str
-    task: str
-    evidence: Mapping[str, Any]
-    routes: Mapping[str, str]
-    hopes: Mapping[str, float]
-    gains: Mapping[str, tuple[float, float]]
-    rollouts: Mapping[str, int]
-
-    def gain(self, route: str, half: int | None = None) -> float:
-        """Change of success; of SKIP it is 0. `half` takes one of the two estimates, None their mean."""
-        if route == Route.SKIP.value:
-            return 0.0
-        found = self.gains[route]
-        return sum(found) / 2 if half is None else found[half]
-
-    def best(self, half: int | None = None) -> str:
-        """The route with the highest gain; SKIP where none gains anything."""
-        return max((route.value for route in (Route.SKIP, *ARMS)), key=lambda route: self.gain(route, half))
-
-
 def probe_routes(
-    run: RunDirectory, plan: ProbePlan, *, output: Path, note: Callable[[str], None] = lambda text: None
+    run: RunDirectory,
+    plan: ProbePlan,
+    *,
+    output: Path,
+    trusted: bool = False,
+    note: Callable[[str], None] = lambda text: None,
 ) -> list[Probe]:
     """Probe a finished run's bundle. Every probe is appended to `output` (JSONL); those that stand there are kept.
 
-    Raises BadInput where the run has no bundle, or `output` holds probes made under another plan.
+    An example that cannot be scored is passed over. `note` is told of every probe made.
+
+    Raises BadInput where the run is not done or has no bundle, where it brings code of its own and is not `trusted`,
+    and where `output` holds probes of another plan or bundle.
     """
-    about = {"run": run.path.name, **asdict(plan)}
-    done = read_probes(output, about)
-    if len(done) >= plan.examples:
-        return done[: plan.examples]
-    prober = Prober(run, plan)
-    if not output.exists():
-        output.write_text(json.dumps({"about": about}) + "\n", encoding="utf-8")
-    for example in prober.examples()[len(done) :]:
-        note(f"probing example {len(done) + 1} of {plan.examples}")
-        done.append(prober.probe(example))
-        with output.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(done[-1])) + "\n")
-    return done
+    config = _checked(run, trusted=trusted)
+    about = {"run": run.path.name, "bundle": _fingerprint(run.path / "bundle"), **asdict(plan)}
+    with ProbesFile(output, about).held() as file:
+        if len(file.probes) >= plan.examples:
+            return list(file.probes.values())[: plan.examples]
+        prober, started, made = Prober(run, plan, config), time.monotonic(), 0
+        for example in prober.examples():
+            if len(file.probes) >= plan.examples:
+                break
+            if example.id in file.probes or example.id in file.unscorable:
+                continue
+            probe = prober.probe(example)
+            if probe is None:
+                file.pass_over(example.id)
+                note(f"example {example.id} cannot be scored: passed over")
+                continue
+            file.add(probe)
+            made += 1
+            each = (time.monotonic() - started) / made
+            gains = ", ".join(f"{arm.value} {probe.gain(arm.value):+.2f}" for arm in ARMS)
+            left = each * (plan.examples - len(file.probes)) / 60
+            note(f"{len(file.probes)} of {plan.examples}: {gains} ({each:.0f} s an example, {left:.0f} min left)")
+        if not file.probes:
+            raise FastSlowError(f"not one training example of '{run.path}' can be scored under its lead context.")
+        return list(file.probes.values())
 
 
-def read_probes(path: Path, about: Mapping[str, Any] | None = None) -> list[Probe]:
-    """Probes written by `probe_routes`. Raises BadInput for another plan's, and for a damaged file."""
-    if not path.exists():
-        return []
-    try:
-        head, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        written = head["about"]
-        probes = [
-            Probe(**{**line, "gains": {route: tuple(pair) for route, pair in line["gains"].items()}}) for line in lines
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"'{path}' is damaged ({type(error).__name__}: {error}); delete it to probe again.") from error
-    if about is not None and written != dict(about):
-        raise BadInput(f"'{path}' holds probes made otherwise ({written}); delete it, or choose another --output.")
-    return probes
+class Unscored(Exception):
+    """An arm's success cannot be told: nothing of the example, or of what was held out, was scored."""
 
 
 class One:
@@ -140,22 +112,24 @@ class One:
 class Prober:
     """A trainer frozen at a run's end, and every rule as it stands there."""
 
-    def __init__(self, run: RunDirectory, plan: ProbePlan):
+    def __init__(self, run: RunDirectory, plan: ProbePlan, config: FastSlowConfig):
         bundle = run.path / "bundle"
-        if not (bundle / "bundle.json").is_file():
-            raise BadInput(f"'{run.path}' holds no finished bundle; routes are probed from the end of a run.")
         opened = open_bundle(run.path)
-        config = read_config(run)
         self._plan = plan
         self._scratch = tempfile.TemporaryDirectory(prefix="fastslow-probe-")
         task = task_from(config)
         model: Any = opened.model
-        if hasattr(model, "merge_and_unload"):  # the arm's updates go to every weight, as from a new start
+        if hasattr(model, "merge_and_unload"):  # an arm's adapters begin anew, as weights of the run's end do
             model = model.merge_and_unload()
         self._trainer = FastSlowTrainer(
             probe_config(config, plan, Path(self._scratch.name)), model=model, task=task, recorder=Recorder(None)
         )
+        # A mode without a fast channel, which a slow step is here, has no need of the run's own proposer; a probe has.
+        self._trainer.parts.fast.proposer = make_proposer(config, tokenizer=opened.tokenizer, model=model)
+        self._trainer.topics = self._topics = _topics(config, task, bundle)
+        self._end = config.max_steps
         self._population = opened.population
+        self._trainer.policy.refresh(self._end)
         self._start = {name: weight.detach().clone() for name, weight in self._trainer.model.named_parameters()}
         self._rules = dict(every_rule(config, bundle))
         self._group = int(config.num_generations or 8)
@@ -167,37 +141,50 @@ class Prober:
     def examples(self) -> list[Example]:
         """Training examples in an order of the plan's seed."""
         train = sorted(self._trainer.parts.task.split("train"), key=lambda e: self._order("probe", e))
-        return [e for e in train if self._trainer.policy.fits(self._population.lead, e)][: self._plan.examples]
+        return [e for e in train if self._trainer.policy.fits(self._population.lead, e)]
 
-    def probe(self, example: Example) -> Probe:
-        """All arms from the same start. The trainer is left as it was found."""
+    def probe(self, example: Example) -> Probe | None:
+        """All arms from the same start; None where it cannot be scored. The trainer is left as it was found."""
         self._reset()
         group = self._roll_out(example)
-        evidence = evidence_of(example, group)
-        before = self._success(example, self._population.lead)
+        evidence = self._evidence(example, group)
+        # Asked before the arms are paid for: a rule of the user's may fail.
+        routes = {name: checked_route(rule, evidence).value for name, rule in self._rules.items()}
+        learned: Any = self._rules["learned"]
+        hopes = learned.explain(evidence).get("gain", {})
         gains, rollouts = {}, {}
-        for arm in ARMS:
-            share = 0.5 if arm is Route.BOTH else 1.0
-            population, spent = self._population, 0
-            if arm.fast:
-                population, spent = self._evolve(example, group, share)
-            if arm.slow:
-                spent += self._descend(example, population, share)
-            after = self._success(example, population.lead)
-            gains[arm.value] = (after[0] - before[0], after[1] - before[1])
-            rollouts[arm.value] = spent
+        try:
+            if not any(r.verdict.scored for r in group):
+                raise Unscored
+            before = self._success(example, self._population.lead)
+            for arm in ARMS:
+                after, rollouts[arm.value] = self._try(arm, example, group)
+                gains[arm.value] = (after[0] - before[0], after[1] - before[1])
+        except Unscored:
+            return None
+        finally:
             self._reset()
-        learned = self._rules["learned"]
-        hopes = learned.explain(evidence).get("gain", {}) if hasattr(learned, "explain") else {}  # type: ignore[attr-defined]
         return Probe(
             example_id=example.id,
             task=example.task,
+            topic=evidence.task,
             evidence={"rewards": list(evidence.rewards_G), "context_ids": list(evidence.context_ids_G)},
-            routes={name: rule.route(evidence).value for name, rule in self._rules.items()},
+            routes=routes,
             hopes=hopes,
             gains=gains,
             rollouts=rollouts,
         )
+
+    def _try(self, arm: Route, example: Example, group: Sequence[Rollout]) -> tuple[tuple[float, float], int]:
+        """Success after one arm, in two halves, and the rollouts that it took."""
+        self._reset()
+        share = 0.5 if arm is Route.BOTH else 1.0
+        population, spent = self._population, 0
+        if arm.fast:
+            population, spent = self._evolve(example, group, share)
+        if arm.slow:
+            spent += self._descend(example, population, share)
+        return self._success(example, population.lead), spent
 
     def _roll_out(self, example: Example) -> list[Rollout]:
         members = self._population.members
@@ -206,10 +193,23 @@ class Prober:
         jobs = [Job(members[index], example, seed) for index, seed in zip(picks, seeds, strict=True)]
         return self._trainer.policy.rollouts(jobs)
 
+    def _evidence(self, example: Example, group: Sequence[Rollout]) -> GroupEvidence:
+        """What a rule would see if the run's next step brought this example."""
+        return GroupEvidence(
+            step=self._end,
+            example_id=example.id,
+            task=self._topics.of(example),
+            context_ids_G=tuple(r.context_id for r in group),
+            rewards_G=tuple(r.verdict.reward for r in group),
+            completion_tokens_G=tuple(len(r.completion_ids) for r in group),
+            surprisals_G=tuple(surprisal(r) for r in group),
+        )
+
     def _evolve(self, example: Example, group: Sequence[Rollout], share: float) -> tuple[Population, int]:
-        """A fast phase whose minibatches are this example alone; contexts are compared on neighbours."""
-        fast, plan = self._trainer.parts.fast, self._trainer.parts.fast.plan
-        others = [e for e in self._trainer.parts.task.split("train") if e.task == example.task and e.id != example.id]
+        """A fast phase whose minibatches are this example alone; contexts are compared on others of its topic."""
+        fast, plan, topics = self._trainer.parts.fast, self._trainer.parts.fast.plan, self._topics
+        train, topic = self._trainer.parts.task.split("train"), self._topics.of(example)
+        others = [e for e in train if topics.of(e) == topic and e.id != example.id]
         others.sort(key=lambda e: self._order(example.id, e))
         anchor = [example, *others[: ANCHOR - 1]]
         members = len(self._population.carried)
@@ -217,7 +217,7 @@ class Prober:
         fast.plan = BudgetPlan(
             budget=budget, anchor_size=len(anchor), minibatch_size=1, proposals_per_iteration=self._proposals
         )
-        known = self._trainer.topics.demonstrations(anchor, until=1)
+        known = topics.demonstrations(anchor, until=self._end)
         try:
             phase = fast.run(
                 self._population,
@@ -231,6 +231,8 @@ class Prober:
             )
         finally:
             fast.plan = plan
+        if phase.endpoint_error is not None:
+            raise FastSlowError(f"{phase.endpoint_error}; what was probed is kept: run the same command to go on.")
         return phase.population, int(phase.metrics["fst/fast/metric_calls"])
 
     def _descend(self, example: Example, population: Population, share: float) -> int:
@@ -239,7 +241,7 @@ class Prober:
         trainer.population = population
         trainer.parts = replace(trainer.parts, stream=One(example))
         trainer.optimizer = trainer.lr_scheduler = None
-        trainer._step, trainer._buffered_inputs = 0, None  # type: ignore[assignment]
+        trainer._step, trainer._buffered_inputs, trainer._skipped_steps = 0, None, 0  # type: ignore[assignment]
         trainer.args.max_steps = steps
         trainer.train()
         trainer.policy.begin_step(-1)
@@ -248,17 +250,14 @@ class Prober:
     def _success(self, example: Example, context: Context) -> tuple[float, float]:
         """Success in two halves of the samples, half of each from the example itself, half from held-out ones."""
         task = self._trainer.parts.task
-        held_out = by_task(task, task.split("validation"))[_own_task(task, example)][: self._plan.held_out]
+        validation = by_task(task, task.split("validation"))
+        held_out = validation.get(example.task, task.split("validation"))[: self._plan.held_out]
         samples = self._plan.samples
         own = max(2, samples * len(held_out) // 2)
         draws = [(example, i) for i in range(own)] + [(e, i) for i in range(samples) for e in held_out]
         jobs = [Job(context, e, derive_seed(self._plan.seed, "after", e.id, i)) for e, i in draws]
-        rollouts = self._trainer.policy.rollouts(jobs)
-        halves = []
-        for half in (0, 1):
-            mine = [r.verdict.reward for r in rollouts[half:own:2]]
-            rest = [r.verdict.reward for r in rollouts[own + half :: 2]]
-            halves.append((_mean(mine) + _mean(rest)) / 2)
+        rewards = [r.verdict.reward for r in self._trainer.policy.rollouts(jobs)]
+        halves = [(_mean(rewards[half:own:2]) + _mean(rewards[own + half :: 2])) / 2 for half in (0, 1)]
         return halves[0], halves[1]
 
     def _order(self, what: str, example: Example) -> int:
@@ -274,32 +273,40 @@ class Prober:
 
 def probe_config(config: FastSlowConfig, plan: ProbePlan, folder: Path) -> FastSlowConfig:
     """The run's settings, for slow steps on one example: no warm-up, no pull to the base, nothing written."""
-    names = (
-        "model", "seed", "population_size", "proposer", "edits", "max_worked_examples", "max_context_tokens",
-        "reflection_model", "reflection_base_url", "reflection_api_key_env", "reflection_max_tokens", "loss_type",
-        "loss_aggregation", "epsilon_high", "learning_rate", "num_generations", "max_completion_length", "temperature",
-        "top_p", "top_k", "bf16", "per_device_train_batch_size", "seed_instruction", "chat_template_kwargs",
-        "trust_remote_code", "packing", "max_grad_norm",
-    )  # fmt: skip
-    return FastSlowConfig(
-        **{name: getattr(config, name) for name in names},
-        mode="rl", router="slow", problems_per_step=1, max_steps=plan.steps, beta=0.0, warmup_steps=0,
-        eval_strategy="no", save_strategy="no", save_bundle=False, kl_examples=0, output_dir=str(folder),
-    )  # fmt: skip
+    settings = yaml.safe_load(dump_config(config)) | {
+        "mode": "rl", "router": "slow", "tasks": None, "task": "", "stream": "", "stage_steps": 0, "labels": "visible",
+        "clusters": "none", "problems_per_step": 1, "max_steps": plan.steps, "max_minutes": None, "beta": 0.0,
+        "kl_target": None, "warmup_steps": 0, "rehearsal_share": 0.0, "retention_floor": None,
+        "retention_action": "report", "eval_strategy": "no", "save_strategy": "no", "save_bundle": False,
+        "keep_best": False, "keep_every": 0, "kl_examples": 0, "logged_groups": 0, "report_to": "none",
+        "output_dir": str(folder),
+    }  # fmt: skip
+    return FastSlowConfig(**settings)
 
 
 def every_rule(config: FastSlowConfig, bundle: Path) -> Iterable[tuple[str, Router]]:
-    """The run's own router, as the run left it, and all of ours; those with a memory have read the run's routes."""
-    states = json.loads((bundle / "router.json").read_text(encoding="utf-8"))
-    lines = RunDirectory(bundle.parent).read("routes.jsonl")
-    past = [(evidence_from_line(line), Route(line["route"])) for line in lines]
+    """The run's own router, as the run left it, and all of ours; those with a memory have read the run's routes.
+
+    Raises BadInput where these are damaged.
+    """
+    run, state, past = RunDirectory(bundle.parent), bundle / "router.json", []
+    try:
+        own = json.loads(state.read_text(encoding="utf-8"))["rule"]
+        past = [(evidence_from_line(line), Route(line["route"])) for line in run.read("routes.jsonl")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise BadInput(f"router.json or routes.jsonl of '{run.path}' is damaged ({problem}).") from error
     for name in dict.fromkeys([config.router, *ROUTERS.names()]):
-        rule = make_router(name, seed=config.seed)
+        rule: Any = make_router(name, seed=config.seed)
         if name == config.router:
-            rule.load_state_dict(states["rule"])
+            try:
+                rule.load_state_dict(own)
+            except Exception as error:  # a user's own rule may raise anything
+                problem = f"{type(error).__name__}: {error}"
+                raise BadInput(f"router '{name}' does not take its state in '{state}': {problem}.") from error
         elif hasattr(rule, "observe"):
             for evidence, route in past:
-                rule.observe(evidence, route)  # type: ignore[attr-defined]
+                rule.observe(evidence, route)
         yield name, rule
 
 
@@ -308,32 +315,66 @@ def evidence_from_line(line: Mapping[str, Any]) -> GroupEvidence:
     return GroupEvidence(
         step=line["step"],
         example_id=line["example_id"],
-        task=line["task"],
+        task=line["topic"],
         context_ids_G=tuple(line["context_ids"]),
         rewards_G=tuple(line["rewards"]),
         completion_tokens_G=tuple(line["completion_tokens"]),
-        surprisals_G=tuple(line.get("surprisals", ())),
+        surprisals_G=tuple(line["surprisals"]),
     )
 
 
-def evidence_of(example: Example, group: Sequence[Rollout]) -> GroupEvidence:
-    return GroupEvidence(
-        step=0,
-        example_id=example.id,
-        task=example.task,
-        context_ids_G=tuple(r.context_id for r in group),
-        rewards_G=tuple(r.verdict.reward for r in group),
-        completion_tokens_G=tuple(len(r.completion_ids) for r in group),
-        surprisals_G=tuple(surprisal(r) for r in group),
-    )
+def _checked(run: RunDirectory, *, trusted: bool) -> FastSlowConfig:
+    """The run's settings, if it can be probed; every refusal comes before a model is loaded."""
+    if summary_of(run).get("status") != "done":
+        raise BadInput(
+            f"'{run.path}' is not done, and routes are probed from the end of a run: fastslow resume {run.path}"
+        )
+    if not (run.path / "bundle" / "bundle.json").is_file():
+        raise BadInput(f"'{run.path}' holds no finished bundle to probe from; train with --save_bundle true.")
+    config = read_config(run)
+    foreign = _foreign(config)
+    if foreign and not trusted:
+        raise BadInput(
+            f"'{run.path}' names {foreign}, which runs code of its maker's choice; if you trust it, say --trust_task."
+        )
+    return config
 
 
-def _own_task(task: Any, example: Example) -> str:
-    """Name under which `by_task` keeps the examples of this one's task."""
-    groups = by_task(task, task.split("train"))
-    return next(name for name, some in groups.items() if any(e.id == example.id for e in some))
+def _foreign(config: FastSlowConfig) -> str:
+    """The first part of the run that is none of ours; '' where all are."""
+    specs = [parse_spec(name) for name in config.tasks or [config.task]]
+    scorers = [str(s.params["scorer"]) for s in specs if "scorer" in s.params]
+    parts = [
+        *(("task", s.family, TASKS) for s in specs),
+        *(("scorer", name, SCORERS) for name in scorers),
+        ("router", config.router.partition(":")[0], ROUTERS),
+        ("stream", config.stream.partition(":")[0], STREAMS),
+        ("proposer", config.proposer, PROPOSERS),
+        ("embedder", config.embedder.partition(":")[0], EMBEDDERS),
+    ]
+    ours = ("", ARRIVAL, "reflection", "mixed")  # what is made without its registry
+    return next((f"the {kind} '{name}'" for kind, name, known in parts if name not in (*known.names(), *ours)), "")
 
 
-def _mean(values: Sequence[float | None]) -> float:
-    scored = [v for v in values if v is not None]
-    return sum(scored) / len(scored) if scored else 0.0
+def _fingerprint(bundle: Path) -> str:
+    """Of everything a probe starts from."""
+    files = sorted([*bundle.glob("*.safetensors"), *bundle.glob("*.json")])
+    return hashlib.sha256("".join(f"{path.name} {digest(path)}\n" for path in files).encode()).hexdigest()[:16]
+
+
+def _topics(config: FastSlowConfig, task: Any, bundle: Path) -> Topics:
+    """What the run's learner knew of its stream, as it stood at the end; contexts of topics are not asked for."""
+    topics = replace(make_topics(config, task, make_stream(config, task)), archive=None)
+    try:
+        topics.read(bundle)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise BadInput(f"the clusters of '{bundle}' are damaged ({problem}).") from error
+    return topics
+
+
+def _mean(rewards: Sequence[float | None]) -> float:
+    scored = [r for r in rewards if r is not None]
+    if not scored:
+        raise Unscored
+    return sum(scored) / len(scored)

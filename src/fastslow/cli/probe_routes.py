@@ -6,11 +6,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from .eval import Parser, _positive
+from .eval import Parser, _check_target, _positive
+
+if TYPE_CHECKING:
+    from ..probes import Probe
 
 
 def run(argv: Sequence[str]) -> int:
@@ -28,10 +33,14 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="choice of examples and every draw (default 0)")
     parser.add_argument("--output", metavar="FILE", help="default RUN/probes.jsonl; goes on where it stopped")
     parser.add_argument("--json", metavar="FILE", help="write the verdicts as JSON as well")
+    parser.add_argument("--trust_task", action="store_true", help="run the code of its own that the run names")
     args = parser.parse_args(list(argv))
+    for target in filter(None, (args.output, args.json)):
+        _check_target(Path(target))
     console = Console(stderr=True)
     console.print("[dim]loading libraries ...[/dim]")
-    from ..probe import ProbePlan, probe_routes
+    from ..probe import probe_routes
+    from ..probes import ProbePlan
     from ..run_dir import RunDirectory
     from .train import quiet_libraries
 
@@ -39,43 +48,58 @@ def run(argv: Sequence[str]) -> int:
     directory = RunDirectory.open(args.run)
     plan = ProbePlan(args.examples, args.steps, args.held_out, args.samples, args.seed)
     output = Path(args.output) if args.output else directory.path / "probes.jsonl"
-    with console.status("probing ...") as status:
-        probes = probe_routes(directory, plan, output=output, note=status.update)
+    with console.status("probing ..."):
+        probes = probe_routes(
+            directory,
+            plan,
+            output=output,
+            trusted=args.trust_task,
+            note=lambda text: console.print(text, highlight=False, markup=False),
+        )
     verdicts = judge_all(probes)
-    _show(verdicts, len(probes))
+    _show(verdicts)
     if args.json:
         Path(args.json).write_text(json.dumps(verdicts, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def judge_all(probes: Sequence) -> dict:
+def judge_all(probes: Sequence[Probe]) -> dict:
     """JSON-able verdicts on every rule, and the calibration of what `learned` expected."""
-    from ..metrics.routing import calibration, judge_rule
+    from ..metrics.routing import ROUTES, calibration, judge_rule
+    from ..routers.learned import COST
+    from ..types import Route
 
     gains = [probe.gains for probe in probes]
     rules = {name: asdict(judge_rule([p.routes[name] for p in probes], gains)) for name in probes[0].routes}
-    pairs = [(hope, probe.gain(route)) for probe in probes for route, hope in probe.hopes.items() if route != "skip"]
+    # What it expects is gain per cost; SKIP is left out, whose gain is 0 by definition.
+    pairs = [(hope, p.gain(r) / COST[Route(r)]) for p in probes for r, hope in p.hopes.items() if r != "skip"]
     bins = calibration([hope for hope, _ in pairs], [gain for _, gain in pairs]) if pairs else []
+    best = [probe.best() for probe in probes]
     return {
         "examples": len(probes),
+        "best": {route: best.count(route) for route in ROUTES},
         "rollouts": {arm: sum(p.rollouts[arm] for p in probes) / len(probes) for arm in probes[0].rollouts},
         "rules": rules,
         "calibration_of_learned": [{"expected": e, "measured": m, "decisions": n} for e, m, n in bins],
     }
 
 
-def _show(verdicts: dict, count: int) -> None:
-    table = Table(title=f"Measured gain of success by rule, {count} examples (95% intervals)")
+def _show(verdicts: dict) -> None:
+    table = Table(title=f"Measured gain of success by rule, {verdicts['examples']} examples (95% intervals)")
     for heading in ("rule", "gain", "regret to the best constant", "regret to the oracle", "agreement"):
         table.add_column(heading, justify="left" if heading == "rule" else "right")
     for name, rule in sorted(verdicts["rules"].items(), key=lambda item: -item[1]["gain"]["value"]):
         columns = ("gain", "regret_constant", "regret_oracle", "agreement")
-        table.add_row(name, *(_estimate(rule[column]) for column in columns))
+        table.add_row(escape(name), *(_estimate(rule[column]) for column in columns))
     console = Console()
     console.print(table)
-    rule = next(iter(verdicts["rules"].values()))
-    best = {route: sum(taken.values()) for route, taken in rule["confusion"].items()}
-    console.print("best route measured: " + ", ".join(f"{route} {n}" for route, n in best.items()), highlight=False)
+    best, rollouts = ({k: f"{n:.0f}" for k, n in verdicts[name].items()} for name in ("best", "rollouts"))
+    console.print("best route measured: " + _listed(best), highlight=False)
+    console.print("rollouts an example took: " + _listed(rollouts), highlight=False)
+
+
+def _listed(numbers: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
 
 
 def _estimate(found: dict) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 ROUTES: tuple[str, ...] = ("skip", "fast", "slow", "both")
 """In the order in which ties are settled: where no channel gains anything, the best is to leave the example alone."""
 RESAMPLES = 2000
+TIE = 1e-9
+"""Gains that differ by less are the same."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class RuleReport:
     """One rule's decisions against the measured gains.
 
     `gain` is the mean measured gain of the routes it took; `regret_constant` what the best constant route would have
-    brought more, `regret_oracle` what the best route of every single example would have. `confusion[best][taken]`
-    counts examples.
+    brought more, `regret_oracle` what the best route of every single example would have. `agreement` is the share of
+    examples for which no route gained more than the one taken, where nothing is gained of those left alone;
+    `confusion[best][taken]` counts examples, and a route that ties with the best as the best.
     """
 
     gain: Estimate
@@ -52,7 +55,9 @@ def judge_rule(
     oracle_N = (halves_N_R_2[rows, best_N_2[:, 0], 1] + halves_N_R_2[rows, best_N_2[:, 1], 0]) / 2
     taken_N = np.array([ROUTES.index(route) for route in taken])
     mine_N = worth_N_R[rows, taken_N]
-    label_N = worth_N_R.argmax(axis=1)
+    most_N = worth_N_R.max(axis=1)
+    agrees_N = (mine_N >= most_N - TIE) & ((most_N > TIE) | (taken_N == ROUTES.index("skip")))
+    label_N = np.where(agrees_N, taken_N, worth_N_R.argmax(axis=1))
     confusion = {best: dict.fromkeys(ROUTES, 0) for best in ROUTES}
     for best, route in zip(label_N, taken, strict=True):
         confusion[ROUTES[best]][route] += 1
@@ -62,7 +67,7 @@ def judge_rule(
             len(gains), lambda pick: float(worth_N_R[pick].mean(axis=0).max() - mine_N[pick].mean()), seed
         ),
         regret_oracle=bootstrap(len(gains), lambda pick: float((oracle_N - mine_N)[pick].mean()), seed),
-        agreement=bootstrap(len(gains), lambda pick: float((label_N == taken_N)[pick].mean()), seed),
+        agreement=bootstrap(len(gains), lambda pick: float(agrees_N[pick].mean()), seed),
         confusion=confusion,
     )
 
