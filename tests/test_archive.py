@@ -191,6 +191,10 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def seeds(path: Path) -> list[dict[str, Any]]:
+    return [row for row in lines(path / "evals.jsonl") if row["context"] == "seed"]
+
+
 @pytest.mark.parametrize(
     "stream", ["sequence", "recur:2", "interleave:1", "mixture:0.5,0.3,0.2", "drift", "overlap:0.3"]
 )
@@ -209,6 +213,8 @@ def test_a_run_on_every_stream_without_labels(tmp_path: Path, stream: str) -> No
     assert kinds == {"seed", "lead", "mean", "cluster", "nearest"}
     chosen = [row for row in lines(path / "evals.jsonl") if row["context"] == "cluster"]
     assert all(0 <= row["right_topic"] <= 1 and row["gain_low"] <= row["gain"] <= row["gain_high"] for row in chosen)
+    contexts = {row["id"] for row in lines(path / "contexts.jsonl")} | {row["context_id"] for row in seeds(path)}
+    assert all(sum(row["chosen"].values()) == row["n"] and set(row["chosen"]) <= contexts for row in chosen)
     assert summary["accuracy"]["cluster"] is not None
     seen = [row for row in lines(path / "metrics.jsonl") if row["phase"] == "clusters"]
     assert [row["batch"] for row in seen] == list(range(len(seen))), "every batch once, in order"
@@ -255,6 +261,30 @@ def test_noisy_labels_reach_the_learner_and_not_the_scorer(tmp_path: Path) -> No
     assert 0.1 < wrong < 0.9
     assert all(reward is not None for row in routes for reward in row["rewards"])
     assert len(summary["tasks"]) == len(WORDINGS)
+
+
+def test_eval_draws_the_labels_that_the_run_drew(tmp_path: Path, capsys) -> None:
+    """Labels are wrong by example, so a bundle's examples must have the ids they had in the run; so must its samples."""
+    path, _ = run(tmp_path, labels="noisy:0.5", clusters="labels", eval_temperature=1.0)
+    out = tmp_path / "rows.json"
+    call = ["eval", str(path), "--contexts", "lead,cluster", "--kl_examples", "0", "--json", str(out), "--trust_task"]
+    assert main(call) == 0
+    now = [r for r in json.loads(out.read_text()) if r["weights"] == "trained"]
+    last = {(r["task"], r["context"]): r for r in lines(path / "evals.jsonl") if r["weights"] == "trained"}
+    for row in now:
+        before = last[row["task"], row["context"]]
+        assert row["accuracy"] == pytest.approx(before["accuracy"])
+        assert row.get("chosen") == before.get("chosen")
+
+
+def test_retention_is_judged_by_the_context_that_is_shipped(tmp_path: Path) -> None:
+    settings = stream_settings(tmp_path, clusters="inferred", eval_strategy="steps", eval_steps=2, retention_floor=0.9)
+    trainer = FastSlowTrainer(FastSlowConfig(**settings))
+    judged = []
+    judge = trainer.steering.judge
+    trainer.steering.judge = lambda step, rows, context: judged.append(context) or judge(step, rows, context)
+    trainer.train()
+    assert set(judged) == {"cluster"}
 
 
 def test_eval_chooses_contexts_from_a_bundle_as_its_run_did(tmp_path: Path, capsys) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fastslow.change_points import RECENT, recent_change
-from fastslow.clusters import WINDOW, Clusters, flat_hump, two_humps
+from fastslow.clusters import MOST, WINDOW, Clusters, flat_hump, two_humps
 from fastslow.embedders import EMBEDDERS, MINILM_WHEEL, make_embedder
 from fastslow.errors import BadInput, FastSlowError
 from fastslow.tasks import resolve_task
@@ -67,6 +67,27 @@ def test_one_heap_stays_one_cluster_and_raises_no_alarm() -> None:
     assert clusters.names == ["c0"]
     assert [one.change for one in seen] == [None] * 100
     assert all(one.counts == {"c0": 8} for one in seen)
+
+
+class Prose:
+    """Every text is its own corner: what falls apart without an end."""
+
+    name = "prose"
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        rows = np.zeros((len(texts), 256), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            row[int(text[1:]) // 8] = 1.0
+            row[-1] = 0.01 * (int(text[1:]) % 8)
+        return rows
+
+
+def test_what_falls_apart_without_an_end_stops_at_the_most_clusters() -> None:
+    clusters = Clusters(Prose())
+    for batch in batches(heap("a", 0, 8 * 90), 8):
+        clusters.observe(batch)
+    assert len(clusters.names) == MOST
+    assert len(clusters.state_dict()["windows"]) == MOST
 
 
 def test_a_new_task_opens_a_cluster_in_its_first_batch_and_a_return_opens_none() -> None:

@@ -34,6 +34,7 @@ from .tasks import TASKS, resolve_task
 from .tasks.base import Task
 from .tasks.scoring import SCORERS
 from .tasks.spec import parse_spec
+from .tasks.task_set import TaskSet
 from .topics import Topics
 from .types import Example, Split
 
@@ -178,7 +179,7 @@ def tasks_of(settings: Mapping[str, Any]) -> list[str]:
 
 
 def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
-    """A task with the splits it had in the run of these settings.
+    """A task with the splits it had in the run of these settings, and of a task of the run with its ids there.
 
     Raises BadInput for a task that imports code by a dotted path, unless whoever evaluates trusts it: a bundle may
     come from anybody.
@@ -191,7 +192,9 @@ def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
             "if you trust it, say --trust_task, or name a task yourself with --tasks."
         )
     sizes = {size: settings[size] for size in ("train_size", "validation_size", "test_size", "data_seed")}
-    return resolve_task(name, **sizes)
+    task = resolve_task(name, **sizes)
+    own = [parse_spec(one) for one in settings["tasks"] or ()]
+    return TaskSet([task], first=own.index(spec)) if spec in own else task
 
 
 def evaluate_bundle(

@@ -32,6 +32,9 @@ LEVEL = 0.001
 LEAST = 4
 """Members on either side of a split: two in each half, the least that has a spread."""
 
+MOST = 64
+"""Clusters at most. Questions as varied as prose go on falling apart; without an end their state would only grow."""
+
 HISTORY = round(1 / HAZARD)
 """Batches that a change is looked for in."""
 
@@ -142,6 +145,8 @@ class Clusters:
     def _split(self, name: str) -> str | None:
         """Open a cluster for the smaller part of one that is no longer one hump; None where it still is."""
         window = self._windows[name]
+        if len(self._windows) >= MOST:
+            return None
         vectors = np.stack([m.vector for m in window])
         if not two_humps(vectors):
             return None

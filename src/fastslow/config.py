@@ -194,7 +194,9 @@ class FastSlowConfig(GRPOConfig):
     )
     keep_last: int = _option(2, "Newest checkpoints kept while the run goes on (>= 1); they go when it is done.")
     keep_every: int = _option(0, "Checkpoints of steps divisible by this are kept for good; 0: none.")
-    keep_best: bool = _option(False, "Keep the checkpoint of the best evaluation (lead context) for good.")
+    keep_best: bool = _option(
+        False, "Keep the checkpoint of the best evaluation (under the context the run ships) for good."
+    )
     disable_tqdm: bool | None = _option(True, "transformers' own bar; ours shows both channels.")
     report_to: str | None = _option("none", "Trackers beside metrics.jsonl: trackio, tensorboard, wandb, mlflow.")
 

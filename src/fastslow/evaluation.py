@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -83,8 +84,8 @@ def measure_population(
     **how: Any,
 ) -> list[dict[str, Any]]:
     """One row per kind of context: `seed`, `lead`, and `mean` over the contexts in use; `all` is a row for each of
-    those; `cluster` and `nearest` choose by the question among those that `topics` has kept. An example is answered
-    once under a context, whatever that is measured as."""
+    those; `cluster` and `nearest` choose by the question among those that `topics` has kept (`chosen`: for how many
+    examples each). An example is answered once under a context, whatever that is measured as."""
     named = [pair for kind in kinds for pair in _contexts(population, kind, examples, topics)]
     found = _rewards_of_pairs(policy, [pair for _, dealt in named for pair in _pairs(dealt, examples)], **how)
     rows, rewards_of = [], {}
@@ -101,6 +102,8 @@ def measure_population(
         rewards_of[kind] = rewards
     for row in rows:
         if row["context"] in CHOOSING and topics is not None:
+            dealt = next(dealt for kind, dealt in named if kind == row["context"])
+            row["chosen"] = dict(Counter(contexts[0].id for contexts in dealt))
             row |= _choice(topics, examples, rewards_of[row["context"]], rewards_of.get("lead"))
     return rows
 

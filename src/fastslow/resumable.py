@@ -89,9 +89,14 @@ class ResumableTrainer(SlowChannel):
         self.time_is_up = self.time_is_up or answer[0]
         return self.time_is_up
 
+    @property
+    def shipped_context(self) -> str:
+        """The kind of context a bundle of this run is used with: chosen by the question where topics have their own."""
+        return "cluster" if self.topics.kinds else "lead" if self.mode.fast else "seed"
+
     def note_best(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Remember the step of the best validation accuracy so far, under the lead context."""
-        accuracy = means(rows, "accuracy").get("lead" if self.mode.fast else "seed")
+        """Remember the step of the best validation accuracy so far."""
+        accuracy = means(rows, "accuracy").get(self.shipped_context)
         if accuracy is not None and (self.best is None or accuracy > self.best[0]):
             self.best = accuracy, self.state.global_step
 

@@ -15,10 +15,11 @@ from .base import Task
 class TaskSet:
     """Tasks side by side: a split holds the examples of all, in the order of the tasks, and each is scored by its own.
 
-    Examples carry the name of their task, and ids that no two tasks share. Raises BadInput for a task given twice.
+    Examples carry the name of their task, and ids that no two tasks share: those of the first task begin with
+    `first`. Raises BadInput for a task given twice.
     """
 
-    def __init__(self, tasks: Sequence[Task]):
+    def __init__(self, tasks: Sequence[Task], *, first: int = 0):
         names = [task.name for task in tasks]
         places = [_spelled_once(name) for name in names]
         twice = next((i for i, place in enumerate(places) if place in places[:i]), None)
@@ -28,6 +29,7 @@ class TaskSet:
             raise BadInput(f"task '{names[twice]}' is given twice{again}; name every task once.")
         self.name = " + ".join(names)
         self.tasks = {task.name: task for task in tasks}
+        self._first = first
         self._splits: dict[Split, tuple[Example, ...]] = {}
         self._own: dict[str, Example] = {}
 
@@ -35,7 +37,7 @@ class TaskSet:
         if name not in self._splits:
             self._splits[name] = tuple(
                 self._named(number, task_name, example)
-                for number, (task_name, task) in enumerate(self.tasks.items())
+                for number, (task_name, task) in enumerate(self.tasks.items(), start=self._first)
                 for example in task.split(name)
             )
         return self._splits[name]
