@@ -264,7 +264,7 @@ def test_noisy_labels_reach_the_learner_and_not_the_scorer(tmp_path: Path) -> No
 
 
 def test_eval_draws_the_labels_that_the_run_drew(tmp_path: Path, capsys) -> None:
-    """Labels are wrong by example, so a bundle's examples must have the ids they had in the run; so must its samples."""
+    """Labels are wrong by example, so a bundle has the ids of its run; so its samples are the same."""
     path, _ = run(tmp_path, labels="noisy:0.5", clusters="labels", eval_temperature=1.0)
     out = tmp_path / "rows.json"
     call = ["eval", str(path), "--contexts", "lead,cluster", "--kl_examples", "0", "--json", str(out), "--trust_task"]
