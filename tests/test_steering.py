@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import random
 from collections import Counter
 from pathlib import Path
@@ -269,6 +270,17 @@ def test_a_fall_takes_the_weights_back_to_the_last_good_step(tmp_path: Path, fal
     assert all(torch.equal(weights[3][name], weights[2][name]) for name in weights[2])
     assert any(not torch.equal(weights[1][name], weights[2][name]) for name in weights[2])
     assert any("the weights go back to step 2" in note for note in notes)
+
+
+def test_a_run_taken_up_from_a_milestone_goes_without_a_checkpoint_that_was_dropped_since(tmp_path, falling) -> None:
+    settings = {**WATCHED, "max_steps": 4, "keep_every": 1, "retention_action": "rollback"}
+    train(FastSlowConfig(**tiny_settings(tmp_path, **settings)), display=SilentDisplay())
+    run = tmp_path / "run"
+    shutil.rmtree(run / "checkpoint-2")
+    (run / "summary.json").unlink()
+    resume(run, checkpoint="checkpoint-3", display=SilentDisplay())
+    falls = [row for row in lines(run) if row["phase"] == "retention"]
+    assert [(row["step"], row["back_to"]) for row in falls] == [(3, 2), (4, None)]
 
 
 @pytest.mark.parametrize("action", ["kl", "rehearse", "rollback"])

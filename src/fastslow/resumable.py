@@ -173,6 +173,14 @@ class ResumableTrainer(SlowChannel):
         if self._resuming:
             snapshot.restore_random(self, self._resuming[1])
 
+    @property
+    def good_checkpoint(self) -> int | None:
+        """The step to roll back to. None where there is none, or where its checkpoint is gone: of a run that was taken
+        up again from a milestone, it may have been dropped since."""
+        run, step = self.recorder.run, self.steering.good_step
+        gone = step is None or (run is not None and not self.checkpoints(run.path).folder(step).is_dir())
+        return None if gone else step
+
     def roll_back(self, step: int) -> None:
         """Weights and optimiser as they were at `step`; contexts, router and stream stay where they are.
 

@@ -174,7 +174,7 @@ class FastSlowTrainer(MeasuringTrainer):
 
     def judge(self, rows: list[dict[str, Any]]) -> None:
         """Retention: what to do where a past task has fallen below its floor."""
-        step, back = self.state.global_step, self.steering.good_step
+        step, back = self.state.global_step, self.good_checkpoint
         falls = self.steering.judge(step, rows, self.shipped_context)
         if falls and self.args.retention_action == "rollback" and back is not None:
             self.roll_back(back)
