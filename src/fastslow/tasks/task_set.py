@@ -24,8 +24,8 @@ class TaskSet:
         places = [_spelled_once(name) for name in names]
         twice = next((i for i, place in enumerate(places) if place in places[:i]), None)
         if twice is not None:
-            first = names[places.index(places[twice])]
-            again = f", the other time as '{first}'" if first != names[twice] else ""
+            before = names[places.index(places[twice])]
+            again = f", the other time as '{before}'" if before != names[twice] else ""
             raise BadInput(f"task '{names[twice]}' is given twice{again}; name every task once.")
         self.name = " + ".join(names)
         self.tasks = {task.name: task for task in tasks}
