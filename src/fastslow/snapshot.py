@@ -14,7 +14,8 @@
 Weights and optimiser change in one place only, the optimiser's step. So the two files of tensors are written while the
 next step samples, scores and computes gradients, from the tensors themselves; what else there is was written before.
 
-The stream needs no entry: any of its positions is a function of settings and step.
+The stream needs no entry: any of its positions is a function of settings and step, and of the shares of rehearsal so
+far, which are with what steers the run.
 """
 
 from __future__ import annotations
