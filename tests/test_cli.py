@@ -108,6 +108,19 @@ def test_eval_of_a_bundle_repeats_the_numbers_of_its_run(tmp_path: Path, capsys)
     assert rows["trained", "seed"]["kl"] == pytest.approx(summary["kl_to_base"]["seed"], rel=1e-3)
 
 
+def test_a_run_without_a_bundle_names_none_and_eval_says_how_to_get_one(tmp_path: Path, capsys) -> None:
+    assert main(["train", "--config", recipe(tmp_path, save_bundle=False)]) == 0
+    run = tmp_path / "run"
+    assert f"run directory: {run} (summary.json, metrics.jsonl)\n" in capsys.readouterr().out
+    assert main(["eval", str(run)]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"fastslow train --config {run / 'config.yaml'} --save_bundle true --output_dir ANOTHER" in said
+    again = ["--config", str(run / "config.yaml"), "--save_bundle", "true", "--output_dir", str(tmp_path / "again")]
+    assert main(["train", *again]) == 0
+    assert "(summary.json, metrics.jsonl, bundle/)\n" in capsys.readouterr().out
+    assert main(["eval", str(tmp_path / "again"), "--trust_task", "--kl_examples", "0"]) == 0
+
+
 def test_eval_takes_other_tasks_and_every_member(tmp_path: Path, capsys) -> None:
     assert main(["train", "--config", recipe(tmp_path)]) == 0
     capsys.readouterr()

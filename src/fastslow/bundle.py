@@ -106,9 +106,7 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
     try:
         settings = _checked_settings(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["settings"])
     except FileNotFoundError:
-        raise BadInput(
-            f"'{path}' holds no bundle (no bundle.json); give a finished run or its bundle/ folder."
-        ) from None
+        raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
     base_name = settings["model"]
@@ -120,6 +118,16 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
         return Bundle(model, adapters_off(model), tokenizer, population, topics, settings)
     base = frozen_copy(lambda: load_model(resolve_model(base_name)))
     return Bundle(load_model(source), base, tokenizer, population, topics, settings)
+
+
+def _no_bundle(folder: Path) -> str:
+    """How to come by one: a run that is over cannot make it any more, as its weights are gone."""
+    if (folder / "summary.json").is_file() and (folder / "config.yaml").is_file():
+        return (
+            "its run kept no weights (save_bundle: false). Train it again: fastslow train --config "
+            f"{folder / 'config.yaml'} --save_bundle true --output_dir ANOTHER"
+        )
+    return "give a finished run or its bundle/ folder"
 
 
 def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:

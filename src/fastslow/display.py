@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -107,7 +107,7 @@ class TerminalDisplay:
             self._progress = None
 
 
-def closing_table(summary: dict[str, Any]) -> Table:
+def closing_table(summary: Mapping[str, Any]) -> Table:
     """The four quadrants: {base, trained} weights x {seed, lead} context, on validation."""
     accuracy = summary["accuracy"]
     table = Table(

@@ -30,14 +30,13 @@ def run(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(list(argv))
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
-    from ..display import TerminalDisplay, closing_table
+    from ..display import TerminalDisplay
     from ..train import exit_code, resume
-    from .train import leave_processes, quiet_libraries
+    from .train import close, leave_processes, quiet_libraries
 
     quiet_libraries()
     summary = resume(args.run, checkpoint=args.checkpoint, max_minutes=args.max_minutes, display=TerminalDisplay())
     if summary:
-        Console().print(closing_table(summary))
-        Console().print(f"run directory: {args.run}", highlight=False, soft_wrap=True)
+        close(summary, args.run)
     leave_processes()
     return exit_code(summary)

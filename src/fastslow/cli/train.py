@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -15,7 +17,7 @@ def run(argv: Sequence[str]) -> int:
         print(train_help("--help-all" in argv))
         return 0
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
-    from ..display import TerminalDisplay, closing_table
+    from ..display import TerminalDisplay
     from ..train import exit_code, train
     from .parsing import parse_config
 
@@ -23,14 +25,18 @@ def run(argv: Sequence[str]) -> int:
     config = parse_config(argv)
     summary = train(config, display=TerminalDisplay())
     if summary:
-        Console().print(closing_table(summary))
-        Console().print(
-            f"run directory: {config.output_dir} (summary.json, metrics.jsonl, bundle/)",
-            highlight=False,
-            soft_wrap=True,
-        )
+        close(summary, str(config.output_dir))
     leave_processes()
     return exit_code(summary)
+
+
+def close(summary: Mapping[str, Any], run: str) -> None:
+    """The closing table, and where to read on: of the files that a script looks for those that this run has."""
+    from ..display import closing_table
+
+    there = [name for name in ("summary.json", "metrics.jsonl", "bundle/") if (Path(run) / name).exists()]
+    Console().print(closing_table(summary))
+    Console().print(f"run directory: {run} ({', '.join(there)})", markup=False, highlight=False, soft_wrap=True)
 
 
 def leave_processes() -> None:
