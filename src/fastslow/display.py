@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
+from .tasks.spec import short_names
+
 PHASES = {
     "fast": "evolving contexts",
     "slow": "training weights",
@@ -97,6 +99,9 @@ class TerminalDisplay:
         self.console.print(escape(text), highlight=False, soft_wrap=True)
 
     def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        if len({r["task"] for r in rows}) > 1:
+            self.note(_evals_by_task(step, rows))
+            return
         shown = [f"{r['weights']}+{r['context']} {_percent(r['accuracy'])}" for r in rows]
         kls = [f"kl {r['kl']:.4f} ({r['context']} context)" for r in rows if r.get("kl") is not None]
         self.console.print(f"eval at step {step}: " + ", ".join(shown + kls), highlight=False, soft_wrap=True)
@@ -108,19 +113,47 @@ class TerminalDisplay:
 
 
 def closing_table(summary: Mapping[str, Any]) -> Table:
-    """The four quadrants: {base, trained} weights x {seed, lead} context, on validation."""
+    """The four quadrants: {base, trained} weights x {seed, lead} context, on validation; of several tasks each one's,
+    and their mean."""
     accuracy = summary["accuracy"]
     table = Table(
         title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})"
     )
     chosen = {"cluster": "best of the cluster", "nearest": "best of the nearest"}
     chosen = {kind: heading for kind, heading in chosen.items() if kind in accuracy}
+    tasks = summary.get("tasks", {})
+    several = len(tasks) > 1
+    if several:
+        table.add_column("task", no_wrap=True)
     for heading in ("weights", "seed context", "lead context", "population mean", *chosen.values()):
         table.add_column(heading, justify="left" if heading == "weights" else "right")
-    table.add_row("base", _percent(accuracy["base_seed"]), _percent(accuracy["base_lead"]))
-    trained = [_percent(accuracy[name]) for name in ("seed", "lead", "mean", *chosen)]
-    table.add_row("trained", *trained)
+    names = short_names(tasks)
+    by_name = {names[task]: values for task, values in tasks.items()} if several else {}
+    for name, values in {**by_name, "mean of tasks": accuracy}.items():
+        base = [_percent(values[f"base_{context}"]) for context in ("seed", "lead")]
+        trained = [_percent(values[context]) for context in ("seed", "lead", "mean", *chosen)]
+        table.add_row(*([escape(name)] if several else []), "base", *base)
+        table.add_row(*([""] if several else []), "trained", *trained, end_section=True)
     return table
+
+
+def _evals_by_task(step: int, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each task, in columns; the KL of weights that were trained only."""
+    names = short_names(row["task"] for row in rows)
+    contexts = dict.fromkeys(row["context"] for row in rows)
+    drifted = dict.fromkeys(r["context"] for r in rows if r.get("kl") is not None and r["weights"] == "trained")
+    found = {(row["task"], row["context"]): row for row in rows}
+    table = [["", *contexts, *(f"kl: {context}" for context in drifted)]]
+    for task, name in names.items():
+        accuracies = [_percent(found[task, context]["accuracy"]) for context in contexts]
+        kls = [found[task, context]["kl"] for context in drifted]
+        table.append([name, *accuracies, *("n/a" if kl is None else f"{kl:.4f}" for kl in kls)])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [f"eval at step {step}, {rows[0]['weights']} weights:"]
+    for name, *cells in table:
+        numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append("  ".join([f"  {name:{widths[0]}}", *numbers]))
+    return "\n".join(lines)
 
 
 def _percent(value: float | None) -> str:
