@@ -186,6 +186,7 @@ def test_the_written_config_shows_all_of_ours_and_no_secret(tmp_path) -> None:
     text = dump_config(config)
     shown = yaml.safe_load(text)
     assert set(own_fields()) <= set(shown)
+    assert shown["seed"] == 42, "also where nobody chose it"
     assert "hf_" not in text
     assert "weight_decay" not in shown, "an inherited setting at its default is noise"
 

@@ -159,7 +159,8 @@ def clean(value: Any) -> Any:
 
 
 def dump_config(config: FastSlowConfig) -> str:
-    """YAML of every setting of ours and of every inherited one that differs from its default; loadable as it is."""
+    """YAML of every setting of ours and of every inherited one that differs from its default; loadable as it is. The
+    seed stands there in any case: whoever reads of a run asks for it."""
     ours = own_fields()
     out: dict[str, Any] = {name: getattr(config, name) for name in ours}
     for f in fields(config):
@@ -168,7 +169,13 @@ def dump_config(config: FastSlowConfig) -> str:
         )
         value = getattr(config, f.name)
         plain = isinstance(value, (str, int, float, bool, list, dict, type(None)))
-        if f.name not in ours and f.name not in NOT_IN_CONFIG and f.init and plain and value != default:
+        if (
+            f.name not in ours
+            and f.name not in NOT_IN_CONFIG
+            and f.init
+            and plain
+            and (value != default or f.name == "seed")
+        ):
             out[f.name] = value
     out = {k: getattr(v, "value", v) for k, v in out.items() if k not in NOT_IN_CONFIG}
     return yaml.safe_dump(out, sort_keys=False, allow_unicode=True)

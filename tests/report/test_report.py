@@ -8,6 +8,7 @@ import json
 import math
 
 import pytest
+import yaml
 
 from fastslow.cli.main import main
 from fastslow.report.compare import compare
@@ -353,6 +354,16 @@ def test_a_run_without_measurements_belongs_to_its_task_however_the_recipe_spell
     assert load_run(begun).tasks == ["star_graph?degree=2&path=2"]
     broken = make_run(tmp_path / "c", "rl", 1, [], done=False, task="star_graph?path")
     assert load_run(broken).tasks == ["star_graph?path"]
+
+
+def test_a_seed_that_nobody_set_is_the_summarys(tmp_path):
+    folder = make_run(tmp_path / "a", "fst", 1, FST)
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({k: v for k, v in settings.items() if k != "seed"}))
+    assert load_run(folder).seed == "unknown"
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "seed": 42}))
+    assert load_run(folder).seed == "42"
 
 
 def test_arms_of_a_stream_are_held_against_each_other_by_seed(tmp_path):

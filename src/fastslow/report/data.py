@@ -77,7 +77,7 @@ class RunData:
 
     @property
     def seed(self) -> str:
-        return text(self.config.get("seed"), "unknown")
+        return text(self.config.get("seed", self.summary.get("seed")), "unknown")
 
     @cached_property
     def tasks(self) -> list[str]:
