@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from fastslow.archive import Archive
+from fastslow.cli.eval import _choices
 from fastslow.cli.main import main
 from fastslow.clusters import Clusters
 from fastslow.config import FastSlowConfig
 from fastslow.contexts import Context, seed_context
 from fastslow.display import SilentDisplay
+from fastslow.evaluation import _choice
 from fastslow.labels import Labels
 from fastslow.population import Population
 from fastslow.topics import Topics
@@ -178,6 +180,29 @@ def test_of_what_nothing_is_known_the_lead_is_chosen() -> None:
     assert Topics(Labels("visible", tasks="a", seed=0), Batches([])).kinds == []
 
 
+def test_no_topic_is_right_or_wrong_for_a_task_that_owns_none() -> None:
+    made = batches([*heap("a", 0, 16), *heap("b", 100, 16)], 8)
+    topics = Topics(Labels("hidden", tasks="ab", seed=0), Batches(made), Clusters(Heaps()), Archive())
+    list(topics.observe(4))
+    topics.keep(scores(made[0], good_at={"a": "a"}), made[0], policy_version=0)
+    asked = {task: heap(task, 900, 3) for task in "ab"}
+
+    def right(examples: list[Example]) -> float | None:
+        nothing = [[0.0]] * len(examples)
+        return _choice(topics, examples, nothing, nothing)["right_topic"]
+
+    assert (right(asked["a"]), right(asked["b"]), right(asked["a"] + asked["b"])) == (1.0, None, 1.0)
+    topics.keep(scores(made[2], good_at={"b": "b"}), made[2], policy_version=0)
+    assert (right(asked["a"]), right(asked["b"])) == (1.0, 1.0)
+
+
+def test_eval_tells_the_gain_of_a_task_without_a_topic_and_no_share_of_it() -> None:
+    row = {"weights": "trained", "context": "cluster", "right_topic": 0.5, "gain": 0.1, "gain_low": 0, "gain_high": 0.2}
+    first, second = _choices([row, {**row, "right_topic": None}, {"weights": "trained", "context": "lead"}])
+    assert first.startswith("trained + cluster: 50.0% of the questions in the right topic, gain over lead +10.0 points")
+    assert second.startswith("trained + cluster: gain over lead +10.0 points")
+
+
 # Whole runs
 
 
@@ -212,7 +237,8 @@ def test_a_run_on_every_stream_without_labels(tmp_path: Path, stream: str) -> No
     kinds = {row["context"] for row in lines(path / "evals.jsonl")}
     assert kinds == {"seed", "lead", "mean", "cluster", "nearest"}
     chosen = [row for row in lines(path / "evals.jsonl") if row["context"] == "cluster"]
-    assert all(0 <= row["right_topic"] <= 1 and row["gain_low"] <= row["gain"] <= row["gain_high"] for row in chosen)
+    assert all(row["gain_low"] <= row["gain"] <= row["gain_high"] for row in chosen)
+    assert all(row["right_topic"] is None or 0 <= row["right_topic"] <= 1 for row in chosen)
     contexts = {row["id"] for row in lines(path / "contexts.jsonl")} | {row["context_id"] for row in seeds(path)}
     assert all(sum(row["chosen"].values()) == row["n"] and set(row["chosen"]) <= contexts for row in chosen)
     assert summary["accuracy"]["cluster"] is not None

@@ -151,16 +151,17 @@ def _table(rows: list[dict], split: str) -> Table:
 
 
 def _choices(rows: list[dict]) -> list[str]:
-    """How contexts chosen by the question fared against the lead context."""
+    """How contexts chosen by the question fared against the lead. No topic is right for a task that owns none."""
     lines = []
     for row in rows:
-        if row.get("right_topic") is None:
-            continue
-        line = f"{row['weights']} + {row['context']}: {_share(row['right_topic'])} of the questions in the right topic"
-        if row["gain"] is not None:
+        told = []
+        if row.get("right_topic") is not None:
+            told.append(f"{_share(row['right_topic'])} of the questions in the right topic")
+        if row.get("gain") is not None:
             interval = f"95% {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}"
-            line += f", gain over lead {100 * row['gain']:+.1f} points ({interval})"
-        lines.append(line)
+            told.append(f"gain over lead {100 * row['gain']:+.1f} points ({interval})")
+        if told:
+            lines.append(f"{row['weights']} + {row['context']}: {', '.join(told)}")
     return lines
 
 

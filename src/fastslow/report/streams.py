@@ -53,14 +53,15 @@ class StreamArm:
         return mean_or_none([share for share in shares if share is not None])
 
     def selection(self, name: Literal["right_topic", "gain"]) -> float | None:
-        """Of contexts chosen by the question, at the last evaluation: mean over tasks and seeds. None without such."""
+        """Of contexts chosen by the question, at the last evaluation: mean over tasks and seeds, of those that have it
+        (no topic is right for a task that owns none). None without such."""
         chosen = [
             number(row.get(name))
             for run in self.runs
             for row in run.evals
             if (row.get("step"), row.get("context"), row.get("weights")) == (run.steps, "cluster", "trained")
         ]
-        return mean_or_none(chosen)
+        return mean_or_none([value for value in chosen if value is not None])
 
 
 def stream_arms(comparison: Comparison) -> list[StreamArm]:
