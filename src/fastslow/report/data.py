@@ -47,7 +47,8 @@ class Evaluation:
 
 @dataclass
 class RunData:
-    """What one run's files say so far. `notices` tell what is missing or could not be read."""
+    """What one run's files say so far. `groups` counts what was routed by (topic, true task), `trained` has the true
+    tasks by step. `notices` tell what is missing or could not be read."""
 
     path: Path
     arm: str = ""
@@ -60,6 +61,8 @@ class RunData:
     rollouts: list[dict[str, Any]] = field(default_factory=list)
     routes: dict[int, Counter[str]] = field(default_factory=dict)
     routers: Counter[str] = field(default_factory=Counter)
+    groups: Counter[tuple[str, str]] = field(default_factory=Counter)
+    trained: dict[int, set[str]] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -235,6 +238,9 @@ def load_run(path: str | Path, arm: str = "") -> RunData:
         if step is not None and isinstance(route, str):
             run.routes.setdefault(step, Counter())[route if route in ROUTES else "other"] += 1
             run.routers[text(row.get("router"), "unknown")] += 1
+            task = text(row.get("task"), "unknown")
+            run.groups[text(row.get("topic"), "unknown"), task] += 1
+            run.trained.setdefault(step, set()).add(task)
     if not any(row.get("phase") == "eval" for row in run.metrics):
         run.notices.append("no evaluation yet")
     return run

@@ -21,9 +21,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from . import formats, tables
-from .charts import contexts_of, payload
+from .charts import CONTEXT_NAMES, contexts_of, payload
 from .compare import Comparison, compare
-from .continual import stages_of
+from .continual import Stages, stages_of
+from .course import Course, course_of
 from .data import AXES, RunData, mapping, text
 from .examples import shelves
 from .lineage import Lineage, Node, difference, lineage, readable
@@ -77,8 +78,10 @@ def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: in
     gains, routing = tables.gains(comparison), tables.routing(comparison)
     closing = {tables.costs(comparison).title, *(t.title for t in (gains, routing) if t is not None)}
     lineages = [_lineage(run, lineage(run, limit)) for run in found if run.mode != "rl"]
+    courses = [_course(course) for run in comparison.runs if (course := course_of(run)) is not None]
     sections = [
-        ("curves", "Curves", True), ("numbers", "Numbers", True), ("contexts", "Contexts", bool(lineages)),
+        ("curves", "Curves", True), ("numbers", "Numbers", True), ("stream", "Stream", bool(courses)),
+        ("contexts", "Contexts", bool(lineages)),
         ("rollouts", "Rollouts", bool(rollouts)), ("routes", "Routes", routing is not None), ("costs", "Costs", True),
     ]  # fmt: skip
     return {
@@ -89,7 +92,10 @@ def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: in
         "charts": drawn["charts"], "arms": drawn["arms"], "contexts": contexts_of(comparison),
         "numbers": tables.numbers(comparison, "accuracy"),
         "tables": [table for table in tables_of(comparison) if table.title not in closing],
-        "stages": [(arm.label, stages) for arm in comparison.arms if (stages := stages_of(arm)) is not None],
+        "stages": [
+            _staged(arm.label, stages) for arm in comparison.arms if (stages := stages_of(arm)) is not None
+        ],
+        "courses": courses,
         "fast": bool(lineages), "gains": gains, "lineages": lineages,
         "shelves": rollouts,
         "routing": routing, "strips": (strips := _strips(comparison)),
@@ -104,6 +110,35 @@ def _facts(comparison: Comparison) -> str:
     recipe = f" Recipe {comparison.recipe}." if comparison.recipe else ""
     few = " Fewer than three seeds on a side: hardly more than a first look." if few_seeds(comparison) else ""
     return f"Arms: {arms}.{recipe}{few}"
+
+
+def _staged(arm: str, stages: Stages) -> dict[str, Any]:
+    """A matrix: rows of a name and of values, each with whether it is framed."""
+    rows = [("nothing yet", [(value, False) for value in stages.base])]
+    for at, (task, row) in enumerate(zip(stages.tasks, stages.after, strict=True)):
+        rows.append((f"stage {at + 1}: {task}", [(value, at == j) for j, value in enumerate(row)]))
+    note = "Mean over seeds, under the context the arm ships. Framed: the task that the stage trained on."
+    return {
+        "title": f"Accuracy after each stage: {arm}", "corner": "after", "tasks": stages.tasks, "rows": rows,
+        "notes": [note, *stages.late],
+    }  # fmt: skip
+
+
+def _course(course: Course) -> dict[str, Any]:
+    left_out = len(course.run.evaluations) - len(course.rows)
+    context = CONTEXT_NAMES[course.run.shipped_context]
+    notes = [
+        f"Under the {context}. Framed: what the steps since the row above trained on.",
+        *([f"{left_out} evaluations between them are left out here; evals.jsonl has them."] if left_out else []),
+    ]
+    return {
+        "name": course.run.name, "label": course.run.label,
+        "matrix": {
+            "title": "Accuracy by task", "corner": "step", "tasks": course.tasks, "notes": notes,
+            "rows": [(f"{r.step:,}", list(zip(r.accuracies, r.trained, strict=True))) for r in course.rows],
+        },
+        "clusters": course.clusters, "changes": course.changes,
+    }  # fmt: skip
 
 
 def _lineage(run: RunData, found: Lineage) -> dict[str, Any]:
