@@ -169,13 +169,8 @@ def dump_config(config: FastSlowConfig) -> str:
         )
         value = getattr(config, f.name)
         plain = isinstance(value, (str, int, float, bool, list, dict, type(None)))
-        if (
-            f.name not in ours
-            and f.name not in NOT_IN_CONFIG
-            and f.init
-            and plain
-            and (value != default or f.name == "seed")
-        ):
+        told = value != default or f.name == "seed"
+        if told and plain and f.init and f.name not in ours and f.name not in NOT_IN_CONFIG:
             out[f.name] = value
     out = {k: getattr(v, "value", v) for k, v in out.items() if k not in NOT_IN_CONFIG}
     return yaml.safe_dump(out, sort_keys=False, allow_unicode=True)
