@@ -1,4 +1,4 @@
-"""What a terminal shows of a run: with several tasks, every number by its task, on a hundred columns."""
+"""What a terminal shows of a run: with several tasks, every number by its task, on a hundred columns at most."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ GRAPH = "star_graph?degree=2&ids=10&path=2"
 KINDS = ("seed", "lead", "mean", "cluster", "nearest")
 
 
-def console() -> Console:
-    return Console(file=io.StringIO(), width=100)
+def console(width: int = 100) -> Console:
+    return Console(file=io.StringIO(), width=width)
 
 
 def text_of(shown: Console) -> str:
@@ -49,10 +49,10 @@ def test_an_evaluation_of_one_task_stays_one_line() -> None:
     assert text_of(shown) == "eval at step 8: trained+seed 50.0%, kl 12.3456 (seed context)\n"
 
 
-def test_the_closing_table_of_several_tasks_names_them_on_a_hundred_columns() -> None:
+def test_the_closing_table_of_several_tasks_names_them_in_a_log_file_too() -> None:
     values = {**dict.fromkeys(("base_seed", "base_lead"), 0.0), **dict.fromkeys(KINDS, 1.0)}
     summary = {"steps": 24, "mode": "fst", "seed": 42, "accuracy": {**values, "cluster": 0.5}}
-    shown = console()
+    shown = console(80)
     shown.print(closing_table({**summary, "tasks": dict.fromkeys((PRODUCTS, GRAPH, SUMS), values)}))
     rows = [[cell.strip() for cell in line.split("│")[1:]] for line in text_of(shown).splitlines() if "│" in line]
     assert [cells[0] for cells in rows if cells[1] == "base"] == [

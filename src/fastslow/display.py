@@ -22,6 +22,14 @@ PHASES = {
     "clusters": "sorting questions",
 }
 
+HEADINGS = {
+    "seed": "seed context",
+    "lead": "lead context",
+    "mean": "population mean",
+    "cluster": "best of the cluster",
+    "nearest": "best of the nearest",
+}
+
 SLOW_PHASES = ("fast", "eval")  # announced where there is no live line: a minute of silence looks like a hang
 
 
@@ -119,19 +127,18 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     table = Table(
         title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})"
     )
-    chosen = {"cluster": "best of the cluster", "nearest": "best of the nearest"}
-    chosen = {kind: heading for kind, heading in chosen.items() if kind in accuracy}
+    contexts = {name: heading for name, heading in HEADINGS.items() if name in accuracy}
     tasks = summary.get("tasks", {})
     several = len(tasks) > 1
-    if several:
-        table.add_column("task", no_wrap=True)
-    for heading in ("weights", "seed context", "lead context", "population mean", *chosen.values()):
-        table.add_column(heading, justify="left" if heading == "weights" else "right")
+    for heading in ("task", "weights") if several else ("weights",):
+        table.add_column(heading, no_wrap=True)
+    for context, heading in contexts.items():
+        table.add_column(context if several else heading, justify="right")  # a log file has eighty columns
     names = short_names(tasks)
     by_name = {names[task]: values for task, values in tasks.items()} if several else {}
     for name, values in {**by_name, "mean of tasks": accuracy}.items():
         base = [_percent(values[f"base_{context}"]) for context in ("seed", "lead")]
-        trained = [_percent(values[context]) for context in ("seed", "lead", "mean", *chosen)]
+        trained = [_percent(values[context]) for context in contexts]
         table.add_row(*([escape(name)] if several else []), "base", *base)
         table.add_row(*([""] if several else []), "trained", *trained, end_section=True)
     return table
