@@ -75,8 +75,8 @@ def _clusters(run: RunData) -> Table | None:
         ("cluster", *(names[task] for task in tasks)),
         [(cluster, *map(str, row)) for cluster, row in zip(clusters, counts, strict=True)],
         [
-            f"Groups, by the cluster they were in when they were routed. Purity {formats.decimal(purity)}: the share "
-            "of groups whose cluster is mostly of their own task."
+            "Groups, by the cluster they were in when they were routed: later splits do not show here. Purity "
+            f"{formats.decimal(purity)}: the share of groups whose cluster is mostly of their own task."
         ],
     )
 
