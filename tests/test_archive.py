@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_of_what_nothing_is_known_the_lead_is_chosen() -> None:
     assert Topics(Labels("visible", tasks="a", seed=0), Batches([])).kinds == []
 
 
-def test_no_topic_is_right_or_wrong_for_a_task_that_owns_none() -> None:
+def test_no_topic_is_right_or_wrong_for_a_task_that_was_never_met() -> None:
     made = batches([*heap("a", 0, 16), *heap("b", 100, 16)], 8)
     topics = Topics(Labels("hidden", tasks="ab", seed=0), Batches(made), Clusters(Heaps()), Archive())
     list(topics.observe(4))
@@ -194,6 +195,10 @@ def test_no_topic_is_right_or_wrong_for_a_task_that_owns_none() -> None:
     assert (right(asked["a"]), right(asked["b"]), right(asked["a"] + asked["b"])) == (1.0, None, 1.0)
     topics.keep(scores(made[2], good_at={"b": "b"}), made[2], policy_version=0)
     assert (right(asked["a"]), right(asked["b"])) == (1.0, 1.0)
+    mixed = [*made[0], *heap("b", 500, 2)]
+    topics.keep(scores(mixed, good_at={"a": "a"}), mixed, policy_version=1)
+    topics.archive.entries = {"c0": replace(topics.archive.entries["c0"], examples={e.id: e for e in mixed})}
+    assert right(asked["b"]) == 0.0, "a task that shares a larger one's topic is in the wrong one"
 
 
 def test_eval_tells_the_gain_of_a_task_without_a_topic_and_no_share_of_it() -> None:

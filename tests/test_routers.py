@@ -148,6 +148,12 @@ def test_a_router_that_lacks_a_method_is_refused_before_the_run() -> None:
         make_router(f"{__name__}:lacking", seed=0)
 
 
+def test_a_router_that_does_not_take_its_state_back_is_named() -> None:
+    decider = RouteDecider(make_router(f"{__name__}:Alternating", seed=0))
+    with pytest.raises(FastSlowError, match=r"'alternating' did not take its state back: KeyError: 'asked'"):
+        decider.load_state_dict({"rule": {}, "recent": []})
+
+
 class Remembers(Alternating):
     """A user's rule whose state is whatever it was given."""
 

@@ -134,11 +134,10 @@ def _choice(
     topics: Topics, examples: Sequence[Example], chosen: Rewards, lead: Rewards | None
 ) -> dict[str, float | None]:
     """How well contexts were chosen: the share of examples whose topic is mostly of their own task, and the gain over
-    the lead context on the same examples with its 95% interval (Student's t). Of a task that no topic is mostly of no
-    choice could be right: its examples do not count, and where there are no others the share is None."""
-    owners = topics.owners()
-    owning = set(owners.values())
-    right = [owners.get(topics.entry_name(e) or "") == e.task for e in examples if e.task in owning]
+    the lead context on the same examples with its 95% interval (Student's t). Of a task that no topic holds an
+    example of no choice could be right: its examples do not count, and where there are no others the share is None."""
+    owners, met = topics.owners(), topics.met()
+    right = [owners.get(topics.entry_name(e) or "") == e.task for e in examples if e.task in met]
     found: dict[str, float | None] = {"right_topic": sum(right) / len(right) if right else None}
     found |= dict.fromkeys(("gain", "gain_low", "gain_high"), None)
     pairs = [(_mean(c), _mean(at)) for c, at in zip(chosen, lead or (), strict=False)]

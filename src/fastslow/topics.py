@@ -144,6 +144,11 @@ class Topics:
             for topic, entry in entries.items()
         }
 
+    def met(self) -> set[str]:
+        """Tasks that topics hold examples of: the truth, as in `owners`."""
+        entries = self.archive.entries.values() if self.archive is not None else ()
+        return {e.task for entry in entries for e in entry.examples.values()}
+
     # State
 
     def write(self, folder: Path) -> None:

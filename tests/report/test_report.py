@@ -382,7 +382,7 @@ def test_arms_of_a_stream_are_held_against_each_other_by_seed(tmp_path):
             rows += [{"step": 20, "weights": "base", "context": "seed", "task": task, "accuracy": 0.1} for task in "ab"]
             chosen = {"step": 20, "weights": "trained", "context": "cluster", "right_topic": 0.5, "gain": 0.1 * seed}
             rows += [{**chosen, "task": task, "accuracy": 0.5} for task in "ab"] if arm == "both" else []
-            rows += [{**chosen, "task": "a", "right_topic": None}] if arm == "both" else []  # owns no topic: no 0
+            rows += [{**chosen, "task": "a", "right_topic": None}] if arm == "both" else []  # never met: no 0
             write_lines(folder / "evals.jsonl", rows)
             routed = [{"phase": "slow", "step": at, "fst/route/fast": at / 2, "fst/route/slow": 1.0} for at in (0, 1)]
             write_lines(folder / "metrics.jsonl", [*routed, *load_run(folder).metrics])

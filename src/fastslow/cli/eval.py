@@ -151,7 +151,7 @@ def _table(rows: list[dict], split: str) -> Table:
 
 
 def _choices(rows: list[dict]) -> list[str]:
-    """How contexts chosen by the question fared against the lead. No topic is right for a task that owns none."""
+    """How contexts chosen by the question fared against the lead. A task that no topic has met has no right one."""
     lines = []
     for row in rows:
         told = []

@@ -54,7 +54,7 @@ class StreamArm:
 
     def selection(self, name: Literal["right_topic", "gain"]) -> float | None:
         """Of contexts chosen by the question, at the last evaluation: mean over tasks and seeds, of those that have it
-        (no topic is right for a task that owns none). None without such."""
+        (none is there for a task that no topic has met). None without such."""
         chosen = [
             number(row.get(name))
             for run in self.runs

@@ -89,7 +89,12 @@ class RouteDecider:
         return {"rule": checked_state(self.router), "recent": [route.value for route in self._recent]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.router.load_state_dict(state["rule"])
+        """Raises FastSlowError where the rule, a user's, does not take its own state back."""
+        try:
+            self.router.load_state_dict(state["rule"])
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise FastSlowError(f"router '{self.router.name}' did not take its state back: {problem}") from error
         self._recent = [Route(value) for value in state["recent"]]
 
 
