@@ -178,6 +178,42 @@ MUTATIONS = [
         "os.close(descriptor)", "pass",
         ("tests/test_soak.py::test_sixty_steps_open_nothing_that_stays_open",),
     ),
+    Mutation(
+        "routing", "a group that cannot tell text from luck teaches no split", "routers/group.py",
+        "return Spread(total, between=None, within=None, best_within=None)",
+        "return Spread(total, between=total, within=0.0, best_within=0.0)",
+        ("tests/test_route_rules.py::test_groups_that_cannot_tell_text_from_luck_teach_nothing",),
+    ),
+    Mutation(
+        "routing", "two groups of one step are no progress", "routers/learned.py",
+        'before["step"] == evidence.step', "False",
+        ("tests/test_route_rules.py::test_a_group_that_comes_twice_in_a_step_shows_no_progress",),
+    ),
+    Mutation(
+        "routing", "a state that a checkpoint would change is refused", "routers/decide.py",
+        "checked_state(self.router)", "self.router.state_dict()",
+        ("tests/test_routers.py::test_a_state_that_a_checkpoint_would_change_is_named_at_once_and_in_a_run",),
+    ),
+    Mutation(
+        "routing", "probes of other weights are refused", "probes.py",
+        "if about != self._about:", "if False:",
+        ("tests/test_probe.py::test_probes_of_another_plan_or_other_weights_are_refused",),
+    ),
+    Mutation(
+        "routing", "a probe is asked by the run's own topics", "probe.py",
+        "task=self._topics.of(example),", "task=example.task,",
+        ("tests/test_probe.py::test_rules_are_asked_by_what_the_run_knew_an_example_by",),
+    ),
+    Mutation(
+        "streams", "retention is judged by what is shipped", "trainer.py",
+        "self.steering.judge(step, rows, self.shipped_context)", 'self.steering.judge(step, rows, "lead")',
+        ("tests/test_archive.py::test_retention_is_judged_by_the_context_that_is_shipped",),
+    ),
+    Mutation(
+        "streams", "clusters have an end", "clusters.py",
+        "if len(self._windows) >= MOST:", "if False:",
+        ("tests/test_clusters.py::test_what_falls_apart_without_an_end_stops_at_the_most_clusters",),
+    ),
 ]  # fmt: skip
 
 
@@ -247,6 +283,9 @@ def main() -> int:
     chosen = [m for m in MUTATIONS if options.only in f"{m.proves} {m.guard} {m.file}"]
     for library in LIBRARIES:
         importlib.import_module(library)
+    if not chosen:
+        print(f"no guard has '{options.only}' in its promise, its name or its file")
+        return 1
     problems = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = copied(Path(folder).resolve())

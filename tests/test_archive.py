@@ -308,6 +308,27 @@ def test_eval_draws_the_labels_that_the_run_drew(tmp_path: Path, capsys) -> None
         assert row.get("chosen") == before.get("chosen")
 
 
+def test_eval_knows_a_task_of_the_run_by_another_spelling(tmp_path: Path, monkeypatch) -> None:
+    path, _ = run(tmp_path, labels="hidden", clusters="inferred")
+    monkeypatch.chdir(tmp_path)
+    named = json.loads((path / "bundle" / "bundle.json").read_text())["settings"]["tasks"][0]
+    found = []
+    for name in (named, f"jsonl:./sums.jsonl?{named.partition('?')[2]}"):
+        flags = [
+            "--tasks",
+            name,
+            "--contexts",
+            "lead,cluster",
+            "--kl_examples",
+            "0",
+            "--json",
+            str(tmp_path / "r.json"),
+        ]
+        assert main(["eval", str(path), *flags]) == 0
+        found.append(json.loads((tmp_path / "r.json").read_text()))
+    assert found[0] == found[1]
+
+
 def test_retention_is_judged_by_the_context_that_is_shipped(tmp_path: Path) -> None:
     settings = stream_settings(tmp_path, clusters="inferred", eval_strategy="steps", eval_steps=2, retention_floor=0.9)
     trainer = FastSlowTrainer(FastSlowConfig(**settings))

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from fastslow.cli.main import main
+from fastslow.components import task_from
 from fastslow.config import FastSlowConfig
 from fastslow.display import SilentDisplay
 from fastslow.errors import BadInput
 from fastslow.metrics.routing import calibration, judge_rule
-from fastslow.probe import Prober, probe_config, probe_routes
+from fastslow.probe import Prober, _foreign, probe_config, probe_routes
 from fastslow.probes import ProbePlan, ProbesFile
 from fastslow.resuming import read_config
 from fastslow.routers import ROUTERS
@@ -35,7 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 
 def prober(run: RunDirectory) -> Prober:
-    return Prober(run, PLAN, read_config(run))
+    config = read_config(run)
+    return Prober(run, PLAN, config, task_from(config))
 
 
 def probe(run: RunDirectory, output: Path, plan: ProbePlan = PLAN, **options):
@@ -111,7 +114,7 @@ def test_a_probe_that_was_broken_off_goes_on(run: RunDirectory, tmp_path: Path) 
     output = tmp_path / "probes.jsonl"
     whole = probe(run, output)
     lines = output.read_text().splitlines(keepends=True)
-    for kept in (lines[0] + lines[1], lines[0] + lines[1] + lines[2][:40], lines[0][:10]):
+    for kept in (lines[0] + lines[1], lines[0] + lines[1] + lines[2][:40], lines[0][:10], "{"):
         output.write_text(kept)
         assert probe(run, output) == whole
         assert output.read_text() == "".join(lines)
@@ -128,6 +131,32 @@ def test_probes_of_another_plan_or_other_weights_are_refused(run: RunDirectory, 
     output.write_text("\n".join([json.dumps(about), *rest]) + "\n")
     with pytest.raises(BadInput, match="another bundle"):
         probe(run, output)
+    about["about"] |= {"bundle": json.loads(head)["about"]["bundle"], "data": "0" * 16}
+    output.write_text("\n".join([json.dumps(about), *rest]) + "\n")
+    with pytest.raises(BadInput, match="another data"):
+        probe(run, output)
+
+
+def test_a_run_by_any_name_is_the_same_run(run: RunDirectory, tmp_path: Path, monkeypatch) -> None:
+    whole = probe(run, tmp_path / "p.jsonl")
+    shutil.copytree(run.path, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    assert probe(RunDirectory("."), tmp_path / "p.jsonl") == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "foreign"),
+    [
+        ({"trust_remote_code": True}, "trust_remote_code"), ({"router": "a.b.c:1"}, "the router 'a.b.c'"),
+        ({"proposer": "a:b"}, "the proposer 'a:b'"), ({"embedder": "a.b"}, "the embedder 'a.b'"),
+        ({"stream": "a.b"}, "the stream 'a.b'"), ({"task": "a.b"}, "the task 'a.b'"), ({}, ""),
+        ({"task": "jsonl:x.jsonl?scorer=a.b"}, "the scorer 'a.b'"),
+    ],
+)  # fmt: skip
+def test_every_part_that_is_code_of_somebodys_own_is_noticed(change: dict, foreign: str) -> None:
+    ours = {"trust_remote_code": False, "router": "variance:0.2", "proposer": "mixed", "embedder": "minilm",
+            "stream": "recur:2", "task": "jsonl:x.jsonl?scorer=number", "tasks": None}  # fmt: skip
+    assert _foreign(SimpleNamespace(**{**ours, **change})) == foreign
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"example_id": "x"}', '{"gains": {"fast": [NaN, 0]}}', "null"])
@@ -186,6 +215,7 @@ def test_what_the_command_cannot_do_is_said_at_once(run: RunDirectory, tmp_path:
         (["--trust_task", "--output", str(tmp_path)], "it is a directory"),
         (["--trust_task", "--output", str(tmp_path / "no" / "p.jsonl")], "its folder does not exist"),
         (["--trust_task", "--json", str(tmp_path / "no" / "v.json")], "its folder does not exist"),
+        (["--trust_task", "--json", str(run.path / "probes.jsonl")], "would overwrite the probes"),
     ):
         assert command(run, *flags) == 2
         assert problem in " ".join(capsys.readouterr().err.split())

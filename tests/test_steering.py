@@ -254,7 +254,21 @@ def test_a_usual_share_of_more_than_half_is_not_lowered_by_a_fall() -> None:
     steering.next_step(["a"])
     for step, accuracy in ((10, 0.9), (20, 0.1), (30, 0.9)):
         steering.judge(step, [{"context": "lead", "task": "a", "accuracy": accuracy, "n": 100}], "lead")
-        assert steering.metrics()["fst/rehearsal_share"] == 0.8
+        assert steering.metrics(step + 10)["fst/rehearsal_share"] == 0.8
+
+
+def test_a_share_changes_no_batch_that_clusters_or_a_fast_phase_have_looked_at() -> None:
+    """Cycles of six steps: what a fall at step 8 calls for begins at step 12."""
+    settings = {"retention_floor": 0.9, "retention_action": "rehearse", "slow_steps_per_cycle": 6}
+    for mode, first in (("fst", 12), ("rl", 8)):
+        stream = staged(0.0)
+        steering = Steering(FastSlowConfig(bf16=False, mode=mode, **settings), stream)
+        steering.next_step(["a"])
+        seen = [[e.id for e in stream.batch(step)] for step in range(12)]
+        for step, accuracy in ((4, 0.9), (8, 0.1)):
+            steering.judge(step, [{"context": "lead", "task": "a", "accuracy": accuracy, "n": 100}], "lead")
+        assert [steering.metrics(step)["fst/rehearsal_share"] for step in (first - 1, first)] == [0.0, 0.2]
+        assert [[e.id for e in stream.batch(step)] for step in range(first)] == seen[:first]
 
 
 def test_a_fall_takes_the_weights_back_to_the_last_good_step(tmp_path: Path, falling) -> None:

@@ -190,7 +190,7 @@ def test_a_stream_of_the_users_own_that_cannot_work_is_refused_before_the_run(mo
 def test_a_factory_that_fails_or_makes_no_schedule_is_refused_before_the_run() -> None:
     with pytest.raises(BadInput, match=r"'tests\.test_streams:raising' cannot be made: KeyError"):
         stream("tests.test_streams:raising")
-    with pytest.raises(BadInput, match=r"'tests\.test_streams:missing' lacks steps, place, pools"):
+    with pytest.raises(BadInput, match=r"'tests\.test_streams:missing': it lacks steps, place, pools"):
         stream("tests.test_streams:missing")
 
 

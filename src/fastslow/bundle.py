@@ -34,7 +34,7 @@ from .tasks import TASKS, resolve_task
 from .tasks.base import Task
 from .tasks.scoring import SCORERS
 from .tasks.spec import parse_spec
-from .tasks.task_set import TaskSet
+from .tasks.task_set import TaskSet, spelled_once
 from .topics import Topics
 from .types import Example, Split
 
@@ -187,11 +187,14 @@ def tasks_of(settings: Mapping[str, Any]) -> list[str]:
 
 
 def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
-    """A task with the splits it had in the run of these settings, and of a task of the run with its ids there.
+    """A task with the splits it had in the run of these settings; one of the run's, in whatever spelling, is the run's.
 
     Raises BadInput for a task that imports code by a dotted path, unless whoever evaluates trusts it: a bundle may
     come from anybody.
     """
+    own = [spelled_once(task) for task in settings.get("tasks") or ()]
+    number = own.index(spelled_once(name)) if spelled_once(name) in own else None
+    name = name if number is None else settings["tasks"][number]
     spec = parse_spec(name)
     own_scorer = spec.params.get("scorer") not in (None, *SCORERS.names())
     if not trusted and (spec.family not in TASKS.names() or own_scorer):
@@ -201,8 +204,7 @@ def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
         )
     sizes = {size: settings[size] for size in ("train_size", "validation_size", "test_size", "data_seed")}
     task = resolve_task(name, **sizes)
-    own = [parse_spec(one) for one in settings["tasks"] or ()]
-    return TaskSet([task], first=own.index(spec)) if spec in own else task
+    return task if number is None else TaskSet([task], first=number)
 
 
 def evaluate_bundle(

@@ -58,11 +58,12 @@ def make_embedder(spec: str) -> Embedder:
     factory, arguments = EMBEDDERS.resolve(spec)
     try:
         embedder = factory(arguments) if arguments else factory()
+        whole = isinstance(getattr(embedder, "name", None), str) and callable(getattr(embedder, "embed", None))
     except BadInput:
         raise
-    except Exception as error:  # the user's own factory may raise anything
+    except Exception as error:  # the user's own may raise anything
         raise BadInput(f"embedder '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
-    if not isinstance(getattr(embedder, "name", None), str) or not callable(getattr(embedder, "embed", None)):
+    if not whole:
         raise BadInput(f"embedder '{spec}' needs a name and a method embed; see fastslow.embedders.Embedder.")
     ours = spec.partition(":")[0] in ("minilm", "ngrams")  # known to keep their word
     return embedder if ours else CheckedEmbedder(embedder)

@@ -42,6 +42,7 @@ from .run_dir import RunDirectory, dump_config
 from .seeding import derive_seed
 from .streams import ARRIVAL, STREAMS
 from .tasks import TASKS
+from .tasks.base import Task
 from .tasks.scoring import SCORERS
 from .tasks.spec import parse_spec
 from .tasks.task_set import by_task
@@ -66,14 +67,15 @@ def probe_routes(
     An example that cannot be scored is passed over. `note` is told of every probe made.
 
     Raises BadInput where the run is not done or has no bundle, where it brings code of its own and is not `trusted`,
-    and where `output` holds probes of another plan or bundle.
+    and where `output` holds probes of another plan, bundle or data.
     """
     config = _checked(run, trusted=trusted)
-    about = {"run": run.path.name, "bundle": _fingerprint(run.path / "bundle"), **asdict(plan)}
+    task = task_from(config)
+    about = {"bundle": _fingerprint(run.path / "bundle"), "data": _fingerprint_of_data(task), **asdict(plan)}
     with ProbesFile(output, about).held() as file:
         if len(file.probes) >= plan.examples:
             return list(file.probes.values())[: plan.examples]
-        prober, started, made = Prober(run, plan, config), time.monotonic(), 0
+        prober, started, made = Prober(run, plan, config, task), time.monotonic(), 0
         for example in prober.examples():
             if len(file.probes) >= plan.examples:
                 break
@@ -112,12 +114,11 @@ class One:
 class Prober:
     """A trainer frozen at a run's end, and every rule as it stands there."""
 
-    def __init__(self, run: RunDirectory, plan: ProbePlan, config: FastSlowConfig):
+    def __init__(self, run: RunDirectory, plan: ProbePlan, config: FastSlowConfig, task: Task):
         bundle = run.path / "bundle"
         opened = open_bundle(run.path)
         self._plan = plan
         self._scratch = tempfile.TemporaryDirectory(prefix="fastslow-probe-")
-        task = task_from(config)
         model: Any = opened.model
         if hasattr(model, "merge_and_unload"):  # an arm's adapters begin anew, as weights of the run's end do
             model = model.merge_and_unload()
@@ -276,7 +277,7 @@ def probe_config(config: FastSlowConfig, plan: ProbePlan, folder: Path) -> FastS
     settings = yaml.safe_load(dump_config(config)) | {
         "mode": "rl", "router": "slow", "tasks": None, "task": "", "stream": "", "stage_steps": 0, "labels": "visible",
         "clusters": "none", "problems_per_step": 1, "max_steps": plan.steps, "max_minutes": None, "beta": 0.0,
-        "kl_target": None, "warmup_steps": 0, "rehearsal_share": 0.0, "retention_floor": None,
+        "kl_target": None, "sync_ref_model": False, "warmup_steps": 0, "rehearsal_share": 0.0, "retention_floor": None,
         "retention_action": "report", "eval_strategy": "no", "save_strategy": "no", "save_bundle": False,
         "keep_best": False, "keep_every": 0, "kl_examples": 0, "logged_groups": 0, "report_to": "none",
         "output_dir": str(folder),
@@ -342,6 +343,8 @@ def _checked(run: RunDirectory, *, trusted: bool) -> FastSlowConfig:
 
 def _foreign(config: FastSlowConfig) -> str:
     """The first part of the run that is none of ours; '' where all are."""
+    if config.trust_remote_code:
+        return "trust_remote_code"
     specs = [parse_spec(name) for name in config.tasks or [config.task]]
     scorers = [str(s.params["scorer"]) for s in specs if "scorer" in s.params]
     parts = [
@@ -362,7 +365,14 @@ def _fingerprint(bundle: Path) -> str:
     return hashlib.sha256("".join(f"{path.name} {digest(path)}\n" for path in files).encode()).hexdigest()[:16]
 
 
-def _topics(config: FastSlowConfig, task: Any, bundle: Path) -> Topics:
+def _fingerprint_of_data(task: Task) -> str:
+    """Of what is probed and held out: a file may have changed since."""
+    examples = [*task.split("train"), *task.split("validation")]
+    lines = (json.dumps([e.id, e.task, e.question, task.answer(e)]) for e in examples)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _topics(config: FastSlowConfig, task: Task, bundle: Path) -> Topics:
     """What the run's learner knew of its stream, as it stood at the end; contexts of topics are not asked for."""
     topics = replace(make_topics(config, task, make_stream(config, task)), archive=None)
     try:

@@ -84,7 +84,7 @@ class ProbesFile:
         try:
             file = self._path.open("a+b")
         except OSError as error:
-            raise BadInput(f"cannot write '{self._path}': {error.strerror}.") from error
+            raise BadInput(f"cannot write '{self._path}': {error.strerror or error}.") from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -110,10 +110,9 @@ class ProbesFile:
     def _read(self, file: BinaryIO) -> None:
         file.seek(0)
         content = file.read()
-        whole = content.rpartition(b"\n")[0]
-        if len(content) > len(whole) + 1:  # cut by a kill
-            file.truncate(len(whole) + 1 if whole else 0)
-        lines = whole.split(b"\n") if whole else []
+        *lines, rest = content.split(b"\n")
+        if rest:  # cut by a kill
+            file.truncate(len(content) - len(rest))
         if not lines:
             self._write({"about": self._about})
             return

@@ -37,6 +37,9 @@ class RehearsalStream:
         """The latest."""
         return self._shares[-1][1]
 
+    def share_at(self, step: int) -> float:
+        return next((share for first, share in reversed(self._shares) if first <= step), self._shares[0][1])
+
     def change(self, share: float, *, step: int) -> None:
         """From `step` on, which has not come yet, this is the share; earlier batches stay as they are."""
         if share != self.share:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .config import FastSlowConfig
 from .kl_budget import KLBudget
+from .modes import MODES
 from .rehearsal import RehearsalStream
 from .retention import REHEARSED, Fall, RetentionWatch, by_task
 from .stream import Stream
@@ -72,18 +73,21 @@ class Steering:
         rolls = self._watch is not None and self._args.retention_action == "rollback"
         return self._watch.good_step if rolls and self._watch is not None else None
 
-    def metrics(self) -> dict[str, float]:
-        share = {"fst/rehearsal_share": self._stream.share} if isinstance(self._stream, RehearsalStream) else {}
+    def metrics(self, step: int) -> dict[str, float]:
+        stream = self._stream
+        share = {"fst/rehearsal_share": stream.share_at(step)} if isinstance(stream, RehearsalStream) else {}
         return {"fst/kl/beta": self.beta, "fst/kl/advantage_scale": self.advantage_scale, **share}
 
     def _rehearse(self, step: int) -> None:
         if self._watch is None or not isinstance(self._stream, RehearsalStream):
             return
-        usual, strength = self._args.rehearsal_share, self._watch.strength
+        usual, strength, cycle = self._args.rehearsal_share, self._watch.strength, self._args.slow_steps_per_cycle
         if self._args.retention_action == "rehearse":
             raised = min(REHEARSED, max(usual, REHEARSAL) * strength)
             share = max(usual, raised) if strength > 1.0 else usual
-            self._stream.change(share, step=step)
+            # Clusters and fast phases have looked ahead to the end of the cycle: what they saw has to come.
+            ahead = MODES[self._args.mode].fast or self._args.clusters == "inferred"
+            self._stream.change(share, step=-(-step // cycle) * cycle if ahead else step)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -146,7 +146,7 @@ class FastSlowTrainer(MeasuringTrainer):
         examples = self.parts.stream.batch(step)
         rows = self._rows_of_rank(examples, len(rows))
         self._observe(step, until=step + 1)
-        self._steer(examples)
+        self._steer(step, examples)
         with self.recorder.phase("rollout", step):
             groups = self._assign(step, examples, len(rows))
             batch = self._generate_and_score_completions([dict(row) for row in rows])
@@ -161,12 +161,12 @@ class FastSlowTrainer(MeasuringTrainer):
 
     # Steering
 
-    def _steer(self, examples: list[Example]) -> None:
+    def _steer(self, step: int, examples: list[Example]) -> None:
         """Set what moves during a run: KL coefficient, brake, rehearsal."""
         self.steering.next_step({e.task for e in examples})
         if self.steering.active:
             self.beta, self.advantage_scale = self.steering.beta, self.steering.advantage_scale
-            for name, value in self.steering.metrics().items():
+            for name, value in self.steering.metrics(step).items():
                 self._metrics["train"][name].append(value)
 
     def note_kl(self, kl: float) -> None:

@@ -129,7 +129,7 @@ def test_a_factory_whose_splits_are_none_is_refused(split, said, monkeypatch):
     module = types.ModuleType("own_task_of_the_test")
     module.make = lambda: type("Own", (), methods)()
     monkeypatch.setitem(sys.modules, "own_task_of_the_test", module)
-    monkeypatch.setattr(tasks, "_importable", lambda name: True)
+    monkeypatch.setattr(tasks, "importable", lambda name: True)
     with pytest.raises(BadInput, match=re.escape(said)):
         resolve_task("own_task_of_the_test:make")
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..errors import BadInput
 from .eval import Parser, _check_target, _positive
 
 if TYPE_CHECKING:
@@ -35,8 +36,11 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--json", metavar="FILE", help="write the verdicts as JSON as well")
     parser.add_argument("--trust_task", action="store_true", help="run the code of its own that the run names")
     args = parser.parse_args(list(argv))
-    for target in filter(None, (args.output, args.json)):
-        _check_target(Path(target))
+    output = Path(args.output or Path(args.run) / "probes.jsonl")
+    for target in (output, *([Path(args.json)] if args.json else [])):
+        _check_target(target)
+    if args.json and Path(args.json).resolve() == output.resolve():
+        raise BadInput(f"--json would overwrite the probes in '{output}'; give it a file of its own.")
     console = Console(stderr=True)
     console.print("[dim]loading libraries ...[/dim]")
     from ..probe import probe_routes
@@ -47,7 +51,6 @@ def run(argv: Sequence[str]) -> int:
     quiet_libraries()
     directory = RunDirectory.open(args.run)
     plan = ProbePlan(args.examples, args.steps, args.held_out, args.samples, args.seed)
-    output = Path(args.output) if args.output else directory.path / "probes.jsonl"
     with console.status("probing ..."):
         probes = probe_routes(
             directory,

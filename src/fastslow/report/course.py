@@ -36,10 +36,10 @@ class Course:
 
 
 def course_of(run: RunData) -> Course | None:
-    """None of a run on one task, and where nothing was measured or routed yet."""
+    """None of a run on one task without clusters, and where nothing was measured or routed yet."""
     names = short_names(run.tasks)
     rows, clusters = _rows(run), _clusters(run)
-    if len(names) < 2 or not (rows or clusters):
+    if not (clusters or (rows and len(names) > 1)):
         return None
     return Course(run, list(names.values()), rows, clusters, _changes(run))
 

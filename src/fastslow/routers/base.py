@@ -79,11 +79,11 @@ def make_router(spec: str, *, seed: int) -> Router:
     factory, arguments = ROUTERS.resolve(spec)
     try:
         router = factory(arguments, seed=seed)
+        missing = [m for m in ("name", "route", "state_dict", "load_state_dict") if not hasattr(router, m)]
     except BadInput:
         raise
     except Exception as error:  # the user's own factory may raise anything
         raise BadInput(f"router '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
-    missing = [m for m in ("name", "route", "state_dict", "load_state_dict") if not hasattr(router, m)]
     if missing:
         raise BadInput(f"router '{spec}' lacks {', '.join(missing)}; see fastslow.routers.Router.")
     try:

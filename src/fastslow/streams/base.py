@@ -57,12 +57,11 @@ def make_schedule(spec: str, setting: Setting) -> Schedule:
     """
     factory, arguments = STREAMS.resolve(spec or SEQUENCE)
     try:
-        schedule = factory(arguments, setting)
+        return CheckedSchedule(spec, factory(arguments, setting), setting)
     except BadInput as error:
         raise BadInput(f"stream '{spec}': {error}") from None
-    except Exception as error:  # the user's own factory may raise anything
+    except Exception as error:  # the user's own may raise anything
         raise BadInput(f"stream '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
-    return CheckedSchedule(spec, schedule, setting)
 
 
 class CheckedSchedule:
@@ -77,15 +76,15 @@ class CheckedSchedule:
         self._tasks = setting.tasks
         missing = [name for name in ("steps", "place", "pools") if not hasattr(schedule, name)]
         if missing:
-            raise BadInput(f"stream '{spec}' lacks {', '.join(missing)}; see fastslow.streams.Schedule.")
+            raise BadInput(f"it lacks {', '.join(missing)}; see fastslow.streams.Schedule.")
         steps = schedule.steps
         if not _whole(steps) or steps < 1:
-            raise BadInput(f"stream '{spec}': its steps must be a whole number, at least 1, got {steps!r:.80}.")
+            raise BadInput(f"its steps must be a whole number, at least 1, got {steps!r:.80}.")
         self.steps = int(steps)
         try:
             self.place(0, 0)
         except FastSlowError as error:
-            raise BadInput(str(error)) from error.__cause__
+            raise BadInput(str(error).partition(": ")[2]) from error.__cause__
 
     def place(self, step: int, slot: int) -> tuple[int, int]:
         where = f"stream '{self._spec}': place(step={step}, slot={slot})"

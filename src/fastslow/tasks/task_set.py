@@ -10,6 +10,7 @@ from ..errors import BadInput
 from ..types import Example, Split, Verdict
 from . import hf, jsonl
 from .base import Task
+from .spec import format_spec, parse_spec
 
 
 class TaskSet:
@@ -21,7 +22,7 @@ class TaskSet:
 
     def __init__(self, tasks: Sequence[Task], *, first: int = 0):
         names = [task.name for task in tasks]
-        places = [_spelled_once(name) for name in names]
+        places = [spelled_once(name) for name in names]
         twice = next((i for i, place in enumerate(places) if place in places[:i]), None)
         if twice is not None:
             before = names[places.index(places[twice])]
@@ -54,14 +55,14 @@ class TaskSet:
         return named
 
 
-def _spelled_once(name: str) -> str:
-    """The name of a task, its file, if it is read from one, by its real path: a.jsonl and ./a.jsonl are one."""
-    head, question, params = name.partition("?")
-    family, _, path = head.partition(":")
+def spelled_once(name: str) -> str:
+    """One name for all spellings of a task: its parameters in order, its file, if it is read from one, by its real
+    path."""
+    spec = parse_spec(name)
+    family, _, path = spec.head.partition(":")
     file = Path(path).expanduser()
-    if family not in (hf.FAMILY, jsonl.FAMILY) or not file.exists():
-        return name
-    return f"{family}:{file.resolve()}{question}{params}"
+    in_file = family in (hf.FAMILY, jsonl.FAMILY) and file.exists()
+    return format_spec(f"{family}:{file.resolve()}" if in_file else spec.head, spec.params)
 
 
 def by_task(task: Task, examples: Sequence[Example]) -> dict[str, list[Example]]:
