@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from fastslow.display import TerminalDisplay, closing_table
+from fastslow.config import FastSlowConfig
+from fastslow.display import SilentDisplay, TerminalDisplay, closing_table
 from fastslow.tasks.spec import short_names
+from fastslow.train import train
+from tests.support.runs import stream_settings
 
 PRODUCTS = "reasoning_gym:products?max_digits=1&max_terms=2&min_digits=1&min_terms=2&scorer=number"
 SUMS = "reasoning_gym:chain_sum?max_digits=1&max_terms=2&min_digits=1&min_terms=2&scorer=number"
@@ -83,3 +87,16 @@ def test_the_closing_table_of_several_tasks_names_them_in_a_log_file_too() -> No
 )
 def test_short_names_are_short_and_tell_tasks_apart(tasks: tuple[str, ...], short: list[str]) -> None:
     assert list(short_names(tasks).values()) == short
+
+
+def test_a_run_opens_with_what_it_learns_and_how_that_comes(tmp_path: Path) -> None:
+    class Listening(SilentDisplay):
+        title = ""
+
+        def start(self, total: int, title: str) -> None:
+            self.title = title
+
+    display = Listening()
+    settings = stream_settings(tmp_path, stream="recur:2", stage_steps=1, labels="hidden", router="variance")
+    train(FastSlowConfig(**settings, save_bundle=False), display=display)
+    assert "on sums + words + dates, stream recur:2, labels hidden, router variance, 6 steps of 4" in display.title

@@ -28,7 +28,9 @@ from .proposers.base import journal_into
 from .recorder import Recorder
 from .resuming import choose_checkpoint, read_config, rewind, summary_of, tidy
 from .run_dir import RunDirectory, machine, versions
+from .streams import SEQUENCE
 from .tasks.base import Task
+from .tasks.spec import short_names
 from .trainer import FastSlowTrainer
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
@@ -330,8 +332,13 @@ def exit_code(summary: dict[str, Any]) -> int:
 
 def _title(config: FastSlowConfig, trainer: FastSlowTrainer) -> str:
     task = trainer.parts.task
+    on = " + ".join(short_names(config.tasks).values()) if config.tasks else config.task or task.name
+    told = {"stream": config.stream or SEQUENCE if config.tasks else "", "labels": config.labels,
+            "clusters": config.clusters, "router": config.router}  # fmt: skip
+    usual = {"stream": "", "labels": "visible", "clusters": "none", "router": "both"}
+    settings = "".join(f", {name} {value}" for name, value in told.items() if value != usual[name])
     return (
-        f"fastslow {config.mode}: {config.model} on {config.task or task.name}, {config.max_steps} steps of "
+        f"fastslow {config.mode}: {config.model} on {on}{settings}, {config.max_steps} steps of "
         f"{config.problems_per_step} problems x {config.num_generations} rollouts, "
         f"{len(task.split('train'))} training and {len(task.split('validation'))} validation examples"
     )
