@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean
 
 from fastslow.metrics import Efficiency, kl_at_matched_accuracy
-from fastslow.report import formats, tables
+from fastslow.report import formats, stream_tables, tables
 from fastslow.report.compare import Arm, Comparison, compare
 from fastslow.report.continual import intervals, measures_of_arm, numbers_of
 from fastslow.report.markdown import section, verdict
@@ -107,8 +107,8 @@ def _experiment(name: str, comparison: Comparison) -> Iterator[str]:
     yield f"## {TITLES[name]}"
     yield verdict(comparison)
     made = (
-        tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, tables.streams,
-        tables.stream_differences, tables.quadrants, tables.runs,
+        tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, stream_tables.streams,
+        stream_tables.differences, tables.quadrants, tables.runs,
     )  # fmt: skip
     for table in (make(comparison) for make in made):
         if table is not None:

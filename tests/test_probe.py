@@ -93,6 +93,7 @@ def clustered(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 def test_rules_are_asked_by_what_the_run_knew_an_example_by(clustered: RunDirectory, tmp_path: Path) -> None:
     logged = {line["example_id"]: line["topic"] for line in clustered.read("routes.jsonl")}
     one = prober(clustered)
+    one._reset()
     seen = [e for e in one.examples() if e.id in logged]
     assert {one._topics.of(e) for e in seen} == set(logged.values()) != {e.task for e in seen}
     group = one._roll_out(seen[0])
@@ -148,7 +149,8 @@ def test_a_run_by_any_name_is_the_same_run(run: RunDirectory, tmp_path: Path, mo
     ("change", "foreign"),
     [
         ({"trust_remote_code": True}, "trust_remote_code"), ({"router": "a.b.c:1"}, "the router 'a.b.c'"),
-        ({"proposer": "a:b"}, "the proposer 'a:b'"), ({"embedder": "a.b"}, "the embedder 'a.b'"),
+        ({"proposer": "a:b"}, "the proposer 'a:b'"),
+        ({"embedder": "sentence-transformers:a"}, "the embedder 'sentence-transformers:a'"),
         ({"stream": "a.b"}, "the stream 'a.b'"), ({"task": "a.b"}, "the task 'a.b'"), ({}, ""),
         ({"task": "jsonl:x.jsonl?scorer=a.b"}, "the scorer 'a.b'"),
     ],

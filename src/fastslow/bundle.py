@@ -19,7 +19,7 @@ from .archive import Archive
 from .checkpoint import sync
 from .clusters import Clusters
 from .config import bf16_is_fast
-from .embedders import make_embedder
+from .embedders import OURS, make_embedder
 from .errors import BadInput
 from .evaluation import BaseModel, Drift, adapters_off, frozen_copy, measure_drift, measure_population
 from .labels import Labels
@@ -30,10 +30,8 @@ from .policy import Policy
 from .population import Population
 from .run_dir import read_population, write_state
 from .sampler import PrefixSampler, SamplingParams
-from .tasks import TASKS, resolve_task
+from .tasks import foreign_code, resolve_task
 from .tasks.base import Task
-from .tasks.scoring import SCORERS
-from .tasks.spec import parse_spec
 from .tasks.task_set import TaskSet, spelled_once
 from .topics import Topics
 from .types import Example, Split
@@ -141,7 +139,7 @@ def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> 
     labels = Labels(settings["labels"], tasks=tasks_of(settings), seed=settings["seed"])
     topics = Topics(labels=labels, stream=_NoStream(), archive=Archive())
     if settings["clusters"] == "inferred":
-        if not trusted and settings["embedder"] not in ("minilm", "ngrams"):
+        if not trusted and settings["embedder"] not in OURS:
             raise BadInput(
                 f"the bundle names the embedder '{settings['embedder']}', which may run code of its maker's choice; if "
                 "you trust it, say --trust_task."
@@ -195,9 +193,7 @@ def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
     own = [spelled_once(task) for task in settings.get("tasks") or ()]
     number = own.index(spelled_once(name)) if spelled_once(name) in own else None
     name = name if number is None else settings["tasks"][number]
-    spec = parse_spec(name)
-    own_scorer = spec.params.get("scorer") not in (None, *SCORERS.names())
-    if not trusted and (spec.family not in TASKS.names() or own_scorer):
+    if not trusted and foreign_code(name):
         raise BadInput(
             f"the bundle names the task '{name}', which runs code of its maker's choice; "
             "if you trust it, say --trust_task, or name a task yourself with --tasks."

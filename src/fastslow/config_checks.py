@@ -106,13 +106,10 @@ def check_router(config: FastSlowConfig) -> None:
     mode, always = MODES[config.mode], {route.value: route for route in Route}.get(config.router)
     if always is None or (mode.fast and mode.slow):
         return
-    if mode.slow and not always.slow:
+    if not (always.slow if mode.slow else always.fast):
+        alone = "trains the weights alone" if mode.slow else "has contexts alone"
         raise BadInput(
-            f"mode 'rl' trains the weights alone, and router '{always.value}' keeps all from them; leave it at both."
-        )
-    if mode.fast and not always.fast:
-        raise BadInput(
-            f"mode 'prompt' has contexts alone, and router '{always.value}' keeps all from them; leave it at both."
+            f"mode '{config.mode}' {alone}, and router '{always.value}' keeps all from them; leave it at both."
         )
 
 

@@ -27,6 +27,9 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 """Of model.safetensors as sentence-transformers published it; the wheel is somebody else's, and is held to this."""
 MINILM_TOKENS = 256  # its own max_seq_length: it was trained on no more
 
+OURS = ("minilm", "ngrams")
+"""Known to keep their word, and to run nobody's code."""
+
 UNIT = 1e-3
 """How far a vector's length may be from 1: half precision rounds by less."""
 
@@ -65,8 +68,7 @@ def make_embedder(spec: str) -> Embedder:
         raise BadInput(f"embedder '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
     if not whole:
         raise BadInput(f"embedder '{spec}' needs a name and a method embed; see fastslow.embedders.Embedder.")
-    ours = spec.partition(":")[0] in ("minilm", "ngrams")  # known to keep their word
-    return embedder if ours else CheckedEmbedder(embedder)
+    return embedder if spec in OURS else CheckedEmbedder(embedder)
 
 
 class CheckedEmbedder:

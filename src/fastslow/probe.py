@@ -27,7 +27,7 @@ from .checkpoint import digest
 from .components import make_proposer, make_stream, make_topics, task_from
 from .config import FastSlowConfig
 from .contexts import Context
-from .embedders import EMBEDDERS
+from .embedders import OURS
 from .errors import BadInput, FastSlowError
 from .gepa_adapter import BudgetPlan
 from .policy import Job
@@ -41,10 +41,8 @@ from .routers.base import checked_route
 from .run_dir import RunDirectory, dump_config
 from .seeding import derive_seed
 from .streams import ARRIVAL, STREAMS
-from .tasks import TASKS
+from .tasks import foreign_code
 from .tasks.base import Task
-from .tasks.scoring import SCORERS
-from .tasks.spec import parse_spec
 from .tasks.task_set import by_task
 from .topics import Topics
 from .trainer import FastSlowTrainer, surprisal
@@ -130,7 +128,6 @@ class Prober:
         self._trainer.topics = self._topics = _topics(config, task, bundle)
         self._end = config.max_steps
         self._population = opened.population
-        self._trainer.policy.refresh(self._end)
         self._start = {name: weight.detach().clone() for name, weight in self._trainer.model.named_parameters()}
         self._rules = dict(every_rule(config, bundle))
         self._group = int(config.num_generations or 8)
@@ -345,18 +342,15 @@ def _foreign(config: FastSlowConfig) -> str:
     """The first part of the run that is none of ours; '' where all are."""
     if config.trust_remote_code:
         return "trust_remote_code"
-    specs = [parse_spec(name) for name in config.tasks or [config.task]]
-    scorers = [str(s.params["scorer"]) for s in specs if "scorer" in s.params]
     parts = [
-        *(("task", s.family, TASKS) for s in specs),
-        *(("scorer", name, SCORERS) for name in scorers),
-        ("router", config.router.partition(":")[0], ROUTERS),
-        ("stream", config.stream.partition(":")[0], STREAMS),
-        ("proposer", config.proposer, PROPOSERS),
-        ("embedder", config.embedder.partition(":")[0], EMBEDDERS),
+        ("router", config.router.partition(":")[0], ROUTERS.names()),
+        ("stream", config.stream.partition(":")[0], ["", ARRIVAL, *STREAMS.names()]),
+        ("proposer", config.proposer, ["reflection", "mixed", *PROPOSERS.names()]),
+        ("embedder", config.embedder, OURS),
     ]
-    ours = ("", ARRIVAL, "reflection", "mixed")  # what is made without its registry
-    return next((f"the {kind} '{name}'" for kind, name, known in parts if name not in (*known.names(), *ours)), "")
+    tasks = (foreign_code(name) for name in config.tasks or [config.task])
+    others = (f"the {kind} '{name}'" for kind, name, ours in parts if name not in ours)
+    return next(filter(None, (*tasks, *others)), "")
 
 
 def _fingerprint(bundle: Path) -> str:

@@ -6,10 +6,10 @@ import contextlib
 import fcntl
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from .errors import BadInput
 from .types import Route
@@ -55,16 +55,13 @@ class Probe:
     gains: Mapping[str, tuple[float, float]]
     rollouts: Mapping[str, int]
 
-    def gain(self, route: str, half: int | None = None) -> float:
-        """Change of success; of SKIP it is 0. `half` takes one of the two estimates, None their mean."""
-        if route == Route.SKIP.value:
-            return 0.0
-        found = self.gains[route]
-        return sum(found) / 2 if half is None else found[half]
+    def gain(self, route: str) -> float:
+        """Change of success, the mean of both estimates; of SKIP it is 0."""
+        return 0.0 if route == Route.SKIP.value else sum(self.gains[route]) / 2
 
-    def best(self, half: int | None = None) -> str:
+    def best(self) -> str:
         """The route with the highest gain; SKIP where none gains anything."""
-        return max((route.value for route in (Route.SKIP, *ARMS)), key=lambda route: self.gain(route, half))
+        return max((route.value for route in (Route.SKIP, *ARMS)), key=self.gain)
 
 
 class ProbesFile:
@@ -91,7 +88,7 @@ class ProbesFile:
             except BlockingIOError:
                 raise BadInput(f"'{self._path}' is being written by another probe; wait for it to end.") from None
             self._file = file
-            self._read(file)
+            self._read()
             yield self
 
     def add(self, probe: Probe) -> None:
@@ -107,31 +104,35 @@ class ProbesFile:
         self._file.write(json.dumps(line).encode() + b"\n")
         self._file.flush()
 
-    def _read(self, file: BinaryIO) -> None:
-        file.seek(0)
-        content = file.read()
+    def _read(self) -> None:
+        self._file.seek(0)
+        content = self._file.read()
         *lines, rest = content.split(b"\n")
         if rest:  # cut by a kill
-            file.truncate(len(content) - len(rest))
+            self._file.truncate(len(content) - len(rest))
         if not lines:
             self._write({"about": self._about})
             return
         try:
-            about = json.loads(lines[0])["about"]
-            for line in map(json.loads, lines[1:]):
-                if line.get("unscorable"):
-                    self.unscorable.add(str(line["example_id"]))
-                else:
-                    probe = _probe(line)
-                    self.probes[probe.example_id] = probe
+            about = dict(json.loads(lines[0])["about"])
+            if about == self._about:
+                self._take([json.loads(line) for line in lines[1:]])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problem = f"{type(error).__name__}: {error}"
             raise BadInput(f"'{self._path}' is damaged ({problem}); delete it to probe again.") from error
         if about != self._about:
-            other = ", ".join(k for k in self._about if not isinstance(about, dict) or about.get(k) != self._about[k])
+            other = ", ".join(name for name in self._about if about.get(name) != self._about[name])
             raise BadInput(
                 f"'{self._path}' holds probes made otherwise (another {other}); delete it, or choose another --output."
             )
+
+    def _take(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        for line in lines:
+            if line.get("unscorable"):
+                self.unscorable.add(str(line["example_id"]))
+            else:
+                probe = _probe(line)
+                self.probes[probe.example_id] = probe
 
 
 def _probe(line: Mapping[str, Any]) -> Probe:

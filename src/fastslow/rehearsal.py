@@ -32,17 +32,12 @@ class RehearsalStream:
         self._shares = [(1, share)]  # (first step, share), in order; before step 1 there is nothing to rehearse
         self._seed = seed
 
-    @property
-    def share(self) -> float:
-        """The latest."""
-        return self._shares[-1][1]
-
     def share_at(self, step: int) -> float:
         return next((share for first, share in reversed(self._shares) if first <= step), self._shares[0][1])
 
     def change(self, share: float, *, step: int) -> None:
         """From `step` on, which has not come yet, this is the share; earlier batches stay as they are."""
-        if share != self.share:
+        if share != self._shares[-1][1]:
             first = max(1, step)
             self._shares = [*(past for past in self._shares if past[0] < first), (first, share)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import tables
+from . import stream_tables, tables
 from .compare import Comparison, compare
 from .sources import Source
 from .tables import Table
@@ -39,8 +39,8 @@ def all_notices(sources: Sequence[Source]) -> list[tuple[str, str]]:
 def tables_of(comparison: Comparison) -> list[Table]:
     """In the order of the questions: what came out, at what cost, by whom."""
     made = (
-        tables.cells, tables.efficiencies, tables.plasticity, tables.continual, tables.streams,
-        tables.stream_differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs, tables.fast_channel,
+        tables.cells, tables.efficiencies, tables.plasticity, tables.continual, stream_tables.streams,
+        stream_tables.differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs, tables.fast_channel,
         tables.gains, tables.routing, tables.costs,
     )  # fmt: skip
     found = [make(comparison) for make in made]

@@ -20,13 +20,6 @@ def rewards_by_context(evidence: GroupEvidence) -> dict[str, list[float]]:
     return {context_id: sorted(found[context_id]) for context_id in sorted(found)}
 
 
-def solved(evidence: GroupEvidence) -> bool:
-    """Every context of the group was scored, and every scored rollout is right."""
-    groups = rewards_by_context(evidence)
-    unheard = set(evidence.context_ids_G) - set(groups)
-    return bool(groups) and not unheard and all(some[0] >= 1.0 - ROUNDING for some in groups.values())
-
-
 def success(evidence: GroupEvidence) -> float | None:
     """Mean of the scored rewards; None where there is none."""
     scored = sorted(r for r in evidence.rewards_G if r is not None)

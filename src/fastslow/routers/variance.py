@@ -10,7 +10,7 @@ from typing import Any
 from ..seeding import derive_seed
 from ..types import GroupEvidence, Route
 from .base import ROUTERS, number_arguments
-from .group import ROUNDING, Spread, mean, rewards_by_context, solved, spread
+from .group import ROUNDING, Spread, mean, rewards_by_context, spread
 
 MINOR_SHARE = 0.25
 """A part of the variance below this share of the whole does not call its channel."""
@@ -98,7 +98,8 @@ class VarianceRouter:
         rewards = [r for some in groups.values() for r in some]
         if not rewards:
             return Route.SKIP, {"why": "unscored"}
-        if solved(evidence):
+        heard = len(groups) == len(set(evidence.context_ids_G))  # a context without a score has not solved it
+        if heard and min(rewards) >= 1.0 - ROUNDING:
             rng = random.Random(derive_seed(self._seed, "rehearsal", evidence.step, evidence.example_id))
             again = rng.random() < self._rehearsal
             return (Route.BOTH, {"why": "rehearsed"}) if again else (Route.SKIP, {"why": "solved"})

@@ -25,6 +25,7 @@ from ..registry import importable, load_dotted, nearest
 from ..types import Example, Split
 from . import codeio, hf, hover, jsonl, physics, polaris, reasoning_gym, star_graph
 from .base import TASKS, Task
+from .scoring import SCORERS
 from .spec import Spec, coerce, parse_spec
 from .splits import SPLITS
 
@@ -74,6 +75,15 @@ def list_tasks() -> list[tuple[str, str]]:
         ),
         ("package.module:factory", "A task of your own: any object with name, split, score and answer"),
     ]
+
+
+def foreign_code(name: str) -> str:
+    """What of a task's name asks for code that is none of ours: "the task 'x'", "the scorer 'x'", or ''."""
+    spec = parse_spec(name)
+    scorer = spec.params.get("scorer")
+    if spec.family not in TASKS.names():
+        return f"the task '{spec.family}'"
+    return f"the scorer '{scorer}'" if scorer not in (None, *SCORERS.names()) else ""
 
 
 def _resolve_own(spec: str, parsed: Spec, options: Mapping[str, Any]) -> Task:
