@@ -98,7 +98,7 @@ MUTATIONS = [
     ),
     Mutation(
         "f", "code that a bundle names is not run", "bundle.py",
-        "if not trusted and (spec.family not in TASKS.names() or own_scorer):", "if False:",
+        "if not trusted and foreign_code(name):", "if False:",
         ("tests/test_mishaps.py::test_a_bundle_runs_no_code_of_its_maker_unless_trusted",),
     ),
     Mutation(
