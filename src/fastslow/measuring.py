@@ -48,6 +48,8 @@ class MeasuringTrainer(ResumableTrainer):
         shared = [rows]
         broadcast_object_list(metrics)
         broadcast_object_list(shared)
+        if not self.accelerator.is_main_process:  # every process has to know which steps were measured
+            self.recorder.eval_rows += [{"step": self.state.global_step, **row} for row in shared[0]]
         self.judge(shared[0])
         self.log(dict(metrics[0]))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics[0])

@@ -1,0 +1,152 @@
+"""Golden runs: every mode, routers, a stream with clusters, adapters, a resume, two processes, and the real model.
+
+A refactoring must leave their numbers alone to the bit. `python -m tests.golden.record [CASE ...]` writes the recorded
+results anew, which is right only where a change of arithmetic is meant, and the commit says which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from fastslow import FastSlowConfig, train
+from tests.support.runs import stream_settings, tiny_settings
+
+ROOT = Path(__file__).parents[2]
+RECORDED = Path(__file__).parent / "recorded"
+# Measures of time, of the machine and of versions: not results.
+NOT_RESULTS = (
+    "wall_s", "step_time", "runtime", "per_second", "seconds", "machine", "versions", "total_flos", "entropy_coef",
+)  # fmt: skip
+WHOLE = ("metrics.jsonl", "evals.jsonl")
+DIGESTED = ("routes.jsonl", "contexts.jsonl", "rollouts.jsonl")
+
+SHAPE: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "max_steps": 4, "keep_every": 2}
+STREAM: dict[str, Any] = {"stream": "recur:2", "stage_steps": 1, "labels": "hidden", "clusters": "inferred"}
+TINY: dict[str, dict[str, Any]] = {
+    **{mode: {"mode": mode} for mode in ("fst", "rl", "prompt", "prompt_rl", "rl_prompt")},
+    "success-gate": {"router": "success_gate"},
+    "variance": {"router": "variance", "beta": 0.1, "num_generations": 4},
+    "lora": {"lora_r": 2},
+    "padded": {"packing": "off", "advantage_group": "context", "loss_type": "dapo"},
+    "mishaps": {"retention_floor": 0.9, "retention_action": "rollback", "keep_best": True, "rehearsal_share": 0.3},
+}
+
+
+def threads(count: int) -> Callable[[], None]:
+    """Set torch's threads; the way back. The order of a sum depends on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    return lambda: torch.set_num_threads(before)
+
+
+def run_tiny(name: str) -> Path:
+    """One run on the tiny model, in the current directory."""
+    train(FastSlowConfig(**tiny_settings(Path(), **SHAPE, **TINY[name])))
+    return Path("run")
+
+
+def run_clusters() -> Path:
+    """Three tasks, each twice, with contexts of their own for inferred clusters."""
+    train(FastSlowConfig(**stream_settings(Path(), **{**SHAPE, "max_steps": 30, **STREAM})))
+    return Path("run")
+
+
+def run_resumed() -> Path:
+    """A run that stops at its ceiling of time after the second step, and goes on."""
+    from fastslow.cli.main import main
+    from transformers import TrainerCallback
+
+    class Stop(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 2:
+                os.kill(os.getpid(), 15)
+
+    train(FastSlowConfig(**tiny_settings(Path(), **SHAPE)), callbacks=[Stop()])
+    assert main(["resume", "run"]) == 0
+    return Path("run")
+
+
+def run_two_processes() -> Path:
+    """The fst run by two processes."""
+    # Plain SGD: Adam turns the rounding of a gradient near zero into a whole step.
+    plain = {"optim": "sgd", "learning_rate": 1.0, "problems_per_step": 4, "eval_steps": 3}
+    settings = tiny_settings(Path(), **{**SHAPE, **plain})
+    Path("recipe.yaml").write_text(yaml.safe_dump(settings))
+    launch = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+        "-m", "fastslow", "train", "--config", "recipe.yaml",
+    ]  # fmt: skip
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(launch, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return Path("run")
+
+
+def run_quickstart() -> Path:
+    """Three steps of the quickstart on SmolLM2-135M."""
+    settings = yaml.safe_load((ROOT / "recipes/quickstart.yaml").read_text())
+    settings |= {"max_steps": 3, "bf16": False, "output_dir": "run", "validation_size": 8, "eval_samples": 1}
+    train(FastSlowConfig(**settings))
+    return Path("run")
+
+
+CASES: dict[str, Callable[[], Path]] = {
+    **{name: (lambda name=name: run_tiny(name)) for name in TINY},
+    "clusters": run_clusters,
+    "resumed": run_resumed,
+    "two-processes": run_two_processes,
+    "quickstart": run_quickstart,
+}
+
+
+def machine() -> dict[str, str]:
+    """What the last bits depend on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return {
+        "cpu": cpu or platform.machine(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__.partition("+")[0],
+    }
+
+
+def results_of(run: Path) -> dict[str, Any]:
+    """What a run computed: rows of its small files, digests of the large ones and of every weight."""
+    found: dict[str, Any] = {name: _lines(run / name) for name in WHOLE}
+    found["digests"] = {name: _digest(json.dumps(_lines(run / name)).encode()) for name in DIGESTED}
+    found["summary"] = without_clocks(json.loads((run / "summary.json").read_text()))
+    found["population"] = json.loads((run / "bundle" / "population.json").read_text())
+    for file in sorted((run / "bundle").glob("*.safetensors")):
+        weights = load_file(file)
+        joined = "".join(f"{name} {_digest(weights[name].numpy().tobytes())}\n" for name in sorted(weights))
+        found["digests"][file.name] = _digest(joined.encode())
+    return found
+
+
+def without_clocks(value: Any) -> Any:
+    """`value` less what is no result."""
+    if isinstance(value, dict):
+        return {k: without_clocks(v) for k, v in value.items() if not any(word in k for word in NOT_RESULTS)}
+    return [without_clocks(v) for v in value] if isinstance(value, list) else value
+
+
+def _lines(path: Path) -> list[Any]:
+    return [without_clocks(json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
