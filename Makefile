@@ -78,7 +78,7 @@ browser: .venv/.browser ## Install Chromium for the tests of the report, where r
 
 # Without one those tests are skipped and say so. Nothing is downloaded by the driver: it starts the browser of the system.
 .venv/.browser: | .venv/.installed
-	@if $(BIN)/python -c 'from fastslow.report.png import find_browser; find_browser()' 2>/dev/null; then touch $@; \
+	@if $(BIN)/python -c 'from fastslow.report.pages.png import find_browser; find_browser()' 2>/dev/null; then touch $@; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null && touch $@; } || \
 			echo "Chromium could not be installed: the browser tests will be skipped."; \

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import yaml
 
-from fastslow.config import FastSlowConfig
-from fastslow.evaluation import measure_accuracy
-from fastslow.recorder import Recorder
-from fastslow.trainer import FastSlowTrainer
+from fastslow.config.settings import FastSlowConfig
+from fastslow.evaluation.accuracy import measure_accuracy
+from fastslow.loop.cycle import FastSlowTrainer
+from fastslow.record.recorder import Recorder
 
 RECIPE, KEPT = Path("recipes/stream_recur.yaml"), Path("results/archive-choice")
 SAMPLES = 4

@@ -34,14 +34,14 @@ from rich.progress import Progress
 from transformers import GenerationConfig
 from trl import GRPOConfig, GRPOTrainer
 
-from fastslow.config import FastSlowConfig, bf16_is_fast
-from fastslow.layout import Row, tree_tokens
-from fastslow.model import load_model, load_tokenizer, resolve_model
-from fastslow.packing import forward_packed, pack
-from fastslow.run_dir import versions
-from fastslow.sampler import PrefixSampler, Prompt, SamplingParams
-from fastslow.trainer import FastSlowTrainer
-from fastslow.types import Rollout
+from fastslow.config.settings import FastSlowConfig, bf16_is_fast
+from fastslow.core.types import Rollout
+from fastslow.files.run_directory import versions
+from fastslow.loop.cycle import FastSlowTrainer
+from fastslow.policy.engines.transformers import PrefixSampler, Prompt, SamplingParams
+from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
+from fastslow.policy.token_trees import Row, tree_tokens
+from fastslow.policy.tree_forward import forward_packed, pack
 
 LAYOUT_WEIGHTS = (0.0, 1 / 4000, 1 / 2000, 1 / 1000, 1 / 500, 1 / 250, 1 / 100)
 RECIPE = Path(__file__).parents[1] / "recipes/quickstart.yaml"

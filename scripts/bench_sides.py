@@ -12,10 +12,10 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from fastslow.config import FastSlowConfig, bf16_is_fast
-from fastslow.model import load_model, load_tokenizer, resolve_model
-from fastslow.trainer import FastSlowTrainer
-from fastslow.types import Example, Rollout, Verdict
+from fastslow.config.settings import FastSlowConfig, bf16_is_fast
+from fastslow.core.types import Example, Rollout, Verdict
+from fastslow.loop.cycle import FastSlowTrainer
+from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
 
 EOS = 2
 

@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from fastslow.change_points import RECENT
-from fastslow.clusters import Clusters
-from fastslow.embedders import Embedder, make_embedder
-from fastslow.run_dir import to_json, versions
-from fastslow.seeding import derive_seed
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import Example
+from fastslow.files.run_directory import to_json, versions
 from fastslow.streams import ScheduledStream, Setting, make_schedule
 from fastslow.tasks import resolve_task
-from fastslow.types import Example
+from fastslow.topics.change_points import RECENT
+from fastslow.topics.clusters import Clusters
+from fastslow.topics.embedders import Embedder, make_embedder
 
 TASKS = [
     "products?min_terms=2&max_terms=2&min_digits=1&max_digits=1", "gcd?max_value=20", "basic_arithmetic", "chain_sum",

@@ -48,7 +48,7 @@ PRIVATE = frozenset({"__globals__", "__subclasses__", "__builtins__"})
 
 
 def program_key(row: dict[str, Any]) -> str:
-    """As in fastslow.tasks.codeio, which finds a program's pairs by it."""
+    """As in fastslow.tasks.families.codeio, which finds a program's pairs by it."""
     return hashlib.sha256(row["code_sample"].encode()).hexdigest()[:16]
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from statistics import mean
 
 from fastslow.metrics import Efficiency, kl_at_matched_accuracy
-from fastslow.report import formats, stream_tables, tables
-from fastslow.report.compare import Arm, Comparison, compare
-from fastslow.report.continual import intervals, measures_of_arm, numbers_of
-from fastslow.report.markdown import section, verdict
-from fastslow.report.plasticity import areas
-from fastslow.report.sources import load_sources
-from fastslow.report.streams import StreamArm, stream_arms
-from fastslow.report.verdict import KEPT
+from fastslow.report.pages import formats, stream_tables, tables
+from fastslow.report.pages.markdown import section, verdict
+from fastslow.report.questions.compare import Arm, Comparison, compare
+from fastslow.report.questions.continual import intervals, measures_of_arm, numbers_of
+from fastslow.report.questions.plasticity import areas
+from fastslow.report.questions.streams import StreamArm, stream_arms
+from fastslow.report.questions.verdict import KEPT
+from fastslow.report.reading.sources import load_sources
 
 TITLES = {
     "products_exact": "Products of single digits, judged exactly",

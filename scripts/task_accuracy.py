@@ -21,16 +21,16 @@ from typing import Any
 import torch
 from rich.progress import Progress
 
-from fastslow.contexts import EXAMPLES, INSTRUCTION, Context, WorkedExample, dump_examples, seed_context
-from fastslow.errors import BadInput
-from fastslow.evaluation import measure_accuracy
-from fastslow.model import context_window, load_model, load_tokenizer, pad_id, resolve_model
-from fastslow.policy import Policy
-from fastslow.run_dir import machine, versions
-from fastslow.sampler import PrefixSampler, SamplingParams
+from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context, WorkedExample, dump_examples, seed_context
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example
+from fastslow.evaluation.accuracy import measure_accuracy
+from fastslow.files.run_directory import machine, versions
+from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
+from fastslow.policy.loading import context_window, load_model, load_tokenizer, pad_id, resolve_model
+from fastslow.policy.policy import Policy
 from fastslow.tasks import list_tasks, resolve_task
 from fastslow.tasks.base import Task
-from fastslow.types import Example
 
 QUESTIONS = 24
 FEWEST = 6

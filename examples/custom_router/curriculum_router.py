@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastslow.errors import BadInput
-from fastslow.types import GroupEvidence, Route
+from fastslow.core.errors import BadInput
+from fastslow.core.types import GroupEvidence, Route
 
 
 class Curriculum:

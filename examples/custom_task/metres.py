@@ -1,6 +1,6 @@
 """A task of one's own: questions, answers, and what to say about a wrong one."""
 
-from fastslow.tasks.rows import Rows, RowsTask
+from fastslow.tasks.families.rows import Rows, RowsTask
 
 
 def score(completion: str, row: dict) -> tuple[float, str]:

@@ -23,19 +23,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .config import FastSlowConfig
-    from .errors import BadInput, FastSlowError
-    from .train import train
-    from .trainer import FastSlowTrainer
+    from fastslow.config.settings import FastSlowConfig
+    from fastslow.core.errors import BadInput, FastSlowError
+    from fastslow.loop.cycle import FastSlowTrainer
+    from fastslow.run.train import train
 
 __all__ = ["BadInput", "FastSlowConfig", "FastSlowError", "FastSlowTrainer", "train"]
 
 _HOMES = {
-    "BadInput": "errors",
-    "FastSlowError": "errors",
-    "FastSlowConfig": "config",
-    "FastSlowTrainer": "trainer",
-    "train": "train",
+    "BadInput": "core.errors",
+    "FastSlowError": "core.errors",
+    "FastSlowConfig": "config.settings",
+    "FastSlowTrainer": "loop.cycle",
+    "train": "run.train",
 }
 
 

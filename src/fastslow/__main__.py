@@ -1,6 +1,6 @@
 """`python -m fastslow` is the `fastslow` command; launchers such as torchrun need it."""
 
-from .cli.main import script
+from fastslow.cli.main import script
 
 if __name__ == "__main__":
     script()

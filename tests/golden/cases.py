@@ -20,7 +20,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fastslow import FastSlowConfig, train
+from fastslow import FastSlowConfig
+from fastslow.run import train
 from tests.support.runs import stream_settings, tiny_settings
 
 ROOT = Path(__file__).parents[2]
@@ -65,8 +66,9 @@ def run_clusters() -> Path:
 
 def run_resumed() -> Path:
     """A run that stops at its ceiling of time after the second step, and goes on."""
-    from fastslow.cli.main import main
     from transformers import TrainerCallback
+
+    from fastslow.cli.main import main
 
     class Stop(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -85,7 +87,8 @@ def run_two_processes() -> Path:
     settings = tiny_settings(Path(), **{**SHAPE, **plain})
     Path("recipe.yaml").write_text(yaml.safe_dump(settings))
     launch = [
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1",
         "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
         "-m", "fastslow", "train", "--config", "recipe.yaml",
     ]  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fastslow.errors import BadInput
-from fastslow.report.png import find_browser, flags
+from fastslow.core.errors import BadInput
+from fastslow.report.pages.png import find_browser, flags
 
 
 @pytest.fixture(scope="session")

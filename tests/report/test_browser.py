@@ -7,8 +7,8 @@ import json
 import pytest
 
 from fastslow.cli.main import main
-from fastslow.report.page import page
-from fastslow.report.sources import load_sources
+from fastslow.report.pages.page import page
+from fastslow.report.reading.sources import load_sources
 from tests.support.hostile import HOSTILE
 
 from .runs import make_whole_run

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 
-from fastslow.config import FastSlowConfig
-from fastslow.display import SilentDisplay
-from fastslow.report.course import MOST, course_of
-from fastslow.report.data import load_run
-from fastslow.report.page import page
-from fastslow.report.sources import load_sources
-from fastslow.train import train
+from fastslow.config.settings import FastSlowConfig
+from fastslow.record.display import SilentDisplay
+from fastslow.report.pages.page import page
+from fastslow.report.questions.course import MOST, course_of
+from fastslow.report.reading.data import load_run
+from fastslow.report.reading.sources import load_sources
+from fastslow.run.train import train
 from tests.support.runs import stream_settings
 
 from .runs import FST, make_run, write_lines

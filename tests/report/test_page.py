@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastslow.report.csv import rows
-from fastslow.report.data import load_run
-from fastslow.report.lineage import difference, lineage
-from fastslow.report.markdown import markdown
-from fastslow.report.page import page
-from fastslow.report.sources import load_sources
+from fastslow.report.pages.csv_rows import rows
+from fastslow.report.pages.markdown import markdown
+from fastslow.report.pages.page import page
+from fastslow.report.questions.lineage import difference, lineage
+from fastslow.report.reading.data import load_run
+from fastslow.report.reading.sources import load_sources
 from tests.support.hostile import ATTACKS, HOSTILE
 
 from .runs import FST, RL, make_comparison, make_run, make_whole_run

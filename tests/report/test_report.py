@@ -11,13 +11,13 @@ import pytest
 import yaml
 
 from fastslow.cli.main import main
-from fastslow.report.compare import compare
-from fastslow.report.continual import intervals
-from fastslow.report.data import load_run
-from fastslow.report.markdown import markdown, verdict
-from fastslow.report.plasticity import areas
-from fastslow.report.sources import load_sources
-from fastslow.report.verdict import headline
+from fastslow.report.pages.markdown import markdown, verdict
+from fastslow.report.questions.compare import compare
+from fastslow.report.questions.continual import intervals
+from fastslow.report.questions.plasticity import areas
+from fastslow.report.questions.verdict import headline
+from fastslow.report.reading.data import load_run
+from fastslow.report.reading.sources import load_sources
 
 from .runs import FST, RL, make_comparison, make_run, make_whole_run, write_lines
 

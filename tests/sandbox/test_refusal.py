@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastslow.errors import FastSlowError
+from fastslow.core.errors import FastSlowError
 from fastslow.sandbox import SandboxUnavailable, isolation, run, run_python
 
 from .leftovers import sandboxes_of

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fastslow.errors import BadInput
+from fastslow.core.errors import BadInput
 from fastslow.sandbox import Limits, Result, isolation, run_python
 
 from .leftovers import sandboxes_of

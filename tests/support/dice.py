@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastslow.types import GroupEvidence, Route
+from fastslow.core.types import GroupEvidence, Route
 
 
 class Dice:

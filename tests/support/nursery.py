@@ -89,10 +89,6 @@ def _child(order: dict[str, Any]) -> None:
 def _serve() -> None:
     from transformers.models.llama import modeling_llama  # noqa: F401
 
-    import fastslow.cli.resume
-    import fastslow.cli.train
-    import fastslow.train  # noqa: F401
-
     for line in sys.stdin:
         order = json.loads(line)
         processes = []

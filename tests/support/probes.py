@@ -6,8 +6,8 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 
+from fastslow.core.types import Example, Verdict
 from fastslow.tasks import Task
-from fastslow.types import Example, Verdict
 
 SECONDS = 0.05  # of processor time a scorer may take on any text
 ALPHABET = "0123456789,-> .{}[]\":\\eE+_abcdefXYZ\n\t'<>/`\u00e9\u2192\u0665\u200b\U0001f600\u202e\ud800\x00"

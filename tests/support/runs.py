@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fastslow.config import FastSlowConfig
-from fastslow.trainer import FastSlowTrainer
+from fastslow.config.settings import FastSlowConfig
+from fastslow.loop.cycle import FastSlowTrainer
 from tests.support.tiny import save_tiny
 
 

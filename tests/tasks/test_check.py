@@ -16,12 +16,12 @@ import pytest
 from fastslow import tasks
 from fastslow.cli.main import main
 from fastslow.cli.tasks import SIZES
-from fastslow.config import FastSlowConfig
-from fastslow.errors import BadInput
+from fastslow.config.settings import FastSlowConfig
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Verdict
 from fastslow.tasks import resolve_task
 from fastslow.tasks.check import check_task, overlap, wrong_answers
-from fastslow.tasks.rows import Rows, RowsTask
-from fastslow.types import Verdict
+from fastslow.tasks.families.rows import Rows, RowsTask
 from tests.support.tiny import save_tiny
 
 EXAMPLE = Path(__file__).parents[2] / "examples/custom_task"
@@ -120,7 +120,7 @@ def test_sizes_are_those_of_a_run():
     ("split", "said"),
     [
         (lambda self, name: 1 / 0, "its split('train') raised ZeroDivisionError"),
-        (lambda self, name: ["What?"], "its split('train') holds a str, not fastslow.types.Example"),
+        (lambda self, name: ["What?"], "its split('train') holds a str, not fastslow.core.types.Example"),
         (lambda self, name: None, "its split('train') raised TypeError"),
     ],
 )

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from fastslow.errors import BadInput
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example
 from fastslow.sandbox import SandboxUnavailable
-from fastslow.tasks import codeio, resolve_task
-from fastslow.tasks.codeio import CodeioTask, ProgramFailed, load_programs
+from fastslow.tasks import resolve_task
+from fastslow.tasks.families import codeio
+from fastslow.tasks.families.codeio import CodeioTask, ProgramFailed, load_programs
 from fastslow.tasks.scoring import values
-from fastslow.types import Example
 from tests.support.probes import check_survives
 
 SPLITS = ("train", "validation", "test")

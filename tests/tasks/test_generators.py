@@ -9,7 +9,7 @@ import time
 import pytest
 from reasoning_gym.factory import DATASETS
 
-from fastslow.tasks.reasoning_gym import ReasoningGymTask
+from fastslow.tasks.families.reasoning_gym import ReasoningGymTask
 from tests.tasks.scoring.test_hostile import PIECES
 from tests.tasks.test_reasoning_gym import NO_GOLD
 

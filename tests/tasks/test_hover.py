@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from fastslow.errors import BadInput
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example
 from fastslow.tasks import resolve_task
-from fastslow.tasks.hover import HoverTask
-from fastslow.tasks.hover_sample import sample_claims, sample_pages
-from fastslow.tasks.retrieval import Page, Search, words
-from fastslow.types import Example
+from fastslow.tasks.families.hover import HoverTask
+from fastslow.tasks.families.retrieval import Page, Search, words
+from fastslow.tasks.samples.hover import sample_claims, sample_pages
 from tests.support.probes import check_survives
 
 SPLITS = ("train", "validation", "test")

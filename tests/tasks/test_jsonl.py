@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastslow.errors import BadInput
+from fastslow.core.errors import BadInput
 from fastslow.tasks import resolve_task
-from fastslow.tasks.jsonl import Columns, JsonlTask
+from fastslow.tasks.families.jsonl import Columns, JsonlTask
 
 SPLITS = ("train", "validation", "test")
 ROWS = [{"question": f"What is {i} + 1?", "answer": i + 1} for i in range(50)]

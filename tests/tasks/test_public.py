@@ -12,7 +12,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from fastslow.errors import BadInput
+from fastslow.core.errors import BadInput
 from fastslow.tasks import resolve_task
 
 SPLITS = ("train", "validation", "test")

@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reasoning_gym.factory import DATASETS
 
-from fastslow.errors import BadInput
-from fastslow.tasks import list_tasks, resolve_task, screen
-from fastslow.tasks.reasoning_gym import ReasoningGymTask
+from fastslow.core.errors import BadInput
+from fastslow.tasks import list_tasks, resolve_task
+from fastslow.tasks.families import screen
+from fastslow.tasks.families.reasoning_gym import ReasoningGymTask
 
 VARIED = (
     *("chain_sum", "gcd", "letter_counting", "word_sequence_reversal", "syllogism", "path_star", "codeio"),
@@ -91,7 +92,7 @@ def test_another_data_seed_or_difficulty_never_trains_on_a_test_question():
 def test_another_process_with_another_hash_seed_draws_the_same_examples():
     generators = ["gcd", "list_functions", "acre", "word_sequence_reversal"]
     code = (
-        "import json; from fastslow.tasks.reasoning_gym import ReasoningGymTask as T\n"
+        "import json; from fastslow.tasks.families.reasoning_gym import ReasoningGymTask as T\n"
         f"print(json.dumps({{g: [e.id for e in T(g, train_size=12, validation_size=4, test_size=4).split('train')]"
         f" for g in {generators}}}))"
     )

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fastslow.errors import BadInput
+from fastslow.core.errors import BadInput
 from fastslow.tasks import list_tasks, resolve_task
 from fastslow.tasks.spec import coerce, format_spec, parse_spec
 

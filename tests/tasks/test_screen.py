@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fastslow.tasks.reasoning_gym import ReasoningGymTask
-from fastslow.tasks.screen import EVALUATES_LITERALS, EVALUATES_SYMPY, admits, deadline
+from fastslow.tasks.families.reasoning_gym import ReasoningGymTask
+from fastslow.tasks.families.screen import EVALUATES_LITERALS, EVALUATES_SYMPY, admits, deadline
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastslow.errors import BadInput
+from fastslow.core.errors import BadInput
 from fastslow.tasks.splits import (
     Candidate,
     Divided,

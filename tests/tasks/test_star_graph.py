@@ -7,10 +7,10 @@ import itertools
 
 import pytest
 
-from fastslow.errors import BadInput
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example
 from fastslow.tasks import resolve_task
-from fastslow.tasks.star_graph import StarGraphTask
-from fastslow.types import Example
+from fastslow.tasks.families.star_graph import StarGraphTask
 from tests.support.probes import check_survives
 
 SPLITS = ("train", "validation", "test")

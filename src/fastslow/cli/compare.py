@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import BadInput
-from .eval import Parser
+from fastslow.cli.eval import Parser
+from fastslow.core.errors import BadInput
 
 
 def run(argv: Sequence[str]) -> int:
@@ -45,8 +45,8 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
     options, flags = parser.parse_known_args(list(argv))
     console = Console(stderr=True)
     console.print("[dim]loading libraries ...[/dim]")
-    from ..experiments import read_recipe
-    from ..plans import checked_sweep, parse_modes, parse_seeds, parse_sweep, plan_arms, plan_modes
+    from fastslow.experiments.experiment import read_recipe
+    from fastslow.experiments.plan import checked_sweep, parse_modes, parse_seeds, parse_sweep, plan_arms, plan_modes
 
     check_flags(flags)
     section = read_recipe(options.recipe)
@@ -95,7 +95,7 @@ def carry_out(experiment: Any, console: Console, *, dry_run: bool, minutes: Any 
 
 
 def write_reports(folder: Path, console: Console) -> None:
-    from .report import run as report
+    from fastslow.cli.report import run as report
 
     for name in ("report.md", "report.html"):
         report([str(folder), "--output", str(folder / name)])
@@ -104,7 +104,7 @@ def write_reports(folder: Path, console: Console) -> None:
 
 def estimate(experiment: Any, minutes: Any) -> list[str]:
     """The cells, and the time and disk that those still to run will take."""
-    from ..model import weight_bytes
+    from fastslow.policy.loading import weight_bytes
 
     left = [cell for cell in experiment.cells if cell.status != "done"]
     lines = [f"{cell.folder}: {cell.status}" for cell in experiment.cells]
@@ -128,7 +128,7 @@ def check_stages(settings: dict[str, Any]) -> None:
     steps, every = settings.get("stage_steps"), settings.get("eval_steps")
     if len(settings.get("tasks") or ()) < 2:
         raise BadInput("a continual run needs several tasks: give 'tasks' and 'stage_steps' in the recipe.")
-    from ..streams import has_stages
+    from fastslow.streams import has_stages
 
     if not has_stages(settings.get("stream") or ""):
         raise BadInput(

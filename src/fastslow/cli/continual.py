@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .compare import compare, make_parser
+from fastslow.cli.compare import compare, make_parser
 
 
 def run(argv: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .eval import Parser
+from fastslow.cli.eval import Parser
 
 # SmolLM2-135M in fp32 with AdamW, gradients, a frozen base and one packed batch peaks below this.
 GIB_FOR_QUICKSTART = 6.0
@@ -43,9 +43,9 @@ def run(argv: Sequence[str]) -> int:
 
 def _recipe(argv: Sequence[str]) -> int:
     """What a run of these settings needs at least, and what there is."""
-    from ..preflight import gigabytes, room_for
-    from .parsing import parse_config
-    from .train import quiet_libraries
+    from fastslow.cli.train import quiet_libraries
+    from fastslow.config.parsing import parse_config
+    from fastslow.run.preflight import gigabytes, room_for
 
     quiet_libraries()
     room = room_for(parse_config(argv))
@@ -69,8 +69,8 @@ def _recipe(argv: Sequence[str]) -> int:
 
 def _run_directory(folder: str) -> int:
     """One line for every checkpoint and log of a run, then what to do."""
-    from ..resuming import examine
-    from ..run_dir import RunDirectory
+    from fastslow.files.run_directory import RunDirectory
+    from fastslow.run.resume import examine
 
     console, table = Console(), Table("file", "verdict")
     findings, advice, fine = examine(RunDirectory.open(folder))
@@ -82,7 +82,7 @@ def _run_directory(folder: str) -> int:
 
 
 def _versions() -> list[tuple[str, str, str | None]]:
-    from ..run_dir import versions
+    from fastslow.files.run_directory import versions
 
     return [(name, version, None) for name, version in versions().items()]
 
@@ -90,7 +90,7 @@ def _versions() -> list[tuple[str, str, str | None]]:
 def _compute() -> tuple[str, str, str | None]:
     import torch
 
-    from ..config import bf16_is_fast
+    from fastslow.config.settings import bf16_is_fast
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     kind = "bf16 compute" if bf16_is_fast() else "fp32 compute (no AMX: bf16 would be slower here)"
@@ -110,7 +110,7 @@ def _disk() -> tuple[str, str, str | None]:
 
 
 def _embedded_model() -> tuple[str, str, str | None]:
-    from ..model import EMBEDDED, EMBEDDED_HUB_ID, EMBEDDED_WHEEL
+    from fastslow.policy.loading import EMBEDDED, EMBEDDED_HUB_ID, EMBEDDED_WHEEL
 
     if importlib.util.find_spec(EMBEDDED_WHEEL) is not None:
         return EMBEDDED, f"wheel {EMBEDDED_WHEEL}", None
@@ -122,7 +122,7 @@ def _embedded_model() -> tuple[str, str, str | None]:
 
 
 def _isolation() -> tuple[str, str, str | None]:
-    from ..sandbox import SandboxUnavailable, isolation
+    from fastslow.sandbox import SandboxUnavailable, isolation
 
     try:
         return "code isolation", isolation(), None

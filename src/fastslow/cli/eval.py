@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import BadInput
-from ..registry import nearest
+from fastslow.core.errors import BadInput
+from fastslow.core.registry import nearest
 
 CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest")
 
@@ -35,11 +35,11 @@ def run(argv: Sequence[str]) -> int:
     """Measure a bundle on held-out examples and print the quadrants."""
     options, kinds = _options(argv)
     Console(stderr=True).print("[dim]loading model ...[/dim]")
-    from ..bundle import evaluate_bundle, open_bundle, open_task, tasks_of
-    from ..evaluation import CHOOSING
-    from ..run_dir import clean
-    from ..sampler import SamplingParams
-    from .train import quiet_libraries
+    from fastslow.bundles.bundle import evaluate_bundle, open_bundle, open_task, tasks_of
+    from fastslow.cli.train import quiet_libraries
+    from fastslow.evaluation.accuracy import CHOOSING
+    from fastslow.files.run_directory import clean
+    from fastslow.policy.engines.transformers import SamplingParams
 
     quiet_libraries()
     bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)

@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..errors import BadInput, FastSlowError
-from ..registry import nearest
+from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.core.registry import nearest
 
 COMMANDS = {
     "train": "train a model through contexts and weights: --config recipe.yaml, any setting as --flag",
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fastslow {args[0]}: {error}", file=sys.stderr)
         return 1
     except (MemoryError, RuntimeError, OSError) as error:
-        from ..memory import is_out_of_memory
+        from fastslow.core.machine import is_out_of_memory
 
         if not is_out_of_memory(error):
             raise

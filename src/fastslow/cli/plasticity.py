@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from ..errors import BadInput
-from .compare import carry_out, check_flags
-from .eval import Parser, _positive
+from fastslow.cli.compare import carry_out, check_flags
+from fastslow.cli.eval import Parser, _positive
+from fastslow.core.errors import BadInput
 
 
 def run(argv: Sequence[str]) -> int:
@@ -33,7 +33,7 @@ def run(argv: Sequence[str]) -> int:
     options, flags = parser.parse_known_args(list(argv))
     console = Console(stderr=True)
     console.print("[dim]loading libraries ...[/dim]")
-    from ..plans import parse_seeds, plan_plasticity
+    from fastslow.experiments.plan import parse_seeds, plan_plasticity
 
     check_flags(flags)
     starts = [Path(path) for path in dict.fromkeys(options.starts)]
@@ -80,7 +80,7 @@ def weights(start: Path, folder: Path) -> Path:
         return bundle
     merged = folder / "starts" / "".join(c if c.isalnum() or c in "-_." else "-" for c in str(start))
     if not (merged / "config.json").is_file():
-        from ..bundle import open_bundle
+        from fastslow.bundles.bundle import open_bundle
 
         opened = open_bundle(start)
         model: Any = opened.model

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import BadInput
-from .eval import Parser, _check_target, _positive
+from fastslow.cli.eval import Parser, _check_target, _positive
+from fastslow.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from ..probes import Probe
+    from fastslow.experiments.probe.results import Probe
 
 
 def run(argv: Sequence[str]) -> int:
@@ -43,10 +43,10 @@ def run(argv: Sequence[str]) -> int:
         raise BadInput(f"--json would overwrite the probes in '{output}'; give it a file of its own.")
     console = Console(stderr=True)
     console.print("[dim]loading libraries ...[/dim]")
-    from ..probe import probe_routes
-    from ..probes import ProbePlan
-    from ..run_dir import RunDirectory
-    from .train import quiet_libraries
+    from fastslow.cli.train import quiet_libraries
+    from fastslow.experiments.probe.prober import probe_routes
+    from fastslow.experiments.probe.results import ProbePlan
+    from fastslow.files.run_directory import RunDirectory
 
     quiet_libraries()
     directory = RunDirectory.open(args.run)
@@ -68,9 +68,9 @@ def run(argv: Sequence[str]) -> int:
 
 def judge_all(probes: Sequence[Probe]) -> dict:
     """JSON-able verdicts on every rule, and the calibration of what `learned` expected."""
-    from ..metrics.routing import ROUTES, calibration, judge_rule
-    from ..routers.learned import COST
-    from ..types import Route
+    from fastslow.core.types import Route
+    from fastslow.metrics.routing import ROUTES, calibration, judge_rule
+    from fastslow.routers.learned import COST
 
     gains = [probe.gains for probe in probes]
     rules = {name: asdict(judge_rule([p.routes[name] for p in probes], gains)) for name in probes[0].routes}

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import BadInput
-from .eval import Parser
+from fastslow.cli.eval import Parser
+from fastslow.core.errors import BadInput
 
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".png": "png"}
 
@@ -45,21 +45,21 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _made(chosen: str, runs: Sequence[str]) -> bytes:
-    from ..report.sources import load_sources
+    from fastslow.report.reading.sources import load_sources
 
     sources = load_sources(runs)
     if chosen == "png":
-        from ..report.png import picture
+        from fastslow.report.pages.png import picture
 
         return picture(sources)
     if chosen == "html":
-        from ..report.page import page
+        from fastslow.report.pages.page import page
 
         return page(sources).encode()
     if chosen == "csv":
-        from ..report.csv import rows
+        from fastslow.report.pages.csv_rows import rows
 
         return rows(sources).encode()
-    from ..report.markdown import markdown
+    from fastslow.report.pages.markdown import markdown
 
     return markdown(sources).encode()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from .eval import Parser
+from fastslow.cli.eval import Parser
 
 
 def run(argv: Sequence[str]) -> int:
@@ -30,9 +30,9 @@ def run(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(list(argv))
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
-    from ..display import TerminalDisplay
-    from ..train import exit_code, resume
-    from .train import close, leave_processes, quiet_libraries
+    from fastslow.cli.train import close, leave_processes, quiet_libraries
+    from fastslow.record.display import TerminalDisplay
+    from fastslow.run.train import exit_code, resume
 
     quiet_libraries()
     summary = resume(args.run, checkpoint=args.checkpoint, max_minutes=args.max_minutes, display=TerminalDisplay())

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import BadInput
-from .eval import Parser, _positive
+from fastslow.cli.eval import Parser, _positive
+from fastslow.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from ..tasks import Task
-    from ..types import Example
+    from fastslow.core.types import Example
+    from fastslow.tasks import Task
 
 SIZES = {"train_size": None, "validation_size": 64, "test_size": 64, "data_seed": 0}
 """As in a run, so that what is checked is what is trained on (None: all there are, of a generator 1000)."""
@@ -56,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _list() -> int:
-    from ..tasks import list_tasks
+    from fastslow.tasks import list_tasks
 
     console = Console()
     if not console.is_terminal:  # whole names for whoever greps
@@ -71,7 +71,7 @@ def _list() -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from ..tasks.check import said, wrong_answers
+    from fastslow.tasks.check import said, wrong_answers
 
     sizes = {size: getattr(options, size) for size in SIZES}
     task = _resolve(options.name, options.path, {**sizes, "train_size": options.train_size or SHOWN_FROM})
@@ -105,7 +105,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from ..tasks.check import check_task, overlap
+    from fastslow.tasks.check import check_task, overlap
 
     sizes = {size: getattr(options, size) for size in SIZES}
     task = _resolve(options.name, options.path, sizes)
@@ -134,7 +134,7 @@ def printable(text: str) -> str:
 
 
 def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
-    from ..tasks import resolve_task
+    from fastslow.tasks import resolve_task
 
     if path is not None and name in FILE_FAMILIES:
         name = f"{name}:{path}"
@@ -148,8 +148,8 @@ def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
 
 def _reader(name: str) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
     """The prompt of an example as this model sees it under an empty instruction, its tokens, and the model's window."""
-    from ..contexts import render, seed_context
-    from ..model import has_system_role, load_tokenizer, model_window, resolve_model
+    from fastslow.contexts.context import render, seed_context
+    from fastslow.policy.loading import has_system_role, load_tokenizer, model_window, resolve_model
 
     source = resolve_model(name)
     tokenizer, window = load_tokenizer(source), model_window(source)

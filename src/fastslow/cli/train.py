@@ -12,14 +12,14 @@ from rich.console import Console
 def run(argv: Sequence[str]) -> int:
     """Train; the closing table goes to standard output, progress to standard error."""
     if {"-h", "--help", "--help-all"} & set(argv):
-        from .parsing import train_help
+        from fastslow.config.parsing import train_help
 
         print(train_help("--help-all" in argv))
         return 0
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
-    from ..display import TerminalDisplay
-    from ..train import exit_code, train
-    from .parsing import parse_config
+    from fastslow.config.parsing import parse_config
+    from fastslow.record.display import TerminalDisplay
+    from fastslow.run.train import exit_code, train
 
     quiet_libraries()
     config = parse_config(argv)
@@ -32,7 +32,7 @@ def run(argv: Sequence[str]) -> int:
 
 def close(summary: Mapping[str, Any], run: str) -> None:
     """The closing table, and where to read on: of the files that a script looks for those that this run has."""
-    from ..display import closing_table
+    from fastslow.record.display import closing_table
 
     there = [name for name in ("summary.json", "metrics.jsonl", "bundle/") if (Path(run) / name).exists()]
     Console().print(closing_table(summary))

@@ -8,12 +8,12 @@ matched.py     KL to the base at equal accuracy
 continual.py   transfer and forgetting from an accuracy matrix
 """
 
-from .accuracy import accuracy_interval
-from .asymptote import Asymptote, fit_asymptote
-from .bootstrap import Interval, over_seeds
-from .continual import Continual, measure_continual
-from .curves import Curve, Efficiency, area_under, efficiency, reach
-from .matched import MatchedKL, kl_at_matched_accuracy
+from fastslow.metrics.accuracy import accuracy_interval
+from fastslow.metrics.asymptote import Asymptote, fit_asymptote
+from fastslow.metrics.bootstrap import Interval, over_seeds
+from fastslow.metrics.continual import Continual, measure_continual
+from fastslow.metrics.curves import Curve, Efficiency, area_under, efficiency, reach
+from fastslow.metrics.matched import MatchedKL, kl_at_matched_accuracy
 
 __all__ = [
     "Asymptote",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, least_squares
 from scipy.stats import f as f_distribution
 
-from .curves import Curve
+from fastslow.metrics.curves import Curve
 
 PARAMETERS = 4
 STEEPEST = 10.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .curves import LEVEL, RESAMPLES
+from fastslow.metrics.curves import LEVEL, RESAMPLES
 
 Interval = tuple[float, float]
 

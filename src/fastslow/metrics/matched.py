@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .curves import LEVEL, RESAMPLES, Curve, mean_curve
+from fastslow.metrics.curves import LEVEL, RESAMPLES, Curve, mean_curve
 
 
 @dataclass(frozen=True)

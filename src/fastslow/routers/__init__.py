@@ -4,14 +4,14 @@
 controls; `success_gate` and `threshold` are known gates; `variance` and `learned` are ours. docs/routing.md compares.
 """
 
-from .base import ROUTERS, Router, StatelessRouter, make_router
-from .constant import ConstantRouter
-from .decide import Decision, RouteDecider
-from .learned import LearnedRouter
-from .random import RandomRouter
-from .success_gate import SuccessGateRouter
-from .threshold import ThresholdRouter
-from .variance import VarianceRouter
+from fastslow.routers.base import ROUTERS, Router, StatelessRouter, make_router
+from fastslow.routers.constant import ConstantRouter
+from fastslow.routers.decide import Decision, RouteDecider
+from fastslow.routers.learned import LearnedRouter
+from fastslow.routers.random import RandomRouter
+from fastslow.routers.success_gate import SuccessGateRouter
+from fastslow.routers.threshold import ThresholdRouter
+from fastslow.routers.variance import VarianceRouter
 
 __all__ = [
     "ROUTERS",

@@ -7,9 +7,9 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..errors import BadInput, FastSlowError
-from ..registry import Registry
-from ..types import GroupEvidence, Route
+from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.core.registry import Registry
+from fastslow.core.types import GroupEvidence, Route
 
 
 class Router(Protocol):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..errors import BadInput
-from ..types import GroupEvidence, Route
-from .base import ROUTERS, StatelessRouter
+from fastslow.core.errors import BadInput
+from fastslow.core.types import GroupEvidence, Route
+from fastslow.routers.base import ROUTERS, StatelessRouter
 
 
 class ConstantRouter(StatelessRouter):

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import FastSlowError
-from ..types import GroupEvidence, Route
-from .base import Router, checked_route, checked_state
-from .group import mean
+from fastslow.core.errors import FastSlowError
+from fastslow.core.types import GroupEvidence, Route
+from fastslow.routers.base import Router, checked_route, checked_state
+from fastslow.routers.group import mean
 
 WINDOW = 64
 """Groups over which shares are counted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..types import GroupEvidence
+from fastslow.core.types import GroupEvidence
 
 ROUNDING = 1e-9
 """Rewards that differ by less are the same reward."""

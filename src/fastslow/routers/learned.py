@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..seeding import derive_seed
-from ..types import GroupEvidence, Route
-from .base import ROUTERS, number_arguments
-from .group import mean, rewards_by_context, spread
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import GroupEvidence, Route
+from fastslow.routers.base import ROUTERS, number_arguments
+from fastslow.routers.group import mean, rewards_by_context, spread
 
 ACTIONS = (Route.BOTH, Route.FAST, Route.SLOW, Route.SKIP)
 """In the order in which equal promises are settled: while nothing speaks against it, both channels take an example."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from ..errors import BadInput
-from ..seeding import derive_seed
-from ..types import GroupEvidence, Route
-from .base import ROUTERS, StatelessRouter
+from fastslow.core.errors import BadInput
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import GroupEvidence, Route
+from fastslow.routers.base import ROUTERS, StatelessRouter
 
 
 @ROUTERS.register("random")

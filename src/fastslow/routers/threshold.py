@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..types import GroupEvidence, Route
-from .base import ROUTERS, StatelessRouter, number_argument
-from .group import success
+from fastslow.core.types import GroupEvidence, Route
+from fastslow.routers.base import ROUTERS, StatelessRouter, number_argument
+from fastslow.routers.group import success
 
 
 @ROUTERS.register("threshold")

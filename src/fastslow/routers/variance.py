@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..seeding import derive_seed
-from ..types import GroupEvidence, Route
-from .base import ROUTERS, number_arguments
-from .group import ROUNDING, Spread, mean, rewards_by_context, spread
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import GroupEvidence, Route
+from fastslow.routers.base import ROUTERS, number_arguments
+from fastslow.routers.group import ROUNDING, Spread, mean, rewards_by_context, spread
 
 MINOR_SHARE = 0.25
 """A part of the variance below this share of the whole does not call its channel."""

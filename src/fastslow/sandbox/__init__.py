@@ -15,7 +15,7 @@ docs/sandbox.md says what is promised, what is not, and what a forged result can
 
 from __future__ import annotations
 
-from .run import isolation, run_python
-from .types import Json, Kind, Limits, Result, SandboxUnavailable
+from fastslow.sandbox.run import isolation, run_python
+from fastslow.sandbox.types import Json, Kind, Limits, Result, SandboxUnavailable
 
 __all__ = ["Json", "Kind", "Limits", "Result", "SandboxUnavailable", "isolation", "run_python"]

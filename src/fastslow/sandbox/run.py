@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..errors import BadInput
-from .types import Json, Limits, Result, SandboxUnavailable
+from fastslow.core.errors import BadInput
+from fastslow.sandbox.types import Json, Limits, Result, SandboxUnavailable
 
 # Source and arguments together. Larger than any program worth scoring, small enough to be parsed at once.
 REQUEST_BYTES = 4 * 2**20

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias
 
-from ..errors import BadInput, FastSlowError
+from fastslow.core.errors import BadInput, FastSlowError
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 

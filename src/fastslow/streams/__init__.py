@@ -11,9 +11,9 @@ knows nothing of examples, holds no state, and answers for any step at once: a s
 exactly.
 """
 
-from . import blocks, dealt, overlap
-from .arrival import ARRIVAL, ArrivalStream
-from .base import SEQUENCE, STREAMS, Schedule, ScheduledStream, Setting, has_stages, make_schedule
+from fastslow.streams import blocks, dealt, overlap
+from fastslow.streams.arrival import ARRIVAL, ArrivalStream
+from fastslow.streams.schedules import SEQUENCE, STREAMS, Schedule, ScheduledStream, Setting, has_stages, make_schedule
 
 __all__ = [
     "ARRIVAL",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import BadInput
-from ..tasks.base import Task
-from ..types import Example
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example
+from fastslow.tasks.base import Task
 
 ARRIVAL = "arrival"
 

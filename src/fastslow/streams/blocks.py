@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import BadInput
-from ..types import Example
-from .base import STREAMS, Setting
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example
+from fastslow.streams.schedules import STREAMS, Setting
 
 
 class Blocks:

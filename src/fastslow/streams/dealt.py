@@ -6,10 +6,10 @@ import math
 import random
 from collections.abc import Callable, Sequence
 
-from ..errors import BadInput
-from ..seeding import derive_seed
-from ..types import Example
-from .base import STREAMS, Setting
+from fastslow.core.errors import BadInput
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import Example
+from fastslow.streams.schedules import STREAMS, Setting
 
 
 class Dealt:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from ..errors import BadInput
-from ..seeding import derive_seed
-from ..types import Example
-from .base import STREAMS, Setting
-from .blocks import Blocks
+from fastslow.core.errors import BadInput
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import Example
+from fastslow.streams.blocks import Blocks
+from fastslow.streams.schedules import STREAMS, Setting
 
 
 class Overlap(Blocks):

@@ -20,14 +20,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import BadInput
-from ..registry import importable, load_dotted, nearest
-from ..types import Example, Split
-from . import codeio, hf, hover, jsonl, physics, polaris, reasoning_gym, star_graph
-from .base import TASKS, Task
-from .scoring import SCORERS
-from .spec import Spec, coerce, parse_spec
-from .splits import SPLITS
+from fastslow.core.errors import BadInput
+from fastslow.core.registry import importable, load_dotted, nearest
+from fastslow.core.types import Example, Split
+from fastslow.tasks.base import TASKS, Task
+from fastslow.tasks.families import codeio, hf, hover, jsonl, physics, polaris, reasoning_gym, star_graph
+from fastslow.tasks.scoring import SCORERS
+from fastslow.tasks.spec import Spec, coerce, parse_spec
+from fastslow.tasks.splits import SPLITS
 
 __all__ = ["TASKS", "Task", "list_tasks", "resolve_task"]
 

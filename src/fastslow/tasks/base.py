@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..registry import Registry
-from ..types import Example, Split, Verdict
+from fastslow.core.registry import Registry
+from fastslow.core.types import Example, Split, Verdict
 
 
 class Task(Protocol):

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise, product
 from statistics import median
 
-from ..types import Example, Verdict
-from .base import Task
-from .splits import SPLITS, canonical
+from fastslow.core.types import Example, Verdict
+from fastslow.tasks.base import Task
+from fastslow.tasks.splits import SPLITS, canonical
 
 SAMPLED = 200  # examples that are scored; the structure of all of them is looked at
 SLOW_SCORING_S = 0.05

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ..errors import BadInput
+from fastslow.core.errors import BadInput
 
 TRUE = ("true", "1", "yes")
 FALSE = ("false", "0", "no")

@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..errors import BadInput
-from ..types import Example, Message, Split
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example, Message, Split
 
 logger = logging.getLogger(__name__)
 

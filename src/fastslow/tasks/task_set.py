@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import BadInput
-from ..types import Example, Split, Verdict
-from . import hf, jsonl
-from .base import Task
-from .spec import format_spec, parse_spec
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example, Split, Verdict
+from fastslow.tasks.base import Task
+from fastslow.tasks.families import hf, jsonl
+from fastslow.tasks.spec import format_spec, parse_spec
 
 
 class TaskSet:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..types import Split, Verdict
+from fastslow.core.types import Split, Verdict
 
 QUOTED_CHARS = 200  # of a wrong answer, in feedback: enough to recognise it, cheap to put before a reflection LM
 ROUNDING = 1e-9  # a score this near to 1 is 1: scorers average floats

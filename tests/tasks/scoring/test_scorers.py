@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from fastslow.errors import BadInput
+from fastslow.core.errors import BadInput
 from fastslow.tasks.scoring import SCORERS, choice, mathematics, scorer_named, verdict, watch
 
 BOX = "\\boxed{%s}"

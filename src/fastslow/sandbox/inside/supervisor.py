@@ -13,8 +13,8 @@ import signal
 import sys
 import time
 
-from . import identity, kernel, root
-from .worker import become_worker
+from fastslow.sandbox.inside import identity, kernel, root
+from fastslow.sandbox.inside.worker import become_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ Each scorer is a pure function of completion and answer. `docs/scorers.md` says 
 
 from __future__ import annotations
 
-from . import choice, mathematics, numbers, texts, values
-from .base import SCORERS, Judgement, Scorer, scorer_named, verdict
+from fastslow.tasks.scoring import choice, mathematics, numbers, texts, values
+from fastslow.tasks.scoring.base import SCORERS, Judgement, Scorer, scorer_named, verdict
 
 __all__ = [
     "SCORERS",

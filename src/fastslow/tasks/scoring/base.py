@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from ...errors import BadInput
-from ...registry import Registry, nearest
-from ...types import Split, Verdict
-from ..verdicts import quote
+from fastslow.core.errors import BadInput
+from fastslow.core.registry import Registry, nearest
+from fastslow.core.types import Split, Verdict
+from fastslow.tasks.verdicts import quote
 
 Defect = Literal["none", "no answer", "unparsable", "wrong value", "unscored"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
-from .extract import is_blank, marked, tagged, tail
+from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
+from fastslow.tasks.scoring.extract import is_blank, marked, tagged, tail
 
 LETTERS = "ABCDEFGHIJ"
 LONE = re.compile(r"[\s*_`\"'(\[]{0,8}([A-Za-z])[\s*_`\"')\].:]{0,8}")

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
 
-from . import latex, numbers, structure, watch
-from .base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
-from .extract import boxed, is_blank, tail
+from fastslow.tasks.scoring import latex, numbers, structure, watch
+from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
+from fastslow.tasks.scoring.extract import boxed, is_blank, tail
 
 T = TypeVar("T")
 SECONDS = 0.5  # of processor time. What `latex` lets through needs a hundredth of it on average, see docs/scorers.md

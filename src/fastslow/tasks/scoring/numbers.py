@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from .base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
-from .extract import is_blank, marked, tail
+from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
+from fastslow.tasks.scoring.extract import is_blank, marked, tail
 
 # Of the right answer's size, where that is no whole number; math-verify rounds to six digits.
 TOLERANCE = Fraction(1, 10**6)

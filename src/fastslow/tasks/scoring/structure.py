@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from . import latex
+from fastslow.tasks.scoring import latex
 
 DECORATION = re.compile(r"\\[,;:!> ]|\\left(?![a-z])|\\right(?![a-z])|\\displaystyle(?![a-z])|~|\\?\$|\s+")
 DEGREES = re.compile(r"\^\{?\\circ\}?|\\degree(?![a-z])|°|\\?%")

@@ -9,8 +9,8 @@ from typing import Any
 
 import regex
 
-from .base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
-from .extract import MAX_CHARS, is_blank, tail
+from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
+from fastslow.tasks.scoring.extract import MAX_CHARS, is_blank, tail
 
 REGEX_SECONDS = 0.05  # of processor time; a pattern that is still busy then is the user's to mend
 PATTERN_CHARS = 1_000

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from .base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
-from .extract import is_blank, tagged, tail
+from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
+from fastslow.tasks.scoring.extract import is_blank, tagged, tail
 
 MAX_DEPTH = 50  # deeper than any answer, and far from Python's recursion limit
 MAX_DIGITS = 400  # of a whole number: exact arithmetic on it stays instant

@@ -1,0 +1,280 @@
+"""A bundle is what a user ships: weights, tokenizer, population, router state, provenance. Evaluation takes one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from fastslow.config.settings import bf16_is_fast
+from fastslow.contexts.population import Population
+from fastslow.core.errors import BadInput
+from fastslow.core.modes import MODES
+from fastslow.core.types import Example, Split
+from fastslow.evaluation.accuracy import BaseModel, Drift, adapters_off, frozen_copy, measure_drift, measure_population
+from fastslow.files.run_directory import read_population, write_state
+from fastslow.files.sealed import sync
+from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
+from fastslow.policy.loading import ModelSource, context_window, load_model, load_tokenizer, pad_id, resolve_model
+from fastslow.policy.policy import Policy
+from fastslow.policy.tree_forward import why_not
+from fastslow.streams.labels import Labels
+from fastslow.tasks import foreign_code, resolve_task
+from fastslow.tasks.base import Task
+from fastslow.tasks.task_set import TaskSet, spelled_once
+from fastslow.topics.archive import Archive
+from fastslow.topics.clusters import Clusters
+from fastslow.topics.embedders import OURS, make_embedder
+from fastslow.topics.topics import Topics
+
+# Settings of the run that whoever evaluates its bundle needs.
+KEPT_SETTINGS = (
+    "mode", "seed", "model", "task", "tasks", "labels", "clusters", "embedder", "train_size", "validation_size",
+    "test_size", "data_seed", "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature",
+    "eval_top_p",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle. `settings` are those of the run that made it; `topics` chooses contexts by the question, where
+    that was asked for."""
+
+    model: PreTrainedModel
+    base: BaseModel
+    tokenizer: PreTrainedTokenizerBase
+    population: Population
+    topics: Topics | None
+    settings: dict[str, Any]
+
+
+def write_bundle(
+    path: Path,
+    *,
+    model: Any,
+    tokenizer: Any,
+    population: Population,
+    router: dict[str, Any],
+    topics: Topics,
+    base_name: str,
+) -> None:
+    """Write safetensors and JSON into `path`; nothing that executes when it is loaded. Whole, or not at all.
+
+    `bundle.json`, with the run's settings and what was measured, makes it complete.
+    """
+    aside = path.with_name(path.name + ".tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    model.save_pretrained(aside)
+    tokenizer.save_pretrained(aside)
+    (aside / "README.md").unlink(missing_ok=True)  # peft's template, which says nothing
+    adapters = aside / "adapter_config.json"
+    if adapters.exists():  # peft names the base by its place on this machine
+        adapters.write_text(
+            json.dumps(json.loads(adapters.read_text()) | {"base_model_name_or_path": base_name}, indent=2) + "\n"
+        )
+    write_state(aside, population, router)
+    topics.write(aside)
+    for entry in aside.rglob("*"):  # checkpoints go once the run is done: its weights must outlive a power cut
+        sync(entry)
+    sync(aside)
+    before = path.with_name(path.name + ".old.tmp")  # of a run that a signal stopped, and that went on
+    shutil.rmtree(before, ignore_errors=True)
+    if path.exists():
+        path.rename(before)
+    aside.rename(path)
+    sync(path.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:
+    """Load a bundle folder, or the bundle of a run directory; with `choosing`, what it takes to choose contexts by the
+    question as well. Raises BadInput naming what is missing or damaged."""
+    folder = Path(path)
+    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    try:
+        settings = _checked_settings(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["settings"])
+    except FileNotFoundError:
+        raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
+    base_name = settings["model"]
+    source = ModelSource(str(folder), str(folder))
+    population, tokenizer = read_population(folder), load_tokenizer(source)
+    topics = read_topics(folder, settings, trusted=trusted) if choosing else None
+    if (folder / "adapter_config.json").is_file():
+        model: Any = PeftModel.from_pretrained(load_model(resolve_model(base_name)), str(folder))
+        return Bundle(model, adapters_off(model), tokenizer, population, topics, settings)
+    base = frozen_copy(lambda: load_model(resolve_model(base_name)))
+    return Bundle(load_model(source), base, tokenizer, population, topics, settings)
+
+
+def _no_bundle(folder: Path) -> str:
+    """How to come by one: a run that is over cannot make it any more, as its weights are gone."""
+    if (folder / "summary.json").is_file() and (folder / "config.yaml").is_file():
+        return (
+            "its run kept no weights (save_bundle: false). Train it again: fastslow train --config "
+            f"{folder / 'config.yaml'} --save_bundle true --output_dir ANOTHER"
+        )
+    return "give a finished run or its bundle/ folder"
+
+
+def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:
+    """What contexts are chosen by. Raises BadInput for a run whose topics had no contexts of their own, for files that
+    are damaged, and for an embedder that is not on this machine or, unless trusted, not one of ours."""
+    if settings["clusters"] not in ("labels", "inferred") or not MODES[settings["mode"]].fast:
+        raise BadInput(
+            "contexts are chosen by the question only where a run's topics had contexts of their own (--clusters "
+            "inferred or labels); this run's had none."
+        )
+    labels = Labels(settings["labels"], tasks=tasks_of(settings), seed=settings["seed"])
+    topics = Topics(labels=labels, stream=_NoStream(), archive=Archive())
+    if settings["clusters"] == "inferred":
+        if not trusted and settings["embedder"] not in OURS:
+            raise BadInput(
+                f"the bundle names the embedder '{settings['embedder']}', which may run code of its maker's choice; if "
+                "you trust it, say --trust_task."
+            )
+        topics.clusters = Clusters(make_embedder(settings["embedder"]))
+    try:
+        topics.read(folder)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise BadInput(f"the archive of '{folder}' is damaged ({type(error).__name__}: {error}).") from error
+    return topics
+
+
+class _NoStream:
+    """A bundle has seen its stream."""
+
+    def batch(self, step: int) -> list[Example]:
+        return []
+
+
+def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What an evaluation reads. Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand."""
+    # Bundles of one task may be older than these settings.
+    newer = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm"}
+    found = {name: settings.get(name, newer[name]) if name in newer else settings[name] for name in KEPT_SETTINGS}
+    for name in ("mode", "model", "task", "labels", "clusters", "embedder"):
+        if not isinstance(found[name], str):
+            raise ValueError(f"'{name}' must be text")
+    if not isinstance(found["tasks"] or [], list) or not all(isinstance(name, str) for name in found["tasks"] or []):
+        raise ValueError("'tasks' must be a list of names")
+    for name in ("seed", "validation_size", "test_size", "data_seed", "max_completion_length", "eval_samples"):
+        least = 1 if name in ("max_completion_length", "eval_samples") else 0
+        if type(found[name]) is not int or found[name] < least:
+            raise ValueError(f"'{name}' must be a whole number, at least {least}")
+    for name in ("eval_temperature", "eval_top_p"):
+        if not isinstance(found[name], (int, float)):
+            raise ValueError(f"'{name}' must be a number")
+    return found
+
+
+def tasks_of(settings: Mapping[str, Any]) -> list[str]:
+    """Names of the tasks a bundle was trained on."""
+    return list(settings["tasks"] or [settings["task"]])
+
+
+def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
+    """A task with the splits it had in the run of these settings; one of the run's, in whatever spelling, is the run's.
+
+    Raises BadInput for a task that imports code by a dotted path, unless whoever evaluates trusts it: a bundle may
+    come from anybody.
+    """
+    own = [spelled_once(task) for task in settings.get("tasks") or ()]
+    number = own.index(spelled_once(name)) if spelled_once(name) in own else None
+    name = name if number is None else settings["tasks"][number]
+    if not trusted and foreign_code(name):
+        raise BadInput(
+            f"the bundle names the task '{name}', which runs code of its maker's choice; "
+            "if you trust it, say --trust_task, or name a task yourself with --tasks."
+        )
+    sizes = {size: settings[size] for size in ("train_size", "validation_size", "test_size", "data_seed")}
+    task = resolve_task(name, **sizes)
+    return task if number is None else TaskSet([task], first=number)
+
+
+def evaluate_bundle(
+    bundle: Bundle,
+    task: Task,
+    *,
+    split: Split,
+    params: SamplingParams,
+    samples: int,
+    kl_examples: int,
+    limit: int | None = None,
+    kinds: Sequence[str] = ("seed", "lead", "mean"),
+) -> list[dict[str, Any]]:
+    """Rows as in evals.jsonl: trained and base weights, each under these kinds of context (see measure_population)."""
+    examples = list(task.split(split))[:limit]
+    if not examples:
+        raise BadInput(f"task '{task.name}' has no {split} examples.")
+    rows = []
+    seed = int(bundle.settings["seed"])
+    trained = _policy(bundle, bundle.model, task, params)
+    contexts = {c.id: c for c in (bundle.population.seed, *bundle.population.members)}
+    drifts: dict[str, Drift] = {}
+    for weights in ("trained", "base"):
+        with nullcontext(bundle.model) if weights == "trained" else bundle.base() as model:
+            policy = _policy(bundle, model, task, params)
+            rows += [
+                {
+                    **row,
+                    "weights": weights,
+                    "task": task.name,
+                    "split": split,
+                    "kl": 0.0 if weights == "base" else None,
+                    "entropy": None,
+                }
+                for row in measure_population(
+                    policy,
+                    bundle.population,
+                    examples,
+                    kinds,
+                    topics=bundle.topics,
+                    params=params,
+                    samples=samples,
+                    seed=seed,
+                )
+            ]
+    packing = why_not(bundle.model) is None
+    for row in rows:
+        context = contexts.get(row["context_id"])
+        if row["weights"] == "base" or context is None or not kl_examples:
+            continue
+        if context.id not in drifts:
+            some = examples[:kl_examples]
+            drifts[context.id] = measure_drift(
+                trained, bundle.model, bundle.base, context, some, seed=seed, packing=packing
+            )
+        row |= asdict(drifts[context.id])
+    return rows
+
+
+def _policy(bundle: Bundle, model: PreTrainedModel, task: Task, params: SamplingParams) -> Policy:
+    eos = model.generation_config.eos_token_id if model.generation_config is not None else None
+    eos_ids = [*(eos if isinstance(eos, list) else [eos] if eos is not None else []), bundle.tokenizer.eos_token_id]
+    policy = Policy(
+        sampler=PrefixSampler(
+            model,
+            eos_ids=[int(i) for i in eos_ids],
+            pad_id=pad_id(bundle.tokenizer),
+            dtype=torch.bfloat16 if bf16_is_fast() else torch.float32,
+        ),
+        tokenizer=bundle.tokenizer,
+        task=task,
+        params=params,
+        window=context_window(model),
+        chat_template_kwargs=bundle.settings.get("chat_template_kwargs") or {},
+    )
+    policy.refresh(0)
+    return policy

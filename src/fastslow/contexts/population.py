@@ -1,0 +1,131 @@
+"""The fast weights: a population of contexts with per-example scores, its Pareto frontier and its lead.
+
+Scores belong to one policy version and one anchor set. `rescored` replaces them all at once, so that scores of
+older weights are never compared with new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fastslow.contexts.context import Context
+
+Scores = Mapping[str, float]
+"""Example id -> score in [0, 1] of one context."""
+
+
+def mean_score(scores: Scores) -> float:
+    return sum(scores.values()) / len(scores) if scores else 0.0
+
+
+def shared_ids(scores: Mapping[str, Scores]) -> set[str]:
+    """Examples scored under every context: the only fair ground for comparison (gepa averages over scored ids only)."""
+    return set.intersection(*(set(s) for s in scores.values())) if scores else set()
+
+
+def pareto_frontier(scores: Mapping[str, Scores]) -> dict[str, set[str]]:
+    """Per example, the ids of the contexts with the highest score there (GEPA's frontier by instance)."""
+    frontier = {}
+    for example_id in sorted(shared_ids(scores)):
+        best = max(s[example_id] for s in scores.values())
+        frontier[example_id] = {context_id for context_id, s in scores.items() if s[example_id] == best}
+    return frontier
+
+
+def select_top_k(scores: Mapping[str, Scores], k: int) -> list[str]:
+    """Up to `k` context ids by greedy coverage of solved examples, then by mean; the first is the lead.
+
+    Greedy coverage keeps a context that alone solves some example, which a ranking by mean would drop. An example
+    on which every context scores 0 is covered by nobody. The lead is the best mean among the chosen.
+    """
+    shared = shared_ids(scores)
+    rank = {c: (-mean_score({e: s[e] for e in shared}), c) for c, s in scores.items()}
+    solved_by = {e: ids for e, ids in pareto_frontier(scores).items() if any(scores[c][e] > 0 for c in ids)}
+    uncovered = set(solved_by)
+    chosen: list[str] = []
+    while len(chosen) < min(k, len(scores)):
+        rest = [c for c in scores if c not in chosen]
+        best = min(rest, key=lambda c: (-sum(c in solved_by[e] for e in uncovered), rank[c]))
+        chosen.append(best)
+        uncovered -= {e for e in uncovered if best in solved_by[e]}
+    return sorted(chosen, key=lambda c: rank[c])
+
+
+@dataclass
+class Population:
+    """Up to `size` contexts in use (best first) and the archive of every context ever accepted.
+
+    The seed context always stays reachable: it is in the archive, and every fast phase starts from it as well.
+    """
+
+    size: int
+    seed: Context
+    members: list[Context] = field(default_factory=list)
+    archive: dict[str, Context] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    policy_version: int = -1
+
+    def __post_init__(self) -> None:
+        self.members = self.members or [self.seed]
+        self.archive.setdefault(self.seed.id, self.seed)
+
+    @property
+    def lead(self) -> Context:
+        """The member with the best mean on the latest anchor set."""
+        return self.members[0]
+
+    @property
+    def carried(self) -> list[Context]:
+        """Where the next fast phase starts: the seed, then every member, without repeats."""
+        return list({c.id: c for c in [self.seed, *self.members]}.values())
+
+    def starting_from(self, contexts: Sequence[Context]) -> Population:
+        """The same with `contexts` in front, and as many of its own members as there is room for behind them."""
+        members = list({c.id: c for c in [*contexts, *self.members]}.values())[: self.size]
+        return replace(self, members=members, scores={c.id: self.scores[c.id] for c in members if c.id in self.scores})
+
+    def rescored(self, contexts: Sequence[Context], scores: Mapping[str, Scores], *, policy_version: int) -> Population:
+        """The population after a fast phase: top-K of `contexts` under scores of one policy version."""
+        by_id = {c.id: c for c in contexts}
+        chosen = select_top_k(scores, self.size)
+        return Population(
+            size=self.size,
+            seed=self.seed,
+            members=[by_id[c] for c in chosen],
+            archive={**self.archive, **by_id},
+            scores={c: dict(scores[c]) for c in chosen},
+            policy_version=policy_version,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "size": self.size,
+            "seed": self.seed.id,
+            "members": [c.id for c in self.members],
+            "archive": [c.to_json() for c in self.archive.values()],
+            "scores": self.scores,
+            "policy_version": self.policy_version,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Population:
+        archive = {c.id: c for c in map(Context.from_json, data["archive"])}
+        return cls(
+            size=data["size"],
+            seed=archive[data["seed"]],
+            members=[archive[c] for c in data["members"]],
+            archive=archive,
+            scores={c: dict(s) for c, s in data["scores"].items()},
+            policy_version=data["policy_version"],
+        )
+
+
+def assign_slots(contexts: int, groups: Sequence[int], num_generations: int) -> list[list[int]]:
+    """Index of the context for each of the G slots of each group: an even split, the remainder rotating.
+
+    `groups` numbers the groups over the whole run, so that where G is no multiple of the contexts in use the
+    extra slots fall on each context in turn and the split is even over time.
+    """
+    return [[(slot + group * num_generations) % contexts for slot in range(num_generations)] for group in groups]

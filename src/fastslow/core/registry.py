@@ -1,0 +1,110 @@
+"""One registry class for every protocol, so that an unknown name gets the same helpful answer everywhere."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
+
+from fastslow.core.errors import BadInput
+
+T = TypeVar("T")
+LISTED = 12  # names in an error message at most
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' Did you mean X?', ready to append to an error message, or ''."""
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' Did you mean X?' or a list of what there is, ready to append to an error message."""
+    known = sorted(known)
+    close = did_you_mean(name, known)
+    if close:
+        return close
+    more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+    return f" Known: {', '.join(known[:LISTED])}{more}."
+
+
+def load_dotted(path: str, what: str) -> Any:
+    """Import `package.module:attribute` (or `package.module.attribute`). Raises BadInput naming what fails."""
+    module_name, _, attribute = path.replace(":", ".").rpartition(".")
+    if not module_name:
+        raise BadInput(f"{what} '{path}' is not a dotted path; write package.module:name.")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        hint = ""
+        if isinstance(error, ModuleNotFoundError) and error.name and module_name.startswith(error.name):
+            hint = " Is its folder on PYTHONPATH?"
+            if ".py:" in path:
+                hint = f" Leave out '.py': {path.replace('.py:', ':')}."
+        raise BadInput(
+            f"{what} '{path}': importing '{module_name}' failed ({type(error).__name__}: {error}).{hint}"
+        ) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        own = [n for n, value in vars(module).items() if getattr(value, "__module__", None) == module_name]
+        raise BadInput(f"{what} '{path}': '{module_name}' has no '{attribute}'.{nearest(attribute, own)}") from None
+
+
+def importable(module: str) -> bool:
+    """Whether there is a module of this name. It is not run, the packages that it lies in are."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except Exception:  # of a package that fails
+        return False
+
+
+def split_dotted(spec: str) -> tuple[str, str]:
+    """(dotted path, arguments) of a factory of the user's own.
+
+    Behind `package.module.factory` what follows a colon are its arguments. Behind a module, or a name without a dot, it
+    is the factory: `module:factory`, `package.module:factory:ARGUMENTS`.
+    """
+    head, _, rest = spec.partition(":")
+    factory, _, arguments = rest.partition(":")
+    if factory.isidentifier() and ("." not in head or head.endswith(".py") or importable(head)):
+        return f"{head}:{factory}", arguments
+    return head, rest
+
+
+class Registry(Generic[T]):
+    """Names -> factories of one protocol. A name with a dot or colon is a dotted path to the user's own factory."""
+
+    def __init__(self, what: str):
+        self.what = what
+        self._factories: dict[str, Callable[..., T]] = {}
+
+    def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+        def add(factory: Callable[..., T]) -> Callable[..., T]:
+            self._factories[name] = factory
+            return factory
+
+        return add
+
+    def names(self) -> list[str]:
+        return sorted(self._factories)
+
+    def resolve(self, spec: str) -> tuple[Callable[..., T], str]:
+        """`name` or `name:ARGUMENTS` -> factory and arguments, '' for none.
+
+        For a path of the user's see `split_dotted`. Raises BadInput as `factory` does.
+        """
+        name, _, arguments = spec.partition(":")
+        if name not in self._factories and ("." in name or arguments.partition(":")[0].isidentifier()):
+            name, arguments = split_dotted(spec)
+        return self.factory(name), arguments
+
+    def factory(self, name: str) -> Callable[..., T]:
+        """The factory called `name`. Raises BadInput with the nearest known name."""
+        if name in self._factories:
+            return self._factories[name]
+        if "." in name or ":" in name:
+            return load_dotted(name, self.what)
+        raise BadInput(f"unknown {self.what} '{name}'.{nearest(name, self._factories)}")

@@ -1,0 +1,281 @@
+"""Many runs as one experiment: cells that are planned first, run one after another, and never run twice.
+
+An experiment is a directory with a folder for each cell (an ordinary run directory), the console output of each under
+`logs/`, and `comparison.json`, which says what every cell is and how it ended. Whoever reads it needs nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+
+from fastslow.config.settings import FastSlowConfig
+from fastslow.core.errors import BadInput
+from fastslow.files.locks import alone_in, refuse_held
+from fastslow.files.run_directory import RunDirectory, to_json
+
+PLAN = "comparison.json"
+Kind = Literal["compare", "plasticity", "continual"]
+
+# What may differ between a cell as planned and as it ran: where it lives, what the machine decided, and how often it
+# was saved, which changes no result.
+PLACE = frozenset({
+    "output_dir", "bf16", "per_device_train_batch_size", "report_to", "disable_tqdm", "use_cpu",
+    "save_strategy", "save_steps", "save_time_share", "keep_last", "keep_every", "keep_best", "logged_groups",
+    "max_minutes",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of an experiment.
+
+    `arm` names what it is a seed of; `flags` are those of `fastslow train`, `--output_dir` left out; `settings` is what
+    config.yaml of that run will hold.
+    """
+
+    arm: str
+    mode: str
+    seed: int
+    folder: str
+    flags: tuple[str, ...]
+    settings: dict[str, Any]
+    status: str = "missing"
+    error: str | None = None
+    seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        shown = ("arm", "mode", "seed", "status", "error", "seconds")
+        return {"path": self.folder, **{name: getattr(self, name) for name in shown}, "flags": list(self.flags)}
+
+
+class Experiment:
+    """Cells under one directory.
+
+    Args:
+        path: the experiment's directory; made when the first cell runs.
+        kind: how a report shows it.
+        title: what was asked for, e.g. the recipe's name.
+        reference: the arm that the others are held against.
+        cells: in the order in which they run.
+    """
+
+    def __init__(self, path: str | Path, *, kind: Kind, title: str, reference: str, cells: Sequence[Cell]):
+        self.path = Path(path)
+        self.kind: Kind = kind
+        self.title = title
+        self.reference = reference
+        self._check_place(cells)
+        self.cells = [self._look_up(cell) for cell in cells]
+
+    def run(self, console: Console) -> int:
+        """Run what is not done yet. Returns 0 if all is done, 1 if some failed, 128 + signal where one stopped it.
+
+        Raises BadInput where another process works on one of these cells, e.g. a run whose experiment was killed: it
+        is no failure, and its folder must not be taken from under it.
+        """
+        with alone_in(self.path):
+            for cell in self.cells:  # before hours are spent on the others
+                if cell.status != "done":
+                    refuse_held(self.path / cell.folder)
+            for number, cell in enumerate(self.cells, start=1):
+                if cell.status == "done":
+                    continue
+                refuse_held(self.path / cell.folder)
+                console.print(escape(f"[{number}/{len(self.cells)}] {cell.folder}{self._eta()}"), highlight=False)
+                self._settle(replace(cell, status="running"))
+                self._settle(self._run(cell, console))
+                if self._cell(cell).status.startswith("stopped"):
+                    return 130 if "SIGINT" in self._cell(cell).status else 143
+        for cell in self.cells:
+            if cell.status == "failed":
+                console.print(escape(f"{cell.folder} failed: {cell.error}"), highlight=False, soft_wrap=True)
+        return int(any(cell.status != "done" for cell in self.cells))
+
+    def write(self) -> None:
+        """What there is so far, for reports; cells of earlier calls that this one did not ask for stay listed."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        plan = {"kind": self.kind, "recipe": self.title, "reference": self.reference}
+        cells = [cell.to_json() for cell in self.cells]
+        planned = {cell["path"] for cell in cells}
+        cells += [cell for cell in self._earlier() if cell["path"] not in planned]
+        RunDirectory(self.path).write_bytes(PLAN, to_json({**plan, "cells": cells}, indent=2))
+
+    def _check_place(self, cells: Sequence[Cell]) -> None:
+        """Raises BadInput where this directory is a run, another kind of experiment, or has seeds of one of these arms
+        that were made with other settings: averaged with these, they would be a mean of two things."""
+        if (self.path / "config.yaml").exists():
+            raise BadInput(f"'{self.path}' holds a run; choose another --output_dir for the experiment.")
+        plan = self._plan()
+        if plan.get("kind", self.kind) != self.kind:
+            raise BadInput(f"'{self.path}' holds a {plan['kind']} experiment; choose another --output_dir.")
+        planned, arms = {cell.folder for cell in cells}, {cell.arm: cell for cell in cells}
+        for row in self._earlier():
+            arm = arms.get(str(row.get("arm")))
+            if arm is None or row["path"] in planned or row.get("status") == "failed":
+                continue
+            try:
+                made_with = yaml.safe_load((self.path / row["path"] / "config.yaml").read_text(encoding="utf-8"))
+            except (OSError, ValueError, yaml.YAMLError):
+                continue
+            other = [name for name in _differing(made_with, arm) if name != "seed"] if made_with else []
+            if other:
+                raise BadInput(
+                    f"'{self.path / row['path']}' is a seed of the arm '{arm.arm}' made with other settings "
+                    f"({', '.join(other[:5])}); choose another --output_dir, or delete that folder."
+                )
+
+    def _plan(self) -> dict[str, Any]:
+        try:
+            plan = json.loads((self.path / PLAN).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return plan if isinstance(plan, dict) else {}
+
+    def _earlier(self) -> list[dict[str, Any]]:
+        try:
+            return [cell for cell in self._plan()["cells"] if isinstance(cell["path"], str)]
+        except (KeyError, TypeError):
+            return []
+
+    def _look_up(self, cell: Cell) -> Cell:
+        """The cell as its directory shows it. Raises BadInput where other settings made it."""
+        folder = self.path / cell.folder
+        if not (folder / "config.yaml").is_file():
+            return cell
+        try:
+            summary = RunDirectory(folder).summary()
+            made_with = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            return cell  # damaged: run again
+        if summary.get("status") != "done":
+            return replace(cell, status="unfinished") if _broken_off(folder, cell) else cell
+        other = _differing(made_with, cell)
+        if other:
+            raise BadInput(
+                f"'{folder}' was made with other settings ({', '.join(other[:5])}); choose another --output_dir, or "
+                "delete that folder to run it again."
+            )
+        return replace(cell, status="done", seconds=summary.get("wall_s", {}).get("total"))
+
+    def _run(self, cell: Cell, console: Console) -> Cell:
+        """One cell in a process of its own: what it leaves in memory, or dies of, is no other cell's concern."""
+        folder, log = self.path / cell.folder, self.path / "logs" / f"{cell.folder}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "fastslow", "resume", str(folder)]
+        if not _broken_off(folder, cell):
+            shutil.rmtree(folder, ignore_errors=True)
+            command = [sys.executable, "-m", "fastslow", "train", *cell.flags, "--output_dir", str(folder)]
+        started, last = time.perf_counter(), ""
+        with log.open("w", encoding="utf-8") as file, _child(command) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                file.write(line)
+                file.flush()
+                last = line.strip() or last
+                console.print(escape("    " + line.rstrip()), highlight=False, soft_wrap=True)
+        seconds = time.perf_counter() - started
+        if child.returncode == 0:
+            summary = RunDirectory(folder).summary()
+            if summary.get("status") != "done":  # by max_minutes: no failure of the run, but no result either
+                return replace(cell, status="failed", seconds=seconds, error=str(summary.get("status")))
+            whole = summary.get("wall_s", {}).get("total")  # with what came before it broke off
+            return replace(cell, status="done", seconds=whole or seconds, error=None)
+        stopped = {128 + n: n.name for n in (signal.SIGINT, signal.SIGTERM)} | {-n: n.name for n in signal.Signals}
+        # Negative: before it had its handlers (it loads for a while), or after it had given them back.
+        if child.returncode in (130, 143, -signal.SIGINT, -signal.SIGTERM):
+            return replace(cell, status=f"stopped by {stopped[child.returncode]}", seconds=seconds)
+        how = f"killed by {stopped[child.returncode]}" if child.returncode < 0 else f"exit code {child.returncode}"
+        return replace(cell, status="failed", seconds=seconds, error=f"{last[:300]} ({how}; see {log})")
+
+    def _settle(self, cell: Cell) -> None:
+        self.cells = [cell if cell.folder == each.folder else each for each in self.cells]
+        self.write()
+
+    def _cell(self, cell: Cell) -> Cell:
+        return next(each for each in self.cells if each.folder == cell.folder)
+
+    def _eta(self) -> str:
+        """How long the rest will take, from finished cells of the same mode; '' before there is one."""
+        known: dict[str, list[float]] = {}
+        for cell in self.cells:
+            if cell.status == "done" and cell.seconds:
+                known.setdefault(cell.mode, []).append(cell.seconds)
+        if not known:
+            return ""
+        means = {mode: sum(values) / len(values) for mode, values in known.items()}
+        longest = max(means.values())  # of a mode not seen yet
+        left = sum(means.get(cell.mode, longest) for cell in self.cells if cell.status not in ("done", "failed"))
+        return f", about {max(1, round(left / 60))} minutes to go"
+
+
+def _differing(made_with: dict[str, Any], cell: Cell) -> list[str]:
+    """Settings in which a run differs from its cell as planned. One that either does not mention has its default: a run
+    made before a setting existed did what its default does."""
+
+    def value(settings: dict[str, Any], name: str) -> Any:
+        return settings[name] if name in settings else getattr(FastSlowConfig, name, None)
+
+    names = sorted((set(made_with) | set(cell.settings)) - PLACE)
+    return [name for name in names if value(made_with, name) != value(cell.settings, name)]
+
+
+def _broken_off(folder: Path, cell: Cell) -> bool:
+    """Whether `folder` holds this very cell, unfinished; one with other settings is made anew."""
+    try:
+        made_with = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        return isinstance(made_with, dict) and not _differing(made_with, cell)
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+
+
+@contextlib.contextmanager
+def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A run whose output we read. Our SIGINT and SIGTERM are passed on: it saves its step, and we wait for that."""
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True
+    )
+    previous: dict[int, Any] = {}
+
+    def pass_on(number: int, frame: Any) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            child.send_signal(number)
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, pass_on)
+        yield child
+        child.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+
+
+def read_recipe(path: str) -> dict[str, Any]:
+    """A recipe's `compare:` section: what an experiment asks for beyond one run. {} where it has none."""
+    try:
+        recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, a number of thousands of digits
+        raise BadInput(f"recipe '{path}' is not YAML ({str(error).splitlines()[0]}).") from error
+    section = recipe.get("compare") if isinstance(recipe, dict) else {}
+    if not isinstance(section or {}, dict):
+        raise BadInput(f"recipe '{path}': 'compare' must hold 'name: value' lines.")
+    return section or {}

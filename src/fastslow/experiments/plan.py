@@ -1,0 +1,176 @@
+"""Which cells an experiment has: modes x seeds x swept settings, or fresh RL from several starting points."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fastslow.config.parsing import parse_config
+from fastslow.config.settings import FastSlowConfig
+from fastslow.core.errors import BadInput
+from fastslow.core.modes import MODES
+from fastslow.core.registry import nearest
+from fastslow.experiments.experiment import Cell, Experiment, Kind
+from fastslow.files.run_directory import dump_config
+
+SEQUENTIAL = ("rl_prompt", "prompt_rl")
+"""What 'sequential' stands for: the same two channels, one after the other, in both orders."""
+
+LONGEST_NAME = 160  # bytes of a folder's name: file systems take 255, and `.log` and the seed come on top
+
+# A mode without that channel does not have these settings: sweeping over them would only repeat a run.
+FAST_ONLY = frozenset({
+    "population_size", "slow_steps_per_cycle", "fast_metric_calls", "anchor_size", "reflection_minibatch_size",
+    "proposals_per_iteration", "proposer", "max_worked_examples", "max_context_tokens", "reuse_fast_rollouts",
+    "reuse_slow_rollouts", "advantage_group", "edits",
+})  # fmt: skip
+SLOW_ONLY = frozenset({"learning_rate", "loss_type", "loss_aggregation", "beta", "epsilon", "epsilon_high", "lora_r"})
+
+
+def parse_modes(text: str) -> list[str]:
+    """'fst,rl,sequential' -> names of modes, each once. Raises BadInput for one that does not exist."""
+    names: list[str] = []
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        if name not in MODES and name != "sequential":
+            raise BadInput(f"unknown mode '{name}'.{nearest(name, [*MODES, 'sequential'])}")
+        names += SEQUENTIAL if name == "sequential" else [name]
+    if not names:
+        raise BadInput("name at least one mode, e.g. --modes fst,rl.")
+    return list(dict.fromkeys(names))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """'3' -> seeds 1, 2, 3; '7,11' -> those. Raises BadInput for anything else."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() and part.isascii() and len(part) < 10 for part in parts):
+        raise BadInput(f"seeds are a number (3: seeds 1 to 3) or a list (7,11), got '{text}'.")
+    if len(parts) == 1 and "," not in text:
+        if not 1 <= int(parts[0]) <= 1000:
+            raise BadInput(f"between 1 and 1000 seeds, got {parts[0]}.")
+        return list(range(1, int(parts[0]) + 1))
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def parse_sweep(texts: Iterable[str]) -> dict[str, list[str]]:
+    """['population_size=1,2,4'] -> setting -> values. Raises BadInput for what is no setting."""
+    sweep: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not equals or not values:
+            raise BadInput(f"a sweep is written SETTING=VALUE,VALUE, got '{text}'.")
+        sweep[name.strip()] = values.split(",")
+    return checked_sweep(sweep)
+
+
+def checked_sweep(sweep: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Setting -> values as flags take them. Raises BadInput for what cannot be swept over."""
+    if not isinstance(sweep, Mapping):
+        raise BadInput(f"'sweep' must hold 'setting: [value, value]' lines, got {sweep!r}."[:300])
+    known = FastSlowConfig.__dataclass_fields__
+    for name, values in sweep.items():
+        if name not in known or name in ("mode", "seed", "output_dir", "task", "tasks"):
+            raise BadInput(f"'{name}' cannot be swept over.{nearest(name, known)}")
+        if not isinstance(values, (list, tuple)) or not values:
+            raise BadInput(f"the sweep over '{name}' needs a list of values.")
+    return {name: [str(value) for value in values] for name, values in sweep.items()}
+
+
+def plan_modes(
+    path: str | Path,
+    *,
+    kind: Kind,
+    title: str,
+    flags: Sequence[str],
+    modes: Sequence[str],
+    seeds: Sequence[int],
+    sweep: Mapping[str, Sequence[str]] | None = None,
+) -> Experiment:
+    """Every mode with every combination of swept values and every seed. A seed's cells run together, so that an
+    experiment cut short has whole seeds. `flags` are for `fastslow train` and hold for every cell."""
+    cells: dict[tuple[str, int], Cell] = {}
+    combinations = [
+        dict(zip(sweep or {}, values, strict=True)) for values in itertools.product(*(sweep or {}).values())
+    ]
+    for seed, mode, values in itertools.product(seeds, modes, combinations):
+        has = MODES[mode]
+        kept = {
+            name: value
+            for name, value in values.items()
+            if (has.fast or name not in FAST_ONLY) and (has.slow or name not in SLOW_ONLY)
+        }
+        arm = " ".join([mode, *(f"{name}={value}" for name, value in kept.items())])
+        cell = make_cell(arm, mode, seed, [*flags, *(word for n, v in kept.items() for word in (f"--{n}", v))])
+        cells.setdefault((arm, seed), cell)
+    arms = list(dict.fromkeys(cell.arm for cell in cells.values()))
+    reference = next((cell.arm for cell in cells.values() if cell.mode == "rl"), arms[0])
+    return Experiment(path, kind=kind, title=title, reference=reference, cells=_apart(cells.values()))
+
+
+def plan_arms(
+    path: str | Path,
+    *,
+    kind: Kind,
+    title: str,
+    flags: Sequence[str],
+    arms: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[int],
+) -> Experiment:
+    """Arms named one by one, each with settings of its own: name -> setting -> value. The first is the reference,
+    unless one is plain RL. Raises BadInput for what is no setting."""
+    known, cells = FastSlowConfig.__dataclass_fields__, []
+    for seed, (arm, settings) in itertools.product(seeds, arms.items()):
+        if not isinstance(settings, Mapping):
+            raise BadInput(f"arm '{arm}' must hold 'setting: value' lines.")
+        words: list[str] = []
+        for name, value in settings.items():
+            if name not in known or name in ("seed", "output_dir"):
+                raise BadInput(f"arm '{arm}': no setting '{name}'.{nearest(name, known)}")
+            if name != "mode":
+                words += [f"--{name}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
+        cells.append(make_cell(str(arm), str(settings.get("mode", "fst")), seed, [*flags, *words]))
+    reference = next((cell.arm for cell in cells if cell.mode == "rl"), cells[0].arm)
+    return Experiment(path, kind=kind, title=title, reference=reference, cells=_apart(cells))
+
+
+def plan_plasticity(
+    path: str | Path, *, title: str, flags: Sequence[str], starts: Mapping[str, str], seeds: Sequence[int]
+) -> Experiment:
+    """Plain RL on one task from each starting point: arm -> model."""
+    cells = [make_cell(arm, "rl", seed, [*flags, "--model", model]) for seed in seeds for arm, model in starts.items()]
+    return Experiment(path, kind="plasticity", title=title, reference=next(iter(starts)), cells=_apart(cells))
+
+
+def make_cell(arm: str, mode: str, seed: int, flags: Sequence[str]) -> Cell:
+    """Checked by reading its settings as `fastslow train` will: what cannot run is refused before anything has run."""
+    words = [*flags, "--mode", mode, "--seed", str(seed)]
+    settings = yaml.safe_load(dump_config(parse_config([*words, "--output_dir", "x"])))
+    return Cell(arm, mode, seed, f"{_folder(arm)}-s{seed}", tuple(words), settings)
+
+
+def _folder(arm: str) -> str:
+    """A name for files: of the plain characters, and not longer than a file system takes."""
+    name = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in arm).strip(".")
+    return name if len(name.encode()) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 4]}-{_digest(arm)}"
+
+
+def _apart(cells: Iterable[Cell]) -> list[Cell]:
+    """Every cell with a folder of its own: arms that differ in other characters alone share a name."""
+    taken: set[str] = set()
+    found = []
+    for cell in cells:
+        folder = cell.folder
+        if folder in taken:
+            folder = f"{_folder(cell.arm)[: LONGEST_NAME // 4]}-{_digest(cell.arm)}-s{cell.seed}"
+        taken.add(folder)
+        found.append(replace(cell, folder=folder))
+    return found
+
+
+def _digest(arm: str) -> str:
+    return hashlib.sha256(arm.encode()).hexdigest()[:8]

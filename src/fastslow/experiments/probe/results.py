@@ -1,0 +1,152 @@
+"""What was measured of single examples by `fastslow probe-routes`, and the file it is kept in."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Route
+
+ARMS = (Route.FAST, Route.SLOW, Route.BOTH)
+
+
+@dataclass(frozen=True)
+class ProbePlan:
+    """How an example is probed.
+
+    Args:
+        examples: how many of the training examples are probed.
+        steps: slow steps of one arm; the others may spend as many rollouts.
+        held_out: validation examples beside the example itself.
+        samples: rollouts per held-out example on either side of an arm; the example itself gets as many in all.
+        seed: of the choice of examples, and of everything drawn.
+    """
+
+    examples: int = 16
+    steps: int = 4
+    held_out: int = 16
+    samples: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One example's counterfactuals.
+
+    `gains` holds for FAST, SLOW and BOTH two independent estimates of the change of success, from separate halves of
+    the samples: one to choose the best route by, the other to say what it is worth. `routes` is what each rule decided
+    and `hopes` the gain per cost that `learned` expected of each route. `topic` is what the rules knew the example by,
+    `task` the truth.
+    """
+
+    example_id: str
+    task: str
+    topic: str
+    evidence: Mapping[str, Any]
+    routes: Mapping[str, str]
+    hopes: Mapping[str, float]
+    gains: Mapping[str, tuple[float, float]]
+    rollouts: Mapping[str, int]
+
+    def gain(self, route: str) -> float:
+        """Change of success, the mean of both estimates; of SKIP it is 0."""
+        return 0.0 if route == Route.SKIP.value else sum(self.gains[route]) / 2
+
+    def best(self) -> str:
+        """The route with the highest gain; SKIP where none gains anything."""
+        return max((route.value for route in (Route.SKIP, *ARMS)), key=self.gain)
+
+
+class ProbesFile:
+    """A line of JSON on what was probed (`about`), then one for each example: a Probe, or that it cannot be scored.
+
+    Held by one process at a time. A last line that a kill cut short is taken off. Raises BadInput for another plan's
+    or another bundle's probes, for a damaged file, and where nothing can be written.
+    """
+
+    def __init__(self, path: Path, about: Mapping[str, Any]):
+        self.probes: dict[str, Probe] = {}
+        self.unscorable: set[str] = set()
+        self._path, self._about = path, dict(about)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[ProbesFile]:
+        try:
+            file = self._path.open("a+b")
+        except OSError as error:
+            raise BadInput(f"cannot write '{self._path}': {error.strerror or error}.") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise BadInput(f"'{self._path}' is being written by another probe; wait for it to end.") from None
+            self._file = file
+            self._read()
+            yield self
+
+    def add(self, probe: Probe) -> None:
+        self._write(asdict(probe))
+        self.probes[probe.example_id] = probe
+
+    def pass_over(self, example_id: str) -> None:
+        """Note an example that cannot be scored."""
+        self._write({"example_id": example_id, "unscorable": True})
+        self.unscorable.add(example_id)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.flush()
+
+    def _read(self) -> None:
+        self._file.seek(0)
+        content = self._file.read()
+        *lines, rest = content.split(b"\n")
+        if rest:  # cut by a kill
+            self._file.truncate(len(content) - len(rest))
+        if not lines:
+            self._write({"about": self._about})
+            return
+        try:
+            about = dict(json.loads(lines[0])["about"])
+            if about == self._about:
+                self._take([json.loads(line) for line in lines[1:]])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise BadInput(f"'{self._path}' is damaged ({problem}); delete it to probe again.") from error
+        if about != self._about:
+            other = ", ".join(name for name in self._about if about.get(name) != self._about[name])
+            raise BadInput(
+                f"'{self._path}' holds probes made otherwise (another {other}); delete it, or choose another --output."
+            )
+
+    def _take(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        for line in lines:
+            if line.get("unscorable"):
+                self.unscorable.add(str(line["example_id"]))
+            else:
+                probe = _probe(line)
+                self.probes[probe.example_id] = probe
+
+
+def _probe(line: Mapping[str, Any]) -> Probe:
+    """Raises KeyError, TypeError or ValueError for what is none."""
+    gains = {arm.value: (float(line["gains"][arm.value][0]), float(line["gains"][arm.value][1])) for arm in ARMS}
+    if not all(math.isfinite(gain) for pair in gains.values() for gain in pair):
+        raise ValueError("a gain is no number")
+    return Probe(
+        example_id=str(line["example_id"]),
+        task=str(line["task"]),
+        topic=str(line["topic"]),
+        evidence=dict(line["evidence"]),
+        routes={str(rule): Route(route).value for rule, route in line["routes"].items()},
+        hopes={Route(route).value: float(hope) for route, hope in line["hopes"].items()},
+        gains=gains,
+        rollouts={arm.value: int(line["rollouts"][arm.value]) for arm in ARMS},
+    )

@@ -1,0 +1,242 @@
+"""The bridge to the gepa package: our rollouts and proposers behind its adapter, its state fed from our population.
+
+gepa starts from one seed. `CarriedSampling` adds the carried population to its state before the first parent is
+drawn; it is a sampling strategy because that is the one extension point that holds the live state and whose errors
+gepa lets through.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gepa.core.adapter import EvaluationBatch
+from gepa.core.state import GEPAState, ValsetEvaluation
+from gepa.strategies.proposal_sampling import ProposalTask
+
+from fastslow.contexts.context import Context, WorkedExample
+from fastslow.core.errors import EndpointError
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import Example, Rollout, Trace
+from fastslow.fast.proposers import ProposalRequest, Proposer, made_by
+from fastslow.policy.policy import Job, Policy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Proposal:
+    """One line of contexts.jsonl: what was proposed, by whom, from what, and what came of it."""
+
+    context: Context
+    cycle: int
+    component: str
+    problem: str | None = None
+    minibatch_ids: list[str] = field(default_factory=list)
+
+
+class Adapter:
+    """gepa's adapter over a `Policy`. Rollouts are cached by (context, example) for one policy version only."""
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        proposer: Proposer,
+        check: Any,
+        demonstrations: Sequence[WorkedExample],
+        experience: Sequence[Trace],
+        contexts: Mapping[str, Context],
+        run_seed: int,
+        cycle: int,
+    ):
+        self.policy = policy
+        self.proposer = proposer
+        self.check = check
+        self.demonstrations = demonstrations
+        self.experience = experience
+        self.contexts = dict(contexts)
+        self.rng = random.Random(derive_seed(run_seed, "fast", cycle))
+        self.run_seed = run_seed
+        self.cycle = cycle
+        self.rollouts: dict[tuple[str, str], Rollout] = {}
+        self.metric_calls = 0
+        self.proposals: list[Proposal] = []
+        self.nothing_proposed = 0
+        self.error: BaseException | None = None
+        self.endpoint_error: EndpointError | None = None
+
+    # gepa calls the methods below
+
+    def evaluate(self, batch: list[Example], candidate: dict[str, str], capture_traces: bool = False):
+        return self.batch_evaluate([(candidate, batch)])[0]
+
+    def batch_evaluate(self, items: list[tuple[dict[str, str], list[Example]]]) -> list[EvaluationBatch]:
+        """Evaluate (candidate, batch) pairs in one sampler call, less what these weights have rolled out before."""
+        wanted: dict[tuple[str, str], Job] = {}
+        for candidate, batch in items:
+            context = self.context_of(candidate)
+            for example in batch:
+                key = (context.id, example.id)
+                if key not in self.rollouts:
+                    seed = derive_seed(self.run_seed, "fast", self.policy.version, *key)
+                    wanted[key] = Job(context, example, seed)
+        for key, rollout in zip(wanted, self.policy.rollouts(list(wanted.values())), strict=True):
+            self.rollouts[key] = rollout
+        self.metric_calls += len(wanted)
+        return [self._evaluation(self.context_of(c), batch, set(wanted)) for c, batch in items]
+
+    def make_reflective_dataset(
+        self, candidate: dict[str, str], eval_batch: EvaluationBatch, components_to_update: list[str]
+    ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        records = [{"trace": trace} for trace in eval_batch.trajectories or []]
+        return dict.fromkeys(components_to_update, records)
+
+    def propose_new_texts(
+        self,
+        candidate: dict[str, str],
+        reflective_dataset: Mapping[str, Sequence[Mapping[str, Any]]],
+        components_to_update: list[str],
+    ) -> dict[str, str]:
+        """A child's changed components, or {} when there is none worth a rollout. gepa swallows what is raised here,
+        so errors are kept for the fast phase to raise."""
+        if self.error is not None or self.endpoint_error is not None:
+            return {}  # gepa asks for the rest of the iteration; what just failed is not asked again
+        parent = self.context_of(candidate)
+        component = components_to_update[0]
+        traces = [record["trace"] for record in reflective_dataset[component]]
+        request = ProposalRequest(
+            parent=parent,
+            component=component,
+            traces=traces,
+            experience=self.experience,
+            demonstrations=self.demonstrations,
+            rng=self.rng,
+        )
+        try:
+            changed = self.proposer.propose(request)
+        except EndpointError as error:
+            self.endpoint_error = error
+            return {}
+        except Exception as error:
+            self.error = error
+            return {}
+        if not changed:
+            self.nothing_proposed += 1
+            return {}
+        child = Context({**parent.components, **changed}, parents=(parent.id,), proposer=made_by(self.proposer))
+        problem = self.check(child, parent=parent, known_ids=set(self.contexts))
+        self.proposals.append(
+            Proposal(child, self.cycle, ",".join(sorted(changed)), problem, [t.example.id for t in traces])
+        )
+        if problem:
+            return {}
+        self.contexts[child.id] = child
+        return dict(changed)
+
+    # ours
+
+    def context_of(self, candidate: Mapping[str, str]) -> Context:
+        return self.contexts.get(Context(dict(candidate)).id) or Context(dict(candidate))
+
+    def scores(self, context_id: str, example_ids: Sequence[str]) -> dict[str, float]:
+        """Rewards of one context on these examples; unscored ones are left out."""
+        found = {e: self.rollouts.get((context_id, e)) for e in example_ids}
+        return {e: r.verdict.reward for e, r in found.items() if r is not None and r.verdict.reward is not None}
+
+    def _evaluation(self, context: Context, batch: list[Example], fresh: set[tuple[str, str]]) -> EvaluationBatch:
+        rollouts = [self.rollouts[context.id, example.id] for example in batch]
+        rewards = [r.verdict.reward for r in rollouts if r.verdict.reward is not None]
+        # gepa needs a number for every example. An unscored one gets its batch's mean, which decides nothing;
+        # our own tables (`scores`) leave it out.
+        neutral = sum(rewards) / len(rewards) if rewards else 0.0
+        return EvaluationBatch(
+            outputs=[r.text for r in rollouts],
+            scores=[neutral if r.verdict.reward is None else r.verdict.reward for r in rollouts],
+            trajectories=[
+                Trace(example, context.id, r.text, r.verdict) for example, r in zip(batch, rollouts, strict=True)
+            ],
+            num_metric_calls=len({(context.id, e.id) for e in batch} & fresh),
+        )
+
+
+class CarriedSampling:
+    """Adds the carried contexts to gepa's state once, then draws as many (parent, minibatch) tasks as the budget bears.
+
+    gepa checks its budget between iterations only. An iteration is therefore never allowed to start more tasks than
+    could be paid for if every child were accepted: the ceiling is hard.
+    """
+
+    def __init__(self, adapter: Adapter, *, carried: list[Context], anchor: list[Example], plan: BudgetPlan):
+        self.adapter = adapter
+        self.carried = carried
+        self.anchor = anchor
+        self.plan = plan
+        self._added = False
+
+    def sample_tasks(self, state: GEPAState, candidate_selector, batch_sampler, trainset) -> list[ProposalTask]:
+        if not self._added:
+            self._add_carried(state)
+        tasks = []
+        for _ in range(self.plan.affordable(self.adapter.metric_calls)):
+            parent = candidate_selector.select_candidate_idx(state)
+            ids = batch_sampler.next_minibatch_ids(trainset, state)
+            tasks.append(ProposalTask(parent, state.program_candidates[parent], ids, trainset.fetch(ids)))
+        return tasks
+
+    def _add_carried(self, state: GEPAState) -> None:
+        evaluations = self.adapter.batch_evaluate([(dict(c.components), self.anchor) for c in self.carried])
+        for context, evaluation in zip(self.carried, evaluations, strict=True):
+            state.update_state_with_new_program(
+                parent_program_idx=[],
+                new_program=dict(context.components),
+                valset_evaluation=ValsetEvaluation(
+                    outputs_by_val_id=dict(enumerate(evaluation.outputs)),
+                    scores_by_val_id=dict(enumerate(evaluation.scores)),
+                ),
+                run_dir=None,
+                num_metric_calls_by_discovery_of_new_program=state.total_num_evals,
+            )
+            state.increment_evals(len(self.anchor))
+            state.num_full_ds_evals += 1
+        self._added = True
+
+
+@dataclass(frozen=True)
+class BudgetPlan:
+    """Metric calls of one fast phase."""
+
+    budget: int
+    anchor_size: int
+    minibatch_size: int
+    proposals_per_iteration: int
+
+    @property
+    def per_task(self) -> int:
+        """Dearest outcome of one task: parent and child on the minibatch, then the child on the whole anchor set."""
+        return 2 * self.minibatch_size + self.anchor_size
+
+    def affordable(self, used: int) -> int:
+        return max(0, min(self.proposals_per_iteration, (self.budget - used) // self.per_task))
+
+
+class Stopper:
+    """Stops gepa when no task can be paid for, an LM endpoint failed, or nothing new was rolled out for a while."""
+
+    PATIENCE = 5  # iterations in a row without a metric call: minibatches all perfect, or every proposal invalid
+
+    def __init__(self, adapter: Adapter, plan: BudgetPlan):
+        self.adapter = adapter
+        self.plan = plan
+        self._seen = -1
+        self._idle = 0
+
+    def __call__(self, gepa_state: GEPAState) -> bool:
+        calls = self.adapter.metric_calls
+        self._idle = self._idle + 1 if calls == self._seen else 0
+        self._seen = calls
+        broken = self.adapter.error is not None or self.adapter.endpoint_error is not None
+        return broken or self._idle >= self.PATIENCE or self.plan.affordable(calls) == 0

@@ -1,0 +1,191 @@
+"""The fast channel: one GEPA phase over the population, with the live policy doing the rollouts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import gepa
+
+from fastslow.contexts.context import Context, WorkedExample
+from fastslow.contexts.population import Population, mean_score, pareto_frontier
+from fastslow.core.errors import ContractBroken, FastSlowError
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import Example, Rollout, Trace
+from fastslow.fast.gepa import Adapter, BudgetPlan, CarriedSampling, Proposal, Stopper
+from fastslow.fast.proposers import Proposer, usage_of
+from fastslow.policy.policy import Policy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FastPhase:
+    """What one fast phase brought: the new population, every rollout it paid for, and an account of it.
+
+    `scores` are those of every context that was scored on the whole anchor set, kept or not.
+    """
+
+    population: Population
+    scores: dict[str, dict[str, float]]
+    rollouts: list[Rollout]
+    proposals: list[dict]
+    metrics: dict[str, float]
+    endpoint_error: str | None
+
+
+class FastChannel:
+    """Evolves the population once per cycle.
+
+    Args:
+        proposer: makes children from parents.
+        check: `(child, parent=, known_ids=) -> reason or None`, applied before a child costs a rollout.
+        plan: metric calls of a phase.
+        run_seed: the run's seed; every phase derives its own from it.
+    """
+
+    def __init__(
+        self,
+        *,
+        proposer: Proposer,
+        check: Callable[..., str | None],
+        plan: BudgetPlan,
+        run_seed: int,
+    ):
+        self.proposer = proposer
+        self.check = check
+        self.plan = plan
+        self.run_seed = run_seed
+
+    def run(
+        self,
+        population: Population,
+        *,
+        policy: Policy,
+        anchor: Sequence[Example],
+        pool: Sequence[Example],
+        experience: Sequence[Trace],
+        demonstrations: Sequence[WorkedExample],
+        cycle: int,
+    ) -> FastPhase:
+        """One phase under the policy's current weights.
+
+        Args:
+            anchor: every context, carried or new, is scored on exactly these.
+            pool: where GEPA draws the minibatches its proposals learn from.
+            experience: rollouts of the slow channel since the last phase, for proposers to read.
+            demonstrations: verified answers of training examples, for proposers to show.
+        """
+        started = time.perf_counter()
+        before = usage_of(self.proposer)
+        adapter = Adapter(
+            policy=policy,
+            proposer=self.proposer,
+            check=self.check,
+            demonstrations=demonstrations,
+            experience=experience,
+            contexts=population.archive,
+            run_seed=self.run_seed,
+            cycle=cycle,
+        )
+        anchor, pool = list(anchor), list(pool)
+        carried = [c for c in population.carried if c.id != population.seed.id]
+        # All carried contexts in one sampler call; gepa's own first evaluation then finds the seed's in our cache.
+        adapter.batch_evaluate([(dict(c.components), anchor) for c in population.carried])
+        if pool:
+            self._evolve(adapter, population, carried, anchor, pool, cycle)
+        spent = {name: after - before[name] for name, after in usage_of(self.proposer).items()}
+        return self._account(adapter, population, anchor, started, spent)
+
+    def _evolve(self, adapter, population: Population, carried, anchor, pool, cycle: int) -> None:
+        gepa.optimize(
+            seed_candidate=dict(population.seed.components),
+            trainset=pool,
+            valset=anchor,
+            adapter=adapter,
+            candidate_selection_strategy="pareto",
+            sampling_strategy=CarriedSampling(adapter, carried=carried, anchor=anchor, plan=self.plan),
+            reflection_minibatch_size=self.plan.minibatch_size,
+            stop_callbacks=Stopper(adapter, self.plan),
+            logger=_QuietLogger(),
+            run_dir=None,  # gepa keeps its state in a pickle; ours is JSON
+            cache_evaluation=False,  # its cache does not know policy versions; the adapter's does
+            seed=derive_seed(self.run_seed, "gepa", cycle) % 2**32,
+            raise_on_exception=True,
+        )
+        if isinstance(adapter.error, FastSlowError):
+            raise adapter.error
+        if adapter.error is not None:
+            problem = f"{type(adapter.error).__name__}: {adapter.error}"
+            raise FastSlowError(f"proposer '{self.proposer.name}' raised {problem}") from adapter.error
+        if adapter.nothing_proposed and not adapter.proposals:
+            logger.warning(
+                "fast phase %d brought no proposal: '%s' was asked %d times and had nothing usable to say",
+                *(cycle, self.proposer.name, adapter.nothing_proposed),
+            )
+        if adapter.endpoint_error is not None:
+            logger.warning("fast phase %d stopped early, the population is kept: %s", cycle, adapter.endpoint_error)
+
+    def _account(
+        self, adapter: Adapter, before: Population, anchor: list[Example], started: float, lm: dict[str, int]
+    ) -> FastPhase:
+        anchor_ids = [e.id for e in anchor]
+        table = {
+            context_id: adapter.scores(context_id, anchor_ids)
+            for context_id in adapter.contexts
+            if all((context_id, e) in adapter.rollouts for e in anchor_ids)
+        }
+        if not {c.id for c in before.carried} <= set(table):
+            raise ContractBroken("a carried context was not scored on this cycle's anchor set")
+        # A context without one scored rollout cannot be compared; the seed stays reachable all the same.
+        table = {c: scores for c, scores in table.items() if scores} or {before.seed.id: {}}
+        accepted = [adapter.contexts[c] for c in table]
+        population = before.rescored(accepted, table, policy_version=adapter.policy.version)
+        new = set(table) - set(before.archive)
+        judged = [p for p in adapter.proposals if p.problem is None]
+        return FastPhase(
+            population=population,
+            scores=table,
+            rollouts=list(adapter.rollouts.values()),
+            proposals=[_line(p, adapter, table) for p in adapter.proposals],
+            metrics={
+                "fst/fast/metric_calls": adapter.metric_calls,
+                "fst/fast/seconds": time.perf_counter() - started,
+                "fst/fast/generated_tokens": sum(len(r.completion_ids) for r in adapter.rollouts.values()),
+                "fst/fast/proposals": len(adapter.proposals),
+                "fst/fast/invalid": len(adapter.proposals) - len(judged),
+                "fst/fast/accepted": len(new),
+                "fst/fast/frontier_size": len(set().union(*pareto_frontier(table).values()) if table else ()),
+                "fst/fast/lead_anchor_score": mean_score(table.get(population.lead.id, {})),
+                "fst/fast/nothing_proposed": adapter.nothing_proposed,
+                **{f"fst/fast/lm_{name}": value for name, value in lm.items()},
+            },
+            endpoint_error=str(adapter.endpoint_error) if adapter.endpoint_error else None,
+        )
+
+
+def _line(proposal: Proposal, adapter: Adapter, table: dict[str, dict[str, float]]) -> dict:
+    context: Context = proposal.context
+    accepted = proposal.problem is None and context.id in table
+    reason = proposal.problem or (None if accepted else "no better than its parent on the minibatch")
+    return {
+        **context.to_json(),
+        "cycle": proposal.cycle,
+        "policy_version": adapter.policy.version,
+        "component": proposal.component,
+        "accepted": accepted,
+        "reason": reason,
+        "minibatch_ids": proposal.minibatch_ids,
+        "minibatch_scores": adapter.scores(context.id, proposal.minibatch_ids),
+        "parent_minibatch_scores": adapter.scores(context.parents[0], proposal.minibatch_ids),
+        "anchor_scores": table.get(context.id) if accepted else None,
+    }
+
+
+class _QuietLogger:
+    """gepa prints unless it is given a logger; and it prints model text, which belongs in no log line."""
+
+    def log(self, message: str) -> None:
+        return None

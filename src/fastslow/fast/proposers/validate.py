@@ -1,0 +1,168 @@
+"""What a proposal must pass before it may cost a rollout."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
+
+from fastslow.contexts.context import EXAMPLES, Context, WorkedExample, load_examples
+from fastslow.core.types import Example
+
+MIN_ANSWER_CHARS = 20
+"""Shorter answers ('42', 'yes', a name) turn up in innocent text; a long one that does was copied."""
+
+MAX_CHARS_PER_TOKEN = 50
+
+LAYOUT = "\n\r\t"
+"""The control characters that ordinary text holds."""
+
+
+class HeldOut:
+    """Validation and test material that no context may carry, indexed for one look-up per proposal.
+
+    Text is compared verbatim after whitespace is normalised. A training question may contain a held-out one, and an
+    answer that some training answer contains is free to use. Not detected: a paraphrase, and a question of a single
+    word ('good') inside other text.
+
+    Args:
+        examples: the validation and test examples; their `payload["answer"]` counts where it is text.
+        training: the training examples of the same task.
+    """
+
+    def __init__(self, examples: Iterable[Example], training: Iterable[Example] = ()):
+        training = list(training)
+        held_out = list(examples)
+        self._training_questions = {normalised(example.question) for example in training}
+        self._questions = {normalised(example.question) for example in held_out} - {""}
+        self._searchable = [question for question in self._questions if not question.isalnum()]
+        known_answers = "\n".join(_answers(training))
+        self._answers = [
+            answer
+            for answer in set(_answers(held_out))
+            if len(answer) >= MIN_ANSWER_CHARS and answer not in known_answers
+        ]
+
+    def copied_into(self, text: str) -> str | None:
+        """What free text copies from the held-out material, or None."""
+        text = normalised(text)
+        if text in self._questions or any(_occurs(question, text) for question in self._searchable):
+            return "a held-out question"
+        if any(answer in text for answer in self._answers):
+            return "a held-out answer"
+        return None
+
+    def copied_into_example(self, worked: WorkedExample) -> str | None:
+        """What a worked example copies from the held-out material, or None."""
+        question = normalised(worked.question)
+        if question in self._questions:
+            return "a held-out question"
+        if question not in self._training_questions and (copied := self.copied_into(question)):
+            return copied
+        return self.copied_into(worked.answer)
+
+
+def proposal_problem(
+    child: Context,
+    *,
+    parent: Context,
+    known_ids: Collection[str],
+    count_tokens: Callable[[str], int],
+    max_tokens: int,
+    held_out: HeldOut,
+    special_tokens: Collection[str] = (),
+) -> str | None:
+    """Why `child` must not cost a rollout, or None when it may.
+
+    `known_ids` are the contexts already scored in this population, `max_tokens` caps the tokens of all components
+    together, `special_tokens` are the chat template's own, which in a component could forge a turn.
+    """
+    if set(child.components) != set(parent.components):
+        return f"its components are {sorted(child.components)}, its parent's {sorted(parent.components)}"
+    try:
+        worked_examples = load_examples(child.components.get(EXAMPLES, ""))
+    except ValueError as error:
+        return str(error)
+    return (
+        _change_problem(child, parent, worked_examples, known_ids)
+        or _text_problem(child, worked_examples, special_tokens)
+        or _size_problem(child, count_tokens, max_tokens)
+        or _copy_problem(child, worked_examples, held_out)
+    )
+
+
+def normalised(text: str) -> str:
+    """`text` with every run of whitespace made one space and none at its ends."""
+    return " ".join(text.split())
+
+
+def _change_problem(
+    child: Context, parent: Context, worked_examples: list[WorkedExample], known_ids: Collection[str]
+) -> str | None:
+    changed = {name for name, text in child.components.items() if text != parent.components[name]}
+    if tuple(worked_examples) == parent.worked_examples:
+        changed.discard(EXAMPLES)  # the same examples in another JSON layout
+    if not changed:
+        return "it changes nothing"
+    for name in sorted(changed):
+        if not child.components[name].strip() or (name == EXAMPLES and not worked_examples):
+            return f"it empties '{name}'"
+    if child.id in known_ids:
+        return "it is already known"
+    return None
+
+
+def _text_problem(child: Context, worked_examples: list[WorkedExample], special_tokens: Collection[str]) -> str | None:
+    # JSON can spell any character as \uXXXX, so worked examples are looked at as the policy would read them.
+    texts = [(name, text) for name, text in child.components.items()]
+    for worked in worked_examples:
+        if not worked.question.strip() or not worked.answer.strip():
+            return "a worked example has a blank question or answer"
+        texts += [(EXAMPLES, worked.question), (EXAMPLES, worked.answer)]
+    for name, text in texts:
+        if bad := next((char for char in text if is_control(char)), None):
+            return f"'{name}' holds the control character U+{ord(bad):04X}"
+        if token := next((token for token in special_tokens if token and token in text), None):
+            return f"'{name}' holds the special token {token}"
+    return None
+
+
+def is_control(char: str) -> bool:
+    """A control character other than layout, or a lone surrogate, which no tokenizer can encode."""
+    return char not in LAYOUT and unicodedata.category(char) in ("Cc", "Cs")
+
+
+def _size_problem(child: Context, count_tokens: Callable[[str], int], max_tokens: int) -> str | None:
+    characters = sum(map(len, child.components.values()))
+    if characters > MAX_CHARS_PER_TOKEN * max_tokens:  # no need to tokenise megabytes
+        return f"it has {characters} characters, far over the cap of {max_tokens} tokens"
+    tokens = sum(count_tokens(text) for text in child.components.values())
+    return f"it has {tokens} tokens, over the cap of {max_tokens}" if tokens > max_tokens else None
+
+
+def _copy_problem(child: Context, worked_examples: list[WorkedExample], held_out: HeldOut) -> str | None:
+    for worked in worked_examples:
+        if copied := held_out.copied_into_example(worked):
+            return f"'{EXAMPLES}' copies {copied}"
+    for name, text in child.components.items():
+        if name != EXAMPLES and (copied := held_out.copied_into(text)):
+            return f"'{name}' copies {copied}"
+    return None
+
+
+def _answers(examples: Iterable[Example]) -> list[str]:
+    return [normalised(answer) for e in examples if isinstance(answer := e.payload.get("answer"), str)]
+
+
+def _occurs(question: str, text: str) -> bool:
+    """`question` stands in `text` as whole words: '3 + 4' is no part of '13 + 45'."""
+    start = text.find(question)
+    while start >= 0:
+        end = start + len(question)
+        if not (_continues(question[0], text[start - 1 : start]) or _continues(question[-1], text[end : end + 1])):
+            return True
+        start = text.find(question, start + 1)
+    return False
+
+
+def _continues(edge: str, neighbour: str) -> bool:
+    return edge.isalnum() and neighbour.isalnum()

@@ -1,0 +1,345 @@
+"""The language model that reads traces and answers a proposer, behind an OpenAI-compatible URL.
+
+local_lm.py has one in this process, with the same protocol and way of counting what it costs. A reply is untrusted
+text: whoever asked parses it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import openai
+
+from fastslow.core.errors import BadInput, EndpointError
+from fastslow.fast.reflection.journal import Journal, LMReply, request_key
+
+HTTP_RETRIES = 3
+"""Four tries in all; the openai client waits between them, with jitter, as long as Retry-After asks (up to 120 s)."""
+
+SAMPLES_PER_CALL = 2
+"""An empty or cut reply is often bad luck at temperature 1, so it is drawn once more; twice in a row it is not."""
+
+CHARS_PER_TOKEN = 64
+"""A reply of more characters than this for each token that was asked for did not come from a sampler."""
+
+QUOTA_WORDS = ("insufficient_quota", "quota exceeded", "billing")
+
+SERVER_WORDS_CHARS = 200
+"""How much of a server's own explanation an error message repeats."""
+
+
+@dataclass
+class Usage:
+    """What the calls cost so far.
+
+    `calls` counts samples asked for (a second draw is a second call, an HTTP retry is not), `failures` the calls to
+    `complete` that raised. Tokens are what the endpoint reported; `unmetered` counts the replies that came without
+    a report, so with `unmetered > 0` the token counts are lower bounds. `cost` is in US dollars; None is unknown.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    failures: int = 0
+    unmetered: int = 0
+    cost: float | None = None
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What the calls of a run may cost at most; None is no limit. Prices are in US dollars per million tokens.
+
+    A ceiling is hard: a call is made only if its dearest outcome stays below it, with one token for each byte of the
+    prompt, which no tokenizer exceeds, and all of `max_tokens`.
+    """
+
+    tokens: int | None = None
+    usd: float | None = None
+    price_prompt: float | None = None
+    price_completion: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.usd is not None and (self.price_prompt is None or self.price_completion is None):
+            raise BadInput(
+                "a ceiling in dollars needs prices: set reflection_price_prompt and reflection_price_completion."
+            )
+
+    def passed(self, prompt_tokens: int, completion_tokens: int) -> str | None:
+        """Which ceiling this many tokens would pass, in words; None: none."""
+        if self.tokens is not None and prompt_tokens + completion_tokens > self.tokens:
+            return f"{self.tokens} tokens"
+        cost = (prompt_tokens * (self.price_prompt or 0) + completion_tokens * (self.price_completion or 0)) / 1e6
+        return f"{self.usd:g} US dollars" if self.usd is not None and cost > self.usd else None
+
+
+class ReflectionLM(Protocol):
+    """A frozen model that answers one prompt with one text."""
+
+    usage: Usage
+
+    def complete(self, prompt: str, *, seed: int) -> str:
+        """The model's reply to `prompt` as a single user turn. Raises EndpointError when none can be had."""
+        ...
+
+
+class OpenAIReflectionLM:
+    """Any OpenAI-compatible chat endpoint: hosted, vLLM, Ollama.
+
+    The key is read from the environment at construction and appears in no message, repr or saved file;
+    `api_key_env=""` means that the server wants none. `timeout` is in seconds, per try. The seed is passed on, and
+    it is the endpoint's affair whether it makes the reply reproducible. Not thread-safe.
+
+    Raises BadInput at construction for a base_url or key that cannot work, without calling the server.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        api_key_env: str = "OPENAI_API_KEY",
+        temperature: float = 1.0,
+        max_tokens: int = 1024,
+        timeout: float = 60,
+        ceiling: Ceiling | None = None,
+        journal: Journal | None = None,
+    ):
+        self.host = _checked_host(base_url)
+        if not model:
+            raise BadInput(f"the reflection LM at {self.host} needs a model name; its /models lists what it serves.")
+        self.model = model
+        self.usage = Usage()
+        self._key_env = api_key_env
+        self._temperature = temperature
+        self._max_tokens = max_tokens
+        self._timeout = timeout
+        self._ceiling = ceiling or Ceiling()
+        self.journal = journal if journal is not None else Journal()
+        # OpenAI's newer models refuse `max_tokens`; older servers know nothing else. Settled by the first reply.
+        self._use_max_completion_tokens = False
+        self._dearest = 0
+        self._key = _key_from_environment(api_key_env, self.host)
+        self._client = _Client(
+            base_url=base_url,
+            api_key=self._key,
+            timeout=timeout,
+            max_retries=HTTP_RETRIES,
+            # A redirect could take prompt and key to another host.
+            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+        )
+
+    def __repr__(self) -> str:
+        return f"OpenAIReflectionLM(model={self.model!r}, host={self.host!r})"
+
+    def complete(self, prompt: str, *, seed: int) -> str:
+        """The reply, non-empty and complete. Raises EndpointError, in one line that says how to mend it."""
+        problem = ""
+        for draw in range(SAMPLES_PER_CALL):
+            # JSON to the server is UTF-8, which has no lone surrogates; a decoded byte-level token may hold one.
+            reply = self._sample(prompt.encode("utf-8", "replace").decode("utf-8"), seed + draw)
+            text, finish_reason = reply.text, reply.finish_reason
+            if finish_reason == "length":
+                problem = f"was cut at max_tokens={self._max_tokens}; raise it (reasoning counts towards it)"
+            elif finish_reason in ("content_filter", "refusal"):
+                problem = "was refused by the model or its filter; another model may do it"
+            elif len(text) > CHARS_PER_TOKEN * self._max_tokens:
+                problem = f"has {len(text)} characters, far more than max_tokens={self._max_tokens} can hold"
+            elif not text.strip():
+                problem = (
+                    "held no text; check that base_url ends in the API's version (often /v1) and that the model chats"
+                )
+            else:
+                return text
+        raise self._failure(
+            f"the reply of '{self.model}' at {self.host}, {SAMPLES_PER_CALL} times in a row, {problem}."
+        )
+
+    def _sample(self, prompt: str, seed: int) -> LMReply:
+        """One reply, from the journal if it was paid for before. The usage counts it either way: a resumed run's
+        tallies are those of the unbroken one."""
+        self.usage.calls += 1
+        key = request_key(self._asked(prompt, seed))
+        reply = self.journal.get(key)
+        if reply is None:
+            self._keep_below_ceiling(prompt)
+            reply = self._paid(prompt, seed)
+            self.journal.add(key, reply)
+        self._meter(reply)
+        return reply
+
+    def _asked(self, prompt: str, seed: int) -> dict[str, Any]:
+        """All that decides the reply. Not where it was asked: a model moved to another host is the same model."""
+        return {
+            "model": self.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "temperature": self._temperature,
+            "max_tokens": self._max_tokens,
+            "seed": seed % 2**31,  # several servers read it into a signed 32-bit integer
+        }
+
+    def _keep_below_ceiling(self, prompt: str) -> None:
+        spent = self.journal.replies()
+        # An unmetered reply counts as the dearest it can have been.
+        before = sum(r.prompt_tokens if r.prompt_tokens is not None else self._dearest for r in spent)
+        written = sum(r.completion_tokens if r.completion_tokens is not None else self._max_tokens for r in spent)
+        worst = len(prompt.encode("utf-8", "replace"))
+        self._dearest = max(self._dearest, worst)
+        passed = self._ceiling.passed(before + worst, written + self._max_tokens)
+        if passed is not None:
+            raise self._failure(f"another call to '{self.model}' might pass the ceiling of {passed}; none is made.")
+
+    def _paid(self, prompt: str, seed: int) -> LMReply:
+        try:
+            reply = self._request(prompt, seed)
+        except openai.APIError as error:
+            problem = self._explain(error)
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # a text that no JSON can be read from
+            problem = f"the reflection LM at {self.host} answered with broken JSON; is it an OpenAI-compatible server?"
+        else:
+            read = _read_reply(reply)
+            # A server may echo what it was sent, and replies are kept in files.
+            return replace(read, text=self._redacted(read.text), finish_reason=_reason(read.finish_reason))
+        # Raised outside the handlers: the openai error carries the request, and a server may echo the key in its words.
+        raise self._failure(problem)
+
+    def _request(self, prompt: str, seed: int) -> object:
+        try:
+            return self._create(prompt, seed)
+        except openai.BadRequestError as error:
+            if self._use_max_completion_tokens or "max_completion_tokens" not in error.message:
+                raise
+        self._use_max_completion_tokens = True
+        return self._create(prompt, seed)
+
+    def _create(self, prompt: str, seed: int) -> object:
+        asked = self._asked(prompt, seed)
+        if self._use_max_completion_tokens:
+            asked["max_completion_tokens"] = asked.pop("max_tokens")
+        return self._client.chat.completions.create(**asked)
+
+    def _meter(self, reply: LMReply) -> None:
+        self.usage.prompt_tokens += reply.prompt_tokens or 0
+        self.usage.completion_tokens += reply.completion_tokens or 0
+        self.usage.unmetered += not reply.metered
+
+    def _failure(self, problem: str) -> EndpointError:
+        self.usage.failures += 1
+        return EndpointError(problem)
+
+    def _explain(self, error: openai.APIError) -> str:
+        who = f"the reflection LM at {self.host}"
+        tries = _tries(error)
+        if isinstance(error, openai.APITimeoutError):
+            return f"{who} gave no answer within {self._timeout:g} s ({tries}); is it overloaded, or timeout too short?"
+        if isinstance(error, openai.APIStatusError):
+            return f"{who} answered HTTP {error.status_code} ({tries}): {self._advice(error)}"
+        cause = type(error.__cause__ or error).__name__
+        return f"{who} could not be reached ({tries}, {cause}): is the server up and base_url right?"
+
+    def _advice(self, error: openai.APIStatusError) -> str:
+        status = error.status_code
+        if status in (401, 403):
+            if not self._key_env:
+                return "it wants a key; name the environment variable that holds it as api_key_env."
+            return (
+                f"the key in {self._key_env} does not open model '{self.model}'; set {self._key_env} to one that does."
+            )
+        if status == 404:
+            return f"no model '{self.model}' there, or base_url lacks the API's version (often /v1)."
+        if status == 429:
+            return "its rate limit or quota is used up; wait, raise the quota, or use another model."
+        if status >= 500:
+            return "the server failed; try again later or look at its log."
+        return f"it refused the request: {self._server_words(error)}"
+
+    def _redacted(self, text: str) -> str:
+        return text.replace(self._key, "***") if self._key_env else text
+
+    def _server_words(self, error: openai.APIStatusError) -> str:
+        # Redacted before it is cut, so that no cut can leave half a key unrecognised.
+        words = " ".join(self._redacted(error.message).split())
+        return words if len(words) <= SERVER_WORDS_CHARS else words[:SERVER_WORDS_CHARS] + "..."
+
+
+def _checked_host(base_url: str) -> str:
+    """Host (and port) of `base_url`: all of a URL that messages show, since the rest may hold a secret."""
+    try:
+        parts = urlsplit(base_url or "")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = urlsplit(""), None, None
+    if parts.scheme not in ("http", "https") or not host:
+        raise BadInput(
+            "the reflection LM needs a base_url that starts with http:// or https:// and names a host, "
+            "such as https://api.openai.com/v1 or http://localhost:8000/v1."
+        )
+    return f"{host}:{port}" if port else host
+
+
+def _key_from_environment(api_key_env: str, host: str) -> str:
+    if not api_key_env:
+        return "no-key-needed"  # the openai client insists on one
+    # A key pasted where its variable's name belongs must not be echoed either; keys are hardly ever all upper case.
+    name = (
+        api_key_env
+        if re.fullmatch(r"[A-Z_][A-Z0-9_]*", api_key_env)
+        else "named by api_key_env (the name, not the key)"
+    )
+    key = os.environ.get(api_key_env, "").strip()
+    if not key:
+        raise BadInput(
+            f"the reflection LM at {host} needs a key, but the environment variable {name} is "
+            f"{'empty' if api_key_env in os.environ else 'not set'}; export it, "
+            'or set api_key_env to "" for a server without keys.'
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise BadInput(
+            f"the key in the environment variable {name} holds characters no HTTP header can carry; copy it again."
+        )
+    return key
+
+
+def _read_reply(reply: object) -> LMReply:
+    """A chat completion; an empty reply for any other JSON or text a server may send."""
+    usage = getattr(reply, "usage", None)
+    counts = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    prompt_tokens, completion_tokens = counts if all(type(c) is int and c >= 0 for c in counts) else (None, None)
+    choices = getattr(reply, "choices", None)
+    if not isinstance(choices, list) or not choices:
+        return LMReply("", None, prompt_tokens, completion_tokens)
+    message, reason = getattr(choices[0], "message", None), getattr(choices[0], "finish_reason", None)
+    text = getattr(message, "content", None)
+    if isinstance(getattr(message, "refusal", None), str) and not text:
+        reason = "refusal"
+    return LMReply(
+        text if isinstance(text, str) else "",
+        reason if isinstance(reason, str) else None,
+        prompt_tokens,
+        completion_tokens,
+    )
+
+
+def _reason(reason: str | None) -> str | None:
+    """A finish reason is a word; whatever else a server puts there is not kept."""
+    return reason if reason is None or re.fullmatch(r"[a-z_]{1,32}", reason) else "unknown"
+
+
+class _Client(openai.OpenAI):
+    """openai's client, which takes an empty purse for a busy line: waiting mends the second only."""
+
+    def _should_retry(self, response: Any) -> bool:
+        if response.status_code in (402, 429):
+            response.read()
+            words = response.text.lower()
+            if response.status_code == 402 or any(word in words for word in QUOTA_WORDS):
+                return False
+        return super()._should_retry(response)
+
+
+def _tries(error: openai.APIError) -> str:
+    tries = int(error.request.headers.get("x-stainless-retry-count", "0")) + 1
+    return "1 try" if tries == 1 else f"{tries} tries"

@@ -1,0 +1,96 @@
+"""A language model in this process that answers a proposer: the policy itself or another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from fastslow.core.errors import BadInput, EndpointError
+from fastslow.fast.reflection.endpoint import Usage
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+class LocalReflectionLM:
+    """A transformers model in this process, the policy itself or another one.
+
+    Sampling is reproducible from `seed` and leaves the caller's random state as it was (CPU, and the model's GPU;
+    not MPS). A reply cut at `max_new_tokens` is returned as it is: a small model often rambles on after its answer.
+    Special tokens inside the prompt's text are defused, so that a quoted rollout cannot open a turn of its own.
+
+    Raises BadInput at construction for a tokenizer without a chat template.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_new_tokens: int = 256,
+        temperature: float = 0.7,
+    ):
+        if not tokenizer.chat_template:
+            raise BadInput(
+                f"the local reflection LM '{tokenizer.name_or_path}' has no chat template; use a chat model."
+            )
+        if temperature <= 0:
+            raise BadInput(f"the local reflection LM samples, so temperature must be above 0, got {temperature:g}.")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.usage = Usage()
+
+    def complete(self, prompt: str, *, seed: int) -> str:
+        """The sampled reply without special tokens, possibly cut or empty.
+
+        Raises EndpointError when the prompt leaves no room in the model's context window.
+        """
+        self.usage.calls += 1
+        messages = [{"role": "user", "content": defuse(prompt, self.tokenizer.all_special_tokens)}]
+        inputs: Any = self.tokenizer.apply_chat_template(
+            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+        )
+        prompt_tokens = inputs["input_ids"].shape[1]
+        self._check_room(prompt_tokens)
+        reply_ids_T = self._generate(inputs.to(self.model.device), seed)[0, prompt_tokens:]
+        self.usage.prompt_tokens += prompt_tokens
+        self.usage.completion_tokens += len(reply_ids_T)
+        return str(self.tokenizer.decode(reply_ids_T, skip_special_tokens=True))
+
+    def _check_room(self, prompt_tokens: int) -> None:
+        window = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if window is not None and prompt_tokens + self.max_new_tokens > window:
+            self.usage.failures += 1
+            raise EndpointError(
+                f"the reflection prompt's {prompt_tokens} tokens and max_new_tokens={self.max_new_tokens} exceed "
+                f"the local model's window of {window}; lower max_trace_chars or max_new_tokens."
+            )
+
+    @torch.no_grad()
+    def _generate(self, inputs: Any, seed: int) -> torch.Tensor:
+        device = self.model.device
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                torch.manual_seed(seed)
+                return self.model.generate(  # pyright: ignore[reportCallIssue]
+                    **inputs,
+                    max_new_tokens=self.max_new_tokens,
+                    do_sample=True,
+                    temperature=self.temperature,
+                    pad_token_id=self.tokenizer.pad_token_id,
+                )
+        finally:
+            self.model.train(was_training)
+
+
+def defuse(text: str, special_tokens: Iterable[str]) -> str:
+    """`text` with a space put into every special token, so that a tokenizer reads it as plain characters."""
+    for token in special_tokens:
+        if len(token) > 1:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text

@@ -1,0 +1,192 @@
+"""The run directory: files first, every report a function of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from fastslow.config.settings import FastSlowConfig, own_fields
+from fastslow.contexts.population import Population
+from fastslow.core.errors import BadInput
+from fastslow.files import sealed as checkpoint
+from fastslow.files.locks import LOCK
+
+LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
+FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl")
+# What a process killed in its first moments may leave: no reason to refuse a directory.
+REMNANTS = frozenset({LOCK, "config.yaml.tmp"})
+# Settings that say where and how and not what; derived from others; or able to hold a secret.
+NOT_IN_CONFIG = {
+    "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
+    "shuffle_dataset", "remove_unused_columns", "hub_token", "push_to_hub_token", "deepspeed_plugin",
+    "distributed_state", "logging_dir", "local_rank", "debug", "dataloader_pin_memory", "use_cpu",
+}  # fmt: skip
+
+
+class RunDirectory:
+    """One run's files. Only rank 0 writes."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @staticmethod
+    def refuse_existing(path: str | Path) -> None:
+        """Raises BadInput where a run lives, where anything else does, and where nothing can be made."""
+        path, other = Path(path), "choose another --output_dir"
+        try:
+            if (path / "config.yaml").exists():
+                raise BadInput(f"'{path}' already holds a run; {other}, or delete it to start over.")
+            if path.is_symlink() and not path.exists():
+                raise BadInput(f"'{path}' is a link to nowhere; {other}.")
+            if path.exists() and (not path.is_dir() or any(e.name not in REMNANTS for e in path.iterdir())):
+                raise BadInput(f"'{path}' is not an empty directory; {other}.")
+            parent = next(p for p in (path, *path.absolute().parents) if p.exists())
+        except OSError as error:
+            raise BadInput(f"'{path}' cannot be a run directory: {error.strerror or error}.") from error
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise BadInput(f"cannot make a run directory '{path}': '{parent}' is not a directory one can write to.")
+
+    @classmethod
+    def create(cls, path: str | Path, config: FastSlowConfig) -> RunDirectory:
+        """Start a run. Raises BadInput where a run already lives, or where nothing can be written."""
+        cls.refuse_existing(path)
+        run = cls(path)
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            # First, so that a run killed here can be started over by `fastslow resume` like any other.
+            run.write_bytes("config.yaml", dump_config(config).encode())
+            for name in FILES:
+                (run.path / name).touch()
+        except OSError as error:
+            raise BadInput(f"cannot write to run directory '{path}': {error.strerror or error}.") from error
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """A finished or running run, or a bundle's parent. Raises BadInput where there is none."""
+        run = cls(path)
+        if not (run.path / "config.yaml").is_file():
+            raise BadInput(f"'{path}' holds no run (no config.yaml); give a directory written by 'fastslow train'.")
+        return run
+
+    def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add lines to a JSONL file."""
+        with (self.path / name).open("ab") as file:
+            file.write(b"".join(to_json(row) for row in rows))
+
+    def positions(self) -> dict[str, int]:
+        """How long every JSONL file is: where a checkpoint stands in them, once the disk has them (`sync`)."""
+        return {name: (self.path / name).stat().st_size for name in FILES}
+
+    def sync(self) -> None:
+        """Have the disk confirm the JSONL files as far as they go."""
+        for name in FILES:
+            checkpoint.sync(self.path / name)
+
+    def rewind(self, positions: Mapping[str, int]) -> None:
+        """Cut the JSONL files where a checkpoint stood in them; what came later will happen again."""
+        for name in FILES:
+            with (self.path / name).open("ab") as file:
+                file.truncate(positions.get(name, 0))
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """Rows of a JSONL file; none if it was never written."""
+        path = self.path / name
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+    def write_json(self, name: str, data: Mapping[str, Any]) -> None:
+        self.write_bytes(name, to_json(data, indent=2))
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Replace a file as a whole: a reader sees the old text or the new one."""
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = target.with_name(target.name + ".tmp")
+        aside.write_bytes(content)
+        checkpoint.sync(aside)
+        os.replace(aside, target)
+
+    def summary(self) -> dict[str, Any]:
+        path = self.path / "summary.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def write_state(path: Path, population: Population, router: Mapping[str, Any]) -> None:
+    """What a checkpoint or bundle holds besides weights: both are JSON."""
+    for name, data in (("population.json", population.to_json()), ("router.json", router)):
+        (path / name).write_bytes(to_json(data, indent=2))
+
+
+def read_population(path: Path) -> Population:
+    """The population of a bundle or checkpoint folder. Raises BadInput naming what is missing or malformed."""
+    file = path / "population.json"
+    try:
+        return Population.from_json(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BadInput(f"'{path}' is no bundle: it holds no population.json.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
+
+
+def to_json(data: Mapping[str, Any], indent: int | None = None) -> bytes:
+    """Readable UTF-8. What model text may hold and UTF-8 may not, lone surrogates, stays as JSON's own escape."""
+    return (json.dumps(clean(data), indent=indent, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def clean(value: Any) -> Any:
+    """JSON has no NaN or infinity: they become null rather than a file other tools refuse."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [clean(v) for v in value]
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        return clean(value.item())
+    return value
+
+
+def dump_config(config: FastSlowConfig) -> str:
+    """YAML of every setting of ours and of every inherited one that differs from its default; loadable as it is. The
+    seed stands there in any case: whoever reads of a run asks for it."""
+    ours = own_fields()
+    out: dict[str, Any] = {name: getattr(config, name) for name in ours}
+    for f in fields(config):
+        default = (
+            f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else None
+        )
+        value = getattr(config, f.name)
+        plain = isinstance(value, (str, int, float, bool, list, dict, type(None)))
+        told = value != default or f.name == "seed"
+        if told and plain and f.init and f.name not in ours and f.name not in NOT_IN_CONFIG:
+            out[f.name] = value
+    out = {k: getattr(v, "value", v) for k, v in out.items() if k not in NOT_IN_CONFIG}
+    return yaml.safe_dump(out, sort_keys=False, allow_unicode=True)
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """The kind of machine, for whoever compares seconds."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
+    return {
+        "cpu": model or platform.processor() or platform.machine(), "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(), "device": device, **({"gpu": gpu} if gpu else {}),
+    }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}

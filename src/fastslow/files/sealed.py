@@ -1,0 +1,206 @@
+"""Checkpoints as files: written aside, sealed by a manifest, renamed into place; verified before anything is read.
+
+A folder `checkpoint-N` is whole or it is not there: all its files are written to `checkpoint-N.tmp` and synced to the
+disk, `manifest.json` with the SHA-256 of each comes last, and only then does the folder get its name. What it holds is
+`snapshot`'s affair.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from fastslow.core.errors import FastSlowError
+from fastslow.files.state import dumps
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+NAME = re.compile(r"checkpoint-(0|[1-9][0-9]{0,17})")
+
+
+class Damaged(FastSlowError):
+    """A checkpoint that must not be loaded, and why."""
+
+
+class Checkpoints:
+    """The checkpoints of one run directory.
+
+    Args:
+        run: the run directory.
+        keep_last: how many of the newest are kept (>= 1).
+        keep_every: those of steps that this divides are kept as well; 0: none.
+    """
+
+    def __init__(self, run: Path, *, keep_last: int = 2, keep_every: int = 0):
+        self.run = run
+        self.keep_last = keep_last
+        self.keep_every = keep_every
+
+    def steps(self) -> list[int]:
+        """Steps that have a folder, in order; whole or not."""
+        found = [NAME.fullmatch(entry.name) for entry in self.run.iterdir()] if self.run.is_dir() else []
+        return sorted(int(match[1]) for match in found if match)
+
+    def folder(self, step: int) -> Path:
+        return self.run / f"checkpoint-{step}"
+
+    def begin(self, step: int) -> Path:
+        """An empty folder to write into."""
+        aside = self.run / f"checkpoint-{step}.tmp"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        return aside
+
+    def commit(self, step: int, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> Path:
+        """Seal what `begin` gave and put it where its name says; `written` as in `seal`. Raises OSError."""
+        aside, target = self.run / f"checkpoint-{step}.tmp", self.folder(step)
+        seal(aside, {"step": step, "config": digest(self.run / "config.yaml"), **about}, written)
+        if target.exists() or target.is_symlink():
+            discard(target)
+        aside.rename(target)
+        sync(self.run)
+        return target
+
+    def prune(self, best: int | None = None, good: int | None = None) -> None:
+        """Delete what no rule keeps. `good` is where the run may still be rolled back to."""
+        steps = self.steps()
+        kept = {*steps[-self.keep_last :], *self.milestones(steps, best), good}
+        for step in set(steps) - kept:
+            discard(self.folder(step))
+
+    def drop_all_but_milestones(self, best: int | None = None) -> None:
+        """What is left of a run that is done: its end is kept as a bundle, and nothing has to go on."""
+        steps = self.steps()
+        for step in set(steps) - self.milestones(steps, best):
+            discard(self.folder(step))
+        self.sweep()
+
+    def milestones(self, steps: Collection[int], best: int | None = None) -> set[int]:
+        """Those kept for good, also when the run is done."""
+        every = {step for step in steps if self.keep_every and step % self.keep_every == 0}
+        return every | ({best} & set(steps) if best is not None else set())
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written or half deleted."""
+        for entry in self.run.glob("checkpoint-*.tmp"):
+            _remove(entry)
+
+
+def seal(folder: Path, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Sync every file, then write the manifest. Raises OSError.
+
+    `written`: length and SHA-256 of files that are on the disk already and were hashed on the way to it.
+    """
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.name not in written:
+            sync(path)
+        files[path.name] = written.get(path.name) or {"bytes": path.stat().st_size, "sha256": digest(path)}
+    manifest = {"format": FORMAT, **about, "files": files}
+    manifest["sha256"] = hashlib.sha256(dumps(manifest, indent=1)).hexdigest()
+    with (folder / MANIFEST).open("xb") as file:
+        file.write(dumps(manifest, indent=1))
+        file.flush()
+        os.fsync(file.fileno())
+    sync(folder)
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint whose every byte is as it was written. Raises Damaged saying what is not."""
+    try:
+        return _verified(folder)
+    except OSError as error:
+        where = Path(str(error.filename or folder)).name
+        raise Damaged(f"{folder.name} cannot be read: {where}: {error.strerror or error}.") from error
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    def refuse(problem: str) -> Damaged:
+        return Damaged(f"{folder.name} is damaged: {problem}.")
+
+    if folder.is_symlink() or not folder.is_dir():
+        raise refuse("it is a link and no folder" if folder.is_symlink() else "it is no folder")
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or not path.is_file():
+            raise refuse(f"{path.name} is no plain file")
+    if not (folder / MANIFEST).exists():
+        raise refuse(f"it has no {MANIFEST}, so it was never finished or has lost it")
+    manifest = _manifest(folder / MANIFEST, refuse)
+    match = NAME.fullmatch(folder.name)
+    if match is None or manifest.get("step") != int(match[1]):
+        raise refuse(f"it was written as checkpoint-{manifest.get('step')}")
+    files = manifest["files"]
+    there = {path.name for path in folder.iterdir()} - {MANIFEST}
+    if there != set(files):
+        missing, added = sorted(set(files) - there), sorted(there - set(files))
+        raise refuse(f"{missing[0]} is missing" if missing else f"{added[0]} does not belong to it")
+    for name, expected in files.items():
+        size = (folder / name).stat().st_size
+        if size != expected["bytes"]:
+            raise refuse(f"{name} has {size} bytes instead of {expected['bytes']}")
+        if digest(folder / name) != expected["sha256"]:
+            raise refuse(f"{name} does not hold what was written (SHA-256 differs)")
+    return manifest
+
+
+def _manifest(path: Path, refuse: Any) -> dict[str, Any]:
+    content = path.read_bytes()
+    try:
+        manifest = json.loads(content)
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise refuse(f"{MANIFEST} is no manifest") from None
+    if type(version) is int and version != FORMAT:
+        how = "a newer fastslow: upgrade to it" if version > FORMAT else "an older fastslow: resume it with that one"
+        raise Damaged(
+            f"{path.parent.name} has format {version}, this fastslow reads {FORMAT}; it was written by {how}."
+        )
+    body = {key: value for key, value in manifest.items() if key != "sha256"}
+    try:
+        honest = manifest.get("sha256") == hashlib.sha256(dumps(body, indent=1)).hexdigest()
+        honest = honest and content == dumps(manifest, indent=1)
+    except ValueError:
+        honest = False
+    if not honest:
+        raise refuse(f"{MANIFEST} does not hold what was written (SHA-256 differs)")
+    return manifest
+
+
+def discard(path: Path) -> None:
+    """Delete a checkpoint. It loses its name first: a process killed half way leaves no half checkpoint."""
+    aside = path.with_name(path.name + ".old.tmp")
+    _remove(aside)
+    path.rename(aside)
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(place: Path | int) -> None:
+    """Have the disk confirm a file's content, or a folder's entries; an open file is given by its descriptor."""
+    if isinstance(place, int):
+        return os.fsync(place)
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,32 @@
+"""Rollouts that serve both channels: the fast phase's fill matching slots of the next slow steps."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+
+from fastslow.core.types import Rollout
+
+
+class RolloutCache:
+    """Scored rollouts waiting for a slot of the same (context, example); each is served at most once.
+
+    Emptied at every fast phase, so nothing in it is ever older than one cycle (the paper's rule).
+    """
+
+    def __init__(self, rollouts: Iterable[Rollout] = ()):
+        self._waiting: dict[tuple[str, str], deque[Rollout]] = defaultdict(deque)
+        for rollout in rollouts:
+            if rollout.verdict.scored:
+                self._waiting[rollout.context_id, rollout.example_id].append(rollout)
+
+    def take(self, context_id: str, example_id: str) -> Rollout | None:
+        waiting = self._waiting.get((context_id, example_id))
+        return waiting.popleft() if waiting else None
+
+    def waiting(self) -> list[Rollout]:
+        """What has not been served, in an order that makes an equal cache of it."""
+        return [rollout for queue in self._waiting.values() for rollout in queue]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))

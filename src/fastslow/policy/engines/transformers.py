@@ -1,0 +1,333 @@
+"""Sampling completions from a transformers model, paying for each shared prefix once.
+
+Rollouts come in families: many completions of one prompt, many prompts under one context. `PrefixSampler` runs a
+context once per policy version, a prompt once per call, and only then fans out to rollouts; rows that have ended
+leave the batch. Each rollout draws from its own seed, so what it says does not depend on who shares its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+from transformers.generation.logits_process import (
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from fastslow.policy.loading import frozen_clone
+
+# Dropping finished rows copies the cache, so it waits until this share of a batch has ended.
+COMPACT_WHEN_DONE = 0.25
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How to sample. `temperature` 0 is greedy; the other fields mean what they mean in transformers."""
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids of one prompt and the seed of one rollout; the first `prefix` ids are its context's."""
+
+    ids: tuple[int, ...]
+    seed: int
+    prefix: int = 0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A completion with its end token, if it came to one, and log-probabilities after temperature, before truncation
+    to top-p/top-k (TRL's convention, so that both can be compared)."""
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+
+
+class Sampler(Protocol):
+    """A generation backend."""
+
+    def refresh(self, version: int) -> None:
+        """Use the policy's weights of `version` from now on; nothing cached under older weights may survive."""
+        ...
+
+    def forget(self) -> None:
+        """Drop whatever was computed ahead; the next sample starts from the prompts alone."""
+        ...
+
+    def sample(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]: ...
+
+
+class PrefixSampler:
+    """Generation with transformers on one device.
+
+    `dtype` is the compute type. Where it differs from the weights' own, a copy of the model in `dtype` is kept and
+    brought up to date at each `refresh`, because autocast would cast every weight again for every token.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        eos_ids: Sequence[int],
+        pad_id: int,
+        dtype: torch.dtype,
+        max_rows: int = 128,
+    ):
+        self._live = model
+        self._eos = torch.tensor(sorted(set(eos_ids)))
+        self._pad = pad_id
+        self._dtype = dtype
+        self._max_rows = max_rows
+        self._shadow: PreTrainedModel | None = None
+        self._version: int | None = None
+        self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
+        # Sliding or linear attention keeps a cache that cannot be padded on the left and stitched together. The cache
+        # is asked and not the config: Mistral and Phi-3 slide without declaring it by layer.
+        self._can_share = {type(layer) for layer in DynamicCache(config=model.config).layers} == {DynamicLayer}
+        self.prefill_tokens = 0
+        self.decode_tokens = 0
+
+    def refresh(self, version: int) -> None:
+        if version == self._version:
+            return
+        self._prefixes.clear()
+        self._version = version
+        if next(self._live.parameters()).dtype == self._dtype or hasattr(self._live, "peft_config"):
+            return  # LoRA: the live model runs under autocast; merging adapters would lose bits of the base
+        if self._shadow is None:
+            self._shadow = frozen_clone(self._live)
+            for weight in self._shadow.parameters():  # buffers stay: rotary frequencies in bf16 lose far positions
+                weight.data = weight.data.to(self._dtype)
+            _keep_head_fast(self._shadow)
+            return
+        with torch.no_grad():
+            for mine, theirs in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
+                mine.copy_(theirs)
+
+    def forget(self) -> None:
+        self._prefixes.clear()
+
+    @torch.no_grad()
+    def sample(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]:
+        """Completions in the order of `prompts`. Raises RuntimeError before the first `refresh`."""
+        if self._version is None:
+            raise RuntimeError("refresh(version) must be called before sampling")
+        model = self._shadow or self._live
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.autocast(model.device.type, dtype=self._dtype, enabled=self._needs_autocast(model)):
+                return self._sample(model, prompts, params)
+        finally:
+            model.train(was_training)
+
+    def _needs_autocast(self, model: PreTrainedModel) -> bool:
+        return model is self._live and self._dtype != torch.float32
+
+    def _sample(self, model: PreTrainedModel, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]:
+        # Rows of one prompt stay together and neighbours have similar lengths: little padding, few repeats.
+        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), prompts[i].ids))
+        samples: list[Sample | None] = [None] * len(prompts)
+        for start in range(0, len(order), self._max_rows):
+            chunk = order[start : start + self._max_rows]
+            for i, sample in zip(chunk, self._sample_chunk(model, [prompts[i] for i in chunk], params), strict=True):
+                samples[i] = sample
+        return [sample for sample in samples if sample is not None]
+
+    def _sample_chunk(self, model: PreTrainedModel, prompts: list[Prompt], params: SamplingParams) -> list[Sample]:
+        unique = list(dict.fromkeys((p.ids, p.prefix if self._can_share else 0) for p in prompts))
+        row_of = {ids: row for row, (ids, _) in enumerate(unique)}
+        cache, mask_U_P, logits_U_V = self._prefill(model, unique)
+        rows = torch.tensor([row_of[p.ids] for p in prompts], device=model.device)
+        if len(rows) != len(unique) or not torch.equal(rows, torch.arange(len(unique), device=model.device)):
+            cache.batch_select_indices(rows)
+        return self._decode(model, prompts, cache, mask_U_P[rows], logits_U_V[rows], params)
+
+    def _prefill(
+        self, model: PreTrainedModel, unique: list[tuple[tuple[int, ...], int]]
+    ) -> tuple[DynamicCache, Int[Tensor, "U P"], Float[Tensor, "U V"]]:
+        """Cache, attention mask and next-token logits of every distinct prompt, contexts taken from `_prefixes`."""
+        prefixes = [ids[:n] for ids, n in unique]
+        self._compute_prefixes(model, [p for p in dict.fromkeys(prefixes) if p])
+        cache, prefix_mask = self._stitch(model, prefixes)
+        suffixes = [ids[n:] for ids, n in unique]
+        ids, suffix_mask = self._left_pad(suffixes, model.device)
+        mask = torch.cat([prefix_mask, suffix_mask], dim=1)
+        self.prefill_tokens += ids.numel()
+        logits = self._forward(model, ids, mask, cache)
+        return cache, mask, logits
+
+    def _compute_prefixes(self, model: PreTrainedModel, prefixes: list[tuple[int, ...]]) -> None:
+        missing = [p for p in prefixes if p not in self._prefixes]
+        if not missing:
+            return
+        ids, mask = self._left_pad(missing, model.device)
+        self.prefill_tokens += ids.numel()
+        cache = DynamicCache(config=model.config)
+        self._forward(model, ids, mask, cache)
+        for row, prefix in enumerate(missing):
+            layers: list[Any] = cache.layers  # DynamicLayer all, see _can_share
+            self._prefixes[prefix] = [
+                (layer.keys[row, :, -len(prefix) :].clone(), layer.values[row, :, -len(prefix) :].clone())
+                for layer in layers
+            ]
+
+    def _stitch(
+        self, model: PreTrainedModel, prefixes: list[tuple[int, ...]]
+    ) -> tuple[DynamicCache, Int[Tensor, "U P"]]:
+        """One cache whose rows are the prefixes' own, padded on the left and masked there."""
+        cache = DynamicCache(config=model.config)
+        longest = max(len(p) for p in prefixes)
+        mask = torch.zeros(len(prefixes), longest, dtype=torch.long, device=model.device)
+        if not longest:
+            return cache, mask
+        for row, prefix in enumerate(prefixes):
+            mask[row, longest - len(prefix) :] = 1
+        distinct = list(dict.fromkeys(prefixes))
+        pick = torch.tensor([distinct.index(p) for p in prefixes], device=model.device)
+        example = next(self._prefixes[p] for p in distinct if p)
+        for layer, (key, value) in enumerate(example):
+            keys = key.new_zeros(len(distinct), key.size(0), longest, key.size(2))
+            values = value.new_zeros(len(distinct), value.size(0), longest, value.size(2))
+            for row, prefix in enumerate(distinct):
+                if prefix:
+                    keys[row, :, longest - len(prefix) :], values[row, :, longest - len(prefix) :] = self._prefixes[
+                        prefix
+                    ][layer]
+            cache.update(keys[pick], values[pick], layer)
+        return cache, mask
+
+    def _decode(
+        self,
+        model: PreTrainedModel,
+        prompts: list[Prompt],
+        cache: DynamicCache,
+        mask: Int[Tensor, "N P"],
+        logits: Float[Tensor, "N V"],
+        params: SamplingParams,
+    ) -> list[Sample]:
+        device = model.device
+        eos = self._eos.to(device)
+        uniforms_N_T = torch.stack(
+            [torch.rand(params.max_new_tokens, generator=torch.Generator().manual_seed(p.seed)) for p in prompts]
+        ).to(device)
+        warpers = _warpers(params)
+        history = None
+        if params.repetition_penalty != 1.0:
+            # Padded with each row's own first token, not with a pad token that would be penalised in padded rows only.
+            longest = max(len(p.ids) for p in prompts)
+            padded = [[p.ids[0]] * (longest - len(p.ids)) + list(p.ids) for p in prompts]
+            history = torch.tensor(padded, device=device)
+        tokens: list[list[int]] = [[] for _ in prompts]
+        logprobs: list[list[float]] = [[] for _ in prompts]
+        alive = torch.arange(len(prompts), device=device)  # row of the batch -> index into prompts
+        done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+        for t in range(params.max_new_tokens):
+            chosen, chosen_logprobs = _pick(logits, uniforms_N_T[alive, t], params, warpers, history)
+            for row, (i, token, logprob) in enumerate(
+                zip(alive.tolist(), chosen.tolist(), chosen_logprobs.tolist(), strict=True)
+            ):
+                if not done[row]:
+                    tokens[i].append(token)
+                    logprobs[i].append(logprob)
+            done |= torch.isin(chosen, eos)
+            if bool(done.all()) or t == params.max_new_tokens - 1:
+                break
+            if history is not None:
+                history = torch.cat([history, chosen[:, None]], dim=1)
+            mask = torch.cat([mask, mask.new_ones(mask.size(0), 1)], dim=1)
+            if float(done.float().mean()) >= COMPACT_WHEN_DONE:
+                keep = (~done).nonzero(as_tuple=True)[0]
+                cache.batch_select_indices(keep)
+                alive, mask, chosen, done = alive[keep], mask[keep], chosen[keep], done[keep]
+                history = None if history is None else history[keep]
+            self.decode_tokens += chosen.numel()
+            logits = self._forward(model, chosen[:, None], mask, cache)
+        return [Sample(tuple(ids), tuple(lps)) for ids, lps in zip(tokens, logprobs, strict=True)]
+
+    def _forward(
+        self,
+        model: PreTrainedModel,
+        ids: Int[Tensor, "N T"],
+        mask: Int[Tensor, "N P"],
+        cache: DynamicCache,
+    ) -> Float[Tensor, "N V"]:
+        """Logits after the last token of each row; padding sits on the left and takes no position."""
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.size(1) :]
+        output = model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1].float()
+
+    def _left_pad(
+        self, rows: Sequence[Sequence[int]], device: torch.device
+    ) -> tuple[Int[Tensor, "N T"], Int[Tensor, "N T"]]:
+        longest = max(len(row) for row in rows)
+        ids = torch.tensor([[self._pad] * (longest - len(row)) + list(row) for row in rows], device=device)
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
+        return ids, mask
+
+
+def _keep_head_fast(model: PreTrainedModel) -> None:
+    """Hand the head contiguous rows. transformers slices the last position off, and on a CPU torch multiplies such a
+    view in bf16 without its fast kernels: 4 s instead of 10 ms for 32 rows and a vocabulary of 49,152."""
+    head: Any = model.get_output_embeddings()
+    if head is not None:
+        head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
+
+
+def _warpers(params: SamplingParams) -> Any:
+    warpers: Any = LogitsProcessorList()
+    if params.top_k:
+        warpers.append(TopKLogitsWarper(params.top_k))
+    if params.top_p < 1.0:
+        warpers.append(TopPLogitsWarper(params.top_p))
+    if params.min_p:
+        warpers.append(MinPLogitsWarper(params.min_p))
+    return warpers
+
+
+def _pick(
+    logits: Float[Tensor, "N V"],
+    uniforms: Float[Tensor, " N"],
+    params: SamplingParams,
+    warpers: Any,
+    history: Int[Tensor, "N P"] | None,
+) -> tuple[Int[Tensor, " N"], Float[Tensor, " N"]]:
+    """One token per row by inverting the cumulative distribution at that row's own uniform number."""
+    if history is not None:
+        penalise: Any = RepetitionPenaltyLogitsProcessor(params.repetition_penalty)
+        logits = penalise(history, logits)
+    if params.temperature == 0.0:
+        logprobs = logits.log_softmax(-1)
+        chosen = logprobs.argmax(-1)
+    else:
+        logits = logits / params.temperature
+        logprobs = logits.log_softmax(-1)
+        weights = warpers(None, logits).softmax(-1) if warpers else logprobs.exp()
+        cumulative = weights.cumsum(-1, dtype=torch.float64)
+        threshold = uniforms.to(torch.float64)[:, None] * cumulative[:, -1:]
+        chosen = torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp(max=logits.size(-1) - 1)
+    return chosen, logprobs.gather(-1, chosen[:, None])[:, 0]

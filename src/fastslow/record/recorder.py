@@ -1,0 +1,204 @@
+"""Writes what happens into the run directory, keeps the tallies for summary.json, and feeds the display."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from transformers import TrainerCallback
+
+from fastslow.core.types import Example, GroupEvidence, Rollout
+from fastslow.fast.phase import FastPhase
+from fastslow.files.run_directory import RunDirectory
+from fastslow.record.display import Display, SilentDisplay
+from fastslow.routers import Decision
+from fastslow.slow.retention import Fall
+from fastslow.topics.clusters import Observation
+
+BARREN_PHASES = 3
+"""Fast phases in a row whose language model gave nothing before it is said aloud."""
+
+TALLIES = ("rollouts", "tokens", "wall", "reflection")
+
+
+class Recorder(TrainerCallback):
+    """The one place that writes the lines of metrics, routes, contexts, rollouts and evals (rank 0 only)."""
+
+    def __init__(self, run: RunDirectory | None = None, display: Display | None = None):
+        self.run = run
+        self.display = display or SilentDisplay()
+        self.rollouts = {"slow": 0, "fast": 0, "reused": 0}
+        self.tokens = {"slow": 0, "fast": 0}
+        self.wall: dict[str, float] = defaultdict(float)
+        self.eval_rows: list[dict[str, Any]] = []
+        self.reflection: dict[str, Any] = {
+            **dict.fromkeys(("calls", "failures", "prompt_tokens", "completion_tokens", "barren"), 0),
+            "last_error": None,
+        }  # fmt: skip
+        self._started = time.perf_counter()
+        self._starving: set[str] = set()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The tallies so far; what was measured stands in evals.jsonl."""
+        tallies = {name: dict(getattr(self, name)) for name in TALLIES}
+        return {**tallies, "elapsed": self.elapsed()}
+
+    def elapsed(self) -> float:
+        """Seconds the run has taken, over all its resumes; what a kill undid is not among them."""
+        return time.perf_counter() - self._started
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        for name in TALLIES:
+            getattr(self, name).update(state[name])
+        self._started -= state["elapsed"]
+        self.eval_rows = self.run.read("evals.jsonl") if self.run is not None else []
+
+    @contextmanager
+    def phase(self, name: str, step: int) -> Iterator[None]:
+        """Charge the time spent inside to `name` and show it."""
+        started = time.perf_counter()
+        self.display.phase(name, step)
+        try:
+            yield
+        finally:
+            self.wall[name] += time.perf_counter() - started
+            self.display.phase("slow", step)
+
+    def fast_phase(self, step: int, phase: FastPhase) -> None:
+        self.rollouts["fast"] += int(phase.metrics["fst/fast/metric_calls"])
+        self.tokens["fast"] += int(phase.metrics["fst/fast/generated_tokens"])
+        for name in ("calls", "failures", "prompt_tokens", "completion_tokens"):
+            self.reflection[name] += int(phase.metrics[f"fst/fast/lm_{name}"])
+        self.reflection["last_error"] = phase.endpoint_error or self.reflection["last_error"]
+        self.display.fast(step, phase.metrics)
+        self.reflection["barren"] = self.reflection["barren"] + 1 if phase.endpoint_error else 0
+        if self.reflection["barren"] and self.reflection["barren"] % BARREN_PHASES == 0:
+            self.display.note(
+                f"step {step}: THE CONTEXTS DO NOT EVOLVE. For {self.reflection['barren']} fast phases in a row the "
+                f"reflection LM gave nothing; training goes on with the population as it is. {phase.endpoint_error}"
+            )
+        self._append("contexts.jsonl", [{"step": step, **line} for line in phase.proposals])
+        self._append("metrics.jsonl", [{**self._head(step, "fast"), **phase.metrics}])
+
+    def step_rollouts(self, *, fresh: int, reused: int, fresh_tokens: int) -> None:
+        self.rollouts["slow"] += fresh
+        self.rollouts["reused"] += reused
+        self.tokens["slow"] += fresh_tokens
+
+    def examples_of_rollouts(self, step: int, examples: Mapping[str, Example], rollouts: Sequence[Rollout]) -> None:
+        """Whole rollouts for people to read: what was asked, answered and said of it."""
+        self._append(
+            "rollouts.jsonl",
+            [
+                {
+                    "step": step,
+                    "task": examples[r.example_id].task,
+                    "example_id": r.example_id,
+                    "question": examples[r.example_id].question,
+                    "context_id": r.context_id,
+                    "completion": r.text,
+                    "reward": r.verdict.reward,
+                    "feedback": r.verdict.feedback,
+                    "reused": r.policy_version < step,
+                }
+                for r in rollouts
+            ],
+        )
+
+    def routes(
+        self,
+        examples: Sequence[Example],
+        evidence: Sequence[GroupEvidence],
+        decisions: Sequence[Decision],
+        router: str,
+    ) -> None:
+        """`task` is the truth, `topic` what the router went by."""
+        self._append(
+            "routes.jsonl",
+            [
+                {
+                    "step": e.step,
+                    "example_id": e.example_id,
+                    "task": example.task,
+                    "topic": e.task,
+                    "route": decision.route.value,
+                    "rule": decision.rule.value,
+                    "router": router,
+                    "why": dict(decision.why),
+                    "rewards": list(e.rewards_G),
+                    "context_ids": list(e.context_ids_G),
+                    "completion_tokens": list(e.completion_tokens_G),
+                    "surprisals": [round(s, 5) for s in e.surprisals_G],
+                }
+                for example, e, decision in zip(examples, evidence, decisions, strict=True)
+            ],
+        )
+
+    def clusters(self, step: int, found: Sequence[Observation]) -> None:
+        """Batches by cluster, and change points; `batch` may lie ahead of `step`, as a fast phase looks ahead."""
+        for one in found:
+            if one.change is not None and one.batch:
+                self.display.note(f"batch {one.batch}: the stream has changed, from batch {one.change} on")
+        self._append("metrics.jsonl", [{**self._head(step, "clusters"), **asdict(one)} for one in found])
+
+    def starving(self, step: int, channels: Sequence[str]) -> None:
+        """Say once that the router leaves a channel nothing but its smallest share."""
+        for channel in set(channels) - self._starving:
+            self.display.note(
+                f"step {step}: the router leaves the {channel} channel no more than its smallest share of the groups "
+                f"(min_{channel}_share); is that what you want?"
+            )
+        self._starving |= set(channels)
+
+    def falls(self, step: int, falls: Sequence[Fall], action: str, back: int | None) -> None:
+        """Tasks that lost what they had, and what is done about it."""
+        for fall in falls:
+            done = {
+                "kl": "the KL coefficient is doubled",
+                "rehearse": "more of it will be rehearsed",
+                "rollback": "nothing to go back to yet" if back is None else f"the weights go back to step {back}",
+            }.get(action, "nothing is done about it (retention_action)")
+            self.display.note(
+                f"step {step}: '{fall.task}' has fallen to {fall.accuracy:.1%} from {fall.peak:.1%}, below its floor "
+                f"of {fall.floor:.1%}; {done}."
+            )
+        row = {"phase": "retention", "action": action, "back_to": back if action == "rollback" else None}
+        self._append("metrics.jsonl", [{**self._head(step, "retention"), **row, **asdict(fall)} for fall in falls])
+
+    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
+        self.eval_rows += [{"step": step, **row} for row in rows]
+        self._append("evals.jsonl", [{"step": step, **row} for row in rows])
+        self.display.evals(step, rows)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or not logs:
+            return
+        phase = "eval" if any(key.startswith("eval_") for key in logs) else "slow"
+        if "train_runtime" in logs:
+            phase = "end"
+        self._append("metrics.jsonl", [{**self._head(state.global_step, phase), **logs}])
+        if phase == "slow":
+            self.display.step(state.global_step, logs)
+
+    def wall_by_phase(self) -> dict[str, float]:
+        """Seconds; `update` is what is left: forward, backward, optimiser and the trainer around them."""
+        total = time.perf_counter() - self._started
+        named = dict(self.wall)
+        return {**named, "update": max(0.0, total - sum(named.values())), "total": total}
+
+    def _head(self, step: int, phase: str) -> dict[str, Any]:
+        return {
+            "step": step,
+            "phase": phase,
+            "wall_s": time.perf_counter() - self._started,
+            "rollouts": dict(self.rollouts),
+            "tokens": dict(self.tokens),
+        }
+
+    def _append(self, name: str, rows: list[dict[str, Any]]) -> None:
+        if self.run is not None and rows:
+            self.run.append(name, rows)

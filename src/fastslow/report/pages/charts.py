@@ -1,0 +1,147 @@
+"""What the page's script draws: plain numbers and names, without a word of markup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastslow.report.questions.compare import Arm, Comparison
+from fastslow.report.questions.series import (
+    FAST,
+    SLOW,
+    Band,
+    Sample,
+    acceptance,
+    along,
+    band,
+    context_lengths,
+    evaluated,
+)
+from fastslow.report.reading.data import AXES, CONTEXTS, RunData
+
+CONTEXT_NAMES = {
+    "shipped": "as shipped",
+    "seed": "seed context",
+    "lead": "lead context",
+    "mean": "population mean",
+    "cluster": "best of the cluster",
+    "nearest": "best of the nearest",
+}
+
+
+# What evaluations measure, and the chart it stands in: training has an entropy of its own.
+EVALUATED = {"accuracy": "accuracy", "kl": "kl", "entropy": "policy_entropy"}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One picture. `group` is the section it stands in; `evaluated` charts follow the choice of context and task."""
+
+    key: str
+    title: str
+    y: str
+    group: str = "curves"
+    x: str = "axis"
+    evaluated: bool = False
+    share: bool = False
+
+
+CHARTS = (
+    Chart("accuracy", "Accuracy", "share of held-out questions", evaluated=True, share=True),
+    Chart("kl", "Drift from the base", "KL to base, nats per token", evaluated=True),
+    Chart("matched", "Drift at like accuracy", "KL to base, nats per token", x="accuracy", evaluated=True),
+    Chart("reward", "Reward in training", "mean reward of a step", share=True),
+    Chart("policy_entropy", "Entropy of the policy", "nats per token, held-out questions", evaluated=True),
+    Chart("entropy", "Entropy in training", "nats per token, rollouts that are learned from"),
+    Chart("flat", "Groups with nothing to learn", "share of groups with equal rewards", share=True),
+    Chart("length", "Length of answers", "tokens"),
+    Chart("frontier", "Frontier", "contexts best on some anchor example", group="fast"),
+    Chart("acceptance", "Acceptance", "share of proposals accepted", group="fast", share=True),
+    Chart("metric_calls", "Rollouts of a fast phase", "metric calls", group="fast"),
+    Chart("context_length", "Length of accepted contexts", "characters", group="fast"),
+    Chart("lead_score", "Lead context on its anchor set", "mean score", group="fast", share=True),
+)
+
+
+def payload(comparison: Comparison) -> dict[str, Any]:
+    """Arms, charts and series of one comparison, ready for JSON. Charts without a series are left out."""
+    series = [one for at, arm in enumerate(comparison.arms) for one in _series(arm, at, comparison.tasks)]
+    drawn = {one["chart"] for one in series}
+    if "kl" in drawn:
+        drawn.add("matched")
+    shown = [chart for chart in CHARTS if chart.key in drawn]
+    # Look like plain RL only if it is: without a reference the first colour stays unused.
+    shift = 0 if comparison.reference is not None else 1
+    return {
+        "arms": [
+            {"name": arm.label, "seeds": len(arm.runs), "style": at + shift} for at, arm in enumerate(comparison.arms)
+        ],
+        "charts": [chart.__dict__ for chart in shown],
+        "axes": AXES,
+        "series": series,
+    }
+
+
+def contexts_of(comparison: Comparison) -> dict[str, str]:
+    """The contexts to choose from, with their names."""
+    found = {context for run in comparison.runs for point in run.evaluations for _, context, _ in point.values}
+    if all(run.mode == "rl" for run in comparison.runs):
+        found = set()  # the seed context is all there is, and what is shipped
+    return {key: name for key, name in CONTEXT_NAMES.items() if key == "shipped" or key in found}
+
+
+def _series(arm: Arm, at: int, tasks: list[str]) -> list[dict[str, Any]]:
+    found = []
+    for task in [""] + (tasks if len(tasks) > 1 else []):
+        for context in ("shipped", *CONTEXTS):
+            for quantity, key in EVALUATED.items():
+                samples = [evaluated(run, quantity, context, task) for run in arm.runs]
+                found += _drawn(arm, at, key, samples, context=context, task=task)
+    for name, key in SLOW.items():
+        found += _drawn(arm, at, key, [along(run, "slow", name) for run in arm.runs])
+    for name, key in FAST.items():
+        found += _drawn(arm, at, key, [along(run, "fast", name) for run in arm.runs])
+    others: dict[str, Callable[[RunData], list[Sample]]] = {"acceptance": acceptance, "context_length": context_lengths}
+    for key, read in others.items():
+        found += _drawn(arm, at, key, [read(run) for run in arm.runs])
+    return found
+
+
+def _drawn(arm: Arm, at: int, chart: str, samples: list[list[Sample]], **where: str) -> list[dict[str, Any]]:
+    whole = band(samples)
+    if whole is None:
+        return []
+    return [{"chart": chart, "arm": at, **where, **_band(whole), "runs": _runs(arm, samples, whole)}]
+
+
+def _band(found: Band) -> dict[str, Any]:
+    one = {
+        "step": found.steps,
+        "x": {axis: _numbers(values) for axis, values in found.spent.items() if any(v is not None for v in values)},
+        "y": _numbers(found.y),
+    }
+    if found.seeds > 1:
+        one |= {"low": _numbers(found.low), "high": _numbers(found.high)}
+    return one
+
+
+def _runs(arm: Arm, samples: list[list[Sample]], whole: Band) -> list[dict[str, Any]]:
+    """Single seeds, where they are not the mean itself."""
+    if len(samples) == 1 and len(samples[0]) == len(whole.steps):
+        return []
+    return [
+        {
+            "name": run.name,
+            "x": {axis: _numbers([sample.spent.get(axis) for sample in one]) for axis in AXES},
+            "y": _numbers([sample.y for sample in one]),
+            "step": [sample.key[0] for sample in one],
+        }
+        for run, one in zip(arm.runs, samples, strict=True)
+        if one
+    ]
+
+
+def _numbers(values: list[Any]) -> list[float | None]:
+    """Four figures: more than a screen shows, and a page of half the size."""
+    return [None if value is None else float(f"{value:.4g}") if abs(value) < 1e4 else round(value) for value in values]

@@ -1,0 +1,59 @@
+"""A report as tidy rows: one number a row, for whoever draws their own pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fastslow.report.questions.compare import compare
+from fastslow.report.questions.series import FAST, SLOW
+from fastslow.report.reading.data import AXES, RunData, count, number
+from fastslow.report.reading.sources import Source
+
+HEAD = (
+    "run", "arm", "mode", "seed", "model", "task", "step", "rollouts", "tokens", "seconds", "reflection_tokens",
+    "context", "quantity", "value",
+)  # fmt: skip
+# A cell that begins so is a formula to a spreadsheet, and names may come from anywhere.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def rows(sources: Sequence[Source]) -> str:
+    """CSV with a head. The empty task stands for the mean over all tasks of a run, the empty context for none."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEAD)
+    for run in (run for source in sources for comparison in compare(source) for run in comparison.runs):
+        writer.writerows(_rows(run))
+    return out.getvalue()
+
+
+def _rows(run: RunData) -> Iterator[list[Any]]:
+    who = [_cell(one) for one in (run.name, run.label, run.mode, run.seed, run.model)]
+    for point in run.evaluations:
+        for (task, context, quantity), value in sorted(point.values.items()):
+            # For a single task, the mean over tasks says the same again.
+            if (
+                not task
+                and len(run.tasks) == 1
+                and any(t and (c, q) == (context, quantity) for t, c, q in point.values)
+            ):
+                continue
+            yield [*who, _cell(task), *_spent(point.step, point.spent), context, quantity, value]
+    for row, spent in run.spending():
+        step, names = count(row.get("step")), {"slow": SLOW, "fast": FAST}.get(str(row.get("phase")), {})
+        for name in names:
+            value = number(row.get(name))
+            if value is not None and step is not None:
+                yield [*who, "", *_spent(step, spent), "", name, value]
+
+
+def _spent(step: int, spent: Any) -> list[Any]:
+    return [step, *("" if spent[axis] is None else f"{spent[axis]:.12g}" for axis in AXES if axis != "steps")]
+
+
+def _cell(text: str) -> str:
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "'" + shown if shown.startswith(FORMULA) else shown

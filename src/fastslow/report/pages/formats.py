@@ -1,0 +1,59 @@
+"""How numbers are written for people. None is 'n/a' everywhere: a number that is missing is never a 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from fastslow.metrics.streams import Difference
+
+NOTHING = "n/a"
+
+
+def decimal(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f}".replace("-0.00", "0.00")
+
+
+def signed(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:+.2f}".replace("-0.00", "+0.00")
+
+
+def percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0%}"
+
+
+def whole(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def times(ratio: float) -> str:
+    return "infinitely" if math.isinf(ratio) else f"{ratio:.1f}x"
+
+
+def within(shown: str, interval: tuple[float, float] | None, write: Callable[[float], str]) -> str:
+    """A number with its interval over seeds in brackets, where there is one; never reached by any needs none."""
+    if interval is None or interval[0] == math.inf:
+        return shown
+    return f"{shown} ({write(interval[0])} to {write(interval[1])})"
+
+
+def difference(found: Difference | None) -> str:
+    """+0.05 (-0.02 to +0.12)."""
+    return NOTHING if found is None else within(signed(found.mean), found.interval, signed)
+
+
+def steps_to(value: float | None) -> str:
+    return "not reached" if value is None or math.isinf(value) else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """12 s, 3.4 min, 1.6 h: two figures are enough to plan by."""
+    if value is None:
+        return NOTHING
+    if value < 120:
+        return f"{value:.0f} s"
+    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def seeds(n: int) -> str:
+    return f"{n} seed" if n == 1 else f"{n} seeds"

@@ -1,0 +1,62 @@
+"""A report as Markdown: readable in a terminal, in a review, in a note."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastslow.report.pages import stream_tables, tables
+from fastslow.report.pages.tables import Table
+from fastslow.report.questions.compare import Comparison, compare
+from fastslow.report.questions.verdict import headline
+from fastslow.report.reading.sources import Source
+
+
+def markdown(sources: Sequence[Source]) -> str:
+    """The whole report: verdicts, notices, then a section for each comparison."""
+    comparisons = [comparison for source in sources for comparison in compare(source)]
+    parts = ["# fastslow report", *(verdict(comparison) for comparison in comparisons)]
+    notices = [f"- **{_text(name)}**: {_text(notice)}" for name, notice in all_notices(sources)]
+    if notices:
+        parts.append("\n".join(["Not everything is there:", "", *notices]))
+    for comparison in comparisons:
+        parts += [f"## {_text(comparison.task)}", f"Model: {_text(comparison.model)}"]
+        parts += [section(table) for table in tables_of(comparison)]
+    return "\n\n".join(parts) + "\n"
+
+
+def verdict(comparison: Comparison) -> str:
+    """Did it pay? One sentence."""
+    found = headline(comparison)
+    return f"**{found.answer}** on {_text(comparison.task)}: {_text(found.sentence)}"
+
+
+def all_notices(sources: Sequence[Source]) -> list[tuple[str, str]]:
+    """What is missing or damaged, by the name of the run or comparison."""
+    found = [(source.name, notice) for source in sources for notice in source.notices]
+    return found + [(run.name, notice) for source in sources for run in source.runs for notice in run.notices]
+
+
+def tables_of(comparison: Comparison) -> list[Table]:
+    """In the order of the questions: what came out, at what cost, by whom."""
+    made = (
+        tables.cells, tables.efficiencies, tables.plasticity, tables.continual, stream_tables.streams,
+        stream_tables.differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs, tables.fast_channel,
+        tables.gains, tables.routing, tables.costs,
+    )  # fmt: skip
+    found = [make(comparison) for make in made]
+    return [table for table in found if table is not None]
+
+
+def section(table: Table) -> str:
+    """One table under its title."""
+    lines = [list(map(_text, table.head)), ["---"] * len(table.head), *(list(map(_text, row)) for row in table.rows)]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n\n".join([f"### {_text(table.title)}", body, *map(_text, table.notes)])
+
+
+def _text(text: str) -> str:
+    """Names come from files: nothing in them may end a cell or a line, be markup, or be a link or a picture."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    for mark in "\\|[":
+        shown = shown.replace(mark, "\\" + mark)
+    return shown.replace("`", "'").replace("<", "&lt;")

@@ -1,0 +1,214 @@
+"""A report as one HTML file that opens offline.
+
+Whatever comes from files may have been written by a model, and is hostile: the template escapes every value, data for
+the script is JSON in which no tag can end, and the policy of the page lets only the two scripts named by their hash
+run and nothing be loaded or sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import jinja2
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from fastslow.report.pages import formats, tables
+from fastslow.report.pages.charts import CONTEXT_NAMES, contexts_of, payload
+from fastslow.report.pages.markdown import all_notices, tables_of
+from fastslow.report.questions.compare import Comparison, compare
+from fastslow.report.questions.continual import Stages, stages_of
+from fastslow.report.questions.course import Course, course_of
+from fastslow.report.questions.examples import shelves
+from fastslow.report.questions.lineage import Lineage, Node, difference, lineage, readable
+from fastslow.report.questions.routes import KINDS, slices
+from fastslow.report.questions.verdict import few_seeds, headline
+from fastslow.report.reading.data import AXES, RunData, mapping, text
+from fastslow.report.reading.sources import Source
+
+# What is shown of contexts and rollouts over all runs of a report: with these a page of twelve long runs stays small.
+CONTEXTS_SHOWN = 240
+FEWEST_CONTEXTS = 8
+RUNS_WITH_ROLLOUTS = 12
+LONGEST_CONFIG = 12_000
+# Control characters, lone surrogates, and the marks that make text run the other way.
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+View = Literal["page", "figure"]
+
+
+def page(sources: Sequence[Source], *, view: View = "page") -> str:
+    """The whole report; the view `figure` shows verdicts and curves alone, for a picture."""
+    pairs = [(source, comparison) for source in sources for comparison in compare(source)]
+    limit = max(FEWEST_CONTEXTS, CONTEXTS_SHOWN // max(1, sum(len(c.runs) for _, c in pairs)))
+    drawn = [{**payload(comparison), "tasks": comparison.tasks} for _, comparison in pairs]
+    articles = [
+        _article(f"c{at}", comparison, data, limit)
+        for at, ((_, comparison), data) in enumerate(zip(pairs, drawn, strict=True))
+    ]
+    runs = [run for source in sources for run in source.runs]
+    script, style = _asset("report.js"), _asset("style.css")
+    plotly = get_plotlyjs() if any(data["charts"] for data in drawn) else ""
+    return _template().render(
+        view=view,
+        policy=_policy(script, plotly),
+        style=Markup(style), script=Markup(script), plotly=Markup(plotly), drawn=bool(plotly), data=_data(drawn),
+        articles=articles, axes=AXES,
+        notices=all_notices(sources),
+        run_count=len(runs),
+        runs=[_run(run) for run in runs],
+        readable=readable, decimal=formats.decimal,
+        heat=lambda value: 0 if value is None else max(0, min(10, round(10 * value))),
+    )  # fmt: skip
+
+
+def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: int) -> dict[str, Any]:
+    head = headline(comparison)
+    found = [run for run in comparison.runs if run.contexts or run.population.get("archive")]
+    # Plain RL has one context throughout: the others come first.
+    recorded = sorted((run for run in comparison.runs if run.rollouts), key=lambda run: run.mode == "rl")
+    rollouts = [(f"{run.name} ({run.label})", shelves(run)) for run in recorded[:RUNS_WITH_ROLLOUTS]]
+    gains, routing = tables.gains(comparison), tables.routing(comparison)
+    closing = {tables.costs(comparison).title, *(t.title for t in (gains, routing) if t is not None)}
+    lineages = [_lineage(run, lineage(run, limit)) for run in found if run.mode != "rl"]
+    courses = [_course(course) for run in comparison.runs if (course := course_of(run)) is not None]
+    sections = [
+        ("curves", "Curves", True), ("numbers", "Numbers", True), ("stream", "Stream", bool(courses)),
+        ("contexts", "Contexts", bool(lineages)),
+        ("rollouts", "Rollouts", bool(rollouts)), ("routes", "Routes", routing is not None), ("costs", "Costs", True),
+    ]  # fmt: skip
+    return {
+        "id": name,
+        "question": head.question, "task": comparison.task, "tasks": comparison.tasks,
+        "model": comparison.model, "facts": _facts(comparison),
+        "answer": head.answer, "sentence": head.sentence, "figures": head.figures,
+        "charts": drawn["charts"], "arms": drawn["arms"], "contexts": contexts_of(comparison),
+        "numbers": tables.numbers(comparison, "accuracy"),
+        "tables": [table for table in tables_of(comparison) if table.title not in closing],
+        "stages": [
+            _staged(arm.label, stages) for arm in comparison.arms if (stages := stages_of(arm)) is not None
+        ],
+        "courses": courses,
+        "fast": bool(lineages), "gains": gains, "lineages": lineages,
+        "shelves": rollouts,
+        "routing": routing, "strips": (strips := _strips(comparison)),
+        "kinds": [kind for kind in KINDS if any(kind in part.shares for _, parts in strips for part in parts)],
+        "costs": tables.costs(comparison),
+        "sections": [(key, title) for key, title, there in sections if there],
+    }  # fmt: skip
+
+
+def _facts(comparison: Comparison) -> str:
+    arms = ", ".join(f"{arm.label} ({formats.seeds(len(arm.runs))})" for arm in comparison.arms)
+    recipe = f" Recipe {comparison.recipe}." if comparison.recipe else ""
+    few = " Fewer than three seeds on a side: hardly more than a first look." if few_seeds(comparison) else ""
+    return f"Arms: {arms}.{recipe}{few}"
+
+
+def _staged(arm: str, stages: Stages) -> dict[str, Any]:
+    """A matrix: rows of a name and of values, each with whether it is framed."""
+    rows = [("nothing yet", [(value, False) for value in stages.base])]
+    for at, (task, row) in enumerate(zip(stages.tasks, stages.after, strict=True)):
+        rows.append((f"stage {at + 1}: {task}", [(value, at == j) for j, value in enumerate(row)]))
+    note = "Mean over seeds, under the context the arm ships. Framed: the task that the stage trained on."
+    return {
+        "title": f"Accuracy after each stage: {arm}", "corner": "after", "tasks": stages.tasks, "rows": rows,
+        "notes": [note, *stages.late],
+    }  # fmt: skip
+
+
+def _course(course: Course) -> dict[str, Any]:
+    left_out = len(course.run.evaluations) - len(course.rows)
+    context = CONTEXT_NAMES[course.run.shipped_context]
+    notes = [
+        f"Under the {context}. Framed: what the steps since the row above trained on.",
+        *([f"{left_out} evaluations between them are left out here; evals.jsonl has them."] if left_out else []),
+    ]
+    return {
+        "name": course.run.name, "label": course.run.label,
+        "matrix": {
+            "title": "Accuracy by task", "corner": "step", "tasks": course.tasks, "notes": notes,
+            "rows": [(f"{r.step:,}", list(zip(r.accuracies, r.trained, strict=True))) for r in course.rows],
+        },
+        "clusters": course.clusters, "changes": course.changes,
+    }  # fmt: skip
+
+
+def _lineage(run: RunData, found: Lineage) -> dict[str, Any]:
+    members = [found.known[name] for name in found.members]
+    accepted = sum(row.get("accepted") is True for row in run.contexts)
+    in_use = f"{len(members)} in use, " if members else ""
+    return {
+        "name": run.name,
+        "summary": f"{run.label}: {in_use}{accepted} accepted, {len(run.contexts)} proposed",
+        "members": members,
+        "nodes": [(node, _edit(node, found)) for node in found.nodes],
+        "left_out": found.left_out,
+    }
+
+
+def _edit(node: Node, found: Lineage) -> list[list[tuple[str, str]]]:
+    parent = next((found.known[name] for name in node.parents if name in found.known), None)
+    if parent is None:
+        return [[("same", line)] for line in readable(node.components)]
+    return difference(readable(parent.components), readable(node.components))
+
+
+def _strips(comparison: Comparison) -> list[tuple[str, Any]]:
+    """Only where there is something to see: one route throughout is a line of the table."""
+    runs = [run for run in comparison.runs if len({kind for counts in run.routes.values() for kind in counts}) > 1]
+    return [(run.name, slices(run)) for run in runs]
+
+
+def _run(run: RunData) -> dict[str, Any]:
+    machine, versions = mapping(run.summary.get("machine")), mapping(run.summary.get("versions"))
+    facts = [(key, text(value, "?")) for part in (machine, versions) for key, value in part.items()]
+    try:
+        config = (run.path / "config.yaml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        config = "(cannot be read)"
+    if len(config) > LONGEST_CONFIG:
+        config = config[:LONGEST_CONFIG] + "\n… (cut here)"
+    return {"name": run.name, "status": run.status, "facts": facts, "config": config}
+
+
+def _data(drawn: Any) -> Markup:
+    """JSON without a character that could end a script element or begin a comment."""
+    dumped = json.dumps(drawn, allow_nan=False, separators=(",", ":"))
+    return Markup(dumped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+def _policy(*scripts: str) -> str:
+    """Nothing may be loaded or sent, and no script run but these. Plotly writes styles and probes for an image format
+    as it starts: inline styles and images within the page are allowed, and can reach nothing outside it."""
+    digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+
+
+def _seen(value: Any) -> Any:
+    """What a template shows: our own markup as it is, any other text without what cannot be seen."""
+    if value is None or isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
+@cache
+def _asset(name: str) -> str:
+    return (files("fastslow.report.pages") / "assets" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, finalize=_seen, undefined=jinja2.StrictUndefined)
+    return environment.from_string(_asset("page.html"))

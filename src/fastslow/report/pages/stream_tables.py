@@ -1,0 +1,55 @@
+"""The tables of runs over several tasks without stages of their own: what each arm knows at the end."""
+
+from __future__ import annotations
+
+from fastslow.report.pages import formats
+from fastslow.report.pages.tables import Table
+from fastslow.report.questions.compare import Comparison
+from fastslow.report.questions.continual import stages_of
+from fastslow.report.questions.streams import StreamArm, stream_arms
+
+
+def streams(comparison: Comparison) -> Table | None:
+    """None unless the runs went over several tasks in other ways than stage by stage."""
+    arms = _unstaged(comparison)
+    if not arms:
+        return None
+    rows = [
+        (
+            arm.label, formats.decimal(arm.average),
+            formats.within(formats.percent(arm.forgotten()), arm.forgotten_interval(), formats.percent),
+            *map(formats.percent, (
+                arm.worst_forgotten(), arm.rate("fast"), arm.rate("slow"), arm.selection("right_topic"))),
+            formats.signed(arm.selection("gain")),
+        )
+        for arm in arms
+    ]  # fmt: skip
+    head = (
+        "arm", "accuracy at the end", "forgotten", "worst of any task and seed", "to FAST", "to SLOW", "right topic",
+        "gain over the lead",
+    )  # fmt: skip
+    notes = [
+        "Accuracy is the mean over tasks, under what the arm ships. Forgotten is the part of a learned task's peak "
+        "that is gone at the end; in brackets the 95% interval over seeds. Then the shares of the groups routed to "
+        "each channel, and of contexts chosen by the question how often the topic was the task's, and what the choice "
+        "brought.",
+    ]
+    return Table("At the end of the stream", head, rows, notes)
+
+
+def _unstaged(comparison: Comparison) -> list[StreamArm]:
+    """Runs through stages have a table of their own."""
+    return [] if any(stages_of(arm) for arm in comparison.arms) else stream_arms(comparison)
+
+
+def differences(comparison: Comparison) -> Table | None:
+    """Every arm's accuracy at the end of the stream against every other's; None with fewer than two arms."""
+    arms = _unstaged(comparison)
+    if len(arms) < 2:
+        return None
+    rows = [
+        (arm.label, *("" if other is arm else formats.difference(arm.less(other)) for other in arms))
+        for arm in arms
+    ]  # fmt: skip
+    notes = ["Paired by seed, with the 95% interval of Student's t."]
+    return Table("At the end of the stream, row less column", ("", *(arm.label for arm in arms)), rows, notes)

@@ -1,0 +1,363 @@
+"""The tables of a report as plain text in cells: Markdown and HTML each escape what they show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastslow.metrics import Efficiency
+from fastslow.report.pages import formats
+from fastslow.report.questions.compare import RATIO_AXES, Arm, Comparison, mean_or_none
+from fastslow.report.questions.continual import intervals, measures_of_arm, normalised, numbers_of, stages_of, times
+from fastslow.report.questions.costs import PHASES, cost_of
+from fastslow.report.questions.lineage import earned
+from fastslow.report.questions.plasticity import areas
+from fastslow.report.questions.routes import shares
+from fastslow.report.questions.series import bands_of, context_lengths
+from fastslow.report.questions.verdict import FEW_SEEDS
+from fastslow.report.reading.data import AXES, RunData, number
+
+NUMBERS = 16  # rows of the table behind a curve; the CSV has them all
+
+
+@dataclass(frozen=True)
+class Table:
+    """A head, rows of as many cells, and what must be said of them."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+def runs(comparison: Comparison) -> Table:
+    measured = [run for run in comparison.runs if _latest(run, "entropy", "seed") is not None]
+    drifts = ("kl", "entropy") if measured else ("kl",)  # runs made before entropy was measured have none
+    head = (
+        "run", "arm", "seed", "status", "steps", "accuracy: seed / lead / mean", "as shipped, 95% of its questions",
+        "best of n", *({"kl": "KL", "entropy": "entropy"}[what] + ": seed / lead" for what in drifts), "rollouts",
+    )  # fmt: skip
+    rows = [
+        (
+            run.name, run.label, run.seed, run.status, formats.whole(run.steps),
+            _slashed([_latest(run, "accuracy", name) for name in ("seed", "lead", "mean")]), *_sureness(run),
+            *(_slashed([_latest(run, what, name) for name in ("seed", "lead")]) for what in drifts),
+            formats.whole(run.spent("rollouts")),
+        )
+        for run in comparison.runs
+    ]  # fmt: skip
+    return Table("Runs", head, rows)
+
+
+def cells(comparison: Comparison) -> Table | None:
+    """What was planned and is not done; None where nothing is amiss."""
+    rows = [
+        (cell.arm, cell.seed, cell.status, formats.seconds(cell.seconds), cell.error)
+        for cell in comparison.cells
+        if cell.status != "done"
+    ]
+    if not rows:
+        return None
+    return Table("Cells that are not done", ("arm", "seed", "status", "time", "error"), rows)
+
+
+def efficiencies(comparison: Comparison) -> Table | None:
+    """None without a reference and another arm."""
+    reference = comparison.reference
+    if reference is None or not comparison.others:
+        return None
+    rows = [
+        (
+            arm.label,
+            *(_ratio(arm.efficiency.get(axis)) for axis in RATIO_AXES),
+            formats.whole(mean_or_none([cost_of(run).reflection_tokens for run in arm.runs])),
+        )
+        for arm in comparison.others
+    ]
+    name = comparison.reference_name
+    notes = [
+        f"What {name} spent until its best accuracy, over what the arm spent until it was as good; above 1x the arm "
+        "needs less. In brackets the 95% interval over seeds.",
+        f"No ratio for the reflection tokens: {name} asks no language model. The column has the whole run's.",
+    ]
+    if any(
+        found is not None and found.reference_x == 0 for arm in comparison.others for found in arm.efficiency.values()
+    ):
+        notes.append(f"No rise: {name} never came above its start, so there is no cost to compare.")
+    notes += _few_seeds(comparison)
+    return Table(
+        f"Cost of {name}'s best accuracy, {name} / arm",
+        ("arm", *(AXES[axis] for axis in RATIO_AXES), AXES["reflection"]), rows, notes,
+    )  # fmt: skip
+
+
+def drift(comparison: Comparison) -> Table | None:
+    """KL at like accuracy; None without a reference and another arm."""
+    if comparison.reference is None or not comparison.others or comparison.kind == "plasticity":
+        return None
+    rows = []
+    for arm in comparison.others:
+        found = arm.drift
+        if found is None:
+            rows.append((arm.label, *[formats.NOTHING] * 4, ""))
+            continue
+        known = found.low is not None and found.high is not None
+        interval = f"{found.low:.0%} to {found.high:.0%}" if known else ""
+        numbers = map(formats.decimal, (found.accuracy, found.other_kl, found.reference_kl))
+        rows.append((arm.label, *numbers, formats.percent(found.share), interval))
+    head = ("arm", "accuracy", "its KL", f"{comparison.reference_name}'s KL", "share", "95% interval")
+    notes = ["At the highest accuracy that the mean curves of both came to; in between evaluations by proportion."]
+    return Table("KL to the base at like accuracy", head, rows, notes)
+
+
+def quadrants(comparison: Comparison) -> Table:
+    """{base, trained} x {seed, evolved}; a closing evaluation measures the base."""
+    names = ("base_seed", "base_lead", "seed", "lead", "mean")
+    head = ("arm", "base, seed", "base, evolved", "trained, seed", "trained, evolved", "trained, mean of population")
+    rows = [(arm.label, *(formats.decimal(_quadrant(arm, name)) for name in names)) for arm in comparison.arms]
+    notes = []
+    if any(arm.mode == "prompt" for arm in comparison.arms):
+        notes.append("The base's own best prompt: arm 'prompt', whose weights are the base's throughout.")
+    return Table("Where it ends: weights and context", head, rows, notes)
+
+
+def ceilings(comparison: Comparison) -> Table:
+    rows = [(arm.label, *_ceiling(arm)) for arm in comparison.arms]
+    return Table("Ceiling by sigmoid fit", ("arm", "ceiling", "95% interval"), rows)
+
+
+def costs(comparison: Comparison) -> Table:
+    head = ("run", *PHASES, "total", "tokens: slow", "tokens: fast", "reused rollouts", "reflection tokens", "money")
+    rows = []
+    for run in comparison.runs:
+        cost = cost_of(run)
+        counts = (cost.slow_tokens, cost.fast_tokens, cost.reused, cost.reflection_tokens)
+        rows.append(
+            (
+                run.name, *(formats.seconds(cost.seconds[name]) for name in PHASES),
+                formats.seconds(cost.total_seconds),
+                *map(formats.whole, counts), cost.money,
+            )
+        )  # fmt: skip
+    notes = ("Update is all that is neither rollouts nor fast phases nor evaluations, loading included.",)
+    return Table("Costs by phase", head, rows, notes)
+
+
+def fast_channel(comparison: Comparison) -> Table | None:
+    """What the fast phases of each run did; None where there was none."""
+    rows = []
+    for run in comparison.runs:
+        phases = [row for row in run.metrics if row.get("phase") == "fast"]
+        if not phases:
+            continue
+        proposed, accepted, calls = (
+            _total(phases, f"fst/fast/{name}") for name in ("proposals", "accepted", "metric_calls")
+        )
+        share = accepted / proposed if proposed and accepted is not None else None
+        lengths = [sample.y for sample in context_lengths(run)]
+        growth = f"{lengths[0]:,.0f} to {lengths[-1]:,.0f}" if lengths else formats.NOTHING
+        frontier = number(phases[-1].get("fst/fast/frontier_size"))
+        rows.append(
+            (
+                run.name, str(len(phases)), *map(formats.whole, (proposed, accepted)), formats.percent(share),
+                *map(formats.whole, (calls, frontier)), growth,
+            )
+        )  # fmt: skip
+    head = (
+        "run", "phases", "proposed", "accepted", "share accepted", "rollouts", "frontier at the end",
+        "characters of accepted contexts, first to last phase",
+    )  # fmt: skip
+    return Table("The fast channel", head, rows) if rows else None
+
+
+def gains(comparison: Comparison) -> Table | None:
+    """None where no context was ever proposed."""
+    found = earned([run for run in comparison.runs if run.contexts])
+    if not found:
+        return None
+    whole = sum(one.gain for one in found)
+    rows = [
+        (
+            one.proposer, f"{one.proposed:,}", f"{one.refused:,}", f"{one.accepted:,}",
+            formats.percent(one.accepted / one.proposed), formats.percent(one.gain / whole if whole > 0 else None),
+        )
+        for one in found
+    ]  # fmt: skip
+    head = ("proposer", "proposed", "refused unseen", "accepted", "share accepted", "share of gains")
+    notes = (
+        "A gain is what an accepted edit scored above its parent on the minibatch it was made from: it was accepted "
+        "for that, so gains flatter every proposer, and the shares compare them.",
+    )
+    return Table("Who proposed, and what came of it", head, rows, notes)
+
+
+def routing(comparison: Comparison) -> Table | None:
+    """None where no group was routed."""
+    rows = []
+    for run in (run for run in comparison.runs if run.routes):
+        counts = sum(run.routes.values(), Counter())
+        told = ", ".join(f"{kind} {share:.0%}" for kind, share in shares(counts).items())
+        rows.append((run.name, ", ".join(run.routers), f"{counts.total():,}", told))
+    return Table("Shares of the routes", ("run", "router", "groups", "shares"), rows) if rows else None
+
+
+def plasticity(comparison: Comparison) -> Table | None:
+    """None for anything but a plasticity probe."""
+    if comparison.kind != "plasticity":
+        return None
+    within, decimal, percent, steps_to = formats.within, formats.decimal, formats.percent, formats.steps_to
+    name, rows = comparison.reference_label, []
+    for label, one in areas(comparison).items():
+        # The reference is the whole of itself.
+        sure = one.sure if label != name else {n: i for n, i in one.sure.items() if "ratio" not in n}
+        numbers = (
+            within(write(getattr(one, field)), sure.get(field), write)
+            for field, write in (
+                ("start", decimal), ("best", decimal), ("end", decimal), ("area", decimal), ("ratio", percent),
+                ("end_ratio", percent), ("halfway", steps_to), ("top", steps_to),
+            )
+        )  # fmt: skip
+        rows.append((label, str(one.seeds), *numbers))
+    head = (
+        "arm", "seeds", "start", "best", "end", "mean accuracy along the way", f"share of '{name}'",
+        f"end, share of '{name}'", "steps to half", "steps to best",
+    )  # fmt: skip
+    notes = (
+        "The mean accuracy along the way is the area under the curve divided by its span, up to the step that all arms "
+        f"reached. Half and best are those of '{name}': halfway from its start to its best accuracy, and that. In "
+        "brackets the 95% interval over seeds.",
+    )
+    return Table("Plasticity", head, rows, [*notes, *_few_seeds(comparison)])
+
+
+def continual(comparison: Comparison) -> Table | None:
+    """A row for each measure; None unless some arm went through stages."""
+    staged = [arm for arm in comparison.arms if stages_of(arm) is not None]
+    if not staged:
+        return None
+    columns = [_continual_column(comparison, arm, staged) for arm in staged]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    rows = [(name, *(column.get(name, formats.NOTHING) for column in columns)) for name in names]
+    notes = [
+        "In brackets the 95% interval over seeds. Of the most: gained in the stage over the most that any arm here "
+        f"came to above the base on its task. Times {comparison.reference_name}'s: infinitely if that learned nothing.",
+        *_few_seeds(comparison),
+    ]
+    return Table("Learning one task after another", ("measure", *(arm.label for arm in staged)), rows, notes)
+
+
+def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -> dict[str, str]:
+    found, within = measures_of_arm(arm), formats.within
+    if found is None:
+        return {"average accuracy": "not every stage was measured"}
+    reference = comparison.reference if comparison.reference in staged and arm is not comparison.reference else None
+    sure, known = intervals(arm, reference), numbers_of(found)
+    shown = {
+        title: within(write(known[name]), sure.get(name), write)
+        for title, name, write in (
+            ("average accuracy", "average", formats.decimal),
+            ("backward transfer", "backward_transfer", formats.signed),
+            ("forward transfer", "forward_transfer", formats.signed),
+            ("forgotten since learned", "forgetting_since_learned", formats.decimal),
+            ("forgotten since peak", "forgetting_since_peak", formats.decimal),
+            ("share of the peak still there", "retained", formats.percent),
+        )
+    }
+    theirs = measures_of_arm(reference) if reference is not None else None
+    shares = normalised(arm, staged)
+    for at, gain in enumerate(found.acquisition, start=1):
+        name = f"acquired in stage {at}"
+        shown[name] = within(formats.signed(gain), sure.get(f"acquisition {at}"), formats.signed)
+        shown[f"{name}, of the most"] = formats.percent(shares[at - 1])
+        if theirs is not None and at <= len(theirs.acquisition):
+            ratio = times(gain, theirs.acquisition[at - 1])
+            shown[f"{name}, times {comparison.reference_name}'s"] = (
+                formats.NOTHING
+                if ratio is None
+                else within(formats.times(ratio), sure.get(f"times {at}"), formats.times)
+            )
+    return shown
+
+
+def numbers(comparison: Comparison, quantity: str) -> Table:
+    """The points of the mean curve by optimiser steps, for those who cannot hover over it."""
+    rows = []
+    for arm in comparison.arms:
+        band = bands_of(arm, quantity)
+        for at in _some(len(band.steps)) if band is not None else ():
+            assert band is not None
+            shade = f"{band.low[at]:.3f} to {band.high[at]:.3f}" if band.seeds > 1 else "one seed"
+            rollouts = formats.whole(band.spent["rollouts"][at])
+            rows.append((arm.label, f"{band.steps[at]:,}", rollouts, f"{band.y[at]:.3f}", shade))
+    return Table("Numbers behind the curve", ("arm", "step", "rollouts", quantity, "over seeds"), rows)
+
+
+def _total(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """The sum; None where a row lacks the number."""
+    values = [number(row.get(name)) for row in rows]
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _some(n: int) -> list[int]:
+    if n <= NUMBERS:
+        return list(range(n))
+    return sorted({round(at * (n - 1) / (NUMBERS - 1)) for at in range(NUMBERS)})
+
+
+def _quadrant(arm: Arm, name: str) -> float | None:
+    if name in ("base_lead", "lead", "mean") and arm.mode == "rl":
+        return None  # plain RL evolves no context: the summary repeats its seed context there
+    known = arm.final(name)
+    if known is not None or name.startswith("base"):
+        return known
+    return mean_or_none([_latest(run, "accuracy", name) for run in arm.runs])
+
+
+def _latest(run: RunData, quantity: str, context: str) -> float | None:
+    told = {"accuracy": run.final, "kl": run.final_kl}.get(quantity, lambda _: None)(context)
+    if run.mode == "rl" and context != "seed":
+        return None
+    curve = run.curve(quantity=quantity, context=context)
+    return told if told is not None else curve.y[-1] if len(curve) else None
+
+
+def _sureness(run: RunData) -> tuple[str, str]:
+    """Of the last evaluation: how far its few questions may mislead, and the share with a right answer among n."""
+    values = run.evaluations[-1].values if run.evaluations else {}
+    low, high, best = (values.get(("", run.shipped_context, name)) for name in ("low", "high", "best"))
+    interval = formats.NOTHING if low is None or high is None else f"{low:.2f} to {high:.2f}"
+    return interval, formats.decimal(best)
+
+
+def _ceiling(arm: Arm) -> tuple[str, str]:
+    fit = arm.asymptote
+    if fit is None or fit.a is None:
+        return fit.reason if fit else formats.NOTHING, ""
+    return f"{fit.a:.2f}", f"{fit.low:.2f} to {fit.high:.2f}"
+
+
+def _ratio(found: Efficiency | None) -> str:
+    if found is None:
+        return formats.NOTHING
+    if found.reference_x == 0:
+        return "no rise"
+    if found.ratio is None:
+        return "not reached"
+    shown = formats.times(found.ratio)
+    if found.low is not None and found.high is not None:
+        shown += f" ({'not reached' if found.low == 0 else formats.times(found.low)} to {formats.times(found.high)})"
+    return shown
+
+
+def _slashed(values: Sequence[float | None]) -> str:
+    return " / ".join(map(formats.decimal, values))
+
+
+def _few_seeds(comparison: Comparison) -> list[str]:
+    few = [f"{arm.label} ({formats.seeds(len(arm.runs))})" for arm in comparison.arms if len(arm.runs) < FEW_SEEDS]
+    if not few:
+        return []
+    return [f"Too few seeds for an interval to trust: {', '.join(few)}. What one run does may be luck."]

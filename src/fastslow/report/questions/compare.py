@@ -1,0 +1,116 @@
+"""Arms side by side: runs of one task in several modes and seeds, against plain RL (or another reference)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import mean
+
+from fastslow.metrics import Asymptote, Curve, Efficiency, MatchedKL, efficiency, fit_asymptote, kl_at_matched_accuracy
+from fastslow.metrics.curves import mean_curve
+from fastslow.report.reading.data import AXES, RunData
+from fastslow.report.reading.sources import Cell, Source
+
+REFERENCE = "rl"
+# RL asks no language model: on the reflection axis there is no ratio, only what was spent.
+RATIO_AXES = tuple(axis for axis in AXES if axis != "reflection")
+
+
+@dataclass
+class Arm:
+    """All runs of one label: of one mode, or of one cell of a sweep."""
+
+    label: str
+    runs: list[RunData]
+    efficiency: dict[str, Efficiency | None] = field(default_factory=dict)
+    asymptote: Asymptote | None = None
+    drift: MatchedKL | None = None
+
+    @property
+    def mode(self) -> str:
+        return self.runs[0].mode
+
+    def curves(self, axis: str = "steps", quantity: str = "accuracy") -> list[Curve]:
+        """One for each seed, under the context the arm ships."""
+        return [run.curve(axis, quantity) for run in self.runs]
+
+    def final(self, name: str, task: str = "") -> float | None:
+        """Mean over seeds; None unless every one has it."""
+        return mean_or_none([run.final(name, task) for run in self.runs])
+
+    def best(self) -> float | None:
+        """The highest point of the mean curve."""
+        return max(mean_curve(self.curves()).y, default=None)
+
+
+@dataclass
+class Comparison:
+    """The arms of one task and model; the reference first where there is one."""
+
+    task: str
+    model: str
+    arms: list[Arm]
+    kind: str = "runs"
+    reference_label: str = REFERENCE
+    recipe: str = ""
+    cells: list[Cell] = field(default_factory=list)
+
+    @property
+    def reference(self) -> Arm | None:
+        return next((arm for arm in self.arms if arm.label == self.reference_label), None)
+
+    @property
+    def others(self) -> list[Arm]:
+        return [arm for arm in self.arms if arm is not self.reference]
+
+    @property
+    def runs(self) -> list[RunData]:
+        return [run for arm in self.arms for run in arm.runs]
+
+    @property
+    def tasks(self) -> list[str]:
+        return list(dict.fromkeys(task for run in self.runs for task in run.tasks))
+
+    @property
+    def reference_name(self) -> str:
+        return "plain RL" if self.reference_label == REFERENCE else self.reference_label
+
+
+def compare(source: Source) -> list[Comparison]:
+    """One comparison for each task and model, in the order of the runs given. In a plasticity probe the models are what
+    is compared: there is one for each task."""
+
+    def kind(run: RunData) -> tuple[str, str]:
+        return run.task, "" if source.kind == "plasticity" else run.model
+
+    kinds = list(dict.fromkeys(map(kind, source.runs)))
+    return [_compare(source, [run for run in source.runs if kind(run) == each]) for each in kinds]
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """The mean; None where a value is missing, because a mean over fewer would be of something else."""
+    known = [value for value in values if value is not None]
+    return mean(known) if values and len(known) == len(values) else None
+
+
+def _compare(source: Source, runs: Sequence[RunData]) -> Comparison:
+    planned = list(dict.fromkeys(cell.arm for cell in source.cells))  # a sweep's values in the order they were given
+
+    def place(label: str) -> tuple[bool, int, str]:
+        return label != source.reference, planned.index(label) if label in planned else len(planned), label
+
+    arms = [
+        Arm(label, sorted((r for r in runs if r.label == label), key=lambda r: (len(r.seed), r.seed)))
+        for label in sorted({run.label for run in runs}, key=place)
+    ]
+    models = list(dict.fromkeys(run.model for run in runs))
+    model = models[0] if len(models) == 1 else "from several checkpoints"
+    comparison = Comparison(runs[0].task, model, arms, source.kind, source.reference, source.recipe, source.cells)
+    reference = comparison.reference
+    for arm in arms:
+        arm.asymptote = fit_asymptote(mean_curve(arm.curves()))
+        if reference is not None and arm is not reference:
+            arm.drift = kl_at_matched_accuracy(*([run.kl_curve() for run in side.runs] for side in (reference, arm)))
+            for axis in RATIO_AXES:
+                arm.efficiency[axis] = efficiency(reference.curves(axis), arm.curves(axis))
+    return comparison

@@ -1,0 +1,136 @@
+"""Runs through stages of tasks: accuracy after each stage on each task, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from fastslow.metrics import Continual, Interval, measure_continual, over_seeds
+from fastslow.report.questions.compare import Arm, mean_or_none
+from fastslow.report.reading.data import RunData, count, text
+from fastslow.streams import has_stages
+
+Matrix = list[list[float | None]]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Mean over seeds: `base[j]` and `after[t][j]` on task j. `late` tells stages whose last evaluation came earlier
+    than their end."""
+
+    tasks: list[str]
+    base: list[float | None]
+    after: Matrix
+    late: list[str]
+
+
+def stages_of(arm: Arm) -> Stages | None:
+    """None unless the runs went through several tasks."""
+    found = _seeds(arm)
+    return _mean(found) if found else None
+
+
+def measures_of_arm(arm: Arm) -> Continual | None:
+    """None until every stage of every seed was measured on every task."""
+    return _measured(_seeds(arm))
+
+
+def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
+    """95% over seeds, of the names in `numbers_of`. Against a reference also of `lead`, how much more is right on
+    average at the end, of `forgotten more`, and of `times 1`, `times 2`, ..., acquisition over the reference's (see
+    `times`)."""
+    ours = _seeds(arm)
+    found = over_seeds(lambda some: numbers_of(_measured(some)), ours)
+    theirs = _seeds(reference) if reference is not None else []
+
+    def against(a: Sequence[Stages], b: Sequence[Stages]) -> dict[str, float | None]:
+        one, other = _measured(a), _measured(b)
+        if one is None or other is None:
+            return {}
+        pairs = zip(one.acquisition, other.acquisition, strict=False)
+        return {
+            "lead": one.average - other.average,
+            "forgotten more": (one.forgetting_since_peak or 0.0) - (other.forgetting_since_peak or 0.0),
+            **{f"times {at}": times(*pair) for at, pair in enumerate(pairs, start=1)},
+        }
+
+    return found | over_seeds(against, ours, theirs)
+
+
+def numbers_of(found: Continual | None) -> dict[str, float | None]:
+    """The measures by name; `acquisition 1` is that of the first stage."""
+    if found is None:
+        return {}
+    rest = {name: value for name, value in asdict(found).items() if name != "acquisition"}
+    return {**rest, **{f"acquisition {at}": value for at, value in enumerate(found.acquisition, start=1)}}
+
+
+def times(ours: float, theirs: float) -> float | None:
+    """What was acquired over what the reference acquired: infinity where that learned nothing, None where both did."""
+    if theirs > 0:
+        return ours / theirs
+    return math.inf if ours > 0 else None
+
+
+def normalised(arm: Arm, arms: Sequence[Arm]) -> list[float | None]:
+    """Acquisition of each stage as a share of the most that any arm came to above the base on its task."""
+    own, all_stages = measures_of_arm(arm), [stages for one in arms if (stages := stages_of(one)) is not None]
+    if own is None:
+        return []
+    shares: list[float | None] = []
+    for j, gain in enumerate(own.acquisition):
+        tops = [
+            value - base
+            for stages in all_stages
+            if j < len(stages.base) and (base := stages.base[j]) is not None
+            for row in stages.after
+            if (value := row[j]) is not None
+        ]
+        most = max(tops, default=0.0)
+        shares.append(gain / most if most > 0 else None)
+    return shares
+
+
+def _seeds(arm: Arm) -> list[Stages]:
+    """Of each run; nothing unless all of them went through the same several tasks."""
+    tasks = arm.runs[0].tasks
+    found = [_matrix(run, tasks) for run in arm.runs] if len(tasks) > 1 else []
+    return [one for one in found if one is not None] if None not in found else []
+
+
+def _mean(seeds: Sequence[Stages]) -> Stages:
+    tasks = seeds[0].tasks
+    base = [mean_or_none([one.base[j] for one in seeds]) for j in range(len(tasks))]
+    after = [[mean_or_none([one.after[t][j] for one in seeds]) for j in range(len(tasks))] for t in range(len(tasks))]
+    return Stages(tasks, base, after, [note for one in seeds for note in one.late])
+
+
+def _measured(seeds: Sequence[Stages]) -> Continual | None:
+    if not seeds:
+        return None
+    stages = _mean(seeds)
+    base = [value for value in stages.base if value is not None]
+    after = [[value for value in row if value is not None] for row in stages.after]
+    if len(base) < len(stages.tasks) or any(len(row) < len(stages.tasks) for row in after):
+        return None
+    return measure_continual(after, base)
+
+
+def _matrix(run: RunData, tasks: list[str]) -> Stages | None:
+    length, stream = count(run.config.get("stage_steps")), text(run.config.get("stream"), "")
+    if not length or run.tasks != tasks or not has_stages(stream):
+        return None
+    late = []
+    after: Matrix = []
+    for stage in range(len(tasks)):
+        ends = (stage + 1) * length
+        inside = [p for p in run.evaluations if stage * length < p.step <= ends]
+        # The last evaluation at the end of the whole run counts: a mode may still change its contexts at that step.
+        last = inside[-1] if inside else None
+        if last is not None and last.step < ends:
+            late.append(f"{run.name}: stage {stage + 1} was last measured at step {last.step}, it ends at {ends}")
+        after.append([last.values.get((t, run.shipped_context, "accuracy")) if last else None for t in tasks])
+    start = next((p for p in run.evaluations if p.step == 0), None)
+    base = [start.values.get((t, "seed", "accuracy")) if start else run.final("base_seed", t) for t in tasks]
+    return Stages(tasks, base, after, late)

@@ -1,0 +1,61 @@
+"""What a run cost, by phase: seconds, tokens, money. What nobody knows is 'unknown', and never 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastslow.report.reading.data import RunData, mapping, number
+
+PHASES = ("rollout", "update", "fast", "eval")
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one run. `seconds` by PHASES; None where a run has not said."""
+
+    seconds: dict[str, float | None]
+    total_seconds: float | None
+    slow_tokens: float | None
+    fast_tokens: float | None
+    reused: float | None
+    reflection_calls: float | None
+    reflection_tokens: float | None
+    money: str
+
+
+def cost_of(run: RunData) -> Cost:
+    """From the summary, else from what the lines of metrics tell so far."""
+    wall, reflection = mapping(run.summary.get("wall_s")), mapping(run.summary.get("reflection"))
+    last = run.metrics[-1] if run.metrics else {}
+    tokens = mapping(run.summary.get("tokens") or last.get("tokens"))
+    rollouts = mapping(run.summary.get("rollouts") or last.get("rollouts"))
+    fast = [row for row in run.metrics if row.get("phase") == "fast"]
+    lines = [spent for _, spent in run.spending()]
+    calls = number(reflection.get("calls"))
+    if calls is None and (fast or run.mode == "rl"):
+        calls = sum(number(row.get("fst/fast/lm_calls")) or 0 for row in fast)
+    return Cost(
+        seconds={name: number(wall.get(name)) for name in PHASES},
+        total_seconds=number(wall.get("total")) or number(last.get("wall_s")),
+        slow_tokens=number(tokens.get("slow")),
+        fast_tokens=number(tokens.get("fast")),
+        reused=number(rollouts.get("reused")),
+        reflection_calls=calls,
+        reflection_tokens=_reflection_tokens(reflection, lines[-1]["reflection"] if lines else None),
+        money=_money(calls, reflection.get("cost_usd")),
+    )
+
+
+def _reflection_tokens(reflection: Any, counted: float | None) -> float | None:
+    told = [number(reflection.get(f"{kind}_tokens")) for kind in ("prompt", "completion")]
+    known = [value for value in told if value is not None]
+    return sum(known) if len(known) == len(told) else counted
+
+
+def _money(calls: float | None, cost: Any) -> str:
+    paid = number(cost)
+    if calls == 0 and not paid:
+        return "none asked"
+    return UNKNOWN if paid is None else f"${paid:,.2f}"

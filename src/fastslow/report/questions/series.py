@@ -1,0 +1,158 @@
+"""Curves over seeds: their mean, and the interval that is shaded around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastslow.metrics.curves import LEVEL, RESAMPLES
+from fastslow.report.questions.compare import Arm
+from fastslow.report.reading.data import AXES, RunData, count, mapping, number
+
+# Per-step quantities are noise at this size of batch; averaged into this many bins they can be read, and the page
+# stays small.
+BINS = 60
+
+# Quantities of slow and fast lines of metrics, and where a step's numbers stand.
+SLOW = {
+    "reward": "reward",
+    "entropy": "entropy",
+    "frac_reward_zero_std": "flat",
+    "completions/mean_length": "length",
+}
+FAST = {
+    "fst/fast/frontier_size": "frontier",
+    "fst/fast/lead_anchor_score": "lead_score",
+    "fst/fast/metric_calls": "metric_calls",
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One point of one run: `key` says which points of other seeds it belongs with."""
+
+    key: tuple[int, int]
+    spent: Mapping[str, float | None]
+    y: float
+
+
+@dataclass(frozen=True)
+class Band:
+    """The mean over seeds and its 95% bootstrap interval, where every seed has a point."""
+
+    steps: list[int]
+    spent: dict[str, list[float | None]]
+    y: list[float]
+    low: list[float]
+    high: list[float]
+    seeds: int
+
+
+def evaluated(run: RunData, quantity: str, context: str, task: str = "") -> list[Sample]:
+    """Points of evaluations. The context 'shipped' is the one that the run's mode ships."""
+    name = run.shipped(quantity) if context == "shipped" else context
+    found = []
+    for point in run.evaluations:
+        value = point.values.get((task, name, quantity))
+        if value is not None:
+            found.append(Sample((point.step, point.turn), point.spent, value))
+    return found
+
+
+def along(run: RunData, phase: str, name: str) -> list[Sample]:
+    """Points of the slow steps or fast phases, averaged where there are more than BINS of them."""
+    found, turn = [], 0
+    for row, spent in run.spending():
+        step, value = count(row.get("step")), number(row.get(name))
+        if row.get("phase") == phase and step is not None and value is not None:
+            turn = turn + 1 if found and found[-1].key[0] == step else 0
+            found.append(Sample((step, turn), spent, value))
+    return _binned(found)
+
+
+def acceptance(run: RunData) -> list[Sample]:
+    """Share of the proposals of each fast phase that were accepted."""
+    found = []
+    for row, spent in run.spending():
+        step, proposed = count(row.get("step")), number(row.get("fst/fast/proposals"))
+        accepted = number(row.get("fst/fast/accepted"))
+        if row.get("phase") == "fast" and step is not None and proposed and accepted is not None:
+            found.append(Sample((step, len(found)), spent, accepted / proposed))
+    return _binned(found)
+
+
+def context_lengths(run: RunData) -> list[Sample]:
+    """Mean length in characters of the contexts that each fast phase accepted."""
+    lengths: dict[int, list[int]] = {}
+    for row in run.contexts:
+        step = count(row.get("step"))
+        if step is not None and row.get("accepted") is True:
+            size = sum(len(part) for part in mapping(row.get("components")).values() if isinstance(part, str))
+            lengths.setdefault(step, []).append(size)
+    spent = {count(row.get("step")): at for row, at in run.spending() if row.get("phase") == "fast"}
+    nothing: dict[str, float | None] = dict.fromkeys(AXES, None)
+    return _binned(
+        [
+            Sample((step, 0), spent.get(step, {**nothing, "steps": float(step)}), sum(sizes) / len(sizes))
+            for step, sizes in sorted(lengths.items())
+        ]
+    )
+
+
+def band(samples: Sequence[Sequence[Sample]]) -> Band | None:
+    """Over seeds, where every seed that has any point has one. None without a point."""
+    by_key = [{sample.key: sample for sample in one} for one in samples if one]
+    common = sorted(set.intersection(*(set(one) for one in by_key))) if by_key else []
+    if not common:
+        return None
+    y_S_P = np.array([[one[key].y for key in common] for one in by_key])
+    low_P, high_P = _interval(y_S_P)
+    spent: dict[str, list[float | None]] = {}
+    for axis in AXES:
+        spent[axis] = [_mean([one[key].spent.get(axis) for one in by_key]) for key in common]
+    return Band(
+        [step for step, _ in common], spent, y_S_P.mean(axis=0).tolist(), low_P.tolist(), high_P.tolist(), len(by_key)
+    )
+
+
+def bands_of(arm: Arm, quantity: str, context: str = "shipped", task: str = "") -> Band | None:
+    return band([evaluated(run, quantity, context, task) for run in arm.runs])
+
+
+def _interval(y_S_P: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Bootstrap of the mean over seeds. With two or three seeds that is the lowest and the highest."""
+    means_R_P = y_S_P[_resamples(len(y_S_P))].mean(axis=1)
+    low, high = np.quantile(means_R_P, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="nearest")
+    return low, high
+
+
+@lru_cache(maxsize=32)
+def _resamples(seeds: int) -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) and known else None
+
+
+def _binned(samples: list[Sample]) -> list[Sample]:
+    if len(samples) <= BINS:
+        return samples
+    # Bins follow from the steps and not from how many lines a run has, so that those of several seeds coincide.
+    width = -(-(samples[-1].key[0] + 1) // BINS)
+    bins: dict[int, list[Sample]] = {}
+    for sample in samples:
+        bins.setdefault(sample.key[0] // width, []).append(sample)
+    return [
+        Sample(((at + 1) * width, 0), {axis: _mean([s.spent.get(axis) for s in some]) for axis in AXES}, _average(some))
+        for at, some in bins.items()
+    ]
+
+
+def _average(samples: Sequence[Sample]) -> float:
+    return sum(sample.y for sample in samples) / len(samples)

@@ -1,0 +1,92 @@
+"""Runs over several tasks without stages of their own: what each arm knows at the end, and what it forgot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import mean
+from typing import Literal
+
+from fastslow.core.modes import MODES
+from fastslow.metrics import over_seeds
+from fastslow.metrics.streams import Difference, StreamEnd, measure_stream, paired_difference
+from fastslow.report.questions.compare import Arm, Comparison, mean_or_none
+from fastslow.report.reading.data import RunData, number
+
+
+@dataclass(frozen=True)
+class StreamArm:
+    """`ends`: seed -> what is left at the end, under the context the arm ships; `runs` are those it was measured on."""
+
+    label: str
+    runs: list[RunData]
+    ends: dict[str, StreamEnd]
+
+    @property
+    def average(self) -> float:
+        return mean(end.average for end in self.ends.values())
+
+    def less(self, other: StreamArm, *, share: float = 1.0) -> Difference | None:
+        """Its averages minus `share` of the other's, paired by seed; None where they have no seed in common."""
+        theirs = {seed: share * end.average for seed, end in other.ends.items()}
+        return paired_difference({seed: end.average for seed, end in self.ends.items()}, theirs)
+
+    @property
+    def _forgotten_by_seed(self) -> list[float]:
+        """Each seed's mean over what it learned; those that learned nothing are left out."""
+        return [mean(end.forgotten.values()) for end in self.ends.values() if end.forgotten]
+
+    def forgotten(self) -> float | None:
+        """Mean over seeds; None where nothing was learned."""
+        return mean(self._forgotten_by_seed) if self._forgotten_by_seed else None
+
+    def forgotten_interval(self) -> tuple[float, float] | None:
+        """95% over seeds of `forgotten`."""
+        return over_seeds(lambda some: {"forgotten": mean(some)}, self._forgotten_by_seed).get("forgotten")
+
+    def worst_forgotten(self) -> float | None:
+        return max((share for end in self.ends.values() for share in end.forgotten.values()), default=None)
+
+    def rate(self, channel: Literal["fast", "slow"]) -> float | None:
+        """Share of the groups routed to this channel, over all steps and seeds; None of a mode without it."""
+        runs = [run for run in self.runs if run.mode in MODES and getattr(MODES[run.mode], channel)]
+        shares = [number(row.get(f"fst/route/{channel}")) for run in runs for row in run.metrics]
+        return mean_or_none([share for share in shares if share is not None])
+
+    def selection(self, name: Literal["right_topic", "gain"]) -> float | None:
+        """Of contexts chosen by the question, at the last evaluation: mean over tasks and seeds, of those that have it
+        (none is there for a task that no topic has met). None without such."""
+        chosen = [
+            number(row.get(name))
+            for run in self.runs
+            for row in run.evals
+            if (row.get("step"), row.get("context"), row.get("weights")) == (run.steps, "cluster", "trained")
+        ]
+        return mean_or_none([value for value in chosen if value is not None])
+
+
+def stream_arms(comparison: Comparison) -> list[StreamArm]:
+    """Empty unless the runs went over several tasks; arms of which nothing was measured are left out."""
+    if len(comparison.tasks) < 2 or comparison.kind != "compare":
+        return []
+    arms = [StreamArm(arm.label, arm.runs, _ends(arm)) for arm in comparison.arms]
+    return [arm for arm in arms if arm.ends]
+
+
+def _ends(arm: Arm) -> dict[str, StreamEnd]:
+    """By seed; runs that lack an evaluation of a task are left out."""
+    found = {}
+    for run in arm.runs:
+        end = _end(run)
+        if end is not None:
+            found[run.seed] = end
+    return found
+
+
+def _end(run: RunData) -> StreamEnd | None:
+    curves = {task: list(run.curve(task=task).y) for task in run.tasks}
+    start = next((point for point in run.evaluations if point.step == 0), None)
+    base = {task: start.values.get((task, "seed", "accuracy")) if start else None for task in run.tasks}
+    known = {task: value for task, value in base.items() if value is not None}
+    if len(known) < len(run.tasks) or not all(curves.values()):
+        return None
+    return measure_stream(curves, known)

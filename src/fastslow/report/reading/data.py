@@ -1,0 +1,335 @@
+"""A run directory as a report reads it. Nothing here raises for what a file holds: it becomes a notice."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fastslow.core.errors import BadInput
+from fastslow.metrics import Curve
+from fastslow.tasks.spec import format_spec, parse_spec
+
+AXES = {
+    "steps": "optimiser steps",
+    "rollouts": "rollouts generated",
+    "tokens": "tokens generated",
+    "seconds": "wall seconds",
+    "reflection": "reflection tokens",
+}
+CONTEXTS = ("seed", "lead", "mean", "cluster", "nearest")
+USUAL = ("seed", "lead", "mean")  # the others only where topics have contexts of their own
+MEASURED = ("accuracy", "kl", "entropy")
+ROUTES = ("both", "slow", "fast", "skip")
+# Far above any real run; a line beyond it is damage, and reading it would cost the memory of the reader.
+LONGEST_LINE = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of the trained weights: what was spent on each of AXES so far, and what was measured.
+
+    `turn` tells evaluations at one step apart. `values` is keyed by (task, context, quantity); the task '' stands for
+    all tasks of the run.
+    """
+
+    step: int
+    turn: int
+    spent: Mapping[str, float | None]
+    values: Mapping[tuple[str, str, str], float]
+
+
+@dataclass
+class RunData:
+    """What one run's files say so far. `groups` counts what was routed by (topic, true task), `trained` has the true
+    tasks by step. `notices` tell what is missing or could not be read."""
+
+    path: Path
+    arm: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    population: Mapping[str, Any] = field(default_factory=dict)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    evals: list[dict[str, Any]] = field(default_factory=list)
+    contexts: list[dict[str, Any]] = field(default_factory=list)
+    rollouts: list[dict[str, Any]] = field(default_factory=list)
+    routes: dict[int, Counter[str]] = field(default_factory=dict)
+    routers: Counter[str] = field(default_factory=Counter)
+    groups: Counter[tuple[str, str]] = field(default_factory=Counter)
+    trained: dict[int, set[str]] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def mode(self) -> str:
+        return text(self.config.get("mode"), "unknown")
+
+    @property
+    def label(self) -> str:
+        """The arm this run is a seed of: the one it was given, else its mode."""
+        return self.arm or self.mode
+
+    @property
+    def seed(self) -> str:
+        return text(self.config.get("seed", self.summary.get("seed")), "unknown")
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        """Names of the tasks in the order of their stages, in their canonical spelling: a run that has measured nothing
+        yet knows its task as the recipe spells it, and belongs with those that have."""
+        measured = [row["task"] for row in self.evals if isinstance(row.get("task"), str)]
+        if measured:
+            return list(dict.fromkeys(measured))
+        named = self.config.get("tasks")
+        if isinstance(named, list) and named:
+            return [_canonical(text(name, "unknown")) for name in named]
+        return [_canonical(text(self.summary.get("task") or self.config.get("task"), "unknown"))]
+
+    @property
+    def task(self) -> str:
+        return " → ".join(self.tasks)
+
+    @property
+    def model(self) -> str:
+        return text(self.config.get("model"), "unknown")
+
+    @property
+    def status(self) -> str:
+        return text(self.summary.get("status"), "unfinished")
+
+    @property
+    def shipped_context(self) -> str:
+        """The context an arm is judged under: what it would ship. RL has only the seed context; a run whose topics have
+        contexts of their own chooses by the question."""
+        if self.mode == "rl":
+            return "seed"
+        return "lead" if self.config.get("clusters", "none") == "none" else "cluster"
+
+    def shipped(self, quantity: str) -> str:
+        """The context that one of MEASURED is read under; KL and entropy are measured under no chosen contexts."""
+        chosen = self.shipped_context == "cluster" and quantity != "accuracy"
+        return "lead" if chosen else self.shipped_context
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps done, as far as the files tell."""
+        known = [count(row.get("step")) or 0 for row in self.metrics]
+        return count(self.summary.get("steps")) or max(known, default=0)
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """In the order they were made; the base under the seed context stands for step 0, where nothing was spent."""
+        by_task: dict[tuple[int, int], dict[tuple[str, str, str], float]] = {}
+        seen: Counter[tuple[Any, ...]] = Counter()
+        start: dict[tuple[str, str, str], float] = {}
+        measured = [c for c in CONTEXTS if c in USUAL or any(row.get("context") == c for row in self.evals)]
+        for row in self.evals:
+            step, task, context = count(row.get("step")), text(row.get("task"), ""), row.get("context")
+            if step is None or context not in CONTEXTS:
+                continue
+            found = {(task, context, name): number(row.get(name)) for name in (*MEASURED, "low", "high", "best")}
+            known = {key: value for key, value in found.items() if value is not None}
+            if row.get("weights") == "base":
+                if context == "seed":
+                    at_start = {name: v for (_, _, name), v in known.items() if name != "kl"}
+                    start |= {(task, c, name): v for name, v in at_start.items() for c in measured}
+                continue
+            turn = seen[(step, task, context)]
+            seen[(step, task, context)] += 1
+            by_task.setdefault((step, turn), {}).update(known)
+        points = self._measured(by_task)
+        if start and not any(point.step == 0 for point in points):
+            if any(name == "kl" for point in points for _, _, name in point.values):
+                start |= {(task, c, "kl"): 0.0 for task, c, _ in list(start)}
+            points.insert(0, Evaluation(0, 0, dict.fromkeys(AXES, 0.0), _with_means(start)))
+        return points
+
+    def _measured(self, by_task: Mapping[tuple[int, int], dict[tuple[str, str, str], float]]) -> list[Evaluation]:
+        """One evaluation for each line of metrics that reports one: these lines know what was spent."""
+        points, turns = [], Counter[int]()
+        for row, spent in self.spending():
+            step = count(row.get("step"))
+            if row.get("phase") != "eval" or step is None:
+                continue
+            values = _with_means(by_task.get((step, turns[step]), {}))
+            for context in CONTEXTS:
+                for quantity in MEASURED:
+                    value = number(row.get(f"eval_{context}_{quantity}"))
+                    if value is not None:
+                        values["", context, quantity] = value
+            points.append(Evaluation(step, turns[step], spent, values))
+            turns[step] += 1
+        return points
+
+    def spending(self) -> Iterator[tuple[dict[str, Any], dict[str, float | None]]]:
+        """Every line of metrics with what was spent on each axis when it was written."""
+        reflection = 0.0
+        for row in self.metrics:
+            if row.get("phase") == "fast":
+                reflection += sum(
+                    number(row.get(f"fst/fast/lm_{kind}_tokens")) or 0 for kind in ("prompt", "completion")
+                )
+            yield (
+                row,
+                {
+                    "steps": number(row.get("step")),
+                    "rollouts": _generated(row.get("rollouts")),
+                    "tokens": _generated(row.get("tokens")),
+                    "seconds": number(row.get("wall_s")),
+                    "reflection": reflection,
+                },
+            )
+
+    def curve(
+        self, axis: str = "steps", quantity: str = "accuracy", context: str | None = None, task: str = ""
+    ) -> Curve:
+        """One of MEASURED of the trained weights along one of AXES."""
+        key = (task, context or self.shipped(quantity), quantity)
+        return Curve.of((point.step, point.spent[axis], point.values.get(key)) for point in self.evaluations)
+
+    def kl_curve(self) -> Curve:
+        """Accuracy over KL to the base, under the context that is shipped."""
+        kl, accuracy = (("", self.shipped(quantity), quantity) for quantity in ("kl", "accuracy"))
+        return Curve.of((point.step, point.values.get(kl), point.values.get(accuracy)) for point in self.evaluations)
+
+    def final(self, name: str, task: str = "") -> float | None:
+        """An accuracy of summary.json: base_seed, base_lead, seed, lead, mean."""
+        of = mapping(mapping(self.summary.get("tasks")).get(task)) if task else mapping(self.summary.get("accuracy"))
+        return number(of.get(name))
+
+    def final_kl(self, context: str) -> float | None:
+        return number(mapping(self.summary.get("kl_to_base")).get(context))
+
+    def spent(self, name: str) -> int | None:
+        """`rollouts` or `tokens` generated, fast channel charged."""
+        return _generated(self.summary.get(name) or (self.metrics[-1].get(name) if self.metrics else None))
+
+
+def load_run(path: str | Path, arm: str = "") -> RunData:
+    """Read what is there. Raises BadInput only where there is no run at all."""
+    run = RunData(Path(path), arm)
+    if not run.path.is_dir() or not (run.path / "config.yaml").is_file():
+        raise BadInput(f"'{path}' holds no run (no config.yaml); give a directory written by 'fastslow train'.")
+    try:
+        run.config = mapping(yaml.safe_load((run.path / "config.yaml").read_text(encoding="utf-8")))
+    except Exception as error:  # PyYAML's constructors raise whatever the text leads them to: AttributeError for a date
+        run.notices.append(f"config.yaml cannot be read ({type(error).__name__})")
+    if not (run.path / "summary.json").exists():
+        run.notices.append("not finished: no summary.json, the numbers are those of the latest evaluation")
+    else:
+        run.summary = _json(run, "summary.json")
+    if run.summary and run.status != "done":
+        run.notices.append(run.status)
+    run.population = _json(run, "bundle/population.json") if (run.path / "bundle/population.json").exists() else {}
+    run.metrics, run.evals = list(_lines(run, "metrics.jsonl")), list(_lines(run, "evals.jsonl"))
+    run.contexts = list(_lines(run, "contexts.jsonl", optional=True))
+    run.rollouts = list(_lines(run, "rollouts.jsonl", optional=True))
+    for row in _lines(run, "routes.jsonl", optional=True):
+        step, route = count(row.get("step")), row.get("route")
+        if step is not None and isinstance(route, str):
+            run.routes.setdefault(step, Counter())[route if route in ROUTES else "other"] += 1
+            run.routers[text(row.get("router"), "unknown")] += 1
+            task = text(row.get("task"), "unknown")
+            run.groups[text(row.get("topic"), "unknown"), task] += 1
+            run.trained.setdefault(step, set()).add(task)
+    if not any(row.get("phase") == "eval" for row in run.metrics):
+        run.notices.append("no evaluation yet")
+    return run
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None for anything else a file may hold in its place."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < 1e300 else None  # false for NaN and infinity
+
+
+def count(value: Any) -> int | None:
+    """A whole number from 0 to 1e15, or None."""
+    known = number(value)
+    return int(known) if known is not None and 0 <= known <= 1e15 and known == int(known) else None
+
+
+def text(value: Any, otherwise: str) -> str:
+    """A name as a file gives it; containers are no names, and nothing is longer than a name."""
+    if value is None or isinstance(value, dict | list):
+        return otherwise
+    return str(value)[:500] if not isinstance(value, int) or abs(value) < 10**18 else otherwise
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """An object of a JSON file. Raises OSError or ValueError."""
+    try:
+        return mapping(json.loads(path.read_text(encoding="utf-8")))
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+
+
+def _with_means(values: Mapping[tuple[str, str, str], float]) -> dict[tuple[str, str, str], float]:
+    """The values by task, and under the task '' what they are on average: where one task lacks a number, nothing."""
+    tasks = {task for task, _, _ in values}
+    whole = {}
+    for context, quantity in {(context, quantity) for _, context, quantity in values}:
+        found = [values[task, context, quantity] for task in tasks if (task, context, quantity) in values]
+        if len(found) == len(tasks) and (len(tasks) == 1 or quantity not in ("low", "high")):
+            whole["", context, quantity] = sum(found) / len(found)
+    return {**values, **whole}
+
+
+def _generated(counts: Any) -> int | None:
+    slow, fast = (number(mapping(counts).get(channel)) for channel in ("slow", "fast"))
+    return None if slow is None or fast is None else int(slow + fast)
+
+
+def _json(run: RunData, name: str) -> Mapping[str, Any]:
+    try:
+        return read_json(run.path / name)
+    except (OSError, ValueError) as error:
+        run.notices.append(f"{name} cannot be read ({type(error).__name__})")
+        return {}
+
+
+def _lines(run: RunData, name: str, *, optional: bool = False) -> Iterator[dict[str, Any]]:
+    """The objects of a file, line by line; what is damaged is left out and told."""
+    bad = []
+    try:
+        with (run.path / name).open("rb") as file:
+            for at, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError):
+                    row = None
+                if isinstance(row, dict):
+                    yield row
+                else:
+                    bad.append(at)
+    except FileNotFoundError:
+        if not optional:
+            run.notices.append(f"{name} is missing")
+    except OSError as error:
+        run.notices.append(f"{name} cannot be read ({error.strerror})")
+    if bad:
+        run.notices.append(f"{name}: {len(bad)} damaged lines left out, line {bad[0]} first")
+
+
+def _canonical(task: str) -> str:
+    try:
+        spec = parse_spec(task)
+    except BadInput:  # of a damaged file
+        return task
+    return format_spec(spec.head, spec.params)

@@ -1,0 +1,105 @@
+"""What a report is about: runs given one by one, or the cells of a directory with a comparison.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastslow.core.errors import BadInput
+from fastslow.report.reading.data import RunData, load_run, mapping, number, read_json, text
+
+KINDS = ("compare", "plasticity", "continual")
+PLAN = "comparison.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run that a comparison planned, whether or not it took place."""
+
+    path: str
+    arm: str
+    seed: str
+    status: str
+    error: str = ""
+    seconds: float | None = None
+
+
+@dataclass
+class Source:
+    """Runs that belong together. `cells` are those of a plan; runs given one by one have none."""
+
+    kind: str = "runs"
+    name: str = ""
+    recipe: str = ""
+    reference: str = "rl"
+    runs: list[RunData] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+def load_sources(paths: Sequence[str | Path]) -> list[Source]:
+    """One source for all plain run directories, and one for each comparison. Raises BadInput where a path holds
+    neither."""
+    plain, sources = Source(), []
+    for path in dict.fromkeys(map(Path, paths)):
+        if (path / PLAN).is_file():
+            sources.append(_comparison(path))
+        else:
+            plain.runs.append(load_run(path))
+    return [*([plain] if plain.runs else []), *sources]
+
+
+def _comparison(folder: Path) -> Source:
+    try:
+        plan = read_json(folder / PLAN)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"'{folder / PLAN}' cannot be read ({type(error).__name__}); give its run directories."
+        ) from error
+    kind = plan.get("kind")
+    source = Source(
+        kind if kind in KINDS else "compare",
+        folder.resolve().name,
+        text(plan.get("recipe"), ""),
+        text(plan.get("reference"), "base" if kind == "plasticity" else "rl"),
+    )
+    if kind not in KINDS:
+        source.notices.append(f"{PLAN} is of an unknown kind; read as a comparison")
+    rows = plan.get("cells")
+    for row in rows if isinstance(rows, list) else []:
+        _add_cell(source, folder, mapping(row))
+    missing = [cell for cell in source.cells if cell.status == "missing"]
+    if missing:
+        source.notices.append(f"{len(missing)} of {len(source.cells)} planned cells have not been run yet")
+    if not source.cells:
+        source.notices.append(f"{PLAN} names no cells")
+    return source
+
+
+def _add_cell(source: Source, folder: Path, row: Any) -> None:
+    relative, arm = row.get("path"), text(row.get("arm"), "") or text(row.get("mode"), "unknown")
+    cell = Cell(
+        text(relative, ""), arm, text(row.get("seed"), "unknown"), text(row.get("status"), "unknown"),
+        text(row.get("error"), ""), number(row.get("seconds")),
+    )  # fmt: skip
+    source.cells.append(cell)
+    name = f"{arm}, seed {cell.seed}"
+    if cell.status == "failed":  # where it broke off says nothing of the arm, and would cut its mean short
+        source.notices.append(f"{name} failed and is left out" + (f": {cell.error}" if cell.error else ""))
+        return
+    if cell.status == "missing":
+        return
+    try:
+        path = (folder / str(relative)).resolve()
+        inside = isinstance(relative, str) and path.is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):
+        inside = False
+    if not inside:
+        source.notices.append(f"{name}: its path is not inside the comparison and was not read")
+        return
+    try:
+        source.runs.append(load_run(folder / str(relative), arm))
+    except BadInput:
+        source.notices.append(f"{name}: nothing was written yet ({cell.status})")

@@ -1,0 +1,195 @@
+"""From settings to parts: task, stream, fast channel and router, each checked before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from fastslow.config.settings import FastSlowConfig
+from fastslow.contexts.context import Context, WorkedExample, seed_context
+from fastslow.core.errors import BadInput
+from fastslow.core.modes import MODES
+from fastslow.core.types import Example
+from fastslow.fast.gepa import BudgetPlan
+from fastslow.fast.phase import FastChannel
+from fastslow.fast.proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
+from fastslow.fast.proposers.base import PROPOSERS, Edits, Proposer
+from fastslow.fast.proposers.validate import HeldOut, proposal_problem
+from fastslow.fast.reflection.endpoint import Ceiling, OpenAIReflectionLM, ReflectionLM
+from fastslow.fast.reflection.local import LocalReflectionLM
+from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
+from fastslow.routers import RouteDecider, make_router
+from fastslow.streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, make_schedule
+from fastslow.streams.epochs import EpochStream, Stream
+from fastslow.streams.labels import Labels
+from fastslow.streams.rehearsal import RehearsalStream
+from fastslow.tasks import resolve_task
+from fastslow.tasks.base import Task
+from fastslow.tasks.task_set import TaskSet, by_task
+from fastslow.topics.archive import Archive
+from fastslow.topics.clusters import Clusters
+from fastslow.topics.embedders import make_embedder
+from fastslow.topics.topics import Topics
+
+# Verified answers offered to proposers; more would cost scoring time and never be used in one run.
+MAX_DEMONSTRATIONS = 512
+
+
+@dataclass(frozen=True)
+class Components:
+    """What a trainer is assembled from."""
+
+    task: Task
+    stream: Stream
+    seed_context: Context
+    fast: FastChannel
+    router: RouteDecider
+    topics: Topics
+
+
+def build_components(
+    args: FastSlowConfig,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    task: Task | None,
+) -> Components:
+    """Raises BadInput for whatever the settings name that does not exist or does not fit together."""
+    task = task or task_from(args)
+    train = task.split("train")
+    for name, examples in by_task(task, train).items():
+        if not examples or not by_task(task, task.split("validation"))[name]:
+            raise BadInput(f"task '{name}' needs training and validation examples, it has {len(examples)} to train on.")
+    router = RouteDecider(
+        make_router(args.router, seed=args.seed), min_fast=args.min_fast_share, min_slow=args.min_slow_share
+    )
+    proposer = make_proposer(args, tokenizer=tokenizer, model=model)
+    held_out = HeldOut([*task.split("validation"), *task.split("test")], training=train)
+    special = [t for t in tokenizer.all_special_tokens if len(t) > 1]
+    check = partial(
+        proposal_problem,
+        count_tokens=lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),  # type: ignore[arg-type]
+        max_tokens=args.max_context_tokens,
+        held_out=held_out,
+        special_tokens=special,
+    )
+    fast = FastChannel(
+        proposer=proposer,
+        check=check,
+        plan=BudgetPlan(
+            budget=args.fast_metric_calls,
+            anchor_size=args.anchor_size,
+            minibatch_size=args.reflection_minibatch_size,
+            proposals_per_iteration=args.proposals_per_iteration,
+        ),
+        run_seed=args.seed,
+    )
+    stream = make_stream(args, task)
+    return Components(
+        task=task,
+        stream=stream,
+        seed_context=seed_context(args.seed_instruction),
+        fast=fast,
+        router=router,
+        topics=make_topics(args, task, stream),
+    )
+
+
+def task_from(args: FastSlowConfig) -> Task:
+    names = args.tasks or ([args.task] if args.task else [])
+    if not names:
+        raise BadInput("no task given; set --task, e.g. --task 'reasoning_gym:products'. 'fastslow tasks' lists them.")
+    sizes: dict[str, Any] = {
+        name: getattr(args, name) for name in ("train_size", "validation_size", "test_size", "data_seed")
+    }
+    found = [resolve_task(name, **sizes) for name in names]
+    return TaskSet(found) if args.tasks else found[0]
+
+
+def make_stream(args: FastSlowConfig, task: Task) -> Stream:
+    """What arrives, and where it is asked for, a share of what came before."""
+    stream = _newcomers(args, task)
+    watched = args.retention_floor is not None and args.retention_action == "rehearse"
+    if not args.rehearsal_share and not watched:
+        return stream
+    return RehearsalStream(stream, share=args.rehearsal_share, seed=args.seed)
+
+
+def _newcomers(args: FastSlowConfig, task: Task) -> Stream:
+    """Epochs of one task, its lines in their order, or several tasks in the order of a schedule."""
+    if not args.tasks:
+        if args.stream == ARRIVAL:
+            return ArrivalStream(task, batch_size=args.problems_per_step)
+        return EpochStream(task.split("train"), batch_size=args.problems_per_step, seed=args.seed)
+    tasks = list(by_task(task, task.split("train")).values())
+    setting = Setting(len(tasks), args.stage_steps, args.problems_per_step, args.seed)
+    return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
+
+
+def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
+    """What the settings let the learner know of its stream. Raises BadInput for an embedder that is not there."""
+    return Topics(
+        labels=Labels(args.labels, tasks=list(by_task(task, task.split("train"))), seed=args.seed),
+        stream=stream,
+        clusters=Clusters(make_embedder(args.embedder)) if args.clusters == "inferred" else None,
+        archive=Archive() if args.clusters != "none" and MODES[args.mode].fast else None,
+        material=verified_demonstrations(task),
+    )
+
+
+def verified_demonstrations(task: Task) -> list[tuple[Example, WorkedExample]]:
+    """Training examples with answers that the scorer accepts."""
+    found = []
+    for examples in by_task(task, task.split("train")).values():
+        for example in examples[:MAX_DEMONSTRATIONS]:
+            answer = task.answer(example)
+            if answer is not None:
+                found.append((example, WorkedExample(example.question, answer)))
+    return found
+
+
+def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Proposer:
+    """The proposer named by the settings; a dotted path names a factory called with the settings."""
+    edits: Edits = "full" if args.edits == "full" else "small"
+    demonstrations = DemonstrationsProposer(max_examples=args.max_worked_examples, edits=edits)
+    if not MODES[args.mode].fast or args.proposer == "demonstrations":
+        return demonstrations
+    if args.proposer in ("reflection", "mixed"):
+        lm = make_reflection_lm(args, tokenizer=tokenizer, model=model)
+        reflection = ReflectionProposer(lm, edits=edits)
+        return reflection if args.proposer == "reflection" else MixedProposer([demonstrations, reflection])
+    return PROPOSERS.factory(args.proposer)(args)
+
+
+def make_reflection_lm(
+    args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel
+) -> ReflectionLM:
+    """The endpoint if one is given, else a local model: the named one, or a frozen copy of the base."""
+    if args.reflection_base_url:
+        return OpenAIReflectionLM(
+            base_url=args.reflection_base_url,
+            model=args.reflection_model,
+            api_key_env=args.reflection_api_key_env,
+            max_tokens=args.reflection_max_tokens,
+            ceiling=Ceiling(
+                tokens=args.reflection_budget_tokens,
+                usd=args.reflection_budget_usd,
+                price_prompt=args.reflection_price_prompt,
+                price_completion=args.reflection_price_completion,
+            ),
+        )
+    if not args.reflection_model:
+        raise BadInput(
+            f"proposer '{args.proposer}' needs a reflection LM: set --reflection_base_url (an OpenAI-compatible "
+            "endpoint) with --reflection_model, or --reflection_model alone for a local model, "
+            "e.g. --reflection_model smollm2-135m."
+        )
+    source = resolve_model(args.reflection_model)
+    return LocalReflectionLM(
+        load_model(source, trust_remote_code=args.trust_remote_code),
+        load_tokenizer(source, trust_remote_code=args.trust_remote_code),
+        max_new_tokens=args.reflection_max_tokens,
+    )

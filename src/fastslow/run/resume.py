@@ -1,0 +1,143 @@
+"""Before a run goes on: which checkpoint, under which settings, and the files cut to where it stood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from fastslow.config.settings import FastSlowConfig
+from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.files.locks import refuse_held
+from fastslow.files.run_directory import FILES, RunDirectory
+from fastslow.files.sealed import Checkpoints, Damaged, digest, discard, verify
+from fastslow.slow.state import read_json_state
+
+FROM_START = "none"
+"""Instead of a checkpoint's name: start over."""
+
+
+def choose_checkpoint(run: RunDirectory, name: str | None = None) -> Path | None:
+    """The checkpoint called `name`, or the newest; None where none was made. Verified.
+
+    Raises Damaged for one that is not what was written, naming the one before it; it is never passed over in silence.
+    """
+    checkpoints = Checkpoints(run.path)
+    steps = checkpoints.steps()
+    if name == FROM_START:
+        return None
+    if name is not None and name not in {f"checkpoint-{step}" for step in steps}:
+        known = ", ".join(f"checkpoint-{step}" for step in steps) or "none"
+        raise BadInput(f"'{run.path}' has no checkpoint '{name}'; there are: {known}.")
+    if not steps:
+        return None
+    folder = run.path / name if name else checkpoints.folder(steps[-1])
+    try:
+        check(run, folder)
+    except Damaged as damage:
+        raise Damaged(f"{damage} It was not loaded. {mend(run, folder)}") from None
+    return folder
+
+
+def check(run: RunDirectory, folder: Path) -> None:
+    """Raises Damaged unless this checkpoint is whole and belongs to this run as its other files stand."""
+    manifest = verify(folder)
+    if manifest.get("config") != digest(run.path / "config.yaml"):
+        raise Damaged(f"{folder.name} was written under another config.yaml than the one that is there now.")
+    for name, position in read_json_state(folder)["positions"].items():
+        path = run.path / name
+        size = path.stat().st_size if path.is_file() else 0
+        if size < position:
+            raise Damaged(f"{folder.name} expects {position} bytes in {name}, which has {size} (it was cut short).")
+
+
+def mend(run: RunDirectory, broken: Path) -> str:
+    """What to do where `broken` cannot be loaded: the newest whole checkpoint before it, or starting over."""
+    checkpoints = Checkpoints(run.path)
+    step = int(broken.name.rpartition("-")[2])
+    for before in reversed([s for s in checkpoints.steps() if s < step]):
+        try:
+            check(run, checkpoints.folder(before))
+        except Damaged:
+            continue
+        return f"checkpoint-{before} is whole: fastslow resume {run.path} --checkpoint checkpoint-{before}"
+    return f"No whole one is before it; to start over: fastslow resume {run.path} --checkpoint none"
+
+
+def examine(run: RunDirectory) -> tuple[list[tuple[str, str | None]], str, bool]:
+    """(file, problem or None) for every checkpoint and log; what to do; whether the run is done or can go on as it is.
+
+    Changes nothing.
+    """
+    findings: list[tuple[str, str | None]] = []
+    checkpoints = Checkpoints(run.path)
+    folders = [checkpoints.folder(step) for step in checkpoints.steps()]
+    for folder in folders:
+        findings.append((folder.name, _problem(lambda folder=folder: check(run, folder))))
+    for name in FILES:
+        problem = _problem(lambda name=name: run.read(name))
+        # A line cut off by a kill lies behind the newest checkpoint, and resuming cuts it.
+        findings.append((name, f"not all of its lines are JSON: {problem}" if problem else None))
+    held = _problem(lambda: refuse_held(run.path))
+    status = summary_of(run).get("status")
+    if held is not None:
+        return findings, f"It is being written right now: {held}", True
+    if status == "done":
+        broken = ", ".join(name for name, problem in findings if problem)
+        return findings, "The run is done." + (f" Of what it kept, not whole: {broken}." if broken else ""), not broken
+    if folders and findings[len(folders) - 1][1]:
+        return findings, mend(run, folders[-1]), False
+    where = f"from {folders[-1].name}" if folders else "from its start, as no checkpoint was made yet"
+    return findings, f"The run is {status or 'not finished'}. To go on {where}: fastslow resume {run.path}", True
+
+
+def tidy(run: RunDirectory) -> None:
+    """Of a run that is done, delete the checkpoints that were only there to go on from; it may have been killed before
+    it came to that."""
+    config = read_config(run)
+    checkpoints = Checkpoints(run.path, keep_every=config.keep_every)
+    for newest in checkpoints.steps()[-1:]:
+        best = read_json_state(checkpoints.folder(newest)).get("best") if config.keep_best else None
+        checkpoints.drop_all_but_milestones(best[1] if best else None)
+
+
+def _problem(attempt: Callable[[], object]) -> str | None:
+    try:
+        attempt()
+    except (FastSlowError, OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def rewind(run: RunDirectory, start: Path | None) -> None:
+    """Bring the run directory to where `start` stood. Later checkpoints go: what they held will happen again."""
+    checkpoints = Checkpoints(run.path)
+    after = -1 if start is None else int(start.name.rpartition("-")[2])
+    for step in checkpoints.steps():
+        if step > after:
+            discard(checkpoints.folder(step))
+    checkpoints.sweep()
+    (run.path / "summary.json").unlink(missing_ok=True)
+    run.rewind(read_json_state(start)["positions"] if start else {})
+
+
+def read_config(run: RunDirectory, *, max_minutes: float | None = None) -> FastSlowConfig:
+    """The run's settings, for the place where it lies now; `max_minutes`, if given, instead of its own."""
+    file = run.path / "config.yaml"
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+        ceiling = {} if max_minutes is None else {"max_minutes": max_minutes}
+        return FastSlowConfig(**{**settings, "output_dir": str(run.path), **ceiling})
+    except BadInput:
+        raise
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {str(error).splitlines()[0]}).") from error
+
+
+def summary_of(run: RunDirectory) -> dict:
+    """summary.json, or {}. Raises BadInput where it is damaged."""
+    try:
+        return run.summary()
+    except (ValueError, OSError) as error:
+        raise BadInput(f"'{run.path / 'summary.json'}' is damaged ({error}); delete it to resume.") from error

@@ -1,0 +1,58 @@
+"""What the learner is told an example's task is: the truth, nothing, or, for a share of the examples, something wrong.
+
+`Example.task` is the truth, for whoever scores, measures and writes down. Channels and routers ask
+`Topics.of` (topics.py), which may ask here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from fastslow.core.errors import BadInput
+from fastslow.core.registry import did_you_mean
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import Example
+
+
+class Labels:
+    """`visible`, `hidden`, or `noisy:SHARE`: that share of all examples has a wrong label, the same one at all times.
+
+    Args:
+        spec: one of the three.
+        tasks: names of the tasks, among which wrong labels are drawn.
+        seed: the run's seed.
+
+    Raises BadInput for anything else, and for noise without a second task.
+    """
+
+    def __init__(self, spec: str, *, tasks: Sequence[str], seed: int):
+        self.noise = noise_of(spec)
+        self.hidden = spec == "hidden"
+        self._tasks = list(tasks)
+        self._seed = seed
+        if self.noise and len(self._tasks) < 2:
+            raise BadInput(f"labels '{spec}' needs several tasks: of one task no label is wrong.")
+
+    def of(self, example: Example) -> str:
+        if self.hidden:
+            return ""
+        rng = random.Random(derive_seed(self._seed, "label", example.id))
+        if rng.random() >= self.noise:
+            return example.task
+        return rng.choice([task for task in self._tasks if task != example.task])
+
+
+def noise_of(spec: str) -> float:
+    """The share of wrong labels. Raises BadInput for a spec that does not exist."""
+    if spec in ("visible", "hidden"):
+        return 0.0
+    kind, _, share = spec.partition(":")
+    try:
+        noise = float(share) if kind == "noisy" else -1.0
+    except ValueError:
+        noise = -1.0
+    if not 0.0 <= noise <= 1.0:
+        meant = "" if kind == "noisy" else did_you_mean(kind, ("visible", "hidden", "noisy"))
+        raise BadInput(f"labels are 'visible', 'hidden' or 'noisy:SHARE' (a share from 0 to 1), got '{spec}'.{meant}")
+    return noise

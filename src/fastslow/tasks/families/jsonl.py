@@ -1,0 +1,84 @@
+"""Tasks from a file of one's own: `jsonl:data/my.jsonl?scorer=my_package.my_module:score`.
+
+One JSON object a line. Columns, each of which another name can be given for (`question=prompt`):
+
+    question   text, or a list of user turns (then `messages` is looked for as well)
+    answer     text or a number; optional where there is a scorer
+    id         text or a whole number, unique; optional
+    split      train, validation or test, on every row or on none; optional
+
+`scorer` names one of ours (docs/scorers.md) or, by its dotted path, one of the user's. That is called as
+`scorer(completion, row)` and returns a number in [0, 1], a pair of that and a feedback text, or None where it cannot
+judge. Without a scorer, the completion must equal the answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from fastslow.core.errors import BadInput
+from fastslow.core.registry import nearest
+from fastslow.tasks.base import TASKS
+from fastslow.tasks.families.rows import DEFAULT, Columns, Rows, RowsTask, ScoringFunction
+from fastslow.tasks.scoring import Scorer
+from fastslow.tasks.spec import format_spec
+
+FAMILY = "jsonl"
+
+
+class JsonlTask(RowsTask):
+    """The rows of a JSONL file as examples; see `RowsTask`. Raises BadInput for a file that cannot be read, too."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        columns: Columns = DEFAULT,
+        scorer: str | Scorer | ScoringFunction | None = None,
+        **sizes: int | None,
+    ):
+        self.path = Path(path).expanduser()
+        named = columns.named() | ({"scorer": scorer} if isinstance(scorer, str) else {})
+        name = format_spec(f"{FAMILY}:{path}", named)
+        source = read(self.path, name)
+        super().__init__(name, f"{FAMILY}:{self.path.name}", source, columns=columns, scorer=scorer, **sizes)
+
+
+def read(path: Path, task: str) -> Rows:
+    """Line numbers, counted from 1, and rows. Blank lines are passed over."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise BadInput(f"task '{task}': line {line} is not UTF-8; save the file as UTF-8.") from None
+    except OSError as error:
+        raise BadInput(f"task '{task}': cannot read '{path}' ({error.strerror}); give the path of a file.") from None
+    rows = []
+    # Not splitlines(): a line separator inside a JSON text ends no row.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"task '{task}': line {number} is not JSON ({error}); write one object a line.") from None
+        if not isinstance(row, dict):
+            raise BadInput(f"task '{task}': line {number} is a JSON {type(row).__name__}; write one object a line.")
+        rows.append((number, row))
+    if not rows:
+        raise BadInput(f"task '{task}': '{path}' is empty; write one JSON object a line.")
+    return Rows(rows, "line")
+
+
+@TASKS.register(FAMILY)
+def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> JsonlTask:
+    """The task of `jsonl:REST?params`. A file is not drawn, so `data_seed` has no part in it."""
+    columns = {part.name for part in fields(Columns)}
+    for key in params:
+        if key not in columns and key != "scorer":
+            raise BadInput(f"task '{FAMILY}:{rest}' has no parameter '{key}'.{nearest(key, {*columns, 'scorer'})}")
+    named = {key: value for key, value in params.items() if key in columns}
+    return JsonlTask(rest, columns=Columns(**named), scorer=params.get("scorer"), **sizes)

@@ -1,0 +1,267 @@
+"""Tasks from the reasoning-gym library: `reasoning_gym:products?min_digits=1&max_digits=1`.
+
+Every generator of the library is a task; the parameters are the fields of its configuration. Unless `strict=false`
+is among them, a completion earns 1 for the library's full marks and 0 for anything less: partial credit goes to
+texts that merely contain the answer, which a policy learns to pad instead of to answer. With `scorer=NAME` one of
+our scorers judges instead of the library's: `scorer=number` finds the answer of a model that talks around it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import itertools
+import json
+import logging
+import os
+import random
+import sys
+import tempfile
+import typing
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastslow.core.errors import BadInput
+from fastslow.core.registry import nearest
+from fastslow.core.types import Example, Split, Verdict
+from fastslow.tasks.base import TASKS
+from fastslow.tasks.families import screen
+from fastslow.tasks.scoring import Scorer, scorer_named, verdict
+from fastslow.tasks.spec import coerce, format_spec
+from fastslow.tasks.splits import Candidate, Sizes, draw
+from fastslow.tasks.verdicts import Unscored, as_reward, explain
+
+logger = logging.getLogger(__name__)
+
+FAMILY = "reasoning_gym"
+CHUNK = 2_000  # entries asked of one dataset object: some build them all at once, word_ladder refuses above 20,000
+OWN_NAMES = {"size": "train_size, validation_size and test_size", "seed": "data_seed"}
+ANSWER_IN_METADATA = {
+    "graph_color": "possible_answer",
+    "propositional_logic": "example_answer",
+    "rubiks_cube": "example_correct_answer",
+}
+"""Where a generator with many right answers keeps one of them; its `answer` field is None."""
+
+NO_ANSWER = {("base_conversion", ""), ("codeio", "{}")}
+"""What stands for an answer where the generator failed to make one (a zero; a program that crashed): left out."""
+
+ITERATES_SETS = frozenset({"isomorphic_strings", "polynomial_multiplication", "ransom_note"})
+"""Their questions follow the order of a set of strings, which Python shuffles anew in every process."""
+
+
+class ReasoningGymTask:
+    """One reasoning-gym generator with its parameters, drawn until the splits are full (see splits.py).
+
+    `strict` gives reward 1 to a completely right answer and 0 to everything else; otherwise the library's partial
+    credit is the reward. `scorer` names one of ours to judge in the library's place. `duplicates` counts the repeated
+    questions dropped, `distinct` the different ones drawn.
+
+    Raises BadInput for an unknown generator or parameter, a value of the wrong type or refused by the generator's
+    own validation, and for parameters that leave fewer than three distinct questions.
+    """
+
+    def __init__(
+        self,
+        generator: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        train_size: int = 1000,
+        validation_size: int = 64,
+        test_size: int = 64,
+        data_seed: int = 0,
+        strict: bool = True,
+        scorer: str | None = None,
+    ):
+        self.generator = generator
+        chosen = {**({} if strict else {"strict": "false"}), **({"scorer": scorer} if scorer else {})}
+        self.name = format_spec(f"{FAMILY}:{generator}", {**(params or {}), **chosen})
+        self._judge = scorer_named(scorer, self.name) if scorer else None
+        self.strict = strict
+        self.data_seed = data_seed
+        self._config = _configuration(generator, params or {}, self.name)
+        self._dataset = self._build(0)
+        self._unscored = Unscored(self.name, logger)
+        if generator in ITERATES_SETS and os.environ.get("PYTHONHASHSEED", "random") == "random":
+            logger.warning(
+                "task '%s': this generator depends on Python's string hashing; "
+                "set PYTHONHASHSEED=0 to get the same questions in every process.",
+                self.name,
+            )
+        sizes = Sizes(train_size, validation_size, test_size)
+        sizes.check(self.name)
+        divided = draw(self._candidates(), sizes, self.name)
+        self.duplicates, self.distinct = divided.duplicates, divided.distinct
+        self._splits = divided.examples(f"{FAMILY}:{generator}", self.name)
+
+    def split(self, name: Split) -> Sequence[Example]:
+        return self._splits[name]
+
+    def score(self, example: Example, completion: str) -> Verdict:
+        entry = example.payload
+        if self._judge is not None:
+            return self._judged(self._judge, example, completion)
+        try:
+            reward = self._reward(completion.strip(), entry)
+        except Exception as error:  # the scorer is not ours: whatever it raises, the run goes on
+            return self._unscored(f"the scorer raised {type(error).__name__}: {error}")
+        return Verdict(reward, explain(completion, self._shown_answer(entry), reward, example.split))
+
+    def _judged(self, scorer: Scorer, example: Example, completion: str) -> Verdict:
+        gold = self._shown_answer(example.payload)
+        objection = "is missing" if gold is None else scorer.objection(gold)
+        if gold is None or objection:
+            return self._unscored(f"the answer {objection}: the scorer of this task cannot judge by it")
+        return verdict(scorer.judge(completion, gold), scorer, gold, example.split)
+
+    def answer(self, example: Example) -> str | None:
+        answer = self._shown_answer(example.payload)
+        if self._judge is not None and answer is not None and self._judge.objection(answer) is None:
+            answer = self._judge.completion(answer)
+        return answer if answer is not None and self.score(example, answer).reward == 1.0 else None
+
+    def _reward(self, given: str, entry: Mapping[str, Any]) -> float:
+        if not given:
+            return 0.0
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),  # some scorers print what they think of an answer
+            screen.deadline(screen.SCORING_SECONDS) as limit,
+        ):
+            warnings.simplefilter("ignore")  # of Python, about the syntax of what is evaluated
+            try:
+                admitted = screen.admits(self.generator, given, entry)
+                score = self._dataset.score_answer(given, entry) if admitted else 0.0
+            except screen.RAISES_WHEN_MALFORMED.get(self.generator, ()):
+                score = 0.0
+        if limit.passed:
+            raise TimeoutError(f"scoring took longer than {screen.SCORING_SECONDS:g} s")
+        reward = as_reward(score)
+        return reward if not self.strict or reward == 1.0 else 0.0
+
+    def _shown_answer(self, entry: Mapping[str, Any]) -> str | None:
+        answer = entry["answer"]
+        if answer is None and self.generator in ANSWER_IN_METADATA:
+            answer = entry["metadata"][ANSWER_IN_METADATA[self.generator]]
+        return answer if answer is None or isinstance(answer, str) else json.dumps(answer)
+
+    def _candidates(self) -> Iterator[Candidate]:
+        for chunk in itertools.count():
+            dataset = self._dataset if chunk == 0 else self._build(chunk)
+            for index in range(CHUNK):
+                try:
+                    with _isolated(_seed(self.data_seed, chunk) + index), self._elsewhere():
+                        entry = dataset[index]
+                except IndexError:
+                    break  # word_ladder ends a dataset where it finds no further pair
+                except Exception as error:
+                    raise BadInput(
+                        f"task '{self.name}': the generator failed on entry {index} "
+                        f"({type(error).__name__}: {error}); try other parameters."
+                    ) from error
+                if (self.generator, entry["answer"]) in NO_ANSWER:
+                    continue
+                yield Candidate(({"role": "user", "content": entry["question"]},), entry)
+
+    def _build(self, chunk: int) -> Any:
+        from reasoning_gym.factory import DATASETS
+
+        seed = _seed(self.data_seed, chunk)
+        try:
+            config = DATASETS[self.generator][1](**self._config, seed=seed, size=CHUNK)
+            if hasattr(config, "validate"):
+                config.validate()
+            with _isolated(seed):
+                return DATASETS[self.generator][0](config)
+        except Exception as error:
+            reason = str(error).rstrip(".") or type(error).__name__
+            raise BadInput(f"task '{self.name}': the generator refuses these parameters: {reason}.") from error
+
+    @contextlib.contextmanager
+    def _elsewhere(self) -> Iterator[None]:
+        """An empty working directory and input for codeio, some of whose programs write files or ask for input."""
+        if self.generator != "codeio":
+            yield
+            return
+        stdin = sys.stdin
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            sys.stdin = io.StringIO()
+            try:
+                yield
+            finally:
+                sys.stdin = stdin
+
+
+def _seed(data_seed: int, chunk: int) -> int:
+    """Seeds far apart: entry i of seed s is entry i-1 of seed s+1 in most generators."""
+    digest = hashlib.sha256(f"fastslow-data:{data_seed}:{chunk}".encode()).digest()
+    return int.from_bytes(digest[:4]) >> 1
+
+
+@contextlib.contextmanager
+def _isolated(seed: int) -> Iterator[None]:
+    """Seed the global generators, which some datasets use, and put them back; keep quiet what they print meanwhile."""
+    state, numpy_state = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)
+
+
+def _configuration(generator: str, params: Mapping[str, str], name: str) -> dict[str, Any]:
+    """The parameters as values of the configuration's own field types."""
+    from reasoning_gym.factory import DATASETS
+
+    if generator not in DATASETS:
+        raise BadInput(f"task '{name}': reasoning-gym has no generator '{generator}'.{nearest(generator, DATASETS)}")
+    if generator == "composite":
+        raise BadInput(f"task '{name}': composite mixes other generators; name one of them instead.")
+    config_class = DATASETS[generator][1]
+    hints = typing.get_type_hints(config_class)
+    fields = {field.name for field in dataclasses.fields(config_class)} - set(OWN_NAMES)
+    values = {}
+    for key, text in params.items():
+        if key in OWN_NAMES:
+            raise BadInput(f"task '{name}': '{key}' is not given in the name; use {OWN_NAMES[key]} instead.")
+        if key not in fields:
+            raise BadInput(f"task '{name}': '{generator}' has no parameter '{key}'.{nearest(key, fields)}")
+        try:
+            values[key] = coerce(text, hints[key])
+        except ValueError as error:
+            raise BadInput(f"task '{name}': '{key}' must be {error}, got '{text}'.") from None
+        except TypeError as error:
+            raise BadInput(f"task '{name}': '{key}' ({error}) cannot be written in a name; leave it out.") from None
+    return values
+
+
+def describe() -> list[tuple[str, str]]:
+    """Name and one-line description of every generator that can be a task."""
+    from reasoning_gym.factory import DATASETS
+
+    def line(dataset: type) -> str:
+        return (dataset.__dict__.get("__doc__") or "").strip().partition("\n")[0].rstrip(".")
+
+    return [(f"{FAMILY}:{name}", line(DATASETS[name][0])) for name in sorted(DATASETS) if name != "composite"]
+
+
+@TASKS.register(FAMILY)
+def from_spec(rest: str, params: Mapping[str, str], **options: Any) -> ReasoningGymTask:
+    """The task of `reasoning_gym:REST?params`; `strict` and `scorer` are no parameters of the generator."""
+    params = dict(params)
+    scorer = params.pop("scorer", None)
+    text = params.pop("strict", "true")
+    try:
+        strict = coerce(text, bool)
+    except ValueError as error:
+        raise BadInput(f"task '{FAMILY}:{rest}': 'strict' must be {error}, got '{text}'.") from None
+    return ReasoningGymTask(rest, params, strict=strict, scorer=scorer, **options)

@@ -1,0 +1,284 @@
+"""The settings: the public surface, what follows from what, and what is refused with a way out."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trl import GRPOConfig
+
+from fastslow.config.checks import LOSSES, warnings_of
+from fastslow.config.settings import FastSlowConfig, own_fields
+from fastslow.core.errors import BadInput
+from fastslow.core.modes import MODES
+
+# The settings a user meets, in reading order. A line added or removed here is a decision about the public surface:
+# it belongs in CHANGELOG and in the docs as well.
+SETTINGS = [
+    "model",
+    "task",
+    "tasks",
+    "stage_steps",
+    "stream",
+    "labels",
+    "clusters",
+    "embedder",
+    "mode",
+    "train_size",
+    "validation_size",
+    "test_size",
+    "data_seed",
+    "seed_instruction",
+    "population_size",
+    "slow_steps_per_cycle",
+    "fast_metric_calls",
+    "anchor_size",
+    "reflection_minibatch_size",
+    "proposals_per_iteration",
+    "proposer",
+    "edits",
+    "max_worked_examples",
+    "max_context_tokens",
+    "reflection_model",
+    "reflection_base_url",
+    "reflection_api_key_env",
+    "reflection_price_prompt",
+    "reflection_price_completion",
+    "reflection_max_tokens",
+    "reflection_budget_tokens",
+    "reflection_budget_usd",
+    "router",
+    "min_fast_share",
+    "min_slow_share",
+    "reuse_fast_rollouts",
+    "reuse_slow_rollouts",
+    "problems_per_step",
+    "loss_type",
+    "loss_aggregation",
+    "advantage_group",
+    "epsilon_high",
+    "beta",
+    "kl_target",
+    "learning_rate",
+    "lora_r",
+    "lora_alpha",
+    "max_steps",
+    "max_minutes",
+    "per_device_train_batch_size",
+    "packing",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "bf16",
+    "gradient_checkpointing",
+    "temperature",
+    "rehearsal_share",
+    "retention_floor",
+    "retention_action",
+    "eval_strategy",
+    "eval_steps",
+    "eval_samples",
+    "eval_temperature",
+    "eval_top_p",
+    "kl_examples",
+    "output_dir",
+    "logged_groups",
+    "logging_steps",
+    "save_bundle",
+    "save_strategy",
+    "save_steps",
+    "save_time_share",
+    "keep_last",
+    "keep_every",
+    "keep_best",
+    "disable_tqdm",
+    "report_to",
+]
+
+
+def config(**overrides) -> FastSlowConfig:
+    return FastSlowConfig(**{"bf16": False, **overrides})
+
+
+def test_the_public_settings_are_these_and_a_new_one_is_a_decision() -> None:
+    assert own_fields() == SETTINGS
+
+
+def test_every_setting_of_ours_has_a_help_line() -> None:
+    known = {f.name: f for f in fields(FastSlowConfig)}
+    missing = [name for name in own_fields() if len(known[name].metadata.get("help", "")) < 10]
+    assert not missing
+
+
+def test_the_defaults_are_a_run_that_works_with_the_papers_settings() -> None:
+    c = config()
+    assert (c.mode, c.loss_type, c.loss_aggregation, c.router, c.proposer) == (
+        "fst", "cispo", "problem", "both", "demonstrations",
+    )  # fmt: skip
+    assert (c.epsilon_high, c.beta, c.slow_steps_per_cycle, c.warmup_steps) == (4.0, 1e-3, 6, 10)
+    assert (c.temperature, c.eval_temperature, c.report_to) == (1.0, 0.0, [])
+    assert c.num_generations % c.population_size == 0
+    assert c.output_dir == "runs/fst-s42"
+
+
+def test_the_output_directory_is_named_after_mode_and_seed_unless_given() -> None:
+    assert config(mode="rl", seed=7).output_dir == "runs/rl-s7"
+    assert config(output_dir="elsewhere").output_dir == "elsewhere"
+
+
+def test_the_learning_rate_stays_open_until_the_models_size_is_known() -> None:
+    assert config().learning_rate is None
+    assert config(learning_rate=3e-5).learning_rate == 3e-5
+    assert config(learning_rate=0.0).learning_rate == 0.0
+
+
+def test_what_our_loop_relies_on_cannot_be_set_differently() -> None:
+    c = config(shuffle_dataset=True, remove_unused_columns=True, num_generations_eval=4, gradient_accumulation_steps=3)
+    assert (c.shuffle_dataset, c.remove_unused_columns, c.num_generations_eval) == (False, False, 1)
+    assert c.gradient_accumulation_steps * c.per_device_train_batch_size == c.problems_per_step * c.num_generations
+
+
+SHAPES = {"problems": st.integers(1, 9), "group": st.integers(2, 9), "size": st.integers(1, 40)}
+
+
+@given(**SHAPES)
+@settings(max_examples=25, deadline=None)
+def test_one_optimiser_step_takes_all_rows_of_a_step_and_no_more(problems: int, group: int, size: int) -> None:
+    rows = problems * group
+    c = config(
+        mode="rl", problems_per_step=problems, num_generations=group, per_device_train_batch_size=size
+    )  # fmt: skip
+    assert c.per_device_train_batch_size * c.gradient_accumulation_steps == rows
+    assert c.per_device_train_batch_size <= size
+    assert c.generation_batch_size == rows, "TRL must generate once per optimiser step"
+    assert c.steps_per_generation == c.gradient_accumulation_steps
+    assert not any(rows % larger == 0 for larger in range(c.per_device_train_batch_size + 1, min(size, rows) + 1))
+
+
+def test_rows_are_shared_out_over_the_processes(monkeypatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(BadInput, match=r"\(18\) must divide by the 4 processes"):
+        config(mode="rl", problems_per_step=3, num_generations=6)
+    # Further on, TRL would join the other processes.
+    monkeypatch.setattr(GRPOConfig, "__post_init__", lambda self: None)
+    shape = {"mode": "rl", "problems_per_step": 3, "num_generations": 6, "per_device_train_batch_size": 5}
+    for processes, expected in ((1, (3, 6)), (2, (3, 3)), (3, (3, 2)), (9, (2, 1))):
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        c = config(**shape)
+        assert (c.per_device_train_batch_size, c.gradient_accumulation_steps) == expected
+
+
+@pytest.mark.parametrize(
+    ("given_", "loss_type", "expected"),
+    [(None, "cispo", 4.0), (2.0, "cispo", 2.0), (1.0, "cispo", 1.0), (None, "grpo", None), (0.28, "dapo", 0.28)],
+)
+def test_epsilon_high_is_a_bound_for_cispo_and_a_distance_for_the_others(given_, loss_type: str, expected) -> None:
+    assert config(epsilon_high=given_, loss_type=loss_type).epsilon_high == expected
+
+
+@pytest.mark.parametrize("loss_type", LOSSES)
+def test_every_loss_of_the_help_is_accepted_as_it_stands(loss_type: str) -> None:
+    assert config(loss_type=loss_type).loss_type == loss_type
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
+    assert config(mode=mode).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({"mode": "fts"}, r"unknown mode 'fts'\. Did you mean 'fst'\?"),
+        ({"mode": "rl", "router": "fast"}, "mode 'rl' trains the weights alone, and router 'fast' keeps all from them"),
+        ({"mode": "rl", "router": "skip"}, "mode 'rl' trains the weights alone, and router 'skip' keeps all from them"),
+        ({"mode": "prompt", "router": "slow"}, "mode 'prompt' has contexts alone, and router 'slow' keeps all from"),
+        ({"mode": "prompt", "router": "skip"}, "mode 'prompt' has contexts alone, and router 'skip' keeps all from"),
+        ({"loss_type": "cipso"}, r"unknown loss_type 'cipso'\. Did you mean 'cispo'\?"),
+        ({"packing": "yes"}, "packing is 'auto', 'on' or 'off', got 'yes'"),
+        ({"loss_aggregation": "row"}, "loss_aggregation is 'problem' or 'token', got 'row'"),
+        ({"use_vllm": True}, "use_vllm is not supported: "),
+        ({"resume_from_checkpoint": "x"}, "say 'fastslow resume RUN'"),
+        ({"save_strategy": "epoch"}, "save_strategy is 'no' or 'steps', got 'epoch'"),
+        ({"save_total_limit": 2}, "keep_last, keep_every and keep_best say which"),
+        ({"save_time_share": 1.5}, "save_time_share is a share from 0 to 1, got 1.5"),
+        ({"keep_last": 0}, "keep_last must be at least 1, got 0"),
+        ({"max_steps": 2_000_000}, "max_steps must be at most 1,000,000, got 2,000,000"),
+        ({"num_generations": 1}, "num_generations must be at least 2"),
+        ({"num_generations": 0}, "num_generations must be at least 2"),
+        ({"epsilon_high": 0.2}, "epsilon_high .* at least 1, got 0.2; the paper uses 4"),
+        ({"epsilon_high": 0.0}, "epsilon_high .* at least 1, got 0.0"),
+    ],
+)
+def test_what_does_not_exist_or_makes_no_sense_is_refused(overrides: dict, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        config(**overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "warned"),
+    [
+        ({"router": "variance:0.3", "num_generations": 4}, True),
+        ({"router": "variance", "num_generations": 4, "mode": "prompt_rl"}, True),
+        ({"router": "variance", "num_generations": 8}, False),
+        ({"router": "variance", "num_generations": 4, "mode": "rl"}, False),
+        ({"router": "learned", "num_generations": 4}, False),
+    ],
+)
+def test_a_rule_that_cannot_tell_its_two_parts_apart_is_warned_of(overrides: dict, warned: bool) -> None:
+    warnings = warnings_of(config(population_size=4, **overrides))
+    assert [
+        w for w in warnings if "set num_generations to at least 8, or population_size to at most 2" in w
+    ] == warnings
+    assert bool(warnings) is warned
+
+
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train_size", "validation_size", "population_size", "slow_steps_per_cycle", "anchor_size",
+        "reflection_minibatch_size", "proposals_per_iteration", "problems_per_step", "max_steps", "eval_samples",
+        "per_device_train_batch_size", "max_worked_examples",
+    ],
+)  # fmt: skip
+def test_counts_below_one_are_refused_by_name(name: str, value: int) -> None:
+    with pytest.raises(BadInput, match=f"{name} must be at least 1, got {value}"):
+        config(**{name: value})
+
+
+def test_a_training_size_left_open_is_no_count() -> None:
+    assert config(train_size=None).train_size is None
+
+
+@pytest.mark.parametrize(("population", "group", "advice"), [(4, 6, 8), (3, 8, 6), (4, 2, 8), (5, 12, 10)])
+def test_contexts_that_do_not_divide_a_group_are_refused_with_advice_that_works(population, group, advice) -> None:
+    shape = {"population_size": population, "fast_metric_calls": 1000}
+    with pytest.raises(BadInput, match=f"try num_generations={advice}"):
+        config(num_generations=group, **shape)
+    assert config(num_generations=advice, **shape).num_generations == advice
+
+
+def test_only_the_coupled_mode_needs_groups_that_contexts_divide() -> None:
+    for mode in ("rl", "prompt"):
+        assert config(mode=mode, population_size=4, num_generations=6).num_generations == 6
+
+
+def test_a_fast_phase_that_cannot_pay_for_one_proposal_is_refused_at_the_very_call() -> None:
+    shape = {"population_size": 2, "anchor_size": 8, "reflection_minibatch_size": 3}
+    floor = (1 + 2 + 1) * 8 + 2 * 3  # seed, two contexts and the child on the anchor; parent and child on a minibatch
+    assert config(fast_metric_calls=floor, **shape).fast_metric_calls == floor
+    for mode in ("fst", "prompt"):
+        with pytest.raises(BadInput, match=f"takes {floor}"):
+            config(fast_metric_calls=floor - 1, mode=mode, **shape)
+    assert config(fast_metric_calls=0, mode="rl", **shape).mode == "rl", "no fast phase, nothing to pay for"
+
+
+def test_settings_are_refused_before_anything_is_written(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput):
+        config(mode="fts")
+    config()
+    assert list(tmp_path.iterdir()) == []

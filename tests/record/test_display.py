@@ -1,0 +1,102 @@
+"""What a terminal shows of a run: with several tasks, every number by its task, on a hundred columns at most."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fastslow.config.settings import FastSlowConfig
+from fastslow.record.display import SilentDisplay, TerminalDisplay, closing_table
+from fastslow.run.train import train
+from fastslow.tasks.spec import short_names
+from tests.support.runs import stream_settings
+
+PRODUCTS = "reasoning_gym:products?max_digits=1&max_terms=2&min_digits=1&min_terms=2&scorer=number"
+SUMS = "reasoning_gym:chain_sum?max_digits=1&max_terms=2&min_digits=1&min_terms=2&scorer=number"
+GRAPH = "star_graph?degree=2&ids=10&path=2"
+KINDS = ("seed", "lead", "mean", "cluster", "nearest")
+
+
+def console(width: int = 100) -> Console:
+    return Console(file=io.StringIO(), width=width)
+
+
+def text_of(shown: Console) -> str:
+    assert isinstance(shown.file, io.StringIO)
+    return shown.file.getvalue()
+
+
+def row(task: str, context: str, accuracy: float, weights: str = "trained") -> dict:
+    kl = 12.3456 if context in ("seed", "lead") else None
+    return {"task": task, "context": context, "weights": weights, "accuracy": accuracy, "kl": kl}
+
+
+def test_an_evaluation_of_several_tasks_has_a_line_for_each() -> None:
+    shown = console()
+    rows = [row(task, kind, 1.0) for task in (PRODUCTS, GRAPH, SUMS) for kind in KINDS]
+    TerminalDisplay(shown).evals(8, rows)
+    assert text_of(shown).splitlines() == [
+        "eval at step 8, trained weights:",
+        "                seed    lead    mean  cluster  nearest  kl: seed  kl: lead",
+        "  products    100.0%  100.0%  100.0%   100.0%   100.0%   12.3456   12.3456",
+        "  star_graph  100.0%  100.0%  100.0%   100.0%   100.0%   12.3456   12.3456",
+        "  chain_sum   100.0%  100.0%  100.0%   100.0%   100.0%   12.3456   12.3456",
+    ]
+
+
+def test_an_evaluation_of_one_task_stays_one_line() -> None:
+    shown = console()
+    TerminalDisplay(shown).evals(8, [row(GRAPH, "seed", 0.5)])
+    assert text_of(shown) == "eval at step 8: trained+seed 50.0%, kl 12.3456 (seed context)\n"
+
+
+def test_the_closing_table_of_several_tasks_names_them_in_a_log_file_too() -> None:
+    values = {**dict.fromkeys(("base_seed", "base_lead"), 0.0), **dict.fromkeys(KINDS, 1.0)}
+    summary = {"steps": 24, "mode": "fst", "seed": 42, "accuracy": {**values, "cluster": 0.5}}
+    shown = console(80)
+    shown.print(closing_table({**summary, "tasks": dict.fromkeys((PRODUCTS, GRAPH, SUMS), values)}))
+    rows = [[cell.strip() for cell in line.split("│")[1:]] for line in text_of(shown).splitlines() if "│" in line]
+    assert [cells[0] for cells in rows if cells[1] == "base"] == [
+        "products",
+        "star_graph",
+        "chain_sum",
+        "mean of tasks",
+    ]
+    assert [cells[-3] for cells in rows if cells[1] == "trained"] == ["100.0%", "100.0%", "100.0%", "50.0%"]
+    alone = console()
+    alone.print(closing_table({**summary, "tasks": {GRAPH: values}}))
+    assert "star_graph" not in text_of(alone)
+    assert "mean of tasks" not in text_of(alone)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "short"),
+    [
+        ((PRODUCTS, GRAPH), ["products", "star_graph"]),
+        (("jsonl:data/sums.jsonl?scorer=a:b", "jsonl:/x/dates.jsonl"), ["sums", "dates"]),
+        (
+            ("star_graph?ids=10&path=2", "star_graph?ids=10&path=3", GRAPH),
+            ["star_graph?path=2", "star_graph?path=3", "star_graph?degree=2&path=2"],
+        ),
+        (("jsonl:a/x.jsonl", "jsonl:b/x.jsonl"), ["jsonl:a/x.jsonl", "jsonl:b/x.jsonl"]),
+        (("?", "a?b", ""), ["?", "a?b", ""]),
+    ],
+)
+def test_short_names_are_short_and_tell_tasks_apart(tasks: tuple[str, ...], short: list[str]) -> None:
+    assert list(short_names(tasks).values()) == short
+
+
+def test_a_run_opens_with_what_it_learns_and_how_that_comes(tmp_path: Path) -> None:
+    class Listening(SilentDisplay):
+        title = ""
+
+        def start(self, total: int, title: str) -> None:
+            self.title = title
+
+    display = Listening()
+    settings = stream_settings(tmp_path, stream="recur:2", stage_steps=1, labels="hidden", router="variance")
+    train(FastSlowConfig(**settings, save_bundle=False), display=display)
+    assert "on sums + words + dates, stream recur:2, labels hidden, router variance, 6 steps of 4" in display.title

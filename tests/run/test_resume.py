@@ -1,0 +1,174 @@
+"""A resumed run ends bit for bit where the unbroken one does, wherever it was cut."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fastslow.config.settings import FastSlowConfig
+from fastslow.record.display import SilentDisplay
+from fastslow.run.train import resume, train
+from tests.support.points import arm
+from tests.support.runs import stream_settings, tiny_settings
+
+CLOCKS = ("wall_s", "step_time", "train_runtime", "samples_per_second", "steps_per_second", "fst/fast/seconds")
+
+
+class Cut(BaseException):
+    """Stands for a crash: nothing catches it, and nothing may tidy up behind it."""
+
+
+def settings(folder: Path, **overrides: Any) -> FastSlowConfig:
+    shape = {"eval_strategy": "steps", "eval_steps": 2, "save_time_share": 1.0, "keep_every": 1}
+    if "stream" in overrides:
+        return FastSlowConfig(**stream_settings(folder, **{**shape, **overrides}))
+    return FastSlowConfig(**tiny_settings(folder, **{"max_steps": 4, **shape, **overrides}))
+
+
+def without_clocks(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: without_clocks(v) for k, v in value.items() if not any(clock in k for clock in CLOCKS)}
+    return [without_clocks(v) for v in value] if isinstance(value, list) else value
+
+
+def left_by(run: Path) -> dict[str, Any]:
+    """Everything a run leaves that is no clock."""
+    found: dict[str, Any] = {}
+    for path in sorted(run.rglob("*")):
+        name = str(path.relative_to(run))
+        if path.suffix == ".jsonl":
+            found[name] = [without_clocks(json.loads(line)) for line in path.read_text().splitlines()]
+        elif path.name in ("manifest.json", ".lock"):
+            continue
+        elif path.name == "state.json":
+            state = json.loads(path.read_text())
+            del state["positions"]["metrics.jsonl"]  # clocks have more or fewer digits
+            found[name] = without_clocks({**state, "recorder": {**state["recorder"], "wall": None, "elapsed": None}})
+            for rank in found[name]["ranks"]:
+                rank["metrics"] = without_clocks(rank["metrics"])
+        elif path.suffix == ".json":
+            found[name] = without_clocks(json.loads(path.read_text()))
+        elif path.suffix == ".safetensors":
+            found[name] = {k: (v.dtype, v.shape, digest(v)) for k, v in load_file(path).items()}
+    return found
+
+
+def digest(tensor: torch.Tensor) -> str:
+    return hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
+
+
+def assert_same(run: Path, other: Path) -> None:
+    ours, theirs = left_by(run), left_by(other)
+    assert set(ours) == set(theirs)
+    for name in ours:
+        assert ours[name] == theirs[name], f"{name} differs"
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "fst": {},
+    "sparse": {"logging_steps": 3, "save_steps": 2, "eval_steps": 3, "beta": 0.1, "weight_decay": 0.1},
+    "lora": {"lora_r": 2, "save_bundle": False},
+    "after": {"mode": "rl_prompt"},
+    "clusters": {"stream": "recur:2", "stage_steps": 1, "labels": "hidden", "clusters": "inferred", "eval_steps": 3},
+    "best": {"keep_every": 0, "keep_best": True, "lr_scheduler_type": "cosine", "router": "random:0.5,0.5"},
+    "dice": {"router": "tests.support.dice.Dice", "save_bundle": False},
+}
+# Phase, call, before or after it: every kind of moment in a run of four steps. The first fast phase is before step 1.
+CUTS = [
+    ("fast", 1, False), ("fast", 6, False), ("proposal", 4, True), ("slow", 1, True), ("slow", 3, False),
+    ("route", 4, True), ("update", 1, False), ("update", 2, True), ("update", 4, False), ("line", 4, True),
+    ("line", 11, False), ("eval", 1, False), ("eval", 2, True), ("state", 1, True), ("state", 3, False),
+    ("sync", 5, False), ("sync", 20, True), ("seal", 2, True), ("commit", 1, True), ("commit", 2, False),
+    ("prune", 2, False), ("discard", 1, True), ("bundle", 1, False), ("bundle", 1, True), ("base", 1, False),
+    ("base", 1, True), ("file", 2, False), ("file", 3, True), ("tidy", 1, False), ("tidy", 1, True),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory) -> Any:
+    """Unbroken runs, each made once."""
+    folder, made = tmp_path_factory.mktemp("whole"), {}
+
+    def get(variant: str, seed: int) -> Path:
+        path = folder / f"{variant}-{seed}"
+        if path not in made:
+            train(settings(folder, output_dir=str(path), seed=seed, **VARIANTS[variant]), display=SilentDisplay())
+            made[path] = True
+        return path
+
+    return get
+
+
+def cut_and_resume(whole: Path, variant: str, seed: int, cut: tuple[str, int, bool], monkeypatch) -> bool:
+    """Run beside `whole`, cut, resume, compare. Returns whether the cut fell into the run at all."""
+    run = whole.parent / f"cut-{whole.name}"
+    shutil.rmtree(run, ignore_errors=True)
+
+    def strike() -> None:
+        raise Cut
+
+    with monkeypatch.context() as patches:
+        patches.setattr("fastslow.run.train._empty", lambda folder: None)  # a killed process empties nothing
+        point, count, after = cut
+        arm(point, count, strike, after=after, patch=patches.setattr)
+        try:
+            train(settings(whole.parent, output_dir=str(run), seed=seed, **VARIANTS[variant]), display=SilentDisplay())
+            return False
+        except Cut:
+            pass
+    torch.manual_seed(99)  # whatever happened in between
+    assert resume(run, display=SilentDisplay())["status"] == "done"
+    assert_same(whole, run)
+    return True
+
+
+SHORT = [
+    ("fst", CUTS[1]), ("sparse", CUTS[8]), ("lora", CUTS[4]), ("after", CUTS[24]), ("best", CUTS[19]),
+    ("fst", CUTS[29]), ("sparse", CUTS[12]), ("clusters", CUTS[8]), ("clusters", CUTS[14]),
+    ("dice", CUTS[8]),
+]  # fmt: skip
+
+
+@pytest.mark.row(name="resume")
+@pytest.mark.parametrize(("variant", "cut"), SHORT, ids=str)
+def test_a_run_cut_off_and_resumed_ends_as_if_it_had_not_been(whole, variant, cut, monkeypatch) -> None:
+    assert cut_and_resume(whole(variant, 3), variant, 3, cut, monkeypatch), "the cut never came"
+
+
+@pytest.mark.faults
+@pytest.mark.row(name="resume")
+@pytest.mark.parametrize("seed", range(len(VARIANTS)))
+def test_every_cut_of_every_kind_of_run_resumes_to_the_same_end(whole, seed, monkeypatch, record_property) -> None:
+    """30 cuts of one kind of run a seed, so that every kind has its own: more than 50 cuts in all."""
+    variant = list(VARIANTS)[seed]
+    came = [cut for cut in CUTS if cut_and_resume(whole(variant, seed), variant, seed, cut, monkeypatch)]
+    assert len(came) >= 20, f"only these cuts fell into the run: {came}"
+    record_property("cases", len(came))
+
+
+def test_saving_more_or_less_often_changes_nothing_but_the_checkpoints(tmp_path: Path) -> None:
+    for name, overrides in {"each": {}, "none": {"save_strategy": "no"}}.items():
+        train(settings(tmp_path, output_dir=str(tmp_path / name), keep_every=0, **overrides), display=SilentDisplay())
+    assert_same(tmp_path / "each", tmp_path / "none")
+
+
+def test_a_finished_run_keeps_only_its_milestones_and_resuming_it_changes_nothing(tmp_path: Path) -> None:
+    config = settings(tmp_path, keep_every=3)
+    summary = train(config, display=SilentDisplay())
+    run = tmp_path / "run"
+    assert sorted(path.name for path in run.glob("checkpoint-*")) == ["checkpoint-3"]
+    before = {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"}
+    assert resume(run, display=SilentDisplay())["steps"] == summary["steps"]
+    assert {p: p.stat().st_mtime_ns for p in run.rglob("*") if p.name != ".lock"} == before
+
+
+def test_a_run_broken_off_before_its_first_checkpoint_starts_over(whole, monkeypatch) -> None:
+    """And leaves nothing of the first attempt in its files."""
+    assert cut_and_resume(whole("fst", 3), "fst", 3, ("state", 1, False), monkeypatch)
