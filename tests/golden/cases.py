@@ -20,8 +20,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from fastslow import FastSlowConfig
-from fastslow.run import train
+from fastslow import FastSlowConfig, train
 from tests.support.runs import stream_settings, tiny_settings
 
 ROOT = Path(__file__).parents[2]
