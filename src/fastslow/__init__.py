@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastslow.config.settings import FastSlowConfig
     from fastslow.core.errors import BadInput, FastSlowError
-    from fastslow.loop.cycle import FastSlowTrainer
     from fastslow.run.train import train
+    from fastslow.run.trainer import FastSlowTrainer
 
 __all__ = ["BadInput", "FastSlowConfig", "FastSlowError", "FastSlowTrainer", "train"]
 
@@ -34,7 +34,7 @@ _HOMES = {
     "BadInput": "core.errors",
     "FastSlowError": "core.errors",
     "FastSlowConfig": "config.settings",
-    "FastSlowTrainer": "loop.cycle",
+    "FastSlowTrainer": "run.trainer",
     "train": "run.train",
 }
 

@@ -259,7 +259,7 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path: Path, 
     assert re.match("stopped by SIG", summary["status"])
     checkpoint = tmp_path / "run" / f"checkpoint-{summary['steps']}"
     assert (checkpoint / "model.safetensors").exists()
-    assert (checkpoint / "population.json").exists()
+    assert "population" in json.loads((checkpoint / "state.json").read_text())["loop"]
 
 
 def test_help_lists_every_command_without_loading_torch() -> None:

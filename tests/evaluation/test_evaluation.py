@@ -10,9 +10,9 @@ from peft import LoraConfig, get_peft_model
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.evaluation.accuracy import adapters_off, frozen_copy, measure_drift
-from fastslow.loop.cycle import FastSlowTrainer
 from fastslow.policy.loading import frozen_clone
 from fastslow.policy.tree_forward import why_not
+from fastslow.run.trainer import FastSlowTrainer
 from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.tiny import tiny_model_and_tokenizer
 
@@ -92,8 +92,12 @@ def test_kl_of_adapters_is_that_of_the_model_without_them(trainer, packing: bool
     assert got > 1e-4
 
 
+def measured(trainer) -> list:
+    return trainer.measuring.trained(trainer.population, ["seed", "lead", "mean"], trainer.topics, drift=True)
+
+
 def test_accuracy_repeats_for_the_same_weights_and_seed(trainer) -> None:
-    first, second = trainer.measure(), trainer.measure()
+    first, second = measured(trainer), measured(trainer)
     assert first == second
     assert {row["context"] for row in first} == {"seed", "lead", "mean"}
 
@@ -108,5 +112,5 @@ def test_the_base_of_a_given_model_stays_where_training_started(tmp_path) -> Non
         before = model(input_ids=ids, use_cache=False).logits.clone()
         for weight in model.parameters():
             weight.add_(0.1)
-        with trainer.base() as base:
+        with trainer.measuring._base() as base:
             assert torch.allclose(base(input_ids=ids, use_cache=False).logits, before, atol=1e-6)

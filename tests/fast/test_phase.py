@@ -49,7 +49,7 @@ def test_every_context_is_scored_on_the_same_anchor_ids(tmp_path: Path) -> None:
 
 def test_scores_of_older_weights_are_replaced_and_never_compared(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, population_size=4)
-    trainer.population = phase(trainer)[0].population
+    trainer.cycle.state.population = phase(trainer)[0].population
     carried = {c.id for c in trainer.population.carried}
     with torch.no_grad():
         for p in trainer.model.parameters():
@@ -73,7 +73,7 @@ def test_the_budget_is_a_hard_ceiling_and_counts_real_rollouts(tmp_path: Path, s
 def test_the_seed_stays_reachable_whatever_is_selected(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, population_size=1)
     for cycle in range(3):
-        trainer.population = phase(trainer, cycle=cycle, version=cycle)[0].population
+        trainer.cycle.state.population = phase(trainer, cycle=cycle, version=cycle)[0].population
         assert trainer.population.seed.id in trainer.population.archive
         assert trainer.population.seed in trainer.population.carried
 
@@ -194,7 +194,7 @@ def test_reflection_with_a_local_model_runs(tmp_path: Path) -> None:
     model = str(tmp_path / "model")
     trainer = tiny_trainer(tmp_path, reflection_model=model, **settings)
     trainer.train()
-    assert trainer.state.global_step == 1
+    assert trainer.step == 1
 
 
 def test_all_scorers_failing_stops_the_run_with_a_reason(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from fastslow.files.run_directory import RunDirectory
 from fastslow.files.sealed import Checkpoints, Damaged, seal, verify
 from fastslow.files.state import dumps
 from fastslow.run.resume import read_config
-from fastslow.slow.state import read_state
+from fastslow.files.snapshot import read as read_state
 from fastslow.tasks import resolve_task
 from tests.fast.proposers.helpers import parent, request, trace
 from tests.support.openai_server import OpenAIServer, Reply

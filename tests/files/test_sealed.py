@@ -47,8 +47,7 @@ def run(broken_off: Path, tmp_path: Path) -> Path:
 
 
 FILES = [
-    "manifest.json", "model.safetensors", "population.json", "router.json", "state.json", "state.safetensors",
-    "trainer_state.json",
+    "manifest.json", "model.safetensors", "state.json", "state.safetensors", "trainer_state.json",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from fastslow.contexts.context import render
 from fastslow.core.types import GroupEvidence, Rollout, Route
 from tests.support.runs import tiny_settings, tiny_trainer
+from tests.support.watch import LastBatch, grpo
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,6 +160,7 @@ class SlowForOneExample:
 
 def test_only_slow_rows_reach_the_loss_and_its_denominators(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, router="tests.loop.test_cycle:SlowForOneExample", max_steps=1)
+    last = LastBatch(trainer)
     start = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
     grads: dict[str, torch.Tensor] = {}
 
@@ -174,7 +177,7 @@ def test_only_slow_rows_reach_the_loss_and_its_denominators(tmp_path: Path) -> N
             "logprobs": list(r.logprobs),
             "reward": r.verdict.reward,
         }
-        for r in trainer._rollouts()[:4]
+        for r in last.rollouts[:4]
     ]
     expected = reference_gradients(tmp_path, start, rows, group=4, cached=True)
     for name, grad in grads.items():
@@ -185,11 +188,11 @@ class Collector(TrainerCallback):
     """Every rollout the slow channel used, with the weights' version it was used at."""
 
     def __init__(self, trainer) -> None:
-        self.trainer = trainer
+        self.last = LastBatch(trainer)
         self.seen: list[tuple[int, Rollout]] = []
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self.seen += [(state.global_step, r) for r in self.trainer._rollouts()]
+        self.seen += [(state.global_step, r) for r in self.last.rollouts]
 
 
 def test_each_rollout_was_said_under_the_context_it_is_booked_on(tmp_path: Path) -> None:
@@ -269,7 +272,8 @@ def test_leaving_rows_out_changes_no_gradient(tmp_path: Path, loss: str) -> None
         trainer.add_callback(Grads(found))
         flatten_first_group(trainer)
         if not drop:
-            trainer._split = lambda batch, rows, **_: [{**batch, "loss_scale": 1.0}]
+            whole = SimpleNamespace(split=lambda batch, rows, plan, **_: [{**batch, "loss_scale": 1.0}])
+            grpo(trainer)._splitter = lambda whole=whole: whole
         trainer.train()
         grads.append(found)
     assert any(float(g.abs().max()) > 0 for g in grads[0].values())

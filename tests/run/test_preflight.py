@@ -61,9 +61,9 @@ def test_the_disk_a_run_really_takes_at_its_fullest_is_what_was_estimated(tmp_pa
         files = [path for path in (tmp_path / "run").rglob("*.safetensors") if path.exists()]
         most[0] = max(most[0], sum(path.stat().st_size for path in files))
 
-    prune, bundle = Checkpoints.prune, "fastslow.run.train.write_bundle"
+    prune, bundle = Checkpoints.prune, "fastslow.run.closing.write_bundle"
     monkeypatch.setattr(Checkpoints, "prune", lambda *a: (look(), prune(*a)))
-    from fastslow.run.train import write_bundle
+    from fastslow.run.closing import write_bundle
 
     monkeypatch.setattr(bundle, lambda *a, **k: (write_bundle(*a, **k), look()))
     train(config, display=SilentDisplay())
@@ -186,7 +186,7 @@ OUT_OF_MEMORY = [
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=repr)
 def test_memory_that_runs_out_in_a_step_ends_the_run_in_one_line(tmp_path: Path, monkeypatch, error) -> None:
-    from fastslow.loop.cycle import FastSlowTrainer
+    from fastslow.run.trainer import FastSlowTrainer
 
     roll_out, config = FastSlowTrainer._roll_out, settings(tmp_path, max_steps=3)
 
@@ -218,7 +218,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 GREEDY = """
 import resource, sys
 from fastslow.cli.main import main
-from fastslow.loop.cycle import FastSlowTrainer
+from fastslow.run.trainer import FastSlowTrainer
 import fastslow.cli.train, fastslow.run.train
 real = FastSlowTrainer._roll_out
 

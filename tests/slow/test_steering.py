@@ -26,6 +26,7 @@ from fastslow.streams import ScheduledStream, Setting, make_schedule
 from fastslow.streams.epochs import EpochStream
 from fastslow.streams.rehearsal import RehearsalStream
 from tests.support.runs import tiny_settings, tiny_trainer
+from tests.support.watch import grpo
 
 # KL budget
 
@@ -95,7 +96,7 @@ def test_a_run_keeps_to_its_budget_where_the_same_run_without_leaves_it(tmp_path
     def kls(**settings) -> list[float]:
         trainer = tiny_trainer(tmp_path, mode="rl", max_steps=40, learning_rate=3e-3, max_grad_norm=1.0, **settings)
         trainer.train()
-        return [row["kl"] for row in trainer.state.log_history if "kl" in row]
+        return [row["kl"] for row in grpo(trainer).state.log_history if "kl" in row]
 
     free = kls(beta=1e-3)
     target = max(free) / 4
@@ -219,15 +220,15 @@ WATCHED = {
 @pytest.fixture
 def falling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accuracy that falls at the third evaluation and stays there; everything else is real."""
-    from fastslow.loop.cycle import FastSlowTrainer
+    from fastslow.run.measuring import Measuring
 
-    measure = FastSlowTrainer.measure
+    measure = Measuring.trained
 
-    def measured(self) -> list[dict]:
-        accuracy = 0.9 if self.state.global_step < 3 else 0.1
-        return [{**row, "accuracy": accuracy, "n": 100} for row in measure(self)]
+    def measured(self, *args, **kwargs) -> list[dict]:
+        accuracy = 0.9 if self._slow.step < 3 else 0.1
+        return [{**row, "accuracy": accuracy, "n": 100} for row in measure(self, *args, **kwargs)]
 
-    monkeypatch.setattr(FastSlowTrainer, "measure", measured)
+    monkeypatch.setattr(Measuring, "trained", measured)
 
 
 def lines(run: Path) -> list[dict]:

@@ -16,9 +16,9 @@ from fastslow.contexts.context import Context, seed_context
 from fastslow.contexts.population import Population
 from fastslow.core.types import Example
 from fastslow.evaluation.accuracy import _choice
-from fastslow.loop.cycle import FastSlowTrainer
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
+from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams.labels import Labels
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
@@ -268,7 +268,7 @@ def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path) -> None
 
     trainer.parts.fast.run = spy  # type: ignore[method-assign]
     trainer.train()
-    names = list(trainer.validation())
+    names = list(trainer.measuring.validation())
     assert len(carried) == 6
     for task, phase in enumerate(range(3, 6)):
         kept = best[phase][names[task]]

@@ -32,7 +32,8 @@ def run(argv: Sequence[str]) -> int:
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from fastslow.cli.train import close, leave_processes, quiet_libraries
     from fastslow.record.display import TerminalDisplay
-    from fastslow.run.train import exit_code, resume
+    from fastslow.run.signals import exit_code
+    from fastslow.run.train import resume
 
     quiet_libraries()
     summary = resume(args.run, checkpoint=args.checkpoint, max_minutes=args.max_minutes, display=TerminalDisplay())

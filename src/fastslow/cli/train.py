@@ -19,7 +19,8 @@ def run(argv: Sequence[str]) -> int:
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from fastslow.config.parsing import parse_config
     from fastslow.record.display import TerminalDisplay
-    from fastslow.run.train import exit_code, train
+    from fastslow.run.signals import exit_code
+    from fastslow.run.train import train
 
     quiet_libraries()
     config = parse_config(argv)

@@ -18,6 +18,7 @@ from gepa.core.state import GEPAState, ValsetEvaluation
 from gepa.strategies.proposal_sampling import ProposalTask
 
 from fastslow.contexts.context import Context, WorkedExample
+from fastslow.core import processes
 from fastslow.core.errors import EndpointError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout, Trace
@@ -117,7 +118,8 @@ class Adapter:
             rng=self.rng,
         )
         try:
-            changed = self.proposer.propose(request)
+            # One process asks: a language model need not answer two alike, and a paid one is paid once.
+            changed = processes.from_main(lambda: self.proposer.propose(request))
         except EndpointError as error:
             self.endpoint_error = error
             return {}

@@ -11,6 +11,7 @@ import gepa
 
 from fastslow.contexts.context import Context, WorkedExample
 from fastslow.contexts.population import Population, mean_score, pareto_frontier
+from fastslow.core import processes
 from fastslow.core.errors import ContractBroken, FastSlowError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout, Trace
@@ -79,7 +80,7 @@ class FastChannel:
             demonstrations: verified answers of training examples, for proposers to show.
         """
         started = time.perf_counter()
-        before = usage_of(self.proposer)
+        before = processes.from_main(lambda: usage_of(self.proposer))
         adapter = Adapter(
             policy=policy,
             proposer=self.proposer,
@@ -96,7 +97,9 @@ class FastChannel:
         adapter.batch_evaluate([(dict(c.components), anchor) for c in population.carried])
         if pool:
             self._evolve(adapter, population, carried, anchor, pool, cycle)
-        spent = {name: after - before[name] for name, after in usage_of(self.proposer).items()}
+        spent = {
+            name: after - before[name] for name, after in processes.from_main(lambda: usage_of(self.proposer)).items()
+        }
         return self._account(adapter, population, anchor, started, spent)
 
     def _evolve(self, adapter, population: Population, carried, anchor, pool, cycle: int) -> None:

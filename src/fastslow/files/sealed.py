@@ -1,8 +1,8 @@
 """Checkpoints as files: written aside, sealed by a manifest, renamed into place; verified before anything is read.
 
 A folder `checkpoint-N` is whole or it is not there: all its files are written to `checkpoint-N.tmp` and synced to the
-disk, `manifest.json` with the SHA-256 of each comes last, and only then does the folder get its name. What it holds is
-`snapshot`'s affair.
+disk, `manifest.json` with the SHA-256 of each comes last, and only then does the folder get its name. What a checkpoint
+holds is the affair of `files.snapshot`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from fastslow.core.errors import FastSlowError
 from fastslow.files.state import dumps
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 NAME = re.compile(r"checkpoint-(0|[1-9][0-9]{0,17})")
 

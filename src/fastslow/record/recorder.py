@@ -11,6 +11,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from fastslow.core import processes
 from fastslow.core.types import Example, GroupEvidence, Rollout
 from fastslow.fast.phase import FastPhase
 from fastslow.files.run_directory import RunDirectory
@@ -43,9 +44,10 @@ class Recorder(TrainerCallback):
         self._starving: set[str] = set()
 
     def state_dict(self) -> dict[str, Any]:
-        """The tallies so far; what was measured stands in evals.jsonl."""
+        """Return the tallies so far and how long each log is; what was measured stands in evals.jsonl."""
         tallies = {name: dict(getattr(self, name)) for name in TALLIES}
-        return {**tallies, "elapsed": self.elapsed()}
+        positions = self.run.positions() if self.run is not None else {}
+        return {**tallies, "elapsed": self.elapsed(), "positions": positions}
 
     def elapsed(self) -> float:
         """Seconds the run has taken, over all its resumes; what a kill undid is not among them."""
@@ -55,7 +57,13 @@ class Recorder(TrainerCallback):
         for name in TALLIES:
             getattr(self, name).update(state[name])
         self._started -= state["elapsed"]
-        self.eval_rows = self.run.read("evals.jsonl") if self.run is not None else []
+        rows = self.run.read("evals.jsonl") if self.run is not None else []
+        self.eval_rows = processes.from_main(lambda: rows)
+
+    @property
+    def measured_steps(self) -> set[int]:
+        """Steps whose weights were evaluated."""
+        return {row["step"] for row in self.eval_rows}
 
     @contextmanager
     def phase(self, name: str, step: int) -> Iterator[None]:

@@ -151,6 +151,20 @@ class Topics:
 
     # State
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the archive and the clusters, where there are any."""
+        return {
+            "archive": self.archive.to_json() if self.archive is not None else None,
+            "clusters": self.clusters.state_dict() if self.clusters is not None else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a state. Raises KeyError, TypeError or ValueError for anything but what `state_dict` returned."""
+        if self.archive is not None:
+            self.archive = Archive.from_json(state["archive"])
+        if self.clusters is not None:
+            self.clusters.load_state_dict(state["clusters"])
+
     def write(self, folder: Path) -> None:
         """archive.json, clusters.json and clusters.safetensors, where there are any."""
         if self.archive is not None:
