@@ -14,9 +14,10 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, TrainerCallback
 
-from fastslow.bundles.bundle import KEPT_SETTINGS, write_bundle
+from fastslow.bundles.bundle import write_bundle
 from fastslow.config.checks import warnings_of
-from fastslow.config.settings import FastSlowConfig
+from fastslow.config.dump import dump_config
+from fastslow.config.settings import FastSlowConfig, bundled_fields
 from fastslow.core.errors import FastSlowError
 from fastslow.core.machine import is_out_of_memory
 from fastslow.evaluation.accuracy import means, measure_population
@@ -66,7 +67,7 @@ def train(
             )
             if main:
                 stack.enter_context(alone_in(path))
-                recorder.run = RunDirectory.create(path, config)
+                recorder.run = RunDirectory.create(path, dump_config(config))
             return _run(trainer, None)
     except BaseException:
         if recorder.run is not None and trainer is not None and _nothing_to_keep(trainer, path):
@@ -195,7 +196,7 @@ def finish(trainer: FastSlowTrainer, caught: Sequence[str]) -> dict[str, Any]:
     if main:
         summary = summarise(trainer, status=f"stopped by {caught[0]}" if caught else "done")
         if run is not None:
-            settings = {name: getattr(trainer.args, name) for name in KEPT_SETTINGS}
+            settings = {name: getattr(trainer.args, name) for name in bundled_fields()}
             settings["task"] = trainer.args.task or summary["task"]
             provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
             if args.save_bundle:

@@ -33,9 +33,10 @@ from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from fastslow.contexts.storage import read_population, write_state
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.types import Example, Rollout, Trace, Verdict
-from fastslow.files.run_directory import clean, read_population, write_state
+from fastslow.files.run_directory import clean
 from fastslow.files.state import dumps, flatten, rebuild
 from fastslow.files.tensors import write_tensors
 from fastslow.loop.rollout_cache import RolloutCache
