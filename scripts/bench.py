@@ -34,7 +34,8 @@ from rich.progress import Progress
 from transformers import GenerationConfig
 from trl import GRPOConfig, GRPOTrainer
 
-from fastslow.config.settings import FastSlowConfig, bf16_is_fast
+from fastslow.config.settings import FastSlowConfig
+from fastslow.core.machine import bf16_is_fast
 from fastslow.core.types import Rollout
 from fastslow.files.run_directory import versions
 from fastslow.policy.engines.transformers import PrefixSampler, Prompt, SamplingParams

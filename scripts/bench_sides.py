@@ -12,7 +12,8 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from fastslow.config.settings import FastSlowConfig, bf16_is_fast
+from fastslow.config.settings import FastSlowConfig
+from fastslow.core.machine import bf16_is_fast
 from fastslow.core.types import Example, Rollout, Verdict
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
 from fastslow.run.trainer import FastSlowTrainer

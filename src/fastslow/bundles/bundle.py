@@ -15,13 +15,13 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fastslow.config.settings import bf16_is_fast
 from fastslow.contexts.population import Population
+from fastslow.contexts.storage import read_population, write_state
 from fastslow.core.errors import BadInput
+from fastslow.core.machine import bf16_is_fast
 from fastslow.core.modes import MODES
 from fastslow.core.types import Example, Split
 from fastslow.evaluation.accuracy import BaseModel, Drift, adapters_off, frozen_copy, measure_drift, measure_population
-from fastslow.files.run_directory import read_population, write_state
 from fastslow.files.sealed import sync
 from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
 from fastslow.policy.loading import ModelSource, context_window, load_model, load_tokenizer, pad_id, resolve_model
@@ -35,13 +35,6 @@ from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import OURS, make_embedder
 from fastslow.topics.topics import Topics
-
-# Settings of the run that whoever evaluates its bundle needs.
-KEPT_SETTINGS = (
-    "mode", "seed", "model", "task", "tasks", "labels", "clusters", "embedder", "train_size", "validation_size",
-    "test_size", "data_seed", "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature",
-    "eval_top_p",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -160,23 +153,28 @@ class _NoStream:
 
 
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What an evaluation reads. Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand."""
+    """Check what an evaluation reads of a run's settings (fields with `in_bundle`).
+
+    Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand.
+    """
     # Bundles of one task may be older than these settings.
-    newer = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm"}
-    found = {name: settings.get(name, newer[name]) if name in newer else settings[name] for name in KEPT_SETTINGS}
+    checked = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm", **settings}
     for name in ("mode", "model", "task", "labels", "clusters", "embedder"):
-        if not isinstance(found[name], str):
+        if not isinstance(checked[name], str):
             raise ValueError(f"'{name}' must be text")
-    if not isinstance(found["tasks"] or [], list) or not all(isinstance(name, str) for name in found["tasks"] or []):
+    tasks = checked["tasks"] or []
+    if not isinstance(tasks, list) or not all(isinstance(name, str) for name in tasks):
         raise ValueError("'tasks' must be a list of names")
+    if checked["train_size"] is not None and type(checked["train_size"]) is not int:
+        raise ValueError("'train_size' must be a whole number or null")
     for name in ("seed", "validation_size", "test_size", "data_seed", "max_completion_length", "eval_samples"):
         least = 1 if name in ("max_completion_length", "eval_samples") else 0
-        if type(found[name]) is not int or found[name] < least:
+        if type(checked[name]) is not int or checked[name] < least:
             raise ValueError(f"'{name}' must be a whole number, at least {least}")
     for name in ("eval_temperature", "eval_top_p"):
-        if not isinstance(found[name], (int, float)):
+        if not isinstance(checked[name], (int, float)):
             raise ValueError(f"'{name}' must be a number")
-    return found
+    return checked
 
 
 def tasks_of(settings: Mapping[str, Any]) -> list[str]:

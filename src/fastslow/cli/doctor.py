@@ -90,7 +90,7 @@ def _versions() -> list[tuple[str, str, str | None]]:
 def _compute() -> tuple[str, str, str | None]:
     import torch
 
-    from fastslow.config.settings import bf16_is_fast
+    from fastslow.core.machine import bf16_is_fast
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     kind = "bf16 compute" if bf16_is_fast() else "fp32 compute (no AMX: bf16 would be slower here)"

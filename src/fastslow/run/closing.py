@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastslow.bundles.bundle import KEPT_SETTINGS, write_bundle
-from fastslow.config.settings import FastSlowConfig
+from fastslow.bundles.bundle import write_bundle
+from fastslow.config.settings import FastSlowConfig, bundled_fields
 from fastslow.core import processes
 from fastslow.evaluation.accuracy import means
 from fastslow.files.run_directory import RunDirectory, machine, versions
@@ -46,7 +46,7 @@ def finish(trainer: FastSlowTrainer, stopped_by: Sequence[str]) -> dict[str, Any
 def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, Any]) -> None:
     """Write the summary, and what makes the bundle complete or stands in for it."""
     config = trainer.args
-    settings = {name: getattr(config, name) for name in KEPT_SETTINGS}
+    settings = {name: getattr(config, name) for name in bundled_fields()}
     settings["task"] = config.task or summary["task"]
     provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
     if config.save_bundle:

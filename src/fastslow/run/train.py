@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel, TrainerCallback
 
 from fastslow.config.checks import warnings_of
+from fastslow.config.dump import dump_config
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core import processes
 from fastslow.core.errors import FastSlowError
@@ -65,7 +66,7 @@ def train(
             )
             if main:
                 stack.enter_context(alone_in(path))
-                recorder.run = RunDirectory.create(path, config)
+                recorder.run = RunDirectory.create(path, dump_config(config))
             return _run(trainer, None)
     except BaseException:
         if recorder.run is not None and trainer is not None and _nothing_to_keep(trainer, path):

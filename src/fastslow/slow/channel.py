@@ -72,7 +72,8 @@ class SlowChannel:
     @property
     def chat_template_kwargs(self) -> dict[str, Any]:
         """Keyword arguments of the chat template, as the settings have them."""
-        return dict(self._trainer.chat_template_kwargs)
+        kwargs: Any = self._trainer.chat_template_kwargs
+        return dict(kwargs)
 
     @property
     def as_trees(self) -> bool:

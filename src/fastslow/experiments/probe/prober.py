@@ -22,6 +22,7 @@ import yaml
 from safetensors import SafetensorError
 
 from fastslow.bundles.bundle import open_bundle
+from fastslow.config.dump import dump_config
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.population import Population, assign_slots
@@ -31,7 +32,7 @@ from fastslow.core.types import Example, GroupEvidence, Rollout, Route, Trace
 from fastslow.experiments.probe.results import ARMS, Probe, ProbePlan, ProbesFile
 from fastslow.fast.gepa import BudgetPlan
 from fastslow.fast.proposers.base import PROPOSERS
-from fastslow.files.run_directory import RunDirectory, dump_config
+from fastslow.files.run_directory import RunDirectory
 from fastslow.files.sealed import digest
 from fastslow.loop.cycle import evidence_of
 from fastslow.loop.state import LoopState
