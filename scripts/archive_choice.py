@@ -45,7 +45,7 @@ class Watched(FastSlowTrainer):
         return rows
 
     def _both_ways(self, context_id: str, task: str) -> dict[str, float | None]:
-        context, examples = self.population.archive[context_id], self.validation()[task]
+        context, examples = self.population.known[context_id], self.validation()[task]
         greedy = self.eval_params()
         sampled = replace(greedy, temperature=1.0)
         return {

@@ -204,7 +204,7 @@ def test_each_rollout_was_said_under_the_context_it_is_booked_on(tmp_path: Path)
     assert cached, "no cached rollout was used: the test would not see them"
     assert len({r.context_id for _, r in collector.seen}) > 1
     for _, rollout in collector.seen:
-        context = trainer.population.archive[rollout.context_id]
+        context = trainer.population.known[rollout.context_id]
         text = tokenizer.decode(list(rollout.prompt_ids))
         expected = tokenizer.apply_chat_template(
             render(context, examples[rollout.example_id]), tokenize=False, add_generation_prompt=True

@@ -75,8 +75,13 @@ def judge_all(probes: Sequence[Probe]) -> dict:
     gains = [probe.gains for probe in probes]
     rules = {name: asdict(judge_rule([p.routes[name] for p in probes], gains)) for name in probes[0].routes}
     # What it expects is gain per cost; SKIP is left out, whose gain is 0 by definition.
-    pairs = [(hope, p.gain(r) / COST[Route(r)]) for p in probes for r, hope in p.hopes.items() if r != "skip"]
-    bins = calibration([hope for hope, _ in pairs], [gain for _, gain in pairs]) if pairs else []
+    pairs = [
+        (expected, p.gain(r) / COST[Route(r)])
+        for p in probes
+        for r, expected in p.expected_gains.items()
+        if r != "skip"
+    ]
+    bins = calibration([expected for expected, _ in pairs], [gain for _, gain in pairs]) if pairs else []
     best = [probe.best() for probe in probes]
     return {
         "examples": len(probes),

@@ -55,21 +55,21 @@ def select_top_k(scores: Mapping[str, Scores], k: int) -> list[str]:
 
 @dataclass
 class Population:
-    """Up to `size` contexts in use (best first) and the archive of every context ever accepted.
+    """Up to `size` contexts in use (best first) and `known`, every context ever accepted.
 
-    The seed context always stays reachable: it is in the archive, and every fast phase starts from it as well.
+    The seed context always stays reachable: it is in `known`, and every fast phase starts from it as well.
     """
 
     size: int
     seed: Context
     members: list[Context] = field(default_factory=list)
-    archive: dict[str, Context] = field(default_factory=dict)
+    known: dict[str, Context] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     policy_version: int = -1
 
     def __post_init__(self) -> None:
         self.members = self.members or [self.seed]
-        self.archive.setdefault(self.seed.id, self.seed)
+        self.known.setdefault(self.seed.id, self.seed)
 
     @property
     def lead(self) -> Context:
@@ -94,7 +94,7 @@ class Population:
             size=self.size,
             seed=self.seed,
             members=[by_id[c] for c in chosen],
-            archive={**self.archive, **by_id},
+            known={**self.known, **by_id},
             scores={c: dict(scores[c]) for c in chosen},
             policy_version=policy_version,
         )
@@ -104,19 +104,19 @@ class Population:
             "size": self.size,
             "seed": self.seed.id,
             "members": [c.id for c in self.members],
-            "archive": [c.to_json() for c in self.archive.values()],
+            "archive": [c.to_json() for c in self.known.values()],
             "scores": self.scores,
             "policy_version": self.policy_version,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Population:
-        archive = {c.id: c for c in map(Context.from_json, data["archive"])}
+        known = {c.id: c for c in map(Context.from_json, data["archive"])}
         return cls(
             size=data["size"],
-            seed=archive[data["seed"]],
-            members=[archive[c] for c in data["members"]],
-            archive=archive,
+            seed=known[data["seed"]],
+            members=[known[c] for c in data["members"]],
+            known=known,
             scores={c: dict(s) for c, s in data["scores"].items()},
             policy_version=data["policy_version"],
         )

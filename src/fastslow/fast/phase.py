@@ -59,7 +59,7 @@ class FastChannel:
         self.plan = plan
         self.run_seed = run_seed
 
-    def run(
+    def evolve(
         self,
         population: Population,
         *,
@@ -86,7 +86,7 @@ class FastChannel:
             check=self.check,
             demonstrations=demonstrations,
             experience=experience,
-            contexts=population.archive,
+            contexts=population.known,
             run_seed=self.run_seed,
             cycle=cycle,
         )
@@ -143,7 +143,7 @@ class FastChannel:
         table = {c: scores for c, scores in table.items() if scores} or {before.seed.id: {}}
         accepted = [adapter.contexts[c] for c in table]
         population = before.rescored(accepted, table, policy_version=adapter.policy.version)
-        new = set(table) - set(before.archive)
+        new = set(table) - set(before.known)
         judged = [p for p in adapter.proposals if p.problem is None]
         return FastPhase(
             population=population,

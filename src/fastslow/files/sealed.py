@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fastslow.core.errors import FastSlowError
-from fastslow.files.state import dumps
+from fastslow.files.nested_state import dumps
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -224,7 +224,7 @@ class FastSlowTrainer(MeasuringTrainer):
         if pool and not at_hand & {topics.of(e) for e in pool}:  # a new stage begins
             pool = ahead
         pool = [e for e in pool if topics.of(e) in at_hand]
-        return self.parts.fast.run(
+        return self.parts.fast.evolve(
             topics.recalled(self.population, ahead),
             policy=self.policy,
             anchor=anchor,

@@ -35,8 +35,8 @@ from safetensors.torch import load_file
 
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.types import Example, Rollout, Trace, Verdict
+from fastslow.files.nested_state import dumps, flatten, rebuild
 from fastslow.files.run_directory import clean, read_population, write_state
-from fastslow.files.state import dumps, flatten, rebuild
 from fastslow.files.tensors import write_tensors
 from fastslow.loop.rollout_cache import RolloutCache
 

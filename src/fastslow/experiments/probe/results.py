@@ -16,6 +16,9 @@ from fastslow.core.types import Route
 
 ARMS = (Route.FAST, Route.SLOW, Route.BOTH)
 
+EXPECTED_GAINS = "hopes"
+"""Key of `Probe.expected_gains` in the file."""
+
 
 @dataclass(frozen=True)
 class ProbePlan:
@@ -42,8 +45,8 @@ class Probe:
 
     `gains` holds for FAST, SLOW and BOTH two independent estimates of the change of success, from separate halves of
     the samples: one to choose the best route by, the other to say what it is worth. `routes` is what each rule decided
-    and `hopes` the gain per cost that `learned` expected of each route. `topic` is what the rules knew the example by,
-    `task` the truth.
+    and `expected_gains` the gain per cost that `learned` expected of each route. `topic` is what the rules knew the
+    example by, `task` the truth.
     """
 
     example_id: str
@@ -51,7 +54,7 @@ class Probe:
     topic: str
     evidence: Mapping[str, Any]
     routes: Mapping[str, str]
-    hopes: Mapping[str, float]
+    expected_gains: Mapping[str, float]
     gains: Mapping[str, tuple[float, float]]
     rollouts: Mapping[str, int]
 
@@ -92,7 +95,9 @@ class ProbesFile:
             yield self
 
     def add(self, probe: Probe) -> None:
-        self._write(asdict(probe))
+        line = asdict(probe)
+        line[EXPECTED_GAINS] = line.pop("expected_gains")
+        self._write(line)
         self.probes[probe.example_id] = probe
 
     def pass_over(self, example_id: str) -> None:
@@ -146,7 +151,7 @@ def _probe(line: Mapping[str, Any]) -> Probe:
         topic=str(line["topic"]),
         evidence=dict(line["evidence"]),
         routes={str(rule): Route(route).value for rule, route in line["routes"].items()},
-        hopes={Route(route).value: float(hope) for route, hope in line["hopes"].items()},
+        expected_gains={Route(route).value: float(gain) for route, gain in line[EXPECTED_GAINS].items()},
         gains=gains,
         rollouts={arm.value: int(line["rollouts"][arm.value]) for arm in ARMS},
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fastslow.contexts.context import EXAMPLES, WorkedExample, dump_examples
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Trace
-from fastslow.fast.proposers.base import PROPOSERS, Edits, ProposalRequest
+from fastslow.fast.proposers.base import Edits, ProposalRequest
 from fastslow.fast.proposers.validate import normalised
 
 FAILED_WEIGHT = 4.0
@@ -30,7 +30,6 @@ class _Source:
     weight: float = 1.0
 
 
-@PROPOSERS.register("demonstrations")
 class DemonstrationsProposer:
     """Adds, replaces, drops or reorders worked examples, whatever component was asked for; with `edits="full"` draws
     all of them anew.

@@ -10,7 +10,7 @@ from fastslow.contexts.context import EXAMPLES, INSTRUCTION, dump_examples, load
 from fastslow.core.errors import BadInput
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Trace
-from fastslow.fast.proposers.base import PROPOSERS, Edits, ProposalRequest
+from fastslow.fast.proposers.base import Edits, ProposalRequest
 from fastslow.fast.proposers.validate import is_control
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ KINDS = {
 }
 
 
-@PROPOSERS.register("reflection")
 class ReflectionProposer:
     """Shows a reflection LM the current text, rollouts and feedback, and asks for a small edit of one component (with
     `edits="full"`, for a new one).
