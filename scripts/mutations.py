@@ -174,7 +174,7 @@ MUTATIONS = [
         ("tests/files/test_locks.py::test_whoever_finds_a_run_in_use_is_told_by_whom_and_changes_nothing",),
     ),
     Mutation(
-        "soak", "a file that was synced is closed", "files/sealed.py",
+        "soak", "a file that was synced is closed", "files/atomic.py",
         "os.close(descriptor)", "pass",
         ("tests/faults/test_soak.py::test_sixty_steps_open_nothing_that_stays_open",),
     ),

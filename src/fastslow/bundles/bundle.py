@@ -21,8 +21,8 @@ from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
 from fastslow.core.types import Example, Split
 from fastslow.evaluation.accuracy import BaseModel, Drift, adapters_off, frozen_copy, measure_drift, measure_population
+from fastslow.files import atomic
 from fastslow.files.run_directory import read_population, write_state
-from fastslow.files.sealed import sync
 from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
 from fastslow.policy.loading import ModelSource, context_window, load_model, load_tokenizer, pad_id, resolve_model
 from fastslow.policy.policy import Policy
@@ -85,15 +85,9 @@ def write_bundle(
     write_state(aside, population, router)
     topics.write(aside)
     for entry in aside.rglob("*"):  # checkpoints go once the run is done: its weights must outlive a power cut
-        sync(entry)
-    sync(aside)
-    before = path.with_name(path.name + ".old.tmp")  # of a run that a signal stopped, and that went on
-    shutil.rmtree(before, ignore_errors=True)
-    if path.exists():
-        path.rename(before)
-    aside.rename(path)
-    sync(path.parent)
-    shutil.rmtree(before, ignore_errors=True)
+        atomic.sync(entry)
+    atomic.sync(aside)
+    atomic.put_in_place(aside, path)  # a run that a signal stopped, and that went on, has an older one there
 
 
 def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:

@@ -7,18 +7,16 @@ disk, `manifest.json` with the SHA-256 of each comes last, and only then does th
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from fastslow.core.errors import FastSlowError
+from fastslow.files import atomic
 from fastslow.files.nested_state import dumps
 
 FORMAT = 1
@@ -55,7 +53,7 @@ class Checkpoints:
     def begin(self, step: int) -> Path:
         """An empty folder to write into."""
         aside = self.run / f"checkpoint-{step}.tmp"
-        shutil.rmtree(aside, ignore_errors=True)
+        atomic.remove(aside)
         aside.mkdir()
         return aside
 
@@ -63,10 +61,7 @@ class Checkpoints:
         """Seal what `begin` gave and put it where its name says; `written` as in `seal`. Raises OSError."""
         aside, target = self.run / f"checkpoint-{step}.tmp", self.folder(step)
         seal(aside, {"step": step, "config": digest(self.run / "config.yaml"), **about}, written)
-        if target.exists() or target.is_symlink():
-            discard(target)
-        aside.rename(target)
-        sync(self.run)
+        atomic.put_in_place(aside, target)
         return target
 
     def prune(self, best: int | None = None, good: int | None = None) -> None:
@@ -74,13 +69,13 @@ class Checkpoints:
         steps = self.steps()
         kept = {*steps[-self.keep_last :], *self.milestones(steps, best), good}
         for step in set(steps) - kept:
-            discard(self.folder(step))
+            atomic.discard(self.folder(step))
 
     def drop_all_but_milestones(self, best: int | None = None) -> None:
         """What is left of a run that is done: its end is kept as a bundle, and nothing has to go on."""
         steps = self.steps()
         for step in set(steps) - self.milestones(steps, best):
-            discard(self.folder(step))
+            atomic.discard(self.folder(step))
         self.sweep()
 
     def milestones(self, steps: Collection[int], best: int | None = None) -> set[int]:
@@ -91,7 +86,7 @@ class Checkpoints:
     def sweep(self) -> None:
         """Remove what a killed process left half written or half deleted."""
         for entry in self.run.glob("checkpoint-*.tmp"):
-            _remove(entry)
+            atomic.remove(entry)
 
 
 def seal(folder: Path, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -102,15 +97,15 @@ def seal(folder: Path, about: Mapping[str, Any], written: Mapping[str, Any] = Ma
     files = {}
     for path in sorted(folder.iterdir()):
         if path.name not in written:
-            sync(path)
+            atomic.sync(path)
         files[path.name] = written.get(path.name) or {"bytes": path.stat().st_size, "sha256": digest(path)}
     manifest = {"format": FORMAT, **about, "files": files}
     manifest["sha256"] = hashlib.sha256(dumps(manifest, indent=1)).hexdigest()
     with (folder / MANIFEST).open("xb") as file:
         file.write(dumps(manifest, indent=1))
         file.flush()
-        os.fsync(file.fileno())
-    sync(folder)
+        atomic.sync(file.fileno())
+    atomic.sync(folder)
 
 
 def verify(folder: Path) -> dict[str, Any]:
@@ -174,33 +169,6 @@ def _manifest(path: Path, refuse: Any) -> dict[str, Any]:
     return manifest
 
 
-def discard(path: Path) -> None:
-    """Delete a checkpoint. It loses its name first: a process killed half way leaves no half checkpoint."""
-    aside = path.with_name(path.name + ".old.tmp")
-    _remove(aside)
-    path.rename(aside)
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-
-
 def digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(place: Path | int) -> None:
-    """Have the disk confirm a file's content, or a folder's entries; an open file is given by its descriptor."""
-    if isinstance(place, int):
-        return os.fsync(place)
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from fastslow.core.errors import FastSlowError
-from fastslow.files import sealed as checkpoint
+from fastslow.files import atomic
 
 # The format's own words for what a tensor holds.
 KINDS = {
@@ -45,7 +45,7 @@ def write_tensors(
             length += len(chunk)
             while len(chunk):  # a raw file may take a part only
                 chunk = chunk[file.write(chunk) :]
-        checkpoint.sync(file.fileno())
+        atomic.sync(file.fileno())
     return {"bytes": length, "sha256": sha256.hexdigest()}
 
 

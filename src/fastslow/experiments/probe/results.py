@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import Any
 
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Route
+from fastslow.files import jsonl
+from fastslow.files.locks import try_lock
 
 ARMS = (Route.FAST, Route.SLOW, Route.BOTH)
 
@@ -86,10 +87,8 @@ class ProbesFile:
         except OSError as error:
             raise BadInput(f"cannot write '{self._path}': {error.strerror or error}.") from error
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"'{self._path}' is being written by another probe; wait for it to end.") from None
+            if not try_lock(file.fileno()):
+                raise BadInput(f"'{self._path}' is being written by another probe; wait for it to end.")
             self._file = file
             self._read()
             yield self
@@ -110,18 +109,15 @@ class ProbesFile:
         self._file.flush()
 
     def _read(self) -> None:
-        self._file.seek(0)
-        content = self._file.read()
-        *lines, rest = content.split(b"\n")
-        if rest:  # cut by a kill
-            self._file.truncate(len(content) - len(rest))
-        if not lines:
-            self._write({"about": self._about})
-            return
+        jsonl.cut_torn_line(self._file)
         try:
-            about = dict(json.loads(lines[0])["about"])
+            lines = [line for _, line in jsonl.objects(self._file)]
+            if not lines:
+                self._write({"about": self._about})
+                return
+            about = dict(lines[0]["about"])
             if about == self._about:
-                self._take([json.loads(line) for line in lines[1:]])
+                self._take(lines[1:])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problem = f"{type(error).__name__}: {error}"
             raise BadInput(f"'{self._path}' is damaged ({problem}); delete it to probe again.") from error

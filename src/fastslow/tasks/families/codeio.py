@@ -28,6 +28,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Split, Verdict
+from fastslow.files import jsonl
 from fastslow.sandbox import Limits, SandboxUnavailable, isolation, run_python
 from fastslow.tasks.base import TASKS
 from fastslow.tasks.scoring import values
@@ -165,11 +166,11 @@ def load_programs() -> Sequence[Mapping[str, Any]]:
     from reasoning_gym.data import get_data_file_path
 
     recorded = importlib.resources.files("fastslow.tasks") / PAIRS_FILE
-    lines = gzip.decompress(recorded.read_bytes()).decode().splitlines()
-    pairs = {entry["program"]: entry["pairs"] for entry in map(json.loads, lines)}
+    with recorded.open("rb") as packed, gzip.open(packed) as lines:
+        pairs = {entry["program"]: entry["pairs"] for _, entry in jsonl.objects(lines)}
     programs: dict[str, dict[str, Any]] = {}
-    with gzip.open(get_data_file_path("codeio.jsonl.gz"), "rt", encoding="utf-8") as file:
-        for row in map(json.loads, file):
+    with gzip.open(get_data_file_path("codeio.jsonl.gz")) as lines:
+        for _, row in jsonl.objects(lines):
             key = hashlib.sha256(row["code_sample"].encode()).hexdigest()[:16]
             if key in pairs:
                 row.setdefault("difficulty", None)

@@ -14,13 +14,13 @@ judge. Without a scorer, the completion must equal the answer.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
+from fastslow.files import jsonl
 from fastslow.tasks.base import TASKS
 from fastslow.tasks.families.rows import DEFAULT, Columns, Rows, RowsTask, ScoringFunction
 from fastslow.tasks.scoring import Scorer
@@ -48,26 +48,14 @@ class JsonlTask(RowsTask):
 
 
 def read(path: Path, task: str) -> Rows:
-    """Line numbers, counted from 1, and rows. Blank lines are passed over."""
+    """Return line numbers, counted from 1, and rows; blank lines are skipped. Raises BadInput naming a damaged line."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"task '{task}': line {line} is not UTF-8; save the file as UTF-8.") from None
+        with path.open("rb") as file:
+            rows = list(jsonl.objects(file))
+    except jsonl.BadLine as damage:
+        raise BadInput(f"task '{task}': {damage}; write one object a line, in UTF-8.") from None
     except OSError as error:
         raise BadInput(f"task '{task}': cannot read '{path}' ({error.strerror}); give the path of a file.") from None
-    rows = []
-    # Not splitlines(): a line separator inside a JSON text ends no row.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"task '{task}': line {number} is not JSON ({error}); write one object a line.") from None
-        if not isinstance(row, dict):
-            raise BadInput(f"task '{task}': line {number} is a JSON {type(row).__name__}; write one object a line.")
-        rows.append((number, row))
     if not rows:
         raise BadInput(f"task '{task}': '{path}' is empty; write one JSON object a line.")
     return Rows(rows, "line")
