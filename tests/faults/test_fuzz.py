@@ -27,7 +27,7 @@ from fastslow.files.run_directory import RunDirectory
 from fastslow.files.sealed import Checkpoints, Damaged, seal, verify
 from fastslow.run.resume import read_config
 from fastslow.slow.state import read_state
-from fastslow.tasks import resolve_task
+from fastslow.tasks.resolve import resolve_task
 from tests.fast.proposers.helpers import parent, request, trace
 from tests.support.openai_server import OpenAIServer, Reply
 

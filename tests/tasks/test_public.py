@@ -13,7 +13,7 @@ import datasets
 import pytest
 
 from fastslow.core.errors import BadInput
-from fastslow.tasks import resolve_task
+from fastslow.tasks.resolve import resolve_task
 
 SPLITS = ("train", "validation", "test")
 SAMPLES = ("polaris?path=sample", "physics?path=sample")

@@ -28,8 +28,8 @@ from fastslow.policy.loading import ModelSource, context_window, load_model, loa
 from fastslow.policy.policy import Policy
 from fastslow.policy.tree_forward import why_not
 from fastslow.streams.labels import Labels
-from fastslow.tasks import foreign_code, resolve_task
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import foreign_code, resolve_task
 from fastslow.tasks.task_set import TaskSet, spelled_once
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters

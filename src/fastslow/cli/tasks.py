@@ -56,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _list() -> int:
-    from fastslow.tasks import list_tasks
+    from fastslow.tasks.resolve import list_tasks
 
     console = Console()
     if not console.is_terminal:  # whole names for whoever greps
@@ -134,7 +134,7 @@ def printable(text: str) -> str:
 
 
 def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
-    from fastslow.tasks import resolve_task
+    from fastslow.tasks.resolve import resolve_task
 
     if path is not None and name in FILE_FAMILIES:
         name = f"{name}:{path}"

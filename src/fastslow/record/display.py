@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
-from fastslow.tasks.spec import short_names
+from fastslow.tasks.names import short_names
 
 PHASES = {
     "fast": "evolving contexts",

@@ -103,7 +103,7 @@ def checked_route(router: Router, evidence: GroupEvidence) -> Route:
     if not isinstance(route, Route):
         raise FastSlowError(
             f"router '{router.name}' returned {route!r} for example {evidence.example_id}; "
-            "it must return a fastslow.types.Route."
+            "it must return a fastslow.core.types.Route."
         )
     return route
 

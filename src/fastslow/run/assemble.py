@@ -26,8 +26,8 @@ from fastslow.streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, m
 from fastslow.streams.epochs import EpochStream, Stream
 from fastslow.streams.labels import Labels
 from fastslow.streams.rehearsal import RehearsalStream
-from fastslow.tasks import resolve_task
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import resolve_task
 from fastslow.tasks.task_set import TaskSet, by_task
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters

@@ -31,7 +31,7 @@ from fastslow.run.preflight import preflight
 from fastslow.run.resume import choose_checkpoint, read_config, rewind, summary_of, tidy
 from fastslow.streams import SEQUENCE
 from fastslow.tasks.base import Task
-from fastslow.tasks.spec import short_names
+from fastslow.tasks.names import short_names
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 OUT_OF_TIME = "max_minutes"

@@ -8,8 +8,7 @@ import enum
 import math
 import types
 import typing
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
@@ -60,33 +59,6 @@ def format_spec(head: str, params: Mapping[str, str]) -> str:
     if not params:
         return head
     return f"{head}?" + "&".join(f"{key}={quote(params[key], safe=',:;/+*-. ')}" for key in sorted(params))
-
-
-def short_names(tasks: Iterable[str]) -> dict[str, str]:
-    """For people, where several tasks stand side by side: without family, folder and parameters. Of those that read
-    alike then, each has the parameters that not all of them share, or its whole name where that is not enough."""
-    specs = {task: _lenient(task) for task in tasks}
-    bases = {task: _base(spec) for task, spec in specs.items()}
-    found = {}
-    for task, spec in specs.items():
-        alike = [specs[other] for other, base in bases.items() if base == bases[task]]
-        own = {k: v for k, v in spec.params.items() if any(other.params.get(k) != v for other in alike)}
-        found[task] = format_spec(bases[task], own)
-    counts = Counter(found.values())
-    return {task: name if counts[name] == 1 else task for task, name in found.items()}
-
-
-def _base(spec: Spec) -> str:
-    """products of reasoning_gym:products, sums of jsonl:data/sums.jsonl."""
-    name = (spec.rest or spec.head).rstrip("/").rpartition("/")[2]
-    return name.removesuffix(".jsonl").removesuffix(".json") or spec.head
-
-
-def _lenient(task: str) -> Spec:
-    try:
-        return parse_spec(task)
-    except BadInput:  # a damaged file's, or that of a task of the user's own
-        return Spec(task, {})
 
 
 def coerce(text: str, hint: Any) -> Any:

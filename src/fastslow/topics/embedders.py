@@ -69,7 +69,7 @@ def make_embedder(spec: str) -> Embedder:
     except Exception as error:  # a factory of the user's may raise anything
         raise BadInput(f"embedder '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
     if not whole:
-        raise BadInput(f"embedder '{spec}' needs a name and a method embed; see fastslow.embedders.Embedder.")
+        raise BadInput(f"embedder '{spec}' needs a name and a method embed; see fastslow.topics.embedders.Embedder.")
     return embedder if spec in OURS else CheckedEmbedder(embedder)
 
 

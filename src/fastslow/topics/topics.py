@@ -22,6 +22,7 @@ from fastslow.contexts.context import Context, WorkedExample
 from fastslow.contexts.population import Population, Scores
 from fastslow.core.types import Example, GroupEvidence
 from fastslow.files.nested_state import dumps, flatten, rebuild
+from fastslow.streams.arrivals import Arrivals
 from fastslow.streams.epochs import Stream
 from fastslow.streams.labels import Labels
 from fastslow.topics.archive import Archive, Entry
@@ -50,6 +51,9 @@ class Topics:
     clusters: Clusters | None = None
     archive: Archive | None = None
     material: Sequence[tuple[Example, WorkedExample]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._arrivals = Arrivals(self.stream)
 
     def of(self, example: Example) -> str:
         """Return the topic of an example as the learner knows it; '' for unknown."""
@@ -92,13 +96,14 @@ class Topics:
                 self.archive.note(group.task, group.context_ids_G, group.rewards_G)
 
     def demonstrations(self, examples: Sequence[Example], until: int) -> list[WorkedExample]:
-        """Verified answers of the topics that these examples are of. Where labels do not say which examples those are,
-        only what has arrived before step `until` is known."""
-        told = self.clusters is None and not self.labels.hidden
-        arrived = None if told else {e.id for step in range(until) for e in self.stream.batch(step)}
+        """Return the verified answers of the topics of these examples.
+
+        Where labels do not tell the topics, the answers are those of examples that arrived before step `until`.
+        """
+        labelled = self.clusters is None and not self.labels.hidden
         by_topic: dict[str, list[WorkedExample]] = {}
         for example, worked in self.material:
-            if arrived is None or example.id in arrived:
+            if labelled or self._arrivals.before(until, example.id):
                 by_topic.setdefault(self.of(example), []).append(worked)
         return [worked for topic in self._by_topic(examples) for worked in by_topic.get(topic, ())]
 

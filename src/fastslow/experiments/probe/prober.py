@@ -42,8 +42,8 @@ from fastslow.routers.base import checked_route
 from fastslow.run.assemble import make_proposer, make_stream, make_topics, task_from
 from fastslow.run.resume import read_config, summary_of
 from fastslow.streams import ARRIVAL, STREAMS
-from fastslow.tasks import foreign_code
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import foreign_code
 from fastslow.tasks.task_set import by_task
 from fastslow.topics.embedders import OURS
 from fastslow.topics.topics import Topics
