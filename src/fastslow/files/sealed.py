@@ -1,8 +1,7 @@
-"""Checkpoints as files: written aside, sealed by a manifest, renamed into place; verified before anything is read.
+"""Write checkpoints that are complete or absent, and verify them before anything is read.
 
-A folder `checkpoint-N` is whole or it is not there: all its files are written to `checkpoint-N.tmp` and synced to the
-disk, `manifest.json` with the SHA-256 of each comes last, and only then does the folder get its name. What it holds is
-`snapshot`'s affair.
+All files of `checkpoint-N` are written to `checkpoint-N.tmp` and synced to the disk; `manifest.json`, with the SHA-256
+of each file, comes last; only then does the folder get its name. `slow.state` decides what a checkpoint holds.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ NAME = re.compile(r"checkpoint-(0|[1-9][0-9]{0,17})")
 
 
 class Damaged(FastSlowError):
-    """A checkpoint that must not be loaded, and why."""
+    """Raised for a checkpoint that must not be loaded; the message says why."""
 
 
 class Checkpoints:
-    """The checkpoints of one run directory.
+    """Keep the checkpoints of one run directory.
 
     Args:
         run: the run directory.
-        keep_last: how many of the newest are kept (>= 1).
-        keep_every: those of steps that this divides are kept as well; 0: none.
+        keep_last: how many of the newest checkpoints are kept (>= 1).
+        keep_every: checkpoints of steps that this number divides are kept as well; 0: none.
     """
 
     def __init__(self, run: Path, *, keep_last: int = 2, keep_every: int = 0):
@@ -43,7 +42,7 @@ class Checkpoints:
         self.keep_every = keep_every
 
     def steps(self) -> list[int]:
-        """Steps that have a folder, in order; whole or not."""
+        """Return the steps that have a folder, in order, whether complete or damaged."""
         found = [NAME.fullmatch(entry.name) for entry in self.run.iterdir()] if self.run.is_dir() else []
         return sorted(int(match[1]) for match in found if match)
 
@@ -51,40 +50,40 @@ class Checkpoints:
         return self.run / f"checkpoint-{step}"
 
     def begin(self, step: int) -> Path:
-        """An empty folder to write into."""
+        """Make an empty folder to write into."""
         aside = self.run / f"checkpoint-{step}.tmp"
         atomic.remove(aside)
         aside.mkdir()
         return aside
 
     def commit(self, step: int, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> Path:
-        """Seal what `begin` gave and put it where its name says; `written` as in `seal`. Raises OSError."""
+        """Seal the folder that `begin` made and give it its name; `written` as in `seal`. Raises OSError."""
         aside, target = self.run / f"checkpoint-{step}.tmp", self.folder(step)
         seal(aside, {"step": step, "config": digest(self.run / "config.yaml"), **about}, written)
         atomic.put_in_place(aside, target)
         return target
 
     def prune(self, best: int | None = None, good: int | None = None) -> None:
-        """Delete what no rule keeps. `good` is where the run may still be rolled back to."""
+        """Delete the checkpoints that no rule keeps. `good` is the step to which the run may still be rolled back."""
         steps = self.steps()
         kept = {*steps[-self.keep_last :], *self.milestones(steps, best), good}
         for step in set(steps) - kept:
             atomic.discard(self.folder(step))
 
     def drop_all_but_milestones(self, best: int | None = None) -> None:
-        """What is left of a run that is done: its end is kept as a bundle, and nothing has to go on."""
+        """Delete all but the milestones of a finished run: its bundle holds the end, and nothing will be resumed."""
         steps = self.steps()
         for step in set(steps) - self.milestones(steps, best):
             atomic.discard(self.folder(step))
         self.sweep()
 
     def milestones(self, steps: Collection[int], best: int | None = None) -> set[int]:
-        """Those kept for good, also when the run is done."""
+        """Return the steps whose checkpoints are kept even when the run is finished."""
         every = {step for step in steps if self.keep_every and step % self.keep_every == 0}
         return every | ({best} & set(steps) if best is not None else set())
 
     def sweep(self) -> None:
-        """Remove what a killed process left half written or half deleted."""
+        """Remove the folders that a killed process left incomplete."""
         for entry in self.run.glob("checkpoint-*.tmp"):
             atomic.remove(entry)
 
@@ -92,7 +91,7 @@ class Checkpoints:
 def seal(folder: Path, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Sync every file, then write the manifest. Raises OSError.
 
-    `written`: length and SHA-256 of files that are on the disk already and were hashed on the way to it.
+    `written` has the length and SHA-256 of files that were hashed while written, and that the disk already holds.
     """
     files = {}
     for path in sorted(folder.iterdir()):
@@ -109,7 +108,8 @@ def seal(folder: Path, about: Mapping[str, Any], written: Mapping[str, Any] = Ma
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint whose every byte is as it was written. Raises Damaged saying what is not."""
+    """Return the manifest of a checkpoint whose every byte is as written. Raises Damaged, which names the first
+    difference."""
     try:
         return _verified(folder)
     except OSError as error:
