@@ -1,4 +1,4 @@
-"""`fastslow plasticity --from RUN --task TASK`."""
+"""Run `fastslow plasticity --from RUN --task TASK`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastslow.core.errors import BadInput
 
 
 def run(argv: Sequence[str]) -> int:
-    """Plain RL on one task from the weights of each run and from the base, then the report."""
+    """Train plain RL on one task from the weights of each run and from the base, then write the report."""
     parser = Parser(
         prog="fastslow plasticity",
         allow_abbrev=False,
@@ -59,7 +59,8 @@ def check_start(path: Path) -> None:
 
 
 def base_of(starts: Sequence[Path]) -> str:
-    """The model that all runs started from. Raises BadInput where they differ: they could not be compared."""
+    """Return the model that all runs started from. Raises BadInput where the runs differ, because they could not be
+    compared."""
     models = {}
     for path in starts:
         try:
@@ -74,7 +75,8 @@ def base_of(starts: Sequence[Path]) -> str:
 
 
 def weights(start: Path, folder: Path) -> Path:
-    """A folder with the whole model of a run; adapters are merged into their base once, under the experiment."""
+    """Return a folder with the whole model of a run; adapters are merged into their base once, inside the
+    experiment."""
     bundle = start / "bundle"
     if not (bundle / "adapter_config.json").is_file():
         return bundle

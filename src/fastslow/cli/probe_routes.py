@@ -1,4 +1,4 @@
-"""`fastslow probe-routes RUN`."""
+"""Run `fastslow probe-routes RUN`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Measure what each channel alone would gain from a sample of examples, and hold the routing rules against it."""
+    """Measure what each channel alone would gain from a sample of examples, and compare the routing rules with that."""
     parser = Parser(
         prog="fastslow probe-routes",
         description="Is a route right? From the end of a run, measure what the contexts alone, the weights alone and "
@@ -67,14 +67,14 @@ def run(argv: Sequence[str]) -> int:
 
 
 def judge_all(probes: Sequence[Probe]) -> dict:
-    """JSON-able verdicts on every rule, and the calibration of what `learned` expected."""
+    """Return JSON-able verdicts on every rule, and the calibration of the gains that `learned` expected."""
     from fastslow.core.types import Route
     from fastslow.metrics.routing import ROUTES, calibration, judge_rule
     from fastslow.routers.learned import COST
 
     gains = [probe.gains for probe in probes]
     rules = {name: asdict(judge_rule([p.routes[name] for p in probes], gains)) for name in probes[0].routes}
-    # What it expects is gain per cost; SKIP is left out, whose gain is 0 by definition.
+    # The rule expects gain per cost; SKIP is left out, whose gain is 0 by definition.
     pairs = [
         (expected, p.gain(r) / COST[Route(r)])
         for p in probes

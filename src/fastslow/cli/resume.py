@@ -1,4 +1,4 @@
-"""`fastslow resume`."""
+"""Run `fastslow resume`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastslow.cli.eval import Parser
 
 
 def run(argv: Sequence[str]) -> int:
-    """Go on with a run that was stopped or broken off, under the settings in its config.yaml."""
+    """Continue a run that was stopped or interrupted, under the settings in its config.yaml."""
     parser = Parser(
         prog="fastslow resume",
         description="Go on with a run that was stopped or broken off, from its newest checkpoint. On a CPU the end is "

@@ -1,4 +1,4 @@
-"""`fastslow tasks`: what can be trained on, what one task looks like to a model, and what is wrong with it."""
+"""Run `fastslow tasks`: list what can be trained on, show one task as a model sees it, or check it for faults."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fastslow.tasks import Task
 
 SIZES = {"train_size": None, "validation_size": 64, "test_size": 64, "data_seed": 0}
-"""As in a run, so that what is checked is what is trained on (None: all there are, of a generator 1000)."""
-SHOWN_FROM = 50  # training examples are drawn for `show`: some generators take minutes for a thousand
+"""Sizes of a run, so that the check covers what a run trains on (None: all examples, of a generator 1000)."""
+SHOWN_FROM = 50  # training examples that `show` draws: some generators take minutes for a thousand
 FILE_FAMILIES = ("jsonl", "hf")
 NAME_HELP = "e.g. 'reasoning_gym:products?max_terms=2'"
 
@@ -59,7 +59,7 @@ def _list() -> int:
     from fastslow.tasks.resolve import list_tasks
 
     console = Console()
-    if not console.is_terminal:  # whole names for whoever greps
+    if not console.is_terminal:  # whole names, for grep
         for name, text in list_tasks():
             print(f"{name}\t{text}")
         return 0
@@ -129,7 +129,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def printable(text: str) -> str:
-    """Nothing that a terminal would obey: questions and answers may come from anywhere."""
+    """Return text without characters that a terminal obeys: questions and answers may come from anywhere."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -147,7 +147,8 @@ def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
 
 
 def _reader(name: str) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
-    """The prompt of an example as this model sees it under an empty instruction, its tokens, and the model's window."""
+    """Return the prompt of an example as this model sees it under an empty instruction, its tokens, and the model's
+    window."""
     from fastslow.contexts.context import render, seed_context
     from fastslow.policy.loading import has_system_role, load_tokenizer, model_window, resolve_model
 

@@ -27,11 +27,11 @@ def resolve_task(
     test_size: int | None = None,
     data_seed: int = 0,
 ) -> Task:
-    """The task of this name. Raises BadInput saying what in the name cannot be used and what comes nearest.
+    """Return the task of this name. Raises BadInput, naming the unusable part and the nearest known name.
 
-    A name is `family:rest?params` of a registered family, or `package.module:factory?params`: the user's own
-    factory, called with the parameters (converted by its annotations) and with those of the four options here
-    that its signature names. Sizes left None are the family's own defaults.
+    A name is `family:rest?params` of a registered family, or `package.module:factory?params` for a factory of the
+    user's. That factory is called with the parameters (converted by its annotations) and with those of the four options
+    here that its signature names. Sizes left None are the family's own defaults.
     """
     parsed = parse_spec(spec)
     options: dict[str, Any] = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
@@ -44,7 +44,7 @@ def resolve_task(
 
 
 def list_tasks() -> list[tuple[str, str]]:
-    """Name and one-line description of everything `resolve_task` knows."""
+    """Return name and one-line description of everything that `resolve_task` knows."""
     return [
         *codeio.describe(),
         *hover.describe(),
@@ -62,7 +62,7 @@ def list_tasks() -> list[tuple[str, str]]:
 
 
 def foreign_code(name: str) -> str:
-    """What of a task's name asks for code that is none of ours: "the task 'x'", "the scorer 'x'", or ''."""
+    """Return what in a task's name asks for foreign code: "the task 'x'", "the scorer 'x'", or ''."""
     spec = parse_spec(name)
     scorer = spec.params.get("scorer")
     if spec.family not in TASKS.names():
@@ -126,7 +126,7 @@ def _refuse_unknown(spec: str, parsed: Spec) -> None:
 def _arguments(
     spec: str, factory: Callable[..., Any], params: Mapping[str, str], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What the factory is called with: the parameters of the name, and the options that it asks for."""
+    """Return the factory's arguments: the parameters of the name, and the options that its signature names."""
     try:
         signature = inspect.signature(factory, eval_str=True)
     except NameError:  # an annotation that exists for type checkers only

@@ -1,15 +1,15 @@
-"""Tasks from a file of one's own: `jsonl:data/my.jsonl?scorer=my_package.my_module:score`.
+"""Make tasks from a JSONL file of the user's: `jsonl:data/my.jsonl?scorer=my_package.my_module:score`.
 
-One JSON object a line. Columns, each of which another name can be given for (`question=prompt`):
+Each line is a JSON object with these columns; a parameter such as `question=prompt` names another column:
 
     question   text, or a list of user turns (then `messages` is looked for as well)
     answer     text or a number; optional where there is a scorer
     id         text or a whole number, unique; optional
     split      train, validation or test, on every row or on none; optional
 
-`scorer` names one of ours (docs/scorers.md) or, by its dotted path, one of the user's. That is called as
-`scorer(completion, row)` and returns a number in [0, 1], a pair of that and a feedback text, or None where it cannot
-judge. Without a scorer, the completion must equal the answer.
+`scorer` names a built-in scorer (docs/scorers.md) or, by dotted path, a function of the user's. Such a function is
+called as `scorer(completion, row)` and returns a number in [0, 1], a pair of a number and a feedback text, or None
+where it cannot judge. Without a scorer, the completion must equal the answer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FAMILY = "jsonl"
 
 
 class JsonlTask(RowsTask):
-    """The rows of a JSONL file as examples; see `RowsTask`. Raises BadInput for a file that cannot be read, too."""
+    """Use the rows of a JSONL file as examples; see `RowsTask`. Raises BadInput for an unreadable file, too."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ def read(path: Path, task: str) -> Rows:
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> JsonlTask:
-    """The task of `jsonl:REST?params`. A file is not drawn, so `data_seed` has no part in it."""
+    """Make the task of `jsonl:REST?params`. A file is not drawn, so `data_seed` has no effect."""
     columns = {part.name for part in fields(Columns)}
     for key in params:
         if key not in columns and key != "scorer":

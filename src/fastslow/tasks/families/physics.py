@@ -1,4 +1,4 @@
-"""The paper's physics: questions with four options from SciKnowEval, the letter in answer tags.
+"""Make the paper's physics task: questions with four options from SciKnowEval, the letter in answer tags.
 
     physics                 the data set of the hub
     physics?path=FILE       a download of it, in its columns: question, choices {text, label}, answerKey, and where
@@ -36,7 +36,7 @@ PARAMETERS = ("path", "config", "level")
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> RowsTask:
-    """The task of `physics?params`. A data set is not drawn, so `data_seed` has no part in it."""
+    """Make the task of `physics?params`. A data set is not drawn, so `data_seed` has no effect."""
     sources.check_params(params, PARAMETERS, rest, FAMILY)
     name, level = format_spec(FAMILY, params), params.get("level")
     if level is not None and level not in LEVELS:
@@ -55,12 +55,12 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
 
 
 def describe() -> list[tuple[str, str]]:
-    """Name and one-line description."""
+    """Return name and one-line description."""
     return [(FAMILY, f"Physics with four options: {HUB}, ?path=FILE, or ?path=sample offline")]
 
 
 def _row(row: Row, level: str | None) -> Row | str:
-    """One row of the task, or why it is none."""
+    """Convert one row of the data set, or return why it is left out."""
     if str(row.get("domain") or DOMAIN).lower() != DOMAIN:
         return "of another domain"
     if (row.get("type") or TYPE) != TYPE:

@@ -1,10 +1,10 @@
-"""Rows of a data set: from a file, from a folder, or from the Hugging Face hub.
+"""Read the rows of a data set from a file, from a folder, or from the Hugging Face hub.
 
     .jsonl .json .csv .parquet     read directly
     a folder                       as `datasets` saved it, or with files that `datasets` recognises
     OWNER/NAME                     downloaded by `datasets`, or taken from its cache
 
-Columns are checked by whoever reads the rows, so that a mistake is named in the task's own words.
+The task that reads the rows checks their columns, so that a message names the task.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def load_public(
     columns: Sequence[str],
     sample: Callable[[], list[Row]],
 ) -> Rows:
-    """The rows of a public data set: of `path` where it is given, our own for `path=sample`, else from the hub.
+    """Read the rows of a public data set: from `path` where it is given, our own for `path=sample`, else from the hub.
 
     Raises BadInput as well for a row that lacks one of the `columns`.
     """
@@ -65,7 +65,7 @@ def load_public(
 
 
 def keep(found: Rows, task: str, convert: Callable[[Row], Row | str]) -> Rows:
-    """The rows that `convert` makes something of; where it returns a text, that is the reason why a row is left out.
+    """Convert rows; where `convert` returns a text, that text is the reason why the row is left out.
 
     Raises BadInput where nothing is left.
     """
@@ -83,7 +83,7 @@ def keep(found: Rows, task: str, convert: Callable[[Row], Row | str]) -> Rows:
 
 
 def check_params(params: Mapping[str, str], known: Sequence[str], rest: str, family: str) -> None:
-    """Raises BadInput for a parameter that `family` does not know, and for text behind a colon."""
+    """Raise BadInput for a parameter that `family` does not know, and for text behind a colon."""
     if rest:
         raise BadInput(
             f"task '{family}:{rest}': '{family}' is one task; write {family}?path=FILE for a file of its rows."
@@ -94,7 +94,7 @@ def check_params(params: Mapping[str, str], known: Sequence[str], rest: str, fam
 
 
 def load_local(path: str, task: str, split: str | None = None) -> Rows:
-    """The rows of a file, or of one split of a folder. Raises BadInput for what cannot be read."""
+    """Read the rows of a file, or of one split of a folder. Raises BadInput for what cannot be read."""
     place = Path(path).expanduser()
     if not place.exists():
         raise BadInput(f"task '{task}': there is no '{path}'; give the path of a file or a folder.")
@@ -113,7 +113,8 @@ def load_local(path: str, task: str, split: str | None = None) -> Rows:
 
 
 def load_hub(name: str, task: str, *, split: str, config: str | None = None, offline: str = OFFLINE) -> Rows:
-    """The rows of one split of a data set of the hub. Raises BadInput saying what failed and what to do offline."""
+    """Read the rows of one split of a data set of the hub. Raises BadInput saying what failed and what to do
+    offline."""
     if not HUB_NAME.fullmatch(name):
         raise BadInput(f"task '{task}': '{name}' is neither a file or folder here nor a name OWNER/NAME of the hub.")
     import datasets
@@ -121,7 +122,7 @@ def load_hub(name: str, task: str, *, split: str, config: str | None = None, off
     try:
         found: Any = datasets.load_dataset(name, config, split=split)
         return _numbered(found.to_list())
-    except Exception as error:  # of network, hub, formats and names, each with exceptions of its own
+    except Exception as error:  # network, hub, formats and names each have exceptions of their own
         raise BadInput(
             f"task '{task}': cannot load split '{split}' of '{name}' from the hub ({_one_line(error)}); {offline}."
         ) from error
@@ -141,7 +142,7 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
                     )
                 found = found[split]
             return _numbered(found.to_list())
-        with tempfile.TemporaryDirectory() as cache:  # a user's file changes; the rows are kept, the copy is not
+        with tempfile.TemporaryDirectory() as cache:  # the user's file may change; the rows are kept and no copy is
             found = datasets.load_dataset(str(folder), split=split, cache_dir=cache)
             return _numbered(found.to_list())
     except BadInput:
@@ -151,11 +152,11 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
 
 
 def _read_json(path: Path, task: str) -> Rows:
-    """A list of objects, or one object a line."""
+    """Read a list of objects, or one object a line."""
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
-        return jsonl.read(path, task)  # which names the line that is wrong
+        return jsonl.read(path, task)  # which names the wrong line
     if not isinstance(found, list):
         return jsonl.read(path, task)
     for number, row in enumerate(found, start=1):

@@ -1,4 +1,4 @@
-"""Scorer `choice`: one letter out of a few."""
+"""Score one letter out of a few (`choice`)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ SAID = re.compile(r"\b(?i:answer(?: is| would be)?):?[\s*_`\"'(\[]{1,8}([A-Z])(?
 
 @SCORERS.register("choice")
 class Choice(PlainScorer):
-    """The letter in the last answer tags or box; without these, the whole completion or what follows 'answer is'.
+    """Compare the letter in the last answer tags or box; without these, the whole completion or what follows 'answer
+    is'.
 
-    `letters` are the options there are. `tags_only` looks nowhere but into answer tags.
+    `letters` are the options. With `tags_only`, only answer tags are read.
     """
 
     def __init__(self, letters: str = LETTERS, *, tags_only: bool = False):
@@ -56,7 +57,7 @@ class Choice(PlainScorer):
 
 
 def _letter(text: str) -> str | None:
-    """The letter of 'B', '(b)', '**B.**' or 'B) two volts'; None for 'A or B', and for words."""
+    """Return the letter of 'B', '(b)', '**B.**' or 'B) two volts'; None for 'A or B', and for words."""
     lone = LONE.fullmatch(text)
     if lone:
         return lone.group(1).upper()
