@@ -33,9 +33,9 @@ def run(argv: Sequence[str]) -> int:
         return _run_directory(folder)
     checks = [*_versions(), _compute(), _memory(), _disk(), _embedded_model(), _isolation()]
     table = Table("check", "found", "verdict")
-    for name, found, problem in checks:
+    for name, state, problem in checks:
         table.add_row(
-            escape(name), escape(found), "ok" if problem is None else f"[bold red]{escape(problem)}[/bold red]"
+            escape(name), escape(state), "ok" if problem is None else f"[bold red]{escape(problem)}[/bold red]"
         )
     Console().print(table)
     return 1 if any(problem for _, _, problem in checks) else 0

@@ -110,6 +110,6 @@ def _listed(numbers: dict[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in numbers.items())
 
 
-def _estimate(found: dict) -> str:
-    interval = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
-    return f"{found['value']:+.3f}{interval}"
+def _estimate(estimate: dict) -> str:
+    interval = "" if estimate["low"] is None else f" ({estimate['low']:+.3f} to {estimate['high']:+.3f})"
+    return f"{estimate['value']:+.3f}{interval}"

@@ -113,13 +113,13 @@ def _check(options: argparse.Namespace) -> int:
     _, tokens_of, window = _reader(options.model)
     report = check_task(task, tokens_of=tokens_of, window=window)
     for name, other in others:
-        found = overlap(task, other)
+        shared = overlap(task, other)
         report.facts.append(
-            f"of {found['held_out']} held-out questions, {found['exact']} stand in the training split of {name} and "
-            f"{found['similar']} share 13 words in a row with it"
+            f"of {shared['held_out']} held-out questions, {shared['exact']} stand in the training split of {name} and "
+            f"{shared['similar']} share 13 words in a row with it"
         )
-        if found["exact"]:
-            report.problem(f"{found['exact']} held-out questions are training questions of {name}")
+        if shared["exact"]:
+            report.problem(f"{shared['exact']} held-out questions are training questions of {name}")
     print(task.name)
     for kind, lines in (("", report.facts), ("note: ", report.remarks), ("PROBLEM: ", report.lines())):
         for line in lines:

@@ -146,8 +146,8 @@ class Adapter:
 
     def scores(self, context_id: str, example_ids: Sequence[str]) -> dict[str, float]:
         """Return the rewards of one context on these examples, without the unscored ones."""
-        found = {e: self.rollouts.get((context_id, e)) for e in example_ids}
-        return {e: r.verdict.reward for e, r in found.items() if r is not None and r.verdict.reward is not None}
+        rolled_out = {e: self.rollouts.get((context_id, e)) for e in example_ids}
+        return {e: r.verdict.reward for e, r in rolled_out.items() if r is not None and r.verdict.reward is not None}
 
     def _evaluation(self, context: Context, batch: list[Example], fresh: set[tuple[str, str]]) -> EvaluationBatch:
         rollouts = [self.rollouts[context.id, example.id] for example in batch]

@@ -43,8 +43,8 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps that have a folder, in order, whether complete or damaged."""
-        found = [NAME.fullmatch(entry.name) for entry in self.run.iterdir()] if self.run.is_dir() else []
-        return sorted(int(match[1]) for match in found if match)
+        matches = [NAME.fullmatch(entry.name) for entry in self.run.iterdir()] if self.run.is_dir() else []
+        return sorted(int(match[1]) for match in matches if match)
 
     def folder(self, step: int) -> Path:
         return self.run / f"checkpoint-{step}"
@@ -66,8 +66,8 @@ class Checkpoints:
     def prune(self, best: int | None = None, good: int | None = None) -> None:
         """Delete the checkpoints that no rule keeps. `good` is the step to which the run may still be rolled back."""
         steps = self.steps()
-        kept = {*steps[-self.keep_last :], *self.milestones(steps, best), good}
-        for step in set(steps) - kept:
+        retained = {*steps[-self.keep_last :], *self.milestones(steps, best), good}
+        for step in set(steps) - retained:
             atomic.discard(self.folder(step))
 
     def drop_all_but_milestones(self, best: int | None = None) -> None:
@@ -122,10 +122,10 @@ def _verified(folder: Path) -> dict[str, Any]:
         return Damaged(f"{folder.name} is damaged: {problem}.")
 
     if folder.is_symlink() or not folder.is_dir():
-        raise refuse("it is a link and no folder" if folder.is_symlink() else "it is no folder")
+        raise refuse("it is a link, not a folder" if folder.is_symlink() else "it is not a folder")
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_file():
-            raise refuse(f"{path.name} is no plain file")
+            raise refuse(f"{path.name} is not a plain file")
     if not (folder / MANIFEST).exists():
         raise refuse(f"it has no {MANIFEST}, so it was never finished or has lost it")
     manifest = _manifest(folder / MANIFEST, refuse)
@@ -152,7 +152,7 @@ def _manifest(path: Path, refuse: Any) -> dict[str, Any]:
         manifest = json.loads(content)
         version = manifest["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise refuse(f"{MANIFEST} is no manifest") from None
+        raise refuse(f"{MANIFEST} is not a manifest") from None
     if type(version) is int and version != FORMAT:
         how = "a newer fastslow: upgrade to it" if version > FORMAT else "an older fastslow: resume it with that one"
         raise Damaged(

@@ -183,8 +183,8 @@ def _unpack_embedded(gguf: Path) -> Path:
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the padding token's id. Padding is masked, so any id does."""
-    found: Any = tokenizer.pad_token_id
-    return int(found or 0)
+    token_id: Any = tokenizer.pad_token_id
+    return int(token_id or 0)
 
 
 def frozen_clone(model: PreTrainedModel) -> PreTrainedModel:

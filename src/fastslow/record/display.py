@@ -150,11 +150,11 @@ def _evals_by_task(step: int, rows: Sequence[Mapping[str, Any]]) -> str:
     names = short_names(row["task"] for row in rows)
     contexts = dict.fromkeys(row["context"] for row in rows)
     drifted = dict.fromkeys(r["context"] for r in rows if r.get("kl") is not None and r["weights"] == "trained")
-    found = {(row["task"], row["context"]): row for row in rows}
+    by_task = {(row["task"], row["context"]): row for row in rows}
     table = [["", *contexts, *(f"kl: {context}" for context in drifted)]]
     for task, name in names.items():
-        accuracies = [_percent(found[task, context]["accuracy"]) for context in contexts]
-        kls = [found[task, context]["kl"] for context in drifted]
+        accuracies = [_percent(by_task[task, context]["accuracy"]) for context in contexts]
+        kls = [by_task[task, context]["kl"] for context in drifted]
         table.append([name, *accuracies, *("n/a" if kl is None else f"{kl:.4f}" for kl in kls)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [f"eval at step {step}, {rows[0]['weights']} weights:"]

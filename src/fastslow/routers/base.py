@@ -137,4 +137,4 @@ def _not_json(value: Any, at: str = "state") -> str | None:
         pass
     parts = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
     inner = (_not_json(part, f"{at}[{key!r}]") for key, part in parts if len(at) < DEEPEST)
-    return next((found for found in inner if found), None) or f"{at} = {reprlib.repr(value)}"
+    return next((changed for changed in inner if changed), None) or f"{at} = {reprlib.repr(value)}"

@@ -13,11 +13,11 @@ ROUNDING = 1e-9
 
 def rewards_by_context(evidence: GroupEvidence) -> dict[str, list[float]]:
     """Return the scored rewards of each context, in an order independent of slots and arrival."""
-    found: dict[str, list[float]] = {}
+    by_context: dict[str, list[float]] = {}
     for context_id, reward in zip(evidence.context_ids_G, evidence.rewards_G, strict=True):
         if reward is not None:
-            found.setdefault(context_id, []).append(reward)
-    return {context_id: sorted(found[context_id]) for context_id in sorted(found)}
+            by_context.setdefault(context_id, []).append(reward)
+    return {context_id: sorted(by_context[context_id]) for context_id in sorted(by_context)}
 
 
 def success(evidence: GroupEvidence) -> float | None:

@@ -35,9 +35,9 @@ class Running:
     weight: float = 0.0
 
     def add(self, value: float) -> None:
-        kept = self.weight * 0.5 ** (1.0 / MEMORY)
-        self.weight = kept + 1.0
-        self.mean = (kept * self.mean + value) / self.weight
+        decayed = self.weight * 0.5 ** (1.0 / MEMORY)
+        self.weight = decayed + 1.0
+        self.mean = (decayed * self.mean + value) / self.weight
 
 
 @dataclass

@@ -39,11 +39,11 @@ class TaskReport:
 
     def lines(self) -> list[str]:
         """Return one line for each problem, with its first place."""
-        found = []
+        summaries = []
         for kind, places in self.problems.items():
             count = f" ({len(places)} examples)" if len(places) > 1 else ""
-            found.append(f"{kind}{count}{f': {places[0]}' if places[0] else ''}")
-        return found
+            summaries.append(f"{kind}{count}{f': {places[0]}' if places[0] else ''}")
+        return summaries
 
 
 def check_task(task: Task, *, tokens_of: Callable[[Example], int] | None = None, window: int = 0) -> TaskReport:
@@ -153,8 +153,8 @@ def _check_wrong_answers(task: Task, examples: Sequence[Example], report: TaskRe
             report.problem("the same text is judged in two ways: scoring is not pure", f"{example.id}, {text!r}")
         if example.split != "train":
             said_of.setdefault((example.split, text), []).append((example, _answer(task, example, report), verdict))
-    for (split, _), told in said_of.items():
-        for example, secret in _leaks([(e, (answer or "").strip(), v.feedback) for e, answer, v in told]):
+    for (split, _), feedbacks in said_of.items():
+        for example, secret in _leaks([(e, (answer or "").strip(), v.feedback) for e, answer, v in feedbacks]):
             report.problem(f"feedback on a {split} example shows its answer", f"{example.id}, {secret}")
     if unscored and len(unscored) == len(spent):
         report.problem("nothing is scored", unscored[0])
@@ -194,17 +194,17 @@ def _answer(task: Task, example: Example, report: TaskReport) -> str | None:
     return answer
 
 
-def _leaks(told: Sequence[tuple[Example, str, str]]) -> list[tuple[Example, str]]:
+def _leaks(feedbacks: Sequence[tuple[Example, str, str]]) -> list[tuple[Example, str]]:
     """Return where the feedback on one completion quotes the answer, from (example, answer, feedback).
 
     Feedback that is also given for an example with another answer, such as "reply with A, B, C or D", quotes nothing.
     """
     answers: dict[str, set[str]] = {}
-    for _, answer, feedback in told:
+    for _, answer, feedback in feedbacks:
         answers.setdefault(feedback, set()).add(answer)
     return [
         (example, _short(answer))
-        for example, answer, feedback in told
+        for example, answer, feedback in feedbacks
         if answer and len(answers[feedback]) == 1 and re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", feedback)
     ]
 

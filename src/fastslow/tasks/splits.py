@@ -90,7 +90,7 @@ class Divided:
     distinct: int = 0
 
     def examples(self, family: str, task: str) -> dict[Split, list[Example]]:
-        return {split: [c.example(family, task, split) for c in found] for split, found in self.splits.items()}
+        return {split: [c.example(family, task, split) for c in group] for split, group in self.splits.items()}
 
 
 def canonical(messages: Sequence[Message]) -> str:
@@ -209,9 +209,9 @@ def allot(candidates: Iterable[Candidate], sizes: Mapping[Split, int | None], ta
     return divided
 
 
-def cap(found: Mapping[Split, Sequence[Candidate]], sizes: Mapping[Split, int | None]) -> dict[Split, list[Candidate]]:
+def cap(made: Mapping[Split, Sequence[Candidate]], sizes: Mapping[Split, int | None]) -> dict[Split, list[Candidate]]:
     """Return splits that the user made, in order of position and cut to the requested sizes (None: all)."""
-    return {split: sorted(found[split], key=lambda c: c.place)[: sizes[split]] for split in SPLITS}
+    return {split: sorted(made[split], key=lambda c: c.place)[: sizes[split]] for split in SPLITS}
 
 
 def _full(divided: Divided, sizes: Sizes) -> bool:

@@ -119,8 +119,8 @@ class PrefixSampler:
             _keep_head_fast(self._shadow)
             return
         with torch.no_grad():
-            for mine, theirs in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
-                mine.copy_(theirs)
+            for shadow, live in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
+                shadow.copy_(live)
 
     def forget(self) -> None:
         self._prefixes.clear()

@@ -148,8 +148,8 @@ class CodeioTask:
             output = self.run(payload["program"], given.value)
         except ProgramFailed as error:
             return wrong(text, f"The program fails on this input: {quote(str(error))}.")
-        found = values.difference(payload["output"], output)
-        return wrong(text, f"On this input the program returns something else. {found}") if found else RIGHT
+        mismatch = values.difference(payload["output"], output)
+        return wrong(text, f"On this input the program returns something else. {mismatch}") if mismatch else RIGHT
 
     def _candidates(self, programs: Sequence[Mapping[str, Any]], data_seed: int) -> Iterator[Candidate]:
         """Yield every recorded pair as a question, in an order that follows from the seed."""

@@ -105,14 +105,14 @@ class HoverTask:
             said = f"The query has more than {QUERY_CHARS} characters; write a short one, and nothing else."
             return Verdict(0.0, said + (_list(" Missing", missing) if train else ""))
         titles = [self._search.pages[place].title for place in self._search.top(query, self.k)]
-        found = [title for title in missing if title in titles]
+        reached = [title for title in missing if title in titles]
         still = [title for title in missing if title not in titles]
-        said = f"The query found {len(found)} of the {len(missing)} missing pages."
+        said = f"The query found {len(reached)} of the {len(missing)} missing pages."
         if train:
-            said += _list(" Found", found) + _list(" Still missing", still)
+            said += _list(" Found", reached) + _list(" Still missing", still)
             if still:
-                said += _list(" The query brought instead", [title for title in titles if title not in found])
-        return Verdict(len(found) / len(missing), said, {"found": len(found), "missing": len(missing)})
+                said += _list(" The query brought instead", [title for title in titles if title not in reached])
+        return Verdict(len(reached) / len(missing), said, {"found": len(reached), "missing": len(missing)})
 
     def answer(self, example: Example) -> str | None:
         """Return the titles of the missing pages, where they find all of them."""
@@ -160,9 +160,9 @@ class HoverTask:
 
     def _question(self, claim: str, first: Sequence[int]) -> str:
         pages = [self._search.pages[place] for place in first]
-        found = "\n\n".join(f"{page.title}: {_cut(page.text)}" for page in pages) or "(nothing)"
+        shown = "\n\n".join(f"{page.title}: {_cut(page.text)}" for page in pages) or "(nothing)"
         return (
-            f"Claim: {claim}\n\nA first search with the claim itself found these pages:\n\n{found}\n\n"
+            f"Claim: {claim}\n\nA first search with the claim itself found these pages:\n\n{shown}\n\n"
             "Other pages are needed to verify the claim. Write one search query that finds them. "
             "Reply with the query alone."
         )

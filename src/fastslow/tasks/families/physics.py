@@ -41,7 +41,7 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
     name, level = format_spec(FAMILY, params), params.get("level")
     if level is not None and level not in LEVELS:
         raise BadInput(f"task '{name}': there is no level '{level}'.{nearest(level, LEVELS)}")
-    found = sources.load_public(
+    public = sources.load_public(
         name,
         params,
         hub=HUB,
@@ -49,7 +49,7 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
         columns=("question", "choices", "answerKey"),
         sample=physics_sample.rows,
     )
-    rows = sources.keep(found, name, partial(_row, level=level))
+    rows = sources.keep(public, name, partial(_row, level=level))
     scorer = Choice(LETTERS, tags_only=True)
     return RowsTask(name, FAMILY, rows, columns=Columns(id="", split=""), scorer=scorer, **sizes)
 

@@ -30,10 +30,10 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
     """Make the task of `polaris?params`. A data set is not drawn, so `data_seed` has no effect."""
     sources.check_params(params, PARAMETERS, rest, FAMILY)
     name, scorer = format_spec(FAMILY, params), SCORERS.factory("boxed")()
-    found = sources.load_public(
+    public = sources.load_public(
         name, params, hub=HUB, split="train", columns=("problem", "answer"), sample=polaris_sample.rows
     )
-    rows = sources.keep(found, name, lambda row: _row(row, scorer))
+    rows = sources.keep(public, name, lambda row: _row(row, scorer))
     return RowsTask(name, FAMILY, rows, columns=Columns(id="", split=""), scorer=scorer, **sizes)
 
 

@@ -67,17 +67,17 @@ class Search:
         if not terms:
             return []
         scores = self._index.get_scores(terms)
-        found = np.flatnonzero(scores > 0)
-        if len(found) > k:
-            least = np.partition(scores[found], len(found) - k)[len(found) - k]
-            found = found[scores[found] >= least]
-        order = np.lexsort((found, -scores[found]))[:k]
-        return [int(place) for place in found[order]]
+        places = np.flatnonzero(scores > 0)
+        if len(places) > k:
+            least = np.partition(scores[places], len(places) - k)[len(places) - k]
+            places = places[scores[places] >= least]
+        order = np.lexsort((places, -scores[places]))[:k]
+        return [int(place) for place in places[order]]
 
     def _ids(self, page: Page) -> list[int]:
-        found = words(f"{page.title} {page.text}")
-        self._frequency.update(set(found))
-        return [self._vocabulary.setdefault(word, len(self._vocabulary)) for word in found]
+        page_words = words(f"{page.title} {page.text}")
+        self._frequency.update(set(page_words))
+        return [self._vocabulary.setdefault(word, len(self._vocabulary)) for word in page_words]
 
     def _terms(self, query: str) -> list[str]:
         """Return the known words of a query, rarest first, within the budget MOST_POSTINGS."""

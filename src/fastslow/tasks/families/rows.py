@@ -90,7 +90,7 @@ class RowsTask:
         if self.duplicates:
             logger.warning("task '%s': dropped %d rows that repeat a question.", name, self.duplicates)
         splits = _split_up(candidates, self._reader.split_of, sizes, name)
-        self._splits = {split: [c.example(kind, name, split) for c in found] for split, found in splits.items()}
+        self._splits = {split: [c.example(kind, name, split) for c in group] for split, group in splits.items()}
 
     def split(self, name: Split) -> Sequence[Example]:
         return self._splits[name]
@@ -99,8 +99,8 @@ class RowsTask:
         row = example.payload["row"]
         if self._judge is not None:
             gold = self._reader.answer_of(row) or ""
-            found = verdict(self._judge.judge(completion, gold), self._judge, gold, example.split)
-            return found if found.scored else self._unscored(found.info["unscored"])
+            judged = verdict(self._judge.judge(completion, gold), self._judge, gold, example.split)
+            return judged if judged.scored else self._unscored(judged.info["unscored"])
         if self._function is not None:
             return self._ask(self._function, completion, row, example.split)
         answer = self._reader.answer_of(row)

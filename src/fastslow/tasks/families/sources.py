@@ -47,39 +47,39 @@ def load_public(
     if path == SAMPLE:
         return _numbered(sample())
     if path is None:
-        found = load_hub(
+        source = load_hub(
             hub, task, split=split, config=params.get("config"), offline=f"{OFFLINE} as ?path=FILE, or use ?path=sample"
         )
     elif "config" in params:
         raise BadInput(f"task '{task}': a local file or folder has no configurations; leave 'config' out.")
     else:
-        found = load_local(path, task, split)
-    for number, row in found.rows:
+        source = load_local(path, task, split)
+    for number, row in source.rows:
         for column in columns:
             if column not in row:
                 raise BadInput(
-                    f"task '{task}': {found.place} {number} has no column '{column}'.{nearest(column, map(str, row))} "
+                    f"task '{task}': {source.place} {number} has no column '{column}'.{nearest(column, map(str, row))} "
                     f"Rows as in {hub} have {', '.join(columns)}."
                 )
-    return found
+    return source
 
 
-def keep(found: Rows, task: str, convert: Callable[[Row], Row | str]) -> Rows:
+def keep(source: Rows, task: str, convert: Callable[[Row], Row | str]) -> Rows:
     """Convert rows; where `convert` returns a text, that text is the reason why the row is left out.
 
     Raises BadInput where nothing is left.
     """
-    kept, dropped = [], Counter[str]()
-    for number, row in found.rows:
+    usable, dropped = [], Counter[str]()
+    for number, row in source.rows:
         converted = convert(row)
         if isinstance(converted, str):
             dropped[converted] += 1
         else:
-            kept.append((number, converted))
-    if not kept:
+            usable.append((number, converted))
+    if not usable:
         reasons = "; ".join(f"{count} {reason}" for reason, count in dropped.most_common(3))
-        raise BadInput(f"task '{task}': none of {len(found.rows)} rows can be used: {reasons}.")
-    return Rows(kept, found.place, dict(dropped))
+        raise BadInput(f"task '{task}': none of {len(source.rows)} rows can be used: {reasons}.")
+    return Rows(usable, source.place, dict(dropped))
 
 
 def check_params(params: Mapping[str, str], known: Sequence[str], rest: str, family: str) -> None:
@@ -106,10 +106,10 @@ def load_local(path: str, task: str, split: str | None = None) -> Rows:
             f"task '{task}': cannot read '{place.name}' by its ending.{nearest(place.suffix, READERS)} "
             "Save it as one of these."
         )
-    found = reader(place, task)
-    if not found.rows:
+    source = reader(place, task)
+    if not source.rows:
         raise BadInput(f"task '{task}': '{path}' has no rows.")
-    return found
+    return source
 
 
 def load_hub(name: str, task: str, *, split: str, config: str | None = None, offline: str = OFFLINE) -> Rows:
@@ -120,8 +120,8 @@ def load_hub(name: str, task: str, *, split: str, config: str | None = None, off
     import datasets
 
     try:
-        found: Any = datasets.load_dataset(name, config, split=split)
-        return _numbered(found.to_list())
+        source: Any = datasets.load_dataset(name, config, split=split)
+        return _numbered(source.to_list())
     except Exception as error:  # network, hub, formats and names each have exceptions of their own
         raise BadInput(
             f"task '{task}': cannot load split '{split}' of '{name}' from the hub ({_one_line(error)}); {offline}."
@@ -134,17 +134,17 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
     saved = any((folder / name).exists() for name in ("dataset_dict.json", "state.json"))
     try:
         if saved:
-            found: Any = datasets.load_from_disk(str(folder))
-            if isinstance(found, datasets.DatasetDict):
-                if split not in found:
+            source: Any = datasets.load_from_disk(str(folder))
+            if isinstance(source, datasets.DatasetDict):
+                if split not in source:
                     raise BadInput(
-                        f"task '{task}': '{folder}' has no split '{split}'.{nearest(split, map(str, found))}"
+                        f"task '{task}': '{folder}' has no split '{split}'.{nearest(split, map(str, source))}"
                     )
-                found = found[split]
-            return _numbered(found.to_list())
+                source = source[split]
+            return _numbered(source.to_list())
         with tempfile.TemporaryDirectory() as cache:  # the user's file may change; the rows are kept and no copy is
-            found = datasets.load_dataset(str(folder), split=split, cache_dir=cache)
-            return _numbered(found.to_list())
+            source = datasets.load_dataset(str(folder), split=split, cache_dir=cache)
+            return _numbered(source.to_list())
     except BadInput:
         raise
     except Exception as error:
@@ -154,15 +154,15 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
 def _read_json(path: Path, task: str) -> Rows:
     """Read a list of objects, or one object a line."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        source = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
         return jsonl.read(path, task)  # which names the wrong line
-    if not isinstance(found, list):
+    if not isinstance(source, list):
         return jsonl.read(path, task)
-    for number, row in enumerate(found, start=1):
+    for number, row in enumerate(source, start=1):
         if not isinstance(row, dict):
-            raise BadInput(f"task '{task}': row {number} of '{path.name}' is no object; write a list of objects.")
-    return _numbered(found)
+            raise BadInput(f"task '{task}': row {number} of '{path.name}' is not an object; write a list of objects.")
+    return _numbered(source)
 
 
 def _read_csv(path: Path, task: str) -> Rows:

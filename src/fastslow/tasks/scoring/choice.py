@@ -30,19 +30,19 @@ class Choice(PlainScorer):
         text = tail(completion)
         if is_blank(text):
             return no_answer("the completion is empty")
-        found = tagged(text) if self.tags_only else marked(text)
-        if found is None and self.tags_only:
+        answer = tagged(text) if self.tags_only else marked(text)
+        if answer is None and self.tags_only:
             return no_answer("there are no <answer> tags with a letter between them")
-        if found is not None and is_blank(found):
+        if answer is not None and is_blank(answer):
             return no_answer("nothing stands where the letter should")
-        letter = _letter(text if found is None else found)
-        if letter is None and found is None:
+        letter = _letter(text if answer is None else answer)
+        if letter is None and answer is None:
             said = SAID.findall(text)
             if not said:
                 return no_answer("no letter is named as the answer")
             letter = said[-1]
         if letter is None:
-            return unparsable(found or text, "is not one letter")
+            return unparsable(answer or text, "is not one letter")
         if letter not in self.letters:
             return unparsable(letter, f"is not one of {', '.join(self.letters)}")
         return RIGHT if letter == _letter(gold) else wrong(letter)

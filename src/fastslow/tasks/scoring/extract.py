@@ -18,13 +18,13 @@ def tail(completion: str) -> str:
 
 def tagged(text: str) -> str | None:
     """Return the content of the last `<answer>...</answer>`; a later answer without its end does not count."""
-    opened, found = None, None
+    opened, content = None, None
     for tag in TAG.finditer(text):
         if tag.group()[1] != "/":
             opened = tag.end()
         elif opened is not None:
-            found, opened = text[opened : tag.start()], None
-    return None if found is None else found.strip()
+            content, opened = text[opened : tag.start()], None
+    return None if content is None else content.strip()
 
 
 def boxed(text: str) -> str | None:
@@ -46,8 +46,8 @@ def boxed(text: str) -> str | None:
 
 def marked(text: str) -> str | None:
     """Return the last tagged answer, else the last boxed one."""
-    found = tagged(text)
-    return boxed(text) if found is None else found
+    content = tagged(text)
+    return boxed(text) if content is None else content
 
 
 def is_blank(text: str) -> bool:

@@ -64,8 +64,8 @@ class Boxed(PlainScorer):
 
 def _content(gold: str) -> str:
     """Return the gold without its box, if it has one; some data sets keep the box, others do not."""
-    found = boxed(gold)
-    return gold.strip() if found is None else found
+    content = boxed(gold)
+    return gold.strip() if content is None else content
 
 
 def _compare(given: str, gold: str) -> Judgement:
@@ -177,8 +177,8 @@ def _read(plain: str) -> Read | None:
 
 
 def _parse(plain: str, parse: Callable[..., Any], config: list[Any]) -> Read | None:
-    found = parse(f"\\boxed{{{plain}}}", config, fallback_mode="no_fallback", parsing_timeout=0)
-    return Read(found[0], _at_places(found[0])) if found else None
+    parsed = parse(f"\\boxed{{{plain}}}", config, fallback_mode="no_fallback", parsing_timeout=0)
+    return Read(parsed[0], _at_places(parsed[0])) if parsed else None
 
 
 def _at_places(value: Any) -> tuple[complex, ...] | None:

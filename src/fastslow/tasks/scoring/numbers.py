@@ -35,13 +35,13 @@ class Number(PlainScorer):
         text = tail(completion)
         if is_blank(text):
             return no_answer("the completion is empty")
-        found = marked(text)
-        scope = text if found is None else found
+        answer = marked(text)
+        scope = text if answer is None else answer
         matches = _matches(scope)
         if not matches:
             if ANY_DIGIT.search(scope):
                 return unparsable(scope, "holds digits, but no number that can be read")
-            return no_answer("there is no number in the " + ("completion" if found is None else "marked answer"))
+            return no_answer("there is no number in the " + ("completion" if answer is None else "marked answer"))
         last = matches[-1]
         given = value(last)
         if given is None:

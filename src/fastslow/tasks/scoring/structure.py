@@ -108,8 +108,8 @@ def same_form(given: Parts, gold: Parts) -> bool:
 
 
 def _elements(text: str) -> list[str]:
-    found = [part.strip() for part in _at_top(text, ",", ";")]
-    return found if all(found) else [text]
+    elements = [part.strip() for part in _at_top(text, ",", ";")]
+    return elements if all(elements) else [text]
 
 
 def _at_top(text: str, *separators: str) -> list[str]:

@@ -58,8 +58,8 @@ class Json(PlainScorer):
             except NotJson as error:
                 reason, shown = reason or str(error), shown or candidate
             else:
-                found = difference(_gold(gold), given)
-                return RIGHT if found is None else wrong(candidate, found)
+                gap = difference(_gold(gold), given)
+                return RIGHT if gap is None else wrong(candidate, gap)
         return unparsable(shown, f"is not JSON ({reason})")
 
     def objection(self, gold: str) -> str | None:
@@ -100,8 +100,8 @@ def difference(right: Any, given: Any, at: str = "$") -> str | None:
     if isinstance(right, list):
         if len(right) != len(given):
             return f"At {at}: {len(given)} elements instead of {len(right)}."
-        found = (difference(a, b, f"{at}[{i}]") for i, (a, b) in enumerate(zip(right, given, strict=True)))
-        return next(filter(None, found), None)
+        gaps = (difference(a, b, f"{at}[{i}]") for i, (a, b) in enumerate(zip(right, given, strict=True)))
+        return next(filter(None, gaps), None)
     return None if right == given else f"At {at}: {_short(given)} instead of {_short(right)}."
 
 
@@ -166,10 +166,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise NotJson("a key stands twice in one object")
-    return found
+    return members
 
 
 def _is_number(value: Any) -> bool:
