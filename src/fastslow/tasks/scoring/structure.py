@@ -41,9 +41,8 @@ def plain(text: str) -> str:
     if len(text) > 10 * latex.MAX_CHARS:
         return text.strip()
     text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\N{MINUS SIGN}", "-")
-    text = WORD_END.sub(
-        lambda match: match.group().rstrip() + "\0", text
-    )  # the space that ends a command, and that in 1 2, stay
+    # The space that ends a command, and that in 1 2, stay.
+    text = WORD_END.sub(lambda match: match.group().rstrip() + "\0", text)
     text = DECORATION.sub("", text).replace("\0", " ")
     text = DEGREES.sub("", THOUSANDS.sub(",", text)).strip().removesuffix(".")
     words = WORDS.fullmatch(text)
