@@ -19,12 +19,12 @@ def run(argv: Sequence[str]) -> int:
     parser = Parser(
         prog="fastslow plasticity",
         allow_abbrev=False,
-        description="Can these weights still learn? Fresh plain RL on another task from each run's weights and from "
+        description="Measure whether weights still learn: plain RL on another task from each run's weights and from "
         "the base model, under the seed context; then the report.",
         epilog="Every other flag goes to 'fastslow train', for all cells.",
     )
     parser.add_argument("--from", dest="starts", action="append", required=True, metavar="RUN", help="repeatable")
-    parser.add_argument("--task", required=True, help="what to learn now")
+    parser.add_argument("--task", required=True, help="the task to learn")
     parser.add_argument("--steps", type=_positive, default=30, help="optimiser steps (default 30)")
     parser.add_argument("--config", metavar="RECIPE", help="its settings; default: those of the first run")
     parser.add_argument("--seeds", default="3", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")

@@ -23,18 +23,20 @@ def run(argv: Sequence[str]) -> int:
     """Measure what each channel alone would gain from a sample of examples, and compare the routing rules with that."""
     parser = Parser(
         prog="fastslow probe-routes",
-        description="Is a route right? From the end of a run, measure what the contexts alone, the weights alone and "
+        description="Measure, from the end of a run, what the contexts alone, the weights alone and "
         "both would gain from single examples at equal cost, and compare every routing rule with that.",
     )
     parser.add_argument("run", help="a finished run directory with a bundle")
     parser.add_argument("--examples", type=_positive, default=16, help="training examples probed (default 16)")
     parser.add_argument("--steps", type=_positive, default=4, help="slow steps of one probe (default 4)")
     parser.add_argument("--held_out", type=_positive, default=16, help="validation examples of one probe (default 16)")
-    parser.add_argument("--samples", type=_positive, default=2, help="rollouts of each of them (default 2)")
-    parser.add_argument("--seed", type=int, default=0, help="choice of examples and every draw (default 0)")
-    parser.add_argument("--output", metavar="FILE", help="default RUN/probes.jsonl; goes on where it stopped")
+    parser.add_argument("--samples", type=_positive, default=2, help="rollouts of each validation example (default 2)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the examples and of every draw (default 0)")
+    parser.add_argument(
+        "--output", metavar="FILE", help="default RUN/probes.jsonl; an interrupted probe continues there"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the verdicts as JSON as well")
-    parser.add_argument("--trust_task", action="store_true", help="run the code of its own that the run names")
+    parser.add_argument("--trust_task", action="store_true", help="allow the foreign code that the run names")
     args = parser.parse_args(list(argv))
     output = Path(args.output or Path(args.run) / "probes.jsonl")
     for target in (output, *([Path(args.json)] if args.json else [])):

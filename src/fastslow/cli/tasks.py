@@ -38,7 +38,9 @@ def run(argv: Sequence[str]) -> int:
         for size, default in SIZES.items():
             command.add_argument(f"--{size}", type=int, default=default, help=f"as in a run (default {default})")
         command.add_argument(
-            "--model", default="smollm2-135m", help="whose chat template and window (default %(default)s)"
+            "--model",
+            default="smollm2-135m",
+            help="the model whose chat template and window are used (default %(default)s)",
         )
     show.add_argument("--examples", type=_positive, default=3, help="how many to show (default 3)")
     show.add_argument("--split", choices=["train", "validation", "test"], default="train", help="default: train")
@@ -47,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
         metavar="OTHER",
         action="append",
         default=[],
-        help="a task to look for leaked questions in; repeat it",
+        help="a task to search for leaked questions; repeatable",
     )
     options = parser.parse_args(list(argv))
     if options.command in (None, "list"):

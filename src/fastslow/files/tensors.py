@@ -62,7 +62,7 @@ def _header(ordered: list[tuple[str, torch.Tensor]]) -> bytes:
     entries, end = {}, 0
     for name, tensor in ordered:
         if tensor.dtype not in KINDS:
-            raise FastSlowError(f"'{name}' cannot be saved: the safetensors format knows no {tensor.dtype}.")
+            raise FastSlowError(f"'{name}' cannot be saved: the safetensors format has no {tensor.dtype}.")
         start, end = end, end + tensor.numel() * tensor.element_size()
         entries[name] = {"dtype": KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()

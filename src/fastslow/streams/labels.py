@@ -33,7 +33,7 @@ class Labels:
         self._tasks = list(tasks)
         self._seed = seed
         if self.noise and len(self._tasks) < 2:
-            raise BadInput(f"labels '{spec}' needs several tasks: of one task no label is wrong.")
+            raise BadInput(f"labels '{spec}' needs several tasks: with one task no label can be wrong.")
 
     def of(self, example: Example) -> str:
         if self.hidden:

@@ -231,7 +231,7 @@ class _Reader:
         if self.needs_answer and answer is None:
             self._bad(number, f"has no text or number as '{self.answer}'", "only a scorer of your own does without")
         if self.judge is not None and answer is not None:
-            objection = self.judge.objection(answer) if answer.isprintable() or _encodes(answer) else "is no text"
+            objection = self.judge.objection(answer) if answer.isprintable() or _encodes(answer) else "is not text"
             if objection:
                 self._bad(number, f"cannot be scored: '{self.answer}' {objection}", f"mend or remove the {self.place}")
 
@@ -253,7 +253,9 @@ class _Reader:
         if role == "system":
             self._bad(number, "has a system turn", "leave it out: the context supplies the instruction")
         if role != "user" or not isinstance(content, str):
-            self._bad(number, "has a turn that is no user turn with text", 'write {"role": "user", "content": "..."}')
+            self._bad(
+                number, "has a turn that is not a user turn with text", 'write {"role": "user", "content": "..."}'
+            )
         assert isinstance(content, str)
         if not content.strip():
             self._bad(number, "has an empty question", f"write one or remove the {self.place}")

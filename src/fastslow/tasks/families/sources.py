@@ -171,7 +171,7 @@ def _read_csv(path: Path, task: str) -> Rows:
             reader = csv.DictReader(file, strict=True)
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"task '{task}': '{path.name}' is no CSV in UTF-8 ({_one_line(error)}).") from None
+        raise BadInput(f"task '{task}': '{path.name}' is not CSV in UTF-8 ({_one_line(error)}).") from None
     for number, row in enumerate(rows, start=1):
         if None in row or None in row.values():
             raise BadInput(f"task '{task}': row {number} of '{path.name}' has more or fewer fields than the header.")
@@ -185,7 +185,7 @@ def _read_parquet(path: Path, task: str) -> Rows:
     try:
         return _numbered(parquet.read_table(path).to_pylist())
     except (pyarrow.ArrowException, OSError) as error:
-        raise BadInput(f"task '{task}': '{path.name}' is no Parquet file ({_one_line(error)}).") from None
+        raise BadInput(f"task '{task}': '{path.name}' is not a Parquet file ({_one_line(error)}).") from None
 
 
 READERS: dict[str, Callable[[Path, str], Rows]] = {
