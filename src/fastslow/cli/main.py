@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         what = str(error).strip().splitlines()[:1] or ["nothing left"]
         print(
-            f"fastslow {args[0]}: out of memory ({what[0][:200]}). Use a smaller model, or a machine with more free memory.",
+            f"fastslow {args[0]}: out of memory ({what[0][:200]}). Use a smaller model or more memory.",
             file=sys.stderr,
         )
         return 1

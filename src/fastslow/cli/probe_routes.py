@@ -32,9 +32,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--held_out", type=_positive, default=16, help="validation examples of one probe (default 16)")
     parser.add_argument("--samples", type=_positive, default=2, help="rollouts of each validation example (default 2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the examples and of every draw (default 0)")
-    parser.add_argument(
-        "--output", metavar="FILE", help="default RUN/probes.jsonl; an interrupted probe continues there"
-    )
+    parser.add_argument("--output", metavar="FILE", help="default RUN/probes.jsonl; continues an interrupted probe")
     parser.add_argument("--json", metavar="FILE", help="write the verdicts as JSON as well")
     parser.add_argument("--trust_task", action="store_true", help="allow the foreign code that the run names")
     args = parser.parse_args(list(argv))

@@ -40,7 +40,7 @@ def run(argv: Sequence[str]) -> int:
         command.add_argument(
             "--model",
             default="smollm2-135m",
-            help="the model whose chat template and window are used (default %(default)s)",
+            help="model whose template and window are used (default %(default)s)",
         )
     show.add_argument("--examples", type=_positive, default=3, help="how many to show (default 3)")
     show.add_argument("--split", choices=["train", "validation", "test"], default="train", help="default: train")

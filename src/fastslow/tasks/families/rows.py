@@ -253,9 +253,7 @@ class _Reader:
         if role == "system":
             self._bad(number, "has a system turn", "leave it out: the context supplies the instruction")
         if role != "user" or not isinstance(content, str):
-            self._bad(
-                number, "has a turn that is not a user turn with text", 'write {"role": "user", "content": "..."}'
-            )
+            self._bad(number, "has a turn other than a user turn with text", 'write {"role": "user", "content": "..."}')
         assert isinstance(content, str)
         if not content.strip():
             self._bad(number, "has an empty question", f"write one or remove the {self.place}")
