@@ -45,7 +45,7 @@ class Watched(FastSlowTrainer):
         return metrics
 
     def _both_ways(self, context_id: str, task: str) -> dict[str, float | None]:
-        context, examples = self.population.archive[context_id], self.measuring.validation()[task]
+        context, examples = self.population.known[context_id], self.measuring.validation()[task]
         greedy = replace(self.policy.params, temperature=self.args.eval_temperature, top_p=self.args.eval_top_p)
         sampled = replace(greedy, temperature=1.0)
         return {

@@ -29,8 +29,8 @@ from fastslow.files.run_directory import machine, versions
 from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
 from fastslow.policy.loading import context_window, load_model, load_tokenizer, pad_id, resolve_model
 from fastslow.policy.policy import Policy
-from fastslow.tasks import list_tasks, resolve_task
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import list_tasks, resolve_task
 
 QUESTIONS = 24
 FEWEST = 6

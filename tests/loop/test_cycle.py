@@ -33,7 +33,7 @@ def run_cycle(folder: Path, name: str, processes: int, **overrides) -> list[tupl
             "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
             *script,
         ]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     return [
@@ -207,7 +207,7 @@ def test_each_rollout_was_said_under_the_context_it_is_booked_on(tmp_path: Path)
     assert cached, "no cached rollout was used: the test would not see them"
     assert len({r.context_id for _, r in collector.seen}) > 1
     for _, rollout in collector.seen:
-        context = trainer.population.archive[rollout.context_id]
+        context = trainer.population.known[rollout.context_id]
         text = tokenizer.decode(list(rollout.prompt_ids))
         expected = tokenizer.apply_chat_template(
             render(context, examples[rollout.example_id]), tokenize=False, add_generation_prompt=True

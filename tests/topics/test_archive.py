@@ -41,7 +41,7 @@ def scores(examples, *, good_at: dict[str, str]) -> dict[str, dict[str, float]]:
 
 
 def population(size: int = 2) -> Population:
-    return Population(size=size, seed=SEED, archive={c.id: c for c in GOOD.values()})
+    return Population(size=size, seed=SEED, known={c.id: c for c in GOOD.values()})
 
 
 def labelled(archive: Archive) -> Topics:
@@ -60,7 +60,10 @@ def test_the_best_of_each_topic_is_kept_while_it_is_away() -> None:
     archive = Archive()
     archive.keep(scores(heap("a", 0, 4), good_at={"a": "a"}), heap("a", 0, 4), label, policy_version=0)
     archive.keep(scores(heap("b", 0, 4), good_at={"b": "b"}), heap("b", 0, 4), label, policy_version=6)
-    assert (archive.best("a"), archive.best("b"), archive.best("c")) == (GOOD["a"].id, GOOD["b"].id, None)
+    assert {topic: entry.ranked[0] for topic, entry in archive.entries.items()} == {
+        "a": GOOD["a"].id,
+        "b": GOOD["b"].id,
+    }
     assert archive.entries["a"].policy_version == 0
 
 
@@ -78,9 +81,9 @@ def test_what_did_well_is_not_pushed_out_unheard() -> None:
     archive, anchor = Archive(), heap("a", 0, 4)
     archive.keep(scores(anchor, good_at={"a": "a"}), anchor, label, policy_version=0)
     archive.keep(scores(anchor, good_at={"b": "b"}), anchor, label, policy_version=6)
-    assert archive.best("a") == GOOD["a"].id, "the phase had not scored it"
+    assert archive.entries["a"].ranked[0] == GOOD["a"].id, "the phase had not scored it"
     archive.keep(scores(anchor, good_at={"a": "b", "b": "a"}), anchor, label, policy_version=12)
-    assert archive.best("a") == GOOD["b"].id, "this one had, and found a better one"
+    assert archive.entries["a"].ranked[0] == GOOD["b"].id, "this one had, and found a better one"
     assert archive.entries["a"].policy_version == 12
 
 
@@ -89,7 +92,7 @@ def test_a_topic_with_one_example_leans_on_the_others() -> None:
     lucky, steady = GOOD["a"].id, GOOD["b"].id
     table = {lucky: {e.id: float(e.task == "a") for e in anchor}, steady: {e.id: float(e.task == "b") for e in anchor}}
     archive.keep(table, anchor, label, policy_version=0)
-    assert archive.best("a") == steady, "one right answer against seven"
+    assert archive.entries["a"].ranked[0] == steady, "one right answer against seven"
 
 
 def test_slow_steps_tell_which_context_has_become_better() -> None:
@@ -100,7 +103,7 @@ def test_slow_steps_tell_which_context_has_become_better() -> None:
         archive.note("a", slots, [0.0, 1.0, 0.0, None])
         archive.note("a", slots, [1.0, None, 1.0, None])  # nobody to compare with
         archive.note("c", slots, [1.0, 1.0, 1.0, 1.0])
-    assert archive.best("a") == GOOD["a"].id, "four times half against four and the anchor set's weight"
+    assert archive.entries["a"].ranked[0] == GOOD["a"].id, "four times half against four and the anchor set's weight"
     for _ in range(20):
         archive.note("a", slots, [0.0, 1.0, 0.0, 1.0])
     assert archive.entries["a"].ranked == [GOOD["b"].id, SEED.id, GOOD["a"].id]
@@ -114,10 +117,12 @@ def test_a_topic_that_returns_is_started_from_its_own_contexts() -> None:
     now = population(3).starting_from([GOOD["b"]])
     assert [c.id for c in topics.recalled(now, heap("c", 0, 4)).members] == [GOOD["b"].id, SEED.id], "nothing known"
     back = topics.recalled(now, a)
-    assert back.members[0].id == topics.archive.best("a")
+    assert back.members[0].id == topics.archive.entries["a"].ranked[0]
     assert {c.id for c in back.members} == {GOOD["a"].id, GOOD["c"].id, SEED.id}
     both = topics.recalled(now, [*a, *b])
-    assert [c.id for c in both.members[:2]] == [topics.archive.best("a"), GOOD["b"].id], "the best of each comes first"
+    assert [c.id for c in both.members[:2]] == [topics.archive.entries["a"].ranked[0], GOOD["b"].id], (
+        "the best of each comes first"
+    )
 
 
 def test_an_anchor_set_has_examples_of_every_topic_at_hand() -> None:
@@ -131,7 +136,7 @@ def test_a_split_divides_what_was_kept() -> None:
     archive, anchor = Archive(), [*heap("a", 0, 3), *heap("b", 0, 3)]
     archive.keep(scores(anchor, good_at={"a": "a", "b": "b"}), anchor, lambda e: "c0", policy_version=0)
     archive.divide(lambda e: "c0" if e.task == "a" else "c1")
-    assert (archive.best("c0"), archive.best("c1")) == (GOOD["a"].id, GOOD["b"].id)
+    assert (archive.entries["c0"].ranked[0], archive.entries["c1"].ranked[0]) == (GOOD["a"].id, GOOD["b"].id)
     assert set(archive.entries["c1"].examples) == {"b0", "b1", "b2"}
 
 
@@ -259,14 +264,14 @@ def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path) -> None
     )
     trainer = FastSlowTrainer(FastSlowConfig(**settings))
     carried, best = [], []
-    fast_run = trainer.parts.fast.run
+    fast_evolve = trainer.parts.fast.evolve
 
     def spy(population: Population, **arguments: Any):
         carried.append([c.id for c in population.carried])
-        best.append({g: trainer.topics.archive.best(g) for g in trainer.topics.archive.entries})
-        return fast_run(population, **arguments)
+        best.append({g: trainer.topics.archive.entries[g].ranked[0] for g in trainer.topics.archive.entries})
+        return fast_evolve(population, **arguments)
 
-    trainer.parts.fast.run = spy  # type: ignore[method-assign]
+    trainer.parts.fast.evolve = spy  # type: ignore[method-assign]
     trainer.train()
     names = list(trainer.measuring.validation())
     assert len(carried) == 6

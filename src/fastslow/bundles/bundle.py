@@ -22,14 +22,14 @@ from fastslow.core.machine import bf16_is_fast
 from fastslow.core.modes import MODES
 from fastslow.core.types import Example, Split
 from fastslow.evaluation.accuracy import BaseModel, Drift, adapters_off, frozen_copy, measure_drift, measure_population
-from fastslow.files.sealed import sync
+from fastslow.files import atomic
 from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
 from fastslow.policy.loading import ModelSource, context_window, load_model, load_tokenizer, pad_id, resolve_model
 from fastslow.policy.policy import Policy
 from fastslow.policy.tree_forward import why_not
 from fastslow.streams.labels import Labels
-from fastslow.tasks import foreign_code, resolve_task
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import foreign_code, resolve_task
 from fastslow.tasks.task_set import TaskSet, spelled_once
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
@@ -78,15 +78,9 @@ def write_bundle(
     write_state(aside, population, router)
     topics.write(aside)
     for entry in aside.rglob("*"):  # checkpoints go once the run is done: its weights must outlive a power cut
-        sync(entry)
-    sync(aside)
-    before = path.with_name(path.name + ".old.tmp")  # of a run that a signal stopped, and that went on
-    shutil.rmtree(before, ignore_errors=True)
-    if path.exists():
-        path.rename(before)
-    aside.rename(path)
-    sync(path.parent)
-    shutil.rmtree(before, ignore_errors=True)
+        atomic.sync(entry)
+    atomic.sync(aside)
+    atomic.put_in_place(aside, path)  # a run that a signal stopped, and that went on, has an older one there
 
 
 def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:

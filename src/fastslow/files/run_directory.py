@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from fastslow.core.errors import BadInput
-from fastslow.files import sealed as checkpoint
+from fastslow.files import atomic, jsonl
 from fastslow.files.locks import LOCK
 
 LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
@@ -74,8 +74,7 @@ class RunDirectory:
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add lines to a JSONL file."""
-        with (self.path / name).open("ab") as file:
-            file.write(b"".join(to_json(row) for row in rows))
+        jsonl.append(self.path / name, map(to_json, rows))
 
     def positions(self) -> dict[str, int]:
         """How long every JSONL file is: where a checkpoint stands in them, once the disk has them (`sync`)."""
@@ -84,7 +83,7 @@ class RunDirectory:
     def sync(self) -> None:
         """Have the disk confirm the JSONL files as far as they go."""
         for name in FILES:
-            checkpoint.sync(self.path / name)
+            atomic.sync(self.path / name)
 
     def rewind(self, positions: Mapping[str, int]) -> None:
         """Cut the JSONL files where a checkpoint stood in them; what came later will happen again."""
@@ -94,22 +93,14 @@ class RunDirectory:
 
     def read(self, name: str) -> list[dict[str, Any]]:
         """Rows of a JSONL file; none if it was never written."""
-        path = self.path / name
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        return jsonl.read(self.path / name)
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         self.write_bytes(name, to_json(data, indent=2))
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Replace a file as a whole: a reader sees the old text or the new one."""
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(target.name + ".tmp")
-        aside.write_bytes(content)
-        checkpoint.sync(aside)
-        os.replace(aside, target)
+        atomic.write_file(self.path / name, content)
 
     def summary(self) -> dict[str, Any]:
         path = self.path / "summary.json"

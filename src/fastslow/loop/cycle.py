@@ -131,7 +131,7 @@ class Cycle:
         if pool and not at_hand & {topics.of(example) for example in pool}:  # a new stage begins
             pool = ahead
         pool = [example for example in pool if topics.of(example) in at_hand]
-        return self.fast.run(
+        return self.fast.evolve(
             topics.recalled(self.state.population, ahead),
             policy=self.policy,
             anchor=anchor,

@@ -1,11 +1,12 @@
-"""Measures of runs, as pure functions of curves and matrices. docs/metrics.md gives formulas and sources.
+"""Measures of runs, as pure functions of numbers, curves and matrices. docs/metrics.md has formulas and sources.
 
-accuracy.py    how sure one accuracy is
-bootstrap.py   how sure any measure over seeds is
-curves.py      efficiency, area under a curve, steps to a threshold, intervals over seeds
-asymptote.py   the ceiling a curve runs towards, by a sigmoid fit
-matched.py     KL to the base at equal accuracy
-continual.py   transfer and forgetting from an accuracy matrix
+- `accuracy`: confidence interval of one accuracy. `bootstrap`: intervals over seeds.
+- `curves`: efficiency, area under a curve, steps to a threshold. `asymptote`: the ceiling of a curve, by a sigmoid fit.
+- `matched`: KL to the base at equal accuracy.
+- `continual`: transfer and forgetting from an accuracy matrix. `streams`: the same for streams without stages.
+- `routing`: a rule's routes against the measured gains of each route.
+
+`report`, `experiments` and `cli` call these functions; they read no file and draw no picture.
 """
 
 from fastslow.metrics.accuracy import accuracy_interval

@@ -1,4 +1,4 @@
-"""What a person sees while a run works: a live line with an ETA on a terminal, plain lines elsewhere."""
+"""Show a person the progress of a run: a live line with an ETA on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
-from fastslow.tasks.spec import short_names
+from fastslow.tasks.names import short_names
 
 PHASES = {
     "fast": "evolving contexts",
@@ -44,7 +44,7 @@ class Display(Protocol):
 
 
 class SilentDisplay:
-    """For tests, and for every rank but the first."""
+    """Show nothing: for tests, and for every rank but the first."""
 
     def start(self, total: int, title: str) -> None: ...
     def phase(self, name: str, step: int) -> None: ...
@@ -56,7 +56,8 @@ class SilentDisplay:
 
 
 class TerminalDisplay:
-    """A rich progress line; without a terminal, one plain line per step, so that a log file stays readable."""
+    """Show a rich progress line; without a terminal, print one plain line for each step, so that a log file stays
+    readable."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(file=sys.stderr)
@@ -121,8 +122,8 @@ class TerminalDisplay:
 
 
 def closing_table(summary: Mapping[str, Any]) -> Table:
-    """The four quadrants: {base, trained} weights x {seed, lead} context, on validation; of several tasks each one's,
-    and their mean."""
+    """Return the table of validation accuracies: {base, trained} weights x contexts; for several tasks one block each
+    and one for the mean."""
     accuracy = summary["accuracy"]
     table = Table(
         title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})"
@@ -145,15 +146,15 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
 
 
 def _evals_by_task(step: int, rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each task, in columns; the KL of weights that were trained only."""
+    """Return one line for each task, in columns, with the KL of trained weights only."""
     names = short_names(row["task"] for row in rows)
     contexts = dict.fromkeys(row["context"] for row in rows)
     drifted = dict.fromkeys(r["context"] for r in rows if r.get("kl") is not None and r["weights"] == "trained")
-    found = {(row["task"], row["context"]): row for row in rows}
+    by_task = {(row["task"], row["context"]): row for row in rows}
     table = [["", *contexts, *(f"kl: {context}" for context in drifted)]]
     for task, name in names.items():
-        accuracies = [_percent(found[task, context]["accuracy"]) for context in contexts]
-        kls = [found[task, context]["kl"] for context in drifted]
+        accuracies = [_percent(by_task[task, context]["accuracy"]) for context in contexts]
+        kls = [by_task[task, context]["kl"] for context in drifted]
         table.append([name, *accuracies, *("n/a" if kl is None else f"{kl:.4f}" for kl in kls)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [f"eval at step {step}, {rows[0]['weights']} weights:"]

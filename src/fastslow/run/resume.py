@@ -9,9 +9,10 @@ import yaml
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.files.atomic import discard
 from fastslow.files.locks import refuse_held
 from fastslow.files.run_directory import FILES, RunDirectory
-from fastslow.files.sealed import Checkpoints, Damaged, digest, discard, verify
+from fastslow.files.sealed import Checkpoints, Damaged, digest, verify
 from fastslow.files.snapshot import read_plain
 
 FROM_START = "none"

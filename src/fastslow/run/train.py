@@ -32,7 +32,7 @@ from fastslow.run.signals import stop_on_signals
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams import SEQUENCE
 from fastslow.tasks.base import Task
-from fastslow.tasks.spec import short_names
+from fastslow.tasks.names import short_names
 
 OUT_OF_TIME = "max_minutes"
 

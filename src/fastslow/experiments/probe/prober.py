@@ -31,7 +31,7 @@ from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, GroupEvidence, Rollout, Route, Trace
 from fastslow.experiments.probe.results import ARMS, Probe, ProbePlan, ProbesFile
 from fastslow.fast.gepa import BudgetPlan
-from fastslow.fast.proposers.base import PROPOSERS
+from fastslow.fast.proposers import PROPOSERS
 from fastslow.files.run_directory import RunDirectory
 from fastslow.files.sealed import digest
 from fastslow.loop.cycle import evidence_of
@@ -44,8 +44,8 @@ from fastslow.run.assemble import make_proposer, make_stream, make_topics, task_
 from fastslow.run.resume import read_config, summary_of
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams import ARRIVAL, STREAMS
-from fastslow.tasks import foreign_code
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import foreign_code
 from fastslow.tasks.task_set import by_task
 from fastslow.topics.embedders import OURS
 from fastslow.topics.topics import Topics
@@ -152,7 +152,7 @@ class Prober:
         # Asked before the arms are paid for: a rule of the user's may fail.
         routes = {name: checked_route(rule, evidence).value for name, rule in self._rules.items()}
         learned: Any = self._rules["learned"]
-        hopes = learned.explain(evidence).get("gain", {})
+        expected_gains = learned.explain(evidence).get("gain", {})
         gains, rollouts = {}, {}
         try:
             if not any(r.verdict.scored for r in group):
@@ -171,7 +171,7 @@ class Prober:
             topic=evidence.task,
             evidence={"rewards": list(evidence.rewards_G), "context_ids": list(evidence.context_ids_G)},
             routes=routes,
-            hopes=hopes,
+            expected_gains=expected_gains,
             gains=gains,
             rollouts=rollouts,
         )
@@ -212,7 +212,7 @@ class Prober:
         )
         known = topics.demonstrations(anchor, until=self._end)
         try:
-            phase = fast.run(
+            phase = fast.evolve(
                 self._population,
                 policy=self._trainer.policy,
                 anchor=anchor,
@@ -336,7 +336,7 @@ def _foreign(config: FastSlowConfig) -> str:
     parts = [
         ("router", config.router.partition(":")[0], ROUTERS.names()),
         ("stream", config.stream.partition(":")[0], ["", ARRIVAL, *STREAMS.names()]),
-        ("proposer", config.proposer, ["reflection", "mixed", *PROPOSERS.names()]),
+        ("proposer", config.proposer, PROPOSERS.names()),
         ("embedder", config.embedder, OURS),
     ]
     tasks = (foreign_code(name) for name in config.tasks or [config.task])

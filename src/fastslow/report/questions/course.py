@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fastslow.report.pages import formats
 from fastslow.report.pages.tables import Table
 from fastslow.report.reading.data import Evaluation, RunData, count
-from fastslow.tasks.spec import short_names
+from fastslow.tasks.names import short_names
 
 MOST = 60
 """Rows of a table and change points of a line: a long run shows some of each, and its files have them all."""

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from fastslow.core.errors import BadInput
+from fastslow.files import jsonl
 from fastslow.metrics import Curve
 from fastslow.tasks.spec import format_spec, parse_spec
 
@@ -304,27 +305,18 @@ def _json(run: RunData, name: str) -> Mapping[str, Any]:
 
 def _lines(run: RunData, name: str, *, optional: bool = False) -> Iterator[dict[str, Any]]:
     """The objects of a file, line by line; what is damaged is left out and told."""
-    bad = []
+    damaged: list[jsonl.BadLine] = []
     try:
         with (run.path / name).open("rb") as file:
-            for at, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except (ValueError, RecursionError):
-                    row = None
-                if isinstance(row, dict):
-                    yield row
-                else:
-                    bad.append(at)
+            lines = iter(lambda: file.readline(LONGEST_LINE), b"")
+            yield from (row for _, row in jsonl.objects(lines, on_damage=damaged.append))
     except FileNotFoundError:
         if not optional:
             run.notices.append(f"{name} is missing")
     except OSError as error:
         run.notices.append(f"{name} cannot be read ({error.strerror})")
-    if bad:
-        run.notices.append(f"{name}: {len(bad)} damaged lines left out, line {bad[0]} first")
+    if damaged:
+        run.notices.append(f"{name}: {len(damaged)} damaged lines left out, line {damaged[0].number} first")
 
 
 def _canonical(task: str) -> str:
