@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from fastslow.config.settings import FastSlowConfig
-from fastslow.evaluation.accuracy import measure_accuracy
+from fastslow.evaluation.accuracy import Sampling, accuracy_of, answer_examples
 from fastslow.loop.cycle import FastSlowTrainer
 from fastslow.record.recorder import Recorder
 
@@ -32,7 +32,7 @@ class Watched(FastSlowTrainer):
     kept: Path
 
     def measure(self):
-        rows = super().measure()
+        measurements = super().measure()
         owners, archive = self.topics.owners(), self.topics.archive
         for topic, entry in archive.entries.items() if archive is not None else ():
             worth = entry.worth
@@ -42,15 +42,15 @@ class Watched(FastSlowTrainer):
             line = {"step": self.state.global_step, "topic": topic, "task": owners[topic], "contexts": contexts}
             with self.kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-        return rows
+        return measurements
 
     def _both_ways(self, context_id: str, task: str) -> dict[str, float | None]:
         context, examples = self.population.archive[context_id], self.validation()[task]
         greedy = self.eval_params()
         sampled = replace(greedy, temperature=1.0)
         return {
-            how: measure_accuracy(
-                self.policy, context, examples, params=params, samples=samples, seed=self.args.seed
+            how: accuracy_of(
+                answer_examples(self.policy, context, examples, Sampling(params, samples, self.args.seed)), samples
             ).accuracy
             for how, params, samples in (("greedy", greedy, 1), ("sampled", sampled, SAMPLES))
         }

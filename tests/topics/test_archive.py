@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastslow.cli.eval import _choices
 from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context, seed_context
 from fastslow.contexts.population import Population
 from fastslow.core.types import Example
-from fastslow.evaluation.accuracy import _choice
+from fastslow.evaluation.accuracy import right_topic
 from fastslow.loop.cycle import FastSlowTrainer
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
@@ -188,10 +188,7 @@ def test_no_topic_is_right_or_wrong_for_a_task_that_was_never_met() -> None:
     topics.keep(scores(made[0], good_at={"a": "a"}), made[0], policy_version=0)
     asked = {task: heap(task, 900, 3) for task in "ab"}
 
-    def right(examples: list[Example]) -> float | None:
-        nothing = [[0.0]] * len(examples)
-        return _choice(topics, examples, nothing, nothing)["right_topic"]
-
+    right = partial(right_topic, topics)
     assert (right(asked["a"]), right(asked["b"]), right(asked["a"] + asked["b"])) == (1.0, None, 1.0)
     topics.keep(scores(made[2], good_at={"b": "b"}), made[2], policy_version=0)
     assert (right(asked["a"]), right(asked["b"])) == (1.0, 1.0)
@@ -199,13 +196,6 @@ def test_no_topic_is_right_or_wrong_for_a_task_that_was_never_met() -> None:
     topics.keep(scores(mixed, good_at={"a": "a"}), mixed, policy_version=1)
     topics.archive.entries = {"c0": replace(topics.archive.entries["c0"], examples={e.id: e for e in mixed})}
     assert right(asked["b"]) == 0.0, "a task that shares a larger one's topic is in the wrong one"
-
-
-def test_eval_tells_the_gain_of_a_task_without_a_topic_and_no_share_of_it() -> None:
-    row = {"weights": "trained", "context": "cluster", "right_topic": 0.5, "gain": 0.1, "gain_low": 0, "gain_high": 0.2}
-    first, second = _choices([row, {**row, "right_topic": None}, {"weights": "trained", "context": "lead"}])
-    assert first.startswith("trained + cluster: 50.0% of the questions in the right topic, gain over lead +10.0 points")
-    assert second.startswith("trained + cluster: gain over lead +10.0 points")
 
 
 # Whole runs

@@ -22,11 +22,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.population import Population, assign_slots
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError
+from fastslow.core.measurement import Measurement
 from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, GroupEvidence, Rollout, Route, Trace
-from fastslow.evaluation.evaluator import MeasuringTrainer
 from fastslow.fast.phase import FastPhase
+from fastslow.loop.measuring import MeasuringTrainer
 from fastslow.loop.rollout_cache import RolloutCache
 from fastslow.policy.loading import context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
 from fastslow.policy.policy import Job
@@ -166,10 +167,10 @@ class FastSlowTrainer(MeasuringTrainer):
     def note_kl(self, kl: float) -> None:
         self.steering.measured(kl)
 
-    def judge(self, rows: list[dict[str, Any]]) -> None:
+    def judge(self, measurements: Sequence[Measurement]) -> None:
         """Retention: what to do where a past task has fallen below its floor."""
         step, back = self.state.global_step, self.good_checkpoint
-        falls = self.steering.judge(step, rows, self.shipped_context)
+        falls = self.steering.judge(step, measurements, self.shipped_context)
         if falls and self.args.retention_action == "rollback" and back is not None:
             self.roll_back(back)
             self.policy.begin_step(-1)  # nothing sampled or cached under the lost weights survives
@@ -184,7 +185,7 @@ class FastSlowTrainer(MeasuringTrainer):
         result = super().train(*args, **kwargs)
         step = self.state.global_step
         if not self.time_is_up and any(True for _ in self._cycles_at(step)):
-            if step not in {row["step"] for row in self.recorder.eval_rows}:
+            if step not in {one.step for one in self.recorder.measurements}:
                 self.evaluate()
             self.policy.begin_step(step)
             self._fast_phases(step)

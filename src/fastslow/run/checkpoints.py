@@ -17,9 +17,9 @@ from transformers import TrainerCallback, TrainerState
 
 from fastslow.contexts.population import Population
 from fastslow.core.errors import FastSlowError
+from fastslow.core.measurement import Measurement, means
 from fastslow.core.modes import Mode
 from fastslow.core.types import Example, Trace
-from fastslow.evaluation.accuracy import means
 from fastslow.files.background import Background, SavingTime
 from fastslow.files.run_directory import RunDirectory, versions
 from fastslow.files.sealed import Checkpoints, verify
@@ -92,11 +92,11 @@ class ResumableTrainer(SlowChannel):
     @property
     def shipped_context(self) -> str:
         """The kind of context a bundle of this run is used with: chosen by the question where topics have their own."""
-        return "cluster" if self.topics.kinds else "lead" if self.mode.fast else "seed"
+        return self.mode.ships(chosen=bool(self.topics.kinds))
 
-    def note_best(self, rows: Sequence[dict[str, Any]]) -> None:
+    def note_best(self, measurements: Sequence[Measurement]) -> None:
         """Remember the step of the best validation accuracy so far."""
-        accuracy = means(rows, "accuracy").get(self.shipped_context)
+        accuracy = means(measurements, "accuracy").get(self.shipped_context)
         if accuracy is not None and (self.best is None or accuracy > self.best[0]):
             self.best = accuracy, self.state.global_step
 

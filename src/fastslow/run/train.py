@@ -9,7 +9,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, TrainerCallback
@@ -19,7 +19,7 @@ from fastslow.config.checks import warnings_of
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import FastSlowError
 from fastslow.core.machine import is_out_of_memory
-from fastslow.evaluation.accuracy import means, measure_population
+from fastslow.core.measurement import Measurement, means
 from fastslow.fast.proposers.base import journal_into
 from fastslow.fast.reflection.journal import JOURNAL
 from fastslow.files.locks import alone_in, refuse_held
@@ -185,7 +185,7 @@ def finish(trainer: FastSlowTrainer, caught: Sequence[str]) -> dict[str, Any]:
             topics=trainer.topics,
             base_name=trainer.args.model,
         )
-    measured = {row["step"] for row in trainer.recorder.eval_rows}
+    measured = {one.step for one in trainer.recorder.measurements}
     if not caught and trainer.state.global_step not in measured:
         trainer.evaluate()
     if main and not caught:
@@ -223,25 +223,17 @@ def _empty(folder: Path) -> None:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
-def measure_base(trainer: FastSlowTrainer) -> list[dict[str, Any]]:
+def measure_base(trainer: FastSlowTrainer) -> list[Measurement]:
     """The base weights under the seed context and under the lead context: the other half of the closing table."""
-    how = {"params": trainer.eval_params(), "samples": trainer.args.eval_samples, "seed": trainer.args.seed}
-    with trainer.base() as base:
-        policy = trainer.make_policy(base, trainer.policy.window)
-        policy.refresh(0)
-        return [
-            {**row, "task": task, "split": "validation", "weights": "base", "kl": 0.0}
-            for task, examples in trainer.validation().items()
-            for row in measure_population(policy, trainer.population, examples, ["seed", "lead"], **how)
-        ]
+    return trainer.evaluator().measure_base(trainer.population, ["seed", "lead"])
 
 
 def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
     """The numbers a script reads (summary.json)."""
     args, recorder = trainer.args, trainer.recorder
-    latest = {(row["weights"], row["context"], row["task"]): row for row in recorder.eval_rows}
+    latest = {(one.weights, one.context, one.task): one for one in recorder.measurements}
 
-    def values(what: str, task: str | None = None) -> dict[str, float | None]:
+    def values(what: Literal["accuracy", "kl"], task: str | None = None) -> dict[str, float | None]:
         rows = {w: [r for (v, _, t), r in latest.items() if v == w and task in (None, t)] for w in ("base", "trained")}
         base, trained = (means(found, what) for found in rows.values())
         # Without a fast channel the lead context is the seed context, and so are all.
@@ -255,6 +247,8 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
     return {
         "status": status,
         "mode": args.mode,
+        "channels": {"fast": trainer.mode.fast, "slow": trainer.mode.slow},
+        "ships": trainer.shipped_context,
         "seed": args.seed,
         "model": args.model,
         "task": trainer.parts.task.name,

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastslow.config.settings import FastSlowConfig
+from fastslow.core.measurement import Measurement
 from fastslow.core.modes import MODES
 from fastslow.slow.kl_budget import KLBudget
-from fastslow.slow.retention import REHEARSED, Fall, RetentionWatch, by_task
+from fastslow.slow.retention import REHEARSED, Forgetting, RetentionWatch, accuracy_by_task
 from fastslow.streams.epochs import Stream
 from fastslow.streams.rehearsal import RehearsalStream
 
@@ -59,11 +60,11 @@ class Steering:
         if self._watch is not None:
             self._watch.saw(tasks)
 
-    def judge(self, step: int, rows: Sequence[Mapping[str, Any]], context: str) -> list[Fall]:
-        """Rows of an evaluation -> the tasks that have fallen below their floor."""
+    def judge(self, step: int, measurements: Sequence[Measurement], context: str) -> list[Forgetting]:
+        """Return the tasks that an evaluation under this kind of context shows below their floor."""
         if self._watch is None:
             return []
-        falls = self._watch.judge(step, by_task(rows, context))
+        falls = self._watch.judge(step, accuracy_by_task(measurements, context))
         self._rehearse(step)
         return falls
 

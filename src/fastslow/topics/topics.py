@@ -37,11 +37,12 @@ ARCHIVE, CLUSTERS, VECTORS = "archive.json", "clusters.json", "clusters.safetens
 class Topics:
     """Labels, clusters (None: the labels are the topics) and archive (None: one population for all topics).
 
-    `material` are training examples with their verified answers, `stream` is where examples come from.
+    `material` are training examples with their verified answers, `stream` is where examples come from, None for a
+    learner that is done with it.
     """
 
     labels: Labels
-    stream: Stream
+    stream: Stream | None
     clusters: Clusters | None = None
     archive: Archive | None = None
     material: Sequence[tuple[Example, WorkedExample]] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Topics:
 
     def observe(self, until: int) -> Iterator[Observation]:
         """Have the clusters take in all batches before step `until` that they have not seen."""
-        while self.clusters is not None and self.clusters.observed < until:
+        while self.clusters is not None and self.stream is not None and self.clusters.observed < until:
             found = self.clusters.observe(self.stream.batch(self.clusters.observed))
             if found.opened and self.archive is not None:
                 self.archive.divide(self.clusters.of)
@@ -90,7 +91,9 @@ class Topics:
         """Verified answers of the topics that these examples are of. Where labels do not say which examples those are,
         only what has arrived before step `until` is known."""
         told = self.clusters is None and not self.labels.hidden
-        arrived = None if told else {e.id for step in range(until) for e in self.stream.batch(step)}
+        stream = self.stream
+        batches = (stream.batch(step) for step in range(until)) if stream is not None else ()
+        arrived = None if told else {e.id for batch in batches for e in batch}
         by_topic: dict[str, list[WorkedExample]] = {}
         for example, worked in self.material:
             if arrived is None or example.id in arrived:

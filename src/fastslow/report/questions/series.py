@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastslow.metrics.curves import LEVEL, RESAMPLES
+from fastslow.metrics.bootstrap import draws, percentiles
 from fastslow.report.questions.compare import Arm
 from fastslow.report.reading.data import AXES, RunData, count, mapping, number
 
@@ -110,7 +108,9 @@ def band(samples: Sequence[Sequence[Sample]]) -> Band | None:
     if not common:
         return None
     y_S_P = np.array([[one[key].y for key in common] for one in by_key])
-    low_P, high_P = _interval(y_S_P)
+    # With two or three seeds the ends are the lowest and the highest.
+    (seeds_R_S,) = draws((len(by_key),))
+    low_P, high_P = percentiles(y_S_P[seeds_R_S].mean(axis=1))
     spent: dict[str, list[float | None]] = {}
     for axis in AXES:
         spent[axis] = [_mean([one[key].spent.get(axis) for one in by_key]) for key in common]
@@ -121,18 +121,6 @@ def band(samples: Sequence[Sequence[Sample]]) -> Band | None:
 
 def bands_of(arm: Arm, quantity: str, context: str = "shipped", task: str = "") -> Band | None:
     return band([evaluated(run, quantity, context, task) for run in arm.runs])
-
-
-def _interval(y_S_P: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bootstrap of the mean over seeds. With two or three seeds that is the lowest and the highest."""
-    means_R_P = y_S_P[_resamples(len(y_S_P))].mean(axis=1)
-    low, high = np.quantile(means_R_P, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="nearest")
-    return low, high
-
-
-@lru_cache(maxsize=32)
-def _resamples(seeds: int) -> NDArray[np.int64]:
-    return np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

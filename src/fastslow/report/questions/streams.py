@@ -7,8 +7,8 @@ from statistics import mean
 from typing import Literal
 
 from fastslow.core.modes import MODES
-from fastslow.metrics import over_seeds
-from fastslow.metrics.streams import Difference, StreamEnd, measure_stream, paired_difference
+from fastslow.metrics import Estimate, over_seeds
+from fastslow.metrics.streams import StreamEnd, measure_stream, paired_difference
 from fastslow.report.questions.compare import Arm, Comparison, mean_or_none
 from fastslow.report.reading.data import RunData, number
 
@@ -25,7 +25,7 @@ class StreamArm:
     def average(self) -> float:
         return mean(end.average for end in self.ends.values())
 
-    def less(self, other: StreamArm, *, share: float = 1.0) -> Difference | None:
+    def less(self, other: StreamArm, *, share: float = 1.0) -> Estimate | None:
         """Its averages minus `share` of the other's, paired by seed; None where they have no seed in common."""
         theirs = {seed: share * end.average for seed, end in other.ends.items()}
         return paired_difference({seed: end.average for seed, end in self.ends.items()}, theirs)
