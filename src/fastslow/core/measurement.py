@@ -91,17 +91,14 @@ class Measurement:
     def from_row(cls, row: Mapping[str, Any]) -> Measurement:
         """Read a row of evals.jsonl, which holds no answers. Rows of older runs lack some keys; keys that are not
         known are passed over. Raises KeyError for a row without context, task or weights."""
-        kept = {name: row.get(name) for name in _OPTIONAL}
-        counts = {name: row.get(name) or 0 for name in ("n", "samples", "unscored")}
-        chosen = {name: row[name] for name in _OF_A_CHOICE if name in row}
+        values: dict[str, Any] = {name: row.get(name) for name in _MEASURED}
+        values |= {name: row.get(name) or 0 for name in ("n", "samples", "unscored")}
+        values |= {name: row[name] for name in ("context", "task", "weights")}
+        choice = {name: row[name] for name in _OF_A_CHOICE if name in row}
         return cls(
-            **kept,
-            **counts,
-            context=row["context"],
-            task=row["task"],
+            **values,
             split=row.get("split", "validation"),
-            weights=row["weights"],
-            choice=Choice(**{"chosen": {}, **chosen}) if chosen else None,
+            choice=Choice(**{"chosen": {}, **choice}) if choice else None,
         )
 
     def answer_rows(self) -> Iterator[dict[str, Any]]:
@@ -118,7 +115,7 @@ class Measurement:
             }
 
 
-_OPTIONAL = ("step", "accuracy", "low", "high", "best", "context_id", "kl", "entropy")
+_MEASURED = ("step", "accuracy", "low", "high", "best", "context_id", "kl", "entropy")
 _OF_A_CHOICE = tuple(field.name for field in fields(Choice))
 
 

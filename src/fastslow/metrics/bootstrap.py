@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastslow.metrics.intervals import LEVEL, Estimate, Interval
 
@@ -29,10 +29,10 @@ def draws(sizes: tuple[int, ...], seed: int = 0) -> tuple[NDArray[np.int64], ...
     return tuple(np.stack(side) for side in zip(*both, strict=True))
 
 
-def percentiles(values: ArrayLike) -> tuple[Any, Any]:
+def percentiles(values: Sequence[float] | NDArray[np.float64]) -> tuple[Any, Any]:
     """Return the ends of the percentile interval over the first axis. They are among the values, which may be
     infinite: between infinities nothing can be interpolated."""
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="nearest")
+    low, high = np.quantile(np.asarray(values), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="nearest")
     return low, high
 
 

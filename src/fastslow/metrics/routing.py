@@ -56,7 +56,7 @@ def judge_rule(
         confusion[ROUTES[best]][route] += 1
     return RuleReport(
         gain=over_examples(len(gains), lambda pick: float(mine_N[pick].mean()), seed),
-        regret_constant=bootstrap(
+        regret_constant=over_examples(
             len(gains), lambda pick: float(worth_N_R[pick].mean(axis=0).max() - mine_N[pick].mean()), seed
         ),
         regret_oracle=over_examples(len(gains), lambda pick: float((oracle_N - mine_N)[pick].mean()), seed),
