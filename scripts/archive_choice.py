@@ -18,9 +18,10 @@ from pathlib import Path
 import yaml
 
 from fastslow.config.settings import FastSlowConfig
-from fastslow.evaluation.accuracy import measure_accuracy
+from fastslow.evaluation.accuracy import Sampling, accuracy_of, answer_examples
 from fastslow.record.recorder import Recorder
 from fastslow.run.trainer import FastSlowTrainer
+from fastslow.tasks.task_set import by_task
 
 RECIPE, KEPT = Path("recipes/stream_recur.yaml"), Path("results/archive-choice")
 SAMPLES = 4
@@ -45,12 +46,15 @@ class Watched(FastSlowTrainer):
         return metrics
 
     def _both_ways(self, context_id: str, task: str) -> dict[str, float | None]:
-        context, examples = self.population.known[context_id], self.measuring.validation()[task]
+        context, examples = (
+            self.population.known[context_id],
+            by_task(self.parts.task, self.parts.task.split("validation"))[task],
+        )
         greedy = replace(self.policy.params, temperature=self.args.eval_temperature, top_p=self.args.eval_top_p)
         sampled = replace(greedy, temperature=1.0)
         return {
-            how: measure_accuracy(
-                self.policy, context, examples, params=params, samples=samples, seed=self.args.seed
+            how: accuracy_of(
+                answer_examples(self.policy, context, examples, Sampling(params, samples, self.args.seed)), samples
             ).accuracy
             for how, params, samples in (("greedy", greedy, 1), ("sampled", sampled, SAMPLES))
         }

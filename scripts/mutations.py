@@ -206,7 +206,7 @@ MUTATIONS = [
     ),
     Mutation(
         "streams", "retention is judged by what is shipped", "run/trainer.py",
-        "self.steering.judge(step, rows, self.shipped_context)", 'self.steering.judge(step, rows, "lead")',
+        "judge(step, measurements, self.shipped_context)", 'judge(step, measurements, "lead")',
         ("tests/topics/test_archive.py::test_retention_is_judged_by_the_context_that_is_shipped",),
     ),
     Mutation(

@@ -8,8 +8,10 @@ from pathlib import Path
 from rich.console import Console
 
 from fastslow.config.settings import FastSlowConfig
+from fastslow.core.measurement import Measurement
 from fastslow.record.display import SilentDisplay, TerminalDisplay, closing_table
 from fastslow.run.train import train
+from tests.support.measurements import measurement
 from tests.support.runs import stream_settings
 
 PRODUCTS = "reasoning_gym:products?max_digits=1&max_terms=2&min_digits=1&min_terms=2&scorer=number"
@@ -27,14 +29,14 @@ def text_of(shown: Console) -> str:
     return shown.file.getvalue()
 
 
-def row(task: str, context: str, accuracy: float, weights: str = "trained") -> dict:
+def measured(task: str, context: str, accuracy: float) -> Measurement:
     kl = 12.3456 if context in ("seed", "lead") else None
-    return {"task": task, "context": context, "weights": weights, "accuracy": accuracy, "kl": kl}
+    return measurement(task=task, context=context, accuracy=accuracy, kl=kl)
 
 
 def test_an_evaluation_of_several_tasks_has_a_line_for_each() -> None:
     shown = console()
-    rows = [row(task, kind, 1.0) for task in (PRODUCTS, GRAPH, SUMS) for kind in KINDS]
+    rows = [measured(task, kind, 1.0) for task in (PRODUCTS, GRAPH, SUMS) for kind in KINDS]
     TerminalDisplay(shown).evals(8, rows)
     assert text_of(shown).splitlines() == [
         "eval at step 8, trained weights:",
@@ -47,7 +49,7 @@ def test_an_evaluation_of_several_tasks_has_a_line_for_each() -> None:
 
 def test_an_evaluation_of_one_task_stays_one_line() -> None:
     shown = console()
-    TerminalDisplay(shown).evals(8, [row(GRAPH, "seed", 0.5)])
+    TerminalDisplay(shown).evals(8, [measured(GRAPH, "seed", 0.5)])
     assert text_of(shown) == "eval at step 8: trained+seed 50.0%, kl 12.3456 (seed context)\n"
 
 

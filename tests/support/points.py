@@ -27,7 +27,7 @@ POINTS = {
     "prune": ("fastslow.files.sealed", "Checkpoints.prune"),
     "discard": ("fastslow.files.atomic", "discard"),
     "bundle": ("fastslow.run.closing", "write_bundle"),
-    "base": ("fastslow.run.measuring", "Measuring.base"),
+    "base": ("fastslow.evaluation.evaluator", "Evaluator.measure_base"),
     "file": ("fastslow.files.run_directory", "RunDirectory.write_bytes"),
     "tidy": ("fastslow.files.sealed", "Checkpoints.drop_all_but_milestones"),
     # of a resume

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastslow.cli.eval import _choices
 from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context, seed_context
 from fastslow.contexts.population import Population
 from fastslow.core.types import Example
-from fastslow.evaluation.accuracy import _choice
+from fastslow.evaluation.accuracy import right_topic
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams.labels import Labels
+from fastslow.tasks.task_set import by_task
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.topics import Topics
@@ -193,10 +194,7 @@ def test_no_topic_is_right_or_wrong_for_a_task_that_was_never_met() -> None:
     topics.keep(scores(made[0], good_at={"a": "a"}), made[0], policy_version=0)
     asked = {task: heap(task, 900, 3) for task in "ab"}
 
-    def right(examples: list[Example]) -> float | None:
-        nothing = [[0.0]] * len(examples)
-        return _choice(topics, examples, nothing, nothing)["right_topic"]
-
+    right = partial(right_topic, topics)
     assert (right(asked["a"]), right(asked["b"]), right(asked["a"] + asked["b"])) == (1.0, None, 1.0)
     topics.keep(scores(made[2], good_at={"b": "b"}), made[2], policy_version=0)
     assert (right(asked["a"]), right(asked["b"])) == (1.0, 1.0)
@@ -204,13 +202,6 @@ def test_no_topic_is_right_or_wrong_for_a_task_that_was_never_met() -> None:
     topics.keep(scores(mixed, good_at={"a": "a"}), mixed, policy_version=1)
     topics.archive.entries = {"c0": replace(topics.archive.entries["c0"], examples={e.id: e for e in mixed})}
     assert right(asked["b"]) == 0.0, "a task that shares a larger one's topic is in the wrong one"
-
-
-def test_eval_tells_the_gain_of_a_task_without_a_topic_and_no_share_of_it() -> None:
-    row = {"weights": "trained", "context": "cluster", "right_topic": 0.5, "gain": 0.1, "gain_low": 0, "gain_high": 0.2}
-    first, second = _choices([row, {**row, "right_topic": None}, {"weights": "trained", "context": "lead"}])
-    assert first.startswith("trained + cluster: 50.0% of the questions in the right topic, gain over lead +10.0 points")
-    assert second.startswith("trained + cluster: gain over lead +10.0 points")
 
 
 # Whole runs
@@ -273,7 +264,7 @@ def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path) -> None
 
     trainer.parts.fast.evolve = spy  # type: ignore[method-assign]
     trainer.train()
-    names = list(trainer.measuring.validation())
+    names = list(by_task(trainer.parts.task, trainer.parts.task.split("validation")))
     assert len(carried) == 6
     for task, phase in enumerate(range(3, 6)):
         kept = best[phase][names[task]]

@@ -1,8 +1,10 @@
 """Measures a run or a bundle: held-out accuracy under each kind of context, and the distance from the base model.
 
-- `accuracy`: rollouts of a split under contexts, their mean reward, and the KL divergence to the base.
-- `evaluator`: asks for these measures during a run, and for the four quadrants at its end.
+- `evaluator`: `Evaluator`, which measures the current weights and the base's, task by task.
+- `accuracy`: what the evaluator asks first: the mean reward under each kind of context, with every answer.
+- `drift`: what it asks then: the KL divergence to the base, and the entropy, under each single context.
+- `bundle`: an evaluator made of a loaded bundle.
 
-`loop` and `run` ask during training, `cli.eval` asks for a bundle. The rows go to `record` and, from files, to
-`report`.
+`run` asks during training, `cli.eval` asks for a bundle. The results are `core.measurement.Measurement`s; they go to
+`record` and, from files, to `report`.
 """

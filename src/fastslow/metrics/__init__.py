@@ -1,6 +1,7 @@
 """Measures of runs, as pure functions of numbers, curves and matrices. docs/metrics.md has formulas and sources.
 
-- `accuracy`: confidence interval of one accuracy. `bootstrap`: intervals over seeds.
+- `accuracy`: confidence interval of one accuracy. `intervals`: a number with its interval, and the interval of a mean.
+- `bootstrap`: intervals of any other measure, over seeds or examples.
 - `curves`: efficiency, area under a curve, steps to a threshold. `asymptote`: the ceiling of a curve, by a sigmoid fit.
 - `matched`: KL to the base at equal accuracy.
 - `continual`: transfer and forgetting from an accuracy matrix. `streams`: the same for streams without stages.
@@ -11,9 +12,10 @@
 
 from fastslow.metrics.accuracy import accuracy_interval
 from fastslow.metrics.asymptote import Asymptote, fit_asymptote
-from fastslow.metrics.bootstrap import Interval, over_seeds
+from fastslow.metrics.bootstrap import over_examples, over_seeds
 from fastslow.metrics.continual import Continual, measure_continual
 from fastslow.metrics.curves import Curve, Efficiency, area_under, efficiency, reach
+from fastslow.metrics.intervals import Estimate, Interval, mean_interval
 from fastslow.metrics.matched import MatchedKL, kl_at_matched_accuracy
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Continual",
     "Curve",
     "Efficiency",
+    "Estimate",
     "Interval",
     "MatchedKL",
     "accuracy_interval",
@@ -28,7 +31,9 @@ __all__ = [
     "efficiency",
     "fit_asymptote",
     "kl_at_matched_accuracy",
+    "mean_interval",
     "measure_continual",
+    "over_examples",
     "over_seeds",
     "reach",
 ]

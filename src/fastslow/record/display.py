@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
+from fastslow.core.measurement import Measurement
 from fastslow.tasks.names import short_names
 
 PHASES = {
@@ -38,7 +39,7 @@ class Display(Protocol):
     def phase(self, name: str, step: int) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
-    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def evals(self, step: int, measurements: Sequence[Measurement]) -> None: ...
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
@@ -50,7 +51,7 @@ class SilentDisplay:
     def phase(self, name: str, step: int) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
-    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def evals(self, step: int, measurements: Sequence[Measurement]) -> None: ...
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
@@ -107,12 +108,12 @@ class TerminalDisplay:
     def note(self, text: str) -> None:
         self.console.print(escape(text), highlight=False, soft_wrap=True)
 
-    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
-        if len({r["task"] for r in rows}) > 1:
-            self.note(_evals_by_task(step, rows))
+    def evals(self, step: int, measurements: Sequence[Measurement]) -> None:
+        if len({one.task for one in measurements}) > 1:
+            self.note(_evals_by_task(step, measurements))
             return
-        shown = [f"{r['weights']}+{r['context']} {_percent(r['accuracy'])}" for r in rows]
-        kls = [f"kl {r['kl']:.4f} ({r['context']} context)" for r in rows if r.get("kl") is not None]
+        shown = [f"{one.weights}+{one.context} {_percent(one.accuracy)}" for one in measurements]
+        kls = [f"kl {one.kl:.4f} ({one.context} context)" for one in measurements if one.kl is not None]
         self.console.print(f"eval at step {step}: " + ", ".join(shown + kls), highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
@@ -145,19 +146,19 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _evals_by_task(step: int, rows: Sequence[Mapping[str, Any]]) -> str:
+def _evals_by_task(step: int, measurements: Sequence[Measurement]) -> str:
     """Return one line for each task, in columns, with the KL of trained weights only."""
-    names = short_names(row["task"] for row in rows)
-    contexts = dict.fromkeys(row["context"] for row in rows)
-    drifted = dict.fromkeys(r["context"] for r in rows if r.get("kl") is not None and r["weights"] == "trained")
-    by_task = {(row["task"], row["context"]): row for row in rows}
+    names = short_names(one.task for one in measurements)
+    contexts = dict.fromkeys(one.context for one in measurements)
+    drifted = dict.fromkeys(m.context for m in measurements if m.kl is not None and m.weights == "trained")
+    by_place = {(one.task, one.context): one for one in measurements}
     table = [["", *contexts, *(f"kl: {context}" for context in drifted)]]
     for task, name in names.items():
-        accuracies = [_percent(by_task[task, context]["accuracy"]) for context in contexts]
-        kls = [by_task[task, context]["kl"] for context in drifted]
+        accuracies = [_percent(by_place[task, context].accuracy) for context in contexts]
+        kls = [by_place[task, context].kl for context in drifted]
         table.append([name, *accuracies, *("n/a" if kl is None else f"{kl:.4f}" for kl in kls)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [f"eval at step {step}, {rows[0]['weights']} weights:"]
+    lines = [f"eval at step {step}, {measurements[0].weights} weights:"]
     for name, *cells in table:
         numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([f"  {name:{widths[0]}}", *numbers]))

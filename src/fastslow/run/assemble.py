@@ -22,6 +22,7 @@ from fastslow.fast.reflection.endpoint import Ceiling, OpenAIReflectionLM, Refle
 from fastslow.fast.reflection.local import LocalReflectionLM
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
 from fastslow.routers import RouteDecider, make_router
+from fastslow.slow.steering import Steering, SteeringSettings
 from fastslow.streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, make_schedule
 from fastslow.streams.epochs import EpochStream, Stream
 from fastslow.streams.labels import Labels
@@ -127,6 +128,22 @@ def _newcomers(args: FastSlowConfig, task: Task) -> Stream:
     tasks = list(by_task(task, task.split("train")).values())
     setting = Setting(len(tasks), args.stage_steps, args.problems_per_step, args.seed)
     return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
+
+
+def make_steering(args: FastSlowConfig, stream: Stream) -> Steering:
+    """Return what moves settings during a run: KL coefficient, brake, rehearsal."""
+    return Steering(
+        SteeringSettings(
+            beta=args.beta,
+            kl_target=args.kl_target,
+            retention_floor=args.retention_floor,
+            retention_action=args.retention_action,
+            rehearsal_share=args.rehearsal_share,
+            cycle_steps=args.slow_steps_per_cycle,
+            looks_ahead=MODES[args.mode].fast or args.clusters == "inferred",
+        ),
+        stream,
+    )
 
 
 def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:

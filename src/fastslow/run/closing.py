@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from fastslow.bundles.bundle import write_bundle
 from fastslow.config.settings import FastSlowConfig, bundled_fields
 from fastslow.core import processes
-from fastslow.evaluation.accuracy import means
+from fastslow.core.measurement import means
 from fastslow.files.run_directory import RunDirectory, machine, versions
 from fastslow.run.trainer import FastSlowTrainer
+from fastslow.tasks.task_set import by_task
 
 
 def finish(trainer: FastSlowTrainer, stopped_by: Sequence[str]) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def finish(trainer: FastSlowTrainer, stopped_by: Sequence[str]) -> dict[str, Any
         trainer.evaluate()
     if not stopped_by:
         with trainer.recorder.phase("eval", trainer.step):
-            trainer.recorder.evals(trainer.step, trainer.measuring.base(trainer.population))
+            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, ["seed", "lead"]))
     summary = summarise(trainer, status=f"stopped by {stopped_by[0]}" if stopped_by else "done")
     if run is not None:
         _write(run, trainer, summary)
@@ -61,9 +62,9 @@ def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, An
 def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
     """Return the numbers a script reads (summary.json)."""
     config, recorder = trainer.args, trainer.recorder
-    latest = {(row["weights"], row["context"], row["task"]): row for row in recorder.eval_rows}
+    latest = {(one.weights, one.context, one.task): one for one in recorder.measurements}
 
-    def values(what: str, task: str | None = None) -> dict[str, float | None]:
+    def values(what: Literal["accuracy", "kl"], task: str | None = None) -> dict[str, float | None]:
         rows = {w: [r for (v, _, t), r in latest.items() if v == w and task in (None, t)] for w in ("base", "trained")}
         base, trained = (means(of_weights, what) for of_weights in rows.values())
         # Without a fast channel the lead context is the seed context, and so are all.
@@ -73,10 +74,12 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         by_name = dict(zip(names, (base.get("seed"), base.get("lead"), seed, lead, mean), strict=True))
         return by_name | {kind: trained.get(kind) for kind in trainer.topics.kinds if both}
 
-    kl, tasks = values("kl"), trainer.measuring.validation()
+    kl, tasks = values("kl"), by_task(trainer.parts.task, trainer.parts.task.split("validation"))
     return {
         "status": status,
         "mode": config.mode,
+        "channels": {"fast": trainer.mode.fast, "slow": trainer.mode.slow},
+        "ships": trainer.shipped_context,
         "seed": config.seed,
         "model": config.model,
         "task": trainer.parts.task.name,

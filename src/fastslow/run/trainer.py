@@ -12,19 +12,18 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.population import Population
 from fastslow.core import processes
 from fastslow.core.errors import BadInput
+from fastslow.core.measurement import Measurement, means
 from fastslow.core.modes import MODES
-from fastslow.evaluation.accuracy import means
 from fastslow.files.snapshot import Stateful
 from fastslow.loop.cycle import Cycle
 from fastslow.loop.state import LoopState
 from fastslow.policy.loading import context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
 from fastslow.record.recorder import Recorder
-from fastslow.run.assemble import Components, build_components
+from fastslow.run.assemble import Components, build_components, make_steering
 from fastslow.run.checkpoints import Checkpointing
-from fastslow.run.measuring import Measuring, make_base, make_policy
+from fastslow.run.measuring import make_base, make_evaluator, make_policy
 from fastslow.run.wall_time import WallTime
 from fastslow.slow.channel import SlowChannel
-from fastslow.slow.steering import Steering
 from fastslow.tasks.base import Task
 
 
@@ -43,6 +42,9 @@ class FastSlowTrainer:
         slow: the slow channel: weights, and TRL's trainer behind them.
         cycle: the loop that couples the channels, with the fast channel, the router and the state of the loop.
         policy: answers examples under contexts, with the weights as they are.
+        base: enters the weights that training started from.
+        evaluator: measures the weights and the base.
+        checkpointing: saves the run, and goes back.
 
     Raises:
         BadInput: for settings, models or tasks that cannot be used.
@@ -70,7 +72,7 @@ class FastSlowTrainer:
         window = context_window(model)
         self.slow = SlowChannel(args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or ())
         self.policy = make_policy(args, self.slow, self.tokenizer, self.parts.task, window)
-        self.steering = Steering(args, self.parts.stream)
+        self.steering = make_steering(args, self.parts.stream)
         population = Population(size=args.population_size, seed=self.parts.seed_context)
         self.cycle = Cycle(
             args,
@@ -84,8 +86,8 @@ class FastSlowTrainer:
             recorder=self.recorder,
             log=self.slow.note,
         )
-        base = make_base(args, self.slow, source, given=given)
-        self.measuring = Measuring(args, self.slow, self.tokenizer, self.policy, base, self.parts.task)
+        self.base = make_base(args, self.slow, source, given=given)
+        self.evaluator = make_evaluator(args, self.slow, self.tokenizer, self.policy, self.base, self.parts.task)
         self.wall_time = WallTime(args.max_minutes, self.recorder.elapsed)
         self.checkpointing = Checkpointing(
             args, parts=self._stateful(), slow=self.slow, steering=self.steering, recorder=self.recorder
@@ -144,7 +146,7 @@ class FastSlowTrainer:
     @property
     def shipped_context(self) -> str:
         """The kind of context a bundle of this run is used with: chosen by the question where topics have their own."""
-        return "cluster" if self.topics.kinds else "lead" if self.mode.fast else "seed"
+        return self.mode.ships(chosen=bool(self.topics.kinds))
 
     # What people do
 
@@ -223,14 +225,14 @@ class FastSlowTrainer:
         self.policy.refresh(step)
         kinds = ["seed", "lead", "mean", *self.topics.kinds] if self.mode.fast else ["seed"]
         with self.recorder.phase("eval", step):
-            rows = self.measuring.trained(self.population, kinds, self.topics, drift=self.mode.slow)
-        self.recorder.evals(step, rows)
-        self.checkpointing.note_accuracy(means(rows, "accuracy").get(self.shipped_context))
-        self._judge(step, rows)
+            measurements = self.evaluator.measure(self.population, kinds, topics=self.topics)
+        self.recorder.evals(step, measurements)
+        self.checkpointing.note_accuracy(means(measurements, "accuracy").get(self.shipped_context))
+        self._judge(step, measurements)
         return {
             f"eval_{context}_{what}": value
             for what in ("accuracy", "kl", "entropy")
-            for context, value in means(rows, what).items()
+            for context, value in means(measurements, what).items()
         }
 
     def keeps(self, step: int) -> bool:
@@ -241,10 +243,10 @@ class FastSlowTrainer:
         """Begin a checkpoint."""
         self.checkpointing.save()
 
-    def _judge(self, step: int, rows: list[dict[str, Any]]) -> None:
+    def _judge(self, step: int, measurements: Sequence[Measurement]) -> None:
         """Do what the settings want where a past task has fallen below its floor."""
         back = self.checkpointing.good_step
-        falls = self.steering.judge(step, rows, self.shipped_context)
+        falls = self.steering.judge(step, measurements, self.shipped_context)
         if falls and self.args.retention_action == "rollback" and back is not None:
             self.checkpointing.roll_back(back)
             self.policy.begin_step(-1)  # nothing sampled or cached under the lost weights survives

@@ -47,13 +47,13 @@ class Topics:
     """
 
     labels: Labels
-    stream: Stream
+    stream: Stream | None
     clusters: Clusters | None = None
     archive: Archive | None = None
     material: Sequence[tuple[Example, WorkedExample]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._arrivals = Arrivals(self.stream)
+        self._arrivals = Arrivals(self.stream) if self.stream is not None else None
 
     def of(self, example: Example) -> str:
         """Return the topic of an example as the learner knows it; '' for unknown."""
@@ -61,7 +61,7 @@ class Topics:
 
     def observe(self, until: int) -> Iterator[Observation]:
         """Let the clusters observe every batch before step `until` that they have not observed yet."""
-        while self.clusters is not None and self.clusters.observed < until:
+        while self.clusters is not None and self.stream is not None and self.clusters.observed < until:
             observation = self.clusters.observe(self.stream.batch(self.clusters.observed))
             if observation.opened and self.archive is not None:
                 self.archive.divide(self.clusters.of)
@@ -103,7 +103,7 @@ class Topics:
         labelled = self.clusters is None and not self.labels.hidden
         by_topic: dict[str, list[WorkedExample]] = {}
         for example, worked in self.material:
-            if labelled or self._arrivals.before(until, example.id):
+            if labelled or (self._arrivals is not None and self._arrivals.before(until, example.id)):
                 by_topic.setdefault(self.of(example), []).append(worked)
         return [worked for topic in self._by_topic(examples) for worked in by_topic.get(topic, ())]
 
