@@ -32,8 +32,9 @@ from fastslow.tasks.settings import TaskSettings
 from fastslow.topics.settings import TopicSettings
 
 
+# Where a group and GRPOConfig both have a field, the group's counts, and it may be of another type (None of a rate).
 @dataclass
-class FastSlowConfig(
+class FastSlowConfig(  # pyright: ignore[reportIncompatibleVariableOverride]
     PolicySettings,
     TaskSettings,
     StreamSettings,
