@@ -1,0 +1,84 @@
+"""Processes of one run share work, gather it in order, and raise together what one of them met."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastslow.core import processes
+from fastslow.core.errors import BadInput
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_one_process_does_all_the_work_and_gathers_its_own() -> None:
+    assert (processes.count(), processes.rank(), processes.is_main()) == (1, 0, True)
+    assert list(range(7))[processes.share_of(7)] == list(range(7))
+    assert processes.gather([1, 2]) == [1, 2]
+    processes.wait()
+
+
+def test_one_process_raises_what_it_was_asked_to_make() -> None:
+    def fail() -> int:
+        raise BadInput("no")
+
+    with pytest.raises(BadInput, match="no"):
+        processes.from_main(fail)
+
+
+SCRIPT = """
+import json, sys
+import torch.distributed as dist
+from fastslow.core import processes
+from fastslow.core.errors import BadInput, FastSlowError
+
+class Odd(Exception):  # cannot be sent: it holds a function
+    def __init__(self, f):
+        super().__init__("odd")
+        self.f = f
+
+def main_only():
+    assert processes.is_main(), "another process was asked"
+    return "from main"
+
+def fail():
+    raise BadInput("what, where, how")
+
+def fail_oddly():
+    raise Odd(lambda: 0)
+
+dist.init_process_group("gloo")
+seen = {"gathered": processes.gather(list("abcdefg")[processes.share_of(7)]), "main": processes.from_main(main_only)}
+for name, make in (("bad", fail), ("odd", fail_oddly)):
+    try:
+        processes.from_main(make)
+    except Exception as error:
+        seen[name] = [type(error).__name__, str(error)]
+processes.wait()
+if not processes.is_main():
+    print(json.dumps(seen))
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.processes
+def test_three_processes_agree(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "3"]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*launch, str(tmp_path / "script.py")], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert len(lines) == 2
+    for seen in lines:
+        assert seen["gathered"] == list("abcdefg"), "shares were joined in another order"
+        assert seen["main"] == "from main"
+        assert seen["bad"] == ["BadInput", "what, where, how"]
+        assert seen["odd"] == ["FastSlowError", "Odd: odd"]
