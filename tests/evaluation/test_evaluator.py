@@ -17,6 +17,7 @@ from fastslow.evaluation.bundle import evaluate_bundle
 from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
 from fastslow.policy.engines.transformers import SamplingParams
 from fastslow.record.display import SilentDisplay
+from fastslow.run.measuring import make_policy
 from fastslow.run.train import train
 from fastslow.run.trainer import FastSlowTrainer
 from tests.support.runs import tiny_settings, tiny_trainer
@@ -31,16 +32,19 @@ def trainer(tmp_path_factory):
 
 
 def evaluator(trainer, **overrides) -> Evaluator:
-    settings = EvaluationSettings(Sampling(trainer.eval_params(), 2, 0), kl_examples=2, packing=True)
+    greedy = replace(trainer.policy.params, temperature=0.0)
+    settings = EvaluationSettings(Sampling(greedy, 2, 0), kl_examples=2, packing=True)
+    config, task, window = trainer.args, trainer.parts.task, trainer.policy.window
     return Evaluator(
-        policy=trainer.policy, model=trainer.model, base=trainer.base, task=trainer.parts.task,
-        policy_of=lambda model: trainer.make_policy(model, trainer.policy.window),
+        policy=trainer.policy, model=trainer.model, base=trainer.base, task=task,
+        policy_of=lambda model: make_policy(config, trainer.slow, trainer.tokenizer, task, window, model=model),
         settings=replace(settings, **overrides),
     )  # fmt: skip
 
 
 def test_accuracy_repeats_for_the_same_weights_and_seed(trainer) -> None:
-    first, second = trainer.measure(), trainer.measure()
+    kinds = ["seed", "lead", "mean"]
+    first, second = (trainer.evaluator.measure(trainer.population, kinds) for _ in range(2))
     assert first == second
     assert {one.context for one in first} == {"seed", "lead", "mean"}
 
