@@ -38,7 +38,8 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.core.machine import bf16_is_fast
 from fastslow.core.types import Rollout
 from fastslow.files.run_directory import versions
-from fastslow.policy.engines.transformers import PrefixSampler, Prompt, SamplingParams
+from fastslow.policy.engines.base import Prompt, SamplingParams
+from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
 from fastslow.policy.token_trees import Row, tree_tokens
 from fastslow.policy.tree_forward import forward_packed, pack

@@ -26,7 +26,8 @@ from fastslow.core.errors import BadInput
 from fastslow.core.types import Example
 from fastslow.evaluation.accuracy import Sampling, accuracy_of, answer_examples
 from fastslow.files.run_directory import machine, versions
-from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
+from fastslow.policy.engines.base import SamplingParams
+from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.loading import context_window, load_model, load_tokenizer, pad_id, resolve_model
 from fastslow.policy.policy import Policy
 from fastslow.tasks.base import Task

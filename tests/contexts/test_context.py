@@ -15,10 +15,9 @@ from fastslow.contexts.context import (
     WorkedExample,
     dump_examples,
     load_examples,
-    render,
     seed_context,
-    with_instruction,
 )
+from fastslow.contexts.rendering import render, with_instruction
 from fastslow.core.types import Example, Verdict
 from fastslow.run.assemble import verified_demonstrations
 

@@ -9,7 +9,7 @@ from fastslow.contexts.population import Population
 from fastslow.core.measurement import Answer
 from fastslow.core.types import Example, Rollout, Verdict
 from fastslow.evaluation.accuracy import Sampling, accuracy_of, measure_population
-from fastslow.policy.engines.transformers import SamplingParams
+from fastslow.policy.engines.base import SamplingParams
 from fastslow.streams.labels import Labels
 from fastslow.topics.archive import Archive
 from fastslow.topics.topics import Topics

@@ -15,7 +15,7 @@ from fastslow.core.errors import BadInput
 from fastslow.evaluation.accuracy import Sampling
 from fastslow.evaluation.bundle import evaluate_bundle
 from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
-from fastslow.policy.engines.transformers import SamplingParams
+from fastslow.policy.engines.base import SamplingParams
 from fastslow.record.display import SilentDisplay
 from fastslow.run.measuring import make_policy
 from fastslow.run.train import train

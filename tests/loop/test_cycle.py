@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
-from fastslow.contexts.context import render
+from fastslow.contexts.rendering import render
 from fastslow.core.types import GroupEvidence, Rollout, Route
 from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.watch import LastBatch, grpo

@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fastslow.contexts.context import Context, WorkedExample, dump_examples, render, seed_context
+from fastslow.contexts.context import Context, WorkedExample, dump_examples, seed_context
+from fastslow.contexts.rendering import render
 from fastslow.core.types import Example, Rollout, Verdict
-from fastslow.policy.engines.transformers import PrefixSampler, Prompt, Sample, SamplingParams
+from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
+from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.policy import TOO_LONG, Job, Policy, common_prefix
 from tests.support.tiny import tiny_model, tiny_tokenizer
 

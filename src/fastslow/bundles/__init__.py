@@ -1,7 +1,8 @@
 """What a run ships: a folder with weights, tokenizer, population, router state and provenance.
 
-- `bundle` writes such a folder (`write_bundle`, called by `run.train`) and opens it again (`open_bundle`, called by
+- `bundle` writes such a folder (`write_bundle`, called by `run.closing`) and opens it again (`open_bundle`, called by
   `cli.eval` and `experiments.probe`).
+- `settings`: what can be set of this package, one field a setting.
 
 A bundle holds safetensors and JSON only: loading it runs no code. Opening needs no training code.
 """

@@ -20,7 +20,7 @@ from fastslow.core.registry import nearest
 
 if TYPE_CHECKING:
     from fastslow.core.measurement import Measurement
-    from fastslow.policy.engines.transformers import SamplingParams
+    from fastslow.policy.engines.base import SamplingParams
 
 CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest")
 
@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
     from fastslow.evaluation.accuracy import CHOOSING
     from fastslow.evaluation.bundle import evaluate_bundle
     from fastslow.files.run_directory import clean, to_json
-    from fastslow.policy.engines.transformers import SamplingParams
+    from fastslow.policy.engines.base import SamplingParams
 
     quiet_libraries()
     bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)

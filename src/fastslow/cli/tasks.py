@@ -151,7 +151,8 @@ def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
 def _reader(name: str) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
     """Return the prompt of an example as this model sees it under an empty instruction, its tokens, and the model's
     window."""
-    from fastslow.contexts.context import render, seed_context
+    from fastslow.contexts.context import seed_context
+    from fastslow.contexts.rendering import render
     from fastslow.policy.loading import has_system_role, load_tokenizer, model_window, resolve_model
 
     source = resolve_model(name)

@@ -1,8 +1,11 @@
 """Fast weights as values: contexts and the population of them. Nothing here calls a model.
 
-- `context`: one context, its components, and how it is rendered before a question (`render`).
+- `context`: one context and its components.
+- `rendering`: from a context and a question to messages, one function for each kind of component.
 - `population`: the contexts in use with their scores, the Pareto frontier, the lead, and which slots of a group each
   context gets.
+- `storage`: the population as a file of a bundle.
+- `settings`: what can be set of this package, one field a setting.
 
 The fast channel replaces the population once per cycle; `policy` renders contexts for every rollout; `topics` chooses
 among contexts; `bundles` and checkpoints write the population as JSON.

@@ -1,8 +1,7 @@
 """Represent one fast weight: a context of named text components that are put before the question.
 
-Two components are built in. `instruction` becomes the system message, or is merged into the first user turn where the
-chat template has no system role. `examples` holds worked examples as a JSON array of `{"question": ..., "answer": ...}`
-and becomes user and assistant turns before the question.
+Two components are built in: `instruction`, and `examples`, worked examples as a JSON array of
+`{"question": ..., "answer": ...}`. What a component does to the question's messages is in `rendering`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-
-from fastslow.core.types import Example, Message
 
 INSTRUCTION = "instruction"
 EXAMPLES = "examples"
@@ -89,30 +86,3 @@ class Context:
 def seed_context(instruction: str) -> Context:
     """Return the context that every population starts from: an instruction, possibly empty, and no worked examples."""
     return Context({INSTRUCTION: instruction, EXAMPLES: ""})
-
-
-def render(context: Context, example: Example, *, system_role: bool = True) -> list[dict[str, str]]:
-    """Return the messages of `example` under `context`, ready for a chat template.
-
-    A worked example with the question of `example` itself is left out: a policy that is shown the answer earns a reward
-    that says nothing about the context.
-    """
-    turns: list[dict[str, str]] = []
-    for worked in context.worked_examples:
-        if worked.question.strip() == example.question.strip():
-            continue
-        turns.append({"role": "user", "content": worked.question})
-        turns.append({"role": "assistant", "content": worked.answer})
-    turns.extend(dict(message) for message in example.messages)
-    return with_instruction(turns, context.components.get(INSTRUCTION, ""), system_role=system_role)
-
-
-def with_instruction(turns: Sequence[Message], instruction: str, *, system_role: bool) -> list[dict[str, str]]:
-    """Put `instruction` first: as the system turn, or into it; without a system role, into the first user turn."""
-    messages = [dict(turn) for turn in turns]
-    if not instruction:
-        return messages
-    if messages[0]["role"] == "system" or not system_role:
-        messages[0]["content"] = f"{instruction}\n\n{messages[0]['content']}"
-        return messages
-    return [{"role": "system", "content": instruction}, *messages]

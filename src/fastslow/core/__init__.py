@@ -1,12 +1,13 @@
 """The words that every other package uses. Imports nothing else of fastslow.
 
-- `types`: what travels from task to router (`Example`, `Rollout`, `Verdict`, `GroupEvidence`, `Route`), and the legend
-of
-  axis suffixes.
+- `types`: what travels from task to router (`Example`, `Rollout`, `Verdict`, `GroupEvidence`, `Route`), and the legend of
+  the axis suffixes. `measurement`: what an evaluation finds, with every answer.
 - `errors`: the exceptions that a caller may meet.
 - `registry`: names to factories, with dotted paths to the user's own; used by tasks, routers, streams, proposers,
   embedders and scorers.
 - `seeding`: seeds derived from the run's seed and a purpose.
 - `modes`: what each mode trains and ships, as data.
+- `settings`: what a field of settings says of itself (help, unit, bounds, choices), and the one checker of it.
+- `processes`: who of several processes this is, and what they share.
 - `machine`: the memory of this machine, and errors that mean that it is used up.
 """

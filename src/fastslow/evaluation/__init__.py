@@ -4,6 +4,7 @@
 - `accuracy`: what the evaluator asks first: the mean reward under each kind of context, with every answer.
 - `drift`: what it asks then: the KL divergence to the base, and the entropy, under each single context.
 - `bundle`: an evaluator made of a loaded bundle.
+- `settings`: what can be set of this package, one field a setting.
 
 `run` asks during training, `cli.eval` asks for a bundle. The results are `core.measurement.Measurement`s; they go to
 `record` and, from files, to `report`.

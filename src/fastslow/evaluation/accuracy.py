@@ -12,7 +12,7 @@ from fastslow.core.measurement import Answer, Choice, Measurement, Weights
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Split
 from fastslow.metrics import accuracy_interval, mean_interval
-from fastslow.policy.engines.transformers import SamplingParams
+from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.policy import Job, Policy
 from fastslow.topics.topics import Topics
 

@@ -12,7 +12,8 @@ from fastslow.core.measurement import Measurement
 from fastslow.core.types import Split
 from fastslow.evaluation.accuracy import Sampling
 from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
-from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
+from fastslow.policy.engines.base import SamplingParams
+from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.loading import context_window, pad_id
 from fastslow.policy.policy import Policy
 from fastslow.policy.tree_forward import why_not

@@ -18,7 +18,7 @@ from fastslow.core import processes
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout
 from fastslow.policy.base_model import BaseModel
-from fastslow.policy.engines.transformers import SamplingParams
+from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.policy import Job, Policy
 from fastslow.policy.token_trees import Row
 from fastslow.policy.tree_forward import HEAD_ROWS, forward_hidden, pack, place_logits

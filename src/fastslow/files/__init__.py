@@ -4,7 +4,9 @@
 - `run_directory`: the files of one run, and what it says of machine and versions.
 - `nested_state`: nested Python state as JSON and tensors. `tensors`: tensors as safetensors, hashed while written.
 - `sealed`: checkpoint folders, complete and verified by SHA-256, or refused.
+- `snapshot`: what a checkpoint holds: parts of a run by name, each with `state_dict`, and the weights.
 - `background`: writes a checkpoint beside training, and bounds the time that training waits for it.
+- `settings`: what can be set of this package, one field a setting.
 
 `run` decides when a checkpoint is written, and its parts decide what it holds; this package knows only how.
 """

@@ -1,9 +1,10 @@
 """The cycle that couples both channels, one verb a stage.
 
-- `cycle`: evolve contexts once per cycle; then for each step assign contexts to slots, roll out, route the groups, and
-  hand the rows that may change the weights to `slow`.
+- `cycle`: `Cycle`, which `slow` asks for one step after another: evolve contexts once per cycle; then for each step
+  assign contexts to slots, roll out, route the groups, and hand over what the weights learn from.
+- `state`: what the cycle carries from step to step, a part of every checkpoint.
 - `rollout_cache`: rollouts of the fast phase that fill matching slots of the next slow steps.
 
-`run` starts the loop; the loop asks `streams`, `topics`, `policy`, `fast`, `routers` and `evaluation`, and tells
-`record` what happened.
+`run` assembles the cycle; the cycle asks `streams`, `topics`, `policy`, `fast` and `routers`, and tells `record` what
+happened. It knows neither TRL nor the optimiser.
 """

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from fastslow.contexts.context import with_instruction
+from fastslow.contexts.rendering import with_instruction
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import is_out_of_memory
 

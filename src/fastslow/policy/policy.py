@@ -16,11 +16,12 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from fastslow.contexts.context import Context, render
+from fastslow.contexts.context import Context
+from fastslow.contexts.rendering import render
 from fastslow.core import processes
 from fastslow.core.errors import ContractBroken, FastSlowError
 from fastslow.core.types import Example, Rollout, Verdict
-from fastslow.policy.engines.transformers import Prompt, Sampler, SamplingParams
+from fastslow.policy.engines.base import Prompt, Sampler, SamplingParams
 from fastslow.policy.loading import has_system_role
 from fastslow.tasks.base import Task
 

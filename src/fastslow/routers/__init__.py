@@ -1,11 +1,12 @@
 """Routers decide which channel takes the group of an example. One rule a file; `ROUTERS` is their registry.
 
 - `base`: the protocol, the registry and `make_router`. `group`: what the rewards of one group say.
-- `constant`: `both` (the paper's rule and the default), and the controls `fast`, `slow`, `skip`. `random`: a control
-too.
+- `constant`: `both` (the paper's rule and the default), and the controls `fast`, `slow`, `skip`. `random`: a
+  control too.
 - `success_gate`, `threshold`: published gates. `variance`, `learned`: rules of our own.
 - `decide`: `RouteDecider`, which `loop` asks once per step: it asks the rule, and keeps the smallest share of either
   channel.
+- `settings`: what can be set of this package, one field a setting.
 
 docs/routing.md compares the rules.
 """

@@ -1,9 +1,13 @@
 """One run, from settings to bundle.
 
-- `train`: the whole run, called by `cli.train` and `cli.resume`: assemble, train, measure, write bundle and summary.
+- `train`: the whole run, or the rest of one; called by `cli.train` and `cli.resume`.
 - `preflight`: refuses a run that disk or memory cannot hold, before anything is written.
-- `assemble`: makes task, stream, fast channel, router and topics from the settings.
-- `checkpoints`: decides when a checkpoint is written and which ones are kept.
+- `trainer`: `FastSlowTrainer`, both channels of a run assembled; listens to what happens between the steps.
+- `assemble`: makes task, stream, fast channel, router, topics and steering from the settings. `measuring`: makes the
+  policy, the base and the evaluator.
+- `checkpoints`: decides when a checkpoint is written, which ones are kept, and goes back to one.
+- `signals`: ends a run after its step.
+- `closing`: bundle, last measurements and summary.
 - `resume`: chooses the checkpoint to continue from and cuts the files back to it.
 - `wall_time`: ends a run in time, counted over all its resumes.
 """

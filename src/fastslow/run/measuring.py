@@ -13,7 +13,8 @@ from fastslow.core.modes import MODES
 from fastslow.evaluation.accuracy import Sampling
 from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
 from fastslow.policy.base_model import BaseModel, adapters_off, frozen_copy
-from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
+from fastslow.policy.engines.base import SamplingParams
+from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.loading import ModelSource, frozen_clone, load_model, pad_id
 from fastslow.policy.policy import Policy
 from fastslow.slow.channel import SlowChannel

@@ -1,9 +1,14 @@
 """The slow channel: the weights, updated by RL through TRL. The only package that overrides TRL's trainer.
 
-- `trainer`: the subclass of TRL's `GRPOTrainer`, which computes the loss on token trees.
-- `batches`: from routed rollouts to micro-batches: which rows can change the weights, and their advantages.
+- `channel`: `SlowChannel`, all that the rest of the house sees: train, fit, evaluate, weights, parts of a checkpoint.
+- `hooks`: what training asks of whoever drives it: `StepSource.next_step` gives a `StepBatch`, a `Listener` hears what
+  happens between the steps.
+- `trainer`: the one subclass of TRL's `GRPOTrainer`. `replay`: rollouts made elsewhere as TRL's rollout and reward
+  functions.
+- `batches`: which rows can change the weights, and how much each counts. `split`: these rows as micro-batches.
 - `steering`: what limits the update: the KL coefficient by `kl_budget`, the floors of `retention`, rehearsal.
-- `state`: what a checkpoint holds of all this.
+- `state`: optimiser, counters and random states as parts of a checkpoint.
+- `settings`: what can be set of this package, one field a setting.
 
-`loop` supplies the rollouts of each step; TRL runs the optimiser.
+`loop.cycle` is the source of steps, `run.trainer` the listener; TRL runs the optimiser.
 """

@@ -3,12 +3,12 @@
 - `epochs`: the protocol `Stream`, one task in shuffled epochs, and the lookahead.
 - `schedules`: what a schedule is, `make_schedule` from a setting such as `mixture:0.5,0.5`, and `ScheduledStream`.
 - `blocks`: `sequence`, `recur:ROUNDS`, `interleave:STEPS`: one task at a time. `overlap`: `overlap:SHARE`, a sequence
-whose
-  neighbouring stages share examples.
+  whose neighbouring stages share examples.
 - `dealt`: `mixture:WEIGHTS`, `drift`: each place of a batch is dealt to a task by weights.
 - `arrival`: the lines of a file in their order.
 - `rehearsal`: a share of each batch from the past. `labels`: what the learner is told of an example's task.
 - `arrivals`: which examples have arrived before a step.
+- `settings`: what can be set of this package, one field a setting.
 
 A stream is a function of the step, and a schedule is one of step and slot, without state: `run.assemble` makes one, and
 a run may continue at any step exactly.

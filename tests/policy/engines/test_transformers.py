@@ -10,7 +10,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
-from fastslow.policy.engines.transformers import COMPACT_WHEN_DONE, PrefixSampler, Prompt, Sample, SamplingParams
+from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
+from fastslow.policy.engines.transformers import COMPACT_WHEN_DONE, PrefixSampler
 from fastslow.policy.loading import EMBEDDED, load_model, load_tokenizer, resolve_model
 from tests.support.architectures import EOS, FAMILIES, PAD, VOCAB, build, tiny
 

@@ -1,4 +1,5 @@
-"""Engines sample completions of prompts. One engine a file; `policy.policy.Sampler` is their protocol.
+"""Engines sample completions of prompts. One engine a file.
 
+- `base`: the protocol `Sampler` that every engine follows, and what goes in and comes out.
 - `transformers`: samples with the model that is being trained, and computes each prefix that prompts share only once.
 """

@@ -1,0 +1,65 @@
+"""From a context and a question to messages: each kind of component is one function, in the order of `KINDS`.
+
+A new kind of textual fast weight is a name in `contexts.context.COMPONENTS`, one function here, and a proposer that
+writes it. `instruction` becomes the system message, or is merged into the first user turn where the chat template has
+no system role; `examples` becomes user and assistant turns before the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context
+from fastslow.core.types import Example, Message
+
+Messages = list[dict[str, str]]
+
+
+class Kind(Protocol):
+    """What one component of a context does to the messages so far."""
+
+    def __call__(self, messages: Messages, context: Context, example: Example, *, system_role: bool) -> Messages: ...
+
+
+def render(context: Context, example: Example, *, system_role: bool = True) -> Messages:
+    """Return the messages of `example` under `context`, ready for a chat template."""
+    messages = [dict(message) for message in example.messages]
+    for kind in KINDS.values():
+        messages = kind(messages, context, example, system_role=system_role)
+    return messages
+
+
+def put_examples(messages: Messages, context: Context, example: Example, *, system_role: bool) -> Messages:
+    """Put the worked examples before the question, as user and assistant turns.
+
+    A worked example with the question of `example` itself is left out: a policy that is shown the answer earns a reward
+    that says nothing about the context.
+    """
+    turns: Messages = []
+    for worked in context.worked_examples:
+        if worked.question.strip() == example.question.strip():
+            continue
+        turns.append({"role": "user", "content": worked.question})
+        turns.append({"role": "assistant", "content": worked.answer})
+    return [*turns, *messages]
+
+
+def put_instruction(messages: Messages, context: Context, example: Example, *, system_role: bool) -> Messages:
+    """Put the instruction first (see `with_instruction`)."""
+    return with_instruction(messages, context.components.get(INSTRUCTION, ""), system_role=system_role)
+
+
+def with_instruction(turns: Sequence[Message], instruction: str, *, system_role: bool) -> Messages:
+    """Put `instruction` first: as the system turn, or into it; without a system role, into the first user turn."""
+    messages = [dict(turn) for turn in turns]
+    if not instruction:
+        return messages
+    if messages[0]["role"] == "system" or not system_role:
+        messages[0]["content"] = f"{instruction}\n\n{messages[0]['content']}"
+        return messages
+    return [{"role": "system", "content": instruction}, *messages]
+
+
+KINDS: dict[str, Kind] = {EXAMPLES: put_examples, INSTRUCTION: put_instruction}
+"""Name of a component -> what it does, in the order in which it is done."""
