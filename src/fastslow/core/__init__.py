@@ -1,7 +1,7 @@
 """The words that every other package uses. Imports nothing else of fastslow.
 
-- `types`: what travels from task to router (`Example`, `Rollout`, `Verdict`, `GroupEvidence`, `Route`), and the legend of
-  the axis suffixes. `measurement`: what an evaluation finds, with every answer.
+- `types`: what travels from task to router (`Example`, `Rollout`, `Verdict`, `GroupEvidence`, `Route`), and the legend
+  of the axis suffixes. `measurement`: what an evaluation finds, with every answer.
 - `errors`: the exceptions that a caller may meet.
 - `registry`: names to factories, with dotted paths to the user's own; used by tasks, routers, streams, proposers,
   embedders and scorers.

@@ -1,5 +1,7 @@
 """From run directories to data, with a notice for whatever a file does not say.
 
 - `sources`: which runs a report is about. `data`: one run as `RunData`. `rows`: typed
-  rows of a run's files. `values`: what a file may hold in the place of a number or a name. Nothing here raises for what a file holds.
+  rows of a run's files. `values`: what a file may hold in the place of a number or a name.
+
+Nothing here raises for what a file holds.
 """
