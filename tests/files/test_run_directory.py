@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
@@ -17,7 +18,7 @@ class Witness(TrainerCallback):
     """Collects gradients before the first optimiser step, and the rollouts they came from."""
 
     def __init__(self) -> None:
-        self.trainer = None
+        self.trainer: Any = None
         self.grads: dict[str, torch.Tensor] = {}
         self.steps: list[dict] = []
 

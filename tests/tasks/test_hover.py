@@ -12,7 +12,7 @@ import pytest
 
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example
-from fastslow.tasks import resolve_task
+from fastslow.tasks import Task, resolve_task
 from fastslow.tasks.families.hover import HoverTask
 from fastslow.tasks.families.retrieval import Page, Search, words
 from fastslow.tasks.samples.hover import sample_claims, sample_pages
@@ -27,7 +27,7 @@ def sample(family: str = "hover") -> HoverTask:
     return HoverTask(family, "sample")
 
 
-def examples(task: HoverTask) -> list[Example]:
+def examples(task: Task) -> list[Example]:
     return [example for split in SPLITS for example in task.split(split)]
 
 
