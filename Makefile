@@ -101,7 +101,8 @@ lock: .venv/.installed ## Write the versions installed here to constraints-teste
 		grep -v '^#\| @ ' | sed 's/+[a-z0-9.]*$$//'; } > constraints-tested.txt.new && mv constraints-tested.txt.new constraints-tested.txt
 
 test: .venv/.installed browser ## Run the test suite and count the lines it runs
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=$(LEAST_COVERAGE)
+	$(BIN)/python -m slipcover --source src/fastslow --omit '*/sandbox/inside/*' --skip-covered --fail-under $(LEAST_COVERAGE) \
+		-m pytest
 
 check: .venv/.installed ## Lint, formatting, spelling, imports between packages and types, changing nothing
 	$(BIN)/ruff check src tests scripts examples

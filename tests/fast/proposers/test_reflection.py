@@ -93,7 +93,7 @@ def test_unscored_and_held_out_traces_are_never_quoted(proposer_on):
 
 def test_without_traces_the_model_is_not_asked(proposer_on):
     proposal, prompt = ask(proposer_on, answering("x"), traces=[])
-    assert (proposal, prompt) == ({}, None)
+    assert (proposal, prompt) == ({}, "")
 
 
 def test_examples_are_shown_and_returned_as_json(proposer_on):
