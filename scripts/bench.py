@@ -131,7 +131,8 @@ def generation(pairs: int, tick: Callable[[], None], new_tokens: int = 8) -> dic
         sampler.refresh(version)  # a new policy version: no prefix survives
         sampler.sample(ours_p, SamplingParams(max_new_tokens=new_tokens))
 
-    by_generate(), by_us(0)
+    by_generate()
+    by_us(0)
     seconds: dict[str, list[float]] = {"stock": [], "ours": []}
     for pair in range(pairs):
         for name, call in (("stock", by_generate), ("ours", lambda version=pair + 1: by_us(version))):
