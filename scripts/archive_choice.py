@@ -18,9 +18,10 @@ from pathlib import Path
 import yaml
 
 from fastslow.config.settings import FastSlowConfig
-from fastslow.evaluation.accuracy import measure_accuracy
-from fastslow.loop.cycle import FastSlowTrainer
+from fastslow.evaluation.accuracy import Sampling, accuracy_of, answer_examples
 from fastslow.record.recorder import Recorder
+from fastslow.run.trainer import FastSlowTrainer
+from fastslow.tasks.task_set import by_task
 
 RECIPE, KEPT = Path("recipes/stream_recur.yaml"), Path("results/archive-choice")
 SAMPLES = 4
@@ -32,25 +33,28 @@ class Watched(FastSlowTrainer):
     kept: Path
 
     def measure(self):
-        rows = super().measure()
+        metrics = super().measure()
         owners, archive = self.topics.owners(), self.topics.archive
         for topic, entry in archive.entries.items() if archive is not None else ():
             worth = entry.worth
             contexts = [
                 {"id": c, "worth": round(worth[c], 4), **self._both_ways(c, owners[topic])} for c in entry.ranked
             ]
-            line = {"step": self.state.global_step, "topic": topic, "task": owners[topic], "contexts": contexts}
+            line = {"step": self.step, "topic": topic, "task": owners[topic], "contexts": contexts}
             with self.kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-        return rows
+        return metrics
 
     def _both_ways(self, context_id: str, task: str) -> dict[str, float | None]:
-        context, examples = self.population.archive[context_id], self.validation()[task]
-        greedy = self.eval_params()
+        context, examples = (
+            self.population.known[context_id],
+            by_task(self.parts.task, self.parts.task.split("validation"))[task],
+        )
+        greedy = replace(self.policy.params, temperature=self.args.eval_temperature, top_p=self.args.eval_top_p)
         sampled = replace(greedy, temperature=1.0)
         return {
-            how: measure_accuracy(
-                self.policy, context, examples, params=params, samples=samples, seed=self.args.seed
+            how: accuracy_of(
+                answer_examples(self.policy, context, examples, Sampling(params, samples, self.args.seed)), samples
             ).accuracy
             for how, params, samples in (("greedy", greedy, 1), ("sampled", sampled, SAMPLES))
         }

@@ -28,20 +28,21 @@ from typing import Any
 
 import torch
 import yaml
-from bench_sides import CASES, EOS, GROWTH, Case, Side, common_settings, ours, rollouts, stock
+from bench_sides import CASES, EOS, GROWTH, Case, Side, common_settings, grpo, ours, rollouts, stock
 from datasets import Dataset
 from rich.progress import Progress
 from transformers import GenerationConfig
 from trl import GRPOConfig, GRPOTrainer
 
-from fastslow.config.settings import FastSlowConfig, bf16_is_fast
+from fastslow.config.settings import FastSlowConfig
+from fastslow.core.machine import bf16_is_fast
 from fastslow.core.types import Rollout
 from fastslow.files.run_directory import versions
-from fastslow.loop.cycle import FastSlowTrainer
 from fastslow.policy.engines.transformers import PrefixSampler, Prompt, SamplingParams
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
 from fastslow.policy.token_trees import Row, tree_tokens
 from fastslow.policy.tree_forward import forward_packed, pack
+from fastslow.run.trainer import FastSlowTrainer
 
 LAYOUT_WEIGHTS = (0.0, 1 / 4000, 1 / 2000, 1 / 1000, 1 / 500, 1 / 250, 1 / 100)
 RECIPE = Path(__file__).parents[1] / "recipes/quickstart.yaml"
@@ -190,7 +191,7 @@ def cycle(pairs: int, tick: Callable[[], None]) -> dict[str, Any]:
             ],
             train_dataset=Dataset.from_dict({"prompt": [[dict(m) for m in e.messages] for e in train] * 2}),
         )
-        a, b = Side(rl), Side(fst)
+        a, b = Side(rl), Side(grpo(fst))
         a.step()
         spent: dict[str, dict[str, float]] = {"stock": defaultdict(float), "ours": defaultdict(float)}
         seconds: dict[str, list[float]] = {"stock": [], "ours": []}
@@ -203,11 +204,11 @@ def cycle(pairs: int, tick: Callable[[], None]) -> dict[str, Any]:
             ):
                 seconds["stock"].append(a.step())
             with (
-                timed(spent["ours"], "fast phase", fst, "_fast_phase"),
-                timed(spent["ours"], "generate and score", fst, "rollout_func"),
-                timed(spent["ours"], "forward", fst, "_get_per_token_logps_and_entropies"),
-                timed(spent["ours"], "backward", fst.accelerator, "backward"),
-                timed(spent["ours"], "optimiser", fst.optimizer, "step"),
+                timed(spent["ours"], "fast phase", fst.cycle, "_fast_phase"),
+                timed(spent["ours"], "generate and score", fst.cycle, "_roll_out"),
+                timed(spent["ours"], "forward", b.trainer, "_get_per_token_logps_and_entropies"),
+                timed(spent["ours"], "backward", b.trainer.accelerator, "backward"),
+                timed(spent["ours"], "optimiser", b.trainer.optimizer, "step"),
             ):
                 seconds["ours"].append(sum(b.step() for _ in range(5)) / 5)
             tick()

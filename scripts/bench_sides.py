@@ -12,10 +12,11 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from fastslow.config.settings import FastSlowConfig, bf16_is_fast
+from fastslow.config.settings import FastSlowConfig
+from fastslow.core.machine import bf16_is_fast
 from fastslow.core.types import Example, Rollout, Verdict
-from fastslow.loop.cycle import FastSlowTrainer
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
+from fastslow.run.trainer import FastSlowTrainer
 
 EOS = 2
 
@@ -108,6 +109,13 @@ def common_settings(case: Case, folder: str, steps: int) -> dict[str, Any]:
     }
 
 
+def grpo(trainer: FastSlowTrainer) -> Any:
+    """TRL's trainer behind one of ours, asked for steps by hand."""
+    found: Any = trainer.slow._trainer
+    found.source = trainer.cycle
+    return found
+
+
 class Side:
     """A trainer driven step by step, so that two of them can take turns."""
 
@@ -139,19 +147,14 @@ def ours(case: Case, folder: str, steps: int, rows: list[Rollout]) -> Side:
     config = FastSlowConfig(mode="rl", problems_per_step=case.problems, **settings)
     trainer = FastSlowTrainer(config, task=Questions(case.problems))
 
-    def replay(prompts: Any, trainer: Any) -> dict[str, Any]:
-        trainer._local = [by_example[slot.example.id].pop(0) for slot in trainer._local]
-        return columns(trainer._local)
-
-    trainer.rollout_func = lambda prompts, trainer: (refill(), replay(prompts, trainer))[1]
-    by_example: dict[str, list[Rollout]] = {}
-
-    def refill() -> None:
-        by_example.clear()
+    def replay(jobs: Any, params: Any = None) -> list[Rollout]:
+        by_example: dict[str, list[Rollout]] = {}
         for row in rows:
             by_example.setdefault(row.example_id, []).append(row)
+        return [by_example[job.example.id].pop(0) for job in jobs]
 
-    return Side(trainer)
+    trainer.policy.rollouts = replay  # type: ignore[method-assign]
+    return Side(grpo(trainer))
 
 
 def stock(case: Case, folder: str, steps: int, rows: list[Rollout]) -> Side:

@@ -25,7 +25,7 @@ from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example
 from fastslow.files.run_directory import to_json, versions
 from fastslow.streams import ScheduledStream, Setting, make_schedule
-from fastslow.tasks import resolve_task
+from fastslow.tasks.resolve import resolve_task
 from fastslow.topics.change_points import RECENT
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import Embedder, make_embedder

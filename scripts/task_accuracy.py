@@ -24,13 +24,13 @@ from rich.progress import Progress
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context, WorkedExample, dump_examples, seed_context
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example
-from fastslow.evaluation.accuracy import measure_accuracy
+from fastslow.evaluation.accuracy import Sampling, accuracy_of, answer_examples
 from fastslow.files.run_directory import machine, versions
 from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
 from fastslow.policy.loading import context_window, load_model, load_tokenizer, pad_id, resolve_model
 from fastslow.policy.policy import Policy
-from fastslow.tasks import list_tasks, resolve_task
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import list_tasks, resolve_task
 
 QUESTIONS = 24
 FEWEST = 6
@@ -69,7 +69,7 @@ def measure(name: str, model: Any, tokenizer: Any, sampler: PrefixSampler) -> di
     if len(shots) == SHOTS:
         contexts["four_examples"] = Context({INSTRUCTION: "", EXAMPLES: dump_examples(shots)})
     for kind, context in contexts.items():
-        found = measure_accuracy(policy, context, questions, params=params, samples=1, seed=0)
+        found = accuracy_of(answer_examples(policy, context, questions, Sampling(params, samples=1, seed=0)), 1)
         row[kind] = {"accuracy": found.accuracy, "unscored": found.unscored}
     return {**row, "seconds": round(time.perf_counter() - started, 1)}
 

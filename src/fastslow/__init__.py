@@ -1,21 +1,21 @@
-"""fastslow trains an LLM through two channels at once.
+"""Train an LLM through two channels at once.
 
-**Fast weights** are a population of textual contexts evolved by GEPA; **slow weights** are the model's parameters,
-updated by RL through TRL. An example walks one way through the package:
+**Fast weights** are a population of textual contexts, evolved by GEPA; **slow weights** are the model's parameters,
+updated by RL through TRL. An example takes one way through the packages:
 
-    task -> stream -> population -> policy -> verdicts -> router -+-> trainer (weights)
-                                                                  +-> fast (contexts)
-         -> evaluation -> run_dir
+    tasks -> streams -> contexts -> policy -> routers -+-> slow (weights)
+                                                       +-> fast (contexts)
+          -> evaluation -> record -> report
 
-- `tasks`: sources of examples with a scorer (`sandbox` runs code for them); `types`: the words used everywhere.
-- `stream`, `streams`: the order of examples, known ahead. `contexts`, `population`: the fast weights.
-- `topics`: what the learner knows of its stream, by `labels` or by `clusters` (with `embedders`, `change_points`), and
-  the `archive` of what each topic did best with.
-- `policy`: answers examples under contexts, over a `sampler` that pays for shared prefixes once.
-- `routers`: decide which channel absorbs a group.
-- `fast` (with `gepa_adapter` and `proposers`): one GEPA phase. `slow` (with `batching`, `packing`, `layout`): TRL's
-  trainer on live rows as token trees. `trainer` (with `reuse`): the loop that couples the two.
-- `train`: a whole run; `recorder`, `run_dir`, `display`: what it leaves behind and shows; `cli`: the command line.
+- `core`: the words used everywhere. `files`: bytes that survive a kill. `sandbox`: runs foreign code.
+- `tasks`: sources of examples with a scorer. `streams`: the order of examples. `topics`: which of them belong together.
+- `contexts`: the fast weights as values. `policy`: answers examples under contexts.
+- `routers`: decide which channel takes a group. `fast`, `slow`: the two channels. `loop`: the cycle that couples them.
+- `evaluation`: accuracy and drift. `metrics`: measures as pure functions. `bundles`: what a run ships.
+- `config`: the settings. `run`: one run. `experiments`: many runs. `record`, `report`: files, display and reports.
+- `cli`: the command line.
+
+A package imports only packages below it; `[tool.importlinter]` in pyproject.toml has the layers.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastslow.config.settings import FastSlowConfig
     from fastslow.core.errors import BadInput, FastSlowError
-    from fastslow.loop.cycle import FastSlowTrainer
     from fastslow.run.train import train
+    from fastslow.run.trainer import FastSlowTrainer
 
 __all__ = ["BadInput", "FastSlowConfig", "FastSlowError", "FastSlowTrainer", "train"]
 
@@ -34,7 +34,7 @@ _HOMES = {
     "BadInput": "core.errors",
     "FastSlowError": "core.errors",
     "FastSlowConfig": "config.settings",
-    "FastSlowTrainer": "loop.cycle",
+    "FastSlowTrainer": "run.trainer",
     "train": "run.train",
 }
 

@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from fastslow.cli.eval import _choices
 from fastslow.cli.main import COMMANDS, main
+from fastslow.core.measurement import Choice
 from fastslow.policy.loading import EMBEDDED
-from tests.support.present import present
+from tests.support.measurements import measurement
 from tests.support.runs import tiny_settings
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +143,63 @@ def test_eval_takes_other_tasks_and_every_member(tmp_path: Path, capsys) -> None
     assert "Did you mean 'lead'" in capsys.readouterr().err
 
 
+def test_samples_files_of_two_evals_are_joined_question_by_question(tmp_path: Path, capsys) -> None:
+    assert main(["train", "--config", recipe(tmp_path, max_steps=1)]) == 0
+    capsys.readouterr()
+    rows, lines = [], []
+    for name in ("a", "b"):
+        file = tmp_path / f"{name}.jsonl"
+        flags = ["--trust_task", "--samples", "2", "--temperature", "1", "--kl_examples", "0", "--json", "-"]
+        assert main(["eval", str(tmp_path / "run"), *flags, "--samples_file", str(file)]) == 0
+        rows.append({(r["weights"], r["context"]): r for r in json.loads(capsys.readouterr().out)})
+        lines.append([json.loads(line) for line in file.read_text().splitlines()])
+    assert not list(tmp_path.glob("*.tmp"))
+    key = ("task", "split", "weights", "context", "context_id", "example_id", "sample")
+    first, second = ({tuple(line[name] for name in key): line["reward"] for line in some} for some in lines)
+    assert len(first) == len(lines[0]), "every answer has a key of its own"
+    assert first == second, "one bundle answers alike twice"
+    for (weights, context), row in rows[0].items():
+        rewards = [line["reward"] for line in lines[0] if (line["weights"], line["context"]) == (weights, context)]
+        scored = [reward for reward in rewards if reward is not None]
+        assert row["accuracy"] == pytest.approx(sum(scored) / len(scored))
+        assert len(rewards) - len(scored) == row["unscored"]
+        assert len(rewards) == 6 * 2 * (2 if context == "mean" else 1)
+
+
+def test_an_unscored_answer_is_null_in_the_samples_file(tmp_path: Path, capsys) -> None:
+    assert main(["train", "--config", recipe(tmp_path, max_steps=1)]) == 0
+    bundle = tmp_path / "run" / "bundle" / "bundle.json"
+    whole = json.loads(bundle.read_text())
+    window = json.loads((tmp_path / "model" / "config.json").read_text())["max_position_embeddings"]
+    whole["settings"]["max_completion_length"] = window  # nothing fits any more
+    bundle.write_text(json.dumps(whole))
+    file = tmp_path / "samples.jsonl"
+    flags = ["--trust_task", "--kl_examples", "0", "--contexts", "seed", "--limit", "2", "--json", "-"]
+    capsys.readouterr()
+    assert main(["eval", str(tmp_path / "run"), *flags, "--samples_file", str(file)]) == 0
+    assert {row["accuracy"] for row in json.loads(capsys.readouterr().out)} == {None}
+    assert {json.loads(line)["reward"] for line in file.read_text().splitlines()} == {None}
+
+
+@pytest.mark.parametrize("file", ["nowhere/s.jsonl", ".", "-", "", "rows.json"])
+def test_a_samples_file_that_cannot_be_written_is_refused_before_anything_is_loaded(
+    tmp_path: Path, capsys, monkeypatch, file: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "fastslow.evaluation.bundle", None)  # importing it would fail
+    assert main(["eval", str(tmp_path), "--json", "rows.json", "--samples_file", file]) == 2
+    assert "fastslow eval: " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_eval_tells_the_gain_of_a_task_without_a_topic_and_no_share_of_it() -> None:
+    choice = Choice({"c0ffee": 3}, right_topic=0.5, gain=0.1, gain_low=0.0, gain_high=0.2)
+    chosen = [measurement(context="cluster", choice=one) for one in (choice, replace(choice, right_topic=None))]
+    first, second = _choices([*chosen, measurement()])
+    assert first.startswith("trained + cluster: 50.0% of the questions in the right topic, gain over lead +10.0 points")
+    assert second == "trained + cluster: gain over lead +10.0 points (95% +0.0 to +20.0)"
+
+
 BAD = {
     "no task": (["--task", ""], "no task given"),
     "unknown generator": (["--task", "reasoning_gym:product"], "Did you mean 'products'"),
@@ -260,7 +320,7 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path: Path, 
     assert re.match("stopped by SIG", summary["status"])
     checkpoint = tmp_path / "run" / f"checkpoint-{summary['steps']}"
     assert (checkpoint / "model.safetensors").exists()
-    assert (checkpoint / "population.json").exists()
+    assert "population" in json.loads((checkpoint / "state.json").read_text())["loop"]
 
 
 def test_help_lists_every_command_without_loading_torch() -> None:

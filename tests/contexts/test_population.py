@@ -102,7 +102,7 @@ def test_a_new_population_is_the_seed_alone_and_led_by_it() -> None:
     assert population.members == [SEED]
     assert population.lead == SEED
     assert population.carried == [SEED]
-    assert population.archive == {SEED.id: SEED}
+    assert population.known == {SEED.id: SEED}
 
 
 def test_rescoring_keeps_the_best_k_and_leads_with_the_best_mean() -> None:
@@ -135,7 +135,7 @@ def test_the_seed_stays_reachable_when_better_contexts_fill_the_population() -> 
         population = population.rescored([SEED, better], scores, policy_version=version)
         assert population.members == [better]
         assert population.carried == [SEED, better]
-    assert set(population.archive) == {SEED.id, *(child(f"better {v}").id for v in range(3))}
+    assert set(population.known) == {SEED.id, *(child(f"better {v}").id for v in range(3))}
 
 
 def test_a_seed_that_is_a_member_is_carried_once_and_first() -> None:
@@ -153,7 +153,7 @@ def test_a_population_survives_its_json_with_lineage_and_scores() -> None:
     before = Population(size=2, seed=SEED).rescored([SEED, a, b], scores, policy_version=6)
     after = Population.from_json(json.loads(json.dumps(before.to_json())))
     assert after == before
-    assert after.archive[b.id].parents == (a.id,)
+    assert after.known[b.id].parents == (a.id,)
     assert after.lead == b
 
 

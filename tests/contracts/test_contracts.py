@@ -18,6 +18,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from tests.support.runs import tiny_trainer
 from tests.support.tiny import tiny_model, tiny_tokenizer
+from tests.support.watch import grpo
 
 PARAMETERS = {
     GRPOTrainer._prepare_inputs: ["self", "generation_batch"],
@@ -83,7 +84,7 @@ def test_trl_reads_old_logprobs_from_the_batch(tmp_path: Path) -> None:
 
 def test_trl_asks_for_as_many_rows_as_a_step_has_once_a_step(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, max_steps=2)
-    assert [len(rows) for rows in trainer.get_train_dataloader()] == [3 * 4, 3 * 4]
+    assert [len(rows) for rows in grpo(trainer).get_train_dataloader()] == [3 * 4, 3 * 4]
 
 
 def test_trl_treats_none_as_unscored_and_leaves_it_out_of_the_baseline(tmp_path: Path, monkeypatch) -> None:
@@ -92,7 +93,7 @@ def test_trl_treats_none_as_unscored_and_leaves_it_out_of_the_baseline(tmp_path:
     original = trainer.parts.task.score
     monkeypatch.setattr(trainer.parts.task, "score", lambda e, c: type(original(e, c))(next(rewards), ""))
     trainer.train()
-    advantages = list(trainer._logs["advantages"])[-4:]
+    advantages = list(grpo(trainer)._logs["advantages"])[-4:]
     assert advantages[2] == 0.0
     scored = torch.tensor([1.0, 0.0, 1.0])
     expected = (scored - scored.mean()) / (scored.std() + 1e-4)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fastslow.config.settings import FastSlowConfig
-from fastslow.core.modes import MODES
+from fastslow.core.modes import CANDIDATE, MODES, REFERENCE, SEQUENTIAL
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
 from tests.support.runs import tiny_settings
@@ -29,6 +29,19 @@ STEPS, T = 7, 3
 def test_fast_phases_come_when_the_mode_says(mode, due):
     found = {step: list(MODES[mode].cycles_at(step, steps=STEPS, cycle_steps=T)) for step in range(STEPS + 1)}
     assert {step: cycles for step, cycles in found.items() if cycles} == due
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+def test_a_mode_without_a_fast_channel_ships_the_seed_context(chosen: bool) -> None:
+    shipped = {mode.ships(chosen=chosen) for mode in MODES.values() if mode.fast}
+    assert shipped == {"cluster" if chosen else "lead"}
+    assert {mode.ships(chosen=chosen) for mode in MODES.values() if not mode.fast} == {"seed"}
+
+
+def test_one_mode_is_the_reference_and_one_the_candidate() -> None:
+    assert (REFERENCE.fast, REFERENCE.slow) == (False, True)
+    assert (CANDIDATE.fast, CANDIDATE.slow, CANDIDATE.when) == (True, True, "between")
+    assert SEQUENTIAL == ("rl_prompt", "prompt_rl")
 
 
 def lines(folder: Path, name: str) -> list[dict]:

@@ -31,7 +31,7 @@ def phase(trainer, cycle: int = 0, version: int = 0, **overrides):
     known = trainer.topics.demonstrations(ahead, 0)
     arguments = {"anchor": ahead[:4], "pool": ahead, "experience": (), "demonstrations": known, "cycle": cycle}
     arguments |= overrides
-    result = trainer.parts.fast.run(trainer.population, policy=policy, **arguments)
+    result = trainer.parts.fast.evolve(trainer.population, policy=policy, **arguments)
     del policy.rollouts
     return result, jobs
 
@@ -49,7 +49,7 @@ def test_every_context_is_scored_on_the_same_anchor_ids(tmp_path: Path) -> None:
 
 def test_scores_of_older_weights_are_replaced_and_never_compared(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, population_size=4)
-    trainer.population = phase(trainer)[0].population
+    trainer.cycle.state.population = phase(trainer)[0].population
     carried = {c.id for c in trainer.population.carried}
     with torch.no_grad():
         for p in trainer.model.parameters():
@@ -73,8 +73,8 @@ def test_the_budget_is_a_hard_ceiling_and_counts_real_rollouts(tmp_path: Path, s
 def test_the_seed_stays_reachable_whatever_is_selected(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, population_size=1)
     for cycle in range(3):
-        trainer.population = phase(trainer, cycle=cycle, version=cycle)[0].population
-        assert trainer.population.seed.id in trainer.population.archive
+        trainer.cycle.state.population = phase(trainer, cycle=cycle, version=cycle)[0].population
+        assert trainer.population.seed.id in trainer.population.known
         assert trainer.population.seed in trainer.population.carried
 
 
@@ -83,7 +83,7 @@ def test_lineage_names_parent_and_proposer(tmp_path: Path) -> None:
     result, _ = phase(trainer)
     for proposal in result.proposals:
         assert proposal["proposer"] == "demonstrations"
-        assert proposal["parents"][0] in result.population.archive
+        assert proposal["parents"][0] in result.population.known
         assert proposal["accepted"] == (proposal["reason"] is None)
 
 
@@ -182,7 +182,7 @@ def test_reflection_over_http_brings_a_context_into_the_population(tmp_path: Pat
         trainer.train()
         assert server.requests, "the endpoint was never asked"
         assert all(r.headers["authorization"] == "Bearer sk-test-canary" for r in server.requests)
-    made = [c for c in trainer.population.archive.values() if c.proposer == "reflection"]
+    made = [c for c in trainer.population.known.values() if c.proposer == "reflection"]
     assert made, "no edit was accepted"
     assert {"Answer", "Say"} & {
         word for c in made for text in c.components.values() for word in re.findall(r"\w+", text)
@@ -194,7 +194,7 @@ def test_reflection_with_a_local_model_runs(tmp_path: Path) -> None:
     model = str(tmp_path / "model")
     trainer = tiny_trainer(tmp_path, reflection_model=model, **settings)
     trainer.train()
-    assert trainer.state.global_step == 1
+    assert trainer.step == 1
 
 
 def test_all_scorers_failing_stops_the_run_with_a_reason(tmp_path: Path) -> None:

@@ -22,12 +22,12 @@ from fastslow.core.errors import BadInput, EndpointError, FastSlowError
 from fastslow.fast.proposers import ReflectionProposer
 from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
 from fastslow.fast.reflection.journal import JOURNAL, Journal
+from fastslow.files.nested_state import dumps
 from fastslow.files.run_directory import RunDirectory
 from fastslow.files.sealed import Checkpoints, Damaged, seal, verify
-from fastslow.files.state import dumps
+from fastslow.files.snapshot import read as read_state
 from fastslow.run.resume import read_config
-from fastslow.slow.state import read_state
-from fastslow.tasks import resolve_task
+from fastslow.tasks.resolve import resolve_task
 from tests.fast.proposers.helpers import parent, request, trace
 from tests.support.openai_server import OpenAIServer, Reply
 

@@ -17,12 +17,12 @@ from trl import GRPOTrainer
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import FastSlowError
 from fastslow.files.sealed import Checkpoints, verify
-from fastslow.loop.cycle import FastSlowTrainer
 from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
+from fastslow.slow import trainer as trainer_module
 from fastslow.slow.kl_budget import KLBudget
-from fastslow.slow.trainer import SlowChannel
+from fastslow.slow.trainer import SlowTrainer
 from tests.support.runs import tiny_settings
 
 BROKEN_STEP = 1
@@ -34,16 +34,24 @@ def in_step(trainer: Any) -> bool:
 
 
 def reward(patch: Any, value: float) -> None:
-    real = FastSlowTrainer._calculate_rewards
+    real, plan = SlowTrainer._calculate_rewards, trainer_module._rewards
+    steps = [0]
 
     def broken(self: Any, *args: Any) -> Any:
         rewards = real(self, *args)
         if in_step(self):
             rewards[0] = value
-            self._rewards_N = rewards[:, 0]
         return rewards
 
-    patch(FastSlowTrainer, "_calculate_rewards", broken)
+    def broken_plan(rollouts: Any) -> Any:
+        rewards_N = plan(rollouts)
+        if steps[0] == BROKEN_STEP:
+            rewards_N[0] = value
+        steps[0] += 1
+        return rewards_N
+
+    patch(SlowTrainer, "_calculate_rewards", broken)
+    patch(trainer_module, "_rewards", broken_plan)
 
 
 def logprob(patch: Any, value: float) -> None:
@@ -59,7 +67,7 @@ def logprob(patch: Any, value: float) -> None:
 
 
 def advantage(patch: Any, value: float) -> None:
-    real = FastSlowTrainer._generate_and_score_completions
+    real = SlowTrainer._generate_and_score_completions
 
     def broken(self: Any, rows: Any) -> Any:
         batch = real(self, rows)
@@ -67,21 +75,21 @@ def advantage(patch: Any, value: float) -> None:
             batch["advantages"][:] = value
         return batch
 
-    patch(FastSlowTrainer, "_generate_and_score_completions", broken)
+    patch(SlowTrainer, "_generate_and_score_completions", broken)
 
 
 def loss(patch: Any, value: float) -> None:
-    real = SlowChannel._compute_loss
+    real = SlowTrainer._compute_loss
 
     def broken(self: Any, model: Any, inputs: Any) -> Any:
         found = real(self, model, inputs)
         return found * value if in_step(self) else found
 
-    patch(SlowChannel, "_compute_loss", broken)
+    patch(SlowTrainer, "_compute_loss", broken)
 
 
 def gradient(patch: Any, value: float) -> None:
-    real = SlowChannel._get_grad_norm
+    real = SlowTrainer._get_grad_norm
 
     def broken(self: Any, model: Any, grad_norm: Any = None) -> Any:
         if in_step(self):
@@ -89,7 +97,7 @@ def gradient(patch: Any, value: float) -> None:
             grad_norm = None  # it was taken before
         return real(self, model, grad_norm)
 
-    patch(SlowChannel, "_get_grad_norm", broken)
+    patch(SlowTrainer, "_get_grad_norm", broken)
 
 
 def kl(patch: Any, value: float) -> None:
@@ -104,7 +112,7 @@ def kl(patch: Any, value: float) -> None:
 
 
 def weight(patch: Any, value: float) -> None:
-    real = FastSlowTrainer._save_checkpoint
+    real = SlowTrainer._save_checkpoint
 
     def broken(self: Any, *args: Any) -> Any:
         if self.state.global_step == BROKEN_STEP + 1:
@@ -112,7 +120,7 @@ def weight(patch: Any, value: float) -> None:
                 next(self.model.parameters()).view(-1)[0] = value
         return real(self, *args)
 
-    patch(FastSlowTrainer, "_save_checkpoint", broken)
+    patch(SlowTrainer, "_save_checkpoint", broken)
 
 
 INJECTIONS: dict[str, Callable[[Any, float], None]] = {

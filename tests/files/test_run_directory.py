@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -10,15 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastslow.config.settings import FastSlowConfig, own_fields
-from fastslow.contexts.context import Context, seed_context
-from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
-from fastslow.files.run_directory import RunDirectory, clean, dump_config, read_population, versions, write_state
+from fastslow.files.run_directory import RunDirectory, clean, versions
 
 NAN, INF = float("nan"), float("inf")
 TEXT = st.text()
@@ -29,9 +24,7 @@ JSON = st.recursive(
 )
 
 
-@pytest.fixture
-def config(tmp_path) -> FastSlowConfig:
-    return FastSlowConfig(output_dir=str(tmp_path / "run"), task="t", bf16=False)
+CONFIG = "seed: 4\n"
 
 
 def strict(text: str):
@@ -43,29 +36,29 @@ def strict(text: str):
     return json.loads(text, parse_constant=refuse)
 
 
-def test_a_run_is_created_once_and_a_second_one_is_refused_untouched(tmp_path, config) -> None:
-    run = RunDirectory.create(tmp_path / "run", config)
+def test_a_run_is_created_once_and_a_second_one_is_refused_untouched(tmp_path) -> None:
+    run = RunDirectory.create(tmp_path / "run", CONFIG)
     run.append("metrics.jsonl", [{"step": 1}])
     before = {p.name: p.read_bytes() for p in run.path.iterdir()}
     with pytest.raises(BadInput, match=r"already holds a run; choose another --output_dir"):
-        RunDirectory.create(tmp_path / "run", dataclasses.replace(config, seed=99))
+        RunDirectory.create(tmp_path / "run", "seed: 99\n")
     assert {p.name: p.read_bytes() for p in run.path.iterdir()} == before
 
 
-def test_a_folder_that_holds_anything_else_is_refused_and_an_empty_one_is_taken(tmp_path, config) -> None:
+def test_a_folder_that_holds_anything_else_is_refused_and_an_empty_one_is_taken(tmp_path) -> None:
     (tmp_path / "run").mkdir()
-    assert RunDirectory.open(RunDirectory.create(tmp_path / "run", config).path)
+    assert RunDirectory.open(RunDirectory.create(tmp_path / "run", CONFIG).path)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "summary.json").write_text("mine")
     with pytest.raises(BadInput, match="not an empty directory"):
-        RunDirectory.create(tmp_path / "other", config)
+        RunDirectory.create(tmp_path / "other", CONFIG)
     assert (tmp_path / "other" / "summary.json").read_text() == "mine"
 
 
-def test_a_place_where_nothing_can_be_written_is_refused_in_one_line(tmp_path, config) -> None:
+def test_a_place_where_nothing_can_be_written_is_refused_in_one_line(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="not a directory one can write to"):
-        RunDirectory.create(tmp_path / "file" / "run", config)
+        RunDirectory.create(tmp_path / "file" / "run", CONFIG)
 
 
 def test_opening_a_folder_that_holds_no_run_is_refused(tmp_path) -> None:
@@ -135,61 +128,6 @@ def test_a_write_that_fails_keeps_the_old_text(tmp_path, monkeypatch) -> None:
     with pytest.raises(OSError, match="disk full"):
         run.write_bytes("summary.json", b"new")
     assert (tmp_path / "summary.json").read_text() == "{}"
-
-
-def population() -> Population:
-    seed = seed_context("Answer with a number. é")
-    child = Context({"instruction": "", "examples": '[{"question": "q", "answer": "a"}]'}, (seed.id,), "demonstrations")
-    scores = {seed.id: {"x": 0.0, "y": 0.1}, child.id: {"x": 1.0, "y": 1 / 3}}
-    return Population(size=2, seed=seed).rescored([seed, child], scores, policy_version=12)
-
-
-def test_the_state_of_population_and_router_comes_back_as_it_was(tmp_path) -> None:
-    before, router = population(), {"asked": 3, "rates": [0.25, 0.5]}
-    write_state(tmp_path, before, router)
-    assert read_population(tmp_path) == before
-    assert strict((tmp_path / "router.json").read_text()) == router
-
-
-def test_a_folder_without_a_population_is_no_bundle(tmp_path) -> None:
-    with pytest.raises(BadInput, match=r"no bundle: it holds no population\.json"):
-        read_population(tmp_path)
-
-
-@pytest.mark.parametrize("damage", ["{", "[]", "{}", "null", "no archive", "no seed"])
-def test_a_damaged_population_is_refused_with_the_file(tmp_path, damage: str) -> None:
-    write_state(tmp_path, population(), {})
-    path = tmp_path / "population.json"
-    data = json.loads(path.read_text())
-    if damage == "no archive":
-        damage = json.dumps({**data, "archive": []})
-    elif damage == "no seed":
-        damage = json.dumps({k: v for k, v in data.items() if k != "seed"})
-    path.write_text(damage)
-    with pytest.raises(BadInput, match=r"population\.json' is damaged"):
-        read_population(tmp_path)
-
-
-def test_the_written_config_makes_the_same_run_again(tmp_path) -> None:
-    config = FastSlowConfig(
-        output_dir=str(tmp_path), task="t", bf16=False, seed=4, population_size=2, weight_decay=0.1, learning_rate=None
-    )
-    text = dump_config(config)
-    again = FastSlowConfig(**yaml.safe_load(text))
-    assert dump_config(again) == text
-    assert [getattr(again, name) for name in own_fields()] == [getattr(config, name) for name in own_fields()]
-    assert (again.weight_decay, again.seed) == (0.1, 4)
-    assert again.gradient_accumulation_steps == config.gradient_accumulation_steps
-
-
-def test_the_written_config_shows_all_of_ours_and_no_secret(tmp_path) -> None:
-    config = FastSlowConfig(output_dir=str(tmp_path), bf16=False, hub_token="hf_secret")
-    text = dump_config(config)
-    shown = yaml.safe_load(text)
-    assert set(own_fields()) <= set(shown)
-    assert shown["seed"] == 42, "also where nobody chose it"
-    assert "hf_" not in text
-    assert "weight_decay" not in shown, "an inherited setting at its default is noise"
 
 
 def test_versions_name_the_libraries_results_depend_on() -> None:

@@ -47,8 +47,7 @@ def run(broken_off: Path, tmp_path: Path) -> Path:
 
 
 FILES = [
-    "manifest.json", "model.safetensors", "population.json", "router.json", "state.json", "state.safetensors",
-    "trainer_state.json",
+    "manifest.json", "model.safetensors", "state.json", "state.safetensors", "trainer_state.json",
 ]  # fmt: skip
 
 
@@ -180,7 +179,7 @@ def test_a_folder_that_is_a_link_or_holds_more_than_it_should_is_refused(run: Pa
     assert "extra does not belong to it" in refused(run)
     shutil.move(run / "checkpoint-2", run.parent / "elsewhere")
     (run / "checkpoint-2").symlink_to(run.parent / "elsewhere")
-    assert "it is a link and no folder" in refused(run)
+    assert "it is a link, not a folder" in refused(run)
 
 
 def test_the_offer_works_from_the_command_line_and_doctor_makes_it_too(run: Path, capsys) -> None:

@@ -18,7 +18,7 @@ def main(names: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             results = results_of(CASES[name]())
         back()
-        text = json.dumps({"machine": machine(), "results": results}, indent=1, ensure_ascii=False)
+        text = json.dumps({"machine": machine(), "results": results}, indent=1, ensure_ascii=False, sort_keys=True)
         (RECORDED / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from fastslow.contexts.context import render
 from fastslow.core.types import GroupEvidence, Rollout, Route
 from tests.support.present import present
 from tests.support.runs import tiny_settings, tiny_trainer
+from tests.support.watch import LastBatch, grpo
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,7 +34,7 @@ def run_cycle(folder: Path, name: str, processes: int, **overrides) -> list[tupl
             "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
             *script,
         ]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launch, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     return [
@@ -159,6 +161,7 @@ class SlowForOneExample:
 
 def test_only_slow_rows_reach_the_loss_and_its_denominators(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, router="tests.loop.test_cycle:SlowForOneExample", max_steps=1)
+    last = LastBatch(trainer)
     start = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
     grads: dict[str, torch.Tensor] = {}
 
@@ -175,7 +178,7 @@ def test_only_slow_rows_reach_the_loss_and_its_denominators(tmp_path: Path) -> N
             "logprobs": list(r.logprobs),
             "reward": r.verdict.reward,
         }
-        for r in trainer._rollouts()[:4]
+        for r in last.rollouts[:4]
     ]
     expected = reference_gradients(tmp_path, start, rows, group=4, cached=True)
     for name, grad in grads.items():
@@ -186,11 +189,11 @@ class Collector(TrainerCallback):
     """Every rollout the slow channel used, with the weights' version it was used at."""
 
     def __init__(self, trainer) -> None:
-        self.trainer = trainer
+        self.last = LastBatch(trainer)
         self.seen: list[tuple[int, Rollout]] = []
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
-        self.seen += [(state.global_step, r) for r in self.trainer._rollouts()]
+        self.seen += [(state.global_step, r) for r in self.last.rollouts]
 
 
 def test_each_rollout_was_said_under_the_context_it_is_booked_on(tmp_path: Path) -> None:
@@ -205,7 +208,7 @@ def test_each_rollout_was_said_under_the_context_it_is_booked_on(tmp_path: Path)
     assert cached, "no cached rollout was used: the test would not see them"
     assert len({r.context_id for _, r in collector.seen}) > 1
     for _, rollout in collector.seen:
-        context = trainer.population.archive[rollout.context_id]
+        context = trainer.population.known[rollout.context_id]
         text = tokenizer.decode(list(rollout.prompt_ids))
         expected = tokenizer.apply_chat_template(
             render(context, examples[rollout.example_id]), tokenize=False, add_generation_prompt=True
@@ -270,7 +273,8 @@ def test_leaving_rows_out_changes_no_gradient(tmp_path: Path, loss: str) -> None
         trainer.add_callback(Grads(found))
         flatten_first_group(trainer)
         if not drop:
-            trainer._split = lambda batch, rows, **_: [{**batch, "loss_scale": 1.0}]
+            whole = SimpleNamespace(split=lambda batch, rows, plan, **_: [{**batch, "loss_scale": 1.0}])
+            grpo(trainer)._splitter = lambda whole=whole: whole
         trainer.train()
         grads.append(found)
     assert any(float(g.abs().max()) > 0 for g in grads[0].values())

@@ -28,7 +28,7 @@ def test_the_interval_of_paired_seeds_is_students():
     found = paired_difference({"1": 0.5, "2": 0.7, "3": 0.6, "9": 0.0}, {"1": 0.4, "2": 0.4, "3": 0.4})
 
     assert found is not None
-    assert found.mean == pytest.approx(0.2)
+    assert found.value == pytest.approx(0.2)
     assert (found.low, found.high) == pytest.approx((0.2 - 0.2484, 0.2 + 0.2484), abs=1e-3)  # t = 4.3027, sd 0.1
 
 
@@ -36,7 +36,7 @@ def test_one_pair_has_a_difference_without_an_interval_and_none_has_none():
     one = paired_difference({"1": 0.5}, {"1": 0.25})
 
     assert one is not None
-    assert (one.mean, one.low, one.high) == (0.25, None, None)
+    assert (one.value, one.low, one.high) == (0.25, None, None)
     assert paired_difference({"1": 0.5}, {"2": 0.25}) is None
 
 

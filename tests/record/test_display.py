@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from fastslow.config.settings import FastSlowConfig
+from fastslow.core.measurement import Measurement
 from fastslow.record.display import SilentDisplay, TerminalDisplay, closing_table
 from fastslow.run.train import train
-from fastslow.tasks.spec import short_names
+from tests.support.measurements import measurement
 from tests.support.runs import stream_settings
 
 PRODUCTS = "reasoning_gym:products?max_digits=1&max_terms=2&min_digits=1&min_terms=2&scorer=number"
@@ -29,14 +29,14 @@ def text_of(shown: Console) -> str:
     return shown.file.getvalue()
 
 
-def row(task: str, context: str, accuracy: float, weights: str = "trained") -> dict:
+def measured(task: str, context: str, accuracy: float) -> Measurement:
     kl = 12.3456 if context in ("seed", "lead") else None
-    return {"task": task, "context": context, "weights": weights, "accuracy": accuracy, "kl": kl}
+    return measurement(task=task, context=context, accuracy=accuracy, kl=kl)
 
 
 def test_an_evaluation_of_several_tasks_has_a_line_for_each() -> None:
     shown = console()
-    rows = [row(task, kind, 1.0) for task in (PRODUCTS, GRAPH, SUMS) for kind in KINDS]
+    rows = [measured(task, kind, 1.0) for task in (PRODUCTS, GRAPH, SUMS) for kind in KINDS]
     TerminalDisplay(shown).evals(8, rows)
     assert text_of(shown).splitlines() == [
         "eval at step 8, trained weights:",
@@ -49,7 +49,7 @@ def test_an_evaluation_of_several_tasks_has_a_line_for_each() -> None:
 
 def test_an_evaluation_of_one_task_stays_one_line() -> None:
     shown = console()
-    TerminalDisplay(shown).evals(8, [row(GRAPH, "seed", 0.5)])
+    TerminalDisplay(shown).evals(8, [measured(GRAPH, "seed", 0.5)])
     assert text_of(shown) == "eval at step 8: trained+seed 50.0%, kl 12.3456 (seed context)\n"
 
 
@@ -70,23 +70,6 @@ def test_the_closing_table_of_several_tasks_names_them_in_a_log_file_too() -> No
     alone.print(closing_table({**summary, "tasks": {GRAPH: values}}))
     assert "star_graph" not in text_of(alone)
     assert "mean of tasks" not in text_of(alone)
-
-
-@pytest.mark.parametrize(
-    ("tasks", "short"),
-    [
-        ((PRODUCTS, GRAPH), ["products", "star_graph"]),
-        (("jsonl:data/sums.jsonl?scorer=a:b", "jsonl:/x/dates.jsonl"), ["sums", "dates"]),
-        (
-            ("star_graph?ids=10&path=2", "star_graph?ids=10&path=3", GRAPH),
-            ["star_graph?path=2", "star_graph?path=3", "star_graph?degree=2&path=2"],
-        ),
-        (("jsonl:a/x.jsonl", "jsonl:b/x.jsonl"), ["jsonl:a/x.jsonl", "jsonl:b/x.jsonl"]),
-        (("?", "a?b", ""), ["?", "a?b", ""]),
-    ],
-)
-def test_short_names_are_short_and_tell_tasks_apart(tasks: tuple[str, ...], short: list[str]) -> None:
-    assert list(short_names(tasks).values()) == short
 
 
 def test_a_run_opens_with_what_it_learns_and_how_that_comes(tmp_path: Path) -> None:

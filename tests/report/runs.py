@@ -18,6 +18,10 @@ def write_lines(path: Path, rows: Iterable[Any]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def make_run(folder: Path, mode: str, seed: int, points, *, done: bool = True, cost: int = 64, **config) -> Path:
     """`points`: (step, accuracy, kl) of every evaluation; `cost`: rollouts a step."""
     folder.mkdir(parents=True)

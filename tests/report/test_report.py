@@ -20,7 +20,7 @@ from fastslow.report.reading.data import load_run
 from fastslow.report.reading.sources import load_sources
 from tests.support.present import present
 
-from .runs import FST, RL, make_comparison, make_run, make_whole_run, write_lines
+from .runs import FST, RL, make_comparison, make_run, make_whole_run, read_lines, write_lines
 
 
 def test_arms_are_compared_with_plain_rl_on_every_axis(tmp_path):
@@ -388,7 +388,7 @@ def test_arms_of_a_stream_are_held_against_each_other_by_seed(tmp_path):
             rows += [{**chosen, "task": "a", "right_topic": None}] if arm == "both" else []  # never met: no 0
             write_lines(folder / "evals.jsonl", rows)
             routed = [{"phase": "slow", "step": at, "fst/route/fast": at / 2, "fst/route/slow": 1.0} for at in (0, 1)]
-            write_lines(folder / "metrics.jsonl", [*routed, *load_run(folder).metrics])
+            write_lines(folder / "metrics.jsonl", [*routed, *read_lines(folder / "metrics.jsonl")])
             cells.append({"path": folder.name, "arm": arm, "mode": "fst", "seed": seed, "status": "done"})
     text = markdown(load_sources([make_comparison(tmp_path / "s", "compare", cells, reference="half")]))
     assert "| both | 0.64 | 0% (0% to 0%) | 0% | 25% | 100% | 50% | +0.20 |" in text

@@ -61,9 +61,9 @@ def test_the_disk_a_run_really_takes_at_its_fullest_is_what_was_estimated(tmp_pa
         files = [path for path in (tmp_path / "run").rglob("*.safetensors") if path.exists()]
         most[0] = max(most[0], sum(path.stat().st_size for path in files))
 
-    prune, bundle = Checkpoints.prune, "fastslow.run.train.write_bundle"
+    prune, bundle = Checkpoints.prune, "fastslow.run.closing.write_bundle"
     monkeypatch.setattr(Checkpoints, "prune", lambda *a: (look(), prune(*a)))
-    from fastslow.run.train import write_bundle
+    from fastslow.run.closing import write_bundle
 
     monkeypatch.setattr(bundle, lambda *a, **k: (write_bundle(*a, **k), look()))
     train(config, display=SilentDisplay())
@@ -186,17 +186,17 @@ OUT_OF_MEMORY = [
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=repr)
 def test_memory_that_runs_out_in_a_step_ends_the_run_in_one_line(tmp_path: Path, monkeypatch, error) -> None:
-    from fastslow.loop.cycle import FastSlowTrainer
+    from fastslow.loop.cycle import Cycle
 
-    roll_out, config = FastSlowTrainer._roll_out, settings(tmp_path, max_steps=3)
+    roll_out, config = Cycle._roll_out, settings(tmp_path, max_steps=3)
 
     def greedy(self: Any, *args: Any) -> Any:
-        if self.state.global_step == 2:
+        if self.policy.version == 2:
             raise error
         return roll_out(self, *args)
 
     with monkeypatch.context() as patches:
-        patches.setattr(FastSlowTrainer, "_roll_out", greedy)
+        patches.setattr(Cycle, "_roll_out", greedy)
         with pytest.raises(FastSlowError) as caught:
             train(config, display=SilentDisplay())
     message = str(caught.value)
@@ -218,19 +218,19 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 GREEDY = """
 import resource, sys
 from fastslow.cli.main import main
-from fastslow.loop.cycle import FastSlowTrainer
+from fastslow.loop.cycle import Cycle
 import fastslow.cli.train, fastslow.run.train
-real = FastSlowTrainer._roll_out
+real = Cycle._roll_out
 
 def greedy(self, *args):
-    if self.state.global_step == 1:  # what a batch too large would do: ask torch for more than the process may have
+    if self.policy.version == 1:  # what a batch too large would do: ask torch for more than the process may have
         import torch
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, resource.RLIM_INFINITY))
         self.kept = [torch.ones(2**24) for _ in range(64)]
     return real(self, *args)
 
-FastSlowTrainer._roll_out = greedy
+Cycle._roll_out = greedy
 sys.exit(main(sys.argv[1:]))
 """
 

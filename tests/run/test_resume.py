@@ -49,9 +49,10 @@ def left_by(run: Path) -> dict[str, Any]:
             continue
         elif path.name == "state.json":
             state = json.loads(path.read_text())
-            del state["positions"]["metrics.jsonl"]  # clocks have more or fewer digits
-            found[name] = without_clocks({**state, "recorder": {**state["recorder"], "wall": None, "elapsed": None}})
-            for rank in found[name]["ranks"]:
+            del state["recorder"]["positions"]["metrics.jsonl"]  # clocks have more or fewer digits
+            clocks = {"recorder": {**state["recorder"], "wall": None, "elapsed": None}, "wall_time": None}
+            found[name] = without_clocks({**state, **clocks})
+            for rank in found[name]["processes"]["ranks"]:
                 rank["metrics"] = without_clocks(rank["metrics"])
         elif path.suffix == ".json":
             found[name] = without_clocks(json.loads(path.read_text()))

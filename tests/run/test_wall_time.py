@@ -16,7 +16,8 @@ from fastslow.files.sealed import Checkpoints
 from fastslow.record.display import SilentDisplay
 from fastslow.record.recorder import Recorder
 from fastslow.run.resume import choose_checkpoint
-from fastslow.run.train import exit_code, resume, train
+from fastslow.run.signals import exit_code
+from fastslow.run.train import resume, train
 from fastslow.run.wall_time import WallTime
 from tests.run.test_resume import assert_same
 from tests.support.runs import tiny_settings

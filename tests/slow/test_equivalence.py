@@ -15,6 +15,7 @@ from fastslow.core.types import Rollout
 from tests.support.present import present
 from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.tiny import tiny_tokenizer
+from tests.support.watch import LastBatch
 
 STEPS = 5
 SHARED = {"num_generations": 4, "max_completion_length": 5, "max_grad_norm": 1e9, "optim": "sgd", "learning_rate": 0.5,
@@ -31,12 +32,12 @@ def sometimes(completion: str, row: dict[str, Any]) -> float:
 class Keep(TrainerCallback):
     """The rollouts of every step."""
 
-    def __init__(self) -> None:
-        self.trainer: Any = None
+    def __init__(self, trainer: Any) -> None:
+        self.last = LastBatch(trainer)
         self.steps: list[list[Rollout]] = []
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-        self.steps.append(list(self.trainer._rollouts()))
+        self.steps.append(self.last.rollouts)
 
 
 def train_ours(folder: Path, **overrides: Any) -> tuple[dict[str, torch.Tensor], list[list[Rollout]]]:
@@ -44,8 +45,7 @@ def train_ours(folder: Path, **overrides: Any) -> tuple[dict[str, torch.Tensor],
     settings = tiny_settings(folder, mode="rl", loss_aggregation="token", **SHARED)
     settings["task"] = settings["task"].split("?")[0] + "?scorer=tests.slow.test_equivalence:sometimes"
     trainer = tiny_trainer(folder, **{**settings, **overrides})
-    keep = Keep()
-    keep.trainer = trainer
+    keep = Keep(trainer)
     trainer.add_callback(keep)
     trainer.train()
     return {n: p.detach().clone() for n, p in trainer.model.named_parameters()}, keep.steps

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
@@ -17,16 +18,19 @@ from hypothesis import strategies as st
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
+from fastslow.core.measurement import Measurement
 from fastslow.core.types import Example
 from fastslow.record.display import SilentDisplay
+from fastslow.run.assemble import make_steering
 from fastslow.run.train import resume, train
 from fastslow.slow.kl_budget import KLBudget
-from fastslow.slow.retention import Fall, RetentionWatch
-from fastslow.slow.steering import Steering
+from fastslow.slow.retention import Forgetting, RetentionWatch
 from fastslow.streams import ScheduledStream, Setting, make_schedule
 from fastslow.streams.epochs import EpochStream
 from fastslow.streams.rehearsal import RehearsalStream
+from tests.support.measurements import measurement
 from tests.support.runs import tiny_settings, tiny_trainer
+from tests.support.watch import grpo
 
 # KL budget
 
@@ -96,7 +100,7 @@ def test_a_run_keeps_to_its_budget_where_the_same_run_without_leaves_it(tmp_path
     def kls(**settings) -> list[float]:
         trainer = tiny_trainer(tmp_path, mode="rl", max_steps=40, learning_rate=3e-3, max_grad_norm=1.0, **settings)
         trainer.train()
-        return [row["kl"] for row in trainer.state.log_history if "kl" in row]
+        return [row["kl"] for row in grpo(trainer).state.log_history if "kl" in row]
 
     free = kls(beta=1e-3)
     target = max(free) / 4
@@ -172,7 +176,7 @@ def test_a_fall_below_the_floor_is_seen_and_chance_is_not() -> None:
     watch.saw(["a"])
     assert watch.judge(10, {"a": (0.8, 100), "b": (0.9, 100)}) == []
     assert watch.judge(20, {"a": (0.70, 100), "b": (0.1, 100)}) == [], "0.70 + 0.046 is above 0.72; b was never trained"
-    assert watch.judge(30, {"a": (0.60, 100)}) == [Fall("a", 0.60, 0.8, cast(Any, pytest.approx(0.72)))]
+    assert watch.judge(30, {"a": (0.60, 100)}) == [Forgetting("a", 0.60, 0.8, pytest.approx(0.72))]
     assert (watch.strength, watch.good_step) == (2.0, 20)
     watch.saw(["b"])
     assert [f.task for f in watch.judge(40, {"a": (0.8, 100), "b": (0.1, 100)})] == []
@@ -220,15 +224,15 @@ WATCHED = {
 @pytest.fixture
 def falling(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accuracy that falls at the third evaluation and stays there; everything else is real."""
-    from fastslow.loop.cycle import FastSlowTrainer
+    from fastslow.evaluation.evaluator import Evaluator
 
-    measure = FastSlowTrainer.measure
+    measure = Evaluator.measure
 
-    def measured(self) -> list[dict]:
-        accuracy = 0.9 if self.state.global_step < 3 else 0.1
-        return [{**row, "accuracy": accuracy, "n": 100} for row in measure(self)]
+    def measured(self, *args, **kwargs) -> list[Measurement]:
+        accuracy = 0.9 if self._policy.version < 3 else 0.1
+        return [replace(one, accuracy=accuracy, n=100) for one in measure(self, *args, **kwargs)]
 
-    monkeypatch.setattr(FastSlowTrainer, "measure", measured)
+    monkeypatch.setattr(Evaluator, "measure", measured)
 
 
 def lines(run: Path) -> list[dict]:
@@ -251,10 +255,10 @@ def test_a_fall_has_more_rehearsed(tmp_path: Path, falling) -> None:
 
 def test_a_usual_share_of_more_than_half_is_not_lowered_by_a_fall() -> None:
     args = FastSlowConfig(bf16=False, rehearsal_share=0.8, retention_floor=0.9, retention_action="rehearse")
-    steering = Steering(args, staged(0.8))
+    steering = make_steering(args, staged(0.8))
     steering.next_step(["a"])
     for step, accuracy in ((10, 0.9), (20, 0.1), (30, 0.9)):
-        steering.judge(step, [{"context": "lead", "task": "a", "accuracy": accuracy, "n": 100}], "lead")
+        steering.judge(step, [measurement(task="a", accuracy=accuracy, n=100)], "lead")
         assert steering.metrics(step + 10)["fst/rehearsal_share"] == 0.8
 
 
@@ -263,11 +267,11 @@ def test_a_share_changes_no_batch_that_clusters_or_a_fast_phase_have_looked_at()
     settings = {"retention_floor": 0.9, "retention_action": "rehearse", "slow_steps_per_cycle": 6}
     for mode, first in (("fst", 12), ("rl", 8)):
         stream = staged(0.0)
-        steering = Steering(FastSlowConfig(bf16=False, mode=mode, **settings), stream)
+        steering = make_steering(FastSlowConfig(bf16=False, mode=mode, **settings), stream)
         steering.next_step(["a"])
         seen = [[e.id for e in stream.batch(step)] for step in range(12)]
         for step, accuracy in ((4, 0.9), (8, 0.1)):
-            steering.judge(step, [{"context": "lead", "task": "a", "accuracy": accuracy, "n": 100}], "lead")
+            steering.judge(step, [measurement(task="a", accuracy=accuracy, n=100)], "lead")
         assert [steering.metrics(step)["fst/rehearsal_share"] for step in (first - 1, first)] == [0.0, 0.2]
         assert [[e.id for e in stream.batch(step)] for step in range(first)] == seen[:first]
 

@@ -17,7 +17,7 @@ from fastslow.core.types import Example
 from fastslow.report.reading.data import RunData
 from fastslow.streams import ArrivalStream, ScheduledStream, Setting, make_schedule
 from fastslow.streams.labels import Labels
-from fastslow.tasks import resolve_task
+from fastslow.tasks.resolve import resolve_task
 
 SPECS = ["", "sequence", "recur", "recur:3", "interleave", "interleave:4", "mixture", "mixture:0.5,0.3,0.2", "drift",
          "overlap", "overlap:0.5"]  # fmt: skip
@@ -188,9 +188,9 @@ def test_a_stream_of_the_users_own_that_cannot_work_is_refused_before_the_run(mo
 
 
 def test_a_factory_that_fails_or_makes_no_schedule_is_refused_before_the_run() -> None:
-    with pytest.raises(BadInput, match=r"'tests\.test_streams:raising' cannot be made: KeyError"):
+    with pytest.raises(BadInput, match=r"'tests\.streams\.test_schedules:raising' cannot be made: KeyError"):
         stream("tests.streams.test_schedules:raising")
-    with pytest.raises(BadInput, match=r"'tests\.test_streams:missing': it lacks steps, place, pools"):
+    with pytest.raises(BadInput, match=r"'tests\.streams\.test_schedules:missing': it lacks steps, place, pools"):
         stream("tests.streams.test_schedules:missing")
 
 
@@ -199,7 +199,8 @@ def test_a_place_that_is_none_ends_the_run_with_the_streams_name_and_the_step(mo
     monkeypatch.setattr(Own, "spoilt", {"place": lambda step, slot: (0, 0) if step < 5 else place})
     s = stream("tests.streams.test_schedules:Own")
     s.batch(4)
-    with pytest.raises(FastSlowError, match=r"stream 'tests\.test_streams:Own': place\(step=5, slot=0\)") as raised:
+    where = r"stream 'tests\.streams\.test_schedules:Own': place\(step=5, slot=0\)"
+    with pytest.raises(FastSlowError, match=where) as raised:
         s.batch(5)
     assert not isinstance(raised.value, BadInput)
 

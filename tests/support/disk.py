@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 
 KINDS = ("write", "sync", "rename")
 # safetensors' own files do not go through Python, and its errors are its own. Where it is called by name, and how.
-SAVERS = ("fastslow.slow.state", "transformers.modeling_utils", "peft.peft_model")
+SAVERS = ("fastslow.topics.topics", "transformers.modeling_utils", "peft.peft_model")
 
 
 class Disk:

@@ -11,21 +11,24 @@ import torch
 from transformers import TrainerCallback
 
 from fastslow.cli.train import leave_processes
+from fastslow.core import processes
 from tests.support.runs import tiny_trainer
+from tests.support.watch import LastBatch, grpo
 
 
 class Witness(TrainerCallback):
     """Collects gradients before the first optimiser step, and the rollouts they came from."""
 
-    def __init__(self) -> None:
-        self.trainer: Any = None
+    def __init__(self, trainer) -> None:
+        self.trainer = trainer
+        self.last = LastBatch(trainer)
         self.grads: dict[str, torch.Tensor] = {}
         self.steps: list[dict] = []
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
         trainer = self.trainer
         if not self.grads:
-            model = trainer.accelerator.unwrap_model(trainer.model)
+            model = trainer.model
             self.grads = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
         self.steps.append(
             {
@@ -39,24 +42,23 @@ class Witness(TrainerCallback):
                         "reward": r.verdict.reward,
                         "policy_version": r.policy_version,
                     }
-                    for r in trainer._rollouts()
+                    for r in self.last.rollouts
                 ],
-                "advantages": list(trainer._logs["advantages"])[-len(trainer._rewards_N) :],
+                "advantages": list(grpo(trainer)._logs["advantages"])[-len(self.last.batch.rollouts) :],
                 "population": trainer.population.to_json(),
-                "fast_pool": sorted(trainer._fast_pool),
+                "fast_pool": sorted(trainer.cycle.state.fast_pool),
             }
         )
 
 
 def main(folder: Path, name: str, **overrides) -> None:
     trainer = tiny_trainer(folder, output_dir=str(folder / name), **overrides)
-    witness = Witness()
-    witness.trainer = trainer
+    witness = Witness(trainer)
     trainer.add_callback(witness)
     start = {n: p.detach().clone() for n, p in trainer.model.named_parameters()}
     trainer.train()
-    rank = trainer.accelerator.process_index
-    model = trainer.accelerator.unwrap_model(trainer.model)
+    rank = processes.rank()
+    model = trainer.model
     torch.save(
         {"start": start, "grads": witness.grads, "end": {n: p.detach() for n, p in model.named_parameters()}},
         folder / f"{name}-{rank}.pt",

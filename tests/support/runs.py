@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastslow.config.settings import FastSlowConfig
-from fastslow.loop.cycle import FastSlowTrainer
+from fastslow.run.trainer import FastSlowTrainer
 from tests.support.tiny import save_tiny
 
 

@@ -14,16 +14,15 @@ from typing import Any
 
 import pytest
 
-from fastslow import tasks
 from fastslow.cli.main import main
 from fastslow.cli.tasks import SIZES
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Verdict
-from fastslow.tasks import resolve_task
+from fastslow.tasks import resolve
 from fastslow.tasks.check import check_task, overlap, wrong_answers
 from fastslow.tasks.families.rows import Rows, RowsTask
-from tests.support.present import present
+from fastslow.tasks.resolve import resolve_task
 from tests.support.tiny import save_tiny
 
 EXAMPLE = Path(__file__).parents[2] / "examples/custom_task"
@@ -131,7 +130,7 @@ def test_a_factory_whose_splits_are_none_is_refused(split, said, monkeypatch):
     module: Any = types.ModuleType("own_task_of_the_test")
     module.make = lambda: type("Own", (), methods)()
     monkeypatch.setitem(sys.modules, "own_task_of_the_test", module)
-    monkeypatch.setattr(tasks, "importable", lambda name: True)
+    monkeypatch.setattr(resolve, "importable", lambda name: True)
     with pytest.raises(BadInput, match=re.escape(said)):
         resolve_task("own_task_of_the_test:make")
 

@@ -10,8 +10,8 @@ import pytest
 from reasoning_gym.factory import DATASETS
 
 from fastslow.tasks.families.reasoning_gym import ReasoningGymTask
+from tests.tasks.families.test_reasoning_gym import NO_GOLD
 from tests.tasks.scoring.test_hostile import PIECES
-from tests.tasks.test_reasoning_gym import NO_GOLD
 
 GENERATORS = sorted(set(DATASETS) - {"composite"})
 

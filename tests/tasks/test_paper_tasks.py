@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fastslow.tasks import list_tasks, resolve_task
+from fastslow.tasks.resolve import list_tasks, resolve_task
 from fastslow.tasks.splits import SPLITS
 
 NAMES = (

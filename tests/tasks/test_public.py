@@ -14,9 +14,7 @@ import datasets
 import pytest
 
 from fastslow.core.errors import BadInput
-from fastslow.core.types import Split
-from fastslow.tasks import resolve_task
-from fastslow.tasks.families.rows import RowsTask
+from fastslow.tasks.resolve import resolve_task
 
 SPLITS = ("train", "validation", "test")
 SAMPLES = ("polaris?path=sample", "physics?path=sample")
@@ -218,7 +216,7 @@ def test_a_users_mistakes_are_refused_in_one_line(tmp_path, monkeypatch):
         f"polaris?path={misspelt}": "line 2 has no column 'problem'. Did you mean 'problme'?",
         f"polaris?path={good}&config=a": "has no configurations",
         f"polaris?path={empty}": "has no rows",
-        f"polaris?path={tmp_path}/no.parquet": "is no Parquet file",
+        f"polaris?path={tmp_path}/no.parquet": "is not a Parquet file",
         f"physics?path={good}": "line 1 has no column 'question'",
         f"physics?path={good}&level=L9": "there is no level 'L9'",
         f"hf:{good}?question=problem&answer=answer&scorer=nubmer": "Did you mean 'number'?",

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fastslow.core.errors import BadInput
-from fastslow.tasks import list_tasks, resolve_task
+from fastslow.tasks.resolve import list_tasks, resolve_task
 from fastslow.tasks.spec import coerce, format_spec, parse_spec
 
 OWN = """

@@ -11,7 +11,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Verdict
 from fastslow.streams import ScheduledStream, Setting, make_schedule
 from fastslow.streams.epochs import EpochStream, lookahead
-from fastslow.tasks import resolve_task
+from fastslow.tasks.resolve import resolve_task
 from fastslow.tasks.task_set import TaskSet, by_task
 
 NAMES = ("reasoning_gym:gcd", "star_graph?degree=2&ids=10&path=2")

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastslow.cli.eval import _choices
 from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context, seed_context
 from fastslow.contexts.population import Population
 from fastslow.core.types import Example
-from fastslow.evaluation.accuracy import _choice
-from fastslow.loop.cycle import FastSlowTrainer
+from fastslow.evaluation.accuracy import right_topic
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
+from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams.labels import Labels
+from fastslow.tasks.task_set import by_task
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.topics import Topics
@@ -42,7 +43,7 @@ def scores(examples, *, good_at: dict[str, str]) -> dict[str, dict[str, float]]:
 
 
 def population(size: int = 2) -> Population:
-    return Population(size=size, seed=SEED, archive={c.id: c for c in GOOD.values()})
+    return Population(size=size, seed=SEED, known={c.id: c for c in GOOD.values()})
 
 
 def labelled(archive: Archive) -> Topics:
@@ -61,7 +62,10 @@ def test_the_best_of_each_topic_is_kept_while_it_is_away() -> None:
     archive = Archive()
     archive.keep(scores(heap("a", 0, 4), good_at={"a": "a"}), heap("a", 0, 4), label, policy_version=0)
     archive.keep(scores(heap("b", 0, 4), good_at={"b": "b"}), heap("b", 0, 4), label, policy_version=6)
-    assert (archive.best("a"), archive.best("b"), archive.best("c")) == (GOOD["a"].id, GOOD["b"].id, None)
+    assert {topic: entry.ranked[0] for topic, entry in archive.entries.items()} == {
+        "a": GOOD["a"].id,
+        "b": GOOD["b"].id,
+    }
     assert archive.entries["a"].policy_version == 0
 
 
@@ -79,9 +83,9 @@ def test_what_did_well_is_not_pushed_out_unheard() -> None:
     archive, anchor = Archive(), heap("a", 0, 4)
     archive.keep(scores(anchor, good_at={"a": "a"}), anchor, label, policy_version=0)
     archive.keep(scores(anchor, good_at={"b": "b"}), anchor, label, policy_version=6)
-    assert archive.best("a") == GOOD["a"].id, "the phase had not scored it"
+    assert archive.entries["a"].ranked[0] == GOOD["a"].id, "the phase had not scored it"
     archive.keep(scores(anchor, good_at={"a": "b", "b": "a"}), anchor, label, policy_version=12)
-    assert archive.best("a") == GOOD["b"].id, "this one had, and found a better one"
+    assert archive.entries["a"].ranked[0] == GOOD["b"].id, "this one had, and found a better one"
     assert archive.entries["a"].policy_version == 12
 
 
@@ -90,7 +94,7 @@ def test_a_topic_with_one_example_leans_on_the_others() -> None:
     lucky, steady = GOOD["a"].id, GOOD["b"].id
     table = {lucky: {e.id: float(e.task == "a") for e in anchor}, steady: {e.id: float(e.task == "b") for e in anchor}}
     archive.keep(table, anchor, label, policy_version=0)
-    assert archive.best("a") == steady, "one right answer against seven"
+    assert archive.entries["a"].ranked[0] == steady, "one right answer against seven"
 
 
 def test_slow_steps_tell_which_context_has_become_better() -> None:
@@ -101,7 +105,7 @@ def test_slow_steps_tell_which_context_has_become_better() -> None:
         archive.note("a", slots, [0.0, 1.0, 0.0, None])
         archive.note("a", slots, [1.0, None, 1.0, None])  # nobody to compare with
         archive.note("c", slots, [1.0, 1.0, 1.0, 1.0])
-    assert archive.best("a") == GOOD["a"].id, "four times half against four and the anchor set's weight"
+    assert archive.entries["a"].ranked[0] == GOOD["a"].id, "four times half against four and the anchor set's weight"
     for _ in range(20):
         archive.note("a", slots, [0.0, 1.0, 0.0, 1.0])
     assert archive.entries["a"].ranked == [GOOD["b"].id, SEED.id, GOOD["a"].id]
@@ -115,10 +119,10 @@ def test_a_topic_that_returns_is_started_from_its_own_contexts() -> None:
     now = population(3).starting_from([GOOD["b"]])
     assert [c.id for c in topics.recalled(now, heap("c", 0, 4)).members] == [GOOD["b"].id, SEED.id], "nothing known"
     back = topics.recalled(now, a)
-    assert back.members[0].id == present(topics.archive).best("a")
+    assert back.members[0].id == topics.archive.entries["a"].ranked[0]
     assert {c.id for c in back.members} == {GOOD["a"].id, GOOD["c"].id, SEED.id}
     both = topics.recalled(now, [*a, *b])
-    assert [c.id for c in both.members[:2]] == [present(topics.archive).best("a"), GOOD["b"].id], (
+    assert [c.id for c in both.members[:2]] == [topics.archive.entries["a"].ranked[0], GOOD["b"].id], (
         "the best of each comes first"
     )
 
@@ -134,7 +138,7 @@ def test_a_split_divides_what_was_kept() -> None:
     archive, anchor = Archive(), [*heap("a", 0, 3), *heap("b", 0, 3)]
     archive.keep(scores(anchor, good_at={"a": "a", "b": "b"}), anchor, lambda e: "c0", policy_version=0)
     archive.divide(lambda e: "c0" if e.task == "a" else "c1")
-    assert (archive.best("c0"), archive.best("c1")) == (GOOD["a"].id, GOOD["b"].id)
+    assert (archive.entries["c0"].ranked[0], archive.entries["c1"].ranked[0]) == (GOOD["a"].id, GOOD["b"].id)
     assert set(archive.entries["c1"].examples) == {"b0", "b1", "b2"}
 
 
@@ -191,10 +195,7 @@ def test_no_topic_is_right_or_wrong_for_a_task_that_was_never_met() -> None:
     topics.keep(scores(made[0], good_at={"a": "a"}), made[0], policy_version=0)
     asked = {task: heap(task, 900, 3) for task in "ab"}
 
-    def right(examples: list[Example]) -> float | None:
-        nothing = [[0.0]] * len(examples)
-        return _choice(topics, examples, nothing, nothing)["right_topic"]
-
+    right = partial(right_topic, topics)
     assert (right(asked["a"]), right(asked["b"]), right(asked["a"] + asked["b"])) == (1.0, None, 1.0)
     topics.keep(scores(made[2], good_at={"b": "b"}), made[2], policy_version=0)
     assert (right(asked["a"]), right(asked["b"])) == (1.0, 1.0)
@@ -204,13 +205,6 @@ def test_no_topic_is_right_or_wrong_for_a_task_that_was_never_met() -> None:
         "c0": replace(present(topics.archive).entries["c0"], examples={e.id: e for e in mixed})
     }
     assert right(asked["b"]) == 0.0, "a task that shares a larger one's topic is in the wrong one"
-
-
-def test_eval_tells_the_gain_of_a_task_without_a_topic_and_no_share_of_it() -> None:
-    row = {"weights": "trained", "context": "cluster", "right_topic": 0.5, "gain": 0.1, "gain_low": 0, "gain_high": 0.2}
-    first, second = _choices([row, {**row, "right_topic": None}, {"weights": "trained", "context": "lead"}])
-    assert first.startswith("trained + cluster: 50.0% of the questions in the right topic, gain over lead +10.0 points")
-    assert second.startswith("trained + cluster: gain over lead +10.0 points")
 
 
 # Whole runs
@@ -264,16 +258,16 @@ def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path) -> None
     )
     trainer = FastSlowTrainer(FastSlowConfig(**settings))
     carried, best = [], []
-    fast_run = trainer.parts.fast.run
+    fast_evolve = trainer.parts.fast.evolve
 
     def spy(population: Population, **arguments: Any):
         carried.append([c.id for c in population.carried])
-        best.append({g: present(trainer.topics.archive).best(g) for g in present(trainer.topics.archive).entries})
-        return fast_run(population, **arguments)
+        best.append({g: trainer.topics.archive.entries[g].ranked[0] for g in trainer.topics.archive.entries})
+        return fast_evolve(population, **arguments)
 
-    trainer.parts.fast.run = spy  # type: ignore[method-assign]
+    trainer.parts.fast.evolve = spy  # type: ignore[method-assign]
     trainer.train()
-    names = list(trainer.validation())
+    names = list(by_task(trainer.parts.task, trainer.parts.task.split("validation")))
     assert len(carried) == 6
     for task, phase in enumerate(range(3, 6)):
         kept = best[phase][names[task]]

@@ -14,10 +14,10 @@ import pytest
 
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.types import Example
-from fastslow.files.state import dumps, flatten, rebuild
-from fastslow.tasks import resolve_task
+from fastslow.files.nested_state import dumps, flatten, rebuild
+from fastslow.tasks.resolve import resolve_task
 from fastslow.topics.change_points import RECENT, recent_change
-from fastslow.topics.clusters import MOST, WINDOW, Clusters, flat_hump, two_humps
+from fastslow.topics.clusters import MOST, WINDOW, Clusters, is_bimodal, uniform_share
 from fastslow.topics.embedders import EMBEDDERS, MINILM_WHEEL, make_embedder
 
 INSTALLED = ["ngrams", *(["minilm"] if importlib.util.find_spec(MINILM_WHEEL) else [])]
@@ -134,24 +134,24 @@ def test_the_same_examples_again_change_nothing() -> None:
     assert clusters.names == ["c0"]
 
 
-def test_two_humps_are_told_from_one_whatever_the_order() -> None:
+def test_two_modes_are_told_from_one_whatever_the_order() -> None:
     rng = np.random.default_rng(0)
     one = rng.standard_normal((64, 384)).astype(np.float32)
-    assert not two_humps(one)
+    assert not is_bimodal(one)
     two = one / 20 + np.repeat([[0.0], [1.0]], 32, axis=0) * np.ones(384) / 384**0.5
-    assert two_humps(two)
-    assert two_humps(two[np.r_[0:64:2, 1:64:2]]), "strictly taking turns"
-    assert two_humps(two[26:]), "six against thirty-two"
-    assert not two_humps(two[28:34][:7]), "too few to tell"
-    assert not two_humps(np.zeros((20, 8))), "all the same"
+    assert is_bimodal(two)
+    assert is_bimodal(two[np.r_[0:64:2, 1:64:2]]), "strictly taking turns"
+    assert is_bimodal(two[26:]), "six against thirty-two"
+    assert not is_bimodal(two[28:34][:7]), "too few to tell"
+    assert not is_bimodal(np.zeros((20, 8))), "all the same"
 
 
-def test_a_flat_hump_is_rarely_split() -> None:
+def test_uniform_points_are_rarely_split() -> None:
     rng = np.random.default_rng(1)
     for n in (8, 16, 64):
-        split = [two_humps(np.column_stack([rng.random(n), np.zeros(n)])) for _ in range(400)]
-        assert sum(split) <= 4, f"{sum(split)} of 400 flat humps of {n} were split"
-    assert flat_hump(8) < flat_hump(16) < flat_hump(64) < 0.25, "few points need more to be convincing"
+        split = [is_bimodal(np.column_stack([rng.random(n), np.zeros(n)])) for _ in range(400)]
+        assert sum(split) <= 4, f"{sum(split)} of 400 uniform samples of {n} were split"
+    assert uniform_share(8) < uniform_share(16) < uniform_share(64) < 0.25, "few points need more to be convincing"
 
 
 def test_a_resumed_state_goes_on_exactly() -> None:

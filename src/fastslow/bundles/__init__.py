@@ -1,0 +1,7 @@
+"""What a run ships: a folder with weights, tokenizer, population, router state and provenance.
+
+- `bundle` writes such a folder (`write_bundle`, called by `run.train`) and opens it again (`open_bundle`, called by
+  `cli.eval` and `experiments.probe`).
+
+A bundle holds safetensors and JSON only: loading it runs no code. Opening needs no training code.
+"""

@@ -1,47 +1,33 @@
-"""A bundle is what a user ships: weights, tokenizer, population, router state, provenance. Evaluation takes one."""
+"""A bundle is what a user ships: weights, tokenizer, population, router state, provenance."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fastslow.config.settings import bf16_is_fast
 from fastslow.contexts.population import Population
+from fastslow.contexts.storage import read_population, write_state
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
-from fastslow.core.types import Example, Split
-from fastslow.evaluation.accuracy import BaseModel, Drift, adapters_off, frozen_copy, measure_drift, measure_population
-from fastslow.files.run_directory import read_population, write_state
-from fastslow.files.sealed import sync
-from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
-from fastslow.policy.loading import ModelSource, context_window, load_model, load_tokenizer, pad_id, resolve_model
-from fastslow.policy.policy import Policy
-from fastslow.policy.tree_forward import why_not
+from fastslow.files import atomic
+from fastslow.policy.base_model import BaseModel, adapters_off, frozen_copy
+from fastslow.policy.loading import ModelSource, load_model, load_tokenizer, resolve_model
 from fastslow.streams.labels import Labels
-from fastslow.tasks import foreign_code, resolve_task
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import foreign_code, resolve_task
 from fastslow.tasks.task_set import TaskSet, spelled_once
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import OURS, make_embedder
 from fastslow.topics.topics import Topics
-
-# Settings of the run that whoever evaluates its bundle needs.
-KEPT_SETTINGS = (
-    "mode", "seed", "model", "task", "tasks", "labels", "clusters", "embedder", "train_size", "validation_size",
-    "test_size", "data_seed", "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature",
-    "eval_top_p",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,15 +71,9 @@ def write_bundle(
     write_state(aside, population, router)
     topics.write(aside)
     for entry in aside.rglob("*"):  # checkpoints go once the run is done: its weights must outlive a power cut
-        sync(entry)
-    sync(aside)
-    before = path.with_name(path.name + ".old.tmp")  # of a run that a signal stopped, and that went on
-    shutil.rmtree(before, ignore_errors=True)
-    if path.exists():
-        path.rename(before)
-    aside.rename(path)
-    sync(path.parent)
-    shutil.rmtree(before, ignore_errors=True)
+        atomic.sync(entry)
+    atomic.sync(aside)
+    atomic.put_in_place(aside, path)  # a run that a signal stopped, and that went on, has an older one there
 
 
 def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:
@@ -137,7 +117,7 @@ def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> 
             "inferred or labels); this run's had none."
         )
     labels = Labels(settings["labels"], tasks=tasks_of(settings), seed=settings["seed"])
-    topics = Topics(labels=labels, stream=_NoStream(), archive=Archive())
+    topics = Topics(labels=labels, stream=None, archive=Archive())
     if settings["clusters"] == "inferred":
         if not trusted and settings["embedder"] not in OURS:
             raise BadInput(
@@ -152,31 +132,29 @@ def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> 
     return topics
 
 
-class _NoStream:
-    """A bundle has seen its stream."""
-
-    def batch(self, step: int) -> list[Example]:
-        return []
-
-
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What an evaluation reads. Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand."""
+    """Check what an evaluation reads of a run's settings (fields with `in_bundle`).
+
+    Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand.
+    """
     # Bundles of one task may be older than these settings.
-    newer = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm"}
-    found = {name: settings.get(name, newer[name]) if name in newer else settings[name] for name in KEPT_SETTINGS}
+    checked = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm", **settings}
     for name in ("mode", "model", "task", "labels", "clusters", "embedder"):
-        if not isinstance(found[name], str):
+        if not isinstance(checked[name], str):
             raise ValueError(f"'{name}' must be text")
-    if not isinstance(found["tasks"] or [], list) or not all(isinstance(name, str) for name in found["tasks"] or []):
+    tasks = checked["tasks"] or []
+    if not isinstance(tasks, list) or not all(isinstance(name, str) for name in tasks):
         raise ValueError("'tasks' must be a list of names")
+    if checked["train_size"] is not None and type(checked["train_size"]) is not int:
+        raise ValueError("'train_size' must be a whole number or null")
     for name in ("seed", "validation_size", "test_size", "data_seed", "max_completion_length", "eval_samples"):
         least = 1 if name in ("max_completion_length", "eval_samples") else 0
-        if type(found[name]) is not int or found[name] < least:
+        if type(checked[name]) is not int or checked[name] < least:
             raise ValueError(f"'{name}' must be a whole number, at least {least}")
     for name in ("eval_temperature", "eval_top_p"):
-        if not isinstance(found[name], (int, float)):
+        if not isinstance(checked[name], (int, float)):
             raise ValueError(f"'{name}' must be a number")
-    return found
+    return checked
 
 
 def tasks_of(settings: Mapping[str, Any]) -> list[str]:
@@ -201,80 +179,3 @@ def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
     sizes = {size: settings[size] for size in ("train_size", "validation_size", "test_size", "data_seed")}
     task = resolve_task(name, **sizes)
     return task if number is None else TaskSet([task], first=number)
-
-
-def evaluate_bundle(
-    bundle: Bundle,
-    task: Task,
-    *,
-    split: Split,
-    params: SamplingParams,
-    samples: int,
-    kl_examples: int,
-    limit: int | None = None,
-    kinds: Sequence[str] = ("seed", "lead", "mean"),
-) -> list[dict[str, Any]]:
-    """Rows as in evals.jsonl: trained and base weights, each under these kinds of context (see measure_population)."""
-    examples = list(task.split(split))[:limit]
-    if not examples:
-        raise BadInput(f"task '{task.name}' has no {split} examples.")
-    rows = []
-    seed = int(bundle.settings["seed"])
-    trained = _policy(bundle, bundle.model, task, params)
-    contexts = {c.id: c for c in (bundle.population.seed, *bundle.population.members)}
-    drifts: dict[str, Drift] = {}
-    for weights in ("trained", "base"):
-        with nullcontext(bundle.model) if weights == "trained" else bundle.base() as model:
-            policy = _policy(bundle, model, task, params)
-            rows += [
-                {
-                    **row,
-                    "weights": weights,
-                    "task": task.name,
-                    "split": split,
-                    "kl": 0.0 if weights == "base" else None,
-                    "entropy": None,
-                }
-                for row in measure_population(
-                    policy,
-                    bundle.population,
-                    examples,
-                    kinds,
-                    topics=bundle.topics,
-                    params=params,
-                    samples=samples,
-                    seed=seed,
-                )
-            ]
-    packing = why_not(bundle.model) is None
-    for row in rows:
-        context = contexts.get(row["context_id"])
-        if row["weights"] == "base" or context is None or not kl_examples:
-            continue
-        if context.id not in drifts:
-            some = examples[:kl_examples]
-            drifts[context.id] = measure_drift(
-                trained, bundle.model, bundle.base, context, some, seed=seed, packing=packing
-            )
-        row |= asdict(drifts[context.id])
-    return rows
-
-
-def _policy(bundle: Bundle, model: PreTrainedModel, task: Task, params: SamplingParams) -> Policy:
-    eos = model.generation_config.eos_token_id if model.generation_config is not None else None
-    eos_ids = [*(eos if isinstance(eos, list) else [eos] if eos is not None else []), bundle.tokenizer.eos_token_id]
-    policy = Policy(
-        sampler=PrefixSampler(
-            model,
-            eos_ids=[int(i) for i in eos_ids],
-            pad_id=pad_id(bundle.tokenizer),
-            dtype=torch.bfloat16 if bf16_is_fast() else torch.float32,
-        ),
-        tokenizer=bundle.tokenizer,
-        task=task,
-        params=params,
-        window=context_window(model),
-        chat_template_kwargs=bundle.settings.get("chat_template_kwargs") or {},
-    )
-    policy.refresh(0)
-    return policy

@@ -1,1 +1,9 @@
-"""The command line: one file per command, `main` picks it."""
+"""The command line: one command a file, words in, exit code out. `fastslow --help` lists them.
+
+- `main`: finds the command, runs it, and turns errors into one line and an exit code.
+- `train`, `resume`: one run. `eval`: measures a bundle. `report`: shows run directories.
+- `compare`, `continual`, `plasticity`: many runs as one experiment. `probe_routes`: what each route would have gained.
+- `tasks`: lists, shows and checks tasks. `doctor`: checks the installation.
+
+A command imports what it needs when it runs, so that `--help` is fast.
+"""

@@ -1,4 +1,4 @@
-"""`fastslow continual RECIPE`."""
+"""Run `fastslow continual RECIPE`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastslow.cli.compare import compare, make_parser
 
 
 def run(argv: Sequence[str]) -> int:
-    """One uninterrupted run through the recipe's tasks for every mode and seed, then the report."""
+    """Run each mode and seed once through all tasks of the recipe, then write the report."""
     parser = make_parser(
         "continual",
         "Learn the recipe's tasks one after another in one run, measuring all of them all along; then the report with "

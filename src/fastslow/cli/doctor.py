@@ -1,4 +1,4 @@
-"""`fastslow doctor`: what this machine has, and what to mend; `fastslow doctor RUN`: the same of a run."""
+"""Run `fastslow doctor`, which checks this machine, or `fastslow doctor RUN`, which checks a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GIB_FOR_QUICKSTART = 6.0
 
 
 def run(argv: Sequence[str]) -> int:
-    """Print one line per check; exit code 1 if one of them stops the quickstart, or the run from going on."""
+    """Print one line per check; exit code 1 if a check shows that the quickstart, or the run, cannot work."""
     parser = Parser(
         prog="fastslow doctor",
         description="Check this machine: versions, compute, memory, the embedded model. With a run directory: whether "
@@ -33,16 +33,16 @@ def run(argv: Sequence[str]) -> int:
         return _run_directory(folder)
     checks = [*_versions(), _compute(), _memory(), _disk(), _embedded_model(), _isolation()]
     table = Table("check", "found", "verdict")
-    for name, found, problem in checks:
+    for name, state, problem in checks:
         table.add_row(
-            escape(name), escape(found), "ok" if problem is None else f"[bold red]{escape(problem)}[/bold red]"
+            escape(name), escape(state), "ok" if problem is None else f"[bold red]{escape(problem)}[/bold red]"
         )
     Console().print(table)
     return 1 if any(problem for _, _, problem in checks) else 0
 
 
 def _recipe(argv: Sequence[str]) -> int:
-    """What a run of these settings needs at least, and what there is."""
+    """Return the memory and disk that a run of these settings needs at least, and what this machine has."""
     from fastslow.cli.train import quiet_libraries
     from fastslow.config.parsing import parse_config
     from fastslow.run.preflight import gigabytes, room_for
@@ -68,7 +68,7 @@ def _recipe(argv: Sequence[str]) -> int:
 
 
 def _run_directory(folder: str) -> int:
-    """One line for every checkpoint and log of a run, then what to do."""
+    """Print one line for every checkpoint and log of a run, then what to do."""
     from fastslow.files.run_directory import RunDirectory
     from fastslow.run.resume import examine
 
@@ -90,7 +90,7 @@ def _versions() -> list[tuple[str, str, str | None]]:
 def _compute() -> tuple[str, str, str | None]:
     import torch
 
-    from fastslow.config.settings import bf16_is_fast
+    from fastslow.core.machine import bf16_is_fast
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     kind = "bf16 compute" if bf16_is_fast() else "fp32 compute (no AMX: bf16 would be slower here)"
@@ -127,5 +127,5 @@ def _isolation() -> tuple[str, str, str | None]:
     try:
         return "code isolation", isolation(), None
     except SandboxUnavailable as problem:
-        # No reason to stop: only tasks that run code need it, and they refuse by themselves.
+        # Not a reason to stop: only tasks that run code need the sandbox, and they refuse by themselves.
         return "code isolation", f"none. {problem}", None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +17,10 @@ from rich.table import Table
 
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
+
+if TYPE_CHECKING:
+    from fastslow.core.measurement import Measurement
+    from fastslow.policy.engines.transformers import SamplingParams
 
 CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest")
 
@@ -35,10 +40,14 @@ def run(argv: Sequence[str]) -> int:
     """Measure a bundle on held-out examples and print the quadrants."""
     options, kinds = _options(argv)
     Console(stderr=True).print("[dim]loading model ...[/dim]")
-    from fastslow.bundles.bundle import evaluate_bundle, open_bundle, open_task, tasks_of
+    import torch
+
+    from fastslow.bundles.bundle import open_bundle, open_task, tasks_of
     from fastslow.cli.train import quiet_libraries
+    from fastslow.core.machine import bf16_is_fast
     from fastslow.evaluation.accuracy import CHOOSING
-    from fastslow.files.run_directory import clean
+    from fastslow.evaluation.bundle import evaluate_bundle
+    from fastslow.files.run_directory import clean, to_json
     from fastslow.policy.engines.transformers import SamplingParams
 
     quiet_libraries()
@@ -58,30 +67,36 @@ def run(argv: Sequence[str]) -> int:
     samples = int(_either(options.samples, settings["eval_samples"]))
     names = [name for text in options.tasks or () for name in split_names(text)]
     tasks = [open_task(n, settings, trusted=options.trust_task or bool(names)) for n in names or tasks_of(settings)]
-    rows = [
-        {**row, "temperature": params.temperature, "top_p": params.top_p}
+    measurements = [
+        one
         for task in tasks
-        for row in evaluate_bundle(
+        for one in evaluate_bundle(
             bundle,
             task,
             split=options.split,
             params=params,
             samples=samples,
             kl_examples=options.kl_examples,
+            dtype=torch.bfloat16 if bf16_is_fast() else torch.float32,
             limit=options.limit,
             kinds=kinds,
         )
     ]
+    if options.samples_file:
+        lines = (to_json(line) for one in measurements for line in one.answer_rows())
+        _write(Path(options.samples_file), b"".join(lines))
+    how = {"temperature": params.temperature, "top_p": params.top_p}
+    rows = json.dumps(clean([{**one.row(), **how} for one in measurements]), indent=2)
     if options.json == "-":
-        print(json.dumps(clean(rows), indent=2))
+        print(rows)
         return 0
-    for task in dict.fromkeys(row["task"] for row in rows):
-        of_task = [row for row in rows if row["task"] == task]
-        Console().print(_table(of_task, options.split))
+    for task in dict.fromkeys(one.task for one in measurements):
+        of_task = [one for one in measurements if one.task == task]
+        Console().print(_table(of_task, params))
         for line in _choices(of_task):
             Console().print(line, highlight=False)
     if options.json:
-        Path(options.json).write_text(json.dumps(clean(rows), indent=2) + "\n", encoding="utf-8")
+        _write(Path(options.json), f"{rows}\n".encode())
     return 0
 
 
@@ -112,6 +127,11 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         "--kl_examples", type=_count, default=16, help="prompts for the KL to the base; 0: none (default 16)"
     )
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON as well ('-': standard output)")
+    parser.add_argument(
+        "--samples_file",
+        metavar="FILE.jsonl",
+        help="write every answer's reward as well, one line of JSON each: to compare runs question by question",
+    )
     options = parser.parse_args(list(argv))
     if not options.path or not Path(options.path).is_dir():
         raise BadInput(f"'{options.path}' is no directory; give a run directory or a bundle.")
@@ -121,15 +141,19 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     for kind in kinds:
         if kind not in CONTEXTS:
             raise BadInput(f"unknown context '{kind}'.{nearest(kind, CONTEXTS)}")
-    if options.json not in (None, "-"):
-        _check_target(Path(options.json))
+    targets = [Path(file) for file in (options.json, options.samples_file) if file not in (None, "-")]
+    if options.samples_file is not None and options.samples_file in ("", "-", options.json):
+        raise BadInput(f"--samples_file needs a file of its own, got '{options.samples_file}'.")
+    for target in targets:
+        _check_target(target)
     return options, kinds
 
 
-def _table(rows: list[dict], split: str) -> Table:
-    n, samples = rows[0]["n"], rows[0]["samples"]
-    how = f"{n} {split} examples x {samples} samples at temperature {rows[0]['temperature']}, top-p {rows[0]['top_p']}"
-    table = Table(title=f"{escape(rows[0]['task'])}\n{how}")
+def _table(measurements: Sequence[Measurement], params: SamplingParams) -> Table:
+    first = measurements[0]
+    n, samples = first.n, first.samples
+    how = f"{n} {first.split} examples x {samples} samples at temperature {params.temperature}, top-p {params.top_p}"
+    table = Table(title=f"{escape(first.task)}\n{how}")
     for heading in (
         "weights",
         "context",
@@ -141,27 +165,27 @@ def _table(rows: list[dict], split: str) -> Table:
         "entropy",
     ):
         table.add_column(heading, justify="left" if heading in ("weights", "context") else "right")
-    for row in rows:
-        interval = "" if row["low"] is None else f"{100 * row['low']:.0f} to {100 * row['high']:.0f}%"
-        drift = ["" if row[name] is None else f"{row[name]:.4f}" for name in ("kl", "entropy")]
-        context = row["context_id"] if row["context"] == "member" else row["context"]
-        shares = _share(row["accuracy"]), interval, _share(row["best"])
-        table.add_row(row["weights"], context, *shares, str(row["unscored"]), *drift)
+    for one in measurements:
+        interval = "" if one.low is None or one.high is None else f"{100 * one.low:.0f} to {100 * one.high:.0f}%"
+        drift = ["" if value is None else f"{value:.4f}" for value in (one.kl, one.entropy)]
+        context = one.context_id if one.context == "member" else one.context
+        shares = _share(one.accuracy), interval, _share(one.best)
+        table.add_row(one.weights, context, *shares, str(one.unscored), *drift)
     return table
 
 
-def _choices(rows: list[dict]) -> list[str]:
+def _choices(measurements: Iterable[Measurement]) -> list[str]:
     """How contexts chosen by the question fared against the lead. A task that no topic has met has no right one."""
     lines = []
-    for row in rows:
-        told = []
-        if row.get("right_topic") is not None:
-            told.append(f"{_share(row['right_topic'])} of the questions in the right topic")
-        if row.get("gain") is not None:
-            interval = f"95% {100 * row['gain_low']:+.1f} to {100 * row['gain_high']:+.1f}"
-            told.append(f"gain over lead {100 * row['gain']:+.1f} points ({interval})")
-        if told:
-            lines.append(f"{row['weights']} + {row['context']}: {', '.join(told)}")
+    for one in measurements:
+        choice, parts = one.choice, []
+        if choice is not None and choice.right_topic is not None:
+            parts.append(f"{_share(choice.right_topic)} of the questions in the right topic")
+        if choice is not None and None not in (choice.gain, choice.gain_low, choice.gain_high):
+            gain, low, high = (100 * float(g or 0.0) for g in (choice.gain, choice.gain_low, choice.gain_high))
+            parts.append(f"gain over lead {gain:+.1f} points (95% {low:+.1f} to {high:+.1f})")
+        if parts:
+            lines.append(f"{one.weights} + {one.context}: {', '.join(parts)}")
     return lines
 
 
@@ -178,8 +202,15 @@ def _either(first: float | None, second: float) -> float:
     return second if first is None else first
 
 
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file as a whole: a reader sees the old one or the new one."""
+    aside = path.with_name(path.name + ".tmp")
+    aside.write_bytes(content)
+    os.replace(aside, path)
+
+
 def _check_target(path: Path) -> None:
-    """Before a model is loaded and measured for minutes."""
+    """Refuse a file that cannot be written, before a model is loaded and measured for minutes."""
     if path.is_dir():
         raise BadInput(f"cannot write '{path}': it is a directory; give a file.")
     if not path.absolute().parent.is_dir():

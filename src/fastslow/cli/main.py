@@ -1,4 +1,4 @@
-"""`fastslow COMMAND`. Exit codes: 0 done, 1 a check said no, 2 bad input, 130/143 stopped by a signal."""
+"""Run `fastslow COMMAND`. Exit codes: 0 done, 1 a check failed, 2 bad input, 130/143 stopped by a signal."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] not in COMMANDS:
         print(f"fastslow: unknown command '{args[0]}'.{nearest(args[0], COMMANDS)}", file=sys.stderr)
         return 2
-    # Progress bars of the libraries underneath would break up ours.
+    # Progress bars of the libraries would break up ours.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Idle OpenMP threads spin for milliseconds by default. Where another process holds a core, every small operation
-    # then waits for the end of a spinner's time slice; a shorter spin costs nothing measurable when alone.
+    # then waits for the end of a spinner's time slice; a shorter spin costs nothing measurable on an idle machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     sys.path.insert(0, os.getcwd())  # a user's scorer or router next to the recipe is found as with `python -m`
     try:
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         what = str(error).strip().splitlines()[:1] or ["nothing left"]
         print(
-            f"fastslow {args[0]}: out of memory ({what[0][:200]}). Take a smaller model, or a machine with more free.",
+            f"fastslow {args[0]}: out of memory ({what[0][:200]}). Use a smaller model or more memory.",
             file=sys.stderr,
         )
         return 1
@@ -86,7 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def script() -> None:
-    """The installed command. A reader that leaves early (`fastslow tasks | head`) is no error worth a traceback."""
+    """Run the installed command. A reader that leaves early (`fastslow tasks | head`) is not an error worth a
+    traceback."""
     try:
         code = main()
         sys.stdout.flush()

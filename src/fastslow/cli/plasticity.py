@@ -1,4 +1,4 @@
-"""`fastslow plasticity --from RUN --task TASK`."""
+"""Run `fastslow plasticity --from RUN --task TASK`."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from fastslow.core.errors import BadInput
 
 
 def run(argv: Sequence[str]) -> int:
-    """Plain RL on one task from the weights of each run and from the base, then the report."""
+    """Train plain RL on one task from the weights of each run and from the base, then write the report."""
     parser = Parser(
         prog="fastslow plasticity",
         allow_abbrev=False,
-        description="Can these weights still learn? Fresh plain RL on another task from each run's weights and from "
+        description="Measure whether weights still learn: plain RL on another task from each run's weights and from "
         "the base model, under the seed context; then the report.",
         epilog="Every other flag goes to 'fastslow train', for all cells.",
     )
     parser.add_argument("--from", dest="starts", action="append", required=True, metavar="RUN", help="repeatable")
-    parser.add_argument("--task", required=True, help="what to learn now")
+    parser.add_argument("--task", required=True, help="the task to learn")
     parser.add_argument("--steps", type=_positive, default=30, help="optimiser steps (default 30)")
     parser.add_argument("--config", metavar="RECIPE", help="its settings; default: those of the first run")
     parser.add_argument("--seeds", default="3", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
@@ -59,7 +59,8 @@ def check_start(path: Path) -> None:
 
 
 def base_of(starts: Sequence[Path]) -> str:
-    """The model that all runs started from. Raises BadInput where they differ: they could not be compared."""
+    """Return the model that all runs started from. Raises BadInput where the runs differ, because they could not be
+    compared."""
     models = {}
     for path in starts:
         try:
@@ -74,7 +75,8 @@ def base_of(starts: Sequence[Path]) -> str:
 
 
 def weights(start: Path, folder: Path) -> Path:
-    """A folder with the whole model of a run; adapters are merged into their base once, under the experiment."""
+    """Return a folder with the whole model of a run; adapters are merged into their base once, inside the
+    experiment."""
     bundle = start / "bundle"
     if not (bundle / "adapter_config.json").is_file():
         return bundle

@@ -1,4 +1,4 @@
-"""`fastslow probe-routes RUN`."""
+"""Run `fastslow probe-routes RUN`."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Measure what each channel alone would gain from a sample of examples, and hold the routing rules against it."""
+    """Measure what each channel alone would gain from a sample of examples, and compare the routing rules with that."""
     parser = Parser(
         prog="fastslow probe-routes",
-        description="Is a route right? From the end of a run, measure what the contexts alone, the weights alone and "
+        description="Measure, from the end of a run, what the contexts alone, the weights alone and "
         "both would gain from single examples at equal cost, and compare every routing rule with that.",
     )
     parser.add_argument("run", help="a finished run directory with a bundle")
     parser.add_argument("--examples", type=_positive, default=16, help="training examples probed (default 16)")
     parser.add_argument("--steps", type=_positive, default=4, help="slow steps of one probe (default 4)")
     parser.add_argument("--held_out", type=_positive, default=16, help="validation examples of one probe (default 16)")
-    parser.add_argument("--samples", type=_positive, default=2, help="rollouts of each of them (default 2)")
-    parser.add_argument("--seed", type=int, default=0, help="choice of examples and every draw (default 0)")
-    parser.add_argument("--output", metavar="FILE", help="default RUN/probes.jsonl; goes on where it stopped")
+    parser.add_argument("--samples", type=_positive, default=2, help="rollouts of each validation example (default 2)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the examples and of every draw (default 0)")
+    parser.add_argument("--output", metavar="FILE", help="default RUN/probes.jsonl; continues an interrupted probe")
     parser.add_argument("--json", metavar="FILE", help="write the verdicts as JSON as well")
-    parser.add_argument("--trust_task", action="store_true", help="run the code of its own that the run names")
+    parser.add_argument("--trust_task", action="store_true", help="allow the foreign code that the run names")
     args = parser.parse_args(list(argv))
     output = Path(args.output or Path(args.run) / "probes.jsonl")
     for target in (output, *([Path(args.json)] if args.json else [])):
@@ -67,16 +67,21 @@ def run(argv: Sequence[str]) -> int:
 
 
 def judge_all(probes: Sequence[Probe]) -> dict:
-    """JSON-able verdicts on every rule, and the calibration of what `learned` expected."""
+    """Return JSON-able verdicts on every rule, and the calibration of the gains that `learned` expected."""
     from fastslow.core.types import Route
     from fastslow.metrics.routing import ROUTES, calibration, judge_rule
     from fastslow.routers.learned import COST
 
     gains = [probe.gains for probe in probes]
     rules = {name: asdict(judge_rule([p.routes[name] for p in probes], gains)) for name in probes[0].routes}
-    # What it expects is gain per cost; SKIP is left out, whose gain is 0 by definition.
-    pairs = [(hope, p.gain(r) / COST[Route(r)]) for p in probes for r, hope in p.hopes.items() if r != "skip"]
-    bins = calibration([hope for hope, _ in pairs], [gain for _, gain in pairs]) if pairs else []
+    # The rule expects gain per cost; SKIP is left out, whose gain is 0 by definition.
+    pairs = [
+        (expected, p.gain(r) / COST[Route(r)])
+        for p in probes
+        for r, expected in p.expected_gains.items()
+        if r != "skip"
+    ]
+    bins = calibration([expected for expected, _ in pairs], [gain for _, gain in pairs]) if pairs else []
     best = [probe.best() for probe in probes]
     return {
         "examples": len(probes),
@@ -105,6 +110,6 @@ def _listed(numbers: dict[str, str]) -> str:
     return ", ".join(f"{name} {number}" for name, number in numbers.items())
 
 
-def _estimate(found: dict) -> str:
-    interval = "" if found["low"] is None else f" ({found['low']:+.3f} to {found['high']:+.3f})"
-    return f"{found['value']:+.3f}{interval}"
+def _estimate(estimate: dict) -> str:
+    interval = "" if estimate["low"] is None else f" ({estimate['low']:+.3f} to {estimate['high']:+.3f})"
+    return f"{estimate['value']:+.3f}{interval}"

@@ -1,4 +1,4 @@
-"""`fastslow resume`."""
+"""Run `fastslow resume`."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from fastslow.cli.eval import Parser
 
 
 def run(argv: Sequence[str]) -> int:
-    """Go on with a run that was stopped or broken off, under the settings in its config.yaml."""
+    """Continue a run that was stopped or interrupted, under the settings in its config.yaml."""
     parser = Parser(
         prog="fastslow resume",
-        description="Go on with a run that was stopped or broken off, from its newest checkpoint. On a CPU the end is "
-        "bit for bit that of an unbroken run.",
+        description="Continue a run that was stopped or interrupted, from its newest checkpoint. On a CPU the result "
+        "equals that of an uninterrupted run bit for bit.",
     )
     parser.add_argument("run", help="a run directory")
     parser.add_argument(
         "--checkpoint",
         metavar="NAME",
-        help="another checkpoint than the newest, e.g. checkpoint-12 (later ones are deleted); 'none' starts over",
+        help="a checkpoint other than the newest, e.g. checkpoint-12 (later ones are deleted); 'none' starts over",
     )
     parser.add_argument(
         "--max_minutes",
         type=float,
         metavar="MINUTES",
-        help="another ceiling of wall time than the run's own, all it has taken so far included",
+        help="another limit of wall time, counting all that the run has taken so far",
     )
     args = parser.parse_args(list(argv))
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from fastslow.cli.train import close, leave_processes, quiet_libraries
     from fastslow.record.display import TerminalDisplay
-    from fastslow.run.train import exit_code, resume
+    from fastslow.run.signals import exit_code
+    from fastslow.run.train import resume
 
     quiet_libraries()
     summary = resume(args.run, checkpoint=args.checkpoint, max_minutes=args.max_minutes, display=TerminalDisplay())

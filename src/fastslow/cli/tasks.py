@@ -1,4 +1,4 @@
-"""`fastslow tasks`: what can be trained on, what one task looks like to a model, and what is wrong with it."""
+"""Run `fastslow tasks`: list what can be trained on, show one task as a model sees it, or check it for faults."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from fastslow.tasks import Task
 
 SIZES = {"train_size": None, "validation_size": 64, "test_size": 64, "data_seed": 0}
-"""As in a run, so that what is checked is what is trained on (None: all there are, of a generator 1000)."""
-SHOWN_FROM = 50  # training examples are drawn for `show`: some generators take minutes for a thousand
+"""Sizes of a run, so that the check covers what a run trains on (None: all examples, of a generator 1000)."""
+SHOWN_FROM = 50  # training examples that `show` draws: some generators take minutes for a thousand
 FILE_FAMILIES = ("jsonl", "hf")
 NAME_HELP = "e.g. 'reasoning_gym:products?max_terms=2'"
 
@@ -38,7 +38,9 @@ def run(argv: Sequence[str]) -> int:
         for size, default in SIZES.items():
             command.add_argument(f"--{size}", type=int, default=default, help=f"as in a run (default {default})")
         command.add_argument(
-            "--model", default="smollm2-135m", help="whose chat template and window (default %(default)s)"
+            "--model",
+            default="smollm2-135m",
+            help="model whose template and window are used (default %(default)s)",
         )
     show.add_argument("--examples", type=_positive, default=3, help="how many to show (default 3)")
     show.add_argument("--split", choices=["train", "validation", "test"], default="train", help="default: train")
@@ -47,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
         metavar="OTHER",
         action="append",
         default=[],
-        help="a task to look for leaked questions in; repeat it",
+        help="a task to search for leaked questions; repeatable",
     )
     options = parser.parse_args(list(argv))
     if options.command in (None, "list"):
@@ -56,10 +58,10 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _list() -> int:
-    from fastslow.tasks import list_tasks
+    from fastslow.tasks.resolve import list_tasks
 
     console = Console()
-    if not console.is_terminal:  # whole names for whoever greps
+    if not console.is_terminal:  # whole names, for grep
         for name, text in list_tasks():
             print(f"{name}\t{text}")
         return 0
@@ -113,13 +115,13 @@ def _check(options: argparse.Namespace) -> int:
     _, tokens_of, window = _reader(options.model)
     report = check_task(task, tokens_of=tokens_of, window=window)
     for name, other in others:
-        found = overlap(task, other)
+        shared = overlap(task, other)
         report.facts.append(
-            f"of {found['held_out']} held-out questions, {found['exact']} stand in the training split of {name} and "
-            f"{found['similar']} share 13 words in a row with it"
+            f"of {shared['held_out']} held-out questions, {shared['exact']} stand in the training split of {name} and "
+            f"{shared['similar']} share 13 words in a row with it"
         )
-        if found["exact"]:
-            report.problem(f"{found['exact']} held-out questions are training questions of {name}")
+        if shared["exact"]:
+            report.problem(f"{shared['exact']} held-out questions are training questions of {name}")
     print(task.name)
     for kind, lines in (("", report.facts), ("note: ", report.remarks), ("PROBLEM: ", report.lines())):
         for line in lines:
@@ -129,12 +131,12 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def printable(text: str) -> str:
-    """Nothing that a terminal would obey: questions and answers may come from anywhere."""
+    """Return text without characters that a terminal obeys: questions and answers may come from anywhere."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
-    from fastslow.tasks import resolve_task
+    from fastslow.tasks.resolve import resolve_task
 
     if path is not None and name in FILE_FAMILIES:
         name = f"{name}:{path}"
@@ -147,7 +149,8 @@ def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
 
 
 def _reader(name: str) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
-    """The prompt of an example as this model sees it under an empty instruction, its tokens, and the model's window."""
+    """Return the prompt of an example as this model sees it under an empty instruction, its tokens, and the model's
+    window."""
     from fastslow.contexts.context import render, seed_context
     from fastslow.policy.loading import has_system_role, load_tokenizer, model_window, resolve_model
 

@@ -1,4 +1,4 @@
-"""`fastslow train`."""
+"""Run `fastslow train`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def run(argv: Sequence[str]) -> int:
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from fastslow.config.parsing import parse_config
     from fastslow.record.display import TerminalDisplay
-    from fastslow.run.train import exit_code, train
+    from fastslow.run.signals import exit_code
+    from fastslow.run.train import train
 
     quiet_libraries()
     config = parse_config(argv)
@@ -31,7 +32,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def close(summary: Mapping[str, Any], run: str) -> None:
-    """The closing table, and where to read on: of the files that a script looks for those that this run has."""
+    """Print the closing table and where to read on; only files that this run has are named."""
     from fastslow.record.display import closing_table
 
     there = [name for name in ("summary.json", "metrics.jsonl", "bundle/") if (Path(run) / name).exists()]
@@ -40,7 +41,8 @@ def close(summary: Mapping[str, Any], run: str) -> None:
 
 
 def leave_processes() -> None:
-    """Of several processes, one that exits with the group still joined may be aborted by the threads it leaves."""
+    """Leave the process group. A process that exits inside the group may be aborted by the threads that it leaves
+    behind."""
     from torch import distributed
 
     if distributed.is_initialized():
@@ -48,7 +50,7 @@ def leave_processes() -> None:
 
 
 def quiet_libraries() -> None:
-    """Loading bars and advice of the libraries underneath; warnings and errors still come through."""
+    """Silence progress bars and advice of the libraries; warnings and errors still show."""
     import transformers
 
     transformers.utils.logging.disable_progress_bar()

@@ -11,18 +11,11 @@ from typing import Any, NoReturn
 import yaml
 from trl import TrlParser
 
-from fastslow.config.settings import FastSlowConfig, own_fields
+from fastslow.config.settings import GROUPS, FastSlowConfig
 from fastslow.core.errors import BadInput
+from fastslow.core.settings import specs_of
 
 _DATACLASSES: Any = [FastSlowConfig]  # a list of classes; transformers' annotation asks for one class type
-
-
-OFTEN_USED = {
-    "seed": "The run's seed: order of examples, sampling, proposals.",
-    "num_generations": "G: rollouts per problem; in mode fst a multiple of population_size.",
-    "max_completion_length": "Tokens of an answer at most; short answers train much faster.",
-}
-
 
 EXPERIMENT = "compare"
 """A recipe's section for `fastslow compare` and its like; one run does without."""
@@ -89,17 +82,24 @@ def _check_recipe(argv: list[str], known: set[str]) -> None:
 
 
 def train_help(everything: bool) -> str:
-    """Our settings with their defaults; all of TRL's and transformers' as well on request."""
+    """Our settings with their defaults, group by group; all of TRL's and transformers' as well on request."""
     if everything:
         parser = TrlParser(_DATACLASSES, prog="fastslow train", formatter_class=argparse.HelpFormatter)
         return parser.format_help()
-    lines = ["usage: fastslow train [--config RECIPE.yaml] [--SETTING VALUE ...]", ""]
-    defaults = FastSlowConfig.__dataclass_fields__
-    for name in own_fields():
-        default = defaults[name].default
-        lines.append(f"  --{name} (default: {default if default != '' else repr('')})")
-        lines.append(f"      {defaults[name].metadata['help']}")
-    lines += ["", "Of TRL's and transformers' settings, those you will want first:", ""]
-    lines += [f"  --{name} (default: {defaults[name].default})\n      {text}" for name, text in OFTEN_USED.items()]
+    lines = ["usage: fastslow train [--config RECIPE.yaml] [--SETTING VALUE ...]"]
+    often = []
+    for group in GROUPS:
+        specs = specs_of(group)
+        lines += ["", f"{group.title}:", ""]
+        lines += [line for name, spec in specs.items() if not spec.inherited for line in _help_of(name)]
+        often += [line for name, spec in specs.items() if spec.inherited for line in _help_of(name)]
+    lines += ["", "Of TRL's and transformers' settings, those you will want first:", "", *often]
     lines += ["", "Every setting of TRL's GRPOConfig works as well: fastslow train --help-all lists them."]
     return "\n".join(lines)
+
+
+def _help_of(name: str) -> list[str]:
+    """Lines of the short help on one setting."""
+    field = FastSlowConfig.__dataclass_fields__[name]
+    default = field.default if field.default != "" else repr("")
+    return [f"  --{name} (default: {default})", f"      {field.metadata['help']}"]

@@ -1,8 +1,8 @@
-"""A context is one fast weight: named text components, put before the question.
+"""Represent one fast weight: a context of named text components that are put before the question.
 
-Two components are built in. `instruction` becomes the system message (merged into the first user turn where the
-chat template knows no system role); `examples` holds worked examples as a JSON array of
-`{"question": ..., "answer": ...}` and becomes user/assistant turns before the question.
+Two components are built in. `instruction` becomes the system message, or is merged into the first user turn where the
+chat template has no system role. `examples` holds worked examples as a JSON array of `{"question": ..., "answer": ...}`
+and becomes user and assistant turns before the question.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ class WorkedExample:
 
 
 def dump_examples(examples: Sequence[WorkedExample]) -> str:
-    """The `examples` component of these worked examples; '' for none."""
+    """Return the `examples` component of these worked examples; '' for none."""
     if not examples:
         return ""
     return json.dumps([{"question": e.question, "answer": e.answer} for e in examples], ensure_ascii=False)
 
 
 def load_examples(text: str) -> list[WorkedExample]:
-    """Parse an `examples` component. Raises ValueError saying what is malformed: the text may come from a model."""
+    """Parse an `examples` component. Raises ValueError saying what is malformed: a model may have written the text."""
     if not text.strip():
         return []
     try:
@@ -58,7 +58,7 @@ def load_examples(text: str) -> list[WorkedExample]:
 
 @dataclass(frozen=True)
 class Context:
-    """One member of the population. Identity is content: equal components have equal ids."""
+    """Represent one member of the population. The id is a hash of the components: equal components have equal ids."""
 
     components: Mapping[str, str]
     parents: tuple[str, ...] = ()
@@ -87,15 +87,15 @@ class Context:
 
 
 def seed_context(instruction: str) -> Context:
-    """The context every population starts from: an instruction (may be empty) and no worked examples."""
+    """Return the context that every population starts from: an instruction, possibly empty, and no worked examples."""
     return Context({INSTRUCTION: instruction, EXAMPLES: ""})
 
 
 def render(context: Context, example: Example, *, system_role: bool = True) -> list[dict[str, str]]:
-    """Messages of `example` under `context`, ready for a chat template.
+    """Return the messages of `example` under `context`, ready for a chat template.
 
-    A worked example whose question is the example's own is left out: a policy shown its own answer would earn
-    a reward that says nothing about the context.
+    A worked example with the question of `example` itself is left out: a policy that is shown the answer earns a reward
+    that says nothing about the context.
     """
     turns: list[dict[str, str]] = []
     for worked in context.worked_examples:
@@ -108,7 +108,7 @@ def render(context: Context, example: Example, *, system_role: bool = True) -> l
 
 
 def with_instruction(turns: Sequence[Message], instruction: str, *, system_role: bool) -> list[dict[str, str]]:
-    """Put `instruction` in front: as or into the system turn; without that role, into the first user turn."""
+    """Put `instruction` first: as the system turn, or into it; without a system role, into the first user turn."""
     messages = [dict(turn) for turn in turns]
     if not instruction:
         return messages

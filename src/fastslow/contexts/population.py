@@ -1,6 +1,6 @@
-"""The fast weights: a population of contexts with per-example scores, its Pareto frontier and its lead.
+"""Hold the fast weights: a population of contexts with scores for each example, its Pareto frontier and its lead.
 
-Scores belong to one policy version and one anchor set. `rescored` replaces them all at once, so that scores of
+Scores belong to one policy version and one anchor set. `rescored` replaces all of them at once, so that scores under
 older weights are never compared with new ones.
 """
 
@@ -21,12 +21,13 @@ def mean_score(scores: Scores) -> float:
 
 
 def shared_ids(scores: Mapping[str, Scores]) -> set[str]:
-    """Examples scored under every context: the only fair ground for comparison (gepa averages over scored ids only)."""
+    """Return the examples scored under every context. Only these allow a fair comparison; gepa averages over scored ids
+    only."""
     return set.intersection(*(set(s) for s in scores.values())) if scores else set()
 
 
 def pareto_frontier(scores: Mapping[str, Scores]) -> dict[str, set[str]]:
-    """Per example, the ids of the contexts with the highest score there (GEPA's frontier by instance)."""
+    """Return for each example the ids of the contexts with the highest score there (GEPA's frontier by instance)."""
     frontier = {}
     for example_id in sorted(shared_ids(scores)):
         best = max(s[example_id] for s in scores.values())
@@ -35,10 +36,11 @@ def pareto_frontier(scores: Mapping[str, Scores]) -> dict[str, set[str]]:
 
 
 def select_top_k(scores: Mapping[str, Scores], k: int) -> list[str]:
-    """Up to `k` context ids by greedy coverage of solved examples, then by mean; the first is the lead.
+    """Return up to `k` context ids, chosen by greedy coverage of solved examples, then by mean; the first id is the
+    lead.
 
-    Greedy coverage keeps a context that alone solves some example, which a ranking by mean would drop. An example
-    on which every context scores 0 is covered by nobody. The lead is the best mean among the chosen.
+    Greedy coverage keeps a context that alone solves an example, which a ranking by mean would drop. An example on
+    which every context scores 0 is covered by no context. The lead has the best mean of the chosen.
     """
     shared = shared_ids(scores)
     rank = {c: (-mean_score({e: s[e] for e in shared}), c) for c, s in scores.items()}
@@ -55,21 +57,21 @@ def select_top_k(scores: Mapping[str, Scores], k: int) -> list[str]:
 
 @dataclass
 class Population:
-    """Up to `size` contexts in use (best first) and the archive of every context ever accepted.
+    """Hold up to `size` contexts in use (best first), and `known`, every context ever accepted.
 
-    The seed context always stays reachable: it is in the archive, and every fast phase starts from it as well.
+    The seed context always stays reachable: it is in `known`, and every fast phase starts from it as well.
     """
 
     size: int
     seed: Context
     members: list[Context] = field(default_factory=list)
-    archive: dict[str, Context] = field(default_factory=dict)
+    known: dict[str, Context] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     policy_version: int = -1
 
     def __post_init__(self) -> None:
         self.members = self.members or [self.seed]
-        self.archive.setdefault(self.seed.id, self.seed)
+        self.known.setdefault(self.seed.id, self.seed)
 
     @property
     def lead(self) -> Context:
@@ -78,23 +80,23 @@ class Population:
 
     @property
     def carried(self) -> list[Context]:
-        """Where the next fast phase starts: the seed, then every member, without repeats."""
+        """The contexts from which the next fast phase starts: the seed, then every member, without repeats."""
         return list({c.id: c for c in [self.seed, *self.members]}.values())
 
     def starting_from(self, contexts: Sequence[Context]) -> Population:
-        """The same with `contexts` in front, and as many of its own members as there is room for behind them."""
+        """Return the population with `contexts` first, followed by as many of its own members as `size` allows."""
         members = list({c.id: c for c in [*contexts, *self.members]}.values())[: self.size]
         return replace(self, members=members, scores={c.id: self.scores[c.id] for c in members if c.id in self.scores})
 
     def rescored(self, contexts: Sequence[Context], scores: Mapping[str, Scores], *, policy_version: int) -> Population:
-        """The population after a fast phase: top-K of `contexts` under scores of one policy version."""
+        """Return the population after a fast phase: the top K of `contexts` under scores of one policy version."""
         by_id = {c.id: c for c in contexts}
         chosen = select_top_k(scores, self.size)
         return Population(
             size=self.size,
             seed=self.seed,
             members=[by_id[c] for c in chosen],
-            archive={**self.archive, **by_id},
+            known={**self.known, **by_id},
             scores={c: dict(scores[c]) for c in chosen},
             policy_version=policy_version,
         )
@@ -104,28 +106,28 @@ class Population:
             "size": self.size,
             "seed": self.seed.id,
             "members": [c.id for c in self.members],
-            "archive": [c.to_json() for c in self.archive.values()],
+            "archive": [c.to_json() for c in self.known.values()],
             "scores": self.scores,
             "policy_version": self.policy_version,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Population:
-        archive = {c.id: c for c in map(Context.from_json, data["archive"])}
+        known = {c.id: c for c in map(Context.from_json, data["archive"])}
         return cls(
             size=data["size"],
-            seed=archive[data["seed"]],
-            members=[archive[c] for c in data["members"]],
-            archive=archive,
+            seed=known[data["seed"]],
+            members=[known[c] for c in data["members"]],
+            known=known,
             scores={c: dict(s) for c, s in data["scores"].items()},
             policy_version=data["policy_version"],
         )
 
 
 def assign_slots(contexts: int, groups: Sequence[int], num_generations: int) -> list[list[int]]:
-    """Index of the context for each of the G slots of each group: an even split, the remainder rotating.
+    """Return the index of the context for each of the G slots of each group: an even split with a rotating remainder.
 
-    `groups` numbers the groups over the whole run, so that where G is no multiple of the contexts in use the
-    extra slots fall on each context in turn and the split is even over time.
+    `groups` numbers the groups over the whole run: where the contexts in use do not divide G, the extra slots fall on
+    each context in turn, and the split is even over time.
     """
     return [[(slot + group * num_generations) % contexts for slot in range(num_generations)] for group in groups]

@@ -1,0 +1,12 @@
+"""The words that every other package uses. Imports nothing else of fastslow.
+
+- `types`: what travels from task to router (`Example`, `Rollout`, `Verdict`, `GroupEvidence`, `Route`), and the legend
+of
+  axis suffixes.
+- `errors`: the exceptions that a caller may meet.
+- `registry`: names to factories, with dotted paths to the user's own; used by tasks, routers, streams, proposers,
+  embedders and scorers.
+- `seeding`: seeds derived from the run's seed and a purpose.
+- `modes`: what each mode trains and ships, as data.
+- `machine`: the memory of this machine, and errors that mean that it is used up.
+"""

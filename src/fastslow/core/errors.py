@@ -1,17 +1,18 @@
-"""The exceptions a caller may meet. Each message says what is wrong, where, and how to mend it."""
+"""Define the exceptions that a caller may meet. Each message says what is wrong, where, and how to mend it."""
 
 
 class FastSlowError(Exception):
-    """Base of every error raised on purpose by this package."""
+    """Base of every error that this package raises on purpose."""
 
 
 class BadInput(FastSlowError):
-    """The user's configuration, file or argument cannot be used. The command line exits 2 with this one line."""
+    """Raised for a configuration, file or argument that cannot be used. The command line exits with 2 and this one
+    line."""
 
 
 class ContractBroken(FastSlowError):
-    """A library we build on no longer behaves as our contract tests say it does."""
+    """Raised where a library no longer behaves as our contract tests say."""
 
 
 class EndpointError(FastSlowError):
-    """The reflection LM could not be reached or refused the call. Never turned into a reward."""
+    """Raised where the reflection LM cannot be reached or refuses the call. Never turned into a reward."""

@@ -1,4 +1,4 @@
-"""How much memory there is, and how one recognises that it has run out."""
+"""What this machine has: memory, how one recognises that it has run out, and whether bf16 arithmetic is fast."""
 
 from __future__ import annotations
 
@@ -42,6 +42,15 @@ def memory_of(device: torch.device) -> tuple[int, int] | None:
     if address_space != resource.RLIM_INFINITY:
         free, total = min(free, address_space), min(total, address_space)
     return max(0, free), total
+
+
+def bf16_is_fast() -> bool:
+    """Whether bf16 arithmetic outruns fp32 here: on accelerators, and on CPUs with AMX.
+
+    AVX-512 CPUs without AMX have bf16 instructions too, and their training steps are slower with them
+    (docs/decisions/0003-compute-type.md).
+    """
+    return torch.accelerator.is_available() or bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def processes_here(environment: Mapping[str, str] = os.environ) -> int:

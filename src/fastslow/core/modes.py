@@ -1,4 +1,4 @@
-"""A mode is a combination of channels in an order, and nothing else asks which mode it is."""
+"""A mode is a combination of channels in an order; its name is asked for nowhere else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 When = Literal["before", "between", "after"]
+Role = Literal["reference", "candidate", "other"]
+Shipped = Literal["seed", "lead", "cluster"]
 
 
 @dataclass(frozen=True)
@@ -14,12 +16,16 @@ class Mode:
     """Which channels learn, and when fast phases come: between the slow steps, all before or all after them.
 
     Every mode with a fast channel runs as many fast phases on the same lookaheads, one for each cycle of slow steps.
+    `title` is what reports call it, where that is not its name. `role` says what an experiment takes the mode for,
+    unless it is told: the one that the others are held against, or the one that its question is about.
     """
 
     name: str
     fast: bool
     slow: bool
     when: When = "between"
+    role: Role = "other"
+    title: str = ""
 
     def cycles_at(self, step: int, *, steps: int, cycle_steps: int) -> Iterable[int]:
         """Numbers of the cycles whose fast phase is due before slow step `step`; step `steps` is the end of the run."""
@@ -30,14 +36,25 @@ class Mode:
         due = 0 if self.when == "before" else steps
         return range(-(-steps // cycle_steps)) if step == due else ()
 
+    def ships(self, *, chosen: bool) -> Shipped:
+        """The kind of context that a bundle of this mode is used with. `chosen`: topics have contexts of their own,
+        and the question decides. Without a fast channel there is the seed context only."""
+        if not self.fast:
+            return "seed"
+        return "cluster" if chosen else "lead"
+
 
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("fst", fast=True, slow=True),
-        Mode("rl", fast=False, slow=True),
+        Mode("fst", fast=True, slow=True, role="candidate"),
+        Mode("rl", fast=False, slow=True, role="reference", title="plain RL"),
         Mode("prompt", fast=True, slow=False),
         Mode("prompt_rl", fast=True, slow=True, when="before"),
         Mode("rl_prompt", fast=True, slow=True, when="after"),
     )
 }
+REFERENCE = next(mode for mode in MODES.values() if mode.role == "reference")
+CANDIDATE = next(mode for mode in MODES.values() if mode.role == "candidate")
+SEQUENTIAL = tuple(name for when in ("after", "before") for name, mode in MODES.items() if mode.when == when)
+"""The modes in which one channel comes after the other, in both orders."""

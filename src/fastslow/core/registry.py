@@ -1,4 +1,4 @@
-"""One registry class for every protocol, so that an unknown name gets the same helpful answer everywhere."""
+"""Map names to factories, with one helpful message for unknown names everywhere."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any, Generic, TypeVar
 from fastslow.core.errors import BadInput
 
 T = TypeVar("T")
-LISTED = 12  # names in an error message at most
+LISTED = 12  # most names in an error message
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """' Did you mean X?', ready to append to an error message, or ''."""
+    """Return ' Did you mean X?', ready to append to an error message, or ''."""
     close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """' Did you mean X?' or a list of what there is, ready to append to an error message."""
+    """Return ' Did you mean X?' or a list of the known names, ready to append to an error message."""
     known = sorted(known)
     close = did_you_mean(name, known)
     if close:
@@ -54,18 +54,18 @@ def load_dotted(path: str, what: str) -> Any:
 
 
 def importable(module: str) -> bool:
-    """Whether there is a module of this name. It is not run, the packages that it lies in are."""
+    """Return whether a module of this name exists. The module is not run; the packages that contain it are."""
     try:
         return importlib.util.find_spec(module) is not None
-    except Exception:  # of a package that fails
+    except Exception:  # raised by a package that fails on import
         return False
 
 
 def split_dotted(spec: str) -> tuple[str, str]:
-    """(dotted path, arguments) of a factory of the user's own.
+    """Split a spec into the dotted path of a user's factory and its arguments.
 
-    Behind `package.module.factory` what follows a colon are its arguments. Behind a module, or a name without a dot, it
-    is the factory: `module:factory`, `package.module:factory:ARGUMENTS`.
+    Behind `package.module.factory` the text after a colon is the arguments. Behind a module, or a name without a dot,
+    it is the factory: `module:factory`, `package.module:factory:ARGUMENTS`.
     """
     head, _, rest = spec.partition(":")
     factory, _, arguments = rest.partition(":")
@@ -75,7 +75,8 @@ def split_dotted(spec: str) -> tuple[str, str]:
 
 
 class Registry(Generic[T]):
-    """Names -> factories of one protocol. A name with a dot or colon is a dotted path to the user's own factory."""
+    """Map names to factories of one protocol. A name with a dot or colon is a dotted path to a factory of the
+    user's."""
 
     def __init__(self, what: str):
         self.what = what
@@ -92,9 +93,9 @@ class Registry(Generic[T]):
         return sorted(self._factories)
 
     def resolve(self, spec: str) -> tuple[Callable[..., T], str]:
-        """`name` or `name:ARGUMENTS` -> factory and arguments, '' for none.
+        """Return the factory and the arguments of `name` or `name:ARGUMENTS`; '' for none.
 
-        For a path of the user's see `split_dotted`. Raises BadInput as `factory` does.
+        `split_dotted` says how a path of the user's is read. Raises BadInput as `factory` does.
         """
         name, _, arguments = spec.partition(":")
         if name not in self._factories and ("." in name or arguments.partition(":")[0].isidentifier()):
@@ -102,7 +103,7 @@ class Registry(Generic[T]):
         return self.factory(name), arguments
 
     def factory(self, name: str) -> Callable[..., T]:
-        """The factory called `name`. Raises BadInput with the nearest known name."""
+        """Return the factory called `name`. Raises BadInput with the nearest known name."""
         if name in self._factories:
             return self._factories[name]
         if "." in name or ":" in name:

@@ -1,7 +1,7 @@
-"""The words of the house: what travels from task to router.
+"""Define the values that travel from task to router.
 
-Axis suffixes, used in every module: `_B` examples of a batch, `_G` rollouts of one group, `_K` contexts in
-use, `_N` rows (rollouts, flattened as B*G), `_T` tokens of a completion, `_V` vocabulary.
+Axis suffixes, used in every module: `_B` examples of a batch, `_G` rollouts of one group, `_K` contexts in use, `_N`
+rows (rollouts, flattened as B*G), `_T` tokens of a completion, `_V` vocabulary.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Split = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Example:
-    """One problem of a task.
+    """Hold one problem of a task.
 
-    `messages` are user turns only, never a system turn: the context supplies that. `payload` is whatever the
-    task's scorer needs and is never shown to a model.
+    `messages` are user turns only: a system turn comes from the context. `payload` is what the task's scorer needs and
+    is never shown to a model.
     """
 
     id: str
@@ -40,10 +40,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a scorer says of one completion.
+    """Hold the judgement of a scorer on one completion.
 
-    `reward` lies in [0, 1], or is None for *unscored*: an infrastructure failure is never a reward of 0.
-    `feedback` says what was wrong and, on training examples only, what would have been right.
+    `reward` lies in [0, 1], or is None for *unscored*: an infrastructure failure is never a reward of 0. `feedback`
+    says what was wrong and, on training examples only, what would have been right.
     """
 
     reward: float | None
@@ -58,7 +58,7 @@ class Verdict:
 
     @classmethod
     def unscored(cls, reason: str) -> Verdict:
-        """The scorer could not judge: the rollout counts for nothing, in neither channel."""
+        """Return the verdict of a scorer that could not judge: the rollout counts in neither channel."""
         return cls(reward=None, feedback="", info={"unscored": reason})
 
     @property
@@ -68,10 +68,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Rollout:
-    """One completion of one example under one context, with everything needed to train on it later.
+    """Hold one completion of one example under one context, with everything needed to train on it later.
 
-    `logprobs` are the behaviour policy's log-probabilities of `completion_ids`, after temperature;
-    `policy_version` is the number of optimiser steps behind the weights that sampled it.
+    `logprobs` are the behaviour policy's log-probabilities of `completion_ids`, after temperature; `policy_version` is
+    the number of optimiser steps behind the weights that sampled the completion.
     """
 
     example_id: str
@@ -86,7 +86,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Trace:
-    """A rollout as a proposer reads it: text only."""
+    """Hold a rollout as a proposer reads it: text only."""
 
     example: Example
     context_id: str
@@ -95,7 +95,7 @@ class Trace:
 
 
 class Route(enum.Enum):
-    """Which channel absorbs an example's group."""
+    """Name the channels that take an example's group."""
 
     FAST = "fast"
     SLOW = "slow"
@@ -104,22 +104,23 @@ class Route(enum.Enum):
 
     @property
     def slow(self) -> bool:
-        """The group's rows train the weights."""
+        """Whether the group's rows train the weights."""
         return self in (Route.SLOW, Route.BOTH)
 
     @property
     def fast(self) -> bool:
-        """The example feeds the next fast phase."""
+        """Whether the example feeds the next fast phase."""
         return self in (Route.FAST, Route.BOTH)
 
 
 @dataclass(frozen=True)
 class GroupEvidence:
-    """What a router may look at: one example's G rollouts, in slot order.
+    """Hold what a router may look at: one example's G rollouts, in slot order.
 
-    `task` is what the learner knows the example by: its label, right or wrong, its cluster, or '' for neither.
-    `rewards_G` holds None where a rollout is unscored; `context_ids_G` names the context of each slot. `surprisals_G`
-    is minus the mean log-probability of each completion's tokens (nats per token): its mean estimates the entropy.
+    `task` is the topic of the example as the learner knows it: its label, right or wrong, its cluster, or '' for
+    neither. `rewards_G` holds None where a rollout is unscored; `context_ids_G` names the context of each slot.
+    `surprisals_G` is minus the mean log-probability of each completion's tokens (nats per token); its mean estimates
+    the entropy.
     """
 
     step: int

@@ -1,127 +1,140 @@
-"""A trainer that measures itself: held-out accuracy under each kind of context, and how far it is from the base."""
+"""One way to evaluate weights, for a run while it trains and for a bundle afterwards."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 
-import torch
-from accelerate.utils import broadcast_object_list
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from fastslow.core.types import Example
-from fastslow.evaluation.accuracy import (
-    BaseModel,
-    Drift,
-    adapters_off,
-    frozen_copy,
-    means,
-    measure_drift,
-    measure_population,
-)
-from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
-from fastslow.policy.loading import ModelSource, frozen_clone, load_model, pad_id
+from fastslow.contexts.population import Population
+from fastslow.core.errors import BadInput
+from fastslow.core.measurement import Measurement
+from fastslow.core.types import Example, Split
+from fastslow.evaluation.accuracy import Sampling, measure_population
+from fastslow.evaluation.drift import Drift, measure_drift
+from fastslow.policy.base_model import BaseModel
 from fastslow.policy.policy import Policy
-from fastslow.run.checkpoints import ResumableTrainer
+from fastslow.tasks.base import Task
 from fastslow.tasks.task_set import by_task
+from fastslow.topics.topics import Topics
 
 
-class MeasuringTrainer(ResumableTrainer):
-    """ResumableTrainer with an `evaluate` of both channels instead of TRL's."""
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How weights are evaluated.
 
-    # Set by FastSlowTrainer.
-    base: BaseModel
-    tokenizer: PreTrainedTokenizerBase
-    from_source: bool
-    """Whether the model was loaded from its source here, and can be loaded again."""
+    Args:
+        sampling: how examples are answered; its seed is the drift's too.
+        kl_examples: examples of each task that KL and entropy are measured on; 0 measures neither.
+        packing: compute shared tokens of the drift once, for models where that is exact.
+    """
 
-    def judge(self, rows: list[dict[str, Any]]) -> None:
-        """Called with the rows of every evaluation, on every process, before its metrics are logged."""
+    sampling: Sampling
+    kl_examples: int
+    packing: bool
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Held-out accuracy with seed context, lead context and population mean apart, and KL to the base."""
-        self.policy.refresh(self.state.global_step)
-        metrics: list[dict[str, float]] = [{}]
-        rows: list[dict[str, Any]] = []
-        if self.accelerator.is_main_process:
-            with self.recorder.phase("eval", self.state.global_step):
-                rows = self.measure()
-            self.recorder.evals(self.state.global_step, rows)
-            self.note_best(rows)
-            metrics[0] = {
-                f"eval_{context}_{what}": value
-                for what in ("accuracy", "kl", "entropy")
-                for context, value in means(rows, what).items()
-            }
-        shared = [rows]
-        broadcast_object_list(metrics)
-        broadcast_object_list(shared)
-        if not self.accelerator.is_main_process:  # every process has to know which steps were measured
-            self.recorder.eval_rows += [{"step": self.state.global_step, **row} for row in shared[0]]
-        self.judge(shared[0])
-        self.log(dict(metrics[0]))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics[0])
-        if self.state.global_step in (self.kept_best, self.steering.good_step):
-            self.control.should_save = True
-        return metrics[0]
 
-    def measure(self) -> list[dict[str, Any]]:
-        """Rows of evals.jsonl for the current weights on the validation split; the caller's process alone works."""
-        kinds = ["seed", "lead", "mean", *self.topics.kinds] if self.mode.fast else ["seed"]
-        return [row for name, some in self.validation().items() for row in self._measure(name, some, kinds)]
+class Evaluator:
+    """Measures the current weights and the base's on the held-out examples of a task, or of each task of a set.
 
-    def validation(self) -> dict[str, list[Example]]:
-        """Validation examples by task: one task, or several that are learned one after another."""
-        return by_task(self.parts.task, self.parts.task.split("validation"))
+    Nothing here depends on the rank of the process: where rollouts are made by all processes together, every process
+    has to make the same calls.
 
-    def _measure(self, task: str, examples: list[Example], kinds: list[str]) -> list[dict[str, Any]]:
-        args, contexts = self.args, {"seed": self.population.seed, "lead": self.population.lead}
-        how = {"params": self.eval_params(), "samples": args.eval_samples, "seed": args.seed}
-        rows = measure_population(self.policy, self.population, examples, kinds, topics=self.topics, **how)
+    Args:
+        policy: answers with the weights of `model`; whoever calls `measure` has refreshed it.
+        model: the trained model.
+        base: enters the weights that training started from.
+        policy_of: makes a policy that answers with another model.
+        task: whose examples are measured.
+        settings: how.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: Policy,
+        model: PreTrainedModel,
+        base: BaseModel,
+        policy_of: Callable[[PreTrainedModel], Policy],
+        task: Task,
+        settings: EvaluationSettings,
+    ):
+        self._policy = policy
+        self._model = model
+        self._base = base
+        self._policy_of = policy_of
+        self._task = task
+        self._settings = settings
+
+    def measure(
+        self,
+        population: Population,
+        kinds: Sequence[str],
+        *,
+        topics: Topics | None = None,
+        split: Split = "validation",
+        limit: int | None = None,
+    ) -> list[Measurement]:
+        """Measure the current weights under each kind of context (see `measure_population`), with KL and entropy
+        wherever that is one context. `limit` takes the first examples of each task.
+
+        Raises BadInput for a task without examples.
+        """
+        measurements = []
+        for task, examples in self._examples(split, limit).items():
+            accuracies = measure_population(
+                self._policy, population, examples, kinds, self._settings.sampling,
+                task=task, split=split, weights="trained", topics=topics,
+            )  # fmt: skip
+            measurements += self._with_drift(accuracies, population, examples[: self._settings.kl_examples])
+        return measurements
+
+    def measure_base(
+        self,
+        population: Population,
+        kinds: Sequence[str],
+        *,
+        topics: Topics | None = None,
+        split: Split = "validation",
+        limit: int | None = None,
+    ) -> list[Measurement]:
+        """Measure the base weights likewise; their KL is 0 and their entropy is not measured."""
+        with self._base() as model:
+            policy = self._policy_of(model)
+            policy.refresh(0)
+            return [
+                replace(measurement, kl=0.0)
+                for task, examples in self._examples(split, limit).items()
+                for measurement in measure_population(
+                    policy, population, examples, kinds, self._settings.sampling,
+                    task=task, split=split, weights="base", topics=topics,
+                )
+            ]  # fmt: skip
+
+    def _examples(self, split: Split, limit: int | None) -> dict[str, list[Example]]:
+        examples = {name: some[:limit] for name, some in by_task(self._task, self._task.split(split)).items()}
+        empty = next((name for name, some in examples.items() if not some), None)
+        if empty is not None:
+            raise BadInput(f"task '{empty}' has no {split} examples.")
+        return examples
+
+    def _with_drift(
+        self, measurements: Sequence[Measurement], population: Population, examples: Sequence[Example]
+    ) -> list[Measurement]:
+        """Add KL and entropy to what was measured under one context, once for each context."""
+        contexts = {c.id: c for c in (population.seed, *population.members)}
         drifts: dict[str, Drift] = {}
-        for row in rows:
-            row |= {"task": task, "split": "validation", "weights": "trained", "kl": None, "entropy": None}
-            context = contexts.get(row["context"])
-            if context is None or not args.kl_examples or not self.mode.slow:
+        completed = []
+        for measurement in measurements:
+            context = contexts.get(measurement.context_id or "")
+            if context is None or not examples:
+                completed.append(measurement)
                 continue
             if context.id not in drifts:
-                some, packing = examples[: args.kl_examples], self.packing_problem is None
                 drifts[context.id] = measure_drift(
-                    self.policy, self.model, self.base, context, some, seed=args.seed, packing=packing
-                )
-            row |= asdict(drifts[context.id])
-        return rows
-
-    def make_policy(self, model: PreTrainedModel, window: int) -> Policy:
-        """Something that answers this run's task with `model`, sampling as the rollouts do."""
-        args = self.args
-        dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
-        return Policy(
-            sampler=PrefixSampler(model, eos_ids=self.eos_token_ids, pad_id=pad_id(self.tokenizer), dtype=dtype),
-            tokenizer=self.tokenizer,
-            task=self.parts.task,
-            params=SamplingParams(
-                max_new_tokens=int(args.max_completion_length or 256),
-                temperature=args.temperature,
-                top_p=args.top_p,
-                top_k=args.top_k or 0,
-                min_p=args.min_p,
-                repetition_penalty=args.repetition_penalty,
-            ),
-            window=window,
-            chat_template_kwargs=self.chat_template_kwargs,
-        )
-
-    def eval_params(self) -> SamplingParams:
-        return replace(
-            self.policy.params, temperature=self.args.eval_temperature, top_p=self.args.eval_top_p, top_k=0, min_p=None
-        )
-
-    def make_base(self, source: ModelSource) -> BaseModel:
-        """The weights training started from: adapters off, TRL's reference, or a copy loaded on demand."""
-        if self.args.lora_r:
-            return adapters_off(self.model)
-        if self.ref_model is not None and not self.args.sync_ref_model:
-            return frozen_copy(lambda: self.accelerator.unwrap_model(self.ref_model))
-        start = None if self.from_source else frozen_clone(self.model)
-        return frozen_copy(lambda: start or load_model(source, trust_remote_code=self.args.trust_remote_code))
+                    self._policy, self._model, self._base, context, examples,
+                    seed=self._settings.sampling.seed, packing=self._settings.packing,
+                )  # fmt: skip
+            completed.append(replace(measurement, **asdict(drifts[context.id])))
+        return completed

@@ -1,0 +1,9 @@
+"""Many runs as one question.
+
+- `plan`: the cells of an experiment: modes, seeds and swept settings.
+- `experiment`: runs each cell once, in order, and resumes what was interrupted; `cli.compare`, `cli.continual` and
+  `cli.plasticity` call it.
+- `probe/`: measures the counterfactual routes of single examples; `cli.probe_routes` calls it.
+
+Every cell is an ordinary run directory, which `report` reads.
+"""

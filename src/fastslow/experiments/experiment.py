@@ -22,21 +22,13 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from fastslow.config.settings import FastSlowConfig
+from fastslow.config.settings import SPECS, FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.files.locks import alone_in, refuse_held
 from fastslow.files.run_directory import RunDirectory, to_json
 
 PLAN = "comparison.json"
 Kind = Literal["compare", "plasticity", "continual"]
-
-# What may differ between a cell as planned and as it ran: where it lives, what the machine decided, and how often it
-# was saved, which changes no result.
-PLACE = frozenset({
-    "output_dir", "bf16", "per_device_train_batch_size", "report_to", "disable_tqdm", "use_cpu",
-    "save_strategy", "save_steps", "save_time_share", "keep_last", "keep_every", "keep_best", "logged_groups",
-    "max_minutes",
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -229,7 +221,8 @@ def _differing(made_with: dict[str, Any], cell: Cell) -> list[str]:
     def value(settings: dict[str, Any], name: str) -> Any:
         return settings[name] if name in settings else getattr(FastSlowConfig, name, None)
 
-    names = sorted((set(made_with) | set(cell.settings)) - PLACE)
+    incidental = {name for name, spec in SPECS.items() if spec.incidental}
+    names = sorted((set(made_with) | set(cell.settings)) - incidental)
     return [name for name in names if value(made_with, name) != value(cell.settings, name)]
 
 

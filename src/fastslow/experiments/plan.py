@@ -11,26 +11,15 @@ from typing import Any
 
 import yaml
 
+from fastslow.config.dump import dump_config
 from fastslow.config.parsing import parse_config
-from fastslow.config.settings import FastSlowConfig
+from fastslow.config.settings import SPECS, FastSlowConfig
 from fastslow.core.errors import BadInput
-from fastslow.core.modes import MODES
+from fastslow.core.modes import MODES, REFERENCE, SEQUENTIAL, Mode
 from fastslow.core.registry import nearest
 from fastslow.experiments.experiment import Cell, Experiment, Kind
-from fastslow.files.run_directory import dump_config
-
-SEQUENTIAL = ("rl_prompt", "prompt_rl")
-"""What 'sequential' stands for: the same two channels, one after the other, in both orders."""
 
 LONGEST_NAME = 160  # bytes of a folder's name: file systems take 255, and `.log` and the seed come on top
-
-# A mode without that channel does not have these settings: sweeping over them would only repeat a run.
-FAST_ONLY = frozenset({
-    "population_size", "slow_steps_per_cycle", "fast_metric_calls", "anchor_size", "reflection_minibatch_size",
-    "proposals_per_iteration", "proposer", "max_worked_examples", "max_context_tokens", "reuse_fast_rollouts",
-    "reuse_slow_rollouts", "advantage_group", "edits",
-})  # fmt: skip
-SLOW_ONLY = frozenset({"learning_rate", "loss_type", "loss_aggregation", "beta", "epsilon", "epsilon_high", "lora_r"})
 
 
 def parse_modes(text: str) -> list[str]:
@@ -98,18 +87,19 @@ def plan_modes(
         dict(zip(sweep or {}, values, strict=True)) for values in itertools.product(*(sweep or {}).values())
     ]
     for seed, mode, values in itertools.product(seeds, modes, combinations):
-        has = MODES[mode]
-        kept = {
-            name: value
-            for name, value in values.items()
-            if (has.fast or name not in FAST_ONLY) and (has.slow or name not in SLOW_ONLY)
-        }
-        arm = " ".join([mode, *(f"{name}={value}" for name, value in kept.items())])
-        cell = make_cell(arm, mode, seed, [*flags, *(word for n, v in kept.items() for word in (f"--{n}", v))])
+        own = {name: value for name, value in values.items() if _has_effect(name, MODES[mode])}
+        arm = " ".join([mode, *(f"{name}={value}" for name, value in own.items())])
+        cell = make_cell(arm, mode, seed, [*flags, *(word for n, v in own.items() for word in (f"--{n}", v))])
         cells.setdefault((arm, seed), cell)
     arms = list(dict.fromkeys(cell.arm for cell in cells.values()))
-    reference = next((cell.arm for cell in cells.values() if cell.mode == "rl"), arms[0])
+    reference = _reference(cells.values()) or arms[0]
     return Experiment(path, kind=kind, title=title, reference=reference, cells=_apart(cells.values()))
+
+
+def _has_effect(name: str, mode: Mode) -> bool:
+    """Whether the setting changes anything in `mode`: sweeping over one without effect would only repeat a run."""
+    channel = SPECS[name].channel if name in SPECS else None
+    return channel is None or (mode.fast if channel == "fast" else mode.slow)
 
 
 def plan_arms(
@@ -133,8 +123,8 @@ def plan_arms(
                 raise BadInput(f"arm '{arm}': no setting '{name}'.{nearest(name, known)}")
             if name != "mode":
                 words += [f"--{name}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
-        cells.append(make_cell(str(arm), str(settings.get("mode", "fst")), seed, [*flags, *words]))
-    reference = next((cell.arm for cell in cells if cell.mode == "rl"), cells[0].arm)
+        cells.append(make_cell(str(arm), str(settings.get("mode", known["mode"].default)), seed, [*flags, *words]))
+    reference = _reference(cells) or cells[0].arm
     return Experiment(path, kind=kind, title=title, reference=reference, cells=_apart(cells))
 
 
@@ -142,7 +132,11 @@ def plan_plasticity(
     path: str | Path, *, title: str, flags: Sequence[str], starts: Mapping[str, str], seeds: Sequence[int]
 ) -> Experiment:
     """Plain RL on one task from each starting point: arm -> model."""
-    cells = [make_cell(arm, "rl", seed, [*flags, "--model", model]) for seed in seeds for arm, model in starts.items()]
+    cells = [
+        make_cell(arm, REFERENCE.name, seed, [*flags, "--model", model])
+        for seed in seeds
+        for arm, model in starts.items()
+    ]
     return Experiment(path, kind="plasticity", title=title, reference=next(iter(starts)), cells=_apart(cells))
 
 
@@ -151,6 +145,11 @@ def make_cell(arm: str, mode: str, seed: int, flags: Sequence[str]) -> Cell:
     words = [*flags, "--mode", mode, "--seed", str(seed)]
     settings = yaml.safe_load(dump_config(parse_config([*words, "--output_dir", "x"])))
     return Cell(arm, mode, seed, f"{_folder(arm)}-s{seed}", tuple(words), settings)
+
+
+def _reference(cells: Iterable[Cell]) -> str | None:
+    """The first arm of the mode that others are held against."""
+    return next((cell.arm for cell in cells if MODES[cell.mode].role == "reference"), None)
 
 
 def _folder(arm: str) -> str:

@@ -1,8 +1,7 @@
-"""The bridge to the gepa package: our rollouts and proposers behind its adapter, its state fed from our population.
+"""Connect gepa with this package: rollouts and proposers behind gepa's adapter, its state filled from our population.
 
-gepa starts from one seed. `CarriedSampling` adds the carried population to its state before the first parent is
-drawn; it is a sampling strategy because that is the one extension point that holds the live state and whose errors
-gepa lets through.
+gepa starts from one seed. `CarriedSampling` adds the carried population to gepa's state before the first parent is
+drawn. It is a sampling strategy, because that extension point alone holds the live state and lets errors through.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from gepa.core.state import GEPAState, ValsetEvaluation
 from gepa.strategies.proposal_sampling import ProposalTask
 
 from fastslow.contexts.context import Context, WorkedExample
+from fastslow.core import processes
 from fastslow.core.errors import EndpointError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout, Trace
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Proposal:
-    """One line of contexts.jsonl: what was proposed, by whom, from what, and what came of it."""
+    """Hold one line of contexts.jsonl: what was proposed, by whom, from what, and with what result."""
 
     context: Context
     cycle: int
@@ -39,7 +39,7 @@ class Proposal:
 
 
 class Adapter:
-    """gepa's adapter over a `Policy`. Rollouts are cached by (context, example) for one policy version only."""
+    """Serve gepa as an adapter over a `Policy`. Rollouts are cached by (context, example) for one policy version."""
 
     def __init__(
         self,
@@ -69,13 +69,14 @@ class Adapter:
         self.error: BaseException | None = None
         self.endpoint_error: EndpointError | None = None
 
-    # gepa calls the methods below
+    # Called by gepa
 
     def evaluate(self, batch: list[Example], candidate: dict[str, str], capture_traces: bool = False):
         return self.batch_evaluate([(candidate, batch)])[0]
 
     def batch_evaluate(self, items: list[tuple[dict[str, str], list[Example]]]) -> list[EvaluationBatch]:
-        """Evaluate (candidate, batch) pairs in one sampler call, less what these weights have rolled out before."""
+        """Evaluate (candidate, batch) pairs in one sampler call, without what the same weights have already rolled
+        out."""
         wanted: dict[tuple[str, str], Job] = {}
         for candidate, batch in items:
             context = self.context_of(candidate)
@@ -101,10 +102,12 @@ class Adapter:
         reflective_dataset: Mapping[str, Sequence[Mapping[str, Any]]],
         components_to_update: list[str],
     ) -> dict[str, str]:
-        """A child's changed components, or {} when there is none worth a rollout. gepa swallows what is raised here,
-        so errors are kept for the fast phase to raise."""
+        """Return a child's changed components, or {} where no child is worth a rollout.
+
+        gepa swallows errors that are raised here, so they are stored, and the fast phase raises them.
+        """
         if self.error is not None or self.endpoint_error is not None:
-            return {}  # gepa asks for the rest of the iteration; what just failed is not asked again
+            return {}  # gepa asks for the rest of the iteration; a proposer that has just failed is not asked again
         parent = self.context_of(candidate)
         component = components_to_update[0]
         traces = [record["trace"] for record in reflective_dataset[component]]
@@ -117,7 +120,8 @@ class Adapter:
             rng=self.rng,
         )
         try:
-            changed = self.proposer.propose(request)
+            # One process asks: a language model need not answer two alike, and a paid one is paid once.
+            changed = processes.from_main(lambda: self.proposer.propose(request))
         except EndpointError as error:
             self.endpoint_error = error
             return {}
@@ -137,21 +141,21 @@ class Adapter:
         self.contexts[child.id] = child
         return dict(changed)
 
-    # ours
+    # Called by this package
 
     def context_of(self, candidate: Mapping[str, str]) -> Context:
         return self.contexts.get(Context(dict(candidate)).id) or Context(dict(candidate))
 
     def scores(self, context_id: str, example_ids: Sequence[str]) -> dict[str, float]:
-        """Rewards of one context on these examples; unscored ones are left out."""
-        found = {e: self.rollouts.get((context_id, e)) for e in example_ids}
-        return {e: r.verdict.reward for e, r in found.items() if r is not None and r.verdict.reward is not None}
+        """Return the rewards of one context on these examples, without the unscored ones."""
+        rolled_out = {e: self.rollouts.get((context_id, e)) for e in example_ids}
+        return {e: r.verdict.reward for e, r in rolled_out.items() if r is not None and r.verdict.reward is not None}
 
     def _evaluation(self, context: Context, batch: list[Example], fresh: set[tuple[str, str]]) -> EvaluationBatch:
         rollouts = [self.rollouts[context.id, example.id] for example in batch]
         rewards = [r.verdict.reward for r in rollouts if r.verdict.reward is not None]
-        # gepa needs a number for every example. An unscored one gets its batch's mean, which decides nothing;
-        # our own tables (`scores`) leave it out.
+        # gepa needs a number for every example. An unscored example gets the mean of its batch, which changes no
+        # decision; our own tables (`scores`) leave it out.
         neutral = sum(rewards) / len(rewards) if rewards else 0.0
         return EvaluationBatch(
             outputs=[r.text for r in rollouts],
@@ -164,10 +168,10 @@ class Adapter:
 
 
 class CarriedSampling:
-    """Adds the carried contexts to gepa's state once, then draws as many (parent, minibatch) tasks as the budget bears.
+    """Add the carried contexts to gepa's state once, then draw as many (parent, minibatch) tasks as the budget allows.
 
-    gepa checks its budget between iterations only. An iteration is therefore never allowed to start more tasks than
-    could be paid for if every child were accepted: the ceiling is hard.
+    gepa checks its budget between iterations only. An iteration therefore never starts more tasks than could be paid
+    for if every child were accepted: the budget is a hard limit.
     """
 
     def __init__(self, adapter: Adapter, *, carried: list[Context], anchor: list[Example], plan: BudgetPlan):
@@ -207,7 +211,7 @@ class CarriedSampling:
 
 @dataclass(frozen=True)
 class BudgetPlan:
-    """Metric calls of one fast phase."""
+    """Hold the budget of metric calls of one fast phase."""
 
     budget: int
     anchor_size: int
@@ -216,7 +220,7 @@ class BudgetPlan:
 
     @property
     def per_task(self) -> int:
-        """Dearest outcome of one task: parent and child on the minibatch, then the child on the whole anchor set."""
+        """Highest cost of one task: parent and child on the minibatch, then the child on the whole anchor set."""
         return 2 * self.minibatch_size + self.anchor_size
 
     def affordable(self, used: int) -> int:
@@ -224,9 +228,9 @@ class BudgetPlan:
 
 
 class Stopper:
-    """Stops gepa when no task can be paid for, an LM endpoint failed, or nothing new was rolled out for a while."""
+    """Stop gepa when no task can be paid for, an LM endpoint has failed, or nothing new was rolled out for a while."""
 
-    PATIENCE = 5  # iterations in a row without a metric call: minibatches all perfect, or every proposal invalid
+    PATIENCE = 5  # iterations in a row without a metric call: all minibatches perfect, or all proposals invalid
 
     def __init__(self, adapter: Adapter, plan: BudgetPlan):
         self.adapter = adapter

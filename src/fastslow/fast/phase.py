@@ -1,4 +1,4 @@
-"""The fast channel: one GEPA phase over the population, with the live policy doing the rollouts."""
+"""Run the fast channel: one GEPA phase over the population, with rollouts by the live policy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import gepa
 
 from fastslow.contexts.context import Context, WorkedExample
 from fastslow.contexts.population import Population, mean_score, pareto_frontier
+from fastslow.core import processes
 from fastslow.core.errors import ContractBroken, FastSlowError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout, Trace
@@ -23,9 +24,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FastPhase:
-    """What one fast phase brought: the new population, every rollout it paid for, and an account of it.
+    """Hold the result of one fast phase: the new population, every rollout that it paid for, and its metrics.
 
-    `scores` are those of every context that was scored on the whole anchor set, kept or not.
+    `scores` are those of every context that was scored on the whole anchor set, whether it stays in the population or
+    not.
     """
 
     population: Population
@@ -37,13 +39,13 @@ class FastPhase:
 
 
 class FastChannel:
-    """Evolves the population once per cycle.
+    """Evolve the population once per cycle.
 
     Args:
         proposer: makes children from parents.
-        check: `(child, parent=, known_ids=) -> reason or None`, applied before a child costs a rollout.
-        plan: metric calls of a phase.
-        run_seed: the run's seed; every phase derives its own from it.
+        check: `(child, parent=, known_ids=) -> reason or None`, called before a child costs a rollout.
+        plan: the budget of metric calls of a phase.
+        run_seed: the run's seed, from which every phase derives its own.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class FastChannel:
         self.plan = plan
         self.run_seed = run_seed
 
-    def run(
+    def evolve(
         self,
         population: Population,
         *,
@@ -70,33 +72,36 @@ class FastChannel:
         demonstrations: Sequence[WorkedExample],
         cycle: int,
     ) -> FastPhase:
-        """One phase under the policy's current weights.
+        """Run one phase under the policy's current weights.
 
         Args:
-            anchor: every context, carried or new, is scored on exactly these.
-            pool: where GEPA draws the minibatches its proposals learn from.
+            anchor: the examples on which every context, carried or new, is scored.
+            pool: examples from which GEPA draws the minibatches that proposals learn from.
             experience: rollouts of the slow channel since the last phase, for proposers to read.
             demonstrations: verified answers of training examples, for proposers to show.
         """
         started = time.perf_counter()
-        before = usage_of(self.proposer)
+        before = processes.from_main(lambda: usage_of(self.proposer))
         adapter = Adapter(
             policy=policy,
             proposer=self.proposer,
             check=self.check,
             demonstrations=demonstrations,
             experience=experience,
-            contexts=population.archive,
+            contexts=population.known,
             run_seed=self.run_seed,
             cycle=cycle,
         )
         anchor, pool = list(anchor), list(pool)
         carried = [c for c in population.carried if c.id != population.seed.id]
-        # All carried contexts in one sampler call; gepa's own first evaluation then finds the seed's in our cache.
+        # All carried contexts in one sampler call; gepa's own first evaluation of the seed is then answered by our
+        # cache.
         adapter.batch_evaluate([(dict(c.components), anchor) for c in population.carried])
         if pool:
             self._evolve(adapter, population, carried, anchor, pool, cycle)
-        spent = {name: after - before[name] for name, after in usage_of(self.proposer).items()}
+        spent = {
+            name: after - before[name] for name, after in processes.from_main(lambda: usage_of(self.proposer)).items()
+        }
         return self._account(adapter, population, anchor, started, spent)
 
     def _evolve(self, adapter, population: Population, carried, anchor, pool, cycle: int) -> None:
@@ -110,8 +115,8 @@ class FastChannel:
             reflection_minibatch_size=self.plan.minibatch_size,
             stop_callbacks=Stopper(adapter, self.plan),
             logger=_QuietLogger(),
-            run_dir=None,  # gepa keeps its state in a pickle; ours is JSON
-            cache_evaluation=False,  # its cache does not know policy versions; the adapter's does
+            run_dir=None,  # gepa would write a pickle; our state is JSON
+            cache_evaluation=False,  # gepa's cache does not know policy versions; the adapter's does
             seed=derive_seed(self.run_seed, "gepa", cycle) % 2**32,
             raise_on_exception=True,
         )
@@ -139,11 +144,11 @@ class FastChannel:
         }
         if not {c.id for c in before.carried} <= set(table):
             raise ContractBroken("a carried context was not scored on this cycle's anchor set")
-        # A context without one scored rollout cannot be compared; the seed stays reachable all the same.
+        # A context without any scored rollout cannot be compared; the seed stays reachable all the same.
         table = {c: scores for c, scores in table.items() if scores} or {before.seed.id: {}}
         accepted = [adapter.contexts[c] for c in table]
         population = before.rescored(accepted, table, policy_version=adapter.policy.version)
-        new = set(table) - set(before.archive)
+        new = set(table) - set(before.known)
         judged = [p for p in adapter.proposals if p.problem is None]
         return FastPhase(
             population=population,
@@ -185,7 +190,7 @@ def _line(proposal: Proposal, adapter: Adapter, table: dict[str, dict[str, float
 
 
 class _QuietLogger:
-    """gepa prints unless it is given a logger; and it prints model text, which belongs in no log line."""
+    """Silence gepa, which prints without a logger; it prints model text, which must not reach a log."""
 
     def log(self, message: str) -> None:
         return None

@@ -1,0 +1,10 @@
+"""Bytes that survive a kill.
+
+- `atomic`: replaces files and folders as a whole. `locks`: one writer at a time. `jsonl`: reads and appends lines.
+- `run_directory`: the files of one run, and what it says of machine and versions.
+- `nested_state`: nested Python state as JSON and tensors. `tensors`: tensors as safetensors, hashed while written.
+- `sealed`: checkpoint folders, complete and verified by SHA-256, or refused.
+- `background`: writes a checkpoint beside training, and bounds the time that training waits for it.
+
+`run` decides when a checkpoint is written, and its parts decide what it holds; this package knows only how.
+"""

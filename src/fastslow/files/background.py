@@ -1,4 +1,4 @@
-"""Work beside training, and the time that training has to wait for it."""
+"""Write beside training, and bound the time that training waits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 class Abandoned(Exception):
-    """Raised inside work that nobody wants any more."""
+    """Raised inside work that was told to stop."""
 
 
 class Background:
-    """One piece of work at a time in a thread beside the caller. Its error rises in whoever waits for it.
+    """Do one piece of work at a time in a thread beside the caller. An error of the work rises in `wait`.
 
-    As a context it sees to it that nothing is left running: at its end, and where an error ends it, the work is waited
-    for; where it is interrupted (KeyboardInterrupt, a second signal) the work is told to stop.
+    As a context manager it leaves nothing running: at the end of the block, and where an error ends the block, it waits
+    for the work; where the block is interrupted (KeyboardInterrupt, a second signal) it tells the work to stop.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,12 @@ class Background:
 
     @property
     def pending(self) -> bool:
-        """Whether there is something to wait for."""
+        """Whether work was started that `wait` has not returned from."""
         return self._thread is not None
 
     def start(self, work: Callable[[Callable[[], None]], None]) -> None:
-        """Have `work(proceed)` done; calling `proceed` now and then lets it be abandoned."""
+        """Start `work(proceed)`. The work should call `proceed` often: a call raises Abandoned where the work is to
+        stop."""
         self.wait()
 
         def run() -> None:
@@ -46,7 +47,7 @@ class Background:
         self._thread.start()
 
     def wait(self) -> None:
-        """Until the work is done. Raises what it raised."""
+        """Wait until the work is done. Raises the error of the work."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -67,33 +68,34 @@ class Background:
             return self.wait()
         if not issubclass(kind, Exception):
             self._stop.set()
-        with contextlib.suppress(BaseException):  # the error that ends it all came first, and says more
+        with contextlib.suppress(BaseException):  # the error that ends the block came first, and says more
             self.wait()
         return None
 
 
 class SavingTime:
-    """Keeps the time that training waits for checkpoints to a share of the run's."""
+    """Keep the time that training waits for checkpoints below a share of the time of the run."""
 
     def __init__(self, share: float):
         self._share = share
         self._cost, self._ended = 0.0, 0.0
 
     def allows_another(self) -> bool:
-        """Whether one as dear as the last would keep to the share, counted from the end of the last."""
+        """Return whether another checkpoint, as expensive as the last, would keep to the share, counted from the end of
+        the last."""
         since = time.perf_counter() - self._ended
         return self._cost * (1.0 - self._share) <= since * self._share
 
     @contextlib.contextmanager
     def taking(self) -> Iterator[None]:
-        """A new checkpoint begins."""
+        """Measure the time that training waits for a new checkpoint."""
         self._cost = 0.0
         with self.waiting():
             yield
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """The latest checkpoint holds training up."""
+        """Measure more time that training waits for the latest checkpoint."""
         started = time.perf_counter()
         yield
         self._ended = time.perf_counter()

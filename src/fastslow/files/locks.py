@@ -1,4 +1,7 @@
-"""One writer per directory. The lock is the operating system's (flock): it goes with its holder, however that ends."""
+"""Let one process at a time write to a directory or a file.
+
+The lock is the operating system's (flock): it ends with the process that holds it, whatever ends that process.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def alone_in(folder: str | Path) -> Iterator[None]:
-    """Hold the lock of `folder`, which is made if need be.
+    """Hold the lock of `folder`, which is made if it does not exist.
 
-    Raises BadInput naming the holder where another process has it, and where nothing can be written.
+    Raises BadInput where another process holds the lock, naming that process, and where nothing can be written.
     """
     folder = Path(folder)
     try:
@@ -35,7 +38,7 @@ def alone_in(folder: str | Path) -> Iterator[None]:
 
 
 def holder(folder: Path) -> str:
-    """Who wrote itself down last: a process id, with its machine where that is another one."""
+    """Return the process id in the lock file, with the name of the machine where it is another machine."""
     try:
         number, _, machine = (folder / LOCK).read_text(encoding="utf-8").strip().partition("@")
     except (OSError, UnicodeDecodeError):
@@ -44,7 +47,7 @@ def holder(folder: Path) -> str:
 
 
 def refuse_held(folder: str | Path) -> None:
-    """Raises BadInput naming the holder if somebody works in `folder` right now. Changes nothing."""
+    """Raise BadInput, naming the holder, where another process works in `folder` now. Changes nothing."""
     path = Path(folder) / LOCK
     with contextlib.suppress(OSError), path.open("rb") as file:
         try:
@@ -55,19 +58,26 @@ def refuse_held(folder: str | Path) -> None:
             ) from None
 
 
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file for as long as it stays open. Returns False where another process holds the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _lock(path: Path) -> int | None:
-    """A descriptor that holds the lock, or None. Where a holder has deleted its file meanwhile, the new one counts."""
+    """Return a descriptor that holds the lock, or None. The last holder may have deleted the file before this process
+    got the lock; then the new file is locked."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+        if not try_lock(descriptor):
+            os.close(descriptor)
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"{os.getpid()}@{socket.gethostname()}".encode(), 0)
                 return descriptor
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        except FileNotFoundError:
-            pass
         os.close(descriptor)

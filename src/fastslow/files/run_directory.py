@@ -7,30 +7,20 @@ import math
 import os
 import platform
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from fastslow.config.settings import FastSlowConfig, own_fields
-from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
-from fastslow.files import sealed as checkpoint
+from fastslow.files import atomic, jsonl
 from fastslow.files.locks import LOCK
 
 LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
 FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl")
 # What a process killed in its first moments may leave: no reason to refuse a directory.
 REMNANTS = frozenset({LOCK, "config.yaml.tmp"})
-# Settings that say where and how and not what; derived from others; or able to hold a secret.
-NOT_IN_CONFIG = {
-    "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
-    "shuffle_dataset", "remove_unused_columns", "hub_token", "push_to_hub_token", "deepspeed_plugin",
-    "distributed_state", "logging_dir", "local_rank", "debug", "dataloader_pin_memory", "use_cpu",
-}  # fmt: skip
 
 
 class RunDirectory:
@@ -57,14 +47,17 @@ class RunDirectory:
             raise BadInput(f"cannot make a run directory '{path}': '{parent}' is not a directory one can write to.")
 
     @classmethod
-    def create(cls, path: str | Path, config: FastSlowConfig) -> RunDirectory:
-        """Start a run. Raises BadInput where a run already lives, or where nothing can be written."""
+    def create(cls, path: str | Path, config: str) -> RunDirectory:
+        """Start a run whose config.yaml holds the text `config`.
+
+        Raises BadInput where a run already lives, or where nothing can be written.
+        """
         cls.refuse_existing(path)
         run = cls(path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             # First, so that a run killed here can be started over by `fastslow resume` like any other.
-            run.write_bytes("config.yaml", dump_config(config).encode())
+            run.write_bytes("config.yaml", config.encode())
             for name in FILES:
                 (run.path / name).touch()
         except OSError as error:
@@ -81,8 +74,7 @@ class RunDirectory:
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add lines to a JSONL file."""
-        with (self.path / name).open("ab") as file:
-            file.write(b"".join(to_json(row) for row in rows))
+        jsonl.append(self.path / name, map(to_json, rows))
 
     def positions(self) -> dict[str, int]:
         """How long every JSONL file is: where a checkpoint stands in them, once the disk has them (`sync`)."""
@@ -91,7 +83,7 @@ class RunDirectory:
     def sync(self) -> None:
         """Have the disk confirm the JSONL files as far as they go."""
         for name in FILES:
-            checkpoint.sync(self.path / name)
+            atomic.sync(self.path / name)
 
     def rewind(self, positions: Mapping[str, int]) -> None:
         """Cut the JSONL files where a checkpoint stood in them; what came later will happen again."""
@@ -101,43 +93,18 @@ class RunDirectory:
 
     def read(self, name: str) -> list[dict[str, Any]]:
         """Rows of a JSONL file; none if it was never written."""
-        path = self.path / name
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        return jsonl.read(self.path / name)
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         self.write_bytes(name, to_json(data, indent=2))
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Replace a file as a whole: a reader sees the old text or the new one."""
-        target = self.path / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(target.name + ".tmp")
-        aside.write_bytes(content)
-        checkpoint.sync(aside)
-        os.replace(aside, target)
+        atomic.write_file(self.path / name, content)
 
     def summary(self) -> dict[str, Any]:
         path = self.path / "summary.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def write_state(path: Path, population: Population, router: Mapping[str, Any]) -> None:
-    """What a checkpoint or bundle holds besides weights: both are JSON."""
-    for name, data in (("population.json", population.to_json()), ("router.json", router)):
-        (path / name).write_bytes(to_json(data, indent=2))
-
-
-def read_population(path: Path) -> Population:
-    """The population of a bundle or checkpoint folder. Raises BadInput naming what is missing or malformed."""
-    file = path / "population.json"
-    try:
-        return Population.from_json(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise BadInput(f"'{path}' is no bundle: it holds no population.json.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
 
 
 def to_json(data: Mapping[str, Any], indent: int | None = None) -> bytes:
@@ -156,24 +123,6 @@ def clean(value: Any) -> Any:
     if hasattr(value, "item") and not isinstance(value, (str, bytes)):
         return clean(value.item())
     return value
-
-
-def dump_config(config: FastSlowConfig) -> str:
-    """YAML of every setting of ours and of every inherited one that differs from its default; loadable as it is. The
-    seed stands there in any case: whoever reads of a run asks for it."""
-    ours = own_fields()
-    out: dict[str, Any] = {name: getattr(config, name) for name in ours}
-    for f in fields(config):
-        default = (
-            f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else None
-        )
-        value = getattr(config, f.name)
-        plain = isinstance(value, (str, int, float, bool, list, dict, type(None)))
-        told = value != default or f.name == "seed"
-        if told and plain and f.init and f.name not in ours and f.name not in NOT_IN_CONFIG:
-            out[f.name] = value
-    out = {k: getattr(v, "value", v) for k, v in out.items() if k not in NOT_IN_CONFIG}
-    return yaml.safe_dump(out, sort_keys=False, allow_unicode=True)
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:

@@ -1,42 +1,39 @@
-"""Checkpoints as files: written aside, sealed by a manifest, renamed into place; verified before anything is read.
+"""Write checkpoints that are complete or absent, and verify them before anything is read.
 
-A folder `checkpoint-N` is whole or it is not there: all its files are written to `checkpoint-N.tmp` and synced to the
-disk, `manifest.json` with the SHA-256 of each comes last, and only then does the folder get its name. What it holds is
-`snapshot`'s affair.
+All files of `checkpoint-N` are written to `checkpoint-N.tmp` and synced to the disk; `manifest.json`, with the SHA-256
+of each file, comes last; only then does the folder get its name. `files.snapshot` decides what a checkpoint holds.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from fastslow.core.errors import FastSlowError
-from fastslow.files.state import dumps
+from fastslow.files import atomic
+from fastslow.files.nested_state import dumps
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 NAME = re.compile(r"checkpoint-(0|[1-9][0-9]{0,17})")
 
 
 class Damaged(FastSlowError):
-    """A checkpoint that must not be loaded, and why."""
+    """Raised for a checkpoint that must not be loaded; the message says why."""
 
 
 class Checkpoints:
-    """The checkpoints of one run directory.
+    """Keep the checkpoints of one run directory.
 
     Args:
         run: the run directory.
-        keep_last: how many of the newest are kept (>= 1).
-        keep_every: those of steps that this divides are kept as well; 0: none.
+        keep_last: how many of the newest checkpoints are kept (>= 1).
+        keep_every: checkpoints of steps that this number divides are kept as well; 0: none.
     """
 
     def __init__(self, run: Path, *, keep_last: int = 2, keep_every: int = 0):
@@ -45,76 +42,74 @@ class Checkpoints:
         self.keep_every = keep_every
 
     def steps(self) -> list[int]:
-        """Steps that have a folder, in order; whole or not."""
-        found = [NAME.fullmatch(entry.name) for entry in self.run.iterdir()] if self.run.is_dir() else []
-        return sorted(int(match[1]) for match in found if match)
+        """Return the steps that have a folder, in order, whether complete or damaged."""
+        matches = [NAME.fullmatch(entry.name) for entry in self.run.iterdir()] if self.run.is_dir() else []
+        return sorted(int(match[1]) for match in matches if match)
 
     def folder(self, step: int) -> Path:
         return self.run / f"checkpoint-{step}"
 
     def begin(self, step: int) -> Path:
-        """An empty folder to write into."""
+        """Make an empty folder to write into."""
         aside = self.run / f"checkpoint-{step}.tmp"
-        shutil.rmtree(aside, ignore_errors=True)
+        atomic.remove(aside)
         aside.mkdir()
         return aside
 
     def commit(self, step: int, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> Path:
-        """Seal what `begin` gave and put it where its name says; `written` as in `seal`. Raises OSError."""
+        """Seal the folder that `begin` made and give it its name; `written` as in `seal`. Raises OSError."""
         aside, target = self.run / f"checkpoint-{step}.tmp", self.folder(step)
         seal(aside, {"step": step, "config": digest(self.run / "config.yaml"), **about}, written)
-        if target.exists() or target.is_symlink():
-            discard(target)
-        aside.rename(target)
-        sync(self.run)
+        atomic.put_in_place(aside, target)
         return target
 
     def prune(self, best: int | None = None, good: int | None = None) -> None:
-        """Delete what no rule keeps. `good` is where the run may still be rolled back to."""
+        """Delete the checkpoints that no rule keeps. `good` is the step to which the run may still be rolled back."""
         steps = self.steps()
-        kept = {*steps[-self.keep_last :], *self.milestones(steps, best), good}
-        for step in set(steps) - kept:
-            discard(self.folder(step))
+        retained = {*steps[-self.keep_last :], *self.milestones(steps, best), good}
+        for step in set(steps) - retained:
+            atomic.discard(self.folder(step))
 
     def drop_all_but_milestones(self, best: int | None = None) -> None:
-        """What is left of a run that is done: its end is kept as a bundle, and nothing has to go on."""
+        """Delete all but the milestones of a finished run: its bundle holds the end, and nothing will be resumed."""
         steps = self.steps()
         for step in set(steps) - self.milestones(steps, best):
-            discard(self.folder(step))
+            atomic.discard(self.folder(step))
         self.sweep()
 
     def milestones(self, steps: Collection[int], best: int | None = None) -> set[int]:
-        """Those kept for good, also when the run is done."""
+        """Return the steps whose checkpoints are kept even when the run is finished."""
         every = {step for step in steps if self.keep_every and step % self.keep_every == 0}
         return every | ({best} & set(steps) if best is not None else set())
 
     def sweep(self) -> None:
-        """Remove what a killed process left half written or half deleted."""
+        """Remove the folders that a killed process left incomplete."""
         for entry in self.run.glob("checkpoint-*.tmp"):
-            _remove(entry)
+            atomic.remove(entry)
 
 
 def seal(folder: Path, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Sync every file, then write the manifest. Raises OSError.
 
-    `written`: length and SHA-256 of files that are on the disk already and were hashed on the way to it.
+    `written` has the length and SHA-256 of files that were hashed while written, and that the disk already holds.
     """
     files = {}
     for path in sorted(folder.iterdir()):
         if path.name not in written:
-            sync(path)
+            atomic.sync(path)
         files[path.name] = written.get(path.name) or {"bytes": path.stat().st_size, "sha256": digest(path)}
     manifest = {"format": FORMAT, **about, "files": files}
     manifest["sha256"] = hashlib.sha256(dumps(manifest, indent=1)).hexdigest()
     with (folder / MANIFEST).open("xb") as file:
         file.write(dumps(manifest, indent=1))
         file.flush()
-        os.fsync(file.fileno())
-    sync(folder)
+        atomic.sync(file.fileno())
+    atomic.sync(folder)
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of a checkpoint whose every byte is as it was written. Raises Damaged saying what is not."""
+    """Return the manifest of a checkpoint whose every byte is as written. Raises Damaged, which names the first
+    difference."""
     try:
         return _verified(folder)
     except OSError as error:
@@ -127,10 +122,10 @@ def _verified(folder: Path) -> dict[str, Any]:
         return Damaged(f"{folder.name} is damaged: {problem}.")
 
     if folder.is_symlink() or not folder.is_dir():
-        raise refuse("it is a link and no folder" if folder.is_symlink() else "it is no folder")
+        raise refuse("it is a link, not a folder" if folder.is_symlink() else "it is not a folder")
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_file():
-            raise refuse(f"{path.name} is no plain file")
+            raise refuse(f"{path.name} is not a plain file")
     if not (folder / MANIFEST).exists():
         raise refuse(f"it has no {MANIFEST}, so it was never finished or has lost it")
     manifest = _manifest(folder / MANIFEST, refuse)
@@ -157,7 +152,7 @@ def _manifest(path: Path, refuse: Any) -> dict[str, Any]:
         manifest = json.loads(content)
         version = manifest["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise refuse(f"{MANIFEST} is no manifest") from None
+        raise refuse(f"{MANIFEST} is not a manifest") from None
     if type(version) is int and version != FORMAT:
         how = "a newer fastslow: upgrade to it" if version > FORMAT else "an older fastslow: resume it with that one"
         raise Damaged(
@@ -174,33 +169,6 @@ def _manifest(path: Path, refuse: Any) -> dict[str, Any]:
     return manifest
 
 
-def discard(path: Path) -> None:
-    """Delete a checkpoint. It loses its name first: a process killed half way leaves no half checkpoint."""
-    aside = path.with_name(path.name + ".old.tmp")
-    _remove(aside)
-    path.rename(aside)
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-
-
 def digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sync(place: Path | int) -> None:
-    """Have the disk confirm a file's content, or a folder's entries; an open file is given by its descriptor."""
-    if isinstance(place, int):
-        return os.fsync(place)
-    descriptor = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

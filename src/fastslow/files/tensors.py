@@ -1,6 +1,6 @@
-"""Tensors to a safetensors file, one at a time and hashed on the way: nothing is copied that is already in memory.
+"""Write tensors to a safetensors file, one at a time and hashed while written, without copying what is in memory.
 
-`safetensors.torch.save_file` writes as well, but whoever wants the hash then has to read the file again.
+`safetensors.torch.save_file` writes the same format, but a hash then takes a second read of the file.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 from fastslow.core.errors import FastSlowError
-from fastslow.files import sealed as checkpoint
+from fastslow.files import atomic
 
-# The format's own words for what a tensor holds.
+# Names of the element types in the safetensors format.
 KINDS = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
     torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
@@ -24,18 +24,18 @@ KINDS = {
 }  # fmt: skip
 
 CHUNK = 2**23
-"""Bytes between two looks at whether to go on: a few milliseconds' worth."""
+"""Bytes between two calls of `proceed`: a few milliseconds."""
 
 
 def write_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor], proceed: Callable[[], None] = lambda: None
 ) -> dict[str, int | str]:
-    """Write `tensors` to a new file, have the disk confirm it, and return its length and SHA-256.
+    """Write `tensors` to a new file, sync it to the disk, and return its length (bytes) and SHA-256.
 
-    `proceed` is called every few megabytes and may raise. Raises OSError, and FastSlowError for a kind of tensor that
-    the format does not know.
+    `proceed` is called every few megabytes and may raise. Raises OSError, and FastSlowError for an element type that
+    the format does not have.
     """
-    # Wide elements first, as safetensors does: each tensor then starts where its elements may.
+    # Wide elements first, as safetensors does, so that every tensor is aligned to its element size.
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
     sha256, length = hashlib.sha256(), 0
     with path.open("xb", buffering=0) as file:
@@ -43,9 +43,9 @@ def write_tensors(
             proceed()
             sha256.update(chunk)
             length += len(chunk)
-            while len(chunk):  # a raw file may take a part only
+            while len(chunk):  # a raw file may write only a part
                 chunk = chunk[file.write(chunk) :]
-        checkpoint.sync(file.fileno())
+        atomic.sync(file.fileno())
     return {"bytes": length, "sha256": sha256.hexdigest()}
 
 
@@ -62,7 +62,7 @@ def _header(ordered: list[tuple[str, torch.Tensor]]) -> bytes:
     entries, end = {}, 0
     for name, tensor in ordered:
         if tensor.dtype not in KINDS:
-            raise FastSlowError(f"'{name}' cannot be saved: the safetensors format knows no {tensor.dtype}.")
+            raise FastSlowError(f"'{name}' cannot be saved: the safetensors format has no {tensor.dtype}.")
         start, end = end, end + tensor.numel() * tensor.element_size()
         entries[name] = {"dtype": KINDS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,392 +1,294 @@
-"""The loop that couples the channels: contexts assigned, rollouts made, groups routed, weights and contexts updated.
+"""The cycle that couples the channels: contexts assigned, rollouts made, groups routed, contexts evolved.
 
-`FastSlowTrainer` is TRL's GRPOTrainer by way of `SlowChannel`, `ResumableTrainer` and `MeasuringTrainer`. TRL calls
-`_prepare_inputs` before every forward; on a generation boundary that call runs one whole step of the cycle
-(`_next_step`). Rollouts come in through TRL's `rollout_func`, so that advantages, losses and metrics stay its own.
+TRL's loop asks the cycle for one step after another (`slow.hooks.StepSource`). The cycle itself knows neither TRL nor
+the optimiser: it hands over a `StepBatch`, and weights change elsewhere. Every process runs the same cycle on the same
+examples; rollouts are dealt out to the processes and gathered (`policy.Policy.rollouts`), so all of them hold the same
+population, routes and state.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Iterable, Sequence
-from typing import Any
-
-import torch
-from accelerate.utils import broadcast_object_list, gather_object
-from datasets import Dataset
-from peft import LoraConfig
-from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastslow.config.settings import FastSlowConfig
-from fastslow.contexts.population import Population, assign_slots
-from fastslow.core.errors import BadInput, ContractBroken, FastSlowError
+from fastslow.contexts.population import assign_slots
+from fastslow.core import processes
+from fastslow.core.errors import ContractBroken, FastSlowError
 from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, GroupEvidence, Rollout, Route, Trace
-from fastslow.evaluation.evaluator import MeasuringTrainer
-from fastslow.fast.phase import FastPhase
+from fastslow.fast.phase import FastChannel, FastPhase
 from fastslow.loop.rollout_cache import RolloutCache
-from fastslow.policy.loading import context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
-from fastslow.policy.policy import Job
-from fastslow.policy.token_trees import Row
+from fastslow.loop.state import LoopState
+from fastslow.policy.policy import Job, Policy
 from fastslow.record.recorder import Recorder
-from fastslow.run.assemble import Components, build_components
+from fastslow.routers import RouteDecider
+from fastslow.slow.hooks import StepBatch
 from fastslow.slow.steering import Steering
-from fastslow.slow.trainer import EMPTY
-from fastslow.streams.epochs import lookahead
-from fastslow.tasks.base import Task
-
-logger = logging.getLogger(__name__)
-
-# TRL warns that rollout_func may change; our version range and contract tests take care of that.
-os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-
-# Experience shown to proposers is bounded: older rollouts say less about the current weights.
-MAX_EXPERIENCE = 512
+from fastslow.streams.epochs import Stream, lookahead
+from fastslow.topics.topics import Topics
 
 
-class FastSlowTrainer(MeasuringTrainer):
-    """Trains a model through both channels.
+class Cycle:
+    """Make one step after another of both channels.
 
     Args:
-        args: the run's settings; names model and task.
-        model: overrides `args.model` with a loaded causal LM (fp32 weights).
-        task: overrides `args.task` with a task object.
-        processing_class: the tokenizer, if `model` is given.
-        recorder: writes the run directory; None keeps everything in memory.
-        callbacks: transformers callbacks.
-
-    Raises:
-        BadInput: for settings, models or tasks that cannot be used.
+        config: the run's settings.
+        policy: answers examples under contexts, with the weights as they are.
+        stream: where examples come from.
+        topics: what the learner knows of the stream.
+        fast: the fast channel.
+        router: decides which channel absorbs a group.
+        steering: what moves during a run: KL coefficient, brake, rehearsal.
+        state: what is carried from step to step.
+        recorder: writes down what happens.
+        log: takes numbers to be logged with the current step.
     """
 
     def __init__(
         self,
-        args: FastSlowConfig,
+        config: FastSlowConfig,
         *,
-        model: PreTrainedModel | None = None,
-        task: Task | None = None,
-        processing_class: PreTrainedTokenizerBase | None = None,
-        recorder: Recorder | None = None,
-        callbacks: list[TrainerCallback] | None = None,
+        policy: Policy,
+        stream: Stream,
+        topics: Topics,
+        fast: FastChannel,
+        router: RouteDecider,
+        steering: Steering,
+        state: LoopState,
+        recorder: Recorder,
+        log: Callable[[Mapping[str, float]], None],
     ):
-        self.mode = MODES[args.mode]
-        self.recorder = recorder or Recorder(None)
-        self.from_source = model is None
-        source = resolve_model(args.model)
-        tokenizer = processing_class or load_tokenizer(source, trust_remote_code=args.trust_remote_code)
-        self.tokenizer = tokenizer
-        model = model or load_model(source, trust_remote_code=args.trust_remote_code)
-        if args.learning_rate is None:
-            args.learning_rate = default_learning_rate(model)
-        self.parts: Components = build_components(args, tokenizer=tokenizer, model=model, task=task)
-        window = context_window(model)
-        lora = LoraConfig(r=args.lora_r, lora_alpha=args.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-        try:
-            super().__init__(
-                model=model,
-                reward_funcs=[self._reward_function()],
-                args=args,
-                train_dataset=_places(args.max_steps * args.problems_per_step),
-                eval_dataset=_places(1),
-                processing_class=tokenizer,
-                callbacks=callbacks,
-                peft_config=lora if args.lora_r else None,
-                rollout_func=self._roll_out,
-            )
-        except (ValueError, NotImplementedError, ImportError) as error:  # what TRL and its trackers cannot do
-            raise BadInput(f"the trainer refuses these settings: {str(error).strip().splitlines()[0]}") from error
-        self.remove_callback(PrinterCallback)
-        self.policy = self.make_policy(self.model, window)
-        self.base = self.make_base(source)
-        self.population = Population(size=args.population_size, seed=self.parts.seed_context)
-        self.topics = self.parts.topics
-        self._check_window()
-        self._cache = RolloutCache()
-        self._experience: list[Trace] = []
-        self._fast_pool: dict[str, Example] = {}
-        self._local: list[Rollout | Job] = []
-        self._served: list[int] = []  # completion tokens of each rollout served from the cache this step
-        self._skipped_steps = 0
-        self.steering = Steering(args, self.parts.stream)
-
-    def _check_window(self) -> None:
-        policy, task = self.policy, self.parts.task
-        if not any(policy.fits(self.population.seed, example) for example in task.split("train")):
-            raise BadInput(
-                f"no training question of '{task.name}' fits the model's window of {policy.window} tokens together "
-                f"with the seed context and an answer of max_completion_length={policy.params.max_new_tokens}; "
-                "shorten one of them or take a model with a longer window."
-            )
+        self.mode = MODES[config.mode]
+        self.policy = policy
+        self.stream = stream
+        self.topics = topics
+        self.fast = fast
+        self.router = router
+        self.steering = steering
+        self.state = state
+        self.recorder = recorder
+        self._config = config
+        self._log = log
 
     # The loop: one verb per stage.
 
-    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
-        """TRL's hook before each forward: on a generation boundary, run a whole step of the cycle."""
-        if self._step % self.slots == 0 or self._buffered_inputs is None:
-            self._buffered_inputs = self._next_step(generation_batch)
-        return self._buffered_inputs[self._step % self.slots]
-
-    def _next_step(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        step = self.state.global_step
+    def next_step(self, step: int) -> StepBatch:
+        """Return what optimiser step `step` learns from; before it, run the fast phases that are due."""
         self.policy.begin_step(step)
-        if step % self.args.slow_steps_per_cycle == 0:
-            self._cache = RolloutCache()  # never older than a cycle
-        self._fast_phases(step)
+        if step % self._config.slow_steps_per_cycle == 0:
+            self.state.cache = RolloutCache()  # never older than a cycle
+        self.fast_phases(step)
         if not self.mode.slow:
-            return [EMPTY] * self.slots
-        examples = self.parts.stream.batch(step)
-        rows = self._rows_of_rank(examples, len(rows))
+            return StepBatch()
+        examples = self.stream.batch(step)
         self._observe(step, until=step + 1)
         self._steer(step, examples)
         with self.recorder.phase("rollout", step):
-            groups = self._assign(step, examples, len(rows))
-            batch = self._generate_and_score_completions([dict(row) for row in rows])
-        lengths_N = self.accelerator.gather(batch["completion_mask"].sum(1))
-        routes = self._route(step, examples, groups, lengths_N)
-        if self._served:  # some rows come from older weights: everyone's ratio is to the policy that sampled it
-            batch["old_per_token_logps"] = batch["sampling_per_token_logps"]
-        slow_B = torch.tensor([route.slow for route in routes])
-        rows_of_rank = [_row(r) for r in self._rollouts()]
-        parts_N = _parts(groups) if self.args.advantage_group == "context" else None
-        return self._split(batch, rows_of_rank, lengths_N=lengths_N, slow_B=slow_B, parts_N=parts_N)
+            slots = self._assign(step, examples)
+            rollouts = self._roll_out(slots)
+        routes = self._route(step, examples, slots, rollouts)
+        return self._batch(examples, slots, rollouts, routes)
+
+    def fast_phases(self, step: int) -> None:
+        """Run the fast phases that are due before slow step `step`; that after the last step ends the run."""
+        for cycle in self.cycles_at(step):
+            self._fast_phase(step, cycle)
+
+    def cycles_at(self, step: int) -> Sequence[int]:
+        """Return the numbers of the cycles whose fast phase is due before slow step `step`."""
+        config = self._config
+        return list(self.mode.cycles_at(step, steps=config.max_steps, cycle_steps=config.slow_steps_per_cycle))
 
     # Steering
 
-    def _steer(self, step: int, examples: list[Example]) -> None:
+    def _steer(self, step: int, examples: Sequence[Example]) -> None:
         """Set what moves during a run: KL coefficient, brake, rehearsal."""
-        self.steering.next_step({e.task for e in examples})
+        self.steering.next_step({example.task for example in examples})
         if self.steering.active:
-            self.beta, self.advantage_scale = self.steering.beta, self.steering.advantage_scale
-            for name, value in self.steering.metrics(step).items():
-                self._metrics["train"][name].append(value)
-
-    def note_kl(self, kl: float) -> None:
-        self.steering.measured(kl)
-
-    def judge(self, rows: list[dict[str, Any]]) -> None:
-        """Retention: what to do where a past task has fallen below its floor."""
-        step, back = self.state.global_step, self.good_checkpoint
-        falls = self.steering.judge(step, rows, self.shipped_context)
-        if falls and self.args.retention_action == "rollback" and back is not None:
-            self.roll_back(back)
-            self.policy.begin_step(-1)  # nothing sampled or cached under the lost weights survives
-            self.policy.refresh(step)
-        self.recorder.falls(step, falls, self.args.retention_action, back)
+            self._log(self.steering.metrics(step))
 
     # Fast phases
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """TRL's training, then the fast phases of a mode that leaves them to the end, with an evaluation on both sides
-        of them."""
-        result = super().train(*args, **kwargs)
-        step = self.state.global_step
-        if not self.time_is_up and any(True for _ in self._cycles_at(step)):
-            if step not in {row["step"] for row in self.recorder.eval_rows}:
-                self.evaluate()
-            self.policy.begin_step(step)
-            self._fast_phases(step)
-            self.evaluate()
-        return result
-
-    def _cycles_at(self, step: int) -> Iterable[int]:
-        return self.mode.cycles_at(step, steps=self.args.max_steps, cycle_steps=self.args.slow_steps_per_cycle)
-
-    def _fast_phases(self, step: int) -> None:
-        for cycle in self._cycles_at(step):
-            self._fast_phase(step, cycle)
-
     def _fast_phase(self, step: int, cycle: int) -> None:
-        """Rank 0 drives GEPA; every rank ends with the same population, archive and cache."""
-        phase: FastPhase | None = None
-        self._observe(step, until=(cycle + 1) * self.args.slow_steps_per_cycle)
-        if self.accelerator.is_main_process:
-            with self.recorder.phase("fast", step):
-                phase = self._evolve(cycle)
-            self.recorder.fast_phase(step, phase)
-        shared = [(phase.population, phase.scores, phase.rollouts, phase.metrics) if phase else None]
-        broadcast_object_list(shared)
-        self.population, scores, rollouts, metrics = shared[0]  # type: ignore[misc]
-        self.topics.keep(scores, self._anchor(cycle), policy_version=self.population.policy_version)
-        self._cache = RolloutCache(rollouts if self.args.reuse_fast_rollouts else ())
-        self._experience, self._fast_pool = [], {}
-        for name, value in metrics.items():
-            self._metrics["train"][name].append(value)
+        """Evolve the population on the lookahead of a cycle; every process ends with the same one."""
+        self._observe(step, until=(cycle + 1) * self._config.slow_steps_per_cycle)
+        with self.recorder.phase("fast", step):
+            phase = self._evolve(cycle)
+        _check_agreement(phase)
+        self.recorder.fast_phase(step, phase)
+        self.topics.keep(phase.scores, self._anchor(cycle), policy_version=phase.population.policy_version)
+        self.state.after_fast_phase(phase.population, phase.rollouts if self._config.reuse_fast_rollouts else [])
+        self._log(phase.metrics)
 
     def _evolve(self, cycle: int) -> FastPhase:
         topics, ahead, anchor = self.topics, self._ahead(cycle), self._anchor(cycle)
         # What the router sent to the fast channel since the last phase; at the start nothing was routed yet.
         routed = cycle > 0 and self.mode.slow and self.mode.when == "between"
-        at_hand = {topics.of(e) for e in ahead}
-        pool = list(self._fast_pool.values()) if routed else ahead
-        if pool and not at_hand & {topics.of(e) for e in pool}:  # a new stage begins
+        at_hand = {topics.of(example) for example in ahead}
+        pool = list(self.state.fast_pool.values()) if routed else ahead
+        if pool and not at_hand & {topics.of(example) for example in pool}:  # a new stage begins
             pool = ahead
-        pool = [e for e in pool if topics.of(e) in at_hand]
-        return self.parts.fast.run(
-            topics.recalled(self.population, ahead),
+        pool = [example for example in pool if topics.of(example) in at_hand]
+        return self.fast.evolve(
+            topics.recalled(self.state.population, ahead),
             policy=self.policy,
             anchor=anchor,
             pool=pool,
-            experience=[t for t in self._experience if topics.of(t.example) in at_hand],
-            demonstrations=topics.demonstrations([*pool, *anchor], (cycle + 1) * self.args.slow_steps_per_cycle),
+            experience=[trace for trace in self.state.experience if topics.of(trace.example) in at_hand],
+            demonstrations=topics.demonstrations([*pool, *anchor], (cycle + 1) * self._config.slow_steps_per_cycle),
             cycle=cycle,
         )
 
     def _ahead(self, cycle: int) -> list[Example]:
-        """What the cycle will train on, as far as it fits the model's window."""
-        cycle_steps = self.args.slow_steps_per_cycle
-        ahead = lookahead(self.parts.stream, cycle * cycle_steps, cycle_steps)
-        return [e for e in ahead if self.policy.fits(self.population.seed, e)]
+        """Return what the cycle will train on, as far as it fits the model's window."""
+        cycle_steps = self._config.slow_steps_per_cycle
+        ahead = lookahead(self.stream, cycle * cycle_steps, cycle_steps)
+        return [example for example in ahead if self.policy.fits(self.state.population.seed, example)]
 
     def _anchor(self, cycle: int) -> list[Example]:
-        return self.topics.anchor(self._ahead(cycle), self.args.anchor_size)
+        return self.topics.anchor(self._ahead(cycle), self._config.anchor_size)
 
     def _observe(self, step: int, *, until: int) -> None:
-        """Clusters take in every batch once, in its order, before anything is made of it."""
+        """Have the clusters take in every batch once, in its order, before anything is made of it."""
         if self.topics.clusters is None:
             return
         with self.recorder.phase("clusters", step):
-            found = list(self.topics.observe(until))
-        if self.accelerator.is_main_process:
-            self.recorder.clusters(step, found)
+            observations = list(self.topics.observe(until))
+        self.recorder.clusters(step, observations)
 
     # Rollouts
 
-    def _assign(self, step: int, examples: list[Example], rows: int) -> list[list[str]]:
-        """Fill every slot of this rank with a cached rollout or a job; returns the context ids of all slots, B x G."""
-        members, G = self.population.members, self.num_generations
+    def _assign(self, step: int, examples: Sequence[Example]) -> list[Rollout | Job]:
+        """Fill every slot of the step, B x G, with a cached rollout or a job to be done."""
+        members, group = self.state.population.members, self._group
         first = step * len(examples)
-        picks = assign_slots(len(members), range(first, first + len(examples)), G)
+        picks_B_G = assign_slots(len(members), range(first, first + len(examples)), group)
         slots: list[Rollout | Job] = []
-        for problem, (example, pick) in enumerate(zip(examples, picks, strict=True), start=first):
-            for slot, index in enumerate(pick):
-                # All ranks walk all slots, so that all caches empty alike.
-                cached = self._cache.take(members[index].id, example.id)
-                seed = derive_seed(self.args.seed, "slow", problem, slot)
+        for problem, (example, picks_G) in enumerate(zip(examples, picks_B_G, strict=True), start=first):
+            for slot, index in enumerate(picks_G):
+                cached = self.state.cache.take(members[index].id, example.id)
+                seed = derive_seed(self._config.seed, "slow", problem, slot)
                 slots.append(cached or Job(members[index], example, seed))
-        self._local = slots[self._of_rank(rows)]
-        self._served = [len(slot.completion_ids) for slot in slots if isinstance(slot, Rollout)]
-        return [[members[index].id for index in pick] for pick in picks]
+        return slots
 
-    def _rows_of_rank(self, examples: list[Example], rows: int) -> list[dict[str, Any]]:
-        """What TRL's dataloader would hand to this rank if it could know the stream: it only counts the steps."""
-        if rows * self.accelerator.num_processes != len(examples) * self.num_generations:
-            raise ContractBroken(f"TRL asked for {rows} rows a process, not for the step's groups")
-        prompts = [[dict(m) for m in e.messages] for e in examples for _ in range(self.num_generations)]
-        mine = self._of_rank(rows)
-        return [{"prompt": prompt} for prompt in prompts[mine]]
+    def _roll_out(self, slots: Sequence[Rollout | Job]) -> list[Rollout]:
+        """Return the slots' rollouts: cached ones as they are, the rest from the policy."""
+        fresh = iter(self.policy.rollouts([slot for slot in slots if isinstance(slot, Job)]))
+        return [slot if isinstance(slot, Rollout) else next(fresh) for slot in slots]
 
-    def _of_rank(self, rows: int) -> slice:
-        return slice(self.accelerator.process_index * rows, (self.accelerator.process_index + 1) * rows)
+    def _batch(
+        self,
+        examples: Sequence[Example],
+        slots: Sequence[Rollout | Job],
+        rollouts: Sequence[Rollout],
+        routes: Sequence[Route],
+    ) -> StepBatch:
+        by_context = self._config.advantage_group == "context"
+        return StepBatch(
+            examples=tuple(examples),
+            rollouts=tuple(rollouts),
+            slow_B=tuple(route.slow for route in routes),
+            parts_N=_parts(rollouts, self._group) if by_context else None,
+            reused=any(isinstance(slot, Rollout) for slot in slots),
+            beta=self.steering.beta,
+            advantage_scale=self.steering.advantage_scale,
+        )
 
-    def _roll_out(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
-        """TRL's rollout_func: cached rollouts as they are, the rest from the policy."""
-        jobs = [slot for slot in self._local if isinstance(slot, Job)]
-        fresh = iter(self.policy.rollouts(jobs))
-        rollouts = [slot if isinstance(slot, Rollout) else next(fresh) for slot in self._local]
-        self._local = list(rollouts)
-        return {
-            "prompt_ids": [list(r.prompt_ids) for r in rollouts],
-            "completion_ids": [list(r.completion_ids) for r in rollouts],
-            "logprobs": [list(r.logprobs) for r in rollouts],
-        }
-
-    def _reward_function(self) -> Any:
-        """Rewards were given when the rollouts were made; None is TRL's word for unscored."""
-
-        def task(prompts: list[Any], completions: list[Any], **columns: Any) -> list[float | None]:
-            return [r.verdict.reward for r in self._rollouts()]
-
-        return task  # TRL names its reward metrics after the function
-
-    def _rollouts(self) -> list[Rollout]:
-        """This rank's rollouts, once every slot is filled."""
-        return [slot for slot in self._local if isinstance(slot, Rollout)]
+    @property
+    def _group(self) -> int:
+        return int(self._config.num_generations or 1)
 
     # Routing
 
-    def _route(self, step: int, examples: list[Example], groups: list[list[str]], lengths_N: Tensor) -> list[Route]:
-        G = self.num_generations
-        rewards = [None if r != r else r for r in self._rewards_N.tolist()]
-        lengths = lengths_N.tolist()
-        mine = torch.tensor([surprisal(r) for r in self._rollouts()], device=self.accelerator.device)
-        surprisals = self.accelerator.gather(mine).tolist()
+    def _route(
+        self,
+        step: int,
+        examples: Sequence[Example],
+        slots: Sequence[Rollout | Job],
+        rollouts: Sequence[Rollout],
+    ) -> list[Route]:
+        """Decide which channel absorbs each group, and remember what the fast channel shall see."""
+        group = self._group
         evidence = [
-            GroupEvidence(
-                step=step,
-                example_id=example.id,
-                task=self.topics.of(example),
-                context_ids_G=tuple(groups[b]),
-                rewards_G=tuple(rewards[b * G : (b + 1) * G]),
-                completion_tokens_G=tuple(lengths[b * G : (b + 1) * G]),
-                surprisals_G=tuple(surprisals[b * G : (b + 1) * G]),
-            )
+            evidence_of(example, rollouts[b * group : (b + 1) * group], step=step, topic=self.topics.of(example))
             for b, example in enumerate(examples)
         ]
-        decisions = self.parts.router.decide(evidence)
+        decisions = self.router.decide(evidence)
         routes = [decision.route for decision in decisions]
         self.topics.note(evidence)
-        self._fast_pool.update({e.id: e for e, r in zip(examples, routes, strict=True) if r.fast})
-        self._remember(examples, routes)
-        self._watch_unscored(rewards)
-        if self.accelerator.is_main_process:
-            self.recorder.routes(examples, evidence, decisions, self.parts.router.name)
-            self.recorder.starving(step, self.parts.router.starved())
-            self.recorder.step_rollouts(
-                fresh=len(rewards) - len(self._served),
-                reused=len(self._served),
-                fresh_tokens=sum(lengths) - sum(self._served),
-            )
-            logged = self._rollouts()[: self.args.logged_groups * G]
-            self.recorder.examples_of_rollouts(step, {e.id: e for e in examples}, logged)
-        self._metrics["train"]["fst/route/slow"].append(sum(r.slow for r in routes) / len(routes))
-        self._metrics["train"]["fst/route/fast"].append(sum(r.fast for r in routes) / len(routes))
-        self._metrics["train"]["fst/route/raised"].append(
-            sum(d.route is not d.rule for d in decisions) / len(decisions)
+        self.state.fast_pool.update({e.id: e for e, route in zip(examples, routes, strict=True) if route.fast})
+        self._remember(examples, rollouts, routes)
+        self._watch_unscored(rollouts)
+        served = [len(slot.completion_ids) for slot in slots if isinstance(slot, Rollout)]
+        self.recorder.routes(examples, evidence, decisions, self.router.name)
+        self.recorder.starving(step, self.router.starved())
+        self.recorder.step_rollouts(
+            fresh=len(rollouts) - len(served),
+            reused=len(served),
+            fresh_tokens=sum(len(rollout.completion_ids) for rollout in rollouts) - sum(served),
         )
-        self._metrics["train"]["fst/reused_rollouts"].append(len(self._served))
+        shown = rollouts[: self._config.logged_groups * group]
+        self.recorder.examples_of_rollouts(step, {example.id: example for example in examples}, shown)
+        self._log({
+            "fst/route/slow": sum(route.slow for route in routes) / len(routes),
+            "fst/route/fast": sum(route.fast for route in routes) / len(routes),
+            "fst/route/raised": sum(decision.route is not decision.rule for decision in decisions) / len(decisions),
+            "fst/reused_rollouts": len(served),
+        })  # fmt: skip
         return routes
 
-    def _remember(self, examples: list[Example], routes: list[Route]) -> None:
+    def _remember(self, examples: Sequence[Example], rollouts: Sequence[Rollout], routes: Sequence[Route]) -> None:
         """Keep the rollouts of FAST and BOTH examples: text for the next fast phase's proposers, at no cost."""
-        if not self.args.reuse_slow_rollouts:
+        if not self._config.reuse_slow_rollouts:
             return
-        wanted = {e.id: e for e, r in zip(examples, routes, strict=True) if r.fast}
-        seen = [r for r in self._rollouts() if r.example_id in wanted and r.verdict.scored]
-        traces = [Trace(wanted[r.example_id], r.context_id, r.text, r.verdict) for r in seen]
-        self._experience += gather_object(traces)
-        self._experience = self._experience[-MAX_EXPERIENCE:]
+        wanted = {example.id: example for example, route in zip(examples, routes, strict=True) if route.fast}
+        self.state.remember([
+            Trace(wanted[rollout.example_id], rollout.context_id, rollout.text, rollout.verdict)
+            for rollout in rollouts
+            if rollout.example_id in wanted and rollout.verdict.scored
+        ])  # fmt: skip
 
-    def _watch_unscored(self, rewards: Sequence[float | None]) -> None:
-        self._skipped_steps = self._skipped_steps + 1 if all(r is None for r in rewards) else 0
-        if self._skipped_steps >= min(self.args.slow_steps_per_cycle, self.args.max_steps):
+    def _watch_unscored(self, rollouts: Iterable[Rollout]) -> None:
+        state = self.state
+        state.unscored_steps = 0 if any(rollout.verdict.scored for rollout in rollouts) else state.unscored_steps + 1
+        if state.unscored_steps >= min(self._config.slow_steps_per_cycle, self._config.max_steps):
             raise FastSlowError(
-                f"not one of the rollouts of the last {self._skipped_steps} steps could be scored: every prompt is too "
-                "long for the model's window, or the scorer fails (see the log); there is nothing to learn from."
+                f"not one of the rollouts of the last {state.unscored_steps} steps could be scored: every prompt is "
+                "too long for the model's window, or the scorer fails (see the log); there is nothing to learn from."
             )
 
-    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """A run has its report; TRL's card would speak of a plain GRPO run."""
 
-
-def _places(count: int) -> Dataset:
-    """A dataset that has TRL take the right number of steps; what a step trains on, the stream says when it comes."""
-    return Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]] * count})
-
-
-def _row(rollout: Rollout) -> Row:
-    return Row(rollout.prompt_ids + rollout.completion_ids, len(rollout.completion_ids))
-
-
-def _parts(groups: list[list[str]]) -> torch.Tensor:
-    """A number for each (problem, context) of the batch's rows, B x G, flattened."""
-    keys = [(problem, context_id) for problem, group in enumerate(groups) for context_id in group]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return torch.tensor([numbers[key] for key in keys])
+def evidence_of(example: Example, rollouts_G: Sequence[Rollout], *, step: int, topic: str) -> GroupEvidence:
+    """Return what a router may look at of one group; `topic` is what the learner knows the example by."""
+    return GroupEvidence(
+        step=step,
+        example_id=example.id,
+        task=topic,
+        context_ids_G=tuple(rollout.context_id for rollout in rollouts_G),
+        rewards_G=tuple(rollout.verdict.reward for rollout in rollouts_G),
+        completion_tokens_G=tuple(len(rollout.completion_ids) for rollout in rollouts_G),
+        surprisals_G=tuple(surprisal(rollout) for rollout in rollouts_G),
+    )
 
 
 def surprisal(rollout: Rollout) -> float:
-    """Nats per token that the policy itself gave its completion; 0 for an empty one."""
+    """Return the nats per token that the policy itself gave its completion; 0 for an empty one."""
     return -sum(rollout.logprobs) / len(rollout.logprobs) if rollout.logprobs else 0.0
+
+
+def _parts(rollouts: Sequence[Rollout], group: int) -> tuple[int, ...]:
+    """Return a number for each (problem, context) of the batch's rows."""
+    keys = [(row // group, rollout.context_id) for row, rollout in enumerate(rollouts)]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return tuple(numbers[key] for key in keys)
+
+
+def _check_agreement(phase: FastPhase) -> None:
+    """Raise ContractBroken where processes evolved different populations: training on would mix two runs."""
+    text = repr([phase.population.to_json(), sorted(phase.scores), len(phase.rollouts)])
+    if len(set(processes.gather([hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()]))) > 1:
+        raise ContractBroken(
+            "the processes of this run evolved different contexts: a proposer or scorer is not a function"
+        )

@@ -1,18 +1,21 @@
-"""Measures of runs, as pure functions of curves and matrices. docs/metrics.md gives formulas and sources.
+"""Measures of runs, as pure functions of numbers, curves and matrices. docs/metrics.md has formulas and sources.
 
-accuracy.py    how sure one accuracy is
-bootstrap.py   how sure any measure over seeds is
-curves.py      efficiency, area under a curve, steps to a threshold, intervals over seeds
-asymptote.py   the ceiling a curve runs towards, by a sigmoid fit
-matched.py     KL to the base at equal accuracy
-continual.py   transfer and forgetting from an accuracy matrix
+- `accuracy`: confidence interval of one accuracy. `intervals`: a number with its interval, and the interval of a mean.
+- `bootstrap`: intervals of any other measure, over seeds or examples.
+- `curves`: efficiency, area under a curve, steps to a threshold. `asymptote`: the ceiling of a curve, by a sigmoid fit.
+- `matched`: KL to the base at equal accuracy.
+- `continual`: transfer and forgetting from an accuracy matrix. `streams`: the same for streams without stages.
+- `routing`: a rule's routes against the measured gains of each route.
+
+`report`, `experiments` and `cli` call these functions; they read no file and draw no picture.
 """
 
 from fastslow.metrics.accuracy import accuracy_interval
 from fastslow.metrics.asymptote import Asymptote, fit_asymptote
-from fastslow.metrics.bootstrap import Interval, over_seeds
+from fastslow.metrics.bootstrap import over_examples, over_seeds
 from fastslow.metrics.continual import Continual, measure_continual
 from fastslow.metrics.curves import Curve, Efficiency, area_under, efficiency, reach
+from fastslow.metrics.intervals import Estimate, Interval, mean_interval
 from fastslow.metrics.matched import MatchedKL, kl_at_matched_accuracy
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "Continual",
     "Curve",
     "Efficiency",
+    "Estimate",
     "Interval",
     "MatchedKL",
     "accuracy_interval",
@@ -27,7 +31,9 @@ __all__ = [
     "efficiency",
     "fit_asymptote",
     "kl_at_matched_accuracy",
+    "mean_interval",
     "measure_continual",
+    "over_examples",
     "over_seeds",
     "reach",
 ]

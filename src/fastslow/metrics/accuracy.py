@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import norm
 
-from fastslow.metrics.curves import LEVEL
+from fastslow.metrics.intervals import LEVEL
 
 
 def accuracy_interval(rewards: Sequence[Sequence[float]]) -> tuple[float, float] | None:

@@ -15,12 +15,12 @@ from scipy.optimize import brentq, least_squares
 from scipy.stats import f as f_distribution
 
 from fastslow.metrics.curves import Curve
+from fastslow.metrics.intervals import LEVEL
 
 PARAMETERS = 4
 STEEPEST = 10.0
 FARTHEST = 10.0  # Cmid at most this many times the last x: beyond that a curve has shown nothing of its middle
 CEILING = 2.0  # where the search for an upper bound ends; accuracies end at 1
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)

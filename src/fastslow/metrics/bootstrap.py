@@ -1,22 +1,57 @@
-"""How sure a measure over seeds is: what it would have been with other draws of the same seeds (Efron 1979)."""
+"""How sure any measure is: what it would have been with other draws of the same seeds or examples (Efron 1979).
+
+`scipy.stats.bootstrap` is not used: it draws one side after the other, interpolates between infinities, and calls the
+measure anew for draws that are equal, which with three seeds is nearly all of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fastslow.metrics.curves import LEVEL, RESAMPLES
+from fastslow.metrics.intervals import LEVEL, Estimate, Interval
 
-Interval = tuple[float, float]
+RESAMPLES = 2_000
+Measured = TypeVar("Measured")
+
+
+@lru_cache(maxsize=32)
+def draws(sizes: tuple[int, ...], seed: int = 0) -> tuple[NDArray[np.int64], ...]:
+    """Draw indices with replacement: for each side of `sizes[i]` items an array of RESAMPLES x `sizes[i]`."""
+    draw = np.random.default_rng(seed)
+    if len(sizes) == 1:
+        return (draw.integers(sizes[0], size=(RESAMPLES, sizes[0])),)
+    both = [[draw.integers(size, size=size) for size in sizes] for _ in range(RESAMPLES)]
+    return tuple(np.stack(side) for side in zip(*both, strict=True))
+
+
+def percentiles(values: Sequence[float] | NDArray[np.float64]) -> tuple[Any, Any]:
+    """Return the ends of the percentile interval over the first axis. They are among the values, which may be
+    infinite: between infinities nothing can be interpolated."""
+    low, high = np.quantile(np.asarray(values), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="nearest")
+    return low, high
+
+
+def resampled(measure: Callable[..., Measured], *sides: Sequence[Any], seed: int = 0) -> list[Measured]:
+    """Return `measure(*sides)` for RESAMPLES draws of the items of each side, each side drawn for itself."""
+
+    @cache
+    def of(drawn: tuple[tuple[int, ...], ...]) -> Measured:
+        return measure(*([side[i] for i in indices] for side, indices in zip(sides, drawn, strict=True)))
+
+    # The order of seeds changes no mean: with three of them, 2,000 draws are ten different ones.
+    sorted_draws = [np.sort(side, axis=1).tolist() for side in draws(tuple(map(len, sides)), seed)]
+    return [of(tuple(map(tuple, drawn))) for drawn in zip(*sorted_draws, strict=True)]
 
 
 def over_seeds(
     measure: Callable[..., Mapping[str, float | None]], *sides: Sequence[Any], seed: int = 0
 ) -> dict[str, Interval]:
-    """The 95% percentile interval of every number that `measure(*sides)` gives, by its name.
+    """Return the 95% percentile interval of every number that `measure(*sides)` gives, by its name.
 
     Each side holds what its seeds measured; seeds are drawn with replacement, each side for itself. With fewer than two
     seeds on a side there is no interval, nor for a number that some draw does not have: an interval over the others
@@ -24,23 +59,22 @@ def over_seeds(
     """
     if min(map(len, sides), default=0) < 2:
         return {}
-
-    @cache
-    def of(drawn: tuple[tuple[int, ...], ...]) -> Mapping[str, float | None]:
-        return measure(*([side[i] for i in some] for side, some in zip(sides, drawn, strict=True)))
-
-    draw = np.random.default_rng(seed)
-    # The order of seeds changes no mean: with three of them, 2,000 draws are ten different ones.
-    draws = [
-        tuple(tuple(sorted(draw.integers(len(side), size=len(side)).tolist())) for side in sides)
-        for _ in range(RESAMPLES)
-    ]
-    found = [of(one) for one in draws]
+    measured = resampled(measure, *sides, seed=seed)
     intervals = {}
-    for name in found[0]:
-        values = [one.get(name) for one in found]
-        known = [value for value in values if value is not None]
-        if len(known) == len(values):
-            low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+    for name in measured[0]:
+        known = [value for one in measured if (value := one.get(name)) is not None]
+        if len(known) == len(measured):
+            low, high = percentiles(known)
             intervals[name] = (float(low), float(high))
     return intervals
+
+
+def over_examples(count: int, statistic: Callable[[NDArray[np.int64]], float], seed: int = 0) -> Estimate:
+    """Estimate a statistic of `count` examples, given their indices, with its percentile interval; a single example
+    has none."""
+    value = statistic(np.arange(count))
+    if count < 2:
+        return Estimate(value)
+    (picks,) = draws((count,), seed)
+    low, high = percentiles([statistic(pick) for pick in picks])
+    return Estimate(value, float(low), float(high))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RESAMPLES = 2_000
-LEVEL = 0.95
+from fastslow.metrics.bootstrap import percentiles, resampled
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,13 @@ def efficiency(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int 
     found = _compare(mean_curve(reference), mean_curve(other))
     if found is None or min(len(reference), len(other)) < 2:
         return found
-    draw = np.random.default_rng(seed)
-    ratios = []
-    for _ in range(RESAMPLES):
-        a, b = ([side[i] for i in draw.integers(len(side), size=len(side))] for side in (reference, other))
+
+    def ratio(a: Sequence[Curve], b: Sequence[Curve]) -> float:
         once = _compare(mean_curve(a), mean_curve(b))
-        ratios.append(0.0 if once is None or once.ratio is None else once.ratio)
-    low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+        return 0.0 if once is None or once.ratio is None else once.ratio
+
+    ratios = resampled(ratio, reference, other, seed=seed)
+    low, high = percentiles(ratios)
     return Efficiency(
         found.target, found.reference_x, found.other_x, found.ratio,
         low=float(low), high=float(high), reached=float(np.mean(np.array(ratios) > 0)),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from fastslow.metrics.curves import LEVEL, RESAMPLES, Curve, mean_curve
+from fastslow.metrics.bootstrap import percentiles, resampled
+from fastslow.metrics.curves import Curve, mean_curve
+from fastslow.metrics.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MatchedKL:
     high: float | None = None
 
     @property
-    def interval(self) -> tuple[float, float] | None:
+    def interval(self) -> Interval | None:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
@@ -53,16 +53,11 @@ def kl_at_matched_accuracy(reference: Sequence[Curve], other: Sequence[Curve], *
     found = _compare(mean_curve(reference), mean_curve(other))
     if found is None or min(len(reference), len(other)) < 2:
         return found
-    draw = np.random.default_rng(seed)
-    shares = []
-    for _ in range(RESAMPLES):
-        a, b = ([side[i] for i in draw.integers(len(side), size=len(side))] for side in (reference, other))
-        once = _compare(mean_curve(a), mean_curve(b))
-        if once is not None and once.share is not None:
-            shares.append(once.share)
+    compared = resampled(lambda a, b: _compare(mean_curve(a), mean_curve(b)), reference, other, seed=seed)
+    shares = [once.share for once in compared if once is not None and once.share is not None]
     if not shares:
         return found
-    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+    low, high = percentiles(shares)
     return MatchedKL(found.accuracy, found.reference_kl, found.other_kl, found.share, float(low), float(high))
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fastslow.metrics.bootstrap import over_examples
+from fastslow.metrics.intervals import Estimate
+
 ROUTES: tuple[str, ...] = ("skip", "fast", "slow", "both")
 """In the order in which ties are settled: where no channel gains anything, the best is to leave the example alone."""
-RESAMPLES = 2000
 TIE = 1e-9
 """Gains that differ by less are the same."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over examples with its 95 % bootstrap interval; None for the interval of fewer than two examples."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -62,12 +55,12 @@ def judge_rule(
     for best, route in zip(label_N, taken, strict=True):
         confusion[ROUTES[best]][route] += 1
     return RuleReport(
-        gain=bootstrap(len(gains), lambda pick: float(mine_N[pick].mean()), seed),
-        regret_constant=bootstrap(
+        gain=over_examples(len(gains), lambda pick: float(mine_N[pick].mean()), seed),
+        regret_constant=over_examples(
             len(gains), lambda pick: float(worth_N_R[pick].mean(axis=0).max() - mine_N[pick].mean()), seed
         ),
-        regret_oracle=bootstrap(len(gains), lambda pick: float((oracle_N - mine_N)[pick].mean()), seed),
-        agreement=bootstrap(len(gains), lambda pick: float(agrees_N[pick].mean()), seed),
+        regret_oracle=over_examples(len(gains), lambda pick: float((oracle_N - mine_N)[pick].mean()), seed),
+        agreement=over_examples(len(gains), lambda pick: float(agrees_N[pick].mean()), seed),
         confusion=confusion,
     )
 
@@ -77,17 +70,6 @@ def calibration(expected: Sequence[float], measured: Sequence[float], bins: int 
     order = np.argsort(np.array(expected), kind="stable")
     parts = [part for part in np.array_split(order, min(bins, max(1, len(order)))) if len(part)]
     return [(float(np.mean(np.take(expected, p))), float(np.mean(np.take(measured, p))), len(p)) for p in parts]
-
-
-def bootstrap(count: int, statistic: Callable[[np.ndarray], float], seed: int = 0) -> Estimate:
-    """A statistic of `count` examples with its percentile interval (Efron, Tibshirani 1993)."""
-    value = statistic(np.arange(count))
-    if count < 2:
-        return Estimate(value, None, None)
-    rng = np.random.default_rng(seed)
-    found = [statistic(rng.integers(0, count, size=count)) for _ in range(RESAMPLES)]
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Estimate(value, float(low), float(high))
 
 
 def _pair(gains: Mapping[str, tuple[float, float]], route: str) -> tuple[float, float]:

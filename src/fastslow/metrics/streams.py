@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 
-from scipy.stats import t as student
+from fastslow.metrics.intervals import Estimate, mean_interval
 
 RISEN = 0.1
 """A task was learned where its accuracy rose by this much above the base: of less, nothing can be forgotten that could
@@ -39,27 +38,11 @@ def measure_stream(accuracies: Mapping[str, Sequence[float]], base: Mapping[str,
     return StreamEnd(mean(values[-1] for values in accuracies.values()), forgotten)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Mean of paired differences; its 95% interval by Student's t, None with fewer than two pairs."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        return None if self.low is None or self.high is None else (self.low, self.high)
-
-
-def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Difference | None:
-    """`ours` minus `theirs` over the seeds that both have; None without one.
+def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Estimate | None:
+    """Estimate `ours` minus `theirs` over the seeds that both have; None without one, no interval with one.
 
     Same seed means same examples in the same order, so much of the noise is shared. Student's t and not a bootstrap:
     three pairs have only ten resamples.
     """
     pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
-    if len(pairs) < 2:
-        return Difference(pairs[0]) if pairs else None
-    half = float(student.ppf(0.975, len(pairs) - 1)) * stdev(pairs) / math.sqrt(len(pairs))
-    return Difference(mean(pairs), mean(pairs) - half, mean(pairs) + half)
+    return mean_interval(pairs)

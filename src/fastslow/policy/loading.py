@@ -1,4 +1,4 @@
-"""From a name to a model and its tokenizer: the embedded SmolLM2, a local folder, or a hub id."""
+"""Load a model and its tokenizer by name: the embedded SmolLM2, a local folder, or a hub id."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_BYTES = 538_000_000
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
-# Learning rates keep an 8B model at the paper's 1e-6 (its table of settings) and grow as models shrink:
-# SmolLM2-135M learns steadily at 1e-5 and hardly moves at 1e-6 within the quickstart's 30 steps.
+# Learning rates keep an 8B model at the paper's 1e-6 (its table of settings) and grow as models shrink: SmolLM2-135M
+# learns steadily at 1e-5, and hardly at all at 1e-6 within the 30 steps of the quickstart.
 LEARNING_RATE_BY_PARAMETERS = ((5e8, 1e-5), (3e9, 3e-6), (float("inf"), 1e-6))
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model comes from: `path` is a folder or hub id that transformers can load as it is."""
+    """Hold where a model comes from: `path` is a folder or hub id that transformers can load."""
 
     name: str
     path: str
 
 
 def resolve_model(name: str) -> ModelSource:
-    """`smollm2-135m`, a local folder, or a hub id -> something `from_pretrained` reads.
+    """Resolve `smollm2-135m`, a local folder, or a hub id to something that `from_pretrained` reads.
 
     Raises BadInput for a folder that is missing or holds no model. Hub ids are checked when they are loaded.
     """
@@ -59,9 +59,9 @@ def resolve_model(name: str) -> ModelSource:
 
 
 def load_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedModel:
-    """The causal LM in fp32: bf16 master weights would swallow updates at learning rates near 1e-6.
+    """Load the causal LM in fp32: bf16 master weights would lose updates at learning rates near 1e-6.
 
-    Raises BadInput for weights that are missing or of another shape: transformers would draw them at random.
+    Raises BadInput for weights that are missing or of another shape, which transformers would initialise at random.
     """
     with loading(source):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -78,7 +78,8 @@ def load_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTr
 
 
 def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The model's own tokenizer, left padding, with its own chat template. Raises BadInput where it has none."""
+    """Load the model's own tokenizer, padding on the left, with its own chat template. Raises BadInput where it has
+    none."""
     with loading(source):
         tokenizer = AutoTokenizer.from_pretrained(source.path, padding_side="left", trust_remote_code=trust_remote_code)
     if not tokenizer.chat_template:
@@ -91,22 +92,22 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> P
 
 
 def has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the chat template shows a system turn; some families refuse it, some drop it silently."""
+    """Return whether the chat template shows a system turn; some model families refuse it, others drop it silently."""
     probe = "fastslow-system-probe"
     messages = with_instruction([{"role": "user", "content": "hi"}], probe, system_role=True)
     try:
         return probe in str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    except Exception:  # a template refuses a role by raising whatever jinja lets it raise
+    except Exception:  # a template refuses a role by any exception that jinja lets through
         return False
 
 
 def context_window(model: PreTrainedModel) -> int:
-    """Longest sequence the model was built for, in tokens."""
+    """Return the longest sequence, in tokens, that the model was built for."""
     return _window(model.config)
 
 
 def model_window(source: ModelSource) -> int:
-    """The same, of a model that is not loaded."""
+    """Return the same length for a model that is not loaded."""
     with loading(source):
         return _window(AutoConfig.from_pretrained(source.path))
 
@@ -116,7 +117,8 @@ def _window(config: Any) -> int:
 
 
 def weight_bytes(name: str) -> int:
-    """Bytes of a model's weight files; of one that is not on this machine, those of the embedded model."""
+    """Return the bytes of a model's weight files; for a model that is not on this machine, those of the embedded
+    model."""
     path = Path(resolve_model(name).path)
     files = sum(file.stat().st_size for file in path.glob("*.safetensors")) if path.is_dir() else 0
     return files or EMBEDDED_BYTES
@@ -128,7 +130,7 @@ def default_learning_rate(model: PreTrainedModel) -> float:
 
 
 class loading:
-    """Turns what from_pretrained raises for a missing or broken model into one line."""
+    """Turn the errors of from_pretrained for a missing or broken model into one line."""
 
     def __init__(self, source: ModelSource):
         self.source = source
@@ -147,9 +149,9 @@ class loading:
 
 
 def _unpack_embedded(gguf: Path) -> Path:
-    """Dequantise the wheel's GGUF once into a safetensors folder of the user's cache, keyed by the file's hash.
+    """Dequantise the wheel's GGUF once into a safetensors folder of the user's cache, keyed by the hash of the file.
 
-    transformers dequantises on load but leaves its quantisation entries behind, with which `save_pretrained`
+    transformers dequantises on load but leaves its quantisation entries in the config, and `save_pretrained` then
     refuses; the weights are therefore copied into a fresh model of the same configuration.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastslow"
@@ -180,13 +182,14 @@ def _unpack_embedded(gguf: Path) -> Path:
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The padding token's id; it never shows, because padding is masked."""
-    found: Any = tokenizer.pad_token_id
-    return int(found or 0)
+    """Return the padding token's id. Padding is masked, so any id does."""
+    token_id: Any = tokenizer.pad_token_id
+    return int(token_id or 0)
 
 
 def frozen_clone(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy for inference. TRL and accelerate wrap `forward` in closures over the original: the copy has its own."""
+    """Return a copy for inference. TRL and accelerate wrap `forward` in closures over the original; the copy gets its
+    own."""
     clone = copy.deepcopy(model)
     clone.__dict__.pop("forward", None)
     return clone.eval().requires_grad_(False)

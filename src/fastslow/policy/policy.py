@@ -6,17 +6,19 @@ channel can later train the slow one.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from fastslow.contexts.context import Context, render
-from fastslow.core.errors import FastSlowError
+from fastslow.core import processes
+from fastslow.core.errors import ContractBroken, FastSlowError
 from fastslow.core.types import Example, Rollout, Verdict
 from fastslow.policy.engines.transformers import Prompt, Sampler, SamplingParams
 from fastslow.policy.loading import has_system_role
@@ -90,10 +92,36 @@ class Policy:
         return self._prompts[key]
 
     def rollouts(self, jobs: Sequence[Job], params: SamplingParams | None = None) -> list[Rollout]:
-        """One scored rollout per job, in order. Jobs that do not fit the window come back unscored and are counted."""
-        params = params or self.params
+        """Return one scored rollout per job, in order; jobs that do not fit the window come back unscored.
+
+        Every process has to call this method, with the same jobs: the jobs are dealt out in consecutive shares, and
+        each process gets all rollouts back. Raises FastSlowError where the weights give a log-probability that is not
+        finite, and ContractBroken where the processes brought different jobs.
+        """
+        own = jobs[processes.share_of(len(jobs))]
+        error: FastSlowError | None = None
+        made: list[Rollout] = []
+        try:
+            made = self._roll_out(own, params or self.params)
+        except FastSlowError as problem:  # raised on every process once all have met, or the others would wait for ever
+            if processes.count() == 1:
+                raise
+            error = problem
+        rollouts = made
+        if processes.count() > 1:
+            shares = processes.gather([(_digest(jobs), str(error) if error else None, made)])
+            if len({digest for digest, _, _ in shares}) > 1:
+                raise ContractBroken("the processes of this run asked for different rollouts")
+            problem_of_any = next((text for _, text, _ in shares if text), None)
+            if problem_of_any is not None:
+                raise error or FastSlowError(problem_of_any)
+            rollouts = [rollout for _, _, share in shares for rollout in share]
+        self.skipped += sum(rollout.verdict.info.get("unscored") == TOO_LONG for rollout in rollouts)
+        return rollouts
+
+    def _roll_out(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
+        """Return the rollouts of this process's share."""
         fitting = [i for i, job in enumerate(jobs) if self.fits(job.context, job.example)]
-        self.skipped += len(jobs) - len(fitting)
         prompts = [self._prompt(jobs[i]) for i in fitting]
         rollouts = [self._too_long(job) for job in jobs]
         if not prompts:
@@ -118,6 +146,14 @@ class Policy:
                 policy_version=self.version,
             )
         return rollouts
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many rollouts were not made for want of room."""
+        return {"skipped": self.skipped}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Take up how many rollouts were not made."""
+        self.skipped = state["skipped"]
 
     def score(self, example: Example, text: str) -> Verdict:
         """The task's verdict; a scorer that raises makes the rollout unscored, logged once per kind of fault."""
@@ -151,6 +187,12 @@ class Policy:
         # One end token stands for the completion: trainers expect rows, and unscored rows never reach the loss.
         end = (int(self._tokenizer.eos_token_id),)  # type: ignore[arg-type]
         return Rollout(job.example.id, job.context.id, end, end, (0.0,), "", Verdict.unscored(TOO_LONG), self.version)
+
+
+def _digest(jobs: Sequence[Job]) -> str:
+    """Return what is the same on two processes only if their jobs are."""
+    text = repr([(job.context.id, job.example.id, job.seed) for job in jobs])
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:

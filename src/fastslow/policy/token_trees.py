@@ -1,7 +1,8 @@
-"""Where to cut a step's rollouts into sequences, so that shared tokens are computed once and attention stays short.
+"""Decide where to cut a step's rollouts into sequences, so that shared tokens are computed once and attention stays
+short.
 
-Rows that begin alike form a token tree. One tree of everything shares the most, but dense attention pays for its
-length squared; cutting a tree repeats what both parts share. `lay_out` weighs the two, on token counts alone.
+Rows with a common beginning form a token tree. One tree of all rows shares the most, but dense attention costs its
+length squared; cutting a tree repeats what both parts share. `lay_out` balances the two costs, on token counts alone.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A sequence of n tokens costs n + ATTENTION_WEIGHT n^2 on the scale of its linear layers. From the arithmetic alone
-# the weight would be about 1 / (6 x hidden size); masked attention runs at a fraction of a matrix product's rate.
-# `make bench` times other weights (the last table of docs/performance.md).
+# A sequence of n tokens costs n + ATTENTION_WEIGHT n^2, in units of its linear layers for one token. From the
+# arithmetic alone the weight would be about 1 / (6 x hidden size), but masked attention runs at a fraction of a matrix
+# product's rate. `make bench` times other weights (the last table of docs/performance.md).
 ATTENTION_WEIGHT = 1 / 1000
 
 
 @dataclass(frozen=True)
 class Row:
-    """One rollout: all its token ids, of which the last `answer` are the completion's."""
+    """Hold one rollout: all its token ids, of which the last `answer` are the completion's."""
 
     ids: tuple[int, ...]
     answer: int
@@ -27,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Tree:
-    """The token trees of one sequence, parents before children. `paths` holds each row's nodes, first to last."""
+    """Hold the token trees of one sequence, parents before children. `paths` holds each row's nodes, first to last."""
 
     tokens: np.ndarray
     depths: np.ndarray
@@ -36,13 +37,15 @@ class Tree:
 
 
 def tree_tokens(rows: Sequence[Row]) -> int:
-    """How many tokens the model computes for these rows when they share one tree (a row's last predicts nothing)."""
+    """Return how many tokens the model computes for these rows in one tree (the last token of a row predicts
+    nothing)."""
     starts = sorted(row.ids[:-1] for row in rows)
     return sum(map(len, starts)) - sum(map(_shared, starts, starts[1:]))
 
 
 def lay_out(rows: Sequence[Row], attention_weight: float = ATTENTION_WEIGHT) -> list[list[int]]:
-    """Row numbers of each sequence, at about the least cost of linear layers and attention over padded sequences."""
+    """Return the row numbers of each sequence, at about the lowest cost of linear layers and attention over padded
+    sequences."""
     order = sorted(range(len(rows)), key=lambda i: rows[i].ids[:-1])
     starts = [rows[i].ids[:-1] for i in order]
     lengths = np.array([len(s) for s in starts])
@@ -53,17 +56,18 @@ def lay_out(rows: Sequence[Row], attention_weight: float = ATTENTION_WEIGHT) -> 
 
 
 def cost(sequences: int, length: int, attention_weight: float = ATTENTION_WEIGHT) -> float:
-    """Of `sequences` rows of `length` tokens each, in tokens through the linear layers."""
+    """Return the cost of `sequences` rows of `length` tokens each, in tokens through the linear layers."""
     return sequences * (length + attention_weight * length**2)
 
 
 def padded_cost(rows: Sequence[Row]) -> float:
-    """Of the same rows padded to the longest; causal attention without a mask of ours does half of the work."""
+    """Return the cost of the same rows padded to the longest; causal attention without a custom mask does half of the
+    work."""
     return cost(len(rows), max(len(row.ids) for row in rows), ATTENTION_WEIGHT / 2)
 
 
 def grow(rows: Sequence[Row], members: Sequence[int]) -> Tree:
-    """The trees of one sequence."""
+    """Build the trees of one sequence."""
     order = sorted(members, key=lambda i: rows[i].ids[:-1])
     starts = [rows[i].ids[:-1] for i in order]
     shared = [0, *map(_shared, starts, starts[1:])]
@@ -82,7 +86,7 @@ def grow(rows: Sequence[Row], members: Sequence[int]) -> Tree:
 
 
 def _shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    """Length of the common beginning."""
+    """Return the length of the common beginning."""
     n = min(len(one), len(other))
     if one[:n] == other[:n]:
         return n
@@ -94,7 +98,7 @@ def _tokens(lengths: np.ndarray, shared: np.ndarray, start: int, stop: int) -> i
 
 
 def _cut(lengths: np.ndarray, shared: np.ndarray, start: int, stop: int, weight: float) -> list[tuple[int, int]]:
-    """Cut a run of sorted rows in two where its tree first branches, as long as that saves more than it repeats."""
+    """Cut a run of sorted rows in two where its tree first branches, as long as the cut saves more than it repeats."""
     if stop - start < 2:
         return [(start, stop)]
     inside = shared[start : stop - 1]
@@ -112,7 +116,7 @@ def _cut(lengths: np.ndarray, shared: np.ndarray, start: int, stop: int, weight:
 
 
 def _fill(loads: list[int], weight: float) -> list[list[int]]:
-    """Put trees together into sequences of like length: first fit decreasing, at the cheapest of a few lengths."""
+    """Put trees together into sequences of similar length: first fit decreasing, at the cheapest of a few lengths."""
     plans = []
     for factor in (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, float("inf")):
         capacity = max(loads) * factor

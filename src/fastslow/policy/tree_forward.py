@@ -1,9 +1,9 @@
-"""Training on rollouts as the tree they are: every shared token goes through the model once.
+"""Train on rollouts as a token tree: every shared token goes through the model once.
 
-Rollouts of one step share contexts, questions and often whole answers. `pack` merges rows into token trees and lays
-the trees out as sequences whose attention mask lets each token see its ancestors only; a token's position is its
-depth. Log-probabilities read off such a forward equal those of padded rows, and so do the gradients, because each row
-adds its own loss to the shared computation. Nothing here approximates.
+Rollouts of one step share contexts, questions and often whole answers. `pack` merges rows into token trees and lays the
+trees out as sequences whose attention mask lets each token see its ancestors only; a token's position is its depth.
+Log-probabilities and gradients equal those of padded rows, because each row adds its own loss to the shared
+computation. Nothing here approximates.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from fastslow.policy.token_trees import ATTENTION_WEIGHT, Row, cost, grow, lay_out
 
-# Positions whose logits over the whole vocabulary are alive at once.
+# Most positions whose logits over the whole vocabulary are in memory at once.
 HEAD_ROWS = 512
 # Settings of architectures whose logits are scaled after the head; none of them is handled here.
 SCALED_HEADS = ("logit_scale", "logits_scaling", "output_multiplier", "lm_head_multiplier")
@@ -29,11 +29,12 @@ SCALED_HEADS = ("logit_scale", "logits_scaling", "output_multiplier", "lm_head_m
 
 @dataclass(frozen=True)
 class Packed:
-    """Trees of tokens laid out as S sequences of L tokens.
+    """Hold trees of tokens laid out as S sequences of L tokens.
 
-    source_E, token_E: for each distinct (place, next token) pair that some completion needs, the flat place in S x L
-    whose hidden state predicts it, and the token. edge_B_T: which pair each completion token reads; -1 where a row
-    has ended.
+    Attributes:
+        source_E, token_E: for each distinct (place, next token) pair that a completion needs, the flat place in S x L
+            whose hidden state predicts the token, and the token.
+        edge_B_T: the pair that each completion token reads; -1 where a row has ended.
     """
 
     input_ids_S_L: Int[Tensor, "S L"]
@@ -46,15 +47,15 @@ class Packed:
 
     @property
     def cost(self) -> float:
-        """In tokens through the linear layers, see `layout.cost`."""
+        """Cost in tokens through the linear layers, see `token_trees.cost`."""
         return cost(*self.input_ids_S_L.shape)
 
 
 def pack(rows: Sequence[Row], *, width: int | None = None, attention_weight: float = ATTENTION_WEIGHT) -> Packed:
     """Merge rows into token trees. The last token of a row predicts nothing and is left out.
 
-    The answer does not depend on where `lay_out` cuts. `width` is T, by default the longest answer.
-    Raises ValueError for a row without a prompt.
+    The log-probabilities do not depend on where `lay_out` cuts. `width` is T, by default the longest answer. Raises
+    ValueError for a row without a prompt.
     """
     if any(len(row.ids) <= row.answer for row in rows):
         raise ValueError("a row needs at least one prompt token")
@@ -93,7 +94,7 @@ def pack(rows: Sequence[Row], *, width: int | None = None, attention_weight: flo
 
 
 def why_not(model: PreTrainedModel) -> str | None:
-    """Why packing would not be exact for this model, or None where it is."""
+    """Return why packing would not be exact for this model, or None where it is exact."""
     config = model.config.get_text_config()
     attention = config._attn_implementation
     if attention not in ("sdpa", "eager"):
@@ -115,7 +116,8 @@ def why_not(model: PreTrainedModel) -> str | None:
 
 @torch.no_grad()
 def _probe(model: PreTrainedModel) -> str | None:
-    """Two short rows through the model both ways: settings cannot tell of ALiBi, recurrence or a head of two parts."""
+    """Run two short rows through the model both ways: settings do not reveal ALiBi, recurrence or a head of two
+    parts."""
     rows = [Row((1, 2, 3, 4, 5, 6), 2), Row((1, 2, 3, 7, 8), 2)]
     was_training = model.training
     model.eval()
@@ -127,7 +129,7 @@ def _probe(model: PreTrainedModel) -> str | None:
             want = logits.log_softmax(-1).gather(1, ids[0, -row.answer :, None])[:, 0]
             if not torch.allclose(got, want, atol=torch.finfo(model.dtype).eps ** 0.5):
                 return f"a trial gave other log-probabilities (off by {float((got - want).abs().max()):.1g})"
-    except Exception as error:  # an architecture may choke on a mask of our own anywhere
+    except Exception as error:  # an architecture may fail on a custom mask anywhere
         return f"a trial failed with {type(error).__name__}: {str(error)[:200]}"
     finally:
         model.train(was_training)
@@ -137,7 +139,8 @@ def _probe(model: PreTrainedModel) -> str | None:
 def forward_packed(
     model: Callable[..., Any], base: PreTrainedModel, packed: Packed, *, temperature: float, entropy_grad: bool
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
-    """Log-probability of every completion token, and the entropy it was drawn at; 0 where a row has ended.
+    """Return the log-probability of every completion token and the entropy of its distribution; 0 where a row has
+    ended.
 
     `model` is what is called (it may be wrapped for distribution), `base` the causal LM inside it.
     """
@@ -146,17 +149,18 @@ def forward_packed(
     source_U, which_E = packed.source_E.to(device).unique(return_inverse=True)
     token_E = packed.token_E.to(device)
     logps, entropies = [], []
-    order = which_E.argsort(stable=True)  # pairs of one place lie together, so that head chunks own whole places
+    # Pairs of one place lie together, so that a chunk of the head has whole places.
+    order = which_E.argsort(stable=True)
     for start in range(0, len(source_U), HEAD_ROWS):
         stop = min(start + HEAD_ROWS, len(source_U))
-        mine = order[(which_E[order] >= start) & (which_E[order] < stop)]
-        arguments = (base, hidden[source_U[start:stop]], which_E[mine] - start, token_E[mine], temperature)
+        pairs = order[(which_E[order] >= start) & (which_E[order] < stop)]
+        arguments = (base, hidden[source_U[start:stop]], which_E[pairs] - start, token_E[pairs], temperature)
         if torch.is_grad_enabled() and len(source_U) > HEAD_ROWS:
             logp, entropy = checkpoint(_score, *arguments, entropy_grad, use_reentrant=False)
         else:
             logp, entropy = _score(*arguments, entropy_grad)
         logps.append(logp)
-        entropies.append(entropy[which_E[mine] - start])
+        entropies.append(entropy[which_E[pairs] - start])
     back = torch.empty_like(order)
     back[order] = torch.arange(len(order), device=device)
     edge = packed.edge_B_T.to(device)
@@ -167,20 +171,20 @@ def forward_packed(
 
 
 def forward_hidden(model: Callable[..., Any], base: PreTrainedModel, packed: Packed) -> Float[Tensor, "S_times_L D"]:
-    """What the head reads, at every place of the trees."""
+    """Return the input of the head at every place of the trees."""
     output = model(
         input_ids=packed.input_ids_S_L.to(base.device),
         attention_mask=_attention_mask(base.config.get_text_config(), packed, base.device),
         position_ids=packed.positions_S_L.to(base.device),
         use_cache=False,
         output_hidden_states=True,
-        logits_to_keep=1,  # the head runs on the places that need it, later
+        logits_to_keep=1,  # the head runs later, on the places that need it
     )
     return output.hidden_states[-1].flatten(0, 1)
 
 
 def place_logits(base: PreTrainedModel, hidden_U_D: Float[Tensor, "U D"]) -> Float[Tensor, "U V"]:
-    """fp32 logits over the vocabulary after each place."""
+    """Return fp32 logits over the vocabulary after each place."""
     head: Any = base.get_output_embeddings()
     logits = head(hidden_U_D).float()
     softcap = getattr(base.config.get_text_config(), "final_logit_softcapping", None)
@@ -195,7 +199,7 @@ def _score(base, hidden, which, token, temperature: float, entropy_grad: bool):
 
 
 def _attention_mask(config, packed: Packed, device: torch.device):
-    """The 4-D mask transformers passes on as it is, one per kind of layer where there are two."""
+    """Return the 4-D mask that transformers passes through, one for each kind of layer where there are two."""
     full = packed.sees_S_L_L[:, None].to(device)
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     masks = {"full_attention": full}

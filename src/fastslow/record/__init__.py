@@ -1,0 +1,8 @@
+"""What is written and shown while a run works.
+
+- `recorder`: writes metrics, routes, contexts, rollouts and evaluations to the run directory, and keeps the tallies for
+  summary.json.
+- `display`: shows progress to a person, on a terminal or as plain lines.
+
+`loop` and `run` tell the recorder what happened; the recorder tells the display. Nothing here changes a run.
+"""

@@ -1,4 +1,4 @@
-"""What a person sees while a run works: a live line with an ETA on a terminal, plain lines elsewhere."""
+"""Show a person the progress of a run: a live line with an ETA on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
-from fastslow.tasks.spec import short_names
+from fastslow.core.measurement import Measurement
+from fastslow.tasks.names import short_names
 
 PHASES = {
     "fast": "evolving contexts",
@@ -38,25 +39,26 @@ class Display(Protocol):
     def phase(self, name: str, step: int) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
-    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def evals(self, step: int, measurements: Sequence[Measurement]) -> None: ...
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
 
 class SilentDisplay:
-    """For tests, and for every rank but the first."""
+    """Show nothing: for tests, and for every rank but the first."""
 
     def start(self, total: int, title: str) -> None: ...
     def phase(self, name: str, step: int) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
-    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None: ...
+    def evals(self, step: int, measurements: Sequence[Measurement]) -> None: ...
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
 
 class TerminalDisplay:
-    """A rich progress line; without a terminal, one plain line per step, so that a log file stays readable."""
+    """Show a rich progress line; without a terminal, print one plain line for each step, so that a log file stays
+    readable."""
 
     def __init__(self, console: Console | None = None):
         self.console = console or Console(file=sys.stderr)
@@ -106,12 +108,12 @@ class TerminalDisplay:
     def note(self, text: str) -> None:
         self.console.print(escape(text), highlight=False, soft_wrap=True)
 
-    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
-        if len({r["task"] for r in rows}) > 1:
-            self.note(_evals_by_task(step, rows))
+    def evals(self, step: int, measurements: Sequence[Measurement]) -> None:
+        if len({one.task for one in measurements}) > 1:
+            self.note(_evals_by_task(step, measurements))
             return
-        shown = [f"{r['weights']}+{r['context']} {_percent(r['accuracy'])}" for r in rows]
-        kls = [f"kl {r['kl']:.4f} ({r['context']} context)" for r in rows if r.get("kl") is not None]
+        shown = [f"{one.weights}+{one.context} {_percent(one.accuracy)}" for one in measurements]
+        kls = [f"kl {one.kl:.4f} ({one.context} context)" for one in measurements if one.kl is not None]
         self.console.print(f"eval at step {step}: " + ", ".join(shown + kls), highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
@@ -121,8 +123,8 @@ class TerminalDisplay:
 
 
 def closing_table(summary: Mapping[str, Any]) -> Table:
-    """The four quadrants: {base, trained} weights x {seed, lead} context, on validation; of several tasks each one's,
-    and their mean."""
+    """Return the table of validation accuracies: {base, trained} weights x contexts; for several tasks one block each
+    and one for the mean."""
     accuracy = summary["accuracy"]
     table = Table(
         title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})"
@@ -144,19 +146,19 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def _evals_by_task(step: int, rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line for each task, in columns; the KL of weights that were trained only."""
-    names = short_names(row["task"] for row in rows)
-    contexts = dict.fromkeys(row["context"] for row in rows)
-    drifted = dict.fromkeys(r["context"] for r in rows if r.get("kl") is not None and r["weights"] == "trained")
-    found = {(row["task"], row["context"]): row for row in rows}
+def _evals_by_task(step: int, measurements: Sequence[Measurement]) -> str:
+    """Return one line for each task, in columns, with the KL of trained weights only."""
+    names = short_names(one.task for one in measurements)
+    contexts = dict.fromkeys(one.context for one in measurements)
+    drifted = dict.fromkeys(m.context for m in measurements if m.kl is not None and m.weights == "trained")
+    by_place = {(one.task, one.context): one for one in measurements}
     table = [["", *contexts, *(f"kl: {context}" for context in drifted)]]
     for task, name in names.items():
-        accuracies = [_percent(found[task, context]["accuracy"]) for context in contexts]
-        kls = [found[task, context]["kl"] for context in drifted]
+        accuracies = [_percent(by_place[task, context].accuracy) for context in contexts]
+        kls = [by_place[task, context].kl for context in drifted]
         table.append([name, *accuracies, *("n/a" if kl is None else f"{kl:.4f}" for kl in kls)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [f"eval at step {step}, {rows[0]['weights']} weights:"]
+    lines = [f"eval at step {step}, {measurements[0].weights} weights:"]
     for name, *cells in table:
         numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([f"  {name:{widths[0]}}", *numbers]))

@@ -6,17 +6,19 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from transformers import TrainerCallback
 
+from fastslow.core import processes
+from fastslow.core.measurement import Measurement
 from fastslow.core.types import Example, GroupEvidence, Rollout
 from fastslow.fast.phase import FastPhase
 from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import Display, SilentDisplay
 from fastslow.routers import Decision
-from fastslow.slow.retention import Fall
+from fastslow.slow.retention import Forgetting
 from fastslow.topics.clusters import Observation
 
 BARREN_PHASES = 3
@@ -34,7 +36,8 @@ class Recorder(TrainerCallback):
         self.rollouts = {"slow": 0, "fast": 0, "reused": 0}
         self.tokens = {"slow": 0, "fast": 0}
         self.wall: dict[str, float] = defaultdict(float)
-        self.eval_rows: list[dict[str, Any]] = []
+        self.measurements: list[Measurement] = []
+        """Of every evaluation so far, with its step; the answers are left out, which would outgrow a long run."""
         self.reflection: dict[str, Any] = {
             **dict.fromkeys(("calls", "failures", "prompt_tokens", "completion_tokens", "barren"), 0),
             "last_error": None,
@@ -43,9 +46,10 @@ class Recorder(TrainerCallback):
         self._starving: set[str] = set()
 
     def state_dict(self) -> dict[str, Any]:
-        """The tallies so far; what was measured stands in evals.jsonl."""
+        """Return the tallies so far and how long each log is; what was measured stands in evals.jsonl."""
         tallies = {name: dict(getattr(self, name)) for name in TALLIES}
-        return {**tallies, "elapsed": self.elapsed()}
+        positions = self.run.positions() if self.run is not None else {}
+        return {**tallies, "elapsed": self.elapsed(), "positions": positions}
 
     def elapsed(self) -> float:
         """Seconds the run has taken, over all its resumes; what a kill undid is not among them."""
@@ -55,7 +59,13 @@ class Recorder(TrainerCallback):
         for name in TALLIES:
             getattr(self, name).update(state[name])
         self._started -= state["elapsed"]
-        self.eval_rows = self.run.read("evals.jsonl") if self.run is not None else []
+        rows = self.run.read("evals.jsonl") if self.run is not None else []
+        self.measurements = [Measurement.from_row(row) for row in processes.from_main(lambda: rows)]
+
+    @property
+    def measured_steps(self) -> set[int]:
+        """Steps whose weights were evaluated."""
+        return {one.step for one in self.measurements if one.step is not None}
 
     @contextmanager
     def phase(self, name: str, step: int) -> Iterator[None]:
@@ -154,7 +164,7 @@ class Recorder(TrainerCallback):
             )
         self._starving |= set(channels)
 
-    def falls(self, step: int, falls: Sequence[Fall], action: str, back: int | None) -> None:
+    def falls(self, step: int, falls: Sequence[Forgetting], action: str, back: int | None) -> None:
         """Tasks that lost what they had, and what is done about it."""
         for fall in falls:
             done = {
@@ -169,10 +179,12 @@ class Recorder(TrainerCallback):
         row = {"phase": "retention", "action": action, "back_to": back if action == "rollback" else None}
         self._append("metrics.jsonl", [{**self._head(step, "retention"), **row, **asdict(fall)} for fall in falls])
 
-    def evals(self, step: int, rows: Sequence[dict[str, Any]]) -> None:
-        self.eval_rows += [{"step": step, **row} for row in rows]
-        self._append("evals.jsonl", [{"step": step, **row} for row in rows])
-        self.display.evals(step, rows)
+    def evals(self, step: int, measurements: Sequence[Measurement]) -> None:
+        """Write, remember and show what was measured after `step` steps."""
+        measured = [replace(one, step=step, answers=()) for one in measurements]
+        self.measurements += measured
+        self._append("evals.jsonl", [one.row() for one in measured])
+        self.display.evals(step, measured)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         if not state.is_world_process_zero or not logs:

@@ -1,13 +1,8 @@
-"""Reports: pure functions of run directories, also of unfinished and damaged ones.
+"""Reports: pure functions of run directories, also of unfinished and damaged ones. `cli.report` calls this package.
 
-data.py        what a run directory says, with a notice for everything it does not say
-sources.py     which runs belong together: those given one by one, or the cells of a comparison.json
-compare.py     the arms (modes, or cells of a sweep) side by side: efficiency on the axes, ceilings
-continual.py, plasticity.py, costs.py, lineage.py, routes.py, examples.py   one question each
-series.py      curves over seeds, with intervals
-verdict.py     did it pay? one sentence and three numbers
-tables.py      every table as plain text in cells
-formats.py     how numbers are written
+- `reading/`: from run directories to typed rows, with a notice for whatever is missing or damaged.
+- `questions/`: what is asked of that data, one question a file; numbers come from `metrics`.
+- `pages/`: the answers as text, rows, one HTML file or a picture.
 
-markdown.py, csv.py, charts.py with page.py, png.py    all of it as text, rows, one HTML file, a picture
+Data flows in this order, and nothing is written back to a run.
 """

@@ -1,7 +1,13 @@
-"""Routers decide which channel absorbs each example's group. One rule a file; `ROUTERS` is their registry.
+"""Routers decide which channel takes the group of an example. One rule a file; `ROUTERS` is their registry.
 
-`both` is the paper's rule (everything to both channels) and the default; `fast`, `slow`, `skip` and `random` are
-controls; `success_gate` and `threshold` are known gates; `variance` and `learned` are ours. docs/routing.md compares.
+- `base`: the protocol, the registry and `make_router`. `group`: what the rewards of one group say.
+- `constant`: `both` (the paper's rule and the default), and the controls `fast`, `slow`, `skip`. `random`: a control
+too.
+- `success_gate`, `threshold`: published gates. `variance`, `learned`: rules of our own.
+- `decide`: `RouteDecider`, which `loop` asks once per step: it asks the rule, and keeps the smallest share of either
+  channel.
+
+docs/routing.md compares the rules.
 """
 
 from fastslow.routers.base import ROUTERS, Router, StatelessRouter, make_router

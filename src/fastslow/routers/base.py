@@ -1,4 +1,4 @@
-"""The router protocol and its registry."""
+"""Define the router protocol and its registry."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fastslow.core.types import GroupEvidence, Route
 
 
 class Router(Protocol):
-    """A rule from a group's evidence to a route: a pure function of the evidence and the router's own state.
+    """Decide the route of a group: a pure function of the evidence and of the router's own state.
 
-    Three more attributes are optional. `observe(evidence, route)` is called once for every group after all of its step
-    were decided, with the route that was really taken: the one place where a rule may learn. `explain(evidence)`
-    returns a dict of plain numbers and words that goes into routes.jsonl. `control = True` exempts a rule from the
-    smallest shares.
+    Three more attributes are optional. `observe(evidence, route)` is called once for every group after all groups of
+    the step were decided, with the route that was taken: a rule may learn here and nowhere else. `explain(evidence)`
+    returns a dict of plain numbers and words for routes.jsonl. `control = True` exempts a rule from the smallest
+    shares.
     """
 
     name: str
@@ -26,14 +26,14 @@ class Router(Protocol):
     def route(self, evidence: GroupEvidence) -> Route: ...
 
     def state_dict(self) -> dict[str, Any]:
-        """State that JSON keeps as it is (keys are text, no tuples, no NaN), for checkpoints."""
+        """Return the state for checkpoints, in a form that JSON preserves: keys are text, no tuples, no NaN."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
 class StatelessRouter:
-    """For rules that remember nothing."""
+    """Base class of rules without state."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -45,18 +45,19 @@ class StatelessRouter:
 ROUTERS: Registry[Router] = Registry("router")
 
 DEEPEST = 200
-"""Characters of the way into a state, in an error message: what holds itself has no end."""
+"""Longest path into a state in an error message, in characters: a state that contains itself has no end."""
 
 
 def number_argument(router: str, arguments: str, *, default: float) -> float:
-    """The one number in [0, 1] after the colon. Raises BadInput for anything else."""
+    """Return the one number in [0, 1] after the colon. Raises BadInput for anything else."""
     return number_arguments(router, arguments, defaults=(default,), limits=((0.0, 1.0),))[0]
 
 
 def number_arguments(
     router: str, arguments: str, *, defaults: Sequence[float], limits: Sequence[tuple[float, float]]
 ) -> list[float]:
-    """Numbers after the colon, in order; those left out have their defaults. Raises BadInput outside of `limits`."""
+    """Return the numbers after the colon, in order, with defaults for missing ones. Raises BadInput for a number
+    outside `limits`."""
     given = arguments.split(",") if arguments else []
     try:
         numbers = [float(text) for text in given]
@@ -71,10 +72,11 @@ def number_arguments(
 
 
 def make_router(spec: str, *, seed: int) -> Router:
-    """`name` or `name:arguments` -> router. A dotted path, also with `:arguments`, names the user's own factory, which
-    is called with `(arguments, seed=)`.
+    """Make the router of `name` or `name:arguments`. A dotted path, also with `:arguments`, names a factory of the
+    user's, which is called with `(arguments, seed=)`.
 
-    Raises BadInput for an unknown name or arguments the rule does not take.
+    Raises BadInput for an unknown name, for arguments that the rule does not take, and for an object that is not a
+    router.
     """
     factory, arguments = ROUTERS.resolve(spec)
     try:
@@ -82,19 +84,20 @@ def make_router(spec: str, *, seed: int) -> Router:
         missing = [m for m in ("name", "route", "state_dict", "load_state_dict") if not hasattr(router, m)]
     except BadInput:
         raise
-    except Exception as error:  # the user's own factory may raise anything
+    except Exception as error:  # a factory of the user's may raise anything
         raise BadInput(f"router '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
     if missing:
         raise BadInput(f"router '{spec}' lacks {', '.join(missing)}; see fastslow.routers.Router.")
     try:
-        checked_state(router)  # found out now, and not when the first checkpoint is to be written
+        checked_state(router)  # checked now, so that the first checkpoint does not fail
     except FastSlowError as error:
         raise BadInput(f"router '{spec}' cannot be used: {error}") from error
     return router
 
 
 def checked_route(router: Router, evidence: GroupEvidence) -> Route:
-    """The router's decision. Raises FastSlowError where a router of the user's returns something else."""
+    """Return the router's decision. Raises FastSlowError where a router of the user's fails or returns anything but a
+    Route."""
     try:
         route = router.route(evidence)
     except Exception as error:
@@ -103,13 +106,13 @@ def checked_route(router: Router, evidence: GroupEvidence) -> Route:
     if not isinstance(route, Route):
         raise FastSlowError(
             f"router '{router.name}' returned {route!r} for example {evidence.example_id}; "
-            "it must return a fastslow.types.Route."
+            "it must return a fastslow.core.types.Route."
         )
     return route
 
 
 def checked_state(router: Router) -> dict[str, Any]:
-    """The router's state. Raises FastSlowError naming what of it a checkpoint would lose or change."""
+    """Return the router's state. Raises FastSlowError, naming the part that a checkpoint would lose or change."""
     try:
         state = router.state_dict()
     except Exception as error:
@@ -125,12 +128,13 @@ def checked_state(router: Router) -> dict[str, Any]:
 
 
 def _not_json(value: Any, at: str = "state") -> str | None:
-    """The innermost part of `value` that JSON refuses or changes, and where it is; None where all comes back equal."""
+    """Return the innermost part of `value` that JSON refuses or changes, with its place; None where all parts come back
+    equal."""
     try:
         if json.loads(json.dumps(value, allow_nan=False)) == value:
             return None
-    except Exception:  # what a user's own objects raise, and what is nested without end
+    except Exception:  # objects of the user's raise many kinds of error, and a value may be nested without end
         pass
     parts = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
     inner = (_not_json(part, f"{at}[{key!r}]") for key, part in parts if len(at) < DEEPEST)
-    return next((found for found in inner if found), None) or f"{at} = {reprlib.repr(value)}"
+    return next((changed for changed in inner if changed), None) or f"{at} = {reprlib.repr(value)}"

@@ -1,4 +1,4 @@
-"""Everything the same way: `both` is the paper, `fast`, `slow` and `skip` are controls."""
+"""Route every group the same way: `both` is the paper's rule; `fast`, `slow` and `skip` are controls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastslow.routers.base import ROUTERS, StatelessRouter
 
 
 class ConstantRouter(StatelessRouter):
-    """Sends every group along one route."""
+    """Send every group along one route."""
 
     control = True
 

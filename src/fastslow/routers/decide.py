@@ -1,4 +1,4 @@
-"""From a rule to decisions: what it says, kept above each channel's smallest share, with its reasons."""
+"""Turn the answers of a rule into decisions that keep each channel above its smallest share."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fastslow.routers.base import Router, checked_route, checked_state
 from fastslow.routers.group import mean
 
 WINDOW = 64
-"""Groups over which shares are counted."""
+"""Number of latest groups over which shares are counted."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The route a group takes, what the rule said, and what it said about that."""
+    """Hold the route that a group takes, the route of the rule, and the reasons of the rule."""
 
     route: Route
     rule: Route
@@ -26,15 +26,15 @@ class Decision:
 
 
 class RouteDecider:
-    """Asks `router` about the groups of a step and keeps the share of each channel above its floor.
+    """Ask `router` about the groups of a step, and keep the share of each channel above its floor.
 
-    A rule of ours or a user's may starve a channel without anybody noticing. Where over the last 64 groups one would
-    get less than its floor, the groups from which it has most to gain (largest reward variance) go there as well.
-    Controls (`both`, `fast`, `slow`, `skip`, `random`) are taken at their word.
+    A rule may starve a channel unnoticed. Where a channel would get less than its floor over the last 64 groups, the
+    groups with the largest reward variance, from which the channel has most to gain, go to that channel as well.
+    Decisions of the controls (`both`, `fast`, `slow`, `skip`, `random`) are never changed.
 
     Args:
         router: the rule.
-        min_fast, min_slow: smallest share of the groups of either channel, in [0, 1].
+        min_fast, min_slow: smallest share of the groups for each channel, in [0, 1].
     """
 
     def __init__(self, router: Router, *, min_fast: float = 0.0, min_slow: float = 0.0):
@@ -48,9 +48,9 @@ class RouteDecider:
         return self.router.name
 
     def decide(self, evidence: Sequence[GroupEvidence]) -> list[Decision]:
-        """One decision a group, in order; then the rule and the shares take note of them.
+        """Return one decision for each group, in order; then let the rule and the shares observe the decisions.
 
-        Raises FastSlowError where the rule is a user's and fails, or returns what is no route.
+        Raises FastSlowError where a rule of the user's fails or returns anything but a Route.
         """
         rules = [checked_route(self.router, e) for e in evidence]
         whys = [_explained(self.router, e) for e in evidence]
@@ -61,13 +61,13 @@ class RouteDecider:
         return [Decision(*decision) for decision in zip(routes, rules, whys, strict=True)]
 
     def shares(self) -> dict[str, float]:
-        """Share of the last groups that went to each channel; empty before the first."""
+        """Return the share of the last groups that went to each channel; empty before the first group."""
         if not self._recent:
             return {}
         return {channel: mean([float(getattr(r, channel)) for r in self._recent]) for channel in self._floors}
 
     def starved(self) -> list[str]:
-        """Channels that got none of the last 64 groups, or will be kept alive by their floor alone."""
+        """Return the channels that got none of the last 64 groups, or no more than their floor."""
         if len(self._recent) < WINDOW or getattr(self.router, "control", False):
             return []
         return [channel for channel, share in self.shares().items() if share <= self._floors[channel]]
@@ -76,7 +76,7 @@ class RouteDecider:
         routes = list(rules)
         for channel, floor in self._floors.items():
             past = self._recent[-(WINDOW - len(routes)) :] if len(routes) < WINDOW else []
-            # Rounded down: a floor of 5 % asks nothing of the first few groups.
+            # Rounded down: a floor of 5 % demands nothing of the first few groups.
             lacking = int(floor * (len(past) + len(routes))) - sum(getattr(r, channel) for r in [*past, *routes])
             left = [i for i, route in enumerate(routes) if not getattr(route, channel)]
             left.sort(key=lambda i: (-_variance(evidence[i]), evidence[i].example_id))
@@ -85,11 +85,11 @@ class RouteDecider:
         return routes
 
     def state_dict(self) -> dict[str, Any]:
-        """Raises FastSlowError where that of the rule, a user's, would not come back from a checkpoint as it is."""
+        """Return the state. Raises FastSlowError where the state of a user's rule would not survive a checkpoint."""
         return {"rule": checked_state(self.router), "recent": [route.value for route in self._recent]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Raises FastSlowError where the rule, a user's, does not take its own state back."""
+        """Restore a state. Raises FastSlowError where a rule of the user's refuses its own state."""
         try:
             self.router.load_state_dict(state["rule"])
         except Exception as error:
@@ -109,13 +109,13 @@ def _with(route: Route, channel: str) -> Route:
 
 
 def _explained(router: Any, evidence: GroupEvidence) -> Mapping[str, Any]:
-    """What the rule says of its decision. `explain` is optional; what it returns goes into routes.jsonl."""
+    """Return the reasons of the rule for routes.jsonl; empty for a rule without `explain`."""
     if not hasattr(router, "explain"):
         return {}
     try:
         why = dict(router.explain(evidence))
         json.dumps(why, allow_nan=False)
-    except Exception as error:  # a user's own rule may raise anything
+    except Exception as error:  # a rule of the user's may raise anything
         problem = f"{type(error).__name__}: {error}"
         raise FastSlowError(
             f"router '{router.name}' cannot explain example {evidence.example_id}: {problem}"

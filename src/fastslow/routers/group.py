@@ -1,4 +1,4 @@
-"""What one group's rewards say: success, and how its variance splits between and within contexts."""
+"""Summarise the rewards of one group: success, and variance between and within contexts."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from fastslow.core.types import GroupEvidence
 
 ROUNDING = 1e-9
-"""Rewards that differ by less are the same reward."""
+"""Rewards that differ by less are equal."""
 
 
 def rewards_by_context(evidence: GroupEvidence) -> dict[str, list[float]]:
-    """Scored rewards under each context, in an order that depends on neither slots nor arrival."""
-    found: dict[str, list[float]] = {}
+    """Return the scored rewards of each context, in an order independent of slots and arrival."""
+    by_context: dict[str, list[float]] = {}
     for context_id, reward in zip(evidence.context_ids_G, evidence.rewards_G, strict=True):
         if reward is not None:
-            found.setdefault(context_id, []).append(reward)
-    return {context_id: sorted(found[context_id]) for context_id in sorted(found)}
+            by_context.setdefault(context_id, []).append(reward)
+    return {context_id: sorted(by_context[context_id]) for context_id in sorted(by_context)}
 
 
 def success(evidence: GroupEvidence) -> float | None:
-    """Mean of the scored rewards; None where there is none."""
+    """Return the mean of the scored rewards; None where no rollout is scored."""
     scored = sorted(r for r in evidence.rewards_G if r is not None)
     return mean(scored) if scored else None
 
@@ -32,11 +32,14 @@ def mean(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Spread:
-    """Variance components of one group (one-way random effects, estimated by the method of moments).
+    """Hold the variance components of one group (one-way random effects, estimated by the method of moments).
 
-    `total` is the variance of all rewards. `between` is that of the contexts' true means and may come out below 0 by
-    chance; None where it cannot be told: for one context, and where no context has two scored rollouts. `within` is the
-    variance under one context and `best_within` that under the best context of the group; None for the second reason.
+    Attributes:
+        total: variance of all rewards.
+        between: variance of the contexts' true means. The estimate may be below 0. None for one context, and where no
+            context has two scored rollouts.
+        within: variance under one context; None where no context has two scored rollouts.
+        best_within: variance under the best contexts of the group; None as for `within`.
     """
 
     total: float
@@ -46,7 +49,10 @@ class Spread:
 
 
 def spread(groups: Mapping[str, Sequence[float]]) -> Spread:
-    """Source: Searle, Casella, McCulloch, Variance Components (1992), section 3.6 (unbalanced one-way ANOVA)."""
+    """Estimate the variance components of a group.
+
+    Source: Searle, Casella, McCulloch, Variance Components (1992), section 3.6 (unbalanced one-way ANOVA).
+    """
     rows = sum(len(rewards) for rewards in groups.values())
     contexts = len(groups)
     means = {context_id: mean(rewards) for context_id, rewards in groups.items()}

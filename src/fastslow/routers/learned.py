@@ -1,4 +1,4 @@
-"""A contextual bandit that learns which route pays, from the progress measured when an example comes back."""
+"""Route by a contextual bandit (LinUCB) that learns from the progress measured when an example returns."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ from fastslow.routers.base import ROUTERS, number_arguments
 from fastslow.routers.group import mean, rewards_by_context, spread
 
 ACTIONS = (Route.BOTH, Route.FAST, Route.SLOW, Route.SKIP)
-"""In the order in which equal promises are settled: while nothing speaks against it, both channels take an example."""
+"""Routes in the order that breaks ties: without any evidence, both channels take an example."""
 
 FEATURES = (
     "bias", "success", "uncertain", "between", "within", "sensitivity", "length", "entropy", "novelty", "age", "label",
 )  # fmt: skip
 
 COST = {Route.FAST: 1.5, Route.SLOW: 1.5, Route.BOTH: 2.0, Route.SKIP: 1.0}
-"""What a group costs by route, in units of its rollouts: an update, or its place in a fast phase, is about half as much
-again."""
+"""Cost of a group by route, in units of the cost of its rollouts: the update, or the group's place in a fast phase,
+adds about one half."""
 
 NOISE = 0.2
-"""Standard deviation of a gain per cost: of the change between two means of about eight right or wrong answers."""
+"""Standard deviation of a measured gain per cost: that of the difference of two means of about eight binary rewards."""
 
 PRIOR = 0.1
-"""Standard deviation of a model's weights before anything was measured: most of what a group shows matters little."""
+"""Prior standard deviation of the weights of a linear model: most features matter little."""
 
 OPTIMISM = 1.0
-"""Standard deviations of its gain that a route is given the benefit of (LinUCB's alpha). SKIP gets none: it is known
-what leaving an example alone does to it."""
+"""UCB bonus of a route, in standard deviations of its expected gain (alpha of LinUCB). SKIP gets no bonus: the effect
+of leaving an example alone needs no exploration."""
 
 RIDGE = (NOISE / PRIOR) ** 2
 TREND = 0.05
-"""How fast the running mean of all progress, which no single route has earned, follows."""
+"""Smallest update rate of the running mean of all progress, the baseline that is subtracted from every gain."""
 
 LONG = 256.0
+"""Completion length, in tokens, at which the feature `length` is 1."""
 
 
 @ROUTERS.register("learned")
 class LearnedRouter:
-    """`learned:exploration` chooses the route whose measured later progress per cost promises most.
+    """Choose the route with the highest expected gain plus UCB bonus (spec `learned:exploration`).
 
-    Each route has a Bayesian linear model (ridge regression) from the group's features to the gain: the change of the
-    example's success until it comes back, less the running mean of all such changes, per cost. Routes little tried are
-    given the benefit of the doubt (LinUCB: Li et al. 2010, arXiv 1003.0146), all the same, and a share `exploration`
-    (0.1) of the groups goes an arbitrary way, so that no route's model ever stops learning. An example that never comes
-    back teaches nothing: without any repetition this rule stays at BOTH.
+    Each route has a Bayesian linear model (ridge regression) from the features of a group to the gain per cost. The
+    gain is the change of an example's success rate until the example returns, minus the running mean of all such
+    changes. A rarely tried route gets a larger UCB bonus (LinUCB: Li et al. 2010, arXiv 1003.0146). A share
+    `exploration` (0.1) of the groups takes a random route, so that every model keeps learning. Examples that never
+    return teach nothing: on a stream without repetition this rule stays at BOTH.
     """
 
     name = "learned"
@@ -71,29 +72,29 @@ class LearnedRouter:
         rng = random.Random(derive_seed(self._seed, "explore", evidence.step, evidence.example_id))
         if rng.random() < self._exploration:
             return rng.choice(ACTIONS)
-        hopes = self._hopes(self._features(evidence))
-        return max(ACTIONS, key=lambda route: hopes[route][0] + hopes[route][1])
+        gains = self._expected_gains(self._features(evidence))
+        return max(ACTIONS, key=lambda route: gains[route][0] + gains[route][1])
 
     def explain(self, evidence: GroupEvidence) -> dict[str, Any]:
-        """Gain expected of each route with its benefit of the doubt, and the features they come from."""
+        """Return the expected gain (`gain`) and the UCB bonus (`doubt`) of each route, and the features behind both."""
         if not any(r is not None for r in evidence.rewards_G):
             return {"why": "unscored"}
         features = self._features(evidence)
-        hopes = self._hopes(features)
-        best = max(ACTIONS, key=lambda route: hopes[route][0] + hopes[route][1])
+        gains = self._expected_gains(features)
+        best = max(ACTIONS, key=lambda route: gains[route][0] + gains[route][1])
         return {
-            "gain": {route.value: round(hopes[route][0], 4) for route in ACTIONS},
-            "doubt": {route.value: round(hopes[route][1], 4) for route in ACTIONS},
+            "gain": {route.value: round(gains[route][0], 4) for route in ACTIONS},
+            "doubt": {route.value: round(gains[route][1], 4) for route in ACTIONS},
             "explored": self.route(evidence) is not best,
             "features": {name: round(float(x), 4) for name, x in zip(FEATURES, features, strict=True)},
         }
 
     def observe(self, evidence: GroupEvidence, route: Route) -> None:
-        """Credit the route taken the last time with the progress since, then remember this time."""
+        """Credit the route taken at the example's last visit with the progress since, then remember this visit."""
         groups = rewards_by_context(evidence)
         if not groups:
             return
-        now = mean([r for some in groups.values() for r in some])
+        now = mean([r for scored in groups.values() for r in scored])
         before = self._last.get(evidence.example_id)
         features = self._features(evidence)
         if before is not None and before["step"] == evidence.step:
@@ -111,10 +112,10 @@ class LearnedRouter:
         self._labels[evidence.task] = self._labels.get(evidence.task, 0) + 1
 
     def _features(self, evidence: GroupEvidence) -> np.ndarray:
-        """All within about [0, 1], so that one ridge fits all."""
+        """Return the features in the order of FEATURES, each about in [0, 1], so that one ridge penalty suits all."""
         groups = rewards_by_context(evidence)
-        rewards = [r for some in groups.values() for r in some]
-        means, parts = [mean(some) for some in groups.values()], spread(groups)
+        rewards = [r for scored in groups.values() for r in scored]
+        means, parts = [mean(scored) for scored in groups.values()], spread(groups)
         rate = mean(rewards)
         before = self._last.get(evidence.example_id)
         age = max(0, evidence.step - before["step"]) if before else 0
@@ -135,14 +136,14 @@ class LearnedRouter:
             ]
         )
 
-    def _hopes(self, features: np.ndarray) -> dict[Route, tuple[float, float]]:
-        """Per route the expected gain and its benefit of the doubt."""
-        hopes = {}
+    def _expected_gains(self, features: np.ndarray) -> dict[Route, tuple[float, float]]:
+        """Return (expected gain per cost, UCB bonus) of each route."""
+        gains = {}
         for route in ACTIONS:
             solved = np.linalg.solve(self._precision[route], np.stack([self._moment[route], features], axis=1))
             deviation = NOISE * math.sqrt(max(0.0, float(features @ solved[:, 1])))
-            hopes[route] = float(features @ solved[:, 0]), 0.0 if route is Route.SKIP else OPTIMISM * deviation
-        return hopes
+            gains[route] = float(features @ solved[:, 0]), 0.0 if route is Route.SKIP else OPTIMISM * deviation
+        return gains
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""A coin per channel: the control every learned rule must beat at its own rates."""
+"""Route by one coin for each channel: the control that a learned rule must beat at the same rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from fastslow.routers.base import ROUTERS, StatelessRouter
 
 @ROUTERS.register("random")
 class RandomRouter(StatelessRouter):
-    """`random:p,q` routes to FAST with probability p and, independently, to SLOW with probability q (both 0.5)."""
+    """Send a group to FAST with probability p and, independently, to SLOW with probability q (spec `random:p,q`,
+    default 0.5,0.5)."""
 
     name = "random"
     control = True
@@ -27,7 +28,7 @@ class RandomRouter(StatelessRouter):
         self._fast, self._slow, self._seed = p, q, seed
 
     def route(self, evidence: GroupEvidence) -> Route:
-        # Seeded by what is routed and not by how often it was called: the same on every rank and after a resume.
+        # Seeded by the group and not by the number of calls, so that every rank and every resume draws the same.
         rng = random.Random(derive_seed(self._seed, "router", evidence.step, evidence.example_id))
         fast, slow = rng.random() < self._fast, rng.random() < self._slow
         return {(True, True): Route.BOTH, (True, False): Route.FAST, (False, True): Route.SLOW}.get(

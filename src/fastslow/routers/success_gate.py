@@ -1,4 +1,4 @@
-"""P2O's rule: what the model hardly ever solves goes to the contexts, the rest to the weights."""
+"""Route by the rule of P2O: groups that are hardly ever solved go to the contexts, all others to the weights."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from fastslow.routers.group import success
 
 @ROUTERS.register("success_gate")
 class SuccessGateRouter(StatelessRouter):
-    """`success_gate:limit` routes a group to FAST where its success is at most `limit` (0.05), else to SLOW.
+    """Send a group to FAST where its success rate is at most `limit`, else to SLOW (spec `success_gate:limit`, default
+    0.05).
 
-    Such groups give RL no gradient, and a text can still be improved on what was said about them.
+    Groups that are never solved give RL no gradient, but their feedback can still improve a context.
     """
 
     name = "success_gate"

@@ -1,4 +1,4 @@
-"""HPT's rule, adapted: what mostly succeeds is left to the weights, what mostly fails to the contexts."""
+"""Route by the rule of HPT, adapted: groups that mostly succeed go to the weights, all others to the contexts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from fastslow.routers.group import success
 
 @ROUTERS.register("threshold")
 class ThresholdRouter(StatelessRouter):
-    """`threshold:gamma` routes a group to SLOW where its success is above gamma (0.5), else to FAST.
+    """Send a group to SLOW where its success rate is above gamma, else to FAST (spec `threshold:gamma`, default 0.5).
 
-    HPT chooses between RL and imitation by the success rate in this way; here the other side is the fast channel.
+    HPT chooses between RL and imitation in this way; here the fast channel takes the place of imitation.
     """
 
     name = "threshold"

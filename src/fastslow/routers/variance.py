@@ -1,4 +1,5 @@
-"""The variance rule: what differs between contexts can be written down, what differs within one has to be learned."""
+"""Route by variance: differences between contexts can be written into a text, differences within a context need
+weights."""
 
 from __future__ import annotations
 
@@ -13,34 +14,36 @@ from fastslow.routers.base import ROUTERS, number_arguments
 from fastslow.routers.group import ROUNDING, Spread, mean, rewards_by_context, spread
 
 MINOR_SHARE = 0.25
-"""A part of the variance below this share of the whole does not call its channel."""
+"""A part below this share of the whole variance does not call its channel."""
 
 REHEARSAL = 0.1
-"""Share of the solved groups that both channels see again, so that neither forgets them."""
+"""Share of the solved groups that both channels see again, so that neither channel forgets them."""
 
 PRIOR_ROWS = 8.0
-"""How many rollouts of its own outweigh what is known of an example's past and of its neighbours."""
+"""Weight of the prior, in rollouts: how many rollouts of the group count as much as the past of the example and its
+neighbours."""
 
 MEMORY = 4.0
-"""Groups until half of what is remembered is newer: contexts and weights move on."""
+"""Half-life of the memory, in groups: contexts and weights change, so old groups lose weight."""
 
 
 @dataclass
 class Running:
-    """A running mean of numbers whose weight fades."""
+    """Keep a running mean with exponentially decaying weights."""
 
     mean: float = 0.0
     weight: float = 0.0
 
     def add(self, value: float) -> None:
-        kept = self.weight * 0.5 ** (1.0 / MEMORY)
-        self.weight = kept + 1.0
-        self.mean = (kept * self.mean + value) / self.weight
+        decayed = self.weight * 0.5 ** (1.0 / MEMORY)
+        self.weight = decayed + 1.0
+        self.mean = (decayed * self.mean + value) / self.weight
 
 
 @dataclass
 class Known:
-    """What the groups of an example or a neighbourhood have said of either part, each as often as it could be told."""
+    """Keep the running variance components of an example or of a neighbourhood. A component that a group cannot
+    estimate is left as it is."""
 
     between: Running = field(default_factory=Running)
     best_within: Running = field(default_factory=Running)
@@ -58,13 +61,14 @@ class Known:
 
 @ROUTERS.register("variance")
 class VarianceRouter:
-    """`variance:minor,rehearsal` splits a group's reward variance into between-context and within-context parts.
+    """Split the reward variance of a group into between-context and within-context parts (spec
+    `variance:minor,rehearsal`).
 
-    - The between part dominates: a better text would lift the rest, FAST.
-    - The part within the best contexts dominates: the text is as good as it gets and luck decides, SLOW.
-    - Neither is below `minor` (0.25) of both: BOTH.
+    - The between part dominates: a better text would help: FAST.
+    - The part within the best contexts dominates: the text is as good as it gets and the rest is chance: SLOW.
+    - Both parts have at least the share `minor` (0.25): BOTH.
     - Solved under every context: SKIP, and BOTH for a share `rehearsal` (0.1) of such groups.
-    - Nothing solved, or no difference at all: RL has no gradient; FAST, on the feedback.
+    - Nothing solved, or all rewards equal: RL has no gradient: FAST, on the feedback.
 
     One group is a small sample, so its two parts are shrunk towards those of the example's own past and of the examples
     with the same label.
@@ -95,31 +99,32 @@ class VarianceRouter:
 
     def _decide(self, evidence: GroupEvidence) -> tuple[Route, dict[str, Any]]:
         groups = rewards_by_context(evidence)
-        rewards = [r for some in groups.values() for r in some]
+        rewards = [r for scored in groups.values() for r in scored]
         if not rewards:
             return Route.SKIP, {"why": "unscored"}
-        heard = len(groups) == len(set(evidence.context_ids_G))  # a context without a score has not solved it
-        if heard and min(rewards) >= 1.0 - ROUNDING:
+        # A context without any score has not solved the example.
+        all_scored = len(groups) == len(set(evidence.context_ids_G))
+        if all_scored and min(rewards) >= 1.0 - ROUNDING:
             rng = random.Random(derive_seed(self._seed, "rehearsal", evidence.step, evidence.example_id))
             again = rng.random() < self._rehearsal
             return (Route.BOTH, {"why": "rehearsed"}) if again else (Route.SKIP, {"why": "solved"})
         if max(rewards) - min(rewards) <= ROUNDING:
             return Route.FAST, {"why": "no gradient"}
         between, best_within = self._shrunk(evidence, spread(groups), len(rewards))
-        # Both parts can be shrunk to nothing where noise alone made the estimates: then luck is all there is.
+        # Both parts can be shrunk to zero where noise alone made the estimates; then all variance counts as within.
         share = between / (between + best_within) if between + best_within > ROUNDING else 0.0
         why = {"between": between, "within_best": best_within, "between_share": share, "success": mean(rewards)}
         fast, slow = share >= self._minor, share <= 1.0 - self._minor
         return (Route.BOTH if fast and slow else Route.FAST if fast else Route.SLOW), why
 
     def _shrunk(self, evidence: GroupEvidence, seen: Spread, rows: int) -> tuple[float, float]:
-        """Between-context variance and that within the best contexts, both >= 0.
+        """Return the variance between contexts and the variance within the best contexts, both >= 0.
 
-        A part that the group cannot tell is what others have told; where none could, both count alike.
+        A part that the group cannot estimate comes from the prior; without a prior, both parts get the same value.
         """
         between, best_within = self._prior(evidence, "between"), self._prior(evidence, "best_within")
         own = rows / (rows + PRIOR_ROWS)
-        if seen.best_within is None:  # one rollout a context: the group says only how much there is in all
+        if seen.best_within is None:  # one rollout for each context: only the total can be estimated
             known = (between or 0.0) + (best_within or 0.0)
             split = between is not None and best_within is not None and known > ROUNDING
             share = (between or 0.0) / known if split else 0.5
@@ -130,7 +135,8 @@ class VarianceRouter:
         return max(0.0, seen.between if between is None else own * seen.between + (1.0 - own) * between), luck
 
     def _prior(self, evidence: GroupEvidence, part: str) -> float | None:
-        """The example's own past, and the less there is of it, its neighbours'; None where nobody could tell."""
+        """Return the prior of one part: the example's own past, and the shorter that is, the more of its neighbours;
+        None without either."""
         places = (self._examples, evidence.example_id), (self._neighbours, evidence.task)
         own, neighbours = (getattr(known.get(name, Known()), part) for known, name in places)
         if not own.weight and not neighbours.weight:

@@ -15,19 +15,20 @@ from fastslow.core.modes import MODES
 from fastslow.core.types import Example
 from fastslow.fast.gepa import BudgetPlan
 from fastslow.fast.phase import FastChannel
-from fastslow.fast.proposers import DemonstrationsProposer, MixedProposer, ReflectionProposer
-from fastslow.fast.proposers.base import PROPOSERS, Edits, Proposer
+from fastslow.fast.proposers import Proposer, ProposerInputs
+from fastslow.fast.proposers import make_proposer as proposer_named
 from fastslow.fast.proposers.validate import HeldOut, proposal_problem
 from fastslow.fast.reflection.endpoint import Ceiling, OpenAIReflectionLM, ReflectionLM
 from fastslow.fast.reflection.local import LocalReflectionLM
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
 from fastslow.routers import RouteDecider, make_router
+from fastslow.slow.steering import Steering, SteeringSettings
 from fastslow.streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, make_schedule
 from fastslow.streams.epochs import EpochStream, Stream
 from fastslow.streams.labels import Labels
 from fastslow.streams.rehearsal import RehearsalStream
-from fastslow.tasks import resolve_task
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import resolve_task
 from fastslow.tasks.task_set import TaskSet, by_task
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
@@ -129,6 +130,22 @@ def _newcomers(args: FastSlowConfig, task: Task) -> Stream:
     return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
 
 
+def make_steering(args: FastSlowConfig, stream: Stream) -> Steering:
+    """Return what moves settings during a run: KL coefficient, brake, rehearsal."""
+    return Steering(
+        SteeringSettings(
+            beta=args.beta,
+            kl_target=args.kl_target,
+            retention_floor=args.retention_floor,
+            retention_action=args.retention_action,
+            rehearsal_share=args.rehearsal_share,
+            cycle_steps=args.slow_steps_per_cycle,
+            looks_ahead=MODES[args.mode].fast or args.clusters == "inferred",
+        ),
+        stream,
+    )
+
+
 def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
     """What the settings let the learner know of its stream. Raises BadInput for an embedder that is not there."""
     return Topics(
@@ -152,16 +169,13 @@ def verified_demonstrations(task: Task) -> list[tuple[Example, WorkedExample]]:
 
 
 def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Proposer:
-    """The proposer named by the settings; a dotted path names a factory called with the settings."""
-    edits: Edits = "full" if args.edits == "full" else "small"
-    demonstrations = DemonstrationsProposer(max_examples=args.max_worked_examples, edits=edits)
-    if not MODES[args.mode].fast or args.proposer == "demonstrations":
-        return demonstrations
-    if args.proposer in ("reflection", "mixed"):
-        lm = make_reflection_lm(args, tokenizer=tokenizer, model=model)
-        reflection = ReflectionProposer(lm, edits=edits)
-        return reflection if args.proposer == "reflection" else MixedProposer([demonstrations, reflection])
-    return PROPOSERS.factory(args.proposer)(args)
+    """Make the proposer that the settings name. A mode without a fast channel asks none, so it gets the offline one."""
+    inputs = ProposerInputs(
+        max_worked_examples=args.max_worked_examples,
+        edits="full" if args.edits == "full" else "small",
+        make_reflection_lm=partial(make_reflection_lm, args, tokenizer=tokenizer, model=model),
+    )
+    return proposer_named(args.proposer if MODES[args.mode].fast else "demonstrations", inputs)
 
 
 def make_reflection_lm(

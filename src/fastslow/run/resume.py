@@ -9,10 +9,11 @@ import yaml
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.files.atomic import discard
 from fastslow.files.locks import refuse_held
 from fastslow.files.run_directory import FILES, RunDirectory
-from fastslow.files.sealed import Checkpoints, Damaged, digest, discard, verify
-from fastslow.slow.state import read_json_state
+from fastslow.files.sealed import Checkpoints, Damaged, digest, verify
+from fastslow.files.snapshot import read_plain
 
 FROM_START = "none"
 """Instead of a checkpoint's name: start over."""
@@ -45,7 +46,7 @@ def check(run: RunDirectory, folder: Path) -> None:
     manifest = verify(folder)
     if manifest.get("config") != digest(run.path / "config.yaml"):
         raise Damaged(f"{folder.name} was written under another config.yaml than the one that is there now.")
-    for name, position in read_json_state(folder)["positions"].items():
+    for name, position in read_plain(folder, "recorder")["positions"].items():
         path = run.path / name
         size = path.stat().st_size if path.is_file() else 0
         if size < position:
@@ -98,7 +99,7 @@ def tidy(run: RunDirectory) -> None:
     config = read_config(run)
     checkpoints = Checkpoints(run.path, keep_every=config.keep_every)
     for newest in checkpoints.steps()[-1:]:
-        best = read_json_state(checkpoints.folder(newest)).get("best") if config.keep_best else None
+        best = read_plain(checkpoints.folder(newest), "checkpoints").get("best") if config.keep_best else None
         checkpoints.drop_all_but_milestones(best[1] if best else None)
 
 
@@ -119,7 +120,7 @@ def rewind(run: RunDirectory, start: Path | None) -> None:
             discard(checkpoints.folder(step))
     checkpoints.sweep()
     (run.path / "summary.json").unlink(missing_ok=True)
-    run.rewind(read_json_state(start)["positions"] if start else {})
+    run.rewind(read_plain(start, "recorder")["positions"] if start else {})
 
 
 def read_config(run: RunDirectory, *, max_minutes: float | None = None) -> FastSlowConfig:

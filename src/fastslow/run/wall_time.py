@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
 class WallTime:
@@ -34,6 +34,14 @@ class WallTime:
     def allows_a_step(self) -> bool:
         """Whether one more, as long as the longest so far, would end before the ceiling."""
         return self._seconds is None or self._elapsed() + self.longest <= self._seconds
+
+    def state_dict(self) -> dict[str, float]:
+        """Return the longest step, in seconds."""
+        return {"longest": self.longest}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        """Take up the longest step."""
+        self.longest = state["longest"]
 
     @property
     def is_over(self) -> bool:

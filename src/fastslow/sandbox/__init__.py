@@ -1,4 +1,4 @@
-"""Runs code nobody vouches for, in a process that can reach nothing but its own memory.
+"""Run untrusted code in a process that can reach nothing but its own memory.
 
     run_python(source, call, arguments)          this process
         `-> supervisor                           own namespaces, empty root, no privileges; trusted

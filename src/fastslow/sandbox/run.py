@@ -1,4 +1,4 @@
-"""The trusted end: start a supervisor, hand it the request, read its one report."""
+"""Start a supervisor, give it the request, and read its one report. This is the trusted side."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ _KNOBS = (
 def run_python(
     source: str, call: str, arguments: Json = None, *, limits: Limits | None = None, packages: Sequence[str] = ()
 ) -> Result:
-    """Run `source` in the sandbox, call its function `call`, and give back what that returned.
+    """Run `source` in the sandbox, call its function `call`, and return what that function returned.
 
     An object as `arguments` becomes keyword arguments, an array positional ones, anything else one argument, and None
-    no argument. Only the standard library can be imported, and the installed `packages` named by their import names
-    (each with its shared libraries, but not with what it depends on). What the code prints is dropped.
+    no argument. Only the standard library can be imported, and the installed `packages`, named by their import names
+    (each with its shared libraries, but without what it depends on). What the code prints is dropped.
 
-    Raises `SandboxUnavailable` if isolation cannot be had, `BadInput` for an unusable `call` or package. Safe to call
-    from several threads. Not covered: attacks on the kernel or the processor themselves.
+    Raises `SandboxUnavailable` where this machine cannot isolate the code, and `BadInput` for an unusable `call` or
+    package. Safe to call from several threads. Not covered: attacks on the kernel or on the processor.
     """
     limits = limits or Limits()
     if not call.isidentifier():
@@ -83,7 +83,8 @@ def run_python(
 
 
 def isolation() -> str:
-    """What stands between executed code and this machine, in one line. Raises `SandboxUnavailable` if nothing sound."""
+    """Describe, in one line, what isolates executed code on this machine. Raises `SandboxUnavailable` if nothing sound
+    does."""
     limits = Limits()
     request = {"source": "def run(): return 1", "call": "run", "arguments": None, "packages": []}
     request["limits"] = {name: getattr(limits, name) for name in Limits.__slots__}
@@ -94,7 +95,7 @@ def isolation() -> str:
 
 
 def _package(name: str) -> list[str]:
-    """The files of an installed package, and the folder where its wheel keeps shared libraries."""
+    """Return the files of an installed package, and the folder where its wheel keeps shared libraries."""
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None or spec.origin is None or not spec.has_location:
         raise BadInput(f"sandbox: package {name!r} is not installed; name it as it is imported")
@@ -106,7 +107,7 @@ def _package(name: str) -> list[str]:
 
 
 def _supervise(request: bytes, limits: Limits) -> dict[str, Any]:
-    """Start a supervisor for one request; its report, or `SandboxUnavailable`."""
+    """Start a supervisor for one request and return its report. Raises `SandboxUnavailable`."""
     if sys.platform != "linux":
         raise SandboxUnavailable(
             f"code is only run in isolation on Linux, and this is {platform.system()}: run this task in a Linux "

@@ -1,4 +1,4 @@
-"""What a caller gives to the sandbox and gets back."""
+"""Define what a caller gives to the sandbox and gets back."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MIB = 2**20
 
 
 class SandboxUnavailable(FastSlowError):
-    """This machine does not let code be isolated, or the isolation itself broke. Nothing was run unprotected.
+    """Raised where this machine cannot isolate code, or the isolation broke. Nothing was run unprotected.
 
-    It is about the machine and never about the code: a scorer that meets it has no verdict, not reward 0.
+    The error concerns the machine and never the code: a scorer that meets it has no verdict, not reward 0.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on one run. Crossing one ends the run; none can be raised from within."""
+    """Bound one run. Crossing a limit ends the run; the code cannot raise any of them."""
 
     # Seconds on the clock, from the moment the code starts.
     wall_s: float = 10.0
@@ -49,7 +49,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one run ended.
+    """Describe how one run ended.
 
     - `value`: the function returned `value`.
     - `error`: it raised, did not exist, returned what is not JSON, or ended the process itself.
@@ -57,7 +57,7 @@ class Result:
     - `killed`: a signal ended it, as when the C stack overflows.
     - `refused`: the request was turned away before anything ran: too large, or arguments that are not JSON.
 
-    Every kind but `value` is the fault of the code or of the arguments; what is the machine's fault raises
+    Every kind but `value` is the fault of the code or of the arguments; a fault of the machine raises
     `SandboxUnavailable`. `message` may quote the code, so it is as hostile as the code.
     """
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fastslow.core.measurement import Measurement
+
 STRONGEST = 64.0
 """The KL coefficient is raised to this many times its value at most."""
 
@@ -15,7 +17,7 @@ REHEARSED = 0.5
 
 
 @dataclass(frozen=True)
-class Fall:
+class Forgetting:
     """A task whose accuracy is below `floor`, beyond what chance explains."""
 
     task: str
@@ -50,7 +52,7 @@ class RetentionWatch:
         """These tasks are being trained on."""
         self._seen.update(tasks)
 
-    def judge(self, step: int, accuracies: Mapping[str, tuple[float, int]]) -> list[Fall]:
+    def judge(self, step: int, accuracies: Mapping[str, tuple[float, int]]) -> list[Forgetting]:
         """`accuracies`: task -> accuracy in [0, 1] and the number of examples it was measured on."""
         falls = []
         for task, (accuracy, examples) in sorted(accuracies.items()):
@@ -59,7 +61,7 @@ class RetentionWatch:
             peak = self._peaks[task] = max(accuracy, self._peaks.get(task, 0.0))
             least = self._floor * peak
             if accuracy + math.sqrt(least * (1.0 - least) / max(1, examples)) < least:
-                falls.append(Fall(task, accuracy, peak, least))
+                falls.append(Forgetting(task, accuracy, peak, least))
         if falls:
             self.strength = min(STRONGEST, 2.0 * self.strength)
         else:
@@ -77,7 +79,7 @@ class RetentionWatch:
         self.strength, self.good_step = state["strength"], state["good_step"]
 
 
-def by_task(rows: Sequence[Mapping[str, Any]], context: str) -> dict[str, tuple[float, int]]:
-    """Task -> accuracy and examples, of the rows of one evaluation that were measured under `context`."""
-    found = [row for row in rows if row["context"] == context and row["accuracy"] is not None]
-    return {row["task"]: (row["accuracy"], row["n"]) for row in found}
+def accuracy_by_task(measurements: Sequence[Measurement], context: str) -> dict[str, tuple[float, int]]:
+    """Map each task to its accuracy under this kind of context and the number of examples; tasks of which no answer
+    was scored are left out."""
+    return {m.task: (m.accuracy, m.n) for m in measurements if m.context == context and m.accuracy is not None}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from fastslow.config.settings import FastSlowConfig
-from fastslow.core.modes import MODES
+from fastslow.core.measurement import Measurement
 from fastslow.slow.kl_budget import KLBudget
-from fastslow.slow.retention import REHEARSED, Fall, RetentionWatch, by_task
+from fastslow.slow.retention import REHEARSED, Forgetting, RetentionWatch, accuracy_by_task
 from fastslow.streams.epochs import Stream
 from fastslow.streams.rehearsal import RehearsalStream
 
@@ -16,19 +16,42 @@ REHEARSAL = 0.1
 """Share of rehearsal that a first fall calls for where none was set."""
 
 
+@dataclass(frozen=True)
+class SteeringSettings:
+    """What steering starts from and may do.
+
+    Attributes:
+        beta: coefficient of the KL term.
+        kl_target: budget for the KL per token to the base (nats); None: no budget.
+        retention_floor: share of its best accuracy that every task has to keep; None: nothing is watched.
+        retention_action: what a fall below the floor does.
+        rehearsal_share: share of each batch that is drawn from past steps.
+        cycle_steps: slow steps of a cycle.
+        looks_ahead: whether clusters or fast phases have looked at the batches up to the end of the cycle.
+    """
+
+    beta: float
+    kl_target: float | None
+    retention_floor: float | None
+    retention_action: str
+    rehearsal_share: float
+    cycle_steps: int
+    looks_ahead: bool
+
+
 class Steering:
-    """Settings that move during a run. Without `kl_target` and `retention_floor` nothing does.
+    """Move the settings that may move during a run. Without `kl_target` and `retention_floor` none does.
 
     Args:
-        args: the run's settings.
+        settings: where they start, and what may move them.
         stream: the run's stream; a RehearsalStream where rehearsal was asked for.
     """
 
-    def __init__(self, args: FastSlowConfig, stream: Stream):
-        self._args = args
+    def __init__(self, settings: SteeringSettings, stream: Stream):
+        self._settings = settings
         self._stream = stream
-        self._budget = KLBudget(args.kl_target, args.beta) if args.kl_target else None
-        self._watch = RetentionWatch(args.retention_floor) if args.retention_floor else None
+        self._budget = KLBudget(settings.kl_target, settings.beta) if settings.kl_target else None
+        self._watch = RetentionWatch(settings.retention_floor) if settings.retention_floor else None
         self._kls: list[float] = []
 
     @property
@@ -38,8 +61,8 @@ class Steering:
     @property
     def beta(self) -> float:
         """Coefficient of the KL term."""
-        raised = self._watch is not None and self._args.retention_action in ("kl", "rollback")
-        beta = self._budget.beta if self._budget is not None else self._args.beta
+        raised = self._watch is not None and self._settings.retention_action in ("kl", "rollback")
+        beta = self._budget.beta if self._budget is not None else self._settings.beta
         return beta * (self._watch.strength if raised and self._watch is not None else 1.0)
 
     @property
@@ -59,18 +82,18 @@ class Steering:
         if self._watch is not None:
             self._watch.saw(tasks)
 
-    def judge(self, step: int, rows: Sequence[Mapping[str, Any]], context: str) -> list[Fall]:
-        """Rows of an evaluation -> the tasks that have fallen below their floor."""
+    def judge(self, step: int, measurements: Sequence[Measurement], context: str) -> list[Forgetting]:
+        """Return the tasks that an evaluation under this kind of context shows below their floor."""
         if self._watch is None:
             return []
-        falls = self._watch.judge(step, by_task(rows, context))
+        falls = self._watch.judge(step, accuracy_by_task(measurements, context))
         self._rehearse(step)
         return falls
 
     @property
     def good_step(self) -> int | None:
         """Where to roll back to, if that is the action."""
-        rolls = self._watch is not None and self._args.retention_action == "rollback"
+        rolls = self._watch is not None and self._settings.retention_action == "rollback"
         return self._watch.good_step if rolls and self._watch is not None else None
 
     def metrics(self, step: int) -> dict[str, float]:
@@ -81,13 +104,12 @@ class Steering:
     def _rehearse(self, step: int) -> None:
         if self._watch is None or not isinstance(self._stream, RehearsalStream):
             return
-        usual, strength, cycle = self._args.rehearsal_share, self._watch.strength, self._args.slow_steps_per_cycle
-        if self._args.retention_action == "rehearse":
+        usual, strength, cycle = self._settings.rehearsal_share, self._watch.strength, self._settings.cycle_steps
+        if self._settings.retention_action == "rehearse":
             raised = min(REHEARSED, max(usual, REHEARSAL) * strength)
             share = max(usual, raised) if strength > 1.0 else usual
             # Clusters and fast phases have looked ahead to the end of the cycle: what they saw has to come.
-            ahead = MODES[self._args.mode].fast or self._args.clusters == "inferred"
-            self._stream.change(share, step=-(-step // cycle) * cycle if ahead else step)
+            self._stream.change(share, step=-(-step // cycle) * cycle if self._settings.looks_ahead else step)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -1,185 +1,203 @@
-"""The slow channel: TRL's GRPOTrainer on just the rows that can move the weights, each shared token computed once.
+"""TRL's GRPOTrainer, asked for steps of ours: the one subclass, whose overrides are short and delegate.
 
-TRL keeps what is TRL's: advantages within a group, losses, optimiser, precision, distribution, LoRA, trackers. Three
-of its methods are overridden here: `_get_per_token_logps_and_entropies` (token trees instead of padded rows),
-`_compute_loss` (batches with nothing to learn, fair shares of uneven ones) and, for the rewards of all ranks,
-`_calculate_rewards`. tests/contracts/test_contracts.py holds TRL to every behaviour relied on.
+TRL keeps what is TRL's: advantages within a group, losses, optimiser, precision, distribution, LoRA, trackers.
+Overridden is only what docs/decisions/0001-trl-and-gepa-as-they-are.md lists; tests/contracts hold TRL and transformers
+to every behaviour relied on. Nothing outside this package touches a private name of either.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from datasets import Dataset
+from peft import LoraConfig
+from safetensors.torch import load_file
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
-from fastslow.config.settings import FastSlowConfig
-from fastslow.core.errors import BadInput, FastSlowError
-from fastslow.policy.token_trees import Row, padded_cost, tree_tokens
+from fastslow.core.errors import BadInput, ContractBroken, FastSlowError
+from fastslow.core.types import Rollout
+from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, why_not
-from fastslow.slow.batches import (
-    TOKEN_SUM_LOSSES,
-    MicroBatch,
-    RowPlan,
-    advantages_within,
-    loss_scale,
-    micro_batches,
-    plan_rows,
-)
+from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, advantages_within, plan_rows
+from fastslow.slow.hooks import Listener, NoListener, StepBatch, StepSource
+from fastslow.slow.replay import Replay
+from fastslow.slow.split import EMPTY, Splitter
+from fastslow.slow.state import ProcessState, SlowState, load_weights
 
 logger = logging.getLogger(__name__)
 
-EMPTY: dict[str, Any] = {"empty": True}
-"""A micro-batch in which no rank has a row."""
+# TRL warns that rollout_func may change; our version range and contract tests take care of that.
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+WEIGHTS = "model.safetensors"
 
 
-class SlowChannel(GRPOTrainer):
-    """GRPOTrainer with routed groups: rows that cannot change the weights cost no forward and no backward."""
+class SlowTrainer(GRPOTrainer):
+    """Train on batches of `source`, and tell `listener` what happens between the steps.
+
+    Rows that cannot change the weights cost no forward and no backward; shared tokens are computed once.
+
+    Args:
+        args: the run's settings, a GRPOConfig with those of `SlowSettings`.
+        model: a causal LM with fp32 weights.
+        tokenizer: its tokenizer.
+        callbacks: transformers callbacks.
+
+    Raises:
+        BadInput: for settings that TRL or one of its trackers cannot work with.
+    """
 
     # TRL leaves these open to what it supports besides; here they are known.
-    args: FastSlowConfig
+    args: Any
     accelerator: Any
     model: Any
     num_generations: int
-    chat_template_kwargs: dict[str, Any]
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.advantage_scale = 1.0
-        self._rewards_N: Float[Tensor, " N"] = torch.empty(0)
+    def __init__(
+        self,
+        args: Any,
+        *,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        callbacks: Sequence[TrainerCallback] = (),
+    ):
+        self.source: StepSource | None = None
+        self.listener: Listener = NoListener()
+        self._replay = Replay()
+        lora = LoraConfig(r=args.lora_r, lora_alpha=args.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+        try:
+            super().__init__(
+                model=model,
+                reward_funcs=[self._replay.task],
+                args=args,
+                train_dataset=_places(args.max_steps * args.problems_per_step),
+                eval_dataset=_places(1),
+                processing_class=tokenizer,
+                callbacks=list(callbacks),
+                peft_config=lora if args.lora_r else None,
+                rollout_func=self._replay.roll_out,
+            )
+        except (ValueError, NotImplementedError, ImportError) as error:  # what TRL and its trackers cannot do
+            raise BadInput(f"the trainer refuses these settings: {str(error).strip().splitlines()[0]}") from error
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_Moments(self))
         self.packing_problem = self._why_not_pack()
+        self.saved = SlowState(self)
+        self.saved_by_process = ProcessState(self)
 
     @property
     def slots(self) -> int:
         """Forwards and backwards per optimiser step at most."""
         return int(self.args.steps_per_generation or 1)
 
-    def _calculate_rewards(self, *args: Any) -> Tensor:
-        rewards_per_func = super()._calculate_rewards(*args)
-        self._rewards_N = rewards_per_func[:, 0]
-        return rewards_per_func
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Log these numbers with TRL's own of the current step."""
+        for name, value in metrics.items():
+            self._metrics["train"][name].append(value)
 
-    def _split(
-        self,
-        batch: dict[str, Any],
-        rows: list[Row],
-        *,
-        lengths_N: Int[Tensor, " N"],
-        slow_B: Bool[Tensor, " B"],
-        parts_N: Int[Tensor, " N"] | None = None,
-    ) -> list[dict[str, Any]]:
-        """This rank's scored batch -> one dict per accumulation slot, live rows only, trimmed to their own lengths.
+    # From a step's batch to micro-batches
 
-        `rows` are the batch's rows without padding; `lengths_N`, `slow_B` and `parts_N` cover all ranks. Where
-        `parts_N` is given, advantages are taken within its parts (rows with equal numbers), not TRL's groups.
-        """
-        plan = plan_rows(
-            rewards_N=self._rewards_N.cpu(),
-            lengths_N=lengths_N.cpu(),
-            slow_B=slow_B,
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        """Run a whole step of the source where TRL would generate; else hand out the next of its micro-batches."""
+        if self._step % self.slots == 0 or self._buffered_inputs is None:
+            if self.source is None:
+                raise ContractBroken("TRL asked for a step before there was a source of steps")
+            batch = self.source.next_step(self.state.global_step)
+            self._buffered_inputs = self._micro_batches(batch, len(generation_batch))
+        return self._buffered_inputs[self._step % self.slots]
+
+    def _micro_batches(self, batch: StepBatch, rows_per_process: int) -> list[dict[str, Any]]:
+        """Have TRL score this process's rows, and cut the live ones into accumulation slots."""
+        if not batch.rollouts:
+            return [EMPTY] * self.slots
+        self.beta = batch.beta  # before TRL scores: with a KL term it computes the reference's log-probabilities
+        place = self._place(batch, rows_per_process)
+        rollouts, problems = batch.rollouts[place], _of_rows(batch)[place]
+        self._replay.rollouts = rollouts
+        scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
+        if batch.reused:  # some rows come from older weights: everyone's ratio is to the policy that sampled it
+            scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
+        plan = self._plan(batch, scored)
+        if batch.parts_N is not None:
+            parts_N = torch.tensor(batch.parts_N)
+            within_N = advantages_within(_rewards(batch.rollouts), parts_N, scaled=self.scale_rewards != "none")
+            scored["advantages"] = within_N[place].to(scored["advantages"])
+        self.note({"fst/live_rows": float(plan.live_N.float().mean())})
+        rows = [Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts]
+        return self._splitter().split(scored, rows, plan, first=place.start, scale=batch.advantage_scale)
+
+    def _place(self, batch: StepBatch, rows: int) -> slice:
+        """Return where this process's rows are among those of the batch."""
+        if rows * self.accelerator.num_processes != len(batch.rollouts):
+            raise ContractBroken(f"TRL asked for {rows} rows a process, not for the step's groups")
+        return slice(self.accelerator.process_index * rows, (self.accelerator.process_index + 1) * rows)
+
+    def _plan(self, batch: StepBatch, scored: Mapping[str, Any]) -> RowPlan:
+        return plan_rows(
+            rewards_N=_rewards(batch.rollouts),
+            lengths_N=self.accelerator.gather(scored["completion_mask"].sum(1)).cpu(),
+            slow_B=torch.tensor(batch.slow_B),
             per_problem=self.args.loss_aggregation == "problem" and self.args.loss_type in TOKEN_SUM_LOSSES,
             regularised=self.beta != 0.0 or self._entropy_bonus_enabled,
-            parts_N=parts_N,
+            parts_N=None if batch.parts_N is None else torch.tensor(batch.parts_N),
         )
-        offset = self.accelerator.process_index * len(rows)
-        if parts_N is not None:
-            within_N = advantages_within(self._rewards_N.cpu(), parts_N, scaled=self.scale_rewards != "none")
-            batch["advantages"] = within_N[offset : offset + len(rows)].to(batch["advantages"])
-        live = plan.live_N[offset : offset + len(rows)].nonzero()[:, 0].tolist()
-        self._metrics["train"]["fst/live_rows"].append(float(plan.live_N.float().mean()))
-        return [self._micro_batch(batch, plan, chunk, offset) for chunk in self._chunks(rows, live)]
 
-    def _chunks(self, rows: list[Row], live: list[int]) -> list[MicroBatch | None]:
-        """Live rows in as few forwards as memory allows: per_device_train_batch_size padded rows, or as many tokens."""
-        limit = self.args.per_device_train_batch_size
-        if self.packing_problem is None:
-            live.sort(key=lambda i: rows[i].ids)  # rows that share tokens lie together
-            longest = max(len(row.ids) for row in rows)
-            needed = -(-tree_tokens([rows[i] for i in live]) // (limit * longest))
-        else:
-            live.sort(key=lambda i: len(rows[i].ids))  # neighbours of like length: little padding
-            needed = -(-len(live) // limit)
-        needed = int(self.accelerator.gather(torch.tensor([needed], device=self.accelerator.device)).max())
-        return micro_batches(live, needed=needed, slots=self.slots)
+    def _splitter(self) -> Splitter:
+        return Splitter(
+            loss_type=self.args.loss_type,
+            rows_per_forward=self.args.per_device_train_batch_size,
+            slots=self.slots,
+            as_trees=self.packing_problem is None,
+        )
+
+    # Forward, loss, gradient
 
     def _get_per_token_logps_and_entropies(
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """TRL's padded rows, computed as the token trees they are."""
-        if self.packing_problem is not None or kwargs.get("compute_aux_loss") or not int(attention_mask.sum()):
-            return super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
-            )
-        rows = [
-            Row(tuple(ids[mask.bool()].tolist()), int(mask[-logits_to_keep:].sum()))
-            for ids, mask in zip(input_ids.cpu(), attention_mask.cpu(), strict=True)
-        ]
-        packed = pack(rows, width=logits_to_keep)
-        if self.args.packing == "auto" and packed.cost > padded_cost(rows):
-            return super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
-            )
-        with self.accelerator.autocast():
-            logps, entropies = forward_packed(
-                model,
-                self.accelerator.unwrap_model(model),
-                packed,
-                temperature=self.temperature,
-                entropy_grad=self._entropy_bonus_enabled,
-            )
-        return logps, entropies if kwargs.get("compute_entropy") else None, None
-
-    def _micro_batch(
-        self, batch: dict[str, Any], plan: RowPlan, chunk: MicroBatch | None, offset: int
-    ) -> dict[str, Any]:
-        if chunk is None:
-            return EMPTY
-        rows = torch.tensor(chunk.rows)
-        out = {
-            name: value[rows] if isinstance(value, Tensor) and value.ndim else value for name, value in batch.items()
-        }
-        prompt = int(out["prompt_mask"].sum(1).max())
-        answer = max(1, int(out["completion_mask"].sum(1).max()))
-        for name, value in out.items():
-            if isinstance(value, Tensor) and value.ndim == 2:
-                out[name] = value[:, -prompt:] if name.startswith("prompt") else value[:, :answer]
-        weight = self.advantage_scale * plan.weight_N[offset + rows].to(out["advantages"].device)
-        out["advantages"] = out["advantages"] * weight
-        if chunk.placeholder:
-            # tool_mask is TRL's mask of the loss alone: attention stays, every term of the row goes.
-            out["tool_mask"] = torch.zeros_like(out["completion_mask"])
-            out["advantages"] = torch.zeros_like(out["advantages"])
-        out["num_items_in_batch"] = torch.tensor(float(plan.items), device=out["advantages"].device)
-        out["loss_scale"] = loss_scale(
-            self.args.loss_type,
-            rows=0 if chunk.placeholder else len(chunk.rows),
-            tokens=int(out["completion_mask"].sum()),
-            counted_rows=int(plan.counted_N.sum()),
-            items=plan.items,
-            slots=self.slots,
-            processes=self.accelerator.num_processes,
+        """Compute TRL's padded rows as the token trees they are, where that is exact and cheaper."""
+        padded = self.packing_problem is not None or kwargs.get("compute_aux_loss") or not int(attention_mask.sum())
+        if not padded:
+            rows = [
+                Row(tuple(ids[mask.bool()].tolist()), int(mask[-logits_to_keep:].sum()))
+                for ids, mask in zip(input_ids.cpu(), attention_mask.cpu(), strict=True)
+            ]
+            packed = pack(rows, width=logits_to_keep)
+            if self.args.packing != "auto" or packed.cost <= padded_cost(rows):
+                with self.accelerator.autocast():
+                    logps, entropies = forward_packed(
+                        model,
+                        self.accelerator.unwrap_model(model),
+                        packed,
+                        temperature=self.temperature,
+                        entropy_grad=self._entropy_bonus_enabled,
+                    )
+                return logps, entropies if kwargs.get("compute_entropy") else None, None
+        return super()._get_per_token_logps_and_entropies(
+            model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
         )
-        return out
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """Weigh a micro-batch by its share of the batch; one without a row on any process has no gradient at all."""
         if inputs.get("empty"):
-            # No rank has a row here. A loss without a graph leaves every gradient None, and the optimiser skips
-            # what has none: weights, momenta and step counts stay bit-identical.
+            # A loss without a graph leaves every gradient None, and the optimiser skips what has none: weights,
+            # momenta and step counts stay bit-identical.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         loss = super()._compute_loss(model, inputs) * inputs["loss_scale"]
         if self.beta:
-            self.note_kl(self._metrics["train"]["kl"][-1])
+            self.listener.kl_measured(self._metrics["train"]["kl"][-1])
         return loss
 
-    def note_kl(self, kl: float) -> None:
-        """Told the KL per token (nats) to the base over every micro-batch, all ranks together."""
-
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """transformers asks right before the optimiser steps, also where nothing is clipped."""
+        """Refuse a gradient that is not finite: transformers asks right before the optimiser steps."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if norm is not None and not math.isfinite(float(norm)):
             raise FastSlowError(
@@ -188,8 +206,42 @@ class SlowChannel(GRPOTrainer):
             )
         return norm
 
+    # Between the steps: measuring, saving, taking up again
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Log what the listener measures."""
+        metrics = self.listener.measure()
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        if self.listener.keeps(self.state.global_step):
+            self.control.should_save = True
+        return metrics
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.listener.save()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights(self, load_file(Path(resume_from_checkpoint) / WEIGHTS), resume_from_checkpoint)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        self.saved.restore_optimizer()
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        """Restore nothing: the scaler comes with the optimiser."""
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        self.saved_by_process.restore_random()
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write no card: a run has its report, and TRL's card would speak of a plain GRPO run."""
+
+    def forget_progress(self) -> None:
+        """Let the next `train` begin at step 0 with a new optimiser, on the weights as they are."""
+        self.optimizer = self.lr_scheduler = None  # type: ignore[assignment]
+        self._step, self._buffered_inputs = 0, None
+
     def _why_not_pack(self) -> str | None:
-        """None if rollouts are trained on as trees; else the reason for TRL's padded rows, logged once."""
+        """Return None if rollouts are trained on as trees; else the reason for TRL's padded rows, logged once."""
         if self.args.packing == "off":
             return "packing is off"
         base = self.accelerator.unwrap_model(self.model)
@@ -201,3 +253,41 @@ class SlowChannel(GRPOTrainer):
         if problem:
             logger.warning("training on padded rows: %s", problem)
         return problem
+
+
+class _Moments(TrainerCallback):
+    """Passes on to the listener what transformers tells a callback and gives a trainer no method to override."""
+
+    def __init__(self, trainer: SlowTrainer):
+        self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.saved.restore_counters()
+        self._trainer.saved_by_process.restore_metrics()
+        self._trainer.listener.training_begins()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.listener.step_begins()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.listener.weights_change_next()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._trainer.listener.step_ends():
+            control.should_training_stop = control.should_save = True
+
+
+def _places(count: int) -> Dataset:
+    """Return a dataset that has TRL take the right number of steps; what a step trains on, the source says."""
+    return Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]] * count})
+
+
+def _of_rows(batch: StepBatch) -> list[Any]:
+    """Return the problem of each of the batch's rows."""
+    group = len(batch.rollouts) // len(batch.examples)
+    return [example for example in batch.examples for _ in range(group)]
+
+
+def _rewards(rollouts: Sequence[Rollout]) -> Tensor:
+    """Return the rewards as TRL computes with them: fp32, NaN where unscored."""
+    return torch.tensor([math.nan if r.verdict.reward is None else r.verdict.reward for r in rollouts])

@@ -1,14 +1,17 @@
-"""Streams over several tasks, and over a file in its own order. `STREAMS` is their registry.
+"""Streams: the order in which examples arrive. `STREAMS` is the registry of schedules.
 
-    base.py       what a schedule is; `make_schedule` from a setting such as `mixture:0.5,0.5`; `ScheduledStream`
-    blocks.py     `sequence`, `recur:ROUNDS`, `interleave:STEPS`: one task at a time
-    dealt.py      `mixture:WEIGHTS`, `drift`: every place of a batch dealt to a task by weights
-    overlap.py    `overlap:SHARE`: a sequence whose neighbouring stages share examples
-    arrival.py    `arrival`: the lines of a file as they stand
+- `epochs`: the protocol `Stream`, one task in shuffled epochs, and the lookahead.
+- `schedules`: what a schedule is, `make_schedule` from a setting such as `mixture:0.5,0.5`, and `ScheduledStream`.
+- `blocks`: `sequence`, `recur:ROUNDS`, `interleave:STEPS`: one task at a time. `overlap`: `overlap:SHARE`, a sequence
+whose
+  neighbouring stages share examples.
+- `dealt`: `mixture:WEIGHTS`, `drift`: each place of a batch is dealt to a task by weights.
+- `arrival`: the lines of a file in their order.
+- `rehearsal`: a share of each batch from the past. `labels`: what the learner is told of an example's task.
+- `arrivals`: which examples have arrived before a step.
 
-A schedule says from which task, and from which place in that task's own order, each place of a batch is filled. It
-knows nothing of examples, holds no state, and answers for any step at once: a stream can be cut anywhere and go on
-exactly.
+A stream is a function of the step, and a schedule is one of step and slot, without state: `run.assemble` makes one, and
+a run may continue at any step exactly.
 """
 
 from fastslow.streams import blocks, dealt, overlap

@@ -1,4 +1,4 @@
-"""`arrival`: the lines of the user's own file in the order in which they stand."""
+"""Stream the lines of the user's own file in their order (`arrival`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ARRIVAL = "arrival"
 
 
 class ArrivalStream:
-    """Training examples in the order of their lines; after the last line it starts over.
+    """Stream training examples in the order of their lines, starting over after the last line.
 
     Raises BadInput for a task whose examples come from no file.
     """
@@ -26,6 +26,6 @@ class ArrivalStream:
         self._batch_size = batch_size
 
     def batch(self, step: int) -> list[Example]:
-        """The B examples of step `step`, counted from 0."""
+        """Return the B examples of step `step`, counted from 0."""
         first = step * self._batch_size
         return [self._examples[i % len(self._examples)] for i in range(first, first + self._batch_size)]

@@ -1,4 +1,5 @@
-"""One task at a time: `sequence`, `recur:ROUNDS` and `interleave:STEPS` differ in how long a block is and how many."""
+"""Schedule one task at a time. `sequence`, `recur:ROUNDS` and `interleave:STEPS` differ in the length and number of
+blocks."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from fastslow.streams.schedules import STREAMS, Setting
 
 
 class Blocks:
-    """Blocks of `block_steps` steps, one task after another, `rounds` times over; then the last task goes on.
+    """Schedule blocks of `block_steps` steps, one task after another, `rounds` times; then the last task continues.
 
-    A task that comes again goes on in its examples where it had stopped.
+    A task that returns continues in its examples where it stopped.
     """
 
     def __init__(self, setting: Setting, *, block_steps: int, rounds: int):
@@ -33,7 +34,7 @@ class Blocks:
 
 @STREAMS.register("sequence")
 def sequence(arguments: str, setting: Setting) -> Blocks:
-    """One stage for each task."""
+    """Schedule one stage for each task."""
     if arguments:
         raise BadInput(f"'sequence' takes no arguments, got '{arguments}'.")
     return Blocks(setting, block_steps=setting.stage_steps, rounds=1)
@@ -41,15 +42,15 @@ def sequence(arguments: str, setting: Setting) -> Blocks:
 
 @STREAMS.register("recur")
 def recur(arguments: str, setting: Setting) -> Blocks:
-    """The whole sequence ROUNDS times (2): every task returns after the others."""
+    """Schedule the whole sequence ROUNDS times (default 2): every task returns after the others."""
     return Blocks(setting, block_steps=setting.stage_steps, rounds=_count(arguments or "2", least=2))
 
 
 @STREAMS.register("interleave")
 def interleave(arguments: str, setting: Setting) -> Blocks:
-    """Blocks of STEPS steps (1), as many as make `stage_steps` steps of each task.
+    """Schedule blocks of STEPS steps (default 1), as many as give each task `stage_steps` steps.
 
-    The number of rounds is whole: where STEPS does not divide `stage_steps`, a run is a little shorter or longer.
+    The number of rounds is whole: where STEPS does not divide `stage_steps`, a run is slightly shorter or longer.
     """
     steps = _count(arguments or "1", least=1)
     if steps > setting.stage_steps:
@@ -58,7 +59,7 @@ def interleave(arguments: str, setting: Setting) -> Blocks:
 
 
 def _count(text: str, *, least: int) -> int:
-    # int() itself refuses thousands of digits, with an error of its own
+    # int() refuses thousands of digits with an error of its own
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
         raise BadInput(f"give a whole number, at least {least} and of at most 9 digits, got '{text[:40]}'.")
     return int(text)

@@ -1,4 +1,4 @@
-"""Every place of a batch dealt to a task by weights: `mixture:WEIGHTS` keeps them, `drift` moves them."""
+"""Deal every place of a batch to a task by weights: `mixture:WEIGHTS` has fixed weights, `drift` moves them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastslow.streams.schedules import STREAMS, Setting
 
 
 class Dealt:
-    """Each place goes to a task drawn with `weights(step)`, apart from all others.
+    """Draw the task of each place with `weights(step)`, independently of all other places.
 
-    A task's order of examples is walked at the pace of the whole stream and what falls to other tasks is passed over.
-    So a place needs no count of what came before, and no example comes twice until as many places have passed as the
-    task has examples.
+    The position in a task's order of examples advances with the whole stream, and what falls to other tasks is skipped.
+    A place therefore needs no count of earlier places, and no example comes twice within as many places as its task has
+    examples.
     """
 
     def __init__(self, setting: Setting, weights: Callable[[int], Sequence[float]]):
@@ -37,7 +37,8 @@ class Dealt:
 
 @STREAMS.register("mixture")
 def mixture(arguments: str, setting: Setting) -> Dealt:
-    """All tasks all the time, by WEIGHTS as in `mixture:0.5,0.3,0.2` (equal); they need not add up to 1."""
+    """Schedule all tasks at all times by WEIGHTS, as in `mixture:0.5,0.3,0.2` (default equal); the weights need not sum
+    to 1."""
     try:
         weights = [float(part) for part in arguments.split(",")] if arguments else [1.0] * setting.tasks
     except ValueError:
@@ -53,7 +54,7 @@ def mixture(arguments: str, setting: Setting) -> Dealt:
 
 @STREAMS.register("drift")
 def drift(arguments: str, setting: Setting) -> Dealt:
-    """From the first task to the last, each shading into the next: at any time at most two of them, in proportions that
+    """Schedule a gradual change from the first task to the last: at any time at most two tasks, in proportions that
     change from step to step."""
     if arguments:
         raise BadInput(f"'drift' takes no arguments, got '{arguments}'.")

@@ -1,4 +1,4 @@
-"""The order in which examples reach the model, known ahead so that a fast phase can look ahead."""
+"""Stream examples in an order that is known ahead, so that a fast phase can look ahead."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from fastslow.core.types import Example
 
 
 class Stream(Protocol):
-    """What arrives at each step, a function of the step alone: any position can be asked for at any time."""
+    """Return the batch of any step, in any order of calls: a stream is a function of the step alone."""
 
     def batch(self, step: int) -> list[Example]: ...
 
 
 class EpochStream:
-    """Training examples in epochs, each shuffled by its own seed; every position is computable without the ones before.
+    """Stream training examples in shuffled epochs. Each epoch has its own seed, so that any position can be computed
+    alone.
 
     Args:
         examples: the training split, not empty.
@@ -32,12 +33,13 @@ class EpochStream:
         self._epochs: dict[int, list[int]] = {}
 
     def batch(self, step: int) -> list[Example]:
-        """The B examples of step `step`, counted from 0. A batch that spans two epochs may hold an example twice."""
+        """Return the B examples of step `step`, counted from 0. A batch that spans two epochs may hold an example
+        twice."""
         first = step * self._batch_size
         return [self.at(position) for position in range(first, first + self._batch_size)]
 
     def at(self, position: int) -> Example:
-        """The example at this position, counted from 0 over all epochs."""
+        """Return the example at this position, counted from 0 over all epochs."""
         epoch, offset = divmod(position, len(self._examples))
         if epoch not in self._epochs:
             order = list(range(len(self._examples)))
@@ -47,5 +49,5 @@ class EpochStream:
 
 
 def lookahead(stream: Stream, step: int, steps: int) -> list[Example]:
-    """Distinct examples of the `steps` batches from `step` on, in order of first arrival."""
+    """Return the distinct examples of the `steps` batches from `step` on, in order of first arrival."""
     return list({e.id: e for s in range(step, step + steps) for e in stream.batch(s)}.values())

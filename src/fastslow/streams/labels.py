@@ -1,7 +1,7 @@
-"""What the learner is told an example's task is: the truth, nothing, or, for a share of the examples, something wrong.
+"""Decide which task label the learner sees: the true label, none, or, for a share of the examples, a wrong one.
 
-`Example.task` is the truth, for whoever scores, measures and writes down. Channels and routers ask
-`Topics.of` (topics.py), which may ask here.
+`Example.task` is the true label, for scoring, measuring and files. Channels and routers ask `Topics.of`, which asks
+here.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from fastslow.core.types import Example
 
 
 class Labels:
-    """`visible`, `hidden`, or `noisy:SHARE`: that share of all examples has a wrong label, the same one at all times.
+    """Return labels by one of three rules: `visible`, `hidden`, or `noisy:SHARE`, where a fixed SHARE of the examples
+    has a wrong label that never changes.
 
     Args:
-        spec: one of the three.
-        tasks: names of the tasks, among which wrong labels are drawn.
+        spec: one of the three rules.
+        tasks: names of the tasks, from which wrong labels are drawn.
         seed: the run's seed.
 
-    Raises BadInput for anything else, and for noise without a second task.
+    Raises BadInput for any other rule, and for noise with a single task.
     """
 
     def __init__(self, spec: str, *, tasks: Sequence[str], seed: int):
@@ -32,7 +33,7 @@ class Labels:
         self._tasks = list(tasks)
         self._seed = seed
         if self.noise and len(self._tasks) < 2:
-            raise BadInput(f"labels '{spec}' needs several tasks: of one task no label is wrong.")
+            raise BadInput(f"labels '{spec}' needs several tasks: with one task no label can be wrong.")
 
     def of(self, example: Example) -> str:
         if self.hidden:
@@ -44,7 +45,7 @@ class Labels:
 
 
 def noise_of(spec: str) -> float:
-    """The share of wrong labels. Raises BadInput for a spec that does not exist."""
+    """Return the share of wrong labels. Raises BadInput for an unknown rule."""
     if spec in ("visible", "hidden"):
         return 0.0
     kind, _, share = spec.partition(":")

@@ -1,4 +1,4 @@
-"""`overlap:SHARE`: stages one after another whose neighbours have examples in common."""
+"""Schedule stages whose neighbours have examples in common (`overlap:SHARE`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from fastslow.streams.schedules import STREAMS, Setting
 
 
 class Overlap(Blocks):
-    """A sequence in which a share of every task's examples, always the same ones, comes in the stages before and after
-    its own as well."""
+    """Schedule a sequence in which a fixed share of every task's examples also comes in the stages before and after."""
 
     def __init__(self, setting: Setting, share: float):
         super().__init__(setting, block_steps=setting.stage_steps, rounds=1)
@@ -34,7 +33,7 @@ class Overlap(Blocks):
 
 @STREAMS.register("overlap")
 def overlap(arguments: str, setting: Setting) -> Overlap:
-    """SHARE of a task's examples (0.3), from 0 to 1."""
+    """Schedule overlapping stages; SHARE is the share of a task's examples, from 0 to 1 (default 0.3)."""
     try:
         share = float(arguments or "0.3")
     except ValueError:

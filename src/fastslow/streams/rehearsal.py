@@ -1,4 +1,4 @@
-"""Rehearsal: a share of every batch is drawn from what came before."""
+"""Draw a share of every batch from earlier steps (rehearsal)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from fastslow.core.types import Example
 from fastslow.streams.epochs import Stream
 
 TRIES = 8
-"""Draws for one place before it is left to the newcomer: what was drawn may stand in the batch already."""
+"""Draws for one place: a drawn example may already stand in the batch. After that the place keeps its newcomer."""
 
 
 class RehearsalStream:
-    """`stream` with a share of past examples in each batch, drawn evenly from all newcomers of the steps before.
+    """Add a share of past examples to each batch of `stream`, drawn uniformly from all newcomers of the steps before.
 
-    A batch is a function of its step and of the shares up to then, which a retention watch may change in the course of
-    a run. Drawn is only what came: a newcomer whose place went to rehearsal at its own step is not among them, nor is
-    one that kept such a place because nothing else was found for it.
+    A batch is a function of its step and of the shares up to that step, which a retention watch may change during a
+    run. Only newcomers that were shown can be drawn: an example whose place went to rehearsal was never shown at that
+    step. A newcomer that kept its place because no other example could be drawn is not drawn later either.
 
     Args:
-        stream: where new examples come from, as many at each step.
-        share: of the places, in [0, 1); the batches' numbers are whole and their mean is the share.
+        stream: supplies the newcomers, the same number at each step.
+        share: rehearsed share of the places, in [0, 1). The number in each batch is whole; its mean is the share.
         seed: the run's seed.
     """
 
@@ -36,13 +36,13 @@ class RehearsalStream:
         return next((share for first, share in reversed(self._shares) if first <= step), self._shares[0][1])
 
     def change(self, share: float, *, step: int) -> None:
-        """From `step` on, which has not come yet, this is the share; earlier batches stay as they are."""
+        """Set the share from `step` on, which must lie ahead; earlier batches stay as they are."""
         if share != self._shares[-1][1]:
             first = max(1, step)
             self._shares = [*(past for past in self._shares if past[0] < first), (first, share)]
 
     def batch(self, step: int) -> list[Example]:
-        """The newcomers, the last of them replaced by examples of earlier steps."""
+        """Return the batch of a step: its newcomers, the last of them replaced by examples of earlier steps."""
         fresh = self._stream.batch(step)
         size = len(fresh)
         new = self._newcomers(step + 1, size) - self._newcomers(step, size)
@@ -55,7 +55,7 @@ class RehearsalStream:
         return batch
 
     def _newcomers(self, step: int, size: int) -> int:
-        """How many came anew before `step`, in batches of `size`."""
+        """Return the number of newcomers before `step`, in batches of `size`."""
         rehearsed, ends = 0, [first for first, _ in self._shares[1:]]
         for (first, share), end in zip(self._shares, [*ends, step], strict=True):
             last = max(first, min(end, step))
@@ -63,7 +63,7 @@ class RehearsalStream:
         return step * size - rehearsed
 
     def _past(self, rng: random.Random, step: int, size: int) -> Example:
-        """One of the newcomers before `step`: the first places of a batch are theirs."""
+        """Draw one of the newcomers before `step`; newcomers stand in the first places of a batch."""
         number = rng.randrange(self._newcomers(step, size))
         came = bisect_right(range(step), number, key=lambda s: self._newcomers(s, size)) - 1
         return self._stream.batch(came)[number - self._newcomers(came, size)]

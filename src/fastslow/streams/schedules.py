@@ -1,4 +1,4 @@
-"""What a schedule is, the registry of schedules, and the stream that follows one."""
+"""Define what a schedule is, the registry of schedules, and the stream that follows a schedule."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from fastslow.core.types import Example
 from fastslow.streams.epochs import EpochStream
 
 SEQUENCE = "sequence"
-"""What several tasks are without a word about their stream: one after another."""
+"""Schedule of several tasks where the settings name none: one after another."""
 
 
 def has_stages(spec: str) -> bool:
-    """Whether each task has one stage of its own, in the order of the tasks."""
+    """Return whether each task has one stage of its own, in the order of the tasks."""
     return (spec or SEQUENCE).partition(":")[0] in (SEQUENCE, "overlap")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a schedule may depend on: how many tasks, steps for each of them, B examples a step, the run's seed."""
+    """Hold what a schedule may depend on: the number of tasks, the steps for each task, B examples a step, the run's
+    seed."""
 
     tasks: int
     stage_steps: int
@@ -32,17 +33,17 @@ class Setting:
 
 
 class Schedule(Protocol):
-    """From which task each place of a batch comes: a pure function of step and slot."""
+    """Decide from which task each place of a batch comes: a pure function of step and slot."""
 
     steps: int
-    """How long a run on it is."""
+    """Number of steps of a run on this schedule."""
 
     def place(self, step: int, slot: int) -> tuple[int, int]:
-        """(task, position in that task's order of examples), both from 0. Steps beyond `steps` have places too."""
+        """Return (task, position in that task's order of examples), both from 0, also for steps beyond `steps`."""
         ...
 
     def pools(self, tasks: Sequence[Sequence[Example]]) -> Sequence[Sequence[Example]]:
-        """What each task's places are filled from; as a rule, its own examples."""
+        """Return the examples from which each task's places are filled; by default the task's own."""
         ...
 
 
@@ -50,24 +51,26 @@ STREAMS: Registry[Schedule] = Registry("stream")
 
 
 def make_schedule(spec: str, setting: Setting) -> Schedule:
-    """`name` or `name:arguments` -> schedule. A dotted path, also with `:arguments`, names the user's own factory,
-    which is called with `(arguments, setting)`.
+    """Make the schedule of `name` or `name:arguments`. A dotted path, also with `:arguments`, names a factory of the
+    user's, which is called with `(arguments, setting)`.
 
-    Raises BadInput for an unknown name, arguments that it does not take, and a schedule that is none.
+    Raises BadInput for an unknown name, for arguments that the schedule does not take, and for an object that is not a
+    schedule.
     """
     factory, arguments = STREAMS.resolve(spec or SEQUENCE)
     try:
         return CheckedSchedule(spec, factory(arguments, setting), setting)
     except BadInput as error:
         raise BadInput(f"stream '{spec}': {error}") from None
-    except Exception as error:  # the user's own may raise anything
+    except Exception as error:  # a factory of the user's may raise anything
         raise BadInput(f"stream '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
 
 
 class CheckedSchedule:
-    """A schedule that may be a user's, held to what is said of `Schedule`.
+    """Check every answer of a schedule, which may be a user's, against the protocol `Schedule`.
 
-    Raises BadInput where that shows before the first batch, else FastSlowError. Whole numbers may be of any kind.
+    Raises BadInput for a violation that shows before the first batch, and FastSlowError for a later one. Whole numbers
+    may be of any integral type.
     """
 
     def __init__(self, spec: str, schedule: Schedule, setting: Setting):
@@ -123,12 +126,12 @@ def _whole(number: object) -> bool:
 
 
 class ScheduledStream:
-    """The examples of several tasks in the order of a schedule; each task's own order is in shuffled epochs.
+    """Stream the examples of several tasks in the order of a schedule; each task's own order is in shuffled epochs.
 
     Args:
-        schedule: which task comes when.
+        schedule: decides which task comes when.
         tasks: the training examples of each task, none empty.
-        setting: as the schedule was made with.
+        setting: the setting that the schedule was made with.
     """
 
     def __init__(self, schedule: Schedule, tasks: Sequence[Sequence[Example]], setting: Setting):
@@ -139,6 +142,7 @@ class ScheduledStream:
         ]
 
     def batch(self, step: int) -> list[Example]:
-        """The B examples of step `step`, counted from 0. A batch that spans two epochs may hold an example twice."""
+        """Return the B examples of step `step`, counted from 0. A batch that spans two epochs may hold an example
+        twice."""
         places = [self._schedule.place(step, slot) for slot in range(self._batch_size)]
         return [self._pools[task].at(position) for task, position in places]

@@ -1,171 +1,18 @@
-"""Tasks: sources of examples with a scorer.
+"""Tasks: sources of examples with a scorer. In the order in which data flows:
 
-    base.py            the protocol and the registry of families
-    spec.py            task names, `family:rest?key=value`, taken apart
-    reasoning_gym.py   the generators of reasoning-gym
-    rows.py            tasks from rows of data, by column     sources.py  rows of a file, a folder or the hub
-        jsonl.py, hf.py    the user's own     polaris.py, physics.py    the paper's, with samples of our own
-    star_graph.py, codeio.py   the paper's, drawn or recorded
-    hover.py           the paper's, over retrieval.py, with the pages of hover_sample.py
-    splits.py          how questions become splits            verdicts.py what feedback may say
-    scoring/           scorers by name: what the answer in a text is, and whether it is right
-    screen.py          what stands between a model's text and reasoning-gym's scorers
+- `spec` takes a task name, `family:rest?key=value`, apart; `names` shortens names for people.
+- `resolve` makes the task of a name, and is the only module that imports all families.
+- `families/` has one family a file: generators (`reasoning_gym`, `star_graph`), recorded programs (`codeio`), claims
+  over a knowledge base (`hover`, with `retrieval`), and rows of data (`rows`, read by `sources`: `jsonl` and `hf` for
+  the user's own files, `polaris` and `physics` with the samples in `samples/`).
+- `splits` divides questions into train, validation and test; `task_set` joins several tasks to one.
+- `scoring/` has scorers by name; `screen` in `families/` keeps hostile text from the scorers of reasoning-gym.
+- `verdicts` words the feedback; `check` tests a user's task for `fastslow tasks check`.
 
-`resolve_task` goes from a name to a task; everything after it knows only the protocol.
+`base` has the protocol `Task`; everything outside this package knows only that protocol. Importing the package imports
+no family.
 """
 
-from __future__ import annotations
-
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from fastslow.core.errors import BadInput
-from fastslow.core.registry import importable, load_dotted, nearest
-from fastslow.core.types import Example, Split
 from fastslow.tasks.base import TASKS, Task
-from fastslow.tasks.families import codeio, hf, hover, jsonl, physics, polaris, reasoning_gym, star_graph
-from fastslow.tasks.scoring import SCORERS
-from fastslow.tasks.spec import Spec, coerce, parse_spec
-from fastslow.tasks.splits import SPLITS
 
-__all__ = ["TASKS", "Task", "list_tasks", "resolve_task"]
-
-SINGLE = frozenset({"codeio", "hover", "hover_hard", "physics", "polaris", "star_graph"})
-"""Families that are one task: their names are complete without a colon."""
-
-
-def resolve_task(
-    spec: str,
-    *,
-    train_size: int | None = None,
-    validation_size: int | None = None,
-    test_size: int | None = None,
-    data_seed: int = 0,
-) -> Task:
-    """The task of this name. Raises BadInput saying what in the name cannot be used and what comes nearest.
-
-    A name is `family:rest?params` of a registered family, or `package.module:factory?params`: the user's own
-    factory, called with the parameters (converted by its annotations) and with those of the four options here
-    that its signature names. Sizes left None are the family's own defaults.
-    """
-    parsed = parse_spec(spec)
-    options: dict[str, Any] = {"train_size": train_size, "validation_size": validation_size, "test_size": test_size}
-    options = {key: size for key, size in options.items() if size is not None} | {"data_seed": data_seed}
-    if parsed.family in TASKS.names():
-        if not parsed.rest and parsed.family not in SINGLE:
-            raise BadInput(f"task '{spec}' says which family but not which task; see `fastslow tasks`.")
-        return TASKS.factory(parsed.family)(parsed.rest, parsed.params, **options)
-    return _resolve_own(spec, parsed, options)
-
-
-def list_tasks() -> list[tuple[str, str]]:
-    """Name and one-line description of everything `resolve_task` knows."""
-    return [
-        *codeio.describe(),
-        *hover.describe(),
-        *polaris.describe(),
-        *physics.describe(),
-        *star_graph.describe(),
-        *reasoning_gym.describe(),
-        ("jsonl:PATH", "A JSONL file of your own; ?scorer=NAME, or package.module:name for a scorer of your own"),
-        (
-            f"{hf.FAMILY}:OWNER/NAME",
-            "A data set of the hub, or a local folder or file; ?question=COLUMN&answer=COLUMN&scorer=NAME",
-        ),
-        ("package.module:factory", "A task of your own: any object with name, split, score and answer"),
-    ]
-
-
-def foreign_code(name: str) -> str:
-    """What of a task's name asks for code that is none of ours: "the task 'x'", "the scorer 'x'", or ''."""
-    spec = parse_spec(name)
-    scorer = spec.params.get("scorer")
-    if spec.family not in TASKS.names():
-        return f"the task '{spec.family}'"
-    return f"the scorer '{scorer}'" if scorer not in (None, *SCORERS.names()) else ""
-
-
-def _resolve_own(spec: str, parsed: Spec, options: Mapping[str, Any]) -> Task:
-    if not importable(parsed.family.partition(".")[0]):
-        _refuse_unknown(spec, parsed)
-    factory = load_dotted(parsed.head, "task")
-    if not callable(factory):
-        raise BadInput(f"task '{spec}': '{parsed.head}' is not a function that returns a task.")
-    arguments = _arguments(spec, factory, parsed.params, options)
-    try:
-        task: Any = factory(**arguments)
-    except BadInput:
-        raise
-    except Exception as error:
-        raise BadInput(f"task '{spec}': its factory raised {type(error).__name__}: {error}.") from error
-    missing = [name for name in ("split", "score", "answer") if not callable(getattr(task, name, None))]
-    if not isinstance(getattr(task, "name", None), str):
-        missing.insert(0, "name")
-    if missing:
-        raise BadInput(
-            f"task '{spec}': its factory returned a {type(task).__name__} without {', '.join(missing)}; "
-            "a task has a name and the methods split, score and answer."
-        )
-    for split in SPLITS:
-        _check_split(spec, task, split)
-    return task
-
-
-def _check_split(spec: str, task: Any, split: Split) -> None:
-    try:
-        examples = task.split(split)
-        wrong = next((e for e in examples if not isinstance(e, Example)), None)
-        len(examples)
-    except Exception as error:
-        raise BadInput(f"task '{spec}': its split('{split}') raised {type(error).__name__}: {error}.") from error
-    if wrong is not None:
-        raise BadInput(
-            f"task '{spec}': its split('{split}') holds a {type(wrong).__name__}, not fastslow.types.Example."
-        )
-
-
-def _refuse_unknown(spec: str, parsed: Spec) -> None:
-    if ":" not in parsed.head:
-        known = {name.partition(":")[2] for name, _ in reasoning_gym.describe()}
-        if parsed.head in known:
-            raise BadInput(f"task '{spec}' has no family. Did you mean '{reasoning_gym.FAMILY}:{spec}'?")
-        if parsed.head.endswith((".jsonl", ".json")):
-            raise BadInput(f"task '{spec}' has no family. Did you mean '{jsonl.FAMILY}:{spec}'?")
-    raise BadInput(
-        f"task '{spec}': unknown family '{parsed.family}', and no module of that name can be imported."
-        f"{nearest(parsed.family, TASKS.names())} "
-        "For a task of your own write package.module:factory, with its folder on PYTHONPATH."
-    )
-
-
-def _arguments(
-    spec: str, factory: Callable[..., Any], params: Mapping[str, str], options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What the factory is called with: the parameters of the name, and the options that it asks for."""
-    try:
-        signature = inspect.signature(factory, eval_str=True)
-    except NameError:  # an annotation that exists for type checkers only
-        signature = inspect.signature(factory)
-    open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
-    arguments: dict[str, Any] = {key: value for key, value in options.items() if key in signature.parameters}
-    for key, text in params.items():
-        if key not in signature.parameters and not open_ended:
-            known = nearest(key, signature.parameters) if signature.parameters else " It takes none."
-            raise BadInput(f"task '{spec}': its factory has no parameter '{key}'.{known}")
-        parameter = signature.parameters.get(key)
-        arguments[key] = text if parameter is None else _convert(spec, key, text, parameter.annotation)
-    try:
-        signature.bind(**arguments)
-    except TypeError as error:
-        raise BadInput(f"task '{spec}': {error}; give it after the question mark.") from None
-    return arguments
-
-
-def _convert(spec: str, key: str, text: str, annotation: Any) -> Any:
-    try:
-        return coerce(text, annotation)
-    except ValueError as error:
-        raise BadInput(f"task '{spec}': '{key}' must be {error}, got '{text}'.") from None
-    except TypeError:
-        return text  # no annotation, or one that only the factory can read
+__all__ = ["TASKS", "Task"]

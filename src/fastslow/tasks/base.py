@@ -1,4 +1,4 @@
-"""The task protocol. One task family per file; `TASKS` is their registry."""
+"""Define the task protocol. Each task family has a file; `TASKS` is their registry."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fastslow.core.types import Example, Split, Verdict
 
 
 class Task(Protocol):
-    """A source of examples with a scorer.
+    """Supply examples and score completions of them.
 
-    `split` is deterministic and the three splits are disjoint by content. `score` is pure and never raises for
-    any completion text: what it cannot judge is `Verdict.unscored`. `answer` is a completion verified to score
-    1.0, or None where the task has none; it is asked of training examples only.
+    `split` is deterministic, and the three splits are disjoint by content. `score` is pure and never raises for any
+    completion text: what it cannot judge is `Verdict.unscored`. `answer` returns a completion verified to score 1.0, or
+    None where the task has none; it is asked of training examples only.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What can be wrong with a task, found before a run is paid for: `fastslow tasks check`."""
+"""Check a task for faults before a run is paid for (`fastslow tasks check`)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from fastslow.core.types import Example, Verdict
 from fastslow.tasks.base import Task
 from fastslow.tasks.splits import SPLITS, canonical
 
-SAMPLED = 200  # examples that are scored; the structure of all of them is looked at
+SAMPLED = 200  # examples that are scored; the structure of all examples is checked
 SLOW_SCORING_S = 0.05
-NGRAM = (
-    13  # words in a row that two questions share by accident hardly ever, after Brown et al. 2020 (arXiv 2005.14165)
-)
+# Words in a row that two questions hardly ever share by accident, after Brown et al. 2020 (arXiv 2005.14165).
+NGRAM = 13
 WORDING = 3
 WRONG = (("empty", ""), ("refusal", "I do not know."))
 
 
 @dataclass
 class TaskReport:
-    """What a check found. `facts` are for reading, `problems` make the check fail, `remarks` do not.
+    """Hold the result of a check. `facts` are for reading, `problems` make the check fail, `remarks` do not.
 
-    A problem is a kind and the places where it shows, so that a fault of every example is one line.
+    A problem is a kind and the places where it occurs, so that a fault of every example takes one line.
     """
 
     facts: list[str] = field(default_factory=list)
@@ -39,18 +38,18 @@ class TaskReport:
         self.problems.setdefault(kind, []).append(place)
 
     def lines(self) -> list[str]:
-        """One line a problem, with its first place."""
-        found = []
+        """Return one line for each problem, with its first place."""
+        summaries = []
         for kind, places in self.problems.items():
             count = f" ({len(places)} examples)" if len(places) > 1 else ""
-            found.append(f"{kind}{count}{f': {places[0]}' if places[0] else ''}")
-        return found
+            summaries.append(f"{kind}{count}{f': {places[0]}' if places[0] else ''}")
+        return summaries
 
 
 def check_task(task: Task, *, tokens_of: Callable[[Example], int] | None = None, window: int = 0) -> TaskReport:
-    """Splits, right and wrong answers, feedback and lengths of a task.
+    """Check the splits, right and wrong answers, feedback and lengths of a task.
 
-    `tokens_of` is the length of an example's prompt in tokens, and `window` how many of them a model can read.
+    `tokens_of` returns the length of an example's prompt in tokens, and `window` is how many of them a model can read.
     """
     report = TaskReport()
     _check_splits(task, report)
@@ -63,7 +62,8 @@ def check_task(task: Task, *, tokens_of: Callable[[Example], int] | None = None,
 
 
 def wrong_answers(task: Task, example: Example) -> list[tuple[str, str]]:
-    """Typical wrong completions, each with what it is: nothing, a refusal, the right answer to another question."""
+    """Return typical wrong completions, each with its name: nothing, a refusal, the right answer to another
+    question."""
     own = task.answer(example)
     others = (task.answer(e) for e in task.split("train")[:50] if e.id != example.id)
     other = next((answer for answer in others if answer not in (None, own)), None)
@@ -71,9 +71,10 @@ def wrong_answers(task: Task, example: Example) -> list[tuple[str, str]]:
 
 
 def overlap(task: Task, other: Task) -> dict[str, int]:
-    """How many held-out questions of `task` stand among the training questions of `other`: `exact` up to case and
-    spaces, and `similar` by 13 words in a row. Words in a row that three or more questions of either side share are
-    the tasks' wording and do not count.
+    """Count the held-out questions of `task` that stand among the training questions of `other`.
+
+    `exact` counts equality up to case and spaces, `similar` counts 13 equal words in a row. Words in a row that three
+    or more questions of either side share are the tasks' wording and do not count.
     """
     held_out = [_words(e.question) for split in ("validation", "test") for e in task.split(split)]
     trained = [_words(e.question) for e in other.split("train")]
@@ -125,7 +126,7 @@ def _check_answers(task: Task, examples: Sequence[Example], report: TaskReport) 
     for example in examples:
         answer = _answer(task, example, report)
         if answer is None and stated is not None:
-            answer = stated(example)  # what the data says, though the scorer may not accept it
+            answer = stated(example)  # the answer in the data, though the scorer may not accept it
         verdict = None if answer is None else _score(task, example, answer, report)
         accepted += verdict is not None and verdict.reward == 1.0
         if answer is not None and verdict is not None and verdict.reward != 1.0:
@@ -152,8 +153,8 @@ def _check_wrong_answers(task: Task, examples: Sequence[Example], report: TaskRe
             report.problem("the same text is judged in two ways: scoring is not pure", f"{example.id}, {text!r}")
         if example.split != "train":
             said_of.setdefault((example.split, text), []).append((example, _answer(task, example, report), verdict))
-    for (split, _), told in said_of.items():
-        for example, secret in _leaks([(e, (answer or "").strip(), v.feedback) for e, answer, v in told]):
+    for (split, _), feedbacks in said_of.items():
+        for example, secret in _leaks([(e, (answer or "").strip(), v.feedback) for e, answer, v in feedbacks]):
             report.problem(f"feedback on a {split} example shows its answer", f"{example.id}, {secret}")
     if unscored and len(unscored) == len(spent):
         report.problem("nothing is scored", unscored[0])
@@ -193,15 +194,17 @@ def _answer(task: Task, example: Example, report: TaskReport) -> str | None:
     return answer
 
 
-def _leaks(told: Sequence[tuple[Example, str, str]]) -> list[tuple[Example, str]]:
-    """Of (example, answer, feedback) on one completion: where the feedback quotes the answer and is not said of an
-    example with another answer as well, as "reply with A, B, C or D" is."""
+def _leaks(feedbacks: Sequence[tuple[Example, str, str]]) -> list[tuple[Example, str]]:
+    """Return where the feedback on one completion quotes the answer, from (example, answer, feedback).
+
+    Feedback that is also given for an example with another answer, such as "reply with A, B, C or D", quotes nothing.
+    """
     answers: dict[str, set[str]] = {}
-    for _, answer, feedback in told:
+    for _, answer, feedback in feedbacks:
         answers.setdefault(feedback, set()).add(answer)
     return [
         (example, _short(answer))
-        for example, answer, feedback in told
+        for example, answer, feedback in feedbacks
         if answer and len(answers[feedback]) == 1 and re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", feedback)
     ]
 
@@ -219,5 +222,5 @@ def _short(text: str) -> str:
 
 
 def said(verdict: Verdict) -> str:
-    """A verdict's reward in words."""
+    """Return a verdict's reward in words."""
     return f"no score ({verdict.info.get('unscored')})" if verdict.reward is None else f"reward {verdict.reward:g}"

@@ -1,4 +1,4 @@
-"""Task names: `family:rest?key=value&key=value`, and the conversion of their values to the types a task declares."""
+"""Parse task names, `family:rest?key=value&key=value`, and convert their values to the types that a task declares."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import enum
 import math
 import types
 import typing
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
@@ -22,7 +21,7 @@ FALSE = ("false", "0", "no")
 
 @dataclass(frozen=True)
 class Spec:
-    """A task name taken apart. `head` is everything before the question mark."""
+    """Hold the parts of a task name. `head` is everything before the question mark."""
 
     head: str
     params: Mapping[str, str]
@@ -37,9 +36,9 @@ class Spec:
 
 
 def parse_spec(text: str) -> Spec:
-    """Take a task name apart. Raises BadInput for a parameter that is not `key=value` or is given twice.
+    """Parse a task name. Raises BadInput for a parameter that is not `key=value` or is given twice.
 
-    A plus sign is a plus sign: `operators=+,-` must not turn into a space, as it would in a web form.
+    A plus sign stays a plus sign: `operators=+,-` must not turn into a space, as it would in a web form.
     """
     head, _, query = text.strip().partition("?")
     params: dict[str, str] = {}
@@ -56,43 +55,16 @@ def parse_spec(text: str) -> Spec:
 
 
 def format_spec(head: str, params: Mapping[str, str]) -> str:
-    """The canonical name: parameters sorted, so that equal tasks have equal names."""
+    """Return the canonical name: parameters sorted, so that equal tasks have equal names."""
     if not params:
         return head
     return f"{head}?" + "&".join(f"{key}={quote(params[key], safe=',:;/+*-. ')}" for key in sorted(params))
 
 
-def short_names(tasks: Iterable[str]) -> dict[str, str]:
-    """For people, where several tasks stand side by side: without family, folder and parameters. Of those that read
-    alike then, each has the parameters that not all of them share, or its whole name where that is not enough."""
-    specs = {task: _lenient(task) for task in tasks}
-    bases = {task: _base(spec) for task, spec in specs.items()}
-    found = {}
-    for task, spec in specs.items():
-        alike = [specs[other] for other, base in bases.items() if base == bases[task]]
-        own = {k: v for k, v in spec.params.items() if any(other.params.get(k) != v for other in alike)}
-        found[task] = format_spec(bases[task], own)
-    counts = Counter(found.values())
-    return {task: name if counts[name] == 1 else task for task, name in found.items()}
-
-
-def _base(spec: Spec) -> str:
-    """products of reasoning_gym:products, sums of jsonl:data/sums.jsonl."""
-    name = (spec.rest or spec.head).rstrip("/").rpartition("/")[2]
-    return name.removesuffix(".jsonl").removesuffix(".json") or spec.head
-
-
-def _lenient(task: str) -> Spec:
-    try:
-        return parse_spec(task)
-    except BadInput:  # a damaged file's, or that of a task of the user's own
-        return Spec(task, {})
-
-
 def coerce(text: str, hint: Any) -> Any:
-    """`text` as a value of the type `hint`; lists and tuples are comma separated.
+    """Return `text` as a value of the type `hint`; lists and tuples are comma separated.
 
-    Raises ValueError saying what was expected, or TypeError for a type that cannot be written in a task name.
+    Raises ValueError saying what was expected, or TypeError for a type that a task name cannot express.
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):

@@ -1,4 +1,4 @@
-"""Train, validation and test: disjoint by content, and the same wherever and whenever they are made.
+"""Divide questions into train, validation and test: disjoint by content, and the same on every machine at any time.
 
 Every question has a *position* in [0, 1): a hash of its text. Two kinds of source read it differently:
 
@@ -31,21 +31,23 @@ logger = logging.getLogger(__name__)
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SALT = "fastslow-split"
-HELD_OUT_SHARE = 0.2  # of the line, for test and for validation each: 100 distinct questions still validate on about 20
-HELD_OUT_DEFAULT = 64  # rows of a file held out for validation and for test, where a fifth of it is more than that
-DRAWS_PER_EXAMPLE = 20  # a generator is given up after this many draws for each example it was asked for
+# Share for test and for validation each: 100 questions validate on about 20.
+HELD_OUT_SHARE = 0.2
+# Rows of a file for validation and for test each, or one fifth of it if fewer.
+HELD_OUT_DEFAULT = 64
+DRAWS_PER_EXAMPLE = 20  # a generator is given up after this many draws for each requested example
 SLOW_SECONDS = 10.0  # a generator that takes longer than this is announced, once
 
 
 class Sizes(NamedTuple):
-    """Upper bounds of the three splits. Fewer come where a source has fewer distinct questions."""
+    """Hold upper bounds of the three splits. A source with fewer distinct questions gives fewer."""
 
     train: int
     validation: int
     test: int
 
     def check(self, task: str) -> None:
-        """Raises BadInput unless train >= 1 and the others >= 0."""
+        """Raise BadInput unless train >= 1 and the others >= 0."""
         for split, size, least in zip(SPLITS, self, (1, 0, 0), strict=True):
             if size < least:
                 raise BadInput(f"task '{task}': {split}_size must be at least {least}, got {size}.")
@@ -56,7 +58,7 @@ class Sizes(NamedTuple):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A question on its way into a split. `id` is the user's own, where the source has one.
+    """Hold a question on its way into a split. `id` is the user's own, where the source has one.
 
     Questions with the same `group` belong in the same split: they share a position.
     """
@@ -72,7 +74,7 @@ class Candidate:
 
     @property
     def place(self) -> float:
-        """Its position, or that of its group."""
+        """Position of the question, or of its group."""
         return position(self.group or self.content)
 
     def example(self, family: str, task: str, split: Split) -> Example:
@@ -81,43 +83,43 @@ class Candidate:
 
 @dataclass
 class Divided:
-    """What came of a source: its splits, how many repeats were dropped, how many distinct questions were seen."""
+    """Hold the splits of a source, the number of repeats dropped, and the number of distinct questions seen."""
 
     splits: dict[Split, list[Candidate]] = field(default_factory=lambda: {split: [] for split in SPLITS})
     duplicates: int = 0
     distinct: int = 0
 
     def examples(self, family: str, task: str) -> dict[Split, list[Example]]:
-        return {split: [c.example(family, task, split) for c in found] for split, found in self.splits.items()}
+        return {split: [c.example(family, task, split) for c in group] for split, group in self.splits.items()}
 
 
 def canonical(messages: Sequence[Message]) -> str:
-    """One text for one content: JSON with sorted keys and no spaces."""
+    """Return one text for one content: JSON with sorted keys and no spaces."""
     return json.dumps([dict(m) for m in messages], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
 def example_id(family: str, messages: Sequence[Message]) -> str:
-    """16 hexadecimal digits, from the family's name and the messages: parameters and seeds do not enter."""
+    """Return 16 hexadecimal digits, from the family's name and the messages: parameters and seeds do not enter."""
     return hashlib.sha256(f"{family}\n{canonical(messages)}".encode()).hexdigest()[:16]
 
 
 def position(content: str) -> float:
-    """Where this content lies in [0, 1)."""
+    """Return the position of this content in [0, 1)."""
     return int.from_bytes(hashlib.sha256((SALT + content).encode()).digest()[:6]) / 2**48
 
 
 def split_at(place: float) -> Split:
-    """The split that a position belongs to, for sources that can be asked for more."""
+    """Return the split of a position, for sources that can be asked for more."""
     if place < HELD_OUT_SHARE:
         return "test"
     return "validation" if place < 2 * HELD_OUT_SHARE else "train"
 
 
 def draw(candidates: Iterable[Candidate], sizes: Sizes, task: str) -> Divided:
-    """Draw until every split is full, or until the source brings nothing new.
+    """Draw until every split is full, or until the source yields nothing new.
 
-    It is taken for exhausted after 100 + 10 x (distinct questions so far) repeats in a row: with one question of
-    n still unseen, the chance of stopping too early is about e^-10. Raises BadInput below three distinct questions.
+    The source counts as exhausted after 100 + 10 x (distinct questions so far) repeats in a row: with one question of n
+    still unseen, the probability of stopping too early is about e^-10. Raises BadInput below three distinct questions.
     """
     divided, seen, repeats = Divided(), {}, 0
     most = DRAWS_PER_EXAMPLE * sum(sizes)
@@ -151,8 +153,8 @@ def draw(candidates: Iterable[Candidate], sizes: Sizes, task: str) -> Divided:
 def divide(candidates: Sequence[Candidate], sizes: Sizes, task: str) -> Divided:
     """Cut a fixed set of distinct questions: first test, then validation, the rest train.
 
-    The held-out splits keep their sizes while at least half of the questions remain for training, otherwise both
-    shrink in proportion. Raises BadInput below three questions.
+    The held-out splits keep their sizes while at least half of the questions remain for training; otherwise both shrink
+    in proportion. Raises BadInput below three questions.
     """
     ordered = sorted(candidates, key=lambda c: c.place)
     if len(ordered) < 3:
@@ -180,10 +182,10 @@ def divide(candidates: Sequence[Candidate], sizes: Sizes, task: str) -> Divided:
 
 
 def allot(candidates: Iterable[Candidate], sizes: Mapping[Split, int | None], task: str) -> Divided:
-    """Cut a fixed set by the position of each question, keeping the order given; None asks for all there are.
+    """Cut a fixed set by the position of each question, keeping the order given; None asks for all questions.
 
-    What comes after the splits are full is not looked at. Where so few questions exist that a split asked for stays
-    empty, they are cut by rank instead, and a warning says so. Raises BadInput below three distinct questions.
+    Questions after the splits are full are not read. Where a requested split would stay empty for lack of questions,
+    the questions are cut by rank instead, with a warning. Raises BadInput below three distinct questions.
     """
     divided, seen = Divided(), {}
     for candidate in candidates:
@@ -207,9 +209,9 @@ def allot(candidates: Iterable[Candidate], sizes: Mapping[Split, int | None], ta
     return divided
 
 
-def cap(found: Mapping[Split, Sequence[Candidate]], sizes: Mapping[Split, int | None]) -> dict[Split, list[Candidate]]:
-    """Splits that the user made, in order of position and cut to the sizes asked for (None: all)."""
-    return {split: sorted(found[split], key=lambda c: c.place)[: sizes[split]] for split in SPLITS}
+def cap(made: Mapping[Split, Sequence[Candidate]], sizes: Mapping[Split, int | None]) -> dict[Split, list[Candidate]]:
+    """Return splits that the user made, in order of position and cut to the requested sizes (None: all)."""
+    return {split: sorted(made[split], key=lambda c: c.place)[: sizes[split]] for split in SPLITS}
 
 
 def _full(divided: Divided, sizes: Sizes) -> bool:
@@ -217,7 +219,7 @@ def _full(divided: Divided, sizes: Sizes) -> bool:
 
 
 def _settle_exhausted(divided: Divided, pool: list[Candidate], sizes: Sizes, task: str) -> None:
-    """Make do with a source that has too few questions, and say so."""
+    """Divide a source that has too few questions, with a warning."""
     if any(sizes.of(split) and not divided.splits[split] for split in SPLITS):
         # So few that the hash left a split empty: cut by rank instead, which fills all three.
         share = max(1, int(len(pool) * HELD_OUT_SHARE))

@@ -1,4 +1,4 @@
-"""Several tasks as one, for runs that learn one after another."""
+"""Join several tasks to one, for runs that learn one after another."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fastslow.tasks.spec import format_spec, parse_spec
 
 
 class TaskSet:
-    """Tasks side by side: a split holds the examples of all, in the order of the tasks, and each is scored by its own.
+    """Join tasks: a split holds the examples of all tasks in their order, and each task scores its own examples.
 
-    Examples carry the name of their task, and ids that no two tasks share: those of the first task begin with
-    `first`. Raises BadInput for a task given twice.
+    Examples carry the name of their task, and ids that no two tasks share: ids of the first task begin with `first`.
+    Raises BadInput for a task given twice.
     """
 
     def __init__(self, tasks: Sequence[Task], *, first: int = 0):
@@ -56,8 +56,7 @@ class TaskSet:
 
 
 def spelled_once(name: str) -> str:
-    """One name for all spellings of a task: its parameters in order, its file, if it is read from one, by its real
-    path."""
+    """Return one name for all spellings of a task: parameters in order, and a file by its real path."""
     spec = parse_spec(name)
     family, _, path = spec.head.partition(":")
     file = Path(path).expanduser()
@@ -66,7 +65,7 @@ def spelled_once(name: str) -> str:
 
 
 def by_task(task: Task, examples: Sequence[Example]) -> dict[str, list[Example]]:
-    """The examples of each task of a set, in the order of the tasks; of any other task all under its name."""
+    """Group examples by the tasks of a set, in their order; all examples of a single task stand under its name."""
     if not isinstance(task, TaskSet):
         return {task.name: list(examples)}
     return {name: [e for e in examples if e.task == name] for name in task.tasks}

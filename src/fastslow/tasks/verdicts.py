@@ -1,7 +1,7 @@
-"""What the built-in tasks share in judging: reading a scorer's number, wording feedback, logging what has no score.
+"""Judge for the built-in tasks: read a scorer's number, word the feedback, log what has no score.
 
-Feedback may hold the right answer on training examples only. On validation and test it says nothing that the
-completion did not say itself, not even whether the right answer stood somewhere in it.
+Feedback may contain the right answer on training examples only. On validation and test it says nothing that the
+completion did not say itself, not even whether the right answer stood somewhere in the completion.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 from fastslow.core.types import Split, Verdict
 
-QUOTED_CHARS = 200  # of a wrong answer, in feedback: enough to recognise it, cheap to put before a reflection LM
+QUOTED_CHARS = 200  # characters of a wrong answer in feedback: enough to recognise it, cheap for a reflection LM
 ROUNDING = 1e-9  # a score this near to 1 is 1: scorers average floats
-REASONS_KEPT = 100  # distinct reasons logged per task; a scorer that fails in more ways has been noticed by then
+REASONS_KEPT = 100  # distinct reasons logged per task: a scorer that fails in more ways has been noticed by then
 
 
 class Unscored:
-    """Makes unscored verdicts, logging each distinct reason once per task."""
+    """Make unscored verdicts, logging each distinct reason once per task."""
 
     def __init__(self, task: str, logger: logging.Logger):
         self.task = task
@@ -37,7 +37,7 @@ class Unscored:
 
 
 def as_reward(score: Any) -> float:
-    """The score as a reward in [0, 1]. Raises ValueError saying why it is none."""
+    """Return the score as a reward in [0, 1]. Raises ValueError saying why a score is not one."""
     if not isinstance(score, numbers.Real | np.bool_):
         raise ValueError(f"the scorer returned {type(score).__name__}, not a number")
     reward = float(score)
@@ -49,7 +49,7 @@ def as_reward(score: Any) -> float:
 
 
 def explain(completion: str, answer: str | None, reward: float, split: Split) -> str:
-    """Feedback on a completion whose right answer is `answer` (None: the task has no single one to show)."""
+    """Return feedback on a completion whose right answer is `answer` (None: the task has no single answer to show)."""
     if reward == 1.0:
         return "Correct."
     given = completion.strip()
@@ -64,13 +64,14 @@ def explain(completion: str, answer: str | None, reward: float, split: Split) ->
 
 
 def _stands_in(answer: str, given: str) -> bool:
-    """The answer stands in the text as a word of its own: 4 is not in 14, in -4 or in 4.5."""
+    """Return whether the answer stands in the text as a word of its own: 4 is not in 14, in -4 or in 4.5."""
     if not answer or answer == given or answer not in given:
         return False
     return re.search(rf"(?<![\w.\-]){re.escape(answer)}(?!\w|[.,]\d)", given) is not None
 
 
 def quote(text: str) -> str:
-    """The text as feedback may quote it: not too long, and nothing in it that no tokenizer or terminal can show."""
+    """Return the text as feedback may quote it: shortened, and without characters that no tokenizer or terminal can
+    show."""
     shown = text if len(text) <= QUOTED_CHARS else text[:QUOTED_CHARS] + "..."
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in shown)

@@ -1,0 +1,9 @@
+"""Which examples belong together, and which contexts belong to them.
+
+- `topics`: `Topics`, which the loop, the fast phase and evaluations ask; by label, by cluster, or not at all.
+- `embedders`: from a question to a vector. `clusters`: groups the vectors as they arrive. `change_points`: notices when
+  the mix of clusters changes.
+- `archive`: the contexts that scored best on each topic.
+
+Examples come in through `Topics.observe`, scores through `Topics.keep` and `Topics.note`.
+"""

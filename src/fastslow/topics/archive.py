@@ -1,10 +1,10 @@
-"""What the fast channel need never forget: for every topic of examples, the contexts that did best on it.
+"""Archive the contexts that scored best on each topic, so that the fast channel can start from them again.
 
-A topic's entry is the table of one fast phase: every context that was scored on the whole anchor set, and its score on
-each of the topic's examples there. It is replaced only by a phase that scored its best context anew, so that what did
-well is never pushed out unheard. Slow steps deal each question to several contexts under the same weights: how far one
-did better there than the others is added to what the phase had found, at no cost and closer to the present weights.
-Scores of different weights are never compared.
+The entry of a topic is the table of one fast phase: every context that was scored on the whole anchor set, with its
+score on each example of the topic. A later phase replaces the entry only if that phase scored the entry's best context
+again, so that a good context is never dropped without a comparison. Slow steps deal each question to several contexts
+under the same weights: the difference of a context's mean reward from the others' updates its rank, at no cost and
+under newer weights. Scores of different weights are never compared directly.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ from fastslow.contexts.population import Scores, shared_ids
 from fastslow.core.types import Example
 
 PRIOR = 4.0
-"""Examples that what is known of a context from elsewhere counts for: a topic that has one or two of its own, as parts
-of a finely split task may, does not go by them alone."""
+"""Weight of a context's mean on the whole anchor set, in examples: a topic with one or two examples, such as a part of
+a finely split task, is not ranked by them alone."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One topic's table. `overall` are the contexts' means on the whole anchor set, `examples` the topic's part of it,
-    with their questions; `policy_version` is whose scores these are. `since` is of the slow steps that followed: the
-    sum of a context's edges over the others, and how many there were."""
+    """Hold the table of one topic.
+
+    Attributes:
+        scores: context id -> example id -> score in [0, 1], for the topic's examples.
+        overall: context id -> mean score on the whole anchor set.
+        examples: the topic's examples by id.
+        policy_version: the weights that earned the scores.
+        since: context id -> (sum, count) of the context's advantages over the others in the slow steps since.
+    """
 
     scores: dict[str, dict[str, float]]
     overall: dict[str, float]
@@ -36,27 +42,30 @@ class Entry:
 
     @property
     def worth(self) -> dict[str, float]:
-        """Each context against those in use since: its mean over the examples on which all were scored, drawn towards
-        `overall`, then its edges, every example counting the same."""
+        """Estimate the score of each context relative to the contexts in use since.
+
+        The estimate is the mean over the examples on which all were scored, shrunk towards `overall`, and then updated
+        by the advantages in `since`; every example has the same weight.
+        """
         shared = shared_ids(self.scores)
         size = len(shared) + PRIOR
         means = {c: (sum(row[e] for e in shared) + PRIOR * self.overall[c]) / size for c, row in self.scores.items()}
         used = [means[c] for c in self.since]
         centre = fmean(used) if used else 0.0
-        found = {}
+        worth = {}
         for context, value in means.items():
-            edge, count = self.since.get(context, (0.0, 0))
-            found[context] = (size * (value - centre) + edge) / (size + count)
-        return found
+            advantage, count = self.since.get(context, (0.0, 0))
+            worth[context] = (size * (value - centre) + advantage) / (size + count)
+        return worth
 
     @property
     def ranked(self) -> list[str]:
-        """Ids of the contexts, best first."""
+        """Ids of the contexts, best first; ties by id."""
         worth = self.worth
         return sorted(worth, key=lambda c: (-worth[c], c))
 
     def of(self, examples: Sequence[str]) -> Entry | None:
-        """The table cut to some of its examples; None without a score."""
+        """Return the entry restricted to these example ids; None where no context has a score on them."""
         chosen = set(examples)
         scores = {c: {e: s for e, s in row.items() if e in chosen} for c, row in self.scores.items()}
         scores = {c: row for c, row in scores.items() if row}
@@ -66,7 +75,7 @@ class Entry:
 
 
 class Archive:
-    """Entries by topic."""
+    """Hold one entry for each topic."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
@@ -79,18 +88,18 @@ class Archive:
         *,
         policy_version: int,
     ) -> None:
-        """Take in what a fast phase found: `scores` of every context on `anchor`."""
+        """Record the scores that a fast phase gave every context on the examples of `anchor`."""
         shared = shared_ids(scores)
         overall = {c: fmean(row[e] for e in shared) if shared else 0.0 for c, row in scores.items()}
         rows = {c: dict(row) for c, row in scores.items()}
         table = Entry(rows, overall, {e.id: e for e in anchor}, policy_version)
         for topic, ids in _by_topic(anchor, topic_of).items():
-            found, before = table.of(ids), self.entries.get(topic)
-            if found is not None and (before is None or before.ranked[0] in found.scores):
-                self.entries[topic] = found
+            entry, before = table.of(ids), self.entries.get(topic)
+            if entry is not None and (before is None or before.ranked[0] in entry.scores):
+                self.entries[topic] = entry
 
     def note(self, topic: str, context_ids: Sequence[str], rewards: Sequence[float | None]) -> None:
-        """Take in what one question of the topic earned in a slow step, slot by slot; None is unscored."""
+        """Record the rewards of one question of the topic in a slow step, slot by slot; None is unscored."""
         entry = self.entries.get(topic)
         by_context: dict[str, list[float]] = {}
         for context, reward in zip(context_ids, rewards, strict=True):
@@ -98,24 +107,21 @@ class Archive:
                 by_context.setdefault(context, []).append(reward)
         if entry is None or len(by_context) < 2:
             return
-        means = {context: fmean(found) for context, found in by_context.items()}
+        means = {context: fmean(scored) for context, scored in by_context.items()}
         centre = fmean(means.values())
         for context, mean in means.items():
-            edge, count = entry.since.get(context, (0.0, 0))
-            entry.since[context] = edge + mean - centre, count + 1
+            advantage, count = entry.since.get(context, (0.0, 0))
+            entry.since[context] = advantage + mean - centre, count + 1
 
     def recall(self, topics: Sequence[str], size: int) -> list[str]:
-        """Up to `size` ids of the best contexts of these topics: the best of each, then the second best, and so on."""
+        """Return up to `size` context ids: the best of each of these topics, then the second best of each, and so
+        on."""
         ranked = [self.entries[topic].ranked for topic in topics if topic in self.entries]
         turns = max(map(len, ranked), default=0)
         return list(dict.fromkeys(row[i] for i in range(turns) for row in ranked if i < len(row)))[:size]
 
-    def best(self, topic: str) -> str | None:
-        """The id of the topic's best context; None where it has no entry."""
-        return self.entries[topic].ranked[0] if topic in self.entries else None
-
     def divide(self, topic_of: Callable[[Example], str]) -> None:
-        """A topic was split after its table was made: each part takes its share of the table along."""
+        """Split every entry whose examples no longer share one topic; each part gets the scores of its own examples."""
         for name, entry in list(self.entries.items()):
             parts = _by_topic(list(entry.examples.values()), topic_of)
             if set(parts) == {name}:
@@ -133,7 +139,7 @@ class Archive:
                 "policy_version": entry.policy_version,
                 "scores": entry.scores,
                 "overall": entry.overall,
-                "since": {c: list(found) for c, found in entry.since.items()},
+                "since": {c: list(pair) for c, pair in entry.since.items()},
                 "examples": {e.id: {"task": e.task, "question": e.question} for e in entry.examples.values()},
             }
             for topic, entry in self.entries.items()
@@ -141,7 +147,7 @@ class Archive:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Archive:
-        """Raises KeyError, TypeError or ValueError for what `to_json` did not give."""
+        """Read an archive. Raises KeyError, TypeError or ValueError for anything that `to_json` did not return."""
         archive = cls()
         for topic, entry in data.items():
             examples = {
@@ -150,13 +156,13 @@ class Archive:
             }
             scores = {c: {e: float(s) for e, s in row.items()} for c, row in entry["scores"].items()}
             overall = {c: float(entry["overall"][c]) for c in scores}
-            since = {c: (float(edge), int(count)) for c, (edge, count) in entry["since"].items()}
+            since = {c: (float(total), int(count)) for c, (total, count) in entry["since"].items()}
             archive.entries[topic] = Entry(scores, overall, examples, int(entry["policy_version"]), since)
         return archive
 
 
 def _by_topic(examples: Sequence[Example], topic_of: Callable[[Example], str]) -> dict[str, list[str]]:
-    """Ids by topic, in order of first arrival."""
+    """Group the ids of the examples by topic, in order of first arrival."""
     topics: dict[str, list[str]] = {}
     for example in examples:
         topics.setdefault(topic_of(example), []).append(example.id)

@@ -1,10 +1,10 @@
-"""Which task is this? Questions clustered as they arrive, without labels and without a distance set by hand.
+"""Cluster questions as they arrive, to tell tasks apart without labels and without a hand-set distance.
 
-A cluster is a window of its latest members; its centre is their mean and moves with them. An example joins the nearest
-one. After every batch each cluster is asked whether its members still form one hump, and is split where they do not:
-that is how a new task is noticed, how the first batches fall into tasks, and where all thresholds come from. The idea
-is G-means' (Hamerly and Elkan 2003, "Learning the k in k-means"), with a test that holds where dimensions outnumber
-members: the axis comes from one half of them, the verdict from the other.
+A cluster is a window of its latest members; its centre is the mean of that window. An example joins the cluster with
+the nearest centre. After every batch each cluster is tested for bimodality and is split where the test is positive:
+splitting detects a new task, separates the tasks of the first batches, and needs no threshold. The idea is that
+of G-means (Hamerly and Elkan 2003, "Learning the k in k-means"). The test here also works with more dimensions than
+members: one half of the members gives the axis, the other half gives the verdict.
 """
 
 from __future__ import annotations
@@ -24,29 +24,30 @@ from fastslow.topics.change_points import HAZARD, recent_change
 from fastslow.topics.embedders import Embedder
 
 WINDOW = 64
-"""Members that a cluster is known by: enough to see a minority of a few, few enough to follow a drift."""
+"""Members in the window of a cluster: enough to detect a small minority, few enough to follow a drift."""
 
 LEVEL = 0.001
-"""How rarely a flat hump, the hardest to tell from two, is split by chance."""
+"""False positive rate of the test for bimodality on uniform points, the unimodal case hardest to tell from two
+modes."""
 
 LEAST = 4
-"""Members on either side of a split: two in each half, the least that has a spread."""
+"""Fewest members on either side of a split: two in each half, the smallest number with a variance."""
 
 MOST = 64
-"""Clusters at most. Questions as varied as prose go on falling apart; without an end their state would only grow."""
+"""Most clusters. Questions as varied as prose are split again and again; without a limit the state would only grow."""
 
 HISTORY = round(1 / HAZARD)
-"""Batches that a change is looked for in."""
+"""Batches in which a change is looked for."""
 
 CACHED = 4096
-"""Vectors kept so that no question is embedded twice."""
+"""Vectors in the cache, so that a question is rarely embedded twice."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What one batch brought: its examples by cluster, clusters opened, and a change point if one was noticed.
+    """Describe one batch: the number of examples in each cluster, the clusters opened, and the change point, if any.
 
-    `change` is the number of the batch that came first after it, counted from 0 as `batch` is.
+    `change` is the number of the first batch after the change, counted from 0 as `batch` is.
     """
 
     batch: int
@@ -63,9 +64,9 @@ class _Member:
 
 
 class Clusters:
-    """Topics by what questions say. Batches are observed in order, each once.
+    """Group examples by the text of their questions. Batches are observed in order, each once.
 
-    Nothing here is random: a run that is resumed from `state_dict` goes on exactly.
+    Nothing here is random: a run resumed from `state_dict` continues exactly.
     """
 
     def __init__(self, embedder: Embedder):
@@ -79,22 +80,22 @@ class Clusters:
 
     @property
     def names(self) -> list[str]:
-        """In the order in which they were opened."""
+        """Names of the clusters, in the order in which the clusters were opened."""
         return list(self._windows)
 
     def of(self, example: Example) -> str:
-        """The cluster that the example was put into, or the nearest to one not seen yet; '' before the first batch."""
+        """Return the cluster of an observed example, and the nearest one of any other; '' before the first batch."""
         if example.id in self._assigned:
             return self._assigned[example.id]
         return self.by_distance(example)[0] if self._windows else ""
 
     def by_distance(self, example: Example) -> list[str]:
-        """All clusters, that with the nearest centre first, whatever the example was put into."""
+        """Return all clusters, nearest centre first, whichever cluster the example belongs to."""
         distances = ((self._centres() - self.vectors([example])[0]) ** 2).sum(1)
         return [self.names[i] for i in np.argsort(distances, kind="stable")]
 
     def vectors(self, examples: Sequence[Example]) -> Float[np.ndarray, "N D"]:
-        """Their questions' vectors."""
+        """Return the vectors of the examples' questions, one row an example."""
         wanted = list(dict.fromkeys(e.question for e in examples if e.question not in self._vectors))
         if len(self._vectors) + len(wanted) > CACHED:
             self._vectors.clear()
@@ -103,7 +104,7 @@ class Clusters:
         return np.stack([self._vectors[e.question] for e in examples])
 
     def observe(self, examples: Sequence[Example]) -> Observation:
-        """Take in the next batch: every example joins a cluster, new ones are opened, a change is looked for."""
+        """Assign the examples of the next batch to clusters, split clusters, and look for a change point."""
         known = set(self._windows)
         for example, vector in zip(examples, self.vectors(examples), strict=True):
             self._join(example.id, vector)
@@ -132,7 +133,8 @@ class Clusters:
         return list(self._windows)[int(((self._centres() - vector) ** 2).sum(1).argmin())]
 
     def _join(self, id: str, vector: Float[np.ndarray, " D"]) -> None:
-        """An example that comes again moves to the end: twice in a window it would vote for its own hump."""
+        """Assign an example to the nearest cluster. A repeated example moves to the end of the window: standing there
+        twice, it would count as a mode of its own."""
         for window in self._windows.values():
             window[:] = [m for m in window if m.id != id]
         self._windows = {name: window for name, window in self._windows.items() if window} or {"c0": []}
@@ -143,12 +145,12 @@ class Clusters:
         self._arrived += 1
 
     def _split(self, name: str) -> str | None:
-        """Open a cluster for the smaller part of one that is no longer one hump; None where it still is."""
+        """Split a bimodal cluster and return the name of the new cluster, its smaller part; None for a unimodal one."""
         window = self._windows[name]
         if len(self._windows) >= MOST:
             return None
         vectors = np.stack([m.vector for m in window])
-        if not two_humps(vectors):
+        if not is_bimodal(vectors):
             return None
         second = _nearer_second(vectors, _two_means(vectors))
         stays = second.sum() > len(second) / 2
@@ -158,7 +160,7 @@ class Clusters:
         return opened
 
     def _settle(self) -> None:
-        """Members go to the centre that is nearest now: some had joined before there was a better one."""
+        """Reassign every member to its nearest centre: a member may have joined before a nearer one was opened."""
         centres = self._centres()
         moved: dict[str, list[_Member]] = {name: [] for name in self._windows}
         for member in [m for window in self._windows.values() for m in window]:
@@ -168,11 +170,12 @@ class Clusters:
         self._windows = {name: window[-WINDOW:] for name, window in moved.items() if window}
 
     def _change(self, batch: int, ids: list[str]) -> int | None:
-        """Counted anew from all batches since the last change: a split puts earlier examples into other clusters."""
+        """Return the first batch after a change, or None. Counts are recomputed from all batches since the last change,
+        because a split reassigns earlier examples."""
         self._since_change = [*self._since_change, ids][-HISTORY:]
-        names = sorted({self._assigned[i] for some in self._since_change for i in some})
+        names = sorted({self._assigned[i] for batch_ids in self._since_change for i in batch_ids})
         counts_H_K = np.array(
-            [[sum(self._assigned[i] == name for i in some) for name in names] for some in self._since_change]
+            [[sum(self._assigned[i] == name for i in batch_ids) for name in names] for batch_ids in self._since_change]
         )
         probability, ago = recent_change(counts_H_K)
         if probability <= 0.5:
@@ -183,7 +186,7 @@ class Clusters:
     # State
 
     def state_dict(self) -> dict[str, Any]:
-        """JSON and tensors (see tree.py)."""
+        """Return the state as JSON values and tensors (see files/nested_state.py)."""
         return {
             "embedder": self._embedder.name,
             "windows": {
@@ -201,7 +204,7 @@ class Clusters:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Raises KeyError, TypeError or ValueError for what `state_dict` did not give."""
+        """Restore a state. Raises KeyError, TypeError or ValueError for anything that `state_dict` did not return."""
         self._windows = {
             name: [
                 _Member(arrived, id, vector)
@@ -214,9 +217,13 @@ class Clusters:
         self._arrived, self.observed = state["arrived"], state["observed"]
 
 
-def two_humps(vectors: Float[np.ndarray, "N D"]) -> bool:
-    """Whether these points are more than one hump: along the axis between two means, taken from one half of them, the
-    other half lies in two heaps so far apart that a flat hump would hardly ever look like it."""
+def is_bimodal(vectors: Float[np.ndarray, "N D"]) -> bool:
+    """Return whether the points form two modes.
+
+    Two means of one half of the points give an axis, and the other half is projected onto that axis; then the halves
+    swap their parts. The points are bimodal where the variance within the two sides is a smaller share of the whole
+    than for all but LEVEL of uniform samples of the same size.
+    """
     if len(vectors) < 2 * LEAST:
         return False
     halves = np.array_split(np.random.default_rng(len(vectors)).permutation(len(vectors)), 2)
@@ -234,13 +241,13 @@ def two_humps(vectors: Float[np.ndarray, "N D"]) -> bool:
         least += min(map(len, parts))
         within += sum(float(((part - part.mean()) ** 2).sum()) for part in parts if len(part))
         total += float(((along - along.mean()) ** 2).sum())
-    return least >= LEAST and within < flat_hump(len(vectors)) * total
+    return least >= LEAST and within < uniform_share(len(vectors)) * total
 
 
 @cache
-def flat_hump(n: int) -> float:
-    """The share of the spread that is left within two halves of n points of a flat hump, undercut in LEVEL of all cases
-    (by simulation, always the same)."""
+def uniform_share(n: int) -> float:
+    """Return the LEVEL quantile of the share of the variance that remains within the two sides of n uniform points, cut
+    at their centre. The value comes from a simulation with a fixed seed."""
     points = np.random.default_rng(0).random((20_000, n)) - 0.5
     upper = points > 0
     within = np.zeros(len(points))
@@ -253,7 +260,8 @@ def flat_hump(n: int) -> float:
 
 
 def _two_means(vectors: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "2 D"]:
-    """Lloyd's algorithm, started from the point furthest out and the one furthest from that."""
+    """Run Lloyd's algorithm for two means, from the point furthest from the mean and the point furthest from that
+    one."""
     first = vectors[((vectors - vectors.mean(0)) ** 2).sum(1).argmax()]
     means = np.stack([first, vectors[((vectors - first) ** 2).sum(1).argmax()]])
     for _ in range(20):

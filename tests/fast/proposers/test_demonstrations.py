@@ -7,7 +7,7 @@ from fastslow.contexts.context import WorkedExample, load_examples
 from fastslow.core.errors import BadInput
 from fastslow.fast.proposers import PROPOSERS, DemonstrationsProposer
 
-from .helpers import parent, request, trace
+from .helpers import inputs, parent, request, trace
 
 POOL = [(f"What is {i} * 2?", str(2 * i)) for i in range(20)]
 SEEDS = range(60)
@@ -18,7 +18,7 @@ def questions(proposal: dict[str, str]) -> list[str]:
 
 
 def test_it_is_registered_as_demonstrations():
-    assert PROPOSERS.factory("demonstrations")(max_examples=2).name == "demonstrations"
+    assert PROPOSERS.factory("demonstrations")(inputs(max_worked_examples=2)).max_examples == 2
 
 
 def test_equal_seeds_give_equal_proposals():

@@ -13,7 +13,7 @@ from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
 from tests.support.hostile import FAKE, HOSTILE
 from tests.support.openai_server import NO_WAIT, OpenAIServer, Reply, Request
 
-from .helpers import parent, request, trace
+from .helpers import inputs, parent, request, trace
 
 EDIT = re.compile(r"<<<EDIT (\w+)>>>")
 QUOTED = re.compile(r"^<<<QUOTE (\w+)>>>\n(.*?)\n<<<UNQUOTE \1>>>$", re.DOTALL | re.MULTILINE)
@@ -52,7 +52,7 @@ def ask(proposer_on, script, *, settings=None, **changes):
 
 
 def test_it_is_registered_as_reflection():
-    assert PROPOSERS.factory("reflection") is ReflectionProposer
+    assert isinstance(PROPOSERS.factory("reflection")(inputs()), ReflectionProposer)
 
 
 def test_the_edit_inside_the_fence_is_returned(proposer_on):

@@ -61,7 +61,7 @@ def test_a_line_that_is_no_entry_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / JOURNAL
     Journal(path).add("a", REPLY)
     path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(BadInput, match=r"line 2 of .* is no journal entry"):
+    with pytest.raises(BadInput, match=r"line 2 of .* is not a journal entry"):
         Journal(path)
 
 

@@ -18,11 +18,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from safetensors import SafetensorError
 
 from fastslow.bundles.bundle import open_bundle
+from fastslow.config.dump import dump_config
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.population import Population, assign_slots
@@ -31,19 +31,21 @@ from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, GroupEvidence, Rollout, Route, Trace
 from fastslow.experiments.probe.results import ARMS, Probe, ProbePlan, ProbesFile
 from fastslow.fast.gepa import BudgetPlan
-from fastslow.fast.proposers.base import PROPOSERS
-from fastslow.files.run_directory import RunDirectory, dump_config
+from fastslow.fast.proposers import PROPOSERS
+from fastslow.files.run_directory import RunDirectory
 from fastslow.files.sealed import digest
-from fastslow.loop.cycle import FastSlowTrainer, surprisal
+from fastslow.loop.cycle import evidence_of
+from fastslow.loop.state import LoopState
 from fastslow.policy.policy import Job
 from fastslow.record.recorder import Recorder
 from fastslow.routers import ROUTERS, Router, make_router
 from fastslow.routers.base import checked_route
 from fastslow.run.assemble import make_proposer, make_stream, make_topics, task_from
 from fastslow.run.resume import read_config, summary_of
+from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams import ARRIVAL, STREAMS
-from fastslow.tasks import foreign_code
 from fastslow.tasks.base import Task
+from fastslow.tasks.resolve import foreign_code
 from fastslow.tasks.task_set import by_task
 from fastslow.topics.embedders import OURS
 from fastslow.topics.topics import Topics
@@ -99,13 +101,14 @@ class Unscored(Exception):
     """An arm's success cannot be told: nothing of the example, or of what was held out, was scored."""
 
 
-class One:
-    """A stream that brings one example, step after step."""
+class SingleExampleStream:
+    """Bring one example, step after step."""
 
     def __init__(self, example: Example):
         self.example = example
 
     def batch(self, step: int) -> list[Example]:
+        """Return the one example."""
         return [self.example]
 
 
@@ -125,10 +128,10 @@ class Prober:
         )
         # A mode without a fast channel, which a slow step is here, has no need of the run's own proposer; a probe has.
         self._trainer.parts.fast.proposer = make_proposer(config, tokenizer=opened.tokenizer, model=model)
-        self._trainer.topics = self._topics = _topics(config, task, bundle)
+        self._topics = _topics(config, task, bundle)
         self._end = config.max_steps
         self._population = opened.population
-        self._start = {name: weight.detach().clone() for name, weight in self._trainer.model.named_parameters()}
+        self._start = {name: weight.detach().clone() for name, weight in self._trainer.slow.weights.items()}
         self._rules = dict(every_rule(config, bundle))
         self._group = int(config.num_generations or 8)
         floor = (config.population_size + 2) * ANCHOR + 2
@@ -149,7 +152,7 @@ class Prober:
         # Asked before the arms are paid for: a rule of the user's may fail.
         routes = {name: checked_route(rule, evidence).value for name, rule in self._rules.items()}
         learned: Any = self._rules["learned"]
-        hopes = learned.explain(evidence).get("gain", {})
+        expected_gains = learned.explain(evidence).get("gain", {})
         gains, rollouts = {}, {}
         try:
             if not any(r.verdict.scored for r in group):
@@ -168,7 +171,7 @@ class Prober:
             topic=evidence.task,
             evidence={"rewards": list(evidence.rewards_G), "context_ids": list(evidence.context_ids_G)},
             routes=routes,
-            hopes=hopes,
+            expected_gains=expected_gains,
             gains=gains,
             rollouts=rollouts,
         )
@@ -193,15 +196,7 @@ class Prober:
 
     def _evidence(self, example: Example, group: Sequence[Rollout]) -> GroupEvidence:
         """What a rule would see if the run's next step brought this example."""
-        return GroupEvidence(
-            step=self._end,
-            example_id=example.id,
-            task=self._topics.of(example),
-            context_ids_G=tuple(r.context_id for r in group),
-            rewards_G=tuple(r.verdict.reward for r in group),
-            completion_tokens_G=tuple(len(r.completion_ids) for r in group),
-            surprisals_G=tuple(surprisal(r) for r in group),
-        )
+        return evidence_of(example, group, step=self._end, topic=self._topics.of(example))
 
     def _evolve(self, example: Example, group: Sequence[Rollout], share: float) -> tuple[Population, int]:
         """A fast phase whose minibatches are this example alone; contexts are compared on others of its topic."""
@@ -217,7 +212,7 @@ class Prober:
         )
         known = topics.demonstrations(anchor, until=self._end)
         try:
-            phase = fast.run(
+            phase = fast.evolve(
                 self._population,
                 policy=self._trainer.policy,
                 anchor=anchor,
@@ -236,12 +231,11 @@ class Prober:
     def _descend(self, example: Example, population: Population, share: float) -> int:
         """Slow steps on this example's groups alone."""
         trainer, steps = self._trainer, max(1, int(share * self._steps))
-        trainer.population = population
-        trainer.parts = replace(trainer.parts, stream=One(example))
-        trainer.optimizer = trainer.lr_scheduler = None
-        trainer._step, trainer._buffered_inputs, trainer._skipped_steps = 0, None, 0  # type: ignore[assignment]
-        trainer.args.max_steps = steps
-        trainer.train()
+        state, stream = trainer.cycle.state, trainer.cycle.stream
+        trainer.cycle.state = LoopState(trainer.parts.task, population)
+        trainer.cycle.stream = SingleExampleStream(example)
+        trainer.slow.fit(trainer.cycle, steps)
+        trainer.cycle.state, trainer.cycle.stream = state, stream
         trainer.policy.begin_step(-1)
         return steps * self._group
 
@@ -262,10 +256,7 @@ class Prober:
         return derive_seed(self._plan.seed, what, example.id)
 
     def _reset(self) -> None:
-        with torch.no_grad():
-            for name, weight in self._trainer.model.named_parameters():
-                weight.copy_(self._start[name])
-        self._trainer.population = self._population
+        self._trainer.slow.copy_weights(self._start)
         self._trainer.policy.begin_step(-1)
 
 
@@ -345,7 +336,7 @@ def _foreign(config: FastSlowConfig) -> str:
     parts = [
         ("router", config.router.partition(":")[0], ROUTERS.names()),
         ("stream", config.stream.partition(":")[0], ["", ARRIVAL, *STREAMS.names()]),
-        ("proposer", config.proposer, ["reflection", "mixed", *PROPOSERS.names()]),
+        ("proposer", config.proposer, PROPOSERS.names()),
         ("embedder", config.embedder, OURS),
     ]
     tasks = (foreign_code(name) for name in config.tasks or [config.task])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +12,13 @@ from typing import Any
 
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Route
+from fastslow.files import jsonl
+from fastslow.files.locks import try_lock
 
 ARMS = (Route.FAST, Route.SLOW, Route.BOTH)
+
+EXPECTED_GAINS = "hopes"
+"""Key of `Probe.expected_gains` in the file."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,8 @@ class Probe:
 
     `gains` holds for FAST, SLOW and BOTH two independent estimates of the change of success, from separate halves of
     the samples: one to choose the best route by, the other to say what it is worth. `routes` is what each rule decided
-    and `hopes` the gain per cost that `learned` expected of each route. `topic` is what the rules knew the example by,
-    `task` the truth.
+    and `expected_gains` the gain per cost that `learned` expected of each route. `topic` is what the rules knew the
+    example by, `task` the truth.
     """
 
     example_id: str
@@ -51,7 +55,7 @@ class Probe:
     topic: str
     evidence: Mapping[str, Any]
     routes: Mapping[str, str]
-    hopes: Mapping[str, float]
+    expected_gains: Mapping[str, float]
     gains: Mapping[str, tuple[float, float]]
     rollouts: Mapping[str, int]
 
@@ -83,16 +87,16 @@ class ProbesFile:
         except OSError as error:
             raise BadInput(f"cannot write '{self._path}': {error.strerror or error}.") from error
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BadInput(f"'{self._path}' is being written by another probe; wait for it to end.") from None
+            if not try_lock(file.fileno()):
+                raise BadInput(f"'{self._path}' is being written by another probe; wait for it to end.")
             self._file = file
             self._read()
             yield self
 
     def add(self, probe: Probe) -> None:
-        self._write(asdict(probe))
+        line = asdict(probe)
+        line[EXPECTED_GAINS] = line.pop("expected_gains")
+        self._write(line)
         self.probes[probe.example_id] = probe
 
     def pass_over(self, example_id: str) -> None:
@@ -105,18 +109,15 @@ class ProbesFile:
         self._file.flush()
 
     def _read(self) -> None:
-        self._file.seek(0)
-        content = self._file.read()
-        *lines, rest = content.split(b"\n")
-        if rest:  # cut by a kill
-            self._file.truncate(len(content) - len(rest))
-        if not lines:
-            self._write({"about": self._about})
-            return
+        jsonl.cut_torn_line(self._file)
         try:
-            about = dict(json.loads(lines[0])["about"])
+            lines = [line for _, line in jsonl.objects(self._file)]
+            if not lines:
+                self._write({"about": self._about})
+                return
+            about = dict(lines[0]["about"])
             if about == self._about:
-                self._take([json.loads(line) for line in lines[1:]])
+                self._take(lines[1:])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problem = f"{type(error).__name__}: {error}"
             raise BadInput(f"'{self._path}' is damaged ({problem}); delete it to probe again.") from error
@@ -146,7 +147,7 @@ def _probe(line: Mapping[str, Any]) -> Probe:
         topic=str(line["topic"]),
         evidence=dict(line["evidence"]),
         routes={str(rule): Route(route).value for rule, route in line["routes"].items()},
-        hopes={Route(route).value: float(hope) for route, hope in line["hopes"].items()},
+        expected_gains={Route(route).value: float(gain) for route, gain in line[EXPECTED_GAINS].items()},
         gains=gains,
         rollouts={arm.value: int(line["rollouts"][arm.value]) for arm in ARMS},
     )

@@ -1,18 +1,25 @@
-"""Proposers: how a child context is made from its parent.
+"""Proposers make a child context from its parent. This file is their registry.
 
-In the order data flows:
+In the order in which data flows:
 
-- `base`: the request a fast phase sends, the protocol, and the registry `PROPOSERS`.
-- `demonstrations`: edits worked examples, offline, from answers already known to be right.
-- `reflection`: shows rollouts and feedback to a language model (`fastslow.reflection_lm`), which edits one component.
+- `base`: what the factory of a proposer is given (`ProposerInputs`), the request that a fast phase sends, the protocol,
+  and `PROPOSERS`.
+- `demonstrations`: edits worked examples, offline, from answers known to be right.
+- `reflection`: shows rollouts and feedback to a language model (`fastslow.fast.reflection`), which edits one component.
 - `mixed`: draws one of several proposers for each call.
 - `validate`: what a child must pass before it may cost a rollout.
 
-The fast phase calls `propose`, makes a child context of the answer and asks `proposal_problem` about it. Importing
-this package registers the built-in proposers.
+The fast phase calls `propose`, makes a child context of the answer and asks `proposal_problem` about the child.
 """
 
-from fastslow.fast.proposers.base import PROPOSERS, ProposalRequest, Proposer, usage_of
+from fastslow.fast.proposers.base import (
+    PROPOSERS,
+    ProposalRequest,
+    Proposer,
+    ProposerInputs,
+    make_proposer,
+    usage_of,
+)
 from fastslow.fast.proposers.demonstrations import DemonstrationsProposer
 from fastslow.fast.proposers.mixed import MixedProposer, made_by
 from fastslow.fast.proposers.reflection import ReflectionProposer
@@ -25,8 +32,25 @@ __all__ = [
     "MixedProposer",
     "ProposalRequest",
     "Proposer",
+    "ProposerInputs",
     "ReflectionProposer",
     "made_by",
+    "make_proposer",
     "proposal_problem",
     "usage_of",
 ]
+
+
+@PROPOSERS.register("demonstrations")
+def _demonstrations(inputs: ProposerInputs) -> Proposer:
+    return DemonstrationsProposer(max_examples=inputs.max_worked_examples, edits=inputs.edits)
+
+
+@PROPOSERS.register("reflection")
+def _reflection(inputs: ProposerInputs) -> Proposer:
+    return ReflectionProposer(inputs.make_reflection_lm(), edits=inputs.edits)
+
+
+@PROPOSERS.register("mixed")
+def _mixed(inputs: ProposerInputs) -> Proposer:
+    return MixedProposer([_demonstrations(inputs), _reflection(inputs)])

@@ -1,4 +1,4 @@
-"""Worked examples from what is already known to be right. Offline: no language model is asked."""
+"""Propose worked examples from answers that are known to be right, without a language model."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ from dataclasses import dataclass
 from fastslow.contexts.context import EXAMPLES, WorkedExample, dump_examples
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Trace
-from fastslow.fast.proposers.base import PROPOSERS, Edits, ProposalRequest
+from fastslow.fast.proposers.base import Edits, ProposalRequest
 from fastslow.fast.proposers.validate import normalised
 
 FAILED_WEIGHT = 4.0
-"""How much likelier the answer to a question the parent just failed is chosen than any other example."""
+"""Weight of the answer to a question that the parent just failed, relative to any other example."""
 
 EDIT_WEIGHTS = {"replace": 4.0, "drop": 1.0, "reorder": 1.0}
-"""Edits of a full context: only a replacement brings in anything new."""
+"""Weights of the edits of a full context: only a replacement brings in anything new."""
 
 MAX_OWN_ANSWER_CHARS = 2000
-"""A longer rollout of the policy's own is a chain of thought that would crowd everything else out of the context."""
+"""Longest rollout of the policy's own that is shown, in characters: a longer one would fill the context."""
 
 
 @dataclass
 class _Source:
-    """One question with the answers known to be right, and how much it is wanted."""
+    """Hold one question with the answers known to be right, and its weight in the draw."""
 
     answers: list[WorkedExample]
     weight: float = 1.0
 
 
-@PROPOSERS.register("demonstrations")
 class DemonstrationsProposer:
-    """Adds, replaces, drops or reorders worked examples, whatever component was asked for; with `edits="full"` draws
-    all of them anew.
+    """Add, replace, drop or reorder worked examples, whatever component was asked for; with `edits="full"` draw all of
+    them anew.
 
-    Its material: verified training answers, the policy's own rollouts with a full reward, and what this minibatch
-    teaches (the verified answer to a question the parent just failed is preferred). Held-out examples, multi-turn
-    problems and unscored rollouts are left aside. No question comes twice in a context.
+    The sources are verified training answers, the policy's own rollouts with full reward, and the failures of this
+    minibatch: the verified answer to a question that the parent just failed is preferred. Held-out examples, multi-turn
+    problems and unscored rollouts are not used. No question comes twice in a context.
     """
 
     name = "demonstrations"
@@ -49,7 +48,8 @@ class DemonstrationsProposer:
         self.edits: Edits = edits
 
     def propose(self, request: ProposalRequest) -> dict[str, str]:
-        """The edited `examples` component; {} without any source, or when no edit would change it."""
+        """Return the edited `examples` component; {} without any source, or where no edit would change the
+        component."""
         sources = _sources(request)
         if not sources or EXAMPLES not in request.parent.components:
             return {}
@@ -65,7 +65,7 @@ class DemonstrationsProposer:
     def _edit(self, current: list[WorkedExample], fresh: dict[str, _Source], rng: random.Random) -> list[WorkedExample]:
         room = self.max_examples - len(current)
         if room > 0 and fresh:
-            # One example rarely moves a small model, and an edit that moves nothing is never accepted.
+            # One example rarely changes a small model, and an edit that changes nothing is never accepted.
             least = min(2, room) if not current else 1
             return current + _draw(fresh, rng.randint(least, room), rng)
         possible = {
@@ -95,7 +95,7 @@ def _apply(
 
 
 def _draw(fresh: dict[str, _Source], count: int, rng: random.Random) -> list[WorkedExample]:
-    """Up to `count` worked examples of different questions, drawn by weight without replacement."""
+    """Draw up to `count` worked examples of different questions by weight, without replacement."""
     left = list(fresh.values())
     drawn = []
     while left and len(drawn) < count:
@@ -105,7 +105,7 @@ def _draw(fresh: dict[str, _Source], count: int, rng: random.Random) -> list[Wor
 
 
 def _sources(request: ProposalRequest) -> dict[str, _Source]:
-    """What may be shown, by normalised question, in the order given: order is part of reproducibility."""
+    """Return what may be shown, by normalised question, in the order given: a reproducible draw needs a fixed order."""
     sources: dict[str, _Source] = {}
 
     def add(worked: WorkedExample) -> None:

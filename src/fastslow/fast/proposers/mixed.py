@@ -1,4 +1,4 @@
-"""Several proposers behind one: each call is made by one of them, drawn by weight."""
+"""Combine several proposers: each call goes to one of them, drawn by weight."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import math
 from collections.abc import Sequence
 
 from fastslow.core.errors import BadInput
-from fastslow.fast.proposers.base import PROPOSERS, ProposalRequest, Proposer
+from fastslow.fast.proposers.base import ProposalRequest, Proposer
 
 
 class MixedProposer:
-    """Draws one proposer per call; `last_used` names the one that made the latest proposal.
+    """Draw one proposer for each call; `last_used` names the proposer of the latest call.
 
-    A proposer that has nothing to propose is not replaced by another, so the weights are the shares of calls.
-    `weights` are relative, equal by default. Raises BadInput for weights that cannot be drawn from.
+    A proposer that has nothing to propose is not replaced by another one, so the weights are the shares of calls.
+
+    Args:
+        proposers: the proposers to draw from, at least one.
+        weights: relative weights, equal by default. Raises BadInput for weights that nothing can be drawn with.
     """
 
     name = "mixed"
@@ -31,7 +34,7 @@ class MixedProposer:
         self.last_used = ""
 
     def propose(self, request: ProposalRequest) -> dict[str, str]:
-        """What the drawn proposer proposes. Raises what it raises."""
+        """Return the proposal of the drawn proposer. Errors of that proposer rise."""
         chosen = request.rng.choices(self.proposers, self.weights)[0]
         try:
             return chosen.propose(request)
@@ -40,11 +43,6 @@ class MixedProposer:
 
 
 def made_by(proposer: Proposer) -> str:
-    """Who made the latest proposal of `proposer`: itself, or the one a mix drew. For a context's lineage."""
+    """Return the name of the proposer that made the latest proposal of `proposer`: itself, or the one that a mix
+    drew."""
     return getattr(proposer, "last_used", "") or proposer.name
-
-
-@PROPOSERS.register("mixed")
-def mixed(demonstrations: Proposer, reflection: Proposer, weights: Sequence[float] | None = None) -> MixedProposer:
-    """The two built-in proposers in one; `weights` in the order of the arguments."""
-    return MixedProposer((demonstrations, reflection), weights)

@@ -1,4 +1,4 @@
-"""A language model reads what happened under a context and edits one of its components."""
+"""Let a language model read rollouts of a context and edit one of its components."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastslow.contexts.context import EXAMPLES, INSTRUCTION, dump_examples, load
 from fastslow.core.errors import BadInput
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Trace
-from fastslow.fast.proposers.base import PROPOSERS, Edits, ProposalRequest
+from fastslow.fast.proposers.base import Edits, ProposalRequest
 from fastslow.fast.proposers.validate import is_control
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 MAX_TRACES = 8
 MAX_EXPERIENCE = 3
-"""Traces quoted per prompt. GEPA's minibatch has about three; the rest of the room is for older experience."""
+"""Most traces quoted in a prompt. GEPA's minibatch has about three; the rest of the room is for older experience."""
 
 DRAWS = 2
-"""A reply without a readable edit is drawn once more; twice in a row the model cannot do it."""
+"""Draws of a reply: one without a readable edit is drawn once more; a model that fails twice cannot do it."""
 
 MARKER_BITS = 48
-"""Long enough that no text can guess the fence, short enough that a small model can copy it."""
+"""Bits of a fence's marker: long enough that no text can guess it, short enough that a small model can copy it."""
 
 TASK = """\
 You maintain one part of the prompt of another language model. {edit} Prefer a general \
@@ -57,13 +57,12 @@ KINDS = {
 }
 
 
-@PROPOSERS.register("reflection")
 class ReflectionProposer:
-    """Shows a reflection LM the current text, rollouts and feedback, and asks for a small edit of one component (with
-    `edits="full"`, for a new one).
+    """Show a reflection LM the current text, rollouts and feedback, and ask for a small edit of one component, or with
+    `edits="full"` for a new text.
 
-    Rollouts are hostile text: every quotation is cut to `max_trace_chars` characters, its control characters and
-    chat markup are defused, and it stands inside fences whose random marker occurs in no quoted text. Only training
+    Rollouts are hostile text: every quotation is cut to `max_trace_chars` characters, its control characters and chat
+    markup are made harmless, and it stands inside fences whose random marker occurs in no quoted text. Only training
     problems are quoted. The reply counts only inside a fence with the same marker.
     """
 
@@ -77,8 +76,10 @@ class ReflectionProposer:
         self.edits: Edits = edits
 
     def propose(self, request: ProposalRequest) -> dict[str, str]:
-        """The edited component; {} without traces, for a reply outside its fence or not of the component's shape, and
-        for an edit that changes nothing. Raises EndpointError when the LM cannot be reached.
+        """Return the edited component. Raises EndpointError where the LM cannot be reached.
+
+        The result is {} without traces, for a reply outside its fence or not of the component's shape, and for an edit
+        that changes nothing.
         """
         traces = [t for t in request.traces if _quotable(t)][:MAX_TRACES]
         experience = [t for t in request.experience if _quotable(t)]
@@ -127,7 +128,7 @@ class ReflectionProposer:
 
 
 class Fence:
-    """The lines around quotations and around the reply of one prompt, all carrying one marker."""
+    """Make the lines around quotations and around the reply of one prompt, all with one marker."""
 
     def __init__(self, marker: str):
         self.marker = marker
@@ -136,7 +137,7 @@ class Fence:
 
     @classmethod
     def unguessable(cls, texts: Iterable[str], rng: random.Random) -> Fence:
-        """A fence whose marker is drawn again until it occurs in none of `texts`."""
+        """Return a fence whose marker is drawn again until it occurs in none of `texts`."""
         everything = "\n".join(texts).lower()
         while (marker := f"{rng.getrandbits(MARKER_BITS):0{MARKER_BITS // 4}x}") in everything:
             pass
@@ -146,14 +147,15 @@ class Fence:
         return f"{self.quote}\n{text}\n{self.unquote}"
 
     def inside_reply(self, reply: str) -> str | None:
-        """The text of the last complete edit in `reply` (a model may think aloud first); None if there is none."""
+        """Return the text of the last complete edit in `reply` (a model may think aloud first); None if there is
+        none."""
         _, opened, rest = reply.rpartition(self.edit)
         text, closed, _ = rest.partition(self.done)
         return text if opened and closed and self.marker not in text else None
 
 
 def shortened(text: str, limit: int) -> str:
-    """`text` cut in its middle to `limit` characters of its own: a response ends with its answer."""
+    """Return `text` cut in its middle to `limit` of its own characters: a response ends with its answer."""
     if len(text) <= limit:
         return text
     tail = limit // 2
@@ -162,7 +164,8 @@ def shortened(text: str, limit: int) -> str:
 
 
 def harmless(text: str) -> str:
-    """`text` without control characters, its line ends unified, and its chat markup (`<|...|>`) broken up."""
+    """Return `text` without control characters, with uniform line ends, and with its chat markup (`<|...|>`) broken
+    up."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = "".join("�" if is_control(char) else char for char in text)
     # Servers may read special tokens inside a message as turns. These spellings cover ChatML, Llama, DeepSeek, Gemma.
@@ -176,7 +179,7 @@ def _quotable(trace: Trace) -> bool:
 
 
 def _shown(component: str, text: str) -> str:
-    """How a component is shown to the LM, which is also the shape its reply is compared in."""
+    """Return a component as the LM is shown it; replies are compared in the same form."""
     if component == EXAMPLES:
         return dump_examples(load_examples(text)) or "[]"
     return text.strip()
@@ -196,7 +199,7 @@ def _read_edit(reply: str, fence: Fence, component: str) -> str | None:
 
 
 def _without_code_block(text: str) -> str:
-    """Many models wrap whatever they hand over in ``` lines of their own accord."""
+    """Remove the ``` lines that many models put around whatever they return."""
     lines = text.split("\n")
     if len(lines) >= 3 and lines[0].startswith("```") and lines[-1] == "```":
         return "\n".join(lines[1:-1]).strip()

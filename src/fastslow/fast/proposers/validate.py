@@ -1,4 +1,4 @@
-"""What a proposal must pass before it may cost a rollout."""
+"""Check a proposal before it may cost a rollout."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from fastslow.contexts.context import EXAMPLES, Context, WorkedExample, load_exa
 from fastslow.core.types import Example
 
 MIN_ANSWER_CHARS = 20
-"""Shorter answers ('42', 'yes', a name) turn up in innocent text; a long one that does was copied."""
+"""Shortest held-out answer that is searched for, in characters: shorter ones ('42', 'yes', a name) occur in innocent
+text."""
 
 MAX_CHARS_PER_TOKEN = 50
 
 LAYOUT = "\n\r\t"
-"""The control characters that ordinary text holds."""
+"""The control characters that ordinary text contains."""
 
 
 class HeldOut:
-    """Validation and test material that no context may carry, indexed for one look-up per proposal.
+    """Hold the validation and test material that no context may contain, indexed for one look-up per proposal.
 
-    Text is compared verbatim after whitespace is normalised. A training question may contain a held-out one, and an
-    answer that some training answer contains is free to use. Not detected: a paraphrase, and a question of a single
-    word ('good') inside other text.
+    Texts are compared verbatim after whitespace is normalised. A training question may contain a held-out one, and an
+    answer that a training answer contains is free to use. Not detected: a paraphrase, and a question of a single word
+    ('good') inside other text.
 
     Args:
         examples: the validation and test examples; their `payload["answer"]` counts where it is text.
@@ -43,7 +44,7 @@ class HeldOut:
         ]
 
     def copied_into(self, text: str) -> str | None:
-        """What free text copies from the held-out material, or None."""
+        """Return what free text copies from the held-out material, or None."""
         text = normalised(text)
         if text in self._questions or any(_occurs(question, text) for question in self._searchable):
             return "a held-out question"
@@ -52,7 +53,7 @@ class HeldOut:
         return None
 
     def copied_into_example(self, worked: WorkedExample) -> str | None:
-        """What a worked example copies from the held-out material, or None."""
+        """Return what a worked example copies from the held-out material, or None."""
         question = normalised(worked.question)
         if question in self._questions:
             return "a held-out question"
@@ -71,10 +72,16 @@ def proposal_problem(
     held_out: HeldOut,
     special_tokens: Collection[str] = (),
 ) -> str | None:
-    """Why `child` must not cost a rollout, or None when it may.
+    """Return why `child` must not cost a rollout, or None where it may.
 
-    `known_ids` are the contexts already scored in this population, `max_tokens` caps the tokens of all components
-    together, `special_tokens` are the chat template's own, which in a component could forge a turn.
+    Args:
+        child: the proposed context.
+        parent: the context that it was made from.
+        known_ids: contexts already scored in this population.
+        count_tokens: length of a text in tokens.
+        max_tokens: most tokens of all components together.
+        held_out: material that no context may contain.
+        special_tokens: tokens of the chat template, which could forge a turn.
     """
     if set(child.components) != set(parent.components):
         return f"its components are {sorted(child.components)}, its parent's {sorted(parent.components)}"
@@ -91,7 +98,7 @@ def proposal_problem(
 
 
 def normalised(text: str) -> str:
-    """`text` with every run of whitespace made one space and none at its ends."""
+    """Return `text` with every run of whitespace replaced by one space, and none at its ends."""
     return " ".join(text.split())
 
 
@@ -112,7 +119,7 @@ def _change_problem(
 
 
 def _text_problem(child: Context, worked_examples: list[WorkedExample], special_tokens: Collection[str]) -> str | None:
-    # JSON can spell any character as \uXXXX, so worked examples are looked at as the policy would read them.
+    # JSON can spell any character as \uXXXX, so worked examples are checked in the form that the policy reads.
     texts = [(name, text) for name, text in child.components.items()]
     for worked in worked_examples:
         if not worked.question.strip() or not worked.answer.strip():
@@ -127,13 +134,14 @@ def _text_problem(child: Context, worked_examples: list[WorkedExample], special_
 
 
 def is_control(char: str) -> bool:
-    """A control character other than layout, or a lone surrogate, which no tokenizer can encode."""
+    """Return whether `char` is a control character other than layout, or a lone surrogate, which no tokenizer can
+    encode."""
     return char not in LAYOUT and unicodedata.category(char) in ("Cc", "Cs")
 
 
 def _size_problem(child: Context, count_tokens: Callable[[str], int], max_tokens: int) -> str | None:
     characters = sum(map(len, child.components.values()))
-    if characters > MAX_CHARS_PER_TOKEN * max_tokens:  # no need to tokenise megabytes
+    if characters > MAX_CHARS_PER_TOKEN * max_tokens:  # megabytes need no tokenizer
         return f"it has {characters} characters, far over the cap of {max_tokens} tokens"
     tokens = sum(count_tokens(text) for text in child.components.values())
     return f"it has {tokens} tokens, over the cap of {max_tokens}" if tokens > max_tokens else None
@@ -154,7 +162,7 @@ def _answers(examples: Iterable[Example]) -> list[str]:
 
 
 def _occurs(question: str, text: str) -> bool:
-    """`question` stands in `text` as whole words: '3 + 4' is no part of '13 + 45'."""
+    """Return whether `question` stands in `text` as whole words: '3 + 4' does not stand in '13 + 45'."""
     start = text.find(question)
     while start >= 0:
         end = start + len(question)

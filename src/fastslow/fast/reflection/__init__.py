@@ -1,0 +1,8 @@
+"""Reflection LMs: language models that read rollouts and answer a proposer with text.
+
+- `endpoint`: the protocol `ReflectionLM`, and any OpenAI-compatible server, with a ceiling on tokens and cost.
+- `local`: a transformers model in this process.
+- `journal`: the replies of an endpoint on disk, so that a resumed run makes no paid call twice.
+
+`run.assemble` makes one of them; `proposers.reflection` asks it. A reply is untrusted text.
+"""

@@ -1,7 +1,7 @@
-"""The language model that reads traces and answers a proposer, behind an OpenAI-compatible URL.
+"""Ask a language model behind an OpenAI-compatible URL for the replies that proposers need.
 
-local_lm.py has one in this process, with the same protocol and way of counting what it costs. A reply is untrusted
-text: whoever asked parses it.
+local.py asks a model in this process, with the same protocol and the same accounting. A reply is untrusted text, and
+the proposer parses it.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ from fastslow.core.errors import BadInput, EndpointError
 from fastslow.fast.reflection.journal import Journal, LMReply, request_key
 
 HTTP_RETRIES = 3
-"""Four tries in all; the openai client waits between them, with jitter, as long as Retry-After asks (up to 120 s)."""
+"""Retries of a call, four tries in all; between them the openai client waits, with jitter, as long as Retry-After asks
+(up to 120 s)."""
 
 SAMPLES_PER_CALL = 2
-"""An empty or cut reply is often bad luck at temperature 1, so it is drawn once more; twice in a row it is not."""
+"""Samples of one call: an empty or cut reply is often chance at temperature 1, so it is drawn once more."""
 
 CHARS_PER_TOKEN = 64
-"""A reply of more characters than this for each token that was asked for did not come from a sampler."""
+"""Most characters for each requested token: a longer reply did not come from a sampler."""
 
 QUOTA_WORDS = ("insufficient_quota", "quota exceeded", "billing")
 
 SERVER_WORDS_CHARS = 200
-"""How much of a server's own explanation an error message repeats."""
+"""Most characters of a server's own explanation in an error message."""
 
 
 @dataclass
 class Usage:
-    """What the calls cost so far.
+    """Count what the calls have cost so far.
 
-    `calls` counts samples asked for (a second draw is a second call, an HTTP retry is not), `failures` the calls to
-    `complete` that raised. Tokens are what the endpoint reported; `unmetered` counts the replies that came without
-    a report, so with `unmetered > 0` the token counts are lower bounds. `cost` is in US dollars; None is unknown.
+    `calls` counts requested samples (a second draw is a second call, an HTTP retry is not), and `failures` the calls of
+    `complete` that raised. Tokens are those that the endpoint reported; `unmetered` counts the replies without a
+    report, so with `unmetered > 0` the token counts are lower bounds. `cost` is in US dollars; None is unknown.
     """
 
     calls: int = 0
@@ -52,10 +53,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What the calls of a run may cost at most; None is no limit. Prices are in US dollars per million tokens.
+    """Hold the highest cost of the calls of a run; None is no limit. Prices are in US dollars per million tokens.
 
-    A ceiling is hard: a call is made only if its dearest outcome stays below it, with one token for each byte of the
-    prompt, which no tokenizer exceeds, and all of `max_tokens`.
+    A ceiling is hard: a call is made only if its highest possible cost stays below the ceiling, counting one token for
+    each byte of the prompt, which no tokenizer exceeds, and all of `max_tokens`.
     """
 
     tokens: int | None = None
@@ -70,7 +71,7 @@ class Ceiling:
             )
 
     def passed(self, prompt_tokens: int, completion_tokens: int) -> str | None:
-        """Which ceiling this many tokens would pass, in words; None: none."""
+        """Return, in words, the ceiling that this many tokens would pass; None where they pass none."""
         if self.tokens is not None and prompt_tokens + completion_tokens > self.tokens:
             return f"{self.tokens} tokens"
         cost = (prompt_tokens * (self.price_prompt or 0) + completion_tokens * (self.price_completion or 0)) / 1e6
@@ -78,21 +79,21 @@ class Ceiling:
 
 
 class ReflectionLM(Protocol):
-    """A frozen model that answers one prompt with one text."""
+    """Answer one prompt with one text, by a frozen model."""
 
     usage: Usage
 
     def complete(self, prompt: str, *, seed: int) -> str:
-        """The model's reply to `prompt` as a single user turn. Raises EndpointError when none can be had."""
+        """Return the model's reply to `prompt` as a single user turn. Raises EndpointError where there is none."""
         ...
 
 
 class OpenAIReflectionLM:
-    """Any OpenAI-compatible chat endpoint: hosted, vLLM, Ollama.
+    """Ask any OpenAI-compatible chat endpoint: hosted, vLLM, Ollama. Not thread-safe.
 
-    The key is read from the environment at construction and appears in no message, repr or saved file;
-    `api_key_env=""` means that the server wants none. `timeout` is in seconds, per try. The seed is passed on, and
-    it is the endpoint's affair whether it makes the reply reproducible. Not thread-safe.
+    The key is read from the environment at construction and appears in no message, repr or saved file; `api_key_env=""`
+    means that the server needs none. `timeout` is in seconds for each try. The seed is sent to the endpoint, which may
+    or may not make the reply reproducible.
 
     Raises BadInput at construction for a base_url or key that cannot work, without calling the server.
     """
@@ -119,7 +120,7 @@ class OpenAIReflectionLM:
         self._timeout = timeout
         self._ceiling = ceiling or Ceiling()
         self.journal = journal if journal is not None else Journal()
-        # OpenAI's newer models refuse `max_tokens`; older servers know nothing else. Settled by the first reply.
+        # OpenAI's newer models refuse `max_tokens`; older servers know no other name. The first reply decides.
         self._use_max_completion_tokens = False
         self._dearest = 0
         self._key = _key_from_environment(api_key_env, self.host)
@@ -136,7 +137,7 @@ class OpenAIReflectionLM:
         return f"OpenAIReflectionLM(model={self.model!r}, host={self.host!r})"
 
     def complete(self, prompt: str, *, seed: int) -> str:
-        """The reply, non-empty and complete. Raises EndpointError, in one line that says how to mend it."""
+        """Return a complete, non-empty reply. Raises EndpointError, in one line that says how to mend it."""
         problem = ""
         for draw in range(SAMPLES_PER_CALL):
             # JSON to the server is UTF-8, which has no lone surrogates; a decoded byte-level token may hold one.
@@ -159,8 +160,10 @@ class OpenAIReflectionLM:
         )
 
     def _sample(self, prompt: str, seed: int) -> LMReply:
-        """One reply, from the journal if it was paid for before. The usage counts it either way: a resumed run's
-        tallies are those of the unbroken one."""
+        """Return one reply, from the journal where it was paid for before.
+
+        The usage counts a replayed reply too, so that the tallies of a resumed run equal those of an uninterrupted one.
+        """
         self.usage.calls += 1
         key = request_key(self._asked(prompt, seed))
         reply = self.journal.get(key)
@@ -172,7 +175,8 @@ class OpenAIReflectionLM:
         return reply
 
     def _asked(self, prompt: str, seed: int) -> dict[str, Any]:
-        """All that decides the reply. Not where it was asked: a model moved to another host is the same model."""
+        """Return everything that decides the reply. The host is not part of it: a model moved to another host is the
+        same model."""
         return {
             "model": self.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -183,7 +187,7 @@ class OpenAIReflectionLM:
 
     def _keep_below_ceiling(self, prompt: str) -> None:
         spent = self.journal.replies()
-        # An unmetered reply counts as the dearest it can have been.
+        # An unmetered reply counts at its highest possible cost.
         before = sum(r.prompt_tokens if r.prompt_tokens is not None else self._dearest for r in spent)
         written = sum(r.completion_tokens if r.completion_tokens is not None else self._max_tokens for r in spent)
         worst = len(prompt.encode("utf-8", "replace"))
@@ -197,11 +201,11 @@ class OpenAIReflectionLM:
             reply = self._request(prompt, seed)
         except openai.APIError as error:
             problem = self._explain(error)
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # a text that no JSON can be read from
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # a text that is not JSON
             problem = f"the reflection LM at {self.host} answered with broken JSON; is it an OpenAI-compatible server?"
         else:
             read = _read_reply(reply)
-            # A server may echo what it was sent, and replies are kept in files.
+            # A server may echo what it was sent, and replies are stored in files.
             return replace(read, text=self._redacted(read.text), finish_reason=_reason(read.finish_reason))
         # Raised outside the handlers: the openai error carries the request, and a server may echo the key in its words.
         raise self._failure(problem)
@@ -266,7 +270,7 @@ class OpenAIReflectionLM:
 
 
 def _checked_host(base_url: str) -> str:
-    """Host (and port) of `base_url`: all of a URL that messages show, since the rest may hold a secret."""
+    """Return the host (and port) of `base_url`. Messages show no other part of the URL, which may hold a secret."""
     try:
         parts = urlsplit(base_url or "")
         host, port = parts.hostname, parts.port
@@ -282,7 +286,7 @@ def _checked_host(base_url: str) -> str:
 
 def _key_from_environment(api_key_env: str, host: str) -> str:
     if not api_key_env:
-        return "no-key-needed"  # the openai client insists on one
+        return "no-key-needed"  # the openai client insists on a key
     # A key pasted where its variable's name belongs must not be echoed either; keys are hardly ever all upper case.
     name = (
         api_key_env
@@ -304,7 +308,7 @@ def _key_from_environment(api_key_env: str, host: str) -> str:
 
 
 def _read_reply(reply: object) -> LMReply:
-    """A chat completion; an empty reply for any other JSON or text a server may send."""
+    """Read a chat completion; any other JSON or text of a server becomes an empty reply."""
     usage = getattr(reply, "usage", None)
     counts = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
     prompt_tokens, completion_tokens = counts if all(type(c) is int and c >= 0 for c in counts) else (None, None)
@@ -324,12 +328,13 @@ def _read_reply(reply: object) -> LMReply:
 
 
 def _reason(reason: str | None) -> str | None:
-    """A finish reason is a word; whatever else a server puts there is not kept."""
+    """Return a finish reason if it is a word; 'unknown' for whatever else a server sends."""
     return reason if reason is None or re.fullmatch(r"[a-z_]{1,32}", reason) else "unknown"
 
 
 class _Client(openai.OpenAI):
-    """openai's client, which takes an empty purse for a busy line: waiting mends the second only."""
+    """Wrap openai's client, which retries a used-up quota like a rate limit: waiting helps against a rate limit
+    only."""
 
     def _should_retry(self, response: Any) -> bool:
         if response.status_code in (402, 429):

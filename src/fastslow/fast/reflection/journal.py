@@ -1,27 +1,27 @@
-"""What a reflection LM answered, kept on disk before it is used: no paid call is made twice.
+"""Journal the replies of a reflection LM on disk before they are used, so that no paid call is made twice.
 
-One line of JSON a reply, under the SHA-256 of everything the request said. Lines stay when a run is rewound to an
-earlier checkpoint; replaying them is how the resumed run comes to the same contexts at no cost.
+Each line is one reply as JSON, with the SHA-256 of its whole request. The lines stay when a run is rewound to an
+earlier checkpoint: the resumed run replays them and reaches the same contexts at no cost.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fastslow.core.errors import BadInput
+from fastslow.files import jsonl
 
 JOURNAL = "lm_journal.jsonl"
 
 
 @dataclass(frozen=True)
 class LMReply:
-    """One reply of an endpoint. Token counts are None where it reported none."""
+    """Hold one reply of an endpoint. Token counts are None where the endpoint reported none."""
 
     text: str
     finish_reason: str | None
@@ -34,15 +34,15 @@ class LMReply:
 
 
 def request_key(request: Mapping[str, Any]) -> str:
-    """SHA-256 of a request: model, messages, parameters and seed, whatever their order."""
+    """Return the SHA-256 of a request: model, messages, parameters and seed, whatever the order of the keys."""
     return hashlib.sha256(json.dumps(request, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 class Journal:
-    """Replies by request. Without a path it is kept in memory.
+    """Look up replies by request. Without a path the journal lives in memory.
 
-    A last line that a kill cut short was never used, and is passed over. Raises BadInput for a file that is no journal,
-    and OSError where the disk does not take a line.
+    A last line that a kill cut short was never used, and is removed. Raises BadInput for a file that is not a journal,
+    and OSError where a line cannot be written.
     """
 
     def __init__(self, path: Path | None = None):
@@ -58,33 +58,26 @@ class Journal:
         return self._replies.get(key)
 
     def add(self, key: str, reply: LMReply) -> None:
-        """Keep a reply; on return the disk has it."""
+        """Add a reply; on return the disk holds it."""
         if self.path is not None:
             line = json.dumps({"key": key, **asdict(reply)}).encode() + b"\n"
-            with self.path.open("ab") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            jsonl.append(self.path, [line], sync=True)
         self._replies[key] = reply
 
     def replies(self) -> list[LMReply]:
-        """Every reply that was paid for, in order."""
+        """Return every paid reply, in order."""
         return list(self._replies.values())
 
     def _read(self, path: Path) -> None:
-        content = path.read_bytes()
-        *lines, rest = content.split(b"\n")
-        try:
-            for line in lines:
-                data = json.loads(line)
-                key = data.pop("key")
-                self._replies[str(key)] = LMReply(**data)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            number = len(self._replies) + 1
-            raise BadInput(
-                f"line {number} of '{path}' is no journal entry ({type(error).__name__}); delete that line: the call "
-                "will be made again."
-            ) from error
-        if rest:  # cut by a kill
-            with path.open("r+b") as file:
-                file.truncate(len(content) - len(rest))
+        with path.open("r+b") as file:
+            jsonl.cut_torn_line(file)
+            try:
+                for _, entry in jsonl.objects(file):
+                    key = entry.pop("key")
+                    self._replies[str(key)] = LMReply(**entry)
+            except (jsonl.BadLine, KeyError, TypeError) as error:
+                number = len(self._replies) + 1
+                raise BadInput(
+                    f"line {number} of '{path}' is not a journal entry ({type(error).__name__}); delete that line: "
+                    "the call will be made again."
+                ) from error

@@ -1,4 +1,4 @@
-"""A language model in this process that answers a proposer: the policy itself or another one."""
+"""Answer a proposer by a language model in this process: the policy itself or another model."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class LocalReflectionLM:
-    """A transformers model in this process, the policy itself or another one.
+    """Ask a transformers model in this process, the policy itself or another model.
 
-    Sampling is reproducible from `seed` and leaves the caller's random state as it was (CPU, and the model's GPU;
-    not MPS). A reply cut at `max_new_tokens` is returned as it is: a small model often rambles on after its answer.
-    Special tokens inside the prompt's text are defused, so that a quoted rollout cannot open a turn of its own.
+    Sampling is reproducible from `seed` and leaves the caller's random state unchanged (CPU, and the model's GPU; not
+    MPS). A reply cut at `max_new_tokens` is returned as it is, because a small model often continues after its answer.
+    Special tokens in the prompt's text are broken up, so that a quoted rollout cannot open a turn.
 
     Raises BadInput at construction for a tokenizer without a chat template.
     """
@@ -44,9 +44,9 @@ class LocalReflectionLM:
         self.usage = Usage()
 
     def complete(self, prompt: str, *, seed: int) -> str:
-        """The sampled reply without special tokens, possibly cut or empty.
+        """Return the sampled reply without special tokens; it may be cut or empty.
 
-        Raises EndpointError when the prompt leaves no room in the model's context window.
+        Raises EndpointError where the prompt leaves no room in the model's context window.
         """
         self.usage.calls += 1
         messages = [{"role": "user", "content": defuse(prompt, self.tokenizer.all_special_tokens)}]
@@ -89,7 +89,7 @@ class LocalReflectionLM:
 
 
 def defuse(text: str, special_tokens: Iterable[str]) -> str:
-    """`text` with a space put into every special token, so that a tokenizer reads it as plain characters."""
+    """Return `text` with a space inside every special token, so that a tokenizer reads plain characters."""
     for token in special_tokens:
         if len(token) > 1:
             text = text.replace(token, f"{token[0]} {token[1:]}")

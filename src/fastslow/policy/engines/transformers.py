@@ -1,8 +1,8 @@
-"""Sampling completions from a transformers model, paying for each shared prefix once.
+"""Sample completions from a transformers model and compute each shared prefix once.
 
 Rollouts come in families: many completions of one prompt, many prompts under one context. `PrefixSampler` runs a
-context once per policy version, a prompt once per call, and only then fans out to rollouts; rows that have ended
-leave the batch. Each rollout draws from its own seed, so what it says does not depend on who shares its batch.
+context once per policy version and a prompt once per call, and only then fans out to rollouts; rows that have ended
+leave the batch. Each rollout draws from its own seed, so its text does not depend on the other rows of its batch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COMPACT_WHEN_DONE = 0.25
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How to sample. `temperature` 0 is greedy; the other fields mean what they mean in transformers."""
+    """Hold the sampling settings. `temperature` 0 is greedy; the other fields mean what they mean in transformers."""
 
     max_new_tokens: int
     temperature: float = 1.0
@@ -44,7 +44,7 @@ class SamplingParams:
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids of one prompt and the seed of one rollout; the first `prefix` ids are its context's."""
+    """Hold the token ids of one prompt and the seed of one rollout; the first `prefix` ids are those of its context."""
 
     ids: tuple[int, ...]
     seed: int
@@ -53,15 +53,15 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Sample:
-    """A completion with its end token, if it came to one, and log-probabilities after temperature, before truncation
-    to top-p/top-k (TRL's convention, so that both can be compared)."""
+    """Hold a completion with its end token, if it has one, and its log-probabilities after temperature and before top-p
+    and top-k, as in TRL, so that both can be compared."""
 
     ids: tuple[int, ...]
     logprobs: tuple[float, ...]
 
 
 class Sampler(Protocol):
-    """A generation backend."""
+    """Generate completions; the protocol of every engine."""
 
     def refresh(self, version: int) -> None:
         """Use the policy's weights of `version` from now on; nothing cached under older weights may survive."""
@@ -75,10 +75,10 @@ class Sampler(Protocol):
 
 
 class PrefixSampler:
-    """Generation with transformers on one device.
+    """Generate with transformers on one device.
 
-    `dtype` is the compute type. Where it differs from the weights' own, a copy of the model in `dtype` is kept and
-    brought up to date at each `refresh`, because autocast would cast every weight again for every token.
+    `dtype` is the compute type. Where it differs from the type of the weights, a copy of the model in `dtype` is kept
+    and updated at each `refresh`, because autocast would convert every weight again for every token.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class PrefixSampler:
         self._shadow: PreTrainedModel | None = None
         self._version: int | None = None
         self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
-        # Sliding or linear attention keeps a cache that cannot be padded on the left and stitched together. The cache
-        # is asked and not the config: Mistral and Phi-3 slide without declaring it by layer.
+        # The cache of sliding or linear attention cannot be padded on the left and stitched together. The cache is
+        # asked and not the config: Mistral and Phi-3 use sliding windows without declaring them by layer.
         self._can_share = {type(layer) for layer in DynamicCache(config=model.config).layers} == {DynamicLayer}
         self.prefill_tokens = 0
         self.decode_tokens = 0
@@ -113,20 +113,21 @@ class PrefixSampler:
             return  # LoRA: the live model runs under autocast; merging adapters would lose bits of the base
         if self._shadow is None:
             self._shadow = frozen_clone(self._live)
-            for weight in self._shadow.parameters():  # buffers stay: rotary frequencies in bf16 lose far positions
+            # Parameters only: rotary frequencies, which are buffers, lose precision at far positions in bf16.
+            for weight in self._shadow.parameters():
                 weight.data = weight.data.to(self._dtype)
             _keep_head_fast(self._shadow)
             return
         with torch.no_grad():
-            for mine, theirs in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
-                mine.copy_(theirs)
+            for shadow, live in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
+                shadow.copy_(live)
 
     def forget(self) -> None:
         self._prefixes.clear()
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]:
-        """Completions in the order of `prompts`. Raises RuntimeError before the first `refresh`."""
+        """Return completions in the order of `prompts`. Raises RuntimeError before the first `refresh`."""
         if self._version is None:
             raise RuntimeError("refresh(version) must be called before sampling")
         model = self._shadow or self._live
@@ -163,7 +164,8 @@ class PrefixSampler:
     def _prefill(
         self, model: PreTrainedModel, unique: list[tuple[tuple[int, ...], int]]
     ) -> tuple[DynamicCache, Int[Tensor, "U P"], Float[Tensor, "U V"]]:
-        """Cache, attention mask and next-token logits of every distinct prompt, contexts taken from `_prefixes`."""
+        """Return cache, attention mask and next-token logits of every distinct prompt, with contexts taken from
+        `_prefixes`."""
         prefixes = [ids[:n] for ids, n in unique]
         self._compute_prefixes(model, [p for p in dict.fromkeys(prefixes) if p])
         cache, prefix_mask = self._stitch(model, prefixes)
@@ -183,7 +185,7 @@ class PrefixSampler:
         cache = DynamicCache(config=model.config)
         self._forward(model, ids, mask, cache)
         for row, prefix in enumerate(missing):
-            layers: list[Any] = cache.layers  # DynamicLayer all, see _can_share
+            layers: list[Any] = cache.layers  # all of kind DynamicLayer, see _can_share
             self._prefixes[prefix] = [
                 (layer.keys[row, :, -len(prefix) :].clone(), layer.values[row, :, -len(prefix) :].clone())
                 for layer in layers
@@ -192,7 +194,7 @@ class PrefixSampler:
     def _stitch(
         self, model: PreTrainedModel, prefixes: list[tuple[int, ...]]
     ) -> tuple[DynamicCache, Int[Tensor, "U P"]]:
-        """One cache whose rows are the prefixes' own, padded on the left and masked there."""
+        """Return one cache whose rows are those of the prefixes, padded on the left and masked there."""
         cache = DynamicCache(config=model.config)
         longest = max(len(p) for p in prefixes)
         mask = torch.zeros(len(prefixes), longest, dtype=torch.long, device=model.device)
@@ -231,7 +233,7 @@ class PrefixSampler:
         warpers = _warpers(params)
         history = None
         if params.repetition_penalty != 1.0:
-            # Padded with each row's own first token, not with a pad token that would be penalised in padded rows only.
+            # Padded with each row's own first token, because a pad token would be penalised in padded rows only.
             longest = max(len(p.ids) for p in prompts)
             padded = [[p.ids[0]] * (longest - len(p.ids)) + list(p.ids) for p in prompts]
             history = torch.tensor(padded, device=device)
@@ -269,7 +271,7 @@ class PrefixSampler:
         mask: Int[Tensor, "N P"],
         cache: DynamicCache,
     ) -> Float[Tensor, "N V"]:
-        """Logits after the last token of each row; padding sits on the left and takes no position."""
+        """Return the logits after the last token of each row; padding sits on the left and takes no position."""
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.size(1) :]
         output = model(
             input_ids=ids,
@@ -291,8 +293,11 @@ class PrefixSampler:
 
 
 def _keep_head_fast(model: PreTrainedModel) -> None:
-    """Hand the head contiguous rows. transformers slices the last position off, and on a CPU torch multiplies such a
-    view in bf16 without its fast kernels: 4 s instead of 10 ms for 32 rows and a vocabulary of 49,152."""
+    """Give the head contiguous rows.
+
+    transformers slices the last position off, and on a CPU torch multiplies such a view in bf16 without its fast
+    kernels: 4 s instead of 10 ms for 32 rows and a vocabulary of 49,152.
+    """
     head: Any = model.get_output_embeddings()
     if head is not None:
         head.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
@@ -316,7 +321,7 @@ def _pick(
     warpers: Any,
     history: Int[Tensor, "N P"] | None,
 ) -> tuple[Int[Tensor, " N"], Float[Tensor, " N"]]:
-    """One token per row by inverting the cumulative distribution at that row's own uniform number."""
+    """Draw one token per row by inverting the cumulative distribution at that row's own uniform number."""
     if history is not None:
         penalise: Any = RepetitionPenaltyLogitsProcessor(params.repetition_penalty)
         logits = penalise(history, logits)

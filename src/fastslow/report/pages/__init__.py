@@ -1,0 +1,5 @@
+"""The answers of `questions` as Markdown, CSV, an HTML page or a picture.
+
+- `tables`, `stream_tables`: every table as plain text in cells. `formats`: how numbers are written.
+- `markdown`, `csv_rows`: text and rows. `charts` and `page`: one HTML file that opens offline; `png`: its picture.
+"""

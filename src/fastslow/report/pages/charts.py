@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from fastslow.report.questions.compare import Arm, Comparison
 from fastslow.report.questions.series import (
@@ -86,7 +86,7 @@ def payload(comparison: Comparison) -> dict[str, Any]:
 def contexts_of(comparison: Comparison) -> dict[str, str]:
     """The contexts to choose from, with their names."""
     found = {context for run in comparison.runs for point in run.evaluations for _, context, _ in point.values}
-    if all(run.mode == "rl" for run in comparison.runs):
+    if not any(run.channels.fast for run in comparison.runs):
         found = set()  # the seed context is all there is, and what is shipped
     return {key: name for key, name in CONTEXT_NAMES.items() if key == "shipped" or key in found}
 
@@ -126,7 +126,16 @@ def _band(found: Band) -> dict[str, Any]:
     return one
 
 
-def _runs(arm: Arm, samples: list[list[Sample]], whole: Band) -> list[dict[str, Any]]:
+class SeedLine(TypedDict):
+    """One seed's curve, as the page's script reads it."""
+
+    name: str
+    x: dict[str, list[float | None]]
+    y: list[float | None]
+    step: list[int]
+
+
+def _runs(arm: Arm, samples: list[list[Sample]], whole: Band) -> list[SeedLine]:
     """Single seeds, where they are not the mean itself."""
     if len(samples) == 1 and len(samples[0]) == len(whole.steps):
         return []

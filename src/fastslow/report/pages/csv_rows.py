@@ -9,7 +9,7 @@ from typing import Any
 
 from fastslow.report.questions.compare import compare
 from fastslow.report.questions.series import FAST, SLOW
-from fastslow.report.reading.data import AXES, RunData, count, number
+from fastslow.report.reading.data import AXES, RunData
 from fastslow.report.reading.sources import Source
 
 HEAD = (
@@ -42,12 +42,11 @@ def _rows(run: RunData) -> Iterator[list[Any]]:
             ):
                 continue
             yield [*who, _cell(task), *_spent(point.step, point.spent), context, quantity, value]
-    for row, spent in run.spending():
-        step, names = count(row.get("step")), {"slow": SLOW, "fast": FAST}.get(str(row.get("phase")), {})
-        for name in names:
-            value = number(row.get(name))
-            if value is not None and step is not None:
-                yield [*who, "", *_spent(step, spent), "", name, value]
+    for row in run.metrics:
+        for name in {"slow": SLOW, "fast": FAST}.get(row.phase, {}):
+            value = row.numbers.get(name)
+            if value is not None and row.step is not None:
+                yield [*who, "", *_spent(row.step, row.spent), "", name, value]
 
 
 def _spent(step: int, spent: Any) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from fastslow.metrics.streams import Difference
+from fastslow.metrics import Estimate
 
 NOTHING = "n/a"
 
@@ -37,9 +37,9 @@ def within(shown: str, interval: tuple[float, float] | None, write: Callable[[fl
     return f"{shown} ({write(interval[0])} to {write(interval[1])})"
 
 
-def difference(found: Difference | None) -> str:
+def difference(found: Estimate | None) -> str:
     """+0.05 (-0.02 to +0.12)."""
-    return NOTHING if found is None else within(signed(found.mean), found.interval, signed)
+    return NOTHING if found is None else within(signed(found.value), found.interval, signed)
 
 
 def steps_to(value: float | None) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -27,11 +28,12 @@ from fastslow.report.questions.compare import Comparison, compare
 from fastslow.report.questions.continual import Stages, stages_of
 from fastslow.report.questions.course import Course, course_of
 from fastslow.report.questions.examples import shelves
-from fastslow.report.questions.lineage import Lineage, Node, difference, lineage, readable
+from fastslow.report.questions.lineage import Lineage, Node, Segment, difference, lineage, readable
 from fastslow.report.questions.routes import KINDS, slices
 from fastslow.report.questions.verdict import few_seeds, headline
-from fastslow.report.reading.data import AXES, RunData, mapping, text
+from fastslow.report.reading.data import AXES, RunData
 from fastslow.report.reading.sources import Source
+from fastslow.report.reading.values import mapping, text
 
 # What is shown of contexts and rollouts over all runs of a report: with these a page of twelve long runs stays small.
 CONTEXTS_SHOWN = 240
@@ -42,6 +44,49 @@ LONGEST_CONFIG = 12_000
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 View = Literal["page", "figure"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Accuracies by task; `rows` hold a name and values, each with whether it is framed."""
+
+    title: str
+    corner: str
+    tasks: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[tuple[float | None, bool]]]]
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class CourseView:
+    """One run over several tasks, as the page shows it."""
+
+    name: str
+    label: str
+    matrix: Matrix
+    clusters: tables.Table | None
+    changes: str
+
+
+@dataclass(frozen=True)
+class LineageView:
+    """The contexts of one run, as the page shows them; `nodes` come with the lines of their edits."""
+
+    name: str
+    summary: str
+    members: Sequence[Node]
+    nodes: Sequence[tuple[Node, Sequence[Sequence[Segment]]]]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What one run was made with."""
+
+    name: str
+    status: str
+    facts: Sequence[tuple[str, str]]
+    config: str
 
 
 def page(sources: Sequence[Source], *, view: View = "page") -> str:
@@ -72,12 +117,12 @@ def page(sources: Sequence[Source], *, view: View = "page") -> str:
 def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: int) -> dict[str, Any]:
     head = headline(comparison)
     found = [run for run in comparison.runs if run.contexts or run.population.get("archive")]
-    # Plain RL has one context throughout: the others come first.
-    recorded = sorted((run for run in comparison.runs if run.rollouts), key=lambda run: run.mode == "rl")
+    # Without a fast channel there is one context throughout: the others come first.
+    recorded = sorted((run for run in comparison.runs if run.rollouts), key=lambda run: not run.channels.fast)
     rollouts = [(f"{run.name} ({run.label})", shelves(run)) for run in recorded[:RUNS_WITH_ROLLOUTS]]
     gains, routing = tables.gains(comparison), tables.routing(comparison)
     closing = {tables.costs(comparison).title, *(t.title for t in (gains, routing) if t is not None)}
-    lineages = [_lineage(run, lineage(run, limit)) for run in found if run.mode != "rl"]
+    lineages = [_lineage(run, lineage(run, limit)) for run in found if run.channels.fast]
     courses = [_course(course) for run in comparison.runs if (course := course_of(run)) is not None]
     sections = [
         ("curves", "Curves", True), ("numbers", "Numbers", True), ("stream", "Stream", bool(courses)),
@@ -112,49 +157,40 @@ def _facts(comparison: Comparison) -> str:
     return f"Arms: {arms}.{recipe}{few}"
 
 
-def _staged(arm: str, stages: Stages) -> dict[str, Any]:
-    """A matrix: rows of a name and of values, each with whether it is framed."""
+def _staged(arm: str, stages: Stages) -> Matrix:
     rows = [("nothing yet", [(value, False) for value in stages.base])]
     for at, (task, row) in enumerate(zip(stages.tasks, stages.after, strict=True)):
         rows.append((f"stage {at + 1}: {task}", [(value, at == j) for j, value in enumerate(row)]))
     note = "Mean over seeds, under the context the arm ships. Framed: the task that the stage trained on."
-    return {
-        "title": f"Accuracy after each stage: {arm}", "corner": "after", "tasks": stages.tasks, "rows": rows,
-        "notes": [note, *stages.late],
-    }  # fmt: skip
+    return Matrix(f"Accuracy after each stage: {arm}", "after", stages.tasks, rows, [note, *stages.late])
 
 
-def _course(course: Course) -> dict[str, Any]:
+def _course(course: Course) -> CourseView:
     left_out = len(course.run.evaluations) - len(course.rows)
     context = CONTEXT_NAMES[course.run.shipped_context]
     notes = [
         f"Under the {context}. Framed: what the steps since the row above trained on.",
         *([f"{left_out} evaluations between them are left out here; evals.jsonl has them."] if left_out else []),
     ]
-    return {
-        "name": course.run.name, "label": course.run.label,
-        "matrix": {
-            "title": "Accuracy by task", "corner": "step", "tasks": course.tasks, "notes": notes,
-            "rows": [(f"{r.step:,}", list(zip(r.accuracies, r.trained, strict=True))) for r in course.rows],
-        },
-        "clusters": course.clusters, "changes": course.changes,
-    }  # fmt: skip
+    rows = [(f"{r.step:,}", list(zip(r.accuracies, r.trained, strict=True))) for r in course.rows]
+    matrix = Matrix("Accuracy by task", "step", course.tasks, rows, notes)
+    return CourseView(course.run.name, course.run.label, matrix, course.clusters, course.changes)
 
 
-def _lineage(run: RunData, found: Lineage) -> dict[str, Any]:
+def _lineage(run: RunData, found: Lineage) -> LineageView:
     members = [found.known[name] for name in found.members]
-    accepted = sum(row.get("accepted") is True for row in run.contexts)
+    accepted = sum(row.accepted for row in run.contexts)
     in_use = f"{len(members)} in use, " if members else ""
-    return {
-        "name": run.name,
-        "summary": f"{run.label}: {in_use}{accepted} accepted, {len(run.contexts)} proposed",
-        "members": members,
-        "nodes": [(node, _edit(node, found)) for node in found.nodes],
-        "left_out": found.left_out,
-    }
+    return LineageView(
+        run.name,
+        f"{run.label}: {in_use}{accepted} accepted, {len(run.contexts)} proposed",
+        members,
+        [(node, _edit(node, found)) for node in found.nodes],
+        found.left_out,
+    )
 
 
-def _edit(node: Node, found: Lineage) -> list[list[tuple[str, str]]]:
+def _edit(node: Node, found: Lineage) -> list[list[Segment]]:
     parent = next((found.known[name] for name in node.parents if name in found.known), None)
     if parent is None:
         return [[("same", line)] for line in readable(node.components)]
@@ -167,7 +203,7 @@ def _strips(comparison: Comparison) -> list[tuple[str, Any]]:
     return [(run.name, slices(run)) for run in runs]
 
 
-def _run(run: RunData) -> dict[str, Any]:
+def _run(run: RunData) -> RunView:
     machine, versions = mapping(run.summary.get("machine")), mapping(run.summary.get("versions"))
     facts = [(key, text(value, "?")) for part in (machine, versions) for key, value in part.items()]
     try:
@@ -176,7 +212,7 @@ def _run(run: RunData) -> dict[str, Any]:
         config = "(cannot be read)"
     if len(config) > LONGEST_CONFIG:
         config = config[:LONGEST_CONFIG] + "\n… (cut here)"
-    return {"name": run.name, "status": run.status, "facts": facts, "config": config}
+    return RunView(run.name, run.status, facts, config)
 
 
 def _data(drawn: Any) -> Markup:

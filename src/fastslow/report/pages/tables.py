@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from fastslow.metrics import Efficiency
 from fastslow.report.pages import formats
@@ -17,7 +16,8 @@ from fastslow.report.questions.plasticity import areas
 from fastslow.report.questions.routes import shares
 from fastslow.report.questions.series import bands_of, context_lengths
 from fastslow.report.questions.verdict import FEW_SEEDS
-from fastslow.report.reading.data import AXES, RunData, number
+from fastslow.report.reading.data import AXES, RunData
+from fastslow.report.reading.rows import MetricsRow
 
 NUMBERS = 16  # rows of the table behind a curve; the CSV has them all
 
@@ -44,7 +44,7 @@ def runs(comparison: Comparison) -> Table:
             run.name, run.label, run.seed, run.status, formats.whole(run.steps),
             _slashed([_latest(run, "accuracy", name) for name in ("seed", "lead", "mean")]), *_sureness(run),
             *(_slashed([_latest(run, what, name) for name in ("seed", "lead")]) for what in drifts),
-            formats.whole(run.spent("rollouts")),
+            formats.whole(run.counts("rollouts").generated),
         )
         for run in comparison.runs
     ]  # fmt: skip
@@ -118,8 +118,9 @@ def quadrants(comparison: Comparison) -> Table:
     head = ("arm", "base, seed", "base, evolved", "trained, seed", "trained, evolved", "trained, mean of population")
     rows = [(arm.label, *(formats.decimal(_quadrant(arm, name)) for name in names)) for arm in comparison.arms]
     notes = []
-    if any(arm.mode == "prompt" for arm in comparison.arms):
-        notes.append("The base's own best prompt: arm 'prompt', whose weights are the base's throughout.")
+    untrained = next((arm.label for arm in comparison.arms if not arm.channels.slow), None)
+    if untrained is not None:
+        notes.append(f"The base's own best prompt: arm '{untrained}', whose weights are the base's throughout.")
     return Table("Where it ends: weights and context", head, rows, notes)
 
 
@@ -149,7 +150,7 @@ def fast_channel(comparison: Comparison) -> Table | None:
     """What the fast phases of each run did; None where there was none."""
     rows = []
     for run in comparison.runs:
-        phases = [row for row in run.metrics if row.get("phase") == "fast"]
+        phases = [row for row in run.metrics if row.phase == "fast"]
         if not phases:
             continue
         proposed, accepted, calls = (
@@ -158,7 +159,7 @@ def fast_channel(comparison: Comparison) -> Table | None:
         share = accepted / proposed if proposed and accepted is not None else None
         lengths = [sample.y for sample in context_lengths(run)]
         growth = f"{lengths[0]:,.0f} to {lengths[-1]:,.0f}" if lengths else formats.NOTHING
-        frontier = number(phases[-1].get("fst/fast/frontier_size"))
+        frontier = phases[-1].numbers.get("fst/fast/frontier_size")
         rows.append(
             (
                 run.name, str(len(phases)), *map(formats.whole, (proposed, accepted)), formats.percent(share),
@@ -294,9 +295,9 @@ def numbers(comparison: Comparison, quantity: str) -> Table:
     return Table("Numbers behind the curve", ("arm", "step", "rollouts", quantity, "over seeds"), rows)
 
 
-def _total(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+def _total(rows: Sequence[MetricsRow], name: str) -> float | None:
     """The sum; None where a row lacks the number."""
-    values = [number(row.get(name)) for row in rows]
+    values = [row.numbers.get(name) for row in rows]
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
 
@@ -308,8 +309,8 @@ def _some(n: int) -> list[int]:
 
 
 def _quadrant(arm: Arm, name: str) -> float | None:
-    if name in ("base_lead", "lead", "mean") and arm.mode == "rl":
-        return None  # plain RL evolves no context: the summary repeats its seed context there
+    if name in ("base_lead", "lead", "mean") and not arm.channels.fast:
+        return None  # no context was evolved: the summary repeats the seed context there
     known = arm.final(name)
     if known is not None or name.startswith("base"):
         return known
@@ -318,7 +319,7 @@ def _quadrant(arm: Arm, name: str) -> float | None:
 
 def _latest(run: RunData, quantity: str, context: str) -> float | None:
     told = {"accuracy": run.final, "kl": run.final_kl}.get(quantity, lambda _: None)(context)
-    if run.mode == "rl" and context != "seed":
+    if not run.channels.fast and context != "seed":
         return None
     curve = run.curve(quantity=quantity, context=context)
     return told if told is not None else curve.y[-1] if len(curve) else None

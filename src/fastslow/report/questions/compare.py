@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 
+from fastslow.core.modes import MODES, REFERENCE, Mode
 from fastslow.metrics import Asymptote, Curve, Efficiency, MatchedKL, efficiency, fit_asymptote, kl_at_matched_accuracy
 from fastslow.metrics.curves import mean_curve
 from fastslow.report.reading.data import AXES, RunData
-from fastslow.report.reading.sources import Cell, Source
+from fastslow.report.reading.sources import PlannedRun, Source
 
-REFERENCE = "rl"
 # RL asks no language model: on the reflection axis there is no ratio, only what was spent.
 RATIO_AXES = tuple(axis for axis in AXES if axis != "reflection")
 
@@ -29,6 +29,11 @@ class Arm:
     @property
     def mode(self) -> str:
         return self.runs[0].mode
+
+    @property
+    def channels(self) -> Mode:
+        """Which channels learned."""
+        return self.runs[0].channels
 
     def curves(self, axis: str = "steps", quantity: str = "accuracy") -> list[Curve]:
         """One for each seed, under the context the arm ships."""
@@ -51,9 +56,9 @@ class Comparison:
     model: str
     arms: list[Arm]
     kind: str = "runs"
-    reference_label: str = REFERENCE
+    reference_label: str = REFERENCE.name
     recipe: str = ""
-    cells: list[Cell] = field(default_factory=list)
+    cells: list[PlannedRun] = field(default_factory=list)
 
     @property
     def reference(self) -> Arm | None:
@@ -73,7 +78,8 @@ class Comparison:
 
     @property
     def reference_name(self) -> str:
-        return "plain RL" if self.reference_label == REFERENCE else self.reference_label
+        mode = MODES.get(self.reference_label)
+        return mode.title if mode is not None and mode.title else self.reference_label
 
 
 def compare(source: Source) -> list[Comparison]:
@@ -96,8 +102,12 @@ def mean_or_none(values: Sequence[float | None]) -> float | None:
 def _compare(source: Source, runs: Sequence[RunData]) -> Comparison:
     planned = list(dict.fromkeys(cell.arm for cell in source.cells))  # a sweep's values in the order they were given
 
+    # An arm of the mode that others are held against, unless the plan names one; first the one without swept settings.
+    by_mode = sorted({run.label for run in runs if run.channels.role == "reference"}, key=len)
+    reference_label = source.reference or next(iter(by_mode), REFERENCE.name)
+
     def place(label: str) -> tuple[bool, int, str]:
-        return label != source.reference, planned.index(label) if label in planned else len(planned), label
+        return label != reference_label, planned.index(label) if label in planned else len(planned), label
 
     arms = [
         Arm(label, sorted((r for r in runs if r.label == label), key=lambda r: (len(r.seed), r.seed)))
@@ -105,7 +115,7 @@ def _compare(source: Source, runs: Sequence[RunData]) -> Comparison:
     ]
     models = list(dict.fromkeys(run.model for run in runs))
     model = models[0] if len(models) == 1 else "from several checkpoints"
-    comparison = Comparison(runs[0].task, model, arms, source.kind, source.reference, source.recipe, source.cells)
+    comparison = Comparison(runs[0].task, model, arms, source.kind, reference_label, source.recipe, source.cells)
     reference = comparison.reference
     for arm in arms:
         arm.asymptote = fit_asymptote(mean_curve(arm.curves()))

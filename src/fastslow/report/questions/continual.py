@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 
 from fastslow.metrics import Continual, Interval, measure_continual, over_seeds
 from fastslow.report.questions.compare import Arm, mean_or_none
-from fastslow.report.reading.data import RunData, count, text
+from fastslow.report.reading.data import RunData
+from fastslow.report.reading.values import count, text
 from fastslow.streams import has_stages
 
 Matrix = list[list[float | None]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fastslow.report.reading.data import RunData, mapping, number
+from fastslow.report.reading.data import RunData
+from fastslow.report.reading.values import mapping, number
 
 PHASES = ("rollout", "update", "fast", "eval")
 UNKNOWN = "unknown"
@@ -28,22 +29,20 @@ class Cost:
 def cost_of(run: RunData) -> Cost:
     """From the summary, else from what the lines of metrics tell so far."""
     wall, reflection = mapping(run.summary.get("wall_s")), mapping(run.summary.get("reflection"))
-    last = run.metrics[-1] if run.metrics else {}
-    tokens = mapping(run.summary.get("tokens") or last.get("tokens"))
-    rollouts = mapping(run.summary.get("rollouts") or last.get("rollouts"))
-    fast = [row for row in run.metrics if row.get("phase") == "fast"]
-    lines = [spent for _, spent in run.spending()]
+    latest = run.metrics[-1].spent if run.metrics else {}
+    tokens, rollouts = run.counts("tokens"), run.counts("rollouts")
+    fast = [row for row in run.metrics if row.phase == "fast"]
     calls = number(reflection.get("calls"))
-    if calls is None and (fast or run.mode == "rl"):
-        calls = sum(number(row.get("fst/fast/lm_calls")) or 0 for row in fast)
+    if calls is None and (fast or not run.channels.fast):
+        calls = sum(row.numbers.get("fst/fast/lm_calls", 0.0) for row in fast)
     return Cost(
         seconds={name: number(wall.get(name)) for name in PHASES},
-        total_seconds=number(wall.get("total")) or number(last.get("wall_s")),
-        slow_tokens=number(tokens.get("slow")),
-        fast_tokens=number(tokens.get("fast")),
-        reused=number(rollouts.get("reused")),
+        total_seconds=number(wall.get("total")) or latest.get("seconds"),
+        slow_tokens=tokens.slow,
+        fast_tokens=tokens.fast,
+        reused=rollouts.reused,
         reflection_calls=calls,
-        reflection_tokens=_reflection_tokens(reflection, lines[-1]["reflection"] if lines else None),
+        reflection_tokens=_reflection_tokens(reflection, latest.get("reflection")),
         money=_money(calls, reflection.get("cost_usd")),
     )
 

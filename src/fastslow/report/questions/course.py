@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from fastslow.report.pages import formats
 from fastslow.report.pages.tables import Table
-from fastslow.report.reading.data import Evaluation, RunData, count
-from fastslow.tasks.spec import short_names
+from fastslow.report.reading.data import Evaluation, RunData
+from fastslow.report.reading.values import count
+from fastslow.tasks.names import short_names
 
 MOST = 60
 """Rows of a table and change points of a line: a long run shows some of each, and its files have them all."""
@@ -86,7 +87,9 @@ def _changes(run: RunData) -> str:
     if run.config.get("clusters") != "inferred":
         return ""
     seen = [
-        (count(row.get("change")), count(row.get("batch"))) for row in run.metrics if row.get("phase") == "clusters"
+        (count(row.numbers.get("change")), count(row.numbers.get("batch")))
+        for row in run.metrics
+        if row.phase == "clusters"
     ]
     found = [f"from batch {change} on (seen at {batch})" for change, batch in seen if change is not None and batch]
     if not found:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from fastslow.report.reading.data import RunData, count, number, text
+from fastslow.report.reading.data import RunData
+from fastslow.report.reading.rows import RolloutRow
 
 PER_CONTEXT = 3
 CONTEXTS = 4
 LONGEST_TEXT = 1_500
-
-
-@dataclass(frozen=True)
-class Example:
-    """One rollout; `reward` is None where it was unscored."""
-
-    task: str
-    question: str
-    completion: str
-    feedback: str
-    reward: float | None
-    reused: bool
 
 
 @dataclass(frozen=True)
@@ -31,28 +18,26 @@ class Shelf:
 
     step: int
     context_id: str
-    examples: list[Example]
+    examples: list[RolloutRow]
 
 
 def shelves(run: RunData) -> list[Shelf]:
     """Of the first and the last step recorded: up to CONTEXTS contexts with up to PER_CONTEXT rollouts each, of
     different rewards where there are some."""
-    by_step: dict[int, dict[str, list[Mapping[str, Any]]]] = {}
+    by_step: dict[int, dict[str, list[RolloutRow]]] = {}
     for row in run.rollouts:
-        step = count(row.get("step"))
-        if step is not None:
-            by_step.setdefault(step, {}).setdefault(text(row.get("context_id"), "unknown"), []).append(row)
+        if row.step is not None:
+            by_step.setdefault(row.step, {}).setdefault(row.context_id, []).append(row)
     steps = sorted(by_step)
     return [
-        Shelf(step, name, [_example(row) for row in _chosen(rows)])
+        Shelf(step, name, [_shown(row) for row in _chosen(rows)])
         for step in dict.fromkeys([*steps[:1], *steps[-1:]])
         for name, rows in list(by_step[step].items())[:CONTEXTS]
     ]
 
 
-def cut(value: Any) -> str:
-    """A text for the page: not longer than a screen or two."""
-    shown = value if isinstance(value, str) else text(value, "(not text)")
+def cut(shown: str) -> str:
+    """Cut a text for the page: to a screen or two."""
     return (
         shown
         if len(shown) <= LONGEST_TEXT
@@ -60,26 +45,19 @@ def cut(value: Any) -> str:
     )
 
 
-def _chosen(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _chosen(rows: list[RolloutRow]) -> list[RolloutRow]:
     """One of each reward first, from both ends inwards, then whatever comes."""
-    by_reward: dict[float | None, Mapping[str, Any]] = {}
+    by_reward: dict[float | None, RolloutRow] = {}
     for row in rows:
-        by_reward.setdefault(number(row.get("reward")), row)
+        by_reward.setdefault(row.reward, row)
     distinct = sorted(by_reward.items(), key=lambda item: -1.0 if item[0] is None else item[0], reverse=True)
     first = [row for _, row in [*distinct[:2], *distinct[-1:]]]
-    picked: list[Mapping[str, Any]] = []
+    picked: list[RolloutRow] = []
     for row in [*first, *rows]:
         if not any(row is one for one in picked):
             picked.append(row)
     return picked[:PER_CONTEXT]
 
 
-def _example(row: Mapping[str, Any]) -> Example:
-    return Example(
-        task=text(row.get("task"), ""),
-        question=cut(row.get("question")),
-        completion=cut(row.get("completion")),
-        feedback=cut(row.get("feedback") or ""),
-        reward=number(row.get("reward")),
-        reused=row.get("reused") is True,
-    )
+def _shown(row: RolloutRow) -> RolloutRow:
+    return replace(row, question=cut(row.question), completion=cut(row.completion), feedback=cut(row.feedback))

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from statistics import mean
 from typing import Any
 
-from fastslow.report.reading.data import RunData, count, mapping, number, text
+from fastslow.report.reading.data import RunData
+from fastslow.report.reading.rows import ContextRow, ProposalRow, context_row
+from fastslow.report.reading.values import mapping, mean_score, names, text
 
 # A context longer than this is cut in the page; contexts.jsonl has all of it.
 LONGEST_TEXT = 2_500
@@ -72,10 +73,10 @@ class Lineage:
 def lineage(run: RunData, limit: int) -> Lineage:
     """At most `limit` contexts: those in use and their ancestors first, then the latest."""
     nodes = _nodes(run)
-    members = [one for one in _names(run.population.get("members") or run.summary.get("population")) if one in nodes]
+    members = [one for one in names(run.population.get("members") or run.summary.get("population")) if one in nodes]
     for rank, name in enumerate(members):
         nodes[name].rank = rank
-        latest_score = _mean(mapping(run.population.get("scores")).get(name))
+        latest_score = mean_score(mapping(run.population.get("scores")).get(name))
         nodes[name].anchor = nodes[name].anchor if latest_score is None else latest_score
     wanted = list(dict.fromkeys(name for member in members for name in _line_of(member, nodes)))
     latest = sorted(nodes.values(), key=lambda node: -1 if node.step is None else node.step, reverse=True)
@@ -88,14 +89,13 @@ def earned(runs: Iterable[RunData]) -> list[Earned]:
     """By proposer, over several runs; the largest gain first."""
     found: dict[str, Earned] = {}
     for row in (row for run in runs for row in run.contexts):
-        name = text(row.get("proposer"), "unknown")
+        name = row.proposer or "unknown"
         one = found.setdefault(name, Earned(name))
         one.proposed += 1
-        before, after = _mean(row.get("parent_minibatch_scores")), _mean(row.get("minibatch_scores"))
-        one.refused += after is None
-        if row.get("accepted") is True:
+        one.refused += row.after is None
+        if row.accepted:
             one.accepted += 1
-            one.gain += after - before if after is not None and before is not None else 0.0
+            one.gain += row.after - row.before if row.after is not None and row.before is not None else 0.0
     return sorted(found.values(), key=lambda one: -one.gain)
 
 
@@ -184,24 +184,19 @@ def _worked(value: str) -> list[list[str]] | None:
 
 def _nodes(run: RunData) -> dict[str, Node]:
     archive = run.population.get("archive")
-    found: dict[str, Node] = {}
-    for row in [
-        *(archive if isinstance(archive, list) else []),
-        mapping(run.summary.get("lead_context")),
-        *run.contexts,
-    ]:
-        row = mapping(row)
-        name = row.get("id")
-        if not isinstance(name, str) or ("accepted" in row and row["accepted"] is not True):
+    known = [*(archive if isinstance(archive, list) else []), run.summary.get("lead_context")]
+    rows: list[ContextRow] = [context_row(mapping(row)) for row in known]
+    nodes: dict[str, Node] = {}
+    for row in [*rows, *(row for row in run.contexts if row.accepted)]:
+        if not row.id:
             continue
-        node = found.setdefault(name[:500], Node(name[:500], mapping(row.get("components"))))
-        node.parents = _names(row.get("parents")) or node.parents
-        node.proposer = text(row.get("proposer"), node.proposer)
-        if "accepted" in row:
-            node.step, node.component = count(row.get("step")), text(row.get("component"), "")
-            node.before, node.after = _mean(row.get("parent_minibatch_scores")), _mean(row.get("minibatch_scores"))
-            node.anchor = _mean(row.get("anchor_scores"))
-    return found
+        node = nodes.setdefault(row.id, Node(row.id, row.components))
+        node.parents = row.parents or node.parents
+        node.proposer = row.proposer or node.proposer
+        if isinstance(row, ProposalRow):
+            node.step, node.component = row.step, row.component
+            node.before, node.after, node.anchor = row.before, row.after, row.anchor
+    return nodes
 
 
 def _line_of(name: str, nodes: Mapping[str, Node]) -> list[str]:
@@ -234,12 +229,3 @@ def _in_order(nodes: Mapping[str, Node], kept: set[str]) -> list[Node]:
         order.append(nodes[name])
         stack += [(child, depth + 1) for child in reversed(children.get(name, []))]
     return order
-
-
-def _names(value: Any) -> list[str]:
-    return [one[:500] for one in value if isinstance(one, str)] if isinstance(value, list) else []
-
-
-def _mean(scores: Any) -> float | None:
-    known = [number(value) for value in mapping(scores).values()]
-    return mean(value for value in known if value is not None) if known and None not in known else None

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastslow.metrics.curves import LEVEL, RESAMPLES
+from fastslow.metrics.bootstrap import draws, percentiles
 from fastslow.report.questions.compare import Arm
-from fastslow.report.reading.data import AXES, RunData, count, mapping, number
+from fastslow.report.reading.data import AXES, RunData
 
 # Per-step quantities are noise at this size of batch; averaged into this many bins they can be read, and the page
 # stays small.
@@ -66,22 +64,21 @@ def evaluated(run: RunData, quantity: str, context: str, task: str = "") -> list
 def along(run: RunData, phase: str, name: str) -> list[Sample]:
     """Points of the slow steps or fast phases, averaged where there are more than BINS of them."""
     found, turn = [], 0
-    for row, spent in run.spending():
-        step, value = count(row.get("step")), number(row.get(name))
-        if row.get("phase") == phase and step is not None and value is not None:
-            turn = turn + 1 if found and found[-1].key[0] == step else 0
-            found.append(Sample((step, turn), spent, value))
+    for row in run.metrics:
+        value = row.numbers.get(name)
+        if row.phase == phase and row.step is not None and value is not None:
+            turn = turn + 1 if found and found[-1].key[0] == row.step else 0
+            found.append(Sample((row.step, turn), row.spent, value))
     return _binned(found)
 
 
 def acceptance(run: RunData) -> list[Sample]:
     """Share of the proposals of each fast phase that were accepted."""
     found = []
-    for row, spent in run.spending():
-        step, proposed = count(row.get("step")), number(row.get("fst/fast/proposals"))
-        accepted = number(row.get("fst/fast/accepted"))
-        if row.get("phase") == "fast" and step is not None and proposed and accepted is not None:
-            found.append(Sample((step, len(found)), spent, accepted / proposed))
+    for row in run.metrics:
+        proposed, accepted = (row.numbers.get(f"fst/fast/{name}") for name in ("proposals", "accepted"))
+        if row.phase == "fast" and row.step is not None and proposed and accepted is not None:
+            found.append(Sample((row.step, len(found)), row.spent, accepted / proposed))
     return _binned(found)
 
 
@@ -89,11 +86,10 @@ def context_lengths(run: RunData) -> list[Sample]:
     """Mean length in characters of the contexts that each fast phase accepted."""
     lengths: dict[int, list[int]] = {}
     for row in run.contexts:
-        step = count(row.get("step"))
-        if step is not None and row.get("accepted") is True:
-            size = sum(len(part) for part in mapping(row.get("components")).values() if isinstance(part, str))
-            lengths.setdefault(step, []).append(size)
-    spent = {count(row.get("step")): at for row, at in run.spending() if row.get("phase") == "fast"}
+        if row.step is not None and row.accepted:
+            size = sum(len(part) for part in row.components.values() if isinstance(part, str))
+            lengths.setdefault(row.step, []).append(size)
+    spent = {row.step: row.spent for row in run.metrics if row.phase == "fast"}
     nothing: dict[str, float | None] = dict.fromkeys(AXES, None)
     return _binned(
         [
@@ -110,7 +106,9 @@ def band(samples: Sequence[Sequence[Sample]]) -> Band | None:
     if not common:
         return None
     y_S_P = np.array([[one[key].y for key in common] for one in by_key])
-    low_P, high_P = _interval(y_S_P)
+    # With two or three seeds the ends are the lowest and the highest.
+    (seeds_R_S,) = draws((len(by_key),))
+    low_P, high_P = percentiles(y_S_P[seeds_R_S].mean(axis=1))
     spent: dict[str, list[float | None]] = {}
     for axis in AXES:
         spent[axis] = [_mean([one[key].spent.get(axis) for one in by_key]) for key in common]
@@ -121,18 +119,6 @@ def band(samples: Sequence[Sequence[Sample]]) -> Band | None:
 
 def bands_of(arm: Arm, quantity: str, context: str = "shipped", task: str = "") -> Band | None:
     return band([evaluated(run, quantity, context, task) for run in arm.runs])
-
-
-def _interval(y_S_P: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Bootstrap of the mean over seeds. With two or three seeds that is the lowest and the highest."""
-    means_R_P = y_S_P[_resamples(len(y_S_P))].mean(axis=1)
-    low, high = np.quantile(means_R_P, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0, method="nearest")
-    return low, high
-
-
-@lru_cache(maxsize=32)
-def _resamples(seeds: int) -> NDArray[np.int64]:
-    return np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

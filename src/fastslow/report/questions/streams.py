@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Literal
 
-from fastslow.core.modes import MODES
-from fastslow.metrics import over_seeds
-from fastslow.metrics.streams import Difference, StreamEnd, measure_stream, paired_difference
+from fastslow.metrics import Estimate, over_seeds
+from fastslow.metrics.streams import StreamEnd, measure_stream, paired_difference
 from fastslow.report.questions.compare import Arm, Comparison, mean_or_none
-from fastslow.report.reading.data import RunData, number
+from fastslow.report.reading.data import RunData
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class StreamArm:
     def average(self) -> float:
         return mean(end.average for end in self.ends.values())
 
-    def less(self, other: StreamArm, *, share: float = 1.0) -> Difference | None:
+    def less(self, other: StreamArm, *, share: float = 1.0) -> Estimate | None:
         """Its averages minus `share` of the other's, paired by seed; None where they have no seed in common."""
         theirs = {seed: share * end.average for seed, end in other.ends.items()}
         return paired_difference({seed: end.average for seed, end in self.ends.items()}, theirs)
@@ -48,18 +47,18 @@ class StreamArm:
 
     def rate(self, channel: Literal["fast", "slow"]) -> float | None:
         """Share of the groups routed to this channel, over all steps and seeds; None of a mode without it."""
-        runs = [run for run in self.runs if run.mode in MODES and getattr(MODES[run.mode], channel)]
-        shares = [number(row.get(f"fst/route/{channel}")) for run in runs for row in run.metrics]
+        runs = [run for run in self.runs if getattr(run.channels, channel)]
+        shares = [row.numbers.get(f"fst/route/{channel}") for run in runs for row in run.metrics]
         return mean_or_none([share for share in shares if share is not None])
 
     def selection(self, name: Literal["right_topic", "gain"]) -> float | None:
         """Of contexts chosen by the question, at the last evaluation: mean over tasks and seeds, of those that have it
         (none is there for a task that no topic has met). None without such."""
         chosen = [
-            number(row.get(name))
+            getattr(one.choice, name)
             for run in self.runs
-            for row in run.evals
-            if (row.get("step"), row.get("context"), row.get("weights")) == (run.steps, "cluster", "trained")
+            for one in run.evals
+            if one.choice and (one.step, one.context, one.weights) == (run.steps, "cluster", "trained")
         ]
         return mean_or_none([value for value in chosen if value is not None])
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from statistics import mean
 
+from fastslow.core.modes import CANDIDATE
 from fastslow.metrics import Efficiency
 from fastslow.report.pages import formats
 from fastslow.report.questions.compare import Arm, Comparison
@@ -47,9 +48,9 @@ def headline(comparison: Comparison) -> Headline:
 
 
 def candidate(comparison: Comparison) -> Arm | None:
-    """The arm the question is about: `fst`, else the first of its variants."""
-    arms = [arm for arm in comparison.others if arm.label == "fst"] or [a for a in comparison.others if a.mode == "fst"]
-    return arms[0] if arms else None
+    """The arm the question is about: the candidate mode's own, else the first of its variants."""
+    arms = [arm for arm in comparison.others if arm.channels.role == "candidate"]
+    return next((arm for arm in arms if arm.label == arm.mode), arms[0] if arms else None)
 
 
 def few_seeds(comparison: Comparison) -> bool:
@@ -65,7 +66,7 @@ def seeds_of(arm: Arm, reference: Arm) -> str:
 def _efficiency(comparison: Comparison) -> Headline:
     reference, arm = comparison.reference, candidate(comparison)
     if reference is None or arm is None:
-        missing = comparison.reference_name if reference is None else "fst"
+        missing = comparison.reference_name if reference is None else CANDIDATE.name
         return Headline("Open", f"Whether both channels pay is open: no run of {missing} is here.", _ends(comparison))
     steps, rollouts = (arm.efficiency.get(axis) for axis in ("steps", "rollouts"))
     if steps is None or rollouts is None:
@@ -201,7 +202,7 @@ def _continual(comparison: Comparison) -> Headline:
     reference, arm = comparison.reference, candidate(comparison)
     name = comparison.reference_name
     if reference is None or arm is None:
-        missing = name if reference is None else "fst"
+        missing = name if reference is None else CANDIDATE.name
         return Headline("Open", f"Whether both channels pay is open: no run of {missing} is here.", _ends(comparison))
     ours, theirs = measures_of_arm(arm), measures_of_arm(reference)
     if ours is None or theirs is None:

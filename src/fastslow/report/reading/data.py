@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from fastslow.core.errors import BadInput
+from fastslow.core.measurement import Measurement
+from fastslow.core.modes import MODES, Mode
+from fastslow.files import jsonl
 from fastslow.metrics import Curve
+from fastslow.report.reading.rows import (
+    Counts,
+    MetricsRow,
+    ProposalRow,
+    RolloutRow,
+    Row,
+    measurement,
+    metrics_rows,
+    proposal_row,
+    rollout_row,
+)
+from fastslow.report.reading.values import count, mapping, number, read_json, text
 from fastslow.tasks.spec import format_spec, parse_spec
 
 AXES = {
@@ -52,13 +66,13 @@ class RunData:
 
     path: Path
     arm: str = ""
-    config: Mapping[str, Any] = field(default_factory=dict)
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    population: Mapping[str, Any] = field(default_factory=dict)
-    metrics: list[dict[str, Any]] = field(default_factory=list)
-    evals: list[dict[str, Any]] = field(default_factory=list)
-    contexts: list[dict[str, Any]] = field(default_factory=list)
-    rollouts: list[dict[str, Any]] = field(default_factory=list)
+    config: Row = field(default_factory=dict)
+    summary: Row = field(default_factory=dict)
+    population: Row = field(default_factory=dict)
+    metrics: list[MetricsRow] = field(default_factory=list)
+    evals: list[Measurement] = field(default_factory=list)
+    contexts: list[ProposalRow] = field(default_factory=list)
+    rollouts: list[RolloutRow] = field(default_factory=list)
     routes: dict[int, Counter[str]] = field(default_factory=dict)
     routers: Counter[str] = field(default_factory=Counter)
     groups: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -86,7 +100,7 @@ class RunData:
     def tasks(self) -> list[str]:
         """Names of the tasks in the order of their stages, in their canonical spelling: a run that has measured nothing
         yet knows its task as the recipe spells it, and belongs with those that have."""
-        measured = [row["task"] for row in self.evals if isinstance(row.get("task"), str)]
+        measured = [one.task for one in self.evals if one.task]
         if measured:
             return list(dict.fromkeys(measured))
         named = self.config.get("tasks")
@@ -106,13 +120,23 @@ class RunData:
     def status(self) -> str:
         return text(self.summary.get("status"), "unfinished")
 
+    @cached_property
+    def channels(self) -> Mode:
+        """Which channels learned, as the summary says. Where it does not (a run that is not finished, or an older one),
+        they are those of the mode in config.yaml; of an unknown mode, both."""
+        mode = MODES.get(self.mode) or Mode(self.mode, fast=True, slow=True)
+        said = mapping(self.summary.get("channels"))
+        fast, slow = (said.get(name) for name in ("fast", "slow"))
+        return replace(mode, fast=fast, slow=slow) if isinstance(fast, bool) and isinstance(slow, bool) else mode
+
     @property
     def shipped_context(self) -> str:
-        """The context an arm is judged under: what it would ship. RL has only the seed context; a run whose topics have
-        contexts of their own chooses by the question."""
-        if self.mode == "rl":
-            return "seed"
-        return "lead" if self.config.get("clusters", "none") == "none" else "cluster"
+        """The kind of context an arm is judged under: what it ships, as the summary says. Where it does not, that
+        follows from mode and clusters."""
+        said = self.summary.get("ships")
+        if said in CONTEXTS:
+            return said
+        return self.channels.ships(chosen=self.config.get("clusters", "none") != "none")
 
     def shipped(self, quantity: str) -> str:
         """The context that one of MEASURED is read under; KL and entropy are measured under no chosen contexts."""
@@ -122,7 +146,7 @@ class RunData:
     @property
     def steps(self) -> int:
         """Optimiser steps done, as far as the files tell."""
-        known = [count(row.get("step")) or 0 for row in self.metrics]
+        known = [row.step or 0 for row in self.metrics]
         return count(self.summary.get("steps")) or max(known, default=0)
 
     @cached_property
@@ -131,14 +155,14 @@ class RunData:
         by_task: dict[tuple[int, int], dict[tuple[str, str, str], float]] = {}
         seen: Counter[tuple[Any, ...]] = Counter()
         start: dict[tuple[str, str, str], float] = {}
-        measured = [c for c in CONTEXTS if c in USUAL or any(row.get("context") == c for row in self.evals)]
-        for row in self.evals:
-            step, task, context = count(row.get("step")), text(row.get("task"), ""), row.get("context")
+        measured = [c for c in CONTEXTS if c in USUAL or any(one.context == c for one in self.evals)]
+        for one in self.evals:
+            step, task, context = one.step, one.task, one.context
             if step is None or context not in CONTEXTS:
                 continue
-            found = {(task, context, name): number(row.get(name)) for name in (*MEASURED, "low", "high", "best")}
-            known = {key: value for key, value in found.items() if value is not None}
-            if row.get("weights") == "base":
+            values = {(task, context, name): getattr(one, name) for name in (*MEASURED, "low", "high", "best")}
+            known = {key: value for key, value in values.items() if value is not None}
+            if one.weights == "base":
                 if context == "seed":
                     at_start = {name: v for (_, _, name), v in known.items() if name != "kl"}
                     start |= {(task, c, name): v for name, v in at_start.items() for c in measured}
@@ -156,38 +180,19 @@ class RunData:
     def _measured(self, by_task: Mapping[tuple[int, int], dict[tuple[str, str, str], float]]) -> list[Evaluation]:
         """One evaluation for each line of metrics that reports one: these lines know what was spent."""
         points, turns = [], Counter[int]()
-        for row, spent in self.spending():
-            step = count(row.get("step"))
-            if row.get("phase") != "eval" or step is None:
+        for row in self.metrics:
+            step = row.step
+            if row.phase != "eval" or step is None:
                 continue
             values = _with_means(by_task.get((step, turns[step]), {}))
             for context in CONTEXTS:
                 for quantity in MEASURED:
-                    value = number(row.get(f"eval_{context}_{quantity}"))
+                    value = row.numbers.get(f"eval_{context}_{quantity}")
                     if value is not None:
                         values["", context, quantity] = value
-            points.append(Evaluation(step, turns[step], spent, values))
+            points.append(Evaluation(step, turns[step], row.spent, values))
             turns[step] += 1
         return points
-
-    def spending(self) -> Iterator[tuple[dict[str, Any], dict[str, float | None]]]:
-        """Every line of metrics with what was spent on each axis when it was written."""
-        reflection = 0.0
-        for row in self.metrics:
-            if row.get("phase") == "fast":
-                reflection += sum(
-                    number(row.get(f"fst/fast/lm_{kind}_tokens")) or 0 for kind in ("prompt", "completion")
-                )
-            yield (
-                row,
-                {
-                    "steps": number(row.get("step")),
-                    "rollouts": _generated(row.get("rollouts")),
-                    "tokens": _generated(row.get("tokens")),
-                    "seconds": number(row.get("wall_s")),
-                    "reflection": reflection,
-                },
-            )
 
     def curve(
         self, axis: str = "steps", quantity: str = "accuracy", context: str | None = None, task: str = ""
@@ -209,9 +214,11 @@ class RunData:
     def final_kl(self, context: str) -> float | None:
         return number(mapping(self.summary.get("kl_to_base")).get(context))
 
-    def spent(self, name: str) -> int | None:
-        """`rollouts` or `tokens` generated, fast channel charged."""
-        return _generated(self.summary.get(name) or (self.metrics[-1].get(name) if self.metrics else None))
+    def counts(self, name: Literal["rollouts", "tokens"]) -> Counts:
+        """`rollouts` or `tokens` by channel: of the summary, else of the latest line of metrics."""
+        if self.summary.get(name):
+            return Counts.of(self.summary[name])
+        return getattr(self.metrics[-1], name) if self.metrics else Counts()
 
 
 def load_run(path: str | Path, arm: str = "") -> RunData:
@@ -230,9 +237,10 @@ def load_run(path: str | Path, arm: str = "") -> RunData:
     if run.summary and run.status != "done":
         run.notices.append(run.status)
     run.population = _json(run, "bundle/population.json") if (run.path / "bundle/population.json").exists() else {}
-    run.metrics, run.evals = list(_lines(run, "metrics.jsonl")), list(_lines(run, "evals.jsonl"))
-    run.contexts = list(_lines(run, "contexts.jsonl", optional=True))
-    run.rollouts = list(_lines(run, "rollouts.jsonl", optional=True))
+    run.metrics = list(metrics_rows(_lines(run, "metrics.jsonl")))
+    run.evals = [measurement(row) for row in _lines(run, "evals.jsonl")]
+    run.contexts = [proposal_row(row) for row in _lines(run, "contexts.jsonl", optional=True)]
+    run.rollouts = [rollout_row(row) for row in _lines(run, "rollouts.jsonl", optional=True)]
     for row in _lines(run, "routes.jsonl", optional=True):
         step, route = count(row.get("step")), row.get("route")
         if step is not None and isinstance(route, str):
@@ -241,46 +249,14 @@ def load_run(path: str | Path, arm: str = "") -> RunData:
             task = text(row.get("task"), "unknown")
             run.groups[text(row.get("topic"), "unknown"), task] += 1
             run.trained.setdefault(step, set()).add(task)
-    if not any(row.get("phase") == "eval" for row in run.metrics):
+    if not any(row.phase == "eval" for row in run.metrics):
         run.notices.append("no evaluation yet")
     return run
 
 
-def number(value: Any) -> float | None:
-    """A finite number, or None for anything else a file may hold in its place."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) < 1e300 else None  # false for NaN and infinity
-
-
-def count(value: Any) -> int | None:
-    """A whole number from 0 to 1e15, or None."""
-    known = number(value)
-    return int(known) if known is not None and 0 <= known <= 1e15 and known == int(known) else None
-
-
-def text(value: Any, otherwise: str) -> str:
-    """A name as a file gives it; containers are no names, and nothing is longer than a name."""
-    if value is None or isinstance(value, dict | list):
-        return otherwise
-    return str(value)[:500] if not isinstance(value, int) or abs(value) < 10**18 else otherwise
-
-
-def mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    """An object of a JSON file. Raises OSError or ValueError."""
-    try:
-        return mapping(json.loads(path.read_text(encoding="utf-8")))
-    except RecursionError as error:
-        raise ValueError("too deep") from error
-
-
 def _with_means(values: Mapping[tuple[str, str, str], float]) -> dict[tuple[str, str, str], float]:
     """The values by task, and under the task '' what they are on average: where one task lacks a number, nothing."""
-    tasks = {task for task, _, _ in values}
+    tasks = dict.fromkeys(task for task, _, _ in values)  # in order: the last bits of a sum depend on it
     whole = {}
     for context, quantity in {(context, quantity) for _, context, quantity in values}:
         found = [values[task, context, quantity] for task in tasks if (task, context, quantity) in values]
@@ -289,12 +265,7 @@ def _with_means(values: Mapping[tuple[str, str, str], float]) -> dict[tuple[str,
     return {**values, **whole}
 
 
-def _generated(counts: Any) -> int | None:
-    slow, fast = (number(mapping(counts).get(channel)) for channel in ("slow", "fast"))
-    return None if slow is None or fast is None else int(slow + fast)
-
-
-def _json(run: RunData, name: str) -> Mapping[str, Any]:
+def _json(run: RunData, name: str) -> Row:
     try:
         return read_json(run.path / name)
     except (OSError, ValueError) as error:
@@ -302,29 +273,20 @@ def _json(run: RunData, name: str) -> Mapping[str, Any]:
         return {}
 
 
-def _lines(run: RunData, name: str, *, optional: bool = False) -> Iterator[dict[str, Any]]:
+def _lines(run: RunData, name: str, *, optional: bool = False) -> Iterator[Row]:
     """The objects of a file, line by line; what is damaged is left out and told."""
-    bad = []
+    damaged: list[jsonl.BadLine] = []
     try:
         with (run.path / name).open("rb") as file:
-            for at, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except (ValueError, RecursionError):
-                    row = None
-                if isinstance(row, dict):
-                    yield row
-                else:
-                    bad.append(at)
+            lines = iter(lambda: file.readline(LONGEST_LINE), b"")
+            yield from (row for _, row in jsonl.objects(lines, on_damage=damaged.append))
     except FileNotFoundError:
         if not optional:
             run.notices.append(f"{name} is missing")
     except OSError as error:
         run.notices.append(f"{name} cannot be read ({error.strerror})")
-    if bad:
-        run.notices.append(f"{name}: {len(bad)} damaged lines left out, line {bad[0]} first")
+    if damaged:
+        run.notices.append(f"{name}: {len(damaged)} damaged lines left out, line {damaged[0].number} first")
 
 
 def _canonical(task: str) -> str:

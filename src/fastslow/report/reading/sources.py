@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from fastslow.core.errors import BadInput
-from fastslow.report.reading.data import RunData, load_run, mapping, number, read_json, text
+from fastslow.report.reading.data import RunData, load_run
+from fastslow.report.reading.values import mapping, number, read_json, text
 
 KINDS = ("compare", "plasticity", "continual")
 PLAN = "comparison.json"
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlannedRun:
     """One run that a comparison planned, whether or not it took place."""
 
     path: str
@@ -28,14 +29,15 @@ class Cell:
 
 @dataclass
 class Source:
-    """Runs that belong together. `cells` are those of a plan; runs given one by one have none."""
+    """Runs that belong together. `cells` are those of a plan; runs given one by one have none. `reference` is the arm
+    that the others are held against; '' leaves it to the modes."""
 
     kind: str = "runs"
     name: str = ""
     recipe: str = ""
-    reference: str = "rl"
+    reference: str = ""
     runs: list[RunData] = field(default_factory=list)
-    cells: list[Cell] = field(default_factory=list)
+    cells: list[PlannedRun] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
 
@@ -63,7 +65,7 @@ def _comparison(folder: Path) -> Source:
         kind if kind in KINDS else "compare",
         folder.resolve().name,
         text(plan.get("recipe"), ""),
-        text(plan.get("reference"), "base" if kind == "plasticity" else "rl"),
+        text(plan.get("reference"), "base" if kind == "plasticity" else ""),
     )
     if kind not in KINDS:
         source.notices.append(f"{PLAN} is of an unknown kind; read as a comparison")
@@ -80,7 +82,7 @@ def _comparison(folder: Path) -> Source:
 
 def _add_cell(source: Source, folder: Path, row: Any) -> None:
     relative, arm = row.get("path"), text(row.get("arm"), "") or text(row.get("mode"), "unknown")
-    cell = Cell(
+    cell = PlannedRun(
         text(relative, ""), arm, text(row.get("seed"), "unknown"), text(row.get("status"), "unknown"),
         text(row.get("error"), ""), number(row.get("seconds")),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who the sandboxed processes are: new namespaces, then nobody, with no way back."""
+"""Change who the sandboxed processes are: new namespaces, then the user nobody, irrevocably."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def enter_namespaces() -> None:
 
 
 def become_nobody() -> None:
-    """Give up root and every capability, with no way back. Raises if any of it did not work."""
+    """Give up root and every capability, irrevocably. Raises if any of it did not work."""
     kernel.drop_bounding_set()
     if os.getuid() != NOBODY:
         os.setresgid(NOBODY, NOBODY, NOBODY)
@@ -76,7 +76,8 @@ def _unshare_as_root() -> None:
 
 
 def _mapped_users() -> list[tuple[int, ...]]:
-    """This user namespace's ranges of user ids: first inside, first outside, how many. Containers may know only one."""
+    """Return this user namespace's ranges of user ids: first inside, first outside, length. Containers may have only
+    one id."""
     with open("/proc/self/uid_map") as lines:
         return [tuple(map(int, line.split())) for line in lines]
 

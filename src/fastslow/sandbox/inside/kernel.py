@@ -1,4 +1,4 @@
-"""The kernel's calls that Python 3.11 does not offer, each raising OSError as the `os` module would."""
+"""Call the kernel where Python 3.11 has no function; every call raises OSError as the `os` module would."""
 
 from __future__ import annotations
 
@@ -74,12 +74,13 @@ def pivot_root(new: str, old: str) -> None:
 
 
 def drop_bounding_set() -> None:
-    """Let no later exec bring a capability back. Needs the right to do so, so it comes before the ids change."""
+    """Prevent any later exec from regaining a capability. Needs the right to do so, so it comes before the ids
+    change."""
     for capability in range(64):
         try:
             prctl(PR_CAPBSET_DROP, capability)
         except OSError as problem:
-            if problem.errno != errno.EINVAL:  # EINVAL: past the last one this kernel has
+            if problem.errno != errno.EINVAL:  # EINVAL: past the last capability of this kernel
                 raise
             return
 
@@ -91,7 +92,7 @@ def drop_capabilities() -> None:
 
 
 def capabilities() -> int:
-    """Effective, permitted and inheritable capabilities, or-ed into one number: 0 is none."""
+    """Return the effective, permitted and inheritable capabilities, or-ed into one number: 0 is none."""
     header, sets = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)()
     _checked(LIBC.capget(header, sets), "capget")
     return sum(sets)

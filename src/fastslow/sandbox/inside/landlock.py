@@ -1,4 +1,5 @@
-"""Landlock: a second wall behind the mounts and the network namespace, where the kernel has it (5.13 and later)."""
+"""Restrict this process by Landlock: a second wall behind mounts and network namespace, where the kernel has it (5.13
+on)."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ _SCOPES = 0b11  # abstract unix sockets and signals, from version 6
 
 
 def version() -> int:
-    """The version of Landlock this kernel offers; 0 where it has none or has it switched off."""
+    """Return the version of Landlock that this kernel offers; 0 where it has none or has it switched off."""
     try:
         return kernel.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_ASK_VERSION))
     except OSError as problem:
@@ -39,10 +40,11 @@ def version() -> int:
 
 
 def restrict(abi: int, readable: Iterable[str], writable: str, null: str) -> None:
-    """From here on: read below `readable`, change files below `writable`, use `null`; no TCP, no signal to outside."""
+    """Restrict this process from here on: read below `readable`, change files below `writable`, use `null`; no TCP, no
+    signal to outside."""
     known = (1 << _FILE_RIGHTS.get(abi, _NEWEST_FILE_RIGHTS)) - 1
     attributes = struct.pack("=QQQ", known, _TCP if abi >= 4 else 0, _SCOPES if abi >= 6 else 0)
-    # An older kernel takes a longer structure as long as what it does not know is zero.
+    # An older kernel accepts a longer structure if the fields that it does not know are zero.
     ruleset = kernel.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     try:
         # Names may be listed everywhere: the import system looks for packages in the folders above them.

@@ -1,4 +1,4 @@
-"""What files the sandboxed processes see: the interpreter's, /dev/null, and a small /tmp."""
+"""Decide which files the sandboxed processes see: the interpreter's, /dev/null, and a small /tmp."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PACKAGE_RUNTIMES = ("libstdc++.so.6", "libpthread.so.0", "libdl.so.2", "librt.s
 
 
 def standard_library() -> list[str]:
-    """Where the interpreter keeps the standard library: folders, and a zip file if it has one."""
+    """Return where the interpreter keeps the standard library: folders, and a zip file if it has one."""
     home = os.path.dirname(os.__file__)
     entries = [home, *(path for path in sys.path if os.path.basename(path) == "lib-dynload" or path.endswith(".zip"))]
     return [path for path in dict.fromkeys(entries) if os.path.exists(path)]
@@ -46,7 +46,7 @@ def load_system_libraries(packages: bool) -> None:
 
 
 def enter(visible: list[str], disk: int) -> None:
-    """Make a root of `visible` (read-only, at their own paths) and a /tmp of `disk` bytes; lose sight of the rest."""
+    """Make a root of `visible` (read-only, at their own paths) and a /tmp of `disk` bytes, and hide the rest."""
     sources = {path: os.path.realpath(path) for path in dict.fromkeys([*visible, ZONES, NULL]) if os.path.exists(path)}
     kernel.mount(None, "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     _memory(_STAGE, "size=1m,nr_inodes=4k,mode=0755", 0)
@@ -101,7 +101,7 @@ def _read_only(target: str) -> None:
 
 
 def _verify(sources: dict[str, str]) -> None:
-    """Trust no mount call: look. The root holds what was put there, and only /tmp can be written."""
+    """Check the new root by looking: it holds what was put there, and only /tmp can be written."""
     expected = {path.split("/")[1] for path in (*sources, WRITABLE)}
     if set(os.listdir("/")) != expected:
         raise PermissionError(f"the new root holds {sorted(os.listdir('/'))} instead of {sorted(expected)}")

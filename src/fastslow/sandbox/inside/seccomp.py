@@ -1,4 +1,4 @@
-"""A seccomp filter: the system calls of `syscalls.py` and no others, for this process and all it may still start."""
+"""Install a seccomp filter: the system calls of `syscalls.py` and no others, for this process and all its children."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 
 
 def install() -> int:
-    """Put the filter in place for good; how many system calls it leaves. Needs no_new_privs.
+    """Install the filter for good and return how many system calls it allows. Needs no_new_privs.
 
     Raises NotImplementedError on an architecture whose numbers are not in the table.
     """
@@ -91,6 +91,6 @@ def _any_of(values: Iterable[int]) -> list[Instruction]:
 
 
 def _when(number: int, *block: Instruction) -> list[Instruction]:
-    """`block` for this system call, with refusal at its end; the other calls step over it."""
+    """Return `block` for this system call, with a refusal at its end; other calls skip it."""
     body = [*block, _give(_FAIL | errno.EPERM)]
     return [(_IF_EQUAL, 0, len(body), number), *body]

@@ -1,7 +1,8 @@
-"""The trusted half: goes into isolation, forks the worker there, watches it, and reports.
+"""Enter isolation, fork the worker there, watch it, and report. This is the trusted side inside the sandbox.
 
-Everything the worker says is hostile. It is read up to a limit and parsed here, in a process with as little to lose,
-and goes on only as JSON that this process has written itself. What ended the worker is asked of the kernel.
+Everything that the worker says is hostile. It is read up to a limit and parsed here, in a process with as little to
+lose, and passed on only as JSON that this process has written itself. The kernel, not the worker, says what ended the
+worker.
 """
 
 from __future__ import annotations
@@ -40,13 +41,14 @@ def main() -> None:
 
 
 def _isolate(packages: list[str], disk: int, parent: int) -> list[str]:
-    """After this the process has no privileges and sees no file but the ones it returns, which it can import."""
+    """Enter isolation: afterwards the process has no privileges and sees only the files returned here, which it can
+    import."""
     standard = root.standard_library()
     root.load_system_libraries(bool(packages))
     # The first to go if the machine runs out of memory: this process and, by inheritance, the worker.
     with open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
-    os.umask(0o022)  # the parent's may hide the new root's folders from nobody
+    os.umask(0o022)  # the parent's umask may hide folders of the new root
     identity.enter_namespaces()
     root.enter([*standard, *packages], disk)
     identity.become_nobody()
@@ -91,7 +93,7 @@ def _watch(request: dict[str, Any], visible: list[str]) -> dict[str, Any]:
 
 
 def _read(worker: int, handle: int, result: int, limits: dict[str, Any]) -> tuple[bytes, dict[str, Any] | None]:
-    """What the worker says until it ends; and, once it has crossed a limit, the report of that."""
+    """Read what the worker says until it ends; return a report where it has crossed a limit."""
     data, deadline = bytearray(), time.monotonic() + limits["wall_s"]
     processors = os.cpu_count() or 1
     poll = select.poll()
@@ -103,7 +105,7 @@ def _read(worker: int, handle: int, result: int, limits: dict[str, Any]) -> tupl
             return b"", {"kind": "timeout", "message": f"out of time: {limits['wall_s']} s"}
         if cpu_left <= 0:
             return b"", {"kind": "timeout", "message": f"out of processor time: {limits['cpu_s']} s"}
-        # It cannot have used up its share earlier than by spinning on every processor.
+        # It cannot have used up its share earlier than by running on every processor.
         events = dict(poll.poll(1000 * min(wall_left, cpu_left / processors) + 1))
         # The pipe first: what a worker said before it ended still counts.
         if result in events:
@@ -121,12 +123,12 @@ def _read(worker: int, handle: int, result: int, limits: dict[str, Any]) -> tupl
 
 
 def _cpu_clock(process: int) -> int:
-    """The clock of the processor time of another process (clock_getcpuclockid, which Python does not offer)."""
+    """Return the clock of the processor time of another process (clock_getcpuclockid, which Python does not offer)."""
     return (~process << 3) | 2
 
 
 def _judge(data: bytes, exit_code: int) -> dict[str, Any]:
-    """What became of a run within its limits. Only a worker that ended in order is listened to."""
+    """Return the report of a run within its limits. Only a worker that ended in order is believed."""
     if exit_code < 0:
         names = {known.value: known.name for known in signal.Signals}
         return {"kind": "killed", "message": f"ended by {names.get(-exit_code, f'signal {-exit_code}')}"}

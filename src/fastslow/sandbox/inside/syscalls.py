@@ -1,8 +1,8 @@
-"""The system calls that Python code without processes, network and devices needs, by architecture.
+"""List the system calls that Python code without processes, network and devices needs, by architecture.
 
-A list of what is allowed and not of what is forbidden: what a newer kernel adds is forbidden until somebody adds it
-here. The numbers are the kernel's own: asm/unistd_64.h for x86_64, asm-generic/unistd.h for aarch64; None where an
-architecture leaves a call out.
+The list names what is allowed, not what is forbidden: a call of a newer kernel stays forbidden until it is added here.
+The numbers are the kernel's: asm/unistd_64.h for x86_64, asm-generic/unistd.h for aarch64; None where an architecture
+lacks a call.
 """
 
 from __future__ import annotations
@@ -145,5 +145,5 @@ PRCTL = (157, 167)
 PRLIMIT64 = (302, 261)
 SOCKETPAIR = (53, 199)
 
-# Said not to exist, so that the C library falls back on `clone`, whose flags a filter can read.
+# Reported as missing, so that the C library falls back on `clone`, whose flags a filter can read.
 CLONE3 = 435

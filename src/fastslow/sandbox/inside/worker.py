@@ -1,4 +1,4 @@
-"""The untrusted half: pid 1 of its own namespace. Puts up the last walls, then runs the code."""
+"""Put up the last walls, then run the code. This is the untrusted side, process 1 of its own namespace."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _OWN_TASKS = 2
 
 
 def become_worker(request: dict[str, Any], visible: list[str], alive: int, setup: int, result: int) -> NoReturn:
-    """Put up the walls, say on `setup` which they are, close it, run the code, and say on `result` what came of it.
+    """Put up the walls, report them on `setup`, close `setup`, run the code, and report the result on `result`.
 
-    A word on `alive` says that the supervisor was still there when the parent-death signal was set. If a wall cannot
-    be put up, `setup` says so and the code is not run.
+    A word on `alive` says that the supervisor was still there when the parent-death signal was set. If a wall cannot be
+    put up, `setup` says so and the code is not run.
     """
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -52,10 +52,10 @@ def become_worker(request: dict[str, Any], visible: list[str], alive: int, setup
         said = _outcome(request["source"], request["call"], request["arguments"]).encode()
         while said:
             said = said[os.write(result, said) :]
-        # No exit handlers, threads or finalizers: the code has had its turn.
+        # No exit handlers, threads or finalizers: the time of the code is over.
         os._exit(0)
     finally:
-        os._exit(1)  # the code closed the descriptor or broke json: this process must not go on as a supervisor
+        os._exit(1)  # the code closed the descriptor or broke json: this process must not continue as a supervisor
 
 
 def _close_all_but(*kept: int) -> None:
@@ -83,7 +83,7 @@ def _put_up_walls(limits: dict[str, Any], visible: list[str]) -> list[str]:
 def _limit(limits: dict[str, Any]) -> None:
     bounds = {
         resource.RLIMIT_AS: limits["memory"],
-        # The supervisor keeps time exactly; this is for the day it does not.
+        # The supervisor measures the time exactly; this limit is for a supervisor that fails.
         resource.RLIMIT_CPU: math.ceil(limits["cpu_s"]) + 1,
         resource.RLIMIT_FSIZE: limits["disk"],
         resource.RLIMIT_NPROC: _OWN_TASKS + limits["threads"],
@@ -98,7 +98,7 @@ def _limit(limits: dict[str, Any]) -> None:
 
 
 def _outcome(source: str, call: str, arguments: Any) -> str:
-    """One JSON object with one key: `value`, `error` or `memory`. The supervisor believes none of it."""
+    """Return one JSON object with one key: `value`, `error` or `memory`. The supervisor trusts none of it."""
     try:
         return json.dumps({"value": _run(source, call, arguments)}, allow_nan=False)
     except MemoryError:

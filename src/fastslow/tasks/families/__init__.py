@@ -1,0 +1,7 @@
+"""Task families, one a file; each registers itself in `TASKS`, and `tasks.resolve` imports them all.
+
+- `reasoning_gym`: the generators of reasoning-gym, behind `screen`, which keeps hostile completions from its scorers.
+- `star_graph`: drawn graphs. `codeio`: recorded programs. `hover`: claims over a knowledge base, by `retrieval`.
+- `rows`: tasks from rows of data, by column; `sources` reads the rows of a file, a folder or the hub.
+- `jsonl`, `hf`: the user's own data. `polaris`, `physics`: the paper's data, or the samples in `tasks.samples`.
+"""

@@ -1,4 +1,4 @@
-"""What a program returns, or on which input it does: `codeio?direction=output`, on reasoning-gym's CodeI/O data.
+"""Ask for the output of a program, or for an input of it: `codeio?direction=output`, on reasoning-gym's CodeI/O data.
 
 Programs and their descriptions come from reasoning-gym's wheel; what they compute was recorded once
 (`scripts/codeio_pairs.py`), so that neither building this task nor scoring an output runs any code. Left out are
@@ -28,6 +28,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Split, Verdict
+from fastslow.files import jsonl
 from fastslow.sandbox import Limits, SandboxUnavailable, isolation, run_python
 from fastslow.tasks.base import TASKS
 from fastslow.tasks.scoring import values
@@ -41,13 +42,13 @@ logger = logging.getLogger(__name__)
 
 FAMILY = "codeio"
 Direction = Literal["output", "input"]
-# What the data's programs import besides the standard library, with what that needs in turn.
+# Packages that the data's programs import besides the standard library, with what those need in turn.
 PACKAGES = {"numpy": ("numpy",), "sympy": ("sympy", "mpmath")}
-LIMITS = Limits(wall_s=5.0, cpu_s=2.0, memory=2**30)  # numpy's libraries alone want most of a GiB of address space
+LIMITS = Limits(wall_s=5.0, cpu_s=2.0, memory=2**30)  # the libraries of numpy alone need most of a GiB of address space
 PAIRS_FILE = "codeio_pairs.jsonl.gz"
 
 Run = Callable[[str, Mapping[str, Any]], Any]
-"""`run(program, inputs)`: what `main_solution(**inputs)` of this source returns, as a JSON value.
+"""`run(program, inputs)` returns what `main_solution(**inputs)` of this source returns, as a JSON value.
 
 It must isolate the program, as the inputs are a model's. It raises ProgramFailed where the program itself fails, or
 takes too much time or memory on these inputs: a wrong answer. Any other exception leaves the rollout unscored.
@@ -55,11 +56,12 @@ takes too much time or memory on these inputs: a wrong answer. Any other excepti
 
 
 class ProgramFailed(Exception):
-    """The program did not return a JSON value on these inputs; the message says why."""
+    """Raised where the program did not return a JSON value on these inputs; the message says why."""
 
 
 def sandboxed(program: str, inputs: Mapping[str, Any]) -> Any:
-    """`Run` in the sandbox. Raises SandboxUnavailable where the machine gives none: unscored, never wrong."""
+    """Run a program in the sandbox, as `Run` says. Raises SandboxUnavailable where the machine has none: unscored,
+    never wrong."""
     packages = [name for name, needs in PACKAGES.items() if re.search(rf"^\s*(import|from) {name}\b", program, re.M)
                 for name in needs]  # fmt: skip
     result = run_python(program, "main_solution", dict(inputs), packages=packages, limits=LIMITS)
@@ -69,10 +71,10 @@ def sandboxed(program: str, inputs: Mapping[str, Any]) -> Any:
 
 
 class CodeioTask:
-    """One direction of CodeI/O (see the module). Input prediction runs programs with `run`, by default in the sandbox.
+    """Ask one direction of CodeI/O (see the module). Input prediction runs programs with `run`, by default in the
+    sandbox.
 
-    Raises BadInput for input prediction on a machine without isolation, and for a difficulty of which there is no
-    program.
+    Raises BadInput for input prediction on a machine without isolation, and for a difficulty without any program.
     """
 
     def __init__(
@@ -115,10 +117,11 @@ class CodeioTask:
 
     def score(self, example: Example, completion: str) -> Verdict:
         judgement = self._scorer.judge(completion, self._gold(example))
-        if self.direction == "input" and judgement.defect == "wrong value":  # not the recorded input: perhaps another
+        # Another input than the recorded one may be right as well.
+        if self.direction == "input" and judgement.defect == "wrong value":
             try:
                 judgement = self._judge_input(example.payload, completion)
-            except Exception as error:  # of `run` alone: whatever befalls the sandbox, the training goes on
+            except Exception as error:  # raised by `run` alone: training continues whatever happens to the sandbox
                 return self._unscored(f"running the program raised {type(error).__name__}: {error}")
         return verdict(judgement, self._scorer, self._gold(example), example.split)
 
@@ -130,7 +133,7 @@ class CodeioTask:
         return json.dumps(example.payload["output" if self.direction == "output" else "inputs"])
 
     def _judge_input(self, payload: Mapping[str, Any], completion: str) -> Judgement:
-        """Run the program on the input that is the answer. Only with the right keys does it run."""
+        """Run the program on the input that is the answer; only an answer with the right keys is run."""
         given = next(filter(None, map(_loaded, values.json_texts(tail(completion)))))
         text = json.dumps(given.value)
         if not isinstance(given.value, dict):
@@ -145,11 +148,11 @@ class CodeioTask:
             output = self.run(payload["program"], given.value)
         except ProgramFailed as error:
             return wrong(text, f"The program fails on this input: {quote(str(error))}.")
-        found = values.difference(payload["output"], output)
-        return wrong(text, f"On this input the program returns something else. {found}") if found else RIGHT
+        mismatch = values.difference(payload["output"], output)
+        return wrong(text, f"On this input the program returns something else. {mismatch}") if mismatch else RIGHT
 
     def _candidates(self, programs: Sequence[Mapping[str, Any]], data_seed: int) -> Iterator[Candidate]:
-        """Every recorded pair as a question, in an order of the seed's own."""
+        """Yield every recorded pair as a question, in an order that follows from the seed."""
         pairs = [(row, index) for row in programs for index in range(len(row["pairs"]))]
         pairs.sort(key=lambda pair: derive_seed(data_seed, FAMILY, pair[0]["key"], pair[1]))
         for row, index in pairs:
@@ -161,15 +164,15 @@ class CodeioTask:
 
 @functools.cache
 def load_programs() -> Sequence[Mapping[str, Any]]:
-    """The rows of reasoning-gym's data that have recorded `pairs` of inputs and output, with their `key`."""
+    """Return the rows of reasoning-gym's data that have recorded `pairs` of inputs and output, with their `key`."""
     from reasoning_gym.data import get_data_file_path
 
     recorded = importlib.resources.files("fastslow.tasks") / PAIRS_FILE
-    lines = gzip.decompress(recorded.read_bytes()).decode().splitlines()
-    pairs = {entry["program"]: entry["pairs"] for entry in map(json.loads, lines)}
+    with recorded.open("rb") as packed, gzip.open(packed) as lines:
+        pairs = {entry["program"]: entry["pairs"] for _, entry in jsonl.objects(lines)}
     programs: dict[str, dict[str, Any]] = {}
-    with gzip.open(get_data_file_path("codeio.jsonl.gz"), "rt", encoding="utf-8") as file:
-        for row in map(json.loads, file):
+    with gzip.open(get_data_file_path("codeio.jsonl.gz")) as lines:
+        for _, row in jsonl.objects(lines):
             key = hashlib.sha256(row["code_sample"].encode()).hexdigest()[:16]
             if key in pairs:
                 row.setdefault("difficulty", None)
@@ -210,7 +213,7 @@ def describe() -> list[tuple[str, str]]:
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], **options: Any) -> CodeioTask:
-    """The task of `codeio?params`. `run` may be among the options."""
+    """Make the task of `codeio?params`. `run` may be among the options."""
     if rest:
         raise BadInput(f"task '{FAMILY}:{rest}': '{FAMILY}' takes parameters only; write {FAMILY}?direction=output.")
     kinds = {"direction": Direction, "difficulty": int}

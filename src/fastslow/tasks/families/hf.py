@@ -1,11 +1,11 @@
-"""Tasks from a data set: `hf:OWNER/NAME?question=problem&answer=solution&scorer=boxed`.
+"""Make tasks from a data set: `hf:OWNER/NAME?question=problem&answer=solution&scorer=boxed`.
 
-Columns and `scorer` as for `jsonl:`. Where a folder or a file of that name exists, it is read instead of the hub.
+Columns and `scorer` are as for `jsonl:`. Where a folder or a file of that name exists, that is read instead of the hub.
 
     split      the split to take rows from, in datasets' own notation ("train", "train+test"); "train" without it
     config     the configuration, for data sets that have several
 
-The rows of that split are cut into train, validation and test by content, as a file's are.
+The rows of that split are cut into train, validation and test by content, as the rows of a file are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPTIONS = ("scorer", "split", "config")
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> RowsTask:
-    """The task of `hf:REST?params`. A data set is not drawn, so `data_seed` has no part in it."""
+    """Make the task of `hf:REST?params`. A data set is not drawn, so `data_seed` has no effect."""
     name = format_spec(f"{FAMILY}:{rest}", params)
     for key in params:
         if key not in COLUMNS + OPTIONS:

@@ -1,4 +1,4 @@
-"""The second search for a claim: `hover?path=FILE&corpus=FILE`, `hover_hard?...`, and `path=sample` offline.
+"""Ask for the second search for a claim: `hover?path=FILE&corpus=FILE`, `hover_hard?...`, and `path=sample` offline.
 
 A claim needs several pages to be verified, its *gold* pages. A first search with the claim itself finds `k` pages,
 which the model sees; it writes one follow-up query, which finds `k` more.
@@ -105,17 +105,17 @@ class HoverTask:
             said = f"The query has more than {QUERY_CHARS} characters; write a short one, and nothing else."
             return Verdict(0.0, said + (_list(" Missing", missing) if train else ""))
         titles = [self._search.pages[place].title for place in self._search.top(query, self.k)]
-        found = [title for title in missing if title in titles]
+        reached = [title for title in missing if title in titles]
         still = [title for title in missing if title not in titles]
-        said = f"The query found {len(found)} of the {len(missing)} missing pages."
+        said = f"The query found {len(reached)} of the {len(missing)} missing pages."
         if train:
-            said += _list(" Found", found) + _list(" Still missing", still)
+            said += _list(" Found", reached) + _list(" Still missing", still)
             if still:
-                said += _list(" The query brought instead", [title for title in titles if title not in found])
-        return Verdict(len(found) / len(missing), said, {"found": len(found), "missing": len(missing)})
+                said += _list(" The query brought instead", [title for title in titles if title not in reached])
+        return Verdict(len(reached) / len(missing), said, {"found": len(reached), "missing": len(missing)})
 
     def answer(self, example: Example) -> str | None:
-        """The titles of the missing pages, where they find them all."""
+        """Return the titles of the missing pages, where they find all of them."""
         query = " ".join(example.payload["missing"])
         return query if self.score(example, query).reward == 1.0 else None
 
@@ -132,7 +132,8 @@ class HoverTask:
         return allot(candidates, sizes, self.name)
 
     def _candidates(self, rows: Sequence[Row], sizes: Mapping[Split, int | None]) -> Iterator[Candidate]:
-        """Claims that leave something to find. In a large corpus a search takes long: full splits search no more."""
+        """Yield claims that leave something to find. A search in a large corpus takes long, so full splits end the
+        search."""
         have = dict.fromkeys(SPLITS, 0)
         claims = set()
         for row in sorted(rows, key=lambda row: position(row["claim"])):
@@ -159,16 +160,16 @@ class HoverTask:
 
     def _question(self, claim: str, first: Sequence[int]) -> str:
         pages = [self._search.pages[place] for place in first]
-        found = "\n\n".join(f"{page.title}: {_cut(page.text)}" for page in pages) or "(nothing)"
+        shown = "\n\n".join(f"{page.title}: {_cut(page.text)}" for page in pages) or "(nothing)"
         return (
-            f"Claim: {claim}\n\nA first search with the claim itself found these pages:\n\n{found}\n\n"
+            f"Claim: {claim}\n\nA first search with the claim itself found these pages:\n\n{shown}\n\n"
             "Other pages are needed to verify the claim. Write one search query that finds them. "
             "Reply with the query alone."
         )
 
 
 def read_claims(path: str | Path, task: str) -> list[Row]:
-    """The rows of a HoVer file as uid, claim, num_hops and gold (titles). Raises BadInput, naming the row."""
+    """Read the rows of a HoVer file as uid, claim, num_hops and gold (titles). Raises BadInput, naming the row."""
     try:
         text = Path(path).expanduser().read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -252,7 +253,7 @@ def describe() -> list[tuple[str, str]]:
 
 
 def _from_spec(family: str, rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> HoverTask:
-    """A file is not drawn, so `data_seed` has no part in it."""
+    """Make a task from a file, which is not drawn, so that `data_seed` has no effect."""
     known = ("path", "corpus", "k")
     for key in params:
         if key not in known:
@@ -271,11 +272,11 @@ def _from_spec(family: str, rest: str, params: Mapping[str, str], *, data_seed: 
 
 @TASKS.register("hover")
 def hover_from_spec(rest: str, params: Mapping[str, str], **options: Any) -> HoverTask:
-    """The task of `hover?params`."""
+    """Make the task of `hover?params`."""
     return _from_spec("hover", rest, params, **options)
 
 
 @TASKS.register("hover_hard")
 def hover_hard_from_spec(rest: str, params: Mapping[str, str], **options: Any) -> HoverTask:
-    """The task of `hover_hard?params`."""
+    """Make the task of `hover_hard?params`."""
     return _from_spec("hover_hard", rest, params, **options)

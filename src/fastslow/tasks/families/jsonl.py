@@ -1,26 +1,26 @@
-"""Tasks from a file of one's own: `jsonl:data/my.jsonl?scorer=my_package.my_module:score`.
+"""Make tasks from a JSONL file of the user's: `jsonl:data/my.jsonl?scorer=my_package.my_module:score`.
 
-One JSON object a line. Columns, each of which another name can be given for (`question=prompt`):
+Each line is a JSON object with these columns; a parameter such as `question=prompt` names another column:
 
     question   text, or a list of user turns (then `messages` is looked for as well)
     answer     text or a number; optional where there is a scorer
     id         text or a whole number, unique; optional
     split      train, validation or test, on every row or on none; optional
 
-`scorer` names one of ours (docs/scorers.md) or, by its dotted path, one of the user's. That is called as
-`scorer(completion, row)` and returns a number in [0, 1], a pair of that and a feedback text, or None where it cannot
-judge. Without a scorer, the completion must equal the answer.
+`scorer` names a built-in scorer (docs/scorers.md) or, by dotted path, a function of the user's. Such a function is
+called as `scorer(completion, row)` and returns a number in [0, 1], a pair of a number and a feedback text, or None
+where it cannot judge. Without a scorer, the completion must equal the answer.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
+from fastslow.files import jsonl
 from fastslow.tasks.base import TASKS
 from fastslow.tasks.families.rows import DEFAULT, Columns, Rows, RowsTask, ScoringFunction
 from fastslow.tasks.scoring import Scorer
@@ -30,7 +30,7 @@ FAMILY = "jsonl"
 
 
 class JsonlTask(RowsTask):
-    """The rows of a JSONL file as examples; see `RowsTask`. Raises BadInput for a file that cannot be read, too."""
+    """Use the rows of a JSONL file as examples; see `RowsTask`. Raises BadInput for an unreadable file, too."""
 
     def __init__(
         self,
@@ -48,26 +48,14 @@ class JsonlTask(RowsTask):
 
 
 def read(path: Path, task: str) -> Rows:
-    """Line numbers, counted from 1, and rows. Blank lines are passed over."""
+    """Return line numbers, counted from 1, and rows; blank lines are skipped. Raises BadInput naming a damaged line."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise BadInput(f"task '{task}': line {line} is not UTF-8; save the file as UTF-8.") from None
+        with path.open("rb") as file:
+            rows = list(jsonl.objects(file))
+    except jsonl.BadLine as damage:
+        raise BadInput(f"task '{task}': {damage}; write one object a line, in UTF-8.") from None
     except OSError as error:
         raise BadInput(f"task '{task}': cannot read '{path}' ({error.strerror}); give the path of a file.") from None
-    rows = []
-    # Not splitlines(): a line separator inside a JSON text ends no row.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"task '{task}': line {number} is not JSON ({error}); write one object a line.") from None
-        if not isinstance(row, dict):
-            raise BadInput(f"task '{task}': line {number} is a JSON {type(row).__name__}; write one object a line.")
-        rows.append((number, row))
     if not rows:
         raise BadInput(f"task '{task}': '{path}' is empty; write one JSON object a line.")
     return Rows(rows, "line")
@@ -75,7 +63,7 @@ def read(path: Path, task: str) -> Rows:
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> JsonlTask:
-    """The task of `jsonl:REST?params`. A file is not drawn, so `data_seed` has no part in it."""
+    """Make the task of `jsonl:REST?params`. A file is not drawn, so `data_seed` has no effect."""
     columns = {part.name for part in fields(Columns)}
     for key in params:
         if key not in columns and key != "scorer":

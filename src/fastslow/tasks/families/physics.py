@@ -1,4 +1,4 @@
-"""The paper's physics: questions with four options from SciKnowEval, the letter in answer tags.
+"""Make the paper's physics task: questions with four options from SciKnowEval, the letter in answer tags.
 
     physics                 the data set of the hub
     physics?path=FILE       a download of it, in its columns: question, choices {text, label}, answerKey, and where
@@ -36,12 +36,12 @@ PARAMETERS = ("path", "config", "level")
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> RowsTask:
-    """The task of `physics?params`. A data set is not drawn, so `data_seed` has no part in it."""
+    """Make the task of `physics?params`. A data set is not drawn, so `data_seed` has no effect."""
     sources.check_params(params, PARAMETERS, rest, FAMILY)
     name, level = format_spec(FAMILY, params), params.get("level")
     if level is not None and level not in LEVELS:
         raise BadInput(f"task '{name}': there is no level '{level}'.{nearest(level, LEVELS)}")
-    found = sources.load_public(
+    public = sources.load_public(
         name,
         params,
         hub=HUB,
@@ -49,18 +49,18 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
         columns=("question", "choices", "answerKey"),
         sample=physics_sample.rows,
     )
-    rows = sources.keep(found, name, partial(_row, level=level))
+    rows = sources.keep(public, name, partial(_row, level=level))
     scorer = Choice(LETTERS, tags_only=True)
     return RowsTask(name, FAMILY, rows, columns=Columns(id="", split=""), scorer=scorer, **sizes)
 
 
 def describe() -> list[tuple[str, str]]:
-    """Name and one-line description."""
+    """Return name and one-line description."""
     return [(FAMILY, f"Physics with four options: {HUB}, ?path=FILE, or ?path=sample offline")]
 
 
 def _row(row: Row, level: str | None) -> Row | str:
-    """One row of the task, or why it is none."""
+    """Convert one row of the data set, or return why it is left out."""
     if str(row.get("domain") or DOMAIN).lower() != DOMAIN:
         return "of another domain"
     if (row.get("type") or TYPE) != TYPE:

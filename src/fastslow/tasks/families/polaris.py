@@ -1,10 +1,10 @@
-r"""The paper's mathematics: Polaris, problems whose answer stands in a box.
+r"""Make the paper's mathematics task: Polaris, problems whose answer stands in a box.
 
     polaris                 the data set of the hub
     polaris?path=FILE       a download of it: rows with `problem` and `answer`, others are kept and not used
     polaris?path=sample     problems of our own, far easier, for machines without a network
 
-Judged by the scorer `boxed`, which is math-verify behind a screen.
+The scorer is `boxed`, which is math-verify behind a screen.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ PARAMETERS = ("path", "config")
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> RowsTask:
-    """The task of `polaris?params`. A data set is not drawn, so `data_seed` has no part in it."""
+    """Make the task of `polaris?params`. A data set is not drawn, so `data_seed` has no effect."""
     sources.check_params(params, PARAMETERS, rest, FAMILY)
     name, scorer = format_spec(FAMILY, params), SCORERS.factory("boxed")()
-    found = sources.load_public(
+    public = sources.load_public(
         name, params, hub=HUB, split="train", columns=("problem", "answer"), sample=polaris_sample.rows
     )
-    rows = sources.keep(found, name, lambda row: _row(row, scorer))
+    rows = sources.keep(public, name, lambda row: _row(row, scorer))
     return RowsTask(name, FAMILY, rows, columns=Columns(id="", split=""), scorer=scorer, **sizes)
 
 
 def describe() -> list[tuple[str, str]]:
-    """Name and one-line description."""
+    """Return name and one-line description."""
     return [(FAMILY, f"Mathematics with boxed answers: {HUB}, ?path=FILE, or ?path=sample offline")]
 
 

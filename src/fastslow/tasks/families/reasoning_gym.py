@@ -1,9 +1,9 @@
-"""Tasks from the reasoning-gym library: `reasoning_gym:products?min_digits=1&max_digits=1`.
+"""Make tasks from the reasoning-gym library: `reasoning_gym:products?min_digits=1&max_digits=1`.
 
-Every generator of the library is a task; the parameters are the fields of its configuration. Unless `strict=false`
-is among them, a completion earns 1 for the library's full marks and 0 for anything less: partial credit goes to
-texts that merely contain the answer, which a policy learns to pad instead of to answer. With `scorer=NAME` one of
-our scorers judges instead of the library's: `scorer=number` finds the answer of a model that talks around it.
+Every generator of the library is a task; the parameters are the fields of its configuration. Unless `strict=false` is
+among them, a completion earns 1 for the library's full marks and 0 for anything less: partial credit goes to texts that
+merely contain the answer, and a policy then learns to pad instead of to answer. With `scorer=NAME` a built-in scorer
+judges instead of the library's: `scorer=number` reads the answer of a model that adds other text.
 """
 
 from __future__ import annotations
@@ -49,21 +49,22 @@ ANSWER_IN_METADATA = {
 """Where a generator with many right answers keeps one of them; its `answer` field is None."""
 
 NO_ANSWER = {("base_conversion", ""), ("codeio", "{}")}
-"""What stands for an answer where the generator failed to make one (a zero; a program that crashed): left out."""
+"""Placeholders of a generator that failed to make an answer (a zero; a program that crashed); such entries are left
+out."""
 
 ITERATES_SETS = frozenset({"isomorphic_strings", "polynomial_multiplication", "ransom_note"})
-"""Their questions follow the order of a set of strings, which Python shuffles anew in every process."""
+"""Generators whose questions follow the order of a set of strings, which Python shuffles in every process."""
 
 
 class ReasoningGymTask:
-    """One reasoning-gym generator with its parameters, drawn until the splits are full (see splits.py).
+    """Draw from one reasoning-gym generator with its parameters until the splits are full (see splits.py).
 
     `strict` gives reward 1 to a completely right answer and 0 to everything else; otherwise the library's partial
-    credit is the reward. `scorer` names one of ours to judge in the library's place. `duplicates` counts the repeated
-    questions dropped, `distinct` the different ones drawn.
+    credit is the reward. `scorer` names a built-in scorer that judges in the library's place. `duplicates` counts the
+    repeated questions dropped, `distinct` the different ones drawn.
 
-    Raises BadInput for an unknown generator or parameter, a value of the wrong type or refused by the generator's
-    own validation, and for parameters that leave fewer than three distinct questions.
+    Raises BadInput for an unknown generator or parameter, a value of the wrong type or refused by the generator's own
+    validation, and for parameters that leave fewer than three distinct questions.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class ReasoningGymTask:
             return self._judged(self._judge, example, completion)
         try:
             reward = self._reward(completion.strip(), entry)
-        except Exception as error:  # the scorer is not ours: whatever it raises, the run goes on
+        except Exception as error:  # a foreign scorer may raise anything; the run continues
             return self._unscored(f"the scorer raised {type(error).__name__}: {error}")
         return Verdict(reward, explain(completion, self._shown_answer(entry), reward, example.split))
 
@@ -130,10 +131,10 @@ class ReasoningGymTask:
             return 0.0
         with (
             warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),  # some scorers print what they think of an answer
+            contextlib.redirect_stdout(io.StringIO()),  # some scorers print remarks about an answer
             screen.deadline(screen.SCORING_SECONDS) as limit,
         ):
-            warnings.simplefilter("ignore")  # of Python, about the syntax of what is evaluated
+            warnings.simplefilter("ignore")  # warnings of Python about the syntax of what is evaluated
             try:
                 admitted = screen.admits(self.generator, given, entry)
                 score = self._dataset.score_answer(given, entry) if admitted else 0.0
@@ -184,7 +185,7 @@ class ReasoningGymTask:
 
     @contextlib.contextmanager
     def _elsewhere(self) -> Iterator[None]:
-        """An empty working directory and input for codeio, some of whose programs write files or ask for input."""
+        """Give codeio an empty working directory and input: some of its programs write files or ask for input."""
         if self.generator != "codeio":
             yield
             return
@@ -198,14 +199,15 @@ class ReasoningGymTask:
 
 
 def _seed(data_seed: int, chunk: int) -> int:
-    """Seeds far apart: entry i of seed s is entry i-1 of seed s+1 in most generators."""
+    """Return seeds far apart: entry i of seed s is entry i-1 of seed s+1 in most generators."""
     digest = hashlib.sha256(f"fastslow-data:{data_seed}:{chunk}".encode()).digest()
     return int.from_bytes(digest[:4]) >> 1
 
 
 @contextlib.contextmanager
 def _isolated(seed: int) -> Iterator[None]:
-    """Seed the global generators, which some datasets use, and put them back; keep quiet what they print meanwhile."""
+    """Seed the global generators, which some datasets use, restore them afterwards, and suppress what the datasets
+    print."""
     state, numpy_state = random.getstate(), np.random.get_state()
     random.seed(seed)
     np.random.seed(seed)
@@ -219,7 +221,7 @@ def _isolated(seed: int) -> Iterator[None]:
 
 
 def _configuration(generator: str, params: Mapping[str, str], name: str) -> dict[str, Any]:
-    """The parameters as values of the configuration's own field types."""
+    """Convert the parameters to the types of the configuration's own fields."""
     from reasoning_gym.factory import DATASETS
 
     if generator not in DATASETS:
@@ -245,7 +247,7 @@ def _configuration(generator: str, params: Mapping[str, str], name: str) -> dict
 
 
 def describe() -> list[tuple[str, str]]:
-    """Name and one-line description of every generator that can be a task."""
+    """Return name and one-line description of every generator that can be a task."""
     from reasoning_gym.factory import DATASETS
 
     def line(dataset: type) -> str:
@@ -256,7 +258,7 @@ def describe() -> list[tuple[str, str]]:
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], **options: Any) -> ReasoningGymTask:
-    """The task of `reasoning_gym:REST?params`; `strict` and `scorer` are no parameters of the generator."""
+    """Make the task of `reasoning_gym:REST?params`; `strict` and `scorer` are not parameters of the generator."""
     params = dict(params)
     scorer = params.pop("scorer", None)
     text = params.pop("strict", "true")

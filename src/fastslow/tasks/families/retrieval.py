@@ -1,4 +1,4 @@
-"""BM25 search over a corpus file, by bm25s: titles and texts of pages, found by the words of a query.
+"""Search a corpus file by BM25 (bm25s): titles and texts of pages, found by the words of a query.
 
 The corpus is JSONL, one page a line: `title` (text, unique) and `text` (text, or a list of sentences).
 """
@@ -24,8 +24,9 @@ logger = logging.getLogger(__name__)
 
 WORD = re.compile(r"\w+")
 SURROGATE = re.compile("[\ud800-\udfff]")
-K1, B = 1.5, 0.75  # bm25s's own defaults, written down so that a release cannot change what a first search finds
-MOST_POSTINGS = 4_000_000  # of a query's words together: about 20 ms. Reached by common words in millions of pages
+K1, B = 1.5, 0.75  # the defaults of bm25s, written down so that a release cannot change what a first search finds
+# Postings of all words of a query: about 20 ms, reached in millions of pages.
+MOST_POSTINGS = 4_000_000
 # Words on nearly every page: they cost most of the time and change no ranking. Names are never among them.
 _STOPWORDS = (
     "a an and are as at be but by for from had has have he her his in is it its not of on or she that the their "
@@ -41,8 +42,8 @@ class Page:
 
 
 class Search:
-    """Pages ranked by BM25 of title and text together. Equal scores keep the corpus's order; a page that shares no
-    word with the query is never found."""
+    """Rank pages by BM25 of title and text together. Equal scores keep the corpus's order; a page that shares no word
+    with the query is never returned."""
 
     def __init__(self, pages: Sequence[Page]):
         import bm25s  # half a second, and only these tasks need it
@@ -57,46 +58,46 @@ class Search:
         self._places = {fold(page.title): place for place, page in reversed(list(enumerate(pages)))}
 
     def place(self, title: str) -> int | None:
-        """Where in the corpus the page of this title is."""
+        """Return the place in the corpus of the page with this title."""
         return self._places.get(fold(title))
 
     def top(self, query: str, k: int) -> list[int]:
-        """The places of at most `k` pages, best first."""
+        """Return the places of at most `k` pages, best first."""
         terms = self._terms(query)
         if not terms:
             return []
         scores = self._index.get_scores(terms)
-        found = np.flatnonzero(scores > 0)
-        if len(found) > k:
-            least = np.partition(scores[found], len(found) - k)[len(found) - k]
-            found = found[scores[found] >= least]
-        order = np.lexsort((found, -scores[found]))[:k]
-        return [int(place) for place in found[order]]
+        places = np.flatnonzero(scores > 0)
+        if len(places) > k:
+            least = np.partition(scores[places], len(places) - k)[len(places) - k]
+            places = places[scores[places] >= least]
+        order = np.lexsort((places, -scores[places]))[:k]
+        return [int(place) for place in places[order]]
 
     def _ids(self, page: Page) -> list[int]:
-        found = words(f"{page.title} {page.text}")
-        self._frequency.update(set(found))
-        return [self._vocabulary.setdefault(word, len(self._vocabulary)) for word in found]
+        page_words = words(f"{page.title} {page.text}")
+        self._frequency.update(set(page_words))
+        return [self._vocabulary.setdefault(word, len(self._vocabulary)) for word in page_words]
 
     def _terms(self, query: str) -> list[str]:
-        """The known words of a query, rarest first, as far as the budget of MOST_POSTINGS goes."""
+        """Return the known words of a query, rarest first, within the budget MOST_POSTINGS."""
         known = sorted(set(words(query)) & self._vocabulary.keys(), key=lambda word: (self._frequency[word], word))
         sums = itertools.accumulate(self._frequency[word] for word in known)
         return [word for word, total in zip(known, sums, strict=True) if total <= MOST_POSTINGS or word == known[0]]
 
 
 def words(text: str) -> list[str]:
-    """Words as they are indexed and looked up, stopwords left out."""
+    """Split a text into words as they are indexed and looked up, without stopwords."""
     return [word for word in WORD.findall(fold(text)) if word not in STOPWORDS]
 
 
 def fold(text: str) -> str:
-    """Case and compatibility forms made one: HoVer writes titles as its database did, decomposed."""
+    """Normalise case and compatibility forms: HoVer writes titles in decomposed form, as its database did."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def read_pages(path: str | Path, task: str) -> list[Page]:
-    """The pages of a corpus file; of pages with the same title the first. Raises BadInput, naming the line."""
+    """Read the pages of a corpus file; of pages with the same title the first. Raises BadInput, naming the line."""
     pages: dict[str, Page] = {}
     repeated = 0
     try:
@@ -130,5 +131,5 @@ def _page(line: str, where: str) -> Page:
 
 
 def is_text(value: object) -> TypeGuard[str]:
-    """A text with something in it, and no half of a surrogate pair, which no tokenizer reads."""
+    """Return whether a value is a text with content and without half surrogate pairs, which no tokenizer reads."""
     return isinstance(value, str) and bool(value.strip()) and not SURROGATE.search(value)

@@ -1,8 +1,8 @@
-"""Tasks from rows of data: what `jsonl:`, `hf:`, `polaris` and `physics` have in common.
+"""Make tasks from rows of data: the common part of `jsonl:`, `hf:`, `polaris` and `physics`.
 
-A row is a mapping from columns to values. `Columns` says which column plays which part, `_Reader` checks every row
-before a run, and `RowsTask` cuts them into splits and judges completions with a scorer of ours, with a function of
-the user's, or by equality.
+A row is a mapping from columns to values. `Columns` says which column has which meaning, `_Reader` checks every row
+before a run, and `RowsTask` divides the rows into splits and judges completions with a built-in scorer, with a function
+of the user's, or by equality.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ScoringFunction = Callable[[str, Row], Any]
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column plays which part. None: the default name, and the part may be missing; "" leaves it out."""
+    """Name the columns by meaning. None: the default name, and the column may be missing; "" leaves it out."""
 
     question: str | None = None
     answer: str | None = None
@@ -36,7 +36,7 @@ class Columns:
     split: str | None = None
 
     def named(self) -> dict[str, str]:
-        """Those that were given, as they stand in a task's name."""
+        """Return the columns that were given, as they stand in a task's name."""
         given = {part.name: getattr(self, part.name) for part in fields(self)}
         return {part: column for part, column in given.items() if column}
 
@@ -46,8 +46,8 @@ DEFAULT = Columns()
 
 @dataclass(frozen=True)
 class Rows:
-    """Numbered rows, what their source calls one (the line of a file, the row of a data set), and how many rows of
-    it are no part of the task, by reason."""
+    """Hold numbered rows, the source's word for one (the line of a file, the row of a data set), and how many rows were
+    left out, by reason."""
 
     rows: list[tuple[int, Row]]
     place: str = "row"
@@ -55,12 +55,12 @@ class Rows:
 
 
 class RowsTask:
-    """Rows as examples. `duplicates` counts the rows dropped because their question came before, `dropped` those that
-    are no part of the task.
+    """Use rows as examples. `duplicates` counts the rows dropped because their question came before, `dropped` the rows
+    that do not belong to the task.
 
-    `scorer` is one of ours or its name, a function `(completion, row)` or its dotted path, or None for equality with
-    the answer. `kind` is what ids are made from. Sizes are upper bounds; without a split column, validation and test
-    default to 64 rows each, or a fifth of all where that is less, and train to all the rest.
+    `scorer` is a built-in scorer or its name, a function `(completion, row)` or its dotted path, or None for equality
+    with the answer. Ids are made from `kind`. Sizes are upper bounds; without a split column, validation and test
+    default to 64 rows each, or one fifth of all where that is less, and train to all the rest.
 
     Raises BadInput, naming the row, for what cannot be used.
     """
@@ -90,7 +90,7 @@ class RowsTask:
         if self.duplicates:
             logger.warning("task '%s': dropped %d rows that repeat a question.", name, self.duplicates)
         splits = _split_up(candidates, self._reader.split_of, sizes, name)
-        self._splits = {split: [c.example(kind, name, split) for c in found] for split, found in splits.items()}
+        self._splits = {split: [c.example(kind, name, split) for c in group] for split, group in splits.items()}
 
     def split(self, name: Split) -> Sequence[Example]:
         return self._splits[name]
@@ -99,8 +99,8 @@ class RowsTask:
         row = example.payload["row"]
         if self._judge is not None:
             gold = self._reader.answer_of(row) or ""
-            found = verdict(self._judge.judge(completion, gold), self._judge, gold, example.split)
-            return found if found.scored else self._unscored(found.info["unscored"])
+            judged = verdict(self._judge.judge(completion, gold), self._judge, gold, example.split)
+            return judged if judged.scored else self._unscored(judged.info["unscored"])
         if self._function is not None:
             return self._ask(self._function, completion, row, example.split)
         answer = self._reader.answer_of(row)
@@ -112,15 +112,15 @@ class RowsTask:
         return answer if answer is not None and self.score(example, answer).reward == 1.0 else None
 
     def stated_answer(self, example: Example) -> str | None:
-        """What the row gives as its right answer, whether or not the scorer accepts it; None where it gives none, or
-        a pattern."""
+        """Return the right answer in the row, whether or not the scorer accepts it; None for no answer, or for a
+        pattern."""
         answer = self._reader.answer_of(example.payload["row"])
         return answer if answer is None or self._judge is None else self._judge.completion(answer)
 
     def _ask(self, function: ScoringFunction, completion: str, row: Row, split: Split) -> Verdict:
         try:
             result = function(completion, dict(row))
-        except Exception as error:  # the scorer is the user's: whatever it raises, the run goes on
+        except Exception as error:  # a scorer of the user's may raise anything; the run continues
             return self._unscored(f"the scorer raised {type(error).__name__}: {error}")
         if result is None:
             return self._unscored("the scorer returned None")
@@ -131,7 +131,7 @@ class RowsTask:
             return self._unscored(str(error))
         if not isinstance(feedback, str):
             return self._unscored(f"the scorer's feedback is {type(feedback).__name__}, not text")
-        # A scorer does not know which split it judges, and may well name the right answer.
+        # A scorer does not know which split it judges, and its feedback may name the right answer.
         return Verdict(reward, feedback if feedback and split == "train" else _plain_feedback(reward))
 
 
@@ -144,7 +144,7 @@ def _plain_feedback(reward: float) -> str:
 def _load_scorer(
     scorer: str | Scorer | ScoringFunction | None, task: str
 ) -> tuple[Scorer | None, ScoringFunction | None]:
-    """One of ours, or a function of the user's: only a dotted path has a dot or a colon."""
+    """Return a built-in scorer or a function of the user's: only a dotted path has a dot or a colon."""
     if isinstance(scorer, str):
         if "." not in scorer and ":" not in scorer:
             return scorer_named(scorer, task), None
@@ -166,7 +166,7 @@ def _encodes(text: str) -> bool:
 
 
 class _Reader:
-    """Reads the parts of a row by their columns, and says which row is wrong, in its source's own count."""
+    """Read the parts of a row by their columns, and name a wrong row in its source's own count."""
 
     def __init__(self, task: str, columns: Columns, source: Rows, *, judge: Scorer | None, scored: bool):
         self.task = task
@@ -187,7 +187,8 @@ class _Reader:
         self.needs_answer = not scored
 
     def _part(self, default: str, named: str | None) -> str | None:
-        """The column of an optional part: the one named, which must exist, or the default one if any row has it."""
+        """Return the column of an optional part: the named one, which must exist, or the default one if any row has
+        it."""
         if named == "":
             return None
         column = named or default
@@ -199,7 +200,8 @@ class _Reader:
         raise BadInput(f"task '{self.task}': no row has the column '{named}'.{nearest(named, known)}")
 
     def candidates(self) -> list[Candidate]:
-        """Distinct questions in file order. Raises BadInput where a repeated question would leak between splits."""
+        """Return distinct questions in file order. Raises BadInput where a repeated question would leak between
+        splits."""
         first: dict[str, Candidate] = {}
         ids: dict[str, int] = {}
         for number, row in self.rows:
@@ -229,7 +231,7 @@ class _Reader:
         if self.needs_answer and answer is None:
             self._bad(number, f"has no text or number as '{self.answer}'", "only a scorer of your own does without")
         if self.judge is not None and answer is not None:
-            objection = self.judge.objection(answer) if answer.isprintable() or _encodes(answer) else "is no text"
+            objection = self.judge.objection(answer) if answer.isprintable() or _encodes(answer) else "is not text"
             if objection:
                 self._bad(number, f"cannot be scored: '{self.answer}' {objection}", f"mend or remove the {self.place}")
 
@@ -251,7 +253,7 @@ class _Reader:
         if role == "system":
             self._bad(number, "has a system turn", "leave it out: the context supplies the instruction")
         if role != "user" or not isinstance(content, str):
-            self._bad(number, "has a turn that is no user turn with text", 'write {"role": "user", "content": "..."}')
+            self._bad(number, "has a turn other than a user turn with text", 'write {"role": "user", "content": "..."}')
         assert isinstance(content, str)
         if not content.strip():
             self._bad(number, "has an empty question", f"write one or remove the {self.place}")
@@ -290,7 +292,7 @@ def _split_up(
     sizes: Mapping[Split, int | None],
     task: str,
 ) -> Mapping[Split, list[Candidate]]:
-    """By the user's split column where there is one, otherwise by content."""
+    """Divide by the user's split column where there is one, otherwise by content."""
     share = min(HELD_OUT_DEFAULT, max(1, int(len(candidates) * HELD_OUT_SHARE)))
     defaults: dict[Split, int] = {"train": len(candidates), "validation": share, "test": share}
     chosen = Sizes(*(defaults[split] if sizes[split] is None else sizes[split] for split in SPLITS))  # type: ignore[arg-type]

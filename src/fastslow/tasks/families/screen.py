@@ -1,10 +1,11 @@
-"""What stands between a model's text and reasoning-gym's scorers (read against release 0.1.25).
+"""Screen completions before reasoning-gym's scorers see them (written for release 0.1.25).
 
-Some of those scorers hand the completion to Python's `eval` or to sympy's `parse_expr`, which evaluates it with
-the built-in functions in reach: a sampled text could delete files, or compute 9**9**9 for ever. Some raise on
-ordinary nonsense. A few give full marks to texts that answer nothing, which reinforcement learning would find.
-The tables below name them; `admits` is asked before the scorer sees a text, `deadline` bounds what it may cost.
-A generator that is in no table is scored by reasoning-gym alone, under the common length limit.
+Some of those scorers hand the completion to Python's `eval` or to sympy's `parse_expr`, which evaluates it with the
+built-in functions in reach: a sampled text could delete files, or compute 9**9**9 for ever. Some raise on ordinary
+nonsense. A few give full marks to texts that answer nothing, which reinforcement learning would exploit.
+
+The tables below name these scorers; `admits` is asked before the scorer sees a text, and `deadline` bounds its time. A
+generator that is in no table is scored by reasoning-gym alone, under the common length limit.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import sympy  # otherwise imported where it is used: it takes half a second
 
-MAX_CHARS = 20_000  # of a completion; the longest default gold answer has about 5,000
+MAX_CHARS = 20_000  # characters of a completion; the longest default gold answer has about 5,000
 SCORING_SECONDS = 5.0
 
 EVALUATES_LITERALS = frozenset({"binary_matrix", "n_queens", "spiral_matrix", "string_insertion"})
@@ -38,7 +39,7 @@ RAISES_WHEN_MALFORMED: Mapping[str, tuple[type[Exception], ...]] = {
     "prime_factorization": (ValueError,),
     "propositional_logic": (RecursionError,),
 }
-"""These scorers parse without care: such an exception means a malformed answer (reward 0), not a broken scorer."""
+"""Scorers that parse carelessly: such an exception means a malformed answer (reward 0), not a broken scorer."""
 
 NUMBERS_ONLY = frozenset({"countdown", "puzzle24"})
 
@@ -61,7 +62,8 @@ MAX_CALL_DEPTH = 1  # exp(exp(exp(x))) evaluated at a number would need as many 
 
 
 def admits(generator: str, completion: str, entry: Mapping[str, Any]) -> bool:
-    """The stripped `completion` may be given to this generator's scorer. If not, it is a wrong answer."""
+    """Return whether this generator's scorer may see the stripped `completion`. If not, the completion is a wrong
+    answer."""
     gold = entry["answer"] or ""
     if completion == gold.strip():
         return True
@@ -82,7 +84,7 @@ def _parse(text: str) -> ast.Expression:
 
 
 def _is_harmless_literal(text: str) -> bool:
-    """Numbers, strings and lists of them, or a text that is no Python at all and that `eval` will refuse."""
+    """Accept numbers, strings and lists of them, and text that is not Python at all, which `eval` will refuse."""
     try:
         tree = _parse(text)
     except (SyntaxError, ValueError):
@@ -93,7 +95,7 @@ def _is_harmless_literal(text: str) -> bool:
 
 
 def _is_bounded_arithmetic(text: str, gold: str, numbers_only: bool) -> bool:
-    """An expression in numbers, symbols and elementary functions whose value sympy can compute in a moment."""
+    """Accept an expression in numbers, symbols and elementary functions whose value sympy can compute in a moment."""
     if re.search(r"\d\.?[eE][+-]?\d", text):
         return False  # sympy keeps 1e-999999999, which Python's parser shows as 0.0
     try:
@@ -121,7 +123,8 @@ def _is_plain(node: ast.AST) -> bool:
 
 
 def _is_exponent(node: ast.expr) -> bool:
-    """A small literal, a ratio of two, or the negative of either: 3, -1, 3/2. No deeper: 100/(1/100) is not small."""
+    """Accept a small literal, a ratio of two, or the negative of either: 3, -1, 3/2. No deeper: 100/(1/100) is not
+    small."""
     if isinstance(node, ast.UnaryOp):
         node = node.operand
     parts = [node.left, node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else [node]
@@ -131,7 +134,7 @@ def _is_exponent(node: ast.expr) -> bool:
 
 
 def _is_literal(node: ast.expr, kinds: tuple[type, ...], most: int) -> bool:
-    """A number, which True and 3j are not; a literal has no sign."""
+    """Accept a number, but not True or 3j; a literal has no sign."""
     value = node.value if isinstance(node, ast.Constant) else None
     return isinstance(value, int | float) and type(value) in kinds and value <= most
 
@@ -149,12 +152,12 @@ def _called(node: ast.AST) -> str | None:
 
 
 def _depth(node: ast.AST, counts: Callable[[ast.AST], bool]) -> int:
-    """How many nodes that count lie inside one another."""
+    """Return how many nodes of the counted kinds are nested."""
     return counts(node) + max((_depth(child, counts) for child in ast.iter_child_nodes(node)), default=0)
 
 
 def _coin_flip(completion: str, entry: Mapping[str, Any]) -> bool:
-    """Its scorer compares prefixes, so that "0" gets full marks for 0.234."""
+    """Require an exact answer: the scorer compares prefixes, so that "0" gets full marks for 0.234."""
     text = completion.replace(",", "")
     if not re.fullmatch(r"[+-]?\d{0,30}(\.\d{1,30})?(/0*[1-9]\d{0,30})?", text) or not re.search(r"\d", text):
         return False
@@ -163,24 +166,25 @@ def _coin_flip(completion: str, entry: Mapping[str, Any]) -> bool:
 
 
 def _complex_arithmetic(completion: str, entry: Mapping[str, Any]) -> bool:
-    """Its scorer takes the smaller of 1 and a function of the distance; for NaN that is 1."""
+    """Refuse NaN: the scorer takes the smaller of 1 and a function of the distance, which is 1 for NaN."""
     return "nan" not in completion.lower()
 
 
 def _game_of_life_halting(completion: str, entry: Mapping[str, Any]) -> bool:
-    """Its scorer compares truth values of two texts: every text is right."""
+    """Refuse every text but the right kind: the scorer compares truth values of two texts, so that every text is
+    right."""
     return completion.lower() == entry["answer"].lower()
 
 
 def _puzzle24(completion: str, entry: Mapping[str, Any]) -> bool:
-    """Its scorer never asks whether the numbers are the ones given: one memorised solution solves every puzzle."""
+    """Require the given numbers: the scorer never compares them, so that one memorised solution solves every puzzle."""
     return sorted(map(int, re.findall(r"\d+", completion))) == sorted(entry["metadata"]["numbers"])
 
 
 def _integration(completion: str, entry: Mapping[str, Any]) -> bool:
-    """Its scorer asks sympy to simplify the difference to zero, which for a wrong answer can take minutes.
+    """Refute a wrong antiderivative by numbers, because sympy may take minutes to simplify its difference.
 
-    A number settles it: an answer whose derivative misses the integrand wherever it is looked at is wrong.
+    An answer whose derivative differs from the integrand wherever both are evaluated is wrong.
     """
     import sympy
 
@@ -194,7 +198,7 @@ def _integration(completion: str, entry: Mapping[str, Any]) -> bool:
 
 
 def _nearly_zero(gap: sympy.Expr, x: sympy.Symbol, place: float) -> bool:
-    """Also where there is no value to be had: then the scorer decides."""
+    """Return True also where there is no value: then the scorer decides."""
     try:
         value = abs(complex(gap.evalf(subs={x: place})))  # type: ignore[arg-type]
     except (TypeError, ValueError, ArithmeticError):
@@ -210,11 +214,11 @@ CLOSES: Mapping[str, Callable[[str, Mapping[str, Any]], bool]] = {
     "puzzle24": _puzzle24,
     "simple_integration": _integration,
 }
-"""Conditions that a right answer meets. Most close a way to full marks without an answer; the last spares time."""
+"""Conditions that a right answer meets. Most close a way to full marks without an answer; the last one saves time."""
 
 
 class Deadline:
-    """Whether the time ran out; a flag, because scorers with a bare `except` swallow the exception."""
+    """Hold whether the time ran out; a flag, because scorers with a bare `except` swallow the exception."""
 
     passed = False
 
@@ -223,8 +227,8 @@ class Deadline:
 def deadline(seconds: float) -> Iterator[Deadline]:
     """Raise TimeoutError in the block after `seconds` of wall-clock time.
 
-    Only in the main thread of a Unix process, where a timer signal can interrupt Python code; elsewhere there is
-    no limit, and `admits` alone bounds the cost.
+    Only in the main thread of a Unix process, where a timer signal can interrupt Python code; elsewhere there is no
+    limit, and `admits` alone bounds the cost.
     """
     state = Deadline()
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():

@@ -1,10 +1,10 @@
-"""Rows of a data set: from a file, from a folder, or from the Hugging Face hub.
+"""Read the rows of a data set from a file, from a folder, or from the Hugging Face hub.
 
     .jsonl .json .csv .parquet     read directly
     a folder                       as `datasets` saved it, or with files that `datasets` recognises
     OWNER/NAME                     downloaded by `datasets`, or taken from its cache
 
-Columns are checked by whoever reads the rows, so that a mistake is named in the task's own words.
+The task that reads the rows checks their columns, so that a message names the task.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def load_public(
     columns: Sequence[str],
     sample: Callable[[], list[Row]],
 ) -> Rows:
-    """The rows of a public data set: of `path` where it is given, our own for `path=sample`, else from the hub.
+    """Read the rows of a public data set: from `path` where it is given, our own for `path=sample`, else from the hub.
 
     Raises BadInput as well for a row that lacks one of the `columns`.
     """
@@ -47,43 +47,43 @@ def load_public(
     if path == SAMPLE:
         return _numbered(sample())
     if path is None:
-        found = load_hub(
+        source = load_hub(
             hub, task, split=split, config=params.get("config"), offline=f"{OFFLINE} as ?path=FILE, or use ?path=sample"
         )
     elif "config" in params:
         raise BadInput(f"task '{task}': a local file or folder has no configurations; leave 'config' out.")
     else:
-        found = load_local(path, task, split)
-    for number, row in found.rows:
+        source = load_local(path, task, split)
+    for number, row in source.rows:
         for column in columns:
             if column not in row:
                 raise BadInput(
-                    f"task '{task}': {found.place} {number} has no column '{column}'.{nearest(column, map(str, row))} "
+                    f"task '{task}': {source.place} {number} has no column '{column}'.{nearest(column, map(str, row))} "
                     f"Rows as in {hub} have {', '.join(columns)}."
                 )
-    return found
+    return source
 
 
-def keep(found: Rows, task: str, convert: Callable[[Row], Row | str]) -> Rows:
-    """The rows that `convert` makes something of; where it returns a text, that is the reason why a row is left out.
+def keep(source: Rows, task: str, convert: Callable[[Row], Row | str]) -> Rows:
+    """Convert rows; where `convert` returns a text, that text is the reason why the row is left out.
 
     Raises BadInput where nothing is left.
     """
-    kept, dropped = [], Counter[str]()
-    for number, row in found.rows:
+    usable, dropped = [], Counter[str]()
+    for number, row in source.rows:
         converted = convert(row)
         if isinstance(converted, str):
             dropped[converted] += 1
         else:
-            kept.append((number, converted))
-    if not kept:
+            usable.append((number, converted))
+    if not usable:
         reasons = "; ".join(f"{count} {reason}" for reason, count in dropped.most_common(3))
-        raise BadInput(f"task '{task}': none of {len(found.rows)} rows can be used: {reasons}.")
-    return Rows(kept, found.place, dict(dropped))
+        raise BadInput(f"task '{task}': none of {len(source.rows)} rows can be used: {reasons}.")
+    return Rows(usable, source.place, dict(dropped))
 
 
 def check_params(params: Mapping[str, str], known: Sequence[str], rest: str, family: str) -> None:
-    """Raises BadInput for a parameter that `family` does not know, and for text behind a colon."""
+    """Raise BadInput for a parameter that `family` does not know, and for text behind a colon."""
     if rest:
         raise BadInput(
             f"task '{family}:{rest}': '{family}' is one task; write {family}?path=FILE for a file of its rows."
@@ -94,7 +94,7 @@ def check_params(params: Mapping[str, str], known: Sequence[str], rest: str, fam
 
 
 def load_local(path: str, task: str, split: str | None = None) -> Rows:
-    """The rows of a file, or of one split of a folder. Raises BadInput for what cannot be read."""
+    """Read the rows of a file, or of one split of a folder. Raises BadInput for what cannot be read."""
     place = Path(path).expanduser()
     if not place.exists():
         raise BadInput(f"task '{task}': there is no '{path}'; give the path of a file or a folder.")
@@ -106,22 +106,23 @@ def load_local(path: str, task: str, split: str | None = None) -> Rows:
             f"task '{task}': cannot read '{place.name}' by its ending.{nearest(place.suffix, READERS)} "
             "Save it as one of these."
         )
-    found = reader(place, task)
-    if not found.rows:
+    source = reader(place, task)
+    if not source.rows:
         raise BadInput(f"task '{task}': '{path}' has no rows.")
-    return found
+    return source
 
 
 def load_hub(name: str, task: str, *, split: str, config: str | None = None, offline: str = OFFLINE) -> Rows:
-    """The rows of one split of a data set of the hub. Raises BadInput saying what failed and what to do offline."""
+    """Read the rows of one split of a data set of the hub. Raises BadInput saying what failed and what to do
+    offline."""
     if not HUB_NAME.fullmatch(name):
         raise BadInput(f"task '{task}': '{name}' is neither a file or folder here nor a name OWNER/NAME of the hub.")
     import datasets
 
     try:
-        found: Any = datasets.load_dataset(name, config, split=split)
-        return _numbered(found.to_list())
-    except Exception as error:  # of network, hub, formats and names, each with exceptions of its own
+        source: Any = datasets.load_dataset(name, config, split=split)
+        return _numbered(source.to_list())
+    except Exception as error:  # network, hub, formats and names each have exceptions of their own
         raise BadInput(
             f"task '{task}': cannot load split '{split}' of '{name}' from the hub ({_one_line(error)}); {offline}."
         ) from error
@@ -133,17 +134,17 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
     saved = any((folder / name).exists() for name in ("dataset_dict.json", "state.json"))
     try:
         if saved:
-            found: Any = datasets.load_from_disk(str(folder))
-            if isinstance(found, datasets.DatasetDict):
-                if split not in found:
+            source: Any = datasets.load_from_disk(str(folder))
+            if isinstance(source, datasets.DatasetDict):
+                if split not in source:
                     raise BadInput(
-                        f"task '{task}': '{folder}' has no split '{split}'.{nearest(split, map(str, found))}"
+                        f"task '{task}': '{folder}' has no split '{split}'.{nearest(split, map(str, source))}"
                     )
-                found = found[split]
-            return _numbered(found.to_list())
-        with tempfile.TemporaryDirectory() as cache:  # a user's file changes; the rows are kept, the copy is not
-            found = datasets.load_dataset(str(folder), split=split, cache_dir=cache)
-            return _numbered(found.to_list())
+                source = source[split]
+            return _numbered(source.to_list())
+        with tempfile.TemporaryDirectory() as cache:  # the user's file may change; the rows are kept and no copy is
+            source = datasets.load_dataset(str(folder), split=split, cache_dir=cache)
+            return _numbered(source.to_list())
     except BadInput:
         raise
     except Exception as error:
@@ -151,17 +152,17 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
 
 
 def _read_json(path: Path, task: str) -> Rows:
-    """A list of objects, or one object a line."""
+    """Read a list of objects, or one object a line."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        source = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
-        return jsonl.read(path, task)  # which names the line that is wrong
-    if not isinstance(found, list):
+        return jsonl.read(path, task)  # which names the wrong line
+    if not isinstance(source, list):
         return jsonl.read(path, task)
-    for number, row in enumerate(found, start=1):
+    for number, row in enumerate(source, start=1):
         if not isinstance(row, dict):
-            raise BadInput(f"task '{task}': row {number} of '{path.name}' is no object; write a list of objects.")
-    return _numbered(found)
+            raise BadInput(f"task '{task}': row {number} of '{path.name}' is not an object; write a list of objects.")
+    return _numbered(source)
 
 
 def _read_csv(path: Path, task: str) -> Rows:
@@ -170,7 +171,7 @@ def _read_csv(path: Path, task: str) -> Rows:
             reader = csv.DictReader(file, strict=True)
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"task '{task}': '{path.name}' is no CSV in UTF-8 ({_one_line(error)}).") from None
+        raise BadInput(f"task '{task}': '{path.name}' is not CSV in UTF-8 ({_one_line(error)}).") from None
     for number, row in enumerate(rows, start=1):
         if None in row or None in row.values():
             raise BadInput(f"task '{task}': row {number} of '{path.name}' has more or fewer fields than the header.")
@@ -184,7 +185,7 @@ def _read_parquet(path: Path, task: str) -> Rows:
     try:
         return _numbered(parquet.read_table(path).to_pylist())
     except (pyarrow.ArrowException, OSError) as error:
-        raise BadInput(f"task '{task}': '{path.name}' is no Parquet file ({_one_line(error)}).") from None
+        raise BadInput(f"task '{task}': '{path.name}' is not a Parquet file ({_one_line(error)}).") from None
 
 
 READERS: dict[str, Callable[[Path, str], Rows]] = {

@@ -1,9 +1,9 @@
-"""Paths in star graphs: `star_graph?degree=25&path=20&ids=500`, the paper's setting and the default.
+"""Ask for paths in star graphs: `star_graph?degree=25&path=20&ids=500`, the paper's setting and the default.
 
-A hub carries `degree` arms; the path from the hub to the end of an arm has `path` nodes, the hub counted (with 25 arms
-of 20 nodes beside the hub, 501 nodes would need more than the paper's 500 ids). Nodes have random ids below `ids`;
-the undirected edges come in random order and orientation. Start is the hub, goal the end of one arm. Only the first
-hop is a choice, and only who follows the arm to its end knows it: a graph drawn at random gives no shorter way.
+A hub has `degree` arms; the path from the hub to the end of an arm has `path` nodes, the hub included (25 arms of 20
+nodes beside the hub would need 501 nodes, more than the paper's 500 ids). Nodes have random ids below `ids`; the
+undirected edges come in random order and orientation. Start is the hub, goal the end of one arm. Only the first hop is
+a choice, and it can be made only by following the arm to its end: a graph drawn at random gives no shorter way.
 
 Not covered: directed variants, starts other than the hub.
 """
@@ -28,15 +28,15 @@ from fastslow.tasks.verdicts import explain
 
 FAMILY = "star_graph"
 PAPER = {"degree": 25, "path": 20, "ids": 500}  # paper.md, "Results to compare with"
-MOST_NODES = 2_500  # about 30,000 characters of edges, and a path that fits what a scorer reads (extract.MAX_CHARS)
+MOST_NODES = 2_500  # about 30,000 characters of edges, and a path that a scorer still reads (extract.MAX_CHARS)
 MOST_IDS = 1_000_000
 
 _NODE = re.compile(r"[0-9]{1,9}")
-_PATH = re.compile(r"[0-9]{1,9}(?:\s?(?:,|->|\u2192|\\to)\s?[0-9]{1,9})*+")  # digits of ASCII only
+_PATH = re.compile(r"[0-9]{1,9}(?:\s?(?:,|->|\u2192|\\to)\s?[0-9]{1,9})*+")  # ASCII digits only
 
 
 class StarGraphTask:
-    """Star graphs of one shape, drawn until the splits are full (see splits.py); the supply has no end.
+    """Draw star graphs of one shape until the splits are full (see splits.py); the supply has no end.
 
     Raises BadInput for a shape that cannot be built.
     """
@@ -71,7 +71,7 @@ class StarGraphTask:
         if given == right:
             return Verdict(1.0, "Correct.")
         if example.split != "train":
-            # Which hop fails would tell the right arm of two: only the form of the answer may be named.
+            # The hop that fails would reveal the right arm of two: only the form of the answer may be named.
             return Verdict(0.0, defect or explain(completion, None, 0.0, example.split))
         said = defect or _failing_hop(given, example.payload)
         return Verdict(0.0, f"{said} The right answer is '{_boxed(right)}'.")
@@ -100,7 +100,7 @@ class StarGraphTask:
 
 
 def draw_graph(rng: random.Random, degree: int, path: int, ids: int) -> dict[str, Any]:
-    """A star graph as `edges` (pairs in the order shown) and the `path` from `start` to `goal`."""
+    """Hold a star graph as `edges` (pairs in the order shown) and the `path` from `start` to `goal`."""
     hub, *rest = rng.sample(range(ids), 1 + degree * (path - 1))
     arms = [[hub, *rest[i * (path - 1) : (i + 1) * (path - 1)]] for i in range(degree)]
     edges = [list(edge) for arm in arms for edge in itertools.pairwise(arm)]
@@ -108,11 +108,11 @@ def draw_graph(rng: random.Random, degree: int, path: int, ids: int) -> dict[str
     for edge in edges:
         if rng.random() < 0.5:
             edge.reverse()
-    return {"edges": edges, "start": hub, "goal": arms[0][-1], "path": arms[0]}  # which arm is first, chance decided
+    return {"edges": edges, "start": hub, "goal": arms[0][-1], "path": arms[0]}  # chance decided which arm is first
 
 
 def _identity(graph: Mapping[str, Any]) -> str:
-    """The graph itself: drawn with its edges in another order, it is another question with the same answer."""
+    """Return the graph itself: with its edges in another order it is another question with the same answer."""
     edges = sorted(sorted(edge) for edge in graph["edges"])
     return f"{FAMILY} {edges} {graph['start']} {graph['goal']}"
 
@@ -130,7 +130,7 @@ def _boxed(path: Sequence[int]) -> str:
 
 
 def _read_path(completion: str) -> tuple[list[int], str]:
-    """The path in the last boxed answer, or what keeps it from being one."""
+    """Return the path in the last boxed answer, or why it is not a path."""
     text = tail(completion)
     if is_blank(text):
         return [], "The answer is empty."
@@ -143,7 +143,7 @@ def _read_path(completion: str) -> tuple[list[int], str]:
 
 
 def _failing_hop(given: Sequence[int], graph: Mapping[str, Any]) -> str:
-    """What is wrong with a path, at the first place where anything is."""
+    """Return what is wrong with a path, at the first place where anything is."""
     right, edges = graph["path"], {frozenset(edge) for edge in graph["edges"]}
     if given[0] != right[0]:
         return f"Wrong start: the path begins at {given[0]}, not at {right[0]}."
@@ -164,7 +164,7 @@ def describe() -> list[tuple[str, str]]:
 
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], **options: Any) -> StarGraphTask:
-    """The task of `star_graph?params`."""
+    """Make the task of `star_graph?params`."""
     if rest:
         raise BadInput(f"task '{FAMILY}:{rest}': '{FAMILY}' takes parameters only; write {FAMILY}?degree=25&path=20.")
     shape = {}

@@ -44,7 +44,7 @@ HILLS = ("Grey", "Long", "Upper", "Windy", "Stone", "Heather", "Birch", "Chalk")
 
 @dataclass(frozen=True)
 class Entity:
-    """Something with a page. `end` is what a claim can say of it."""
+    """Hold something with a page. `end` is what a claim can say of it."""
 
     page: Page
     end: str
@@ -71,7 +71,8 @@ def sample_pages() -> list[Page]:
 
 
 def sample_claims() -> list[dict[str, Any]]:
-    """Rows as in a HoVer file; every other one claims the wrong thing and is NOT_SUPPORTED, on the same gold pages."""
+    """Return rows as in a HoVer file; every other row claims the wrong thing and is NOT_SUPPORTED, on the same gold
+    pages."""
     rows = []
     for number, (text, end, wrong, gold) in enumerate(_claims(_world(), _rng("claims"))):
         supported = number % 2 == 0
@@ -88,7 +89,7 @@ def sample_claims() -> list[dict[str, Any]]:
 
 
 def _claims(world: World, rng: random.Random) -> Iterator[tuple[str, str, str, list[Entity]]]:
-    """Text, its right and its wrong end, and the pages that decide it."""
+    """Return a claim's text, its right and its wrong end, and the pages that decide it."""
     for begin in (*world.works, *world.companies):
         maker = _next(begin)
         yield (
@@ -160,7 +161,8 @@ def _company(name: str, maker: Entity, rng: random.Random) -> Entity:
 
 
 def _signed(person: Entity) -> str:
-    """B. Galebek: the whole name stands on the person's own page, so that searching for it brings that one first."""
+    """Name a person as in 'B. Galebek': the whole name stands on the person's own page, so a search for it finds that
+    page first."""
     first, last = person.title.split()
     return f"{first[0]}. {last}"
 
@@ -179,7 +181,7 @@ def _names(rng: random.Random, count: int) -> list[str]:
 
 
 def _pairs(entities: Sequence[Entity], rng: random.Random) -> Iterator[tuple[Entity, Entity]]:
-    """Pairs of entities with different makers."""
+    """Return pairs of entities with different makers."""
     while True:
         one, other = rng.sample(entities, 2)
         if one.leads_to is not other.leads_to:

@@ -1,7 +1,7 @@
-"""Questions of our own in SciKnowEval's columns, for work without a network: `physics?path=sample`.
+"""Make questions of our own in SciKnowEval's columns, for work without a network: `physics?path=sample`.
 
-School physics: one formula a template, the right value among three that a typical slip gives. Plain loops make the
-same rows everywhere. They are no measure of what a model can do on SciKnowEval.
+School physics: each template is one formula, with the right value among three that a typical slip gives. Plain loops
+make the same rows everywhere. The questions do not measure what a model can do on SciKnowEval.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rows() -> list[Row]:
 
 
 def _row(problem: Problem) -> Row:
-    """Four different options in an order that follows from the question's hash."""
+    """Return four different options in an order that follows from the question's hash."""
     shown = [_number(problem.right)]
     for factor in (1, 2, Fraction(1, 2), 10, 3):
         for value in problem.slips if factor == 1 else (problem.right * factor,):

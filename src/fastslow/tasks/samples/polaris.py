@@ -1,7 +1,7 @@
-r"""Problems of our own in Polaris' columns, for work without a network: `polaris?path=sample`.
+r"""Make problems of our own in Polaris' columns, for work without a network: `polaris?path=sample`.
 
-School mathematics, made from templates by plain loops, so that the same rows come out everywhere. They show every
-kind of answer that the scorer compares, and are no measure of what a model can do on Polaris.
+School mathematics, made from templates by plain loops, so that the same rows come out everywhere. The problems show
+every kind of answer that the scorer compares; they do not measure what a model can do on Polaris.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ EACH = 13  # problems of a template
 
 
 def rows() -> list[Row]:
-    """All problems, with `difficulty` as a share of solved attempts like Polaris' own; ours is not measured."""
+    """Return all problems, with `difficulty` as a share of solved attempts like that of Polaris; ours is not
+    measured."""
     return [
         {"problem": problem, "answer": answer, "difficulty": None}
         for template in TEMPLATES
@@ -39,7 +40,7 @@ def _linear(slope: int, constant: int, name: str = "x") -> str:
 
 
 def _root(number: int) -> str:
-    """sqrt(number) with the largest square taken out."""
+    """Return sqrt(number) with the largest square taken out."""
     outside = next(k for k in range(isqrt(number), 0, -1) if number % (k * k) == 0)
     inside = number // (outside * outside)
     if inside == 1:

@@ -1,13 +1,13 @@
-"""Scorers by name: `?scorer=number` of a `jsonl:` or `hf:` task, and what `polaris` and `physics` judge with.
+"""Scorers by name: for `?scorer=number` of a `jsonl:` or `hf:` task, and for `polaris` and `physics`.
 
-    base.py         the protocol, the registry, a judgement and the verdict it becomes
-    extract.py      the last boxed or tagged answer of a text, within a limit on what is looked at
-    texts.py        exact, contains, regex      choice.py     choice
-    numbers.py      number                      values.py     json
-    mathematics.py  boxed, on math-verify       latex.py      which LaTeX math-verify is asked about
-    watch.py        a limit of processor time that works in every thread
+- `base`: the protocol, the registry, and how a judgement becomes a verdict.
+- `extract`: finds the last boxed or tagged answer of a text, within a limit on the text that is read.
+- `texts`: the scorers `exact`, `contains`, `regex`. `choice`: `choice`. `numbers`: `number`. `values`: `json`.
+- `mathematics`: the scorer `boxed`, on math-verify. `latex` decides which LaTeX math-verify is asked about, and
+  `structure` compares intervals, sets and tuples part by part.
+- `watch`: limits processor time in every thread.
 
-Each scorer is a pure function of completion and answer. `docs/scorers.md` says how each extracts and compares.
+Each scorer is a pure function of completion and answer. docs/scorers.md says how each one extracts and compares.
 """
 
 from __future__ import annotations

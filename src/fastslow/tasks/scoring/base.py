@@ -1,4 +1,4 @@
-"""What a scorer is, and how its judgement becomes a verdict that gives nothing away."""
+"""Define what a scorer is, and how its judgement becomes a verdict that reveals no held-out answer."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fastslow.tasks.verdicts import quote
 
 Defect = Literal["none", "no answer", "unparsable", "wrong value", "unscored"]
 
-SHOWN_CHARS = 1_000  # of a right answer in feedback: a long JSON is still recognised, and a prompt stays payable
+SHOWN_CHARS = 1_000  # characters of a right answer in feedback: enough to recognise a long JSON, and cheap in a prompt
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a scorer finds. `said` tells what the completion did and holds for every split; `hint` may draw on the
-    right answer and is for training examples only."""
+    """Hold the judgement of a scorer. `said` describes the completion and suits every split; `hint` may use the right
+    answer and is for training examples only."""
 
     defect: Defect
     said: str = ""
@@ -45,28 +45,28 @@ def wrong(given: str, hint: str = "") -> Judgement:
 
 
 class Scorer(Protocol):
-    """Judges a completion against the text of the right answer, the *gold*.
+    """Judge a completion against the text of the right answer, the *gold*.
 
-    `judge` is pure and raises for no completion whatever, if `objection` had none to the gold.
+    `judge` is pure, and raises for no completion if `objection` accepted the gold.
     """
 
     def objection(self, gold: str) -> str | None:
-        """Why this gold cannot be scored against, to follow 'the answer'; None: it can."""
+        """Return why this gold cannot be scored against, worded to follow 'the answer'; None where it can."""
         ...
 
     def judge(self, completion: str, gold: str) -> Judgement: ...
 
     def completion(self, gold: str) -> str | None:
-        """The shortest completion that states this gold; None where that cannot be told from it."""
+        """Return the shortest completion that states this gold; None where the gold does not tell."""
         ...
 
     def shown(self, gold: str) -> str:
-        """What feedback on a training example says of the gold."""
+        """Return what feedback on a training example says of the gold."""
         ...
 
 
 class PlainScorer:
-    """What most scorers have in common: any gold but an empty one, stated as it is."""
+    """Supply the common parts of most scorers: any gold but an empty one, stated as it is."""
 
     def objection(self, gold: str) -> str | None:
         return None if gold.strip() else "is empty"
@@ -83,7 +83,7 @@ SCORERS: Registry[Scorer] = Registry("scorer")
 
 
 def scorer_named(name: str, task: str) -> Scorer:
-    """The scorer of ours with this name. Raises BadInput with the nearest one."""
+    """Return the built-in scorer with this name. Raises BadInput with the nearest one."""
     if name not in SCORERS.names():
         raise BadInput(
             f"task '{task}': unknown scorer '{name}'.{nearest(name, SCORERS.names())} "
@@ -93,7 +93,8 @@ def scorer_named(name: str, task: str) -> Scorer:
 
 
 def verdict(judgement: Judgement, scorer: Scorer, gold: str, split: Split) -> Verdict:
-    """The verdict on an example of this split: the gold, and what was drawn from it, only on training examples."""
+    """Return the verdict on an example of this split. Only on training examples does it show the gold and what follows
+    from it."""
     if judgement.defect == "unscored":
         return Verdict.unscored(judgement.said)
     info = {} if judgement.right else {"defect": judgement.defect}

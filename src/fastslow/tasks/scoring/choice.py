@@ -1,4 +1,4 @@
-"""Scorer `choice`: one letter out of a few."""
+"""Score one letter out of a few (`choice`)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ SAID = re.compile(r"\b(?i:answer(?: is| would be)?):?[\s*_`\"'(\[]{1,8}([A-Z])(?
 
 @SCORERS.register("choice")
 class Choice(PlainScorer):
-    """The letter in the last answer tags or box; without these, the whole completion or what follows 'answer is'.
+    """Compare the letter in the last answer tags or box; without these, the whole completion or what follows 'answer
+    is'.
 
-    `letters` are the options there are. `tags_only` looks nowhere but into answer tags.
+    `letters` are the options. With `tags_only`, only answer tags are read.
     """
 
     def __init__(self, letters: str = LETTERS, *, tags_only: bool = False):
@@ -29,19 +30,19 @@ class Choice(PlainScorer):
         text = tail(completion)
         if is_blank(text):
             return no_answer("the completion is empty")
-        found = tagged(text) if self.tags_only else marked(text)
-        if found is None and self.tags_only:
+        answer = tagged(text) if self.tags_only else marked(text)
+        if answer is None and self.tags_only:
             return no_answer("there are no <answer> tags with a letter between them")
-        if found is not None and is_blank(found):
+        if answer is not None and is_blank(answer):
             return no_answer("nothing stands where the letter should")
-        letter = _letter(text if found is None else found)
-        if letter is None and found is None:
+        letter = _letter(text if answer is None else answer)
+        if letter is None and answer is None:
             said = SAID.findall(text)
             if not said:
                 return no_answer("no letter is named as the answer")
             letter = said[-1]
         if letter is None:
-            return unparsable(found or text, "is not one letter")
+            return unparsable(answer or text, "is not one letter")
         if letter not in self.letters:
             return unparsable(letter, f"is not one of {', '.join(self.letters)}")
         return RIGHT if letter == _letter(gold) else wrong(letter)
@@ -56,7 +57,7 @@ class Choice(PlainScorer):
 
 
 def _letter(text: str) -> str | None:
-    """The letter of 'B', '(b)', '**B.**' or 'B) two volts'; None for 'A or B', and for words."""
+    """Return the letter of 'B', '(b)', '**B.**' or 'B) two volts'; None for 'A or B', and for words."""
     lone = LONE.fullmatch(text)
     if lone:
         return lone.group(1).upper()

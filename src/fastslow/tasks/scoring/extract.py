@@ -1,34 +1,34 @@
-"""Where in a completion the answer stands. Every function takes time linear in what it looks at."""
+"""Find the answer in a completion. Every function takes time linear in what it reads."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-MAX_CHARS = 20_000  # of a completion; the same limit that stands before reasoning-gym's scorers (screen.py)
+MAX_CHARS = 20_000  # characters of a completion; reasoning-gym's scorers have the same limit (screen.py)
 TAG = re.compile(r"</?answer>", re.IGNORECASE)
 BOXED = re.compile(r"\\f?boxed\s{0,20}\{")
 BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def tail(completion: str) -> str:
-    """The end of the completion, where answers stand; the whole of it if it is no longer than MAX_CHARS."""
+    """Return the end of the completion, where answers stand: at most MAX_CHARS characters."""
     return completion[-MAX_CHARS:]
 
 
 def tagged(text: str) -> str | None:
-    """What stands in the last `<answer>...</answer>`; an answer begun after it is none that was given."""
-    opened, found = None, None
+    """Return the content of the last `<answer>...</answer>`; a later answer without its end does not count."""
+    opened, content = None, None
     for tag in TAG.finditer(text):
         if tag.group()[1] != "/":
             opened = tag.end()
         elif opened is not None:
-            found, opened = text[opened : tag.start()], None
-    return None if found is None else found.strip()
+            content, opened = text[opened : tag.start()], None
+    return None if content is None else content.strip()
 
 
 def boxed(text: str) -> str | None:
-    r"""What stands in the last `\boxed{...}` whose braces close. Braces behind a backslash do not count."""
+    r"""Return the content of the last `\boxed{...}` whose braces close. Braces behind a backslash do not count."""
     starts = {match.end() - 1 for match in BOXED.finditer(text)}
     if not starts:
         return None
@@ -45,11 +45,11 @@ def boxed(text: str) -> str | None:
 
 
 def marked(text: str) -> str | None:
-    """The last tagged answer, else the last boxed one."""
-    found = tagged(text)
-    return boxed(text) if found is None else found
+    """Return the last tagged answer, else the last boxed one."""
+    content = tagged(text)
+    return boxed(text) if content is None else content
 
 
 def is_blank(text: str) -> bool:
-    """Nothing that a reader would see: spaces, control and formatting characters only."""
+    """Return whether a reader would see nothing: spaces, control and formatting characters only."""
     return all(c.isspace() or unicodedata.category(c) in ("Cc", "Cf") for c in text)

@@ -1,8 +1,8 @@
-r"""Which LaTeX math-verify is asked about: what it and SymPy settle in a moment.
+r"""Decide which LaTeX math-verify is asked about: what math-verify and SymPy settle in a moment.
 
-A model's answer goes to a parser and a computer algebra system, which `9^{9^{9}}`, `10^9!` or forty nested roots
-keep busy for ever. So the text is read first, in one pass: only known commands, bounded length, depth and powers.
-What does not pass is not wrong by its value but by its form, and feedback says so.
+A model's answer goes to a parser and a computer algebra system, which `9^{9^{9}}`, `10^9!` or forty nested roots keep
+busy for ever. So the text is first checked in one pass: only known commands, bounded length, depth and powers. A text
+that fails is wrong by its form and not by its value, and feedback says so.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OPENING, CLOSING = "([{", ")]}"
 
 
 def objection(text: str) -> str | None:
-    """Why this answer is not computed with, to follow the answer itself; None where it may be."""
+    """Return why this answer is not computed with, worded to follow the answer itself; None where it may be."""
     if len(text) > MAX_CHARS:
         return f"is longer than {MAX_CHARS} characters"
     tokens = TOKEN.findall(text)
@@ -65,8 +65,8 @@ def objection(text: str) -> str | None:
 
 
 def comparable_relation(given: str, gold: str) -> bool:
-    """Whether SymPy may be asked to solve `given`: with functions or powers that the gold has none of, it is another
-    equation, and one that can take SymPy minutes."""
+    """Return whether SymPy may be asked to solve `given`: with functions or powers that the gold lacks, it is another
+    equation, which can take SymPy minutes."""
     functions = [set(re.findall(r"[a-z]+", text)) & (FUNCTIONS | {"sqrt"}) for text in (given, gold)]
     powers = [max(map(int, re.findall(r"\^\{?([0-9]{1,4})", text)), default=2) for text in (given, gold)]
     return functions[0] <= functions[1] and powers[0] <= max(2, powers[1])
@@ -104,7 +104,8 @@ def _too_large(text: str, tokens: list[str]) -> str | None:
 
 
 def _balanced(tokens: list[str]) -> bool:
-    r"""Braces close in order; round and square brackets may be mixed, as in [0, 1). `\{` is a bracket of a set."""
+    r"""Return whether braces close in order; round and square brackets may be mixed, as in [0, 1). `\{` is a bracket of
+    a set."""
     depth = 0
     for token in tokens:
         last = token[-1]
@@ -118,7 +119,7 @@ def _balanced(tokens: list[str]) -> bool:
 
 
 def _powers_bounded(text: str) -> bool:
-    """No exponent holds another, and the powers inside one another multiply to a bounded one."""
+    """Return whether no exponent contains another, and nested powers multiply to a bounded one."""
     symbolic = re.search(r"[A-Za-z]", re.sub(r"\\[A-Za-z]+", "", text)) is not None
     most = MAX_SYMBOLIC_POWER if symbolic else MAX_POWER
     highest, product, at, end = 1, 1, 0, -1
@@ -128,7 +129,7 @@ def _powers_bounded(text: str) -> bool:
             return False
         size = max((int(digits) for digits in re.findall(r"[0-9]{1,6}", match.group())), default=1)
         if text[:at].rstrip().endswith((")", "}", "]")):
-            product *= size  # what is in the brackets may be a power already: those multiply
+            product *= size  # the content of the brackets may be a power already: those multiply
         else:
             highest = max(highest, size)
         at = end = match.end()

@@ -35,7 +35,7 @@ _lock = threading.RLock()  # antlr's tables and SymPy's assumptions are shared b
 
 @SCORERS.register("boxed")
 class Boxed(PlainScorer):
-    r"""Mathematics in the last `\boxed{...}`, equal in value: 1/2, 0.5 and \frac{1}{2} are one answer."""
+    r"""Compare the mathematics in the last `\boxed{...}` by value: 1/2, 0.5 and \frac{1}{2} are one answer."""
 
     def judge(self, completion: str, gold: str) -> Judgement:
         text = tail(completion)
@@ -63,9 +63,9 @@ class Boxed(PlainScorer):
 
 
 def _content(gold: str) -> str:
-    """The gold without its box, if it has one; many data sets keep it, many do not."""
-    found = boxed(gold)
-    return gold.strip() if found is None else found
+    """Return the gold without its box, if it has one; some data sets keep the box, others do not."""
+    content = boxed(gold)
+    return gold.strip() if content is None else content
 
 
 def _compare(given: str, gold: str) -> Judgement:
@@ -123,7 +123,7 @@ def _equal(gold: str, given: str) -> bool:
 
 def _verified(right: Read, parsed: Read) -> bool | None:
     _, verify, _ = _math_verify()
-    # SymPy tries hard to prove equal what agrees at three places; it is rarely for nothing.
+    # SymPy may take long to prove equality of what agrees at three places; the proof rarely fails.
     return _limited(lambda: verify(right.value, parsed.value, timeout_seconds=0))
 
 
@@ -134,12 +134,13 @@ def _is_readable(given: str, gold: str) -> bool:
 
 
 def _holds_symbols(plain: str) -> bool:
-    """A letter that is no unit or constant: an answer with one is none where a number is asked for."""
+    """Return a letter that is not a unit or constant: where a number is asked for, an answer with such a letter is not
+    one."""
     return SYMBOL.search(NO_SYMBOLS.sub("", plain)) is not None
 
 
 def _number(plain: str) -> Fraction | None:
-    """The value of a plain number or a fraction of two."""
+    """Return the value of a plain number or a fraction of two."""
     fraction = FRACTION.fullmatch(plain)
     if fraction is None:
         return numbers.read(plain)
@@ -148,7 +149,7 @@ def _number(plain: str) -> Fraction | None:
 
 
 def _limited(call: Callable[[], T]) -> T | None:
-    """None for what raises: antlr and SymPy do, in many ways, on texts that only look like mathematics."""
+    """Return None where the call raises: antlr and SymPy do, in many ways, on texts that only look like mathematics."""
     try:
         return watch.within(SECONDS, call)
     except TimeoutError:
@@ -159,7 +160,7 @@ def _limited(call: Callable[[], T]) -> T | None:
 
 @dataclass(frozen=True)
 class Read:
-    """What math-verify makes of a text, and its value where every symbol has its place; None without such a value."""
+    """Return what math-verify parses, and its value where every symbol has its place; None without such a value."""
 
     value: Any
     at_places: tuple[complex, ...] | None
@@ -176,8 +177,8 @@ def _read(plain: str) -> Read | None:
 
 
 def _parse(plain: str, parse: Callable[..., Any], config: list[Any]) -> Read | None:
-    found = parse(f"\\boxed{{{plain}}}", config, fallback_mode="no_fallback", parsing_timeout=0)
-    return Read(found[0], _at_places(found[0])) if found else None
+    parsed = parse(f"\\boxed{{{plain}}}", config, fallback_mode="no_fallback", parsing_timeout=0)
+    return Read(parsed[0], _at_places(parsed[0])) if parsed else None
 
 
 def _at_places(value: Any) -> tuple[complex, ...] | None:
@@ -195,12 +196,12 @@ def _at_places(value: Any) -> tuple[complex, ...] | None:
 
 
 def _place(name: str, shift: int) -> float:
-    """A number nowhere special, the same for the same symbol in every expression."""
+    """Return a generic number, the same for the same symbol in every expression."""
     return 0.6 + shift + zlib.crc32(name.encode()) % 997 / 1319
 
 
 def _far_apart(a: Read, b: Read) -> bool:
-    """The values differ somewhere by more than rounding: unequal, and SymPy need not find that out."""
+    """Return whether the values differ somewhere by more than rounding: then SymPy need not prove the difference."""
     if a.at_places is None or b.at_places is None:
         return False
     return any(abs(x - y) > FAR * max(1e-9, abs(x), abs(y)) for x, y in zip(a.at_places, b.at_places, strict=True))
@@ -208,13 +209,14 @@ def _far_apart(a: Read, b: Read) -> bool:
 
 @functools.cache
 def _math_verify() -> tuple[Callable[..., Any], Callable[..., Any], list[Any]]:
-    """math-verify's two functions and what to look for, once its parser's tables are filled.
+    """Return math-verify's two functions and what to look for, once its parser's tables are filled.
 
-    Imported here, as it takes half a second; so do the first formulas, which would else be the first rollout's cost.
+    Imported here, because that takes half a second, and so do the first formulas, which the first rollout would
+    otherwise pay for.
     """
     from math_verify import LatexExtractionConfig, parse, verify
 
-    # It says with every start that its own timeouts are off, which is the purpose.
+    # It logs at every start that its own timeouts are off, which is intended.
     for name in ("math_verify.parser", "math_verify.grader"):
         logging.getLogger(name).setLevel(logging.ERROR)
     config = [LatexExtractionConfig(boxed_match_priority=0)]

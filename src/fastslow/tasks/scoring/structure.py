@@ -1,4 +1,4 @@
-r"""How a mathematical answer is built: (1, 2] is an interval or a pair, \{1, 2\} and `1, 2` have no order."""
+r"""Tell how a mathematical answer is built: (1, 2] is an interval or a pair, \{1, 2\} and `1, 2` have no order."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Parts:
 
 
 def plain(text: str) -> str:
-    """The text without what changes nothing: spaces, bracket sizes, signs for degree, percent and dollar, full stop."""
+    """Return the text without what changes nothing: spaces, bracket sizes, signs for degree, percent and dollar, full
+    stop."""
     if len(text) > 10 * latex.MAX_CHARS:
         return text.strip()
     text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\N{MINUS SIGN}", "-")
-    text = WORD_END.sub(
-        lambda match: match.group().rstrip() + "\0", text
-    )  # the space that ends a command, and that in 1 2, stay
+    # The space that ends a command, and that in 1 2, stay.
+    text = WORD_END.sub(lambda match: match.group().rstrip() + "\0", text)
     text = DECORATION.sub("", text).replace("\0", " ")
     text = DEGREES.sub("", THOUSANDS.sub(",", text)).strip().removesuffix(".")
     words = WORDS.fullmatch(text)
@@ -50,7 +50,7 @@ def plain(text: str) -> str:
 
 
 def split(text: str) -> Parts:
-    """The parts of a plain text whose brackets are balanced."""
+    """Return the parts of a plain text whose brackets are balanced."""
     members = [member for member in _at_top(text, UNION) if member]
     if len(members) > 1:
         return Parts(tuple(members), union=True)
@@ -68,7 +68,7 @@ def split(text: str) -> Parts:
 
 
 def form(text: str) -> str:
-    """What a plain text is, in words for feedback."""
+    """Describe a plain text in words for feedback."""
     if is_relation(text):
         return "an equation or inequality"
     parts = split(text)
@@ -80,12 +80,13 @@ def form(text: str) -> str:
 
 
 def is_relation(text: str) -> bool:
-    """An equation or inequality, or several; `x=1,y=2` is one in each of its elements and counts as well."""
+    """Return whether a text is an equation or inequality, or several: every element of `x=1,y=2` is one, and so is the
+    whole."""
     return RELATION.search(text) is not None
 
 
 def unassigned(given: str, gold: str) -> tuple[str, str]:
-    """Both texts; where one is `x = 3` and the other no relation at all, the former is taken for 3."""
+    """Return both texts; where one is `x = 3` and the other is not a relation, the relation is replaced by 3."""
     for text, other in ((given, gold), (gold, given)):
         match = ASSIGNED.fullmatch(text)
         if match and not is_relation(other) and not is_relation(match[1]):
@@ -94,7 +95,8 @@ def unassigned(given: str, gold: str) -> tuple[str, str]:
 
 
 def same_form(given: Parts, gold: Parts) -> bool:
-    """Whether elements can be paired at all. A bare list may stand for a set, or for a pair in the same order."""
+    """Return whether elements can be paired at all. A bare list may stand for a set, or for a pair in the same
+    order."""
     if len(given.elements) != len(gold.elements) or given.union != gold.union:
         return False
     if len(gold.elements) == 1 or not given.opening or given.union:
@@ -105,12 +107,12 @@ def same_form(given: Parts, gold: Parts) -> bool:
 
 
 def _elements(text: str) -> list[str]:
-    found = [part.strip() for part in _at_top(text, ",", ";")]
-    return found if all(found) else [text]
+    elements = [part.strip() for part in _at_top(text, ",", ";")]
+    return elements if all(elements) else [text]
 
 
 def _at_top(text: str, *separators: str) -> list[str]:
-    """The pieces between separators that stand outside of all brackets."""
+    """Return the pieces between separators that stand outside all brackets."""
     pieces, start, depth = [], 0, 0
     at = 0
     while at < len(text):
@@ -128,7 +130,7 @@ def _at_top(text: str, *separators: str) -> list[str]:
 
 
 def _encloses(text: str) -> bool:
-    """The first bracket closes with the last one: true of (a)(b)'s outer look alone, false of the text."""
+    """Return whether the first bracket closes with the last one: (a)(b) only looks as if it did."""
     depth = 0
     for match in BRACKET.finditer(text):
         if match.group()[-1] in latex.OPENING:

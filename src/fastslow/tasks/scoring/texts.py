@@ -1,4 +1,4 @@
-"""Scorers that compare texts: `exact`, `contains` and `regex`."""
+"""Score by comparing texts: `exact`, `contains` and `regex`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import regex
 from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
 from fastslow.tasks.scoring.extract import MAX_CHARS, is_blank, tail
 
-REGEX_SECONDS = 0.05  # of processor time; a pattern that is still busy then is the user's to mend
+REGEX_SECONDS = 0.05  # of processor time; a slower pattern is the user's to mend
 PATTERN_CHARS = 1_000
 PROBES = ("", "a" * 5_000, "a b" * 2_000, "1" * 5_000, "0,1." * 1_500, "(" * 5_000, "\n" * 5_000, " " * 5_000)
 
 
 @SCORERS.register("exact")
 class Exact(PlainScorer):
-    """The stripped completion is the stripped answer, character for character."""
+    """Accept a stripped completion that equals the stripped answer, character for character."""
 
     def judge(self, completion: str, gold: str) -> Judgement:
         most = max(MAX_CHARS, 2 * len(gold))
@@ -39,7 +39,7 @@ class Exact(PlainScorer):
 
 @SCORERS.register("contains")
 class Contains(PlainScorer):
-    """The answer stands somewhere in the completion's end, as words of its own, in any case and spacing."""
+    """Accept a completion whose end contains the answer as words of its own, in any case and spacing."""
 
     def judge(self, completion: str, gold: str) -> Judgement:
         given = tail(completion)
@@ -55,10 +55,10 @@ class Contains(PlainScorer):
 
 @SCORERS.register("regex")
 class Regex(PlainScorer):
-    """The answer is a pattern that the whole stripped completion must match."""
+    """Accept a stripped completion that the pattern in the answer matches as a whole."""
 
     def completion(self, gold: str) -> str | None:
-        """A pattern that matches itself is a text; of others, what they match is not known."""
+        """Return a pattern that matches itself, which is a plain text; None for any other."""
         return gold if self.judge(gold, gold).right else None
 
     def judge(self, completion: str, gold: str) -> Judgement:
@@ -69,14 +69,14 @@ class Regex(PlainScorer):
             if _pattern(gold).fullmatch(given, timeout=REGEX_SECONDS):
                 return RIGHT
         except TimeoutError:
-            # No verdict on the text: whether a clock ran out says nothing about the answer.
+            # No verdict on the text: a clock that ran out says nothing about the answer.
             return Judgement("unscored", f"the pattern '{gold[:100]}' took longer than {REGEX_SECONDS:g} s")
         if is_blank(given):
             return no_answer("the completion is empty")
         return Judgement("wrong value", f"{wrong(given).said} It does not have the form that was asked for.")
 
     def objection(self, gold: str) -> str | None:
-        """A pattern that is none, or that needs too long on plain texts already, is refused before a run."""
+        """Refuse what is not a pattern, and patterns that are slow on plain texts already, before a run."""
         if len(gold) > PATTERN_CHARS:
             return f"is a pattern of more than {PATTERN_CHARS} characters"
         try:
@@ -102,13 +102,14 @@ def _pattern(text: str) -> Any:
 
 
 def _folded(text: str) -> str:
-    """Case folded, compatibility forms unified, runs of space made one, formatting characters dropped."""
+    """Return the text with case folded, compatibility forms unified, runs of space made one, formatting characters
+    dropped."""
     plain = unicodedata.normalize("NFKC", text).casefold()
     return " ".join("".join(c for c in plain if unicodedata.category(c) != "Cf").split())
 
 
 def _stands_in(gold: str, given: str) -> bool:
-    """As words of its own: 4 is not in 14, -4, 4.5 or 4,000."""
+    """Return whether `gold` stands in `given` as words of its own: 4 is not in 14, -4, 4.5 or 4,000."""
     before = r"(?<![\w.\-\u2212])" if gold[0].isalnum() else ""
     after = r"(?![\w])(?![.,][0-9])" if gold[-1].isalnum() else ""
     return re.search(before + re.escape(gold) + after, given) is not None

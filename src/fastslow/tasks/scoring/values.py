@@ -1,4 +1,4 @@
-"""Scorer `json`: JSON, compared as a value."""
+"""Score JSON by value (`json`)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, 
 from fastslow.tasks.scoring.extract import is_blank, tagged, tail
 
 MAX_DEPTH = 50  # deeper than any answer, and far from Python's recursion limit
-MAX_DIGITS = 400  # of a whole number: exact arithmetic on it stays instant
-RELATIVE = 1e-6  # how far a number may be off, in its own size, unless it is a whole one
+MAX_DIGITS = 400  # digits of a whole number: exact arithmetic stays instant
+RELATIVE = 1e-6  # largest relative error of a number that is not whole
 ABSOLUTE = 1e-12
-SHOWN_CHARS = 60  # of each side of a difference
+SHOWN_CHARS = 60  # characters of each side of a difference
 FENCED = re.compile(r"```[a-zA-Z]{0,10}[ \t]*\n(.*?)```", re.DOTALL)
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 
@@ -33,15 +33,16 @@ KINDS: dict[type, str] = {
 
 
 class NotJson(ValueError):
-    """The text is no JSON, or none that is looked into; the message says why."""
+    """Raised for a text that is not JSON, or is too large or deep to be read; the message says why."""
 
 
 @SCORERS.register("json")
 class Json(PlainScorer):
-    """The value in the last answer tags, else in the last fenced block, else the whole text, else its last line.
+    """Compare the value in the last answer tags, else in the last fenced block, else the whole text, else its last
+    line.
 
-    Objects are equal in any order of keys, lists in the same order only. 1, true, "1" and null differ; 1 and 1.0
-    do not. A whole number is met exactly, any other within a millionth of its size.
+    Objects are equal in any order of keys, lists in the same order only. 1, true, "1" and null differ; 1 and 1.0 do
+    not. A whole number must be met exactly, any other within a millionth of its size.
     """
 
     def judge(self, completion: str, gold: str) -> Judgement:
@@ -57,8 +58,8 @@ class Json(PlainScorer):
             except NotJson as error:
                 reason, shown = reason or str(error), shown or candidate
             else:
-                found = difference(_gold(gold), given)
-                return RIGHT if found is None else wrong(candidate, found)
+                gap = difference(_gold(gold), given)
+                return RIGHT if gap is None else wrong(candidate, gap)
         return unparsable(shown, f"is not JSON ({reason})")
 
     def objection(self, gold: str) -> str | None:
@@ -70,7 +71,7 @@ class Json(PlainScorer):
 
 
 def load(text: str, most: int | None = None) -> Any:
-    """The value of a JSON text. Raises NotJson, also for what Python reads beyond the standard."""
+    """Return the value of a JSON text. Raises NotJson, also for what Python reads beyond the standard."""
     if most is not None and len(text) > most:
         raise NotJson(f"longer than {most} characters")
     if _depth(text) > MAX_DEPTH:
@@ -88,7 +89,8 @@ def load(text: str, most: int | None = None) -> Any:
 
 
 def difference(right: Any, given: Any, at: str = "$") -> str | None:
-    """The first difference, in words and with its place; None where there is none. Sees no deeper than `load` does."""
+    """Return the first difference, in words and with its place; None where there is none. Looks no deeper than `load`
+    does."""
     if _is_number(right) and _is_number(given):
         return None if _close(right, given) else f"At {at}: {_short(given)} is off by {_gap(right, given)}."
     if type(right) is not type(given):
@@ -98,8 +100,8 @@ def difference(right: Any, given: Any, at: str = "$") -> str | None:
     if isinstance(right, list):
         if len(right) != len(given):
             return f"At {at}: {len(given)} elements instead of {len(right)}."
-        found = (difference(a, b, f"{at}[{i}]") for i, (a, b) in enumerate(zip(right, given, strict=True)))
-        return next(filter(None, found), None)
+        gaps = (difference(a, b, f"{at}[{i}]") for i, (a, b) in enumerate(zip(right, given, strict=True)))
+        return next(filter(None, gaps), None)
     return None if right == given else f"At {at}: {_short(given)} instead of {_short(right)}."
 
 
@@ -119,7 +121,7 @@ def _gold(text: str) -> Any:
 
 
 def json_texts(text: str) -> Iterator[str]:
-    """Where the value may stand. What is marked as the answer is the answer; only without marks is more tried."""
+    """Yield the texts that may hold the value. A marked answer is the answer; only without marks are others tried."""
     marked = tagged(text)
     if marked is not None:
         fenced = FENCED.search(marked)
@@ -164,10 +166,10 @@ def _refuse_constant(name: str) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise NotJson("a key stands twice in one object")
-    return found
+    return members
 
 
 def _is_number(value: Any) -> bool:

@@ -1,9 +1,9 @@
-"""A limit of processor time for code that nobody else stops, in any thread.
+"""Limit the processor time of code that cannot be stopped otherwise, in any thread.
 
-math-verify's own limit is an alarm signal: it works in the main thread only, raises in others, counts whole seconds,
-and counts the wall clock, so that a busy machine would change verdicts. Here a second thread looks at the processor
-time of the first and, past the limit, has Python raise in it. As with an alarm, that happens between two steps of
-the interpreter: a single call into C, such as a power of a thousand digits, has to be kept small by other means.
+The limit of math-verify is an alarm signal: it works in the main thread only, raises in others, counts whole seconds,
+and counts the wall clock, so that a busy machine would change verdicts. Here a second thread watches the processor time
+of the first and, past the limit, makes Python raise in the first. As with an alarm, that happens between two steps of
+the interpreter: a single call into C, such as a power of a thousand digits, must be kept small by other means.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ LOOK_SECONDS = 0.02
 
 
 class Expired(BaseException):
-    """The limit is over. No Exception, because math-verify and SymPy catch those."""
+    """Raised when the limit is over. Not an Exception, because math-verify and SymPy catch those."""
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """The result of `call`. Raises TimeoutError where it used up `seconds` of this thread's processor time.
+    """Return the result of `call`. Raises TimeoutError where the call used up `seconds` of this thread's processor
+    time.
 
     On systems without clocks per thread (macOS, Windows) the wall clock is measured.
     """
@@ -56,10 +57,10 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
 
 def _settle(thread: int) -> None:
-    """Take what was on its way to this thread and may not have arrived.
+    """Receive an exception that is on its way to this thread and may not have arrived.
 
-    Taken, and not called off: of one that is called off Python 3.11 goes on looking for it, between any two steps and
-    for good, and where a tracer runs (a debugger, coverage, hypothesis) it never comes to the next step at all.
+    The exception is received and not cancelled: after a cancelled one Python 3.11 looks for it for ever, between any
+    two steps, and with a tracer (a debugger, coverage, hypothesis) it never reaches the next step.
     """
     try:
         _raise_in(thread)

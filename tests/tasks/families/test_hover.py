@@ -12,9 +12,9 @@ import pytest
 
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example
-from fastslow.tasks import Task, resolve_task
 from fastslow.tasks.families.hover import HoverTask
 from fastslow.tasks.families.retrieval import Page, Search, words
+from fastslow.tasks.resolve import resolve_task
 from fastslow.tasks.samples.hover import sample_claims, sample_pages
 from tests.support.probes import check_survives
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from reasoning_gym.factory import DATASETS
 
 from fastslow.core.errors import BadInput
-from fastslow.tasks import list_tasks, resolve_task
 from fastslow.tasks.families import screen
 from fastslow.tasks.families.reasoning_gym import ReasoningGymTask
+from fastslow.tasks.resolve import list_tasks, resolve_task
 
 VARIED = (
     *("chain_sum", "gcd", "letter_counting", "word_sequence_reversal", "syllogism", "path_star", "codeio"),

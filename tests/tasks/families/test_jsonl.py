@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastslow.core.errors import BadInput
-from fastslow.core.types import Split
-from fastslow.tasks import resolve_task
 from fastslow.tasks.families.jsonl import Columns, JsonlTask
+from fastslow.tasks.resolve import resolve_task
 
 SPLITS = ("train", "validation", "test")
 ROWS = [{"question": f"What is {i} + 1?", "answer": i + 1} for i in range(50)]

@@ -12,10 +12,8 @@ from fastslow.report.questions.course import MOST, course_of
 from fastslow.report.reading.data import load_run
 from fastslow.report.reading.sources import load_sources
 from fastslow.run.train import train
-from tests.support.present import present
+from tests.report.runs import FST, make_run, read_lines, write_lines
 from tests.support.runs import stream_settings
-
-from .runs import FST, make_run, write_lines
 
 TASKS = ["reasoning_gym:gcd?max_numbers=2", "star_graph?path=2"]
 
@@ -38,7 +36,7 @@ def make_stream(folder, steps=(10, 20, 20), **config):
     ]
     write_lines(folder / "routes.jsonl", [{**row, "route": "both", "router": "both"} for row in routes])
     seen = [{"phase": "clusters", "step": 0, "batch": at, "change": {0: 0, 11: 10}.get(at)} for at in range(20)]
-    write_lines(folder / "metrics.jsonl", [*load_run(folder).metrics, *seen])
+    write_lines(folder / "metrics.jsonl", [*read_lines(folder / "metrics.jsonl"), *seen])
     return folder
 
 

@@ -13,9 +13,9 @@ import pytest
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example
 from fastslow.sandbox import SandboxUnavailable
-from fastslow.tasks import resolve_task
 from fastslow.tasks.families import codeio
 from fastslow.tasks.families.codeio import CodeioTask, ProgramFailed, load_programs
+from fastslow.tasks.resolve import resolve_task
 from fastslow.tasks.scoring import values
 from tests.support.probes import check_survives
 

@@ -9,8 +9,8 @@ import pytest
 
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example
-from fastslow.tasks import resolve_task
 from fastslow.tasks.families.star_graph import StarGraphTask
+from fastslow.tasks.resolve import resolve_task
 from tests.support.probes import check_survives
 
 SPLITS = ("train", "validation", "test")

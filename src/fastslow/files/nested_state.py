@@ -1,5 +1,8 @@
-"""Nested Python state <-> JSON and safetensors, bit by bit. What is neither a number, text, tensor nor a container of
-those is refused by name: nothing here can execute when it is read."""
+"""Convert nested Python state to JSON and tensors, and back, bit for bit.
+
+Numbers, texts, tensors, arrays and containers of these are converted; any other object is refused by name, so that
+reading a state can execute nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,14 @@ import torch
 from fastslow.core.errors import FastSlowError
 
 KIND = "$"
-"""Key that marks what JSON has no word for."""
+"""Key that marks a value for which JSON has no type."""
 
 
 def flatten(value: Any, tensors: dict[str, torch.Tensor], at: str, *, copy: bool = True) -> Any:
-    """`value` as JSON; its tensors are put into `tensors` under names that start with `at`, as copies or themselves.
+    """Return `value` as JSON, and put its tensors into `tensors` under names that start with `at`.
 
-    Raises FastSlowError for an object of any other kind.
+    With `copy` the tensors are copied to the CPU; without it they are entered as they are. Raises FastSlowError for an
+    object of any other kind.
     """
     if value is None or isinstance(value, (bool, int, str)):
         return value
@@ -48,7 +52,7 @@ def flatten(value: Any, tensors: dict[str, torch.Tensor], at: str, *, copy: bool
 
 
 def rebuild(data: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
-    """What `flatten` was given. Raises KeyError, ValueError or TypeError for anything else."""
+    """Return the value that was given to `flatten`. Raises KeyError, ValueError or TypeError for anything else."""
     if isinstance(data, list):
         return [rebuild(item, tensors) for item in data]
     if not isinstance(data, dict):
@@ -70,6 +74,7 @@ def rebuild(data: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
 
 
 def dumps(data: Any, indent: int | None = None) -> bytes:
-    """UTF-8 in one spelling only; lone surrogates, which model text may hold, stay as JSON's own escapes."""
+    """Encode JSON as UTF-8, always in the same way. Lone surrogates, which model text may hold, are written as JSON
+    escapes."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
     return (text + "\n").encode("utf-8", "backslashreplace")

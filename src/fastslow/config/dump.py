@@ -1,0 +1,36 @@
+"""From a FastSlowConfig to the text of config.yaml, which makes the same run again."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+import yaml
+
+from fastslow.config.settings import FastSlowConfig, own_fields
+
+# Settings of TRL and transformers that say where and how and not what; derived from others; or able to hold a secret.
+NOT_IN_CONFIG = {
+    "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
+    "shuffle_dataset", "remove_unused_columns", "hub_token", "push_to_hub_token", "deepspeed_plugin",
+    "distributed_state", "logging_dir", "local_rank", "debug", "dataloader_pin_memory", "use_cpu",
+}  # fmt: skip
+
+
+def dump_config(config: FastSlowConfig) -> str:
+    """Write every setting of ours and every inherited one that differs from its default, as YAML to be read again.
+
+    The seed stands there in any case, as whoever reads of a run asks for it.
+    """
+    ours = own_fields()
+    out: dict[str, Any] = {name: getattr(config, name) for name in ours}
+    for f in fields(config):
+        default = (
+            f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else None
+        )
+        value = getattr(config, f.name)
+        plain = isinstance(value, (str, int, float, bool, list, dict, type(None)))
+        shown = value != default or f.name == "seed"
+        if shown and plain and f.init and f.name not in ours and f.name not in NOT_IN_CONFIG:
+            out[f.name] = value
+    return yaml.safe_dump({k: getattr(v, "value", v) for k, v in out.items()}, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,71 @@
+"""Evaluates a bundle: the trained and the base weights, each under the contexts that were shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from fastslow.bundles.bundle import Bundle
+from fastslow.core.measurement import Measurement
+from fastslow.core.types import Split
+from fastslow.evaluation.accuracy import Sampling
+from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
+from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
+from fastslow.policy.loading import context_window, pad_id
+from fastslow.policy.policy import Policy
+from fastslow.policy.tree_forward import why_not
+from fastslow.tasks.base import Task
+
+
+def evaluate_bundle(
+    bundle: Bundle,
+    task: Task,
+    *,
+    split: Split,
+    params: SamplingParams,
+    samples: int,
+    kl_examples: int,
+    dtype: torch.dtype,
+    limit: int | None = None,
+    kinds: Sequence[str] = ("seed", "lead", "mean"),
+) -> list[Measurement]:
+    """Measure trained and base weights, each under these kinds of context (see `measure_population`), with the seed of
+    the run. `dtype` is what rollouts compute in.
+
+    Raises BadInput for a task without examples.
+    """
+
+    def policy_of(model: PreTrainedModel) -> Policy:
+        return _policy(bundle, model, task, params, dtype)
+
+    policy = policy_of(bundle.model)
+    policy.refresh(0)
+    sampling = Sampling(params, samples, int(bundle.settings["seed"]))
+    evaluator = Evaluator(
+        policy=policy,
+        model=bundle.model,
+        base=bundle.base,
+        policy_of=policy_of,
+        task=task,
+        settings=EvaluationSettings(sampling, kl_examples, packing=why_not(bundle.model) is None),
+    )
+    return [
+        one
+        for measure in (evaluator.measure, evaluator.measure_base)
+        for one in measure(bundle.population, kinds, topics=bundle.topics, split=split, limit=limit)
+    ]
+
+
+def _policy(bundle: Bundle, model: PreTrainedModel, task: Task, params: SamplingParams, dtype: torch.dtype) -> Policy:
+    eos = model.generation_config.eos_token_id if model.generation_config is not None else None
+    eos_ids = [*(eos if isinstance(eos, list) else [eos] if eos is not None else []), bundle.tokenizer.eos_token_id]
+    return Policy(
+        sampler=PrefixSampler(model, eos_ids=[int(i) for i in eos_ids], pad_id=pad_id(bundle.tokenizer), dtype=dtype),
+        tokenizer=bundle.tokenizer,
+        task=task,
+        params=params,
+        window=context_window(model),
+        chat_template_kwargs=bundle.settings.get("chat_template_kwargs") or {},
+    )

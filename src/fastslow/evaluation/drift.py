@@ -1,0 +1,103 @@
+"""How far the weights have moved from the base model: KL(model || base), and the model's entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
+
+from fastslow.contexts.context import Context
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import Example, Rollout
+from fastslow.policy.base_model import BaseModel
+from fastslow.policy.engines.transformers import SamplingParams
+from fastslow.policy.policy import Job, Policy
+from fastslow.policy.token_trees import Row
+from fastslow.policy.tree_forward import HEAD_ROWS, forward_hidden, pack, place_logits
+
+# Rows of one fp32 forward for the KL: two (rows, tokens, vocabulary) arrays are alive at once.
+KL_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Drift:
+    """KL(model || base) and the model's entropy, per token over the full vocabulary, in nats. None where there was
+    nothing to measure."""
+
+    kl: float | None
+    entropy: float | None
+
+
+def measure_drift(
+    policy: Policy,
+    model: PreTrainedModel,
+    base: BaseModel,
+    context: Context,
+    examples: Sequence[Example],
+    *,
+    seed: int,
+    packing: bool,
+) -> Drift:
+    """Measure how far the model is from the base, and how sure it is of itself.
+
+    Compares the two on completions sampled from the policy at temperature 1 under `context`; both models see the same
+    prompt. Computes in fp32 without autocast: bf16 rounding alone would show as a KL near 1e-3. `packing` computes
+    shared tokens once, for models where that is exact.
+    """
+    params = SamplingParams(max_new_tokens=policy.params.max_new_tokens)
+    jobs = [Job(context, e, derive_seed(seed, "kl", context.id, e.id)) for e in examples if policy.fits(context, e)]
+    rollouts = policy.rollouts(jobs, params)
+    compute, size = (_drift_of_trees, len(rollouts)) if packing else (_drift_of_rows, KL_ROWS)
+    chunks = [rollouts[start : start + size] for start in range(0, len(rollouts), max(1, size))]
+    both_N_2 = torch.cat([compute(model, base, chunk) for chunk in chunks]) if chunks else torch.empty(0, 2)
+    return Drift(*map(float, both_N_2.mean(0))) if len(both_N_2) else Drift(None, None)
+
+
+@torch.no_grad()
+def _drift_of_trees(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Rollout]) -> Float[Tensor, "N 2"]:
+    """Compute KL and entropy at every completion token, each place of the rows' token trees once."""
+    packed = pack([Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts])
+    # The base of a LoRA model is the same object with its adapters off: what is ours is computed outside of base().
+    ours_P_D = forward_hidden(_plain_forward(model), model, packed)
+    with base() as reference:
+        theirs_P_D = forward_hidden(_plain_forward(reference), reference, packed)
+    source_U, which_E = packed.source_E.to(model.device).unique(return_inverse=True)
+    drifts = []
+    for places in source_U.split(HEAD_ROWS):
+        ours = place_logits(model, ours_P_D[places])
+        with base() as reference:
+            drifts.append(_drift(ours, place_logits(reference, theirs_P_D[places])))
+    edges = packed.edge_B_T[packed.edge_B_T >= 0].to(model.device)
+    return torch.cat(drifts)[which_E[edges]]
+
+
+@torch.no_grad()
+def _drift_of_rows(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Rollout]) -> Float[Tensor, "N 2"]:
+    rows = [torch.tensor(r.prompt_ids + r.completion_ids, device=model.device) for r in rollouts]
+    ids = pad_sequence(rows, batch_first=True)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+    ours = _plain_forward(model)(input_ids=ids, attention_mask=mask).logits
+    with base() as reference:
+        theirs = _plain_forward(reference)(input_ids=ids, attention_mask=mask).logits
+    answers = [(i, slice(len(r.prompt_ids) - 1, len(rows[i]) - 1)) for i, r in enumerate(rollouts)]
+    return torch.cat([_drift(ours[i, where].float(), theirs[i, where].float()) for i, where in answers])
+
+
+def _drift(ours_N_V: Float[Tensor, "N V"], theirs_N_V: Float[Tensor, "N V"]) -> Float[Tensor, "N 2"]:
+    """Compute KL and entropy of our distribution at each place."""
+    p, q = ours_N_V.log_softmax(-1), theirs_N_V.log_softmax(-1)
+    weights = p.exp()
+    return torch.stack([(weights * (p - q)).sum(-1), -(weights * p).sum(-1)], dim=-1)
+
+
+def _plain_forward(model: PreTrainedModel) -> Callable[..., Any]:
+    """Return the class's own forward: the instance's may be wrapped in autocast by accelerate, and in a fused head by
+    TRL."""
+    return partial(type(model).forward, model)

@@ -1,0 +1,80 @@
+"""Read and append JSONL: UTF-8 text with one JSON object a line."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+class BadLine(ValueError):
+    """A line that is not a JSON object: its number, counted from 1, and what it is instead."""
+
+    def __init__(self, number: int, problem: str):
+        super().__init__(f"line {number} {problem}")
+        self.number = number
+        self.problem = problem
+
+
+def objects(
+    lines: Iterable[bytes], on_damage: Callable[[BadLine], None] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number, counted from 1, and the object of every line; blank lines are skipped.
+
+    Args:
+        lines: an open binary file, or any other lines in order.
+        on_damage: called with each damaged line, which is then skipped. Without it a damaged line raises BadLine.
+    """
+    for number, line in enumerate(lines, start=1):
+        content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        if not content.strip():
+            continue
+        try:
+            yield number, _object(number, content)
+        except BadLine as damage:
+            if on_damage is None:
+                raise
+            on_damage(damage)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file; none where there is no file. Raises BadLine and OSError."""
+    try:
+        with path.open("rb") as file:
+            return [value for _, value in objects(file)]
+    except FileNotFoundError:
+        return []
+
+
+def append(path: Path, lines: Iterable[bytes], *, sync: bool = False) -> None:
+    """Append whole lines, each with its line end, in one write. With `sync`, return when the disk holds them."""
+    with path.open("ab") as file:
+        file.write(b"".join(lines))
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def cut_torn_line(file: BinaryIO) -> None:
+    """Remove the last line of an open file where a kill left it without a line end; then rewind to the beginning."""
+    file.seek(0)
+    content = file.read()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        file.truncate(whole)
+    file.seek(0)
+
+
+def _object(number: int, line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise BadLine(number, "is not UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise BadLine(number, f"is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise BadLine(number, f"is a JSON {type(value).__name__}")
+    return value

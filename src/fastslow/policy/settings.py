@@ -1,0 +1,39 @@
+"""The settings of the policy: the model, and how its answers are sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastslow.core.settings import SettingsGroup, inherited, setting
+
+
+@dataclass
+class PolicySettings(SettingsGroup):
+    """Which model answers, and how training samples its answers."""
+
+    title = "Model and sampling"
+
+    model: str = setting(
+        "smollm2-135m", "'smollm2-135m' (embedded), a folder written by save_pretrained, or a hub id.", in_bundle=True
+    )
+    bf16: bool | None = setting(
+        None, "Compute in bf16 over fp32 weights; default: where the machine is faster with it.", incidental=True
+    )
+    temperature: float = setting(1.0, "Sampling temperature of rollouts.", above=0)
+
+    max_completion_length: int = inherited(
+        512, "Longest answer; short answers train much faster.", unit="tokens", above=0, in_bundle=True
+    )
+    top_p: float = inherited(
+        1.0, "Rollouts: sample from the likeliest tokens that hold this probability.", unit="probability", above=0,
+        at_most=1,
+    )  # fmt: skip
+    top_k: int = inherited(0, "Rollouts: sample from this many likeliest tokens; 0: from all.", at_least=0)
+    min_p: float | None = inherited(
+        None, "Rollouts: leave out tokens below this share of the likeliest token's probability.", unit="probability",
+        at_least=0, at_most=1,
+    )  # fmt: skip
+    repetition_penalty: float = inherited(1.0, "Rollouts: above 1, tokens already used become less likely.", above=0)
+    chat_template_kwargs: dict | str | None = inherited(  # noqa: RUF009 - the default is None
+        None, "Arguments of the chat template, a mapping; on the command line as JSON.", in_bundle=True
+    )

@@ -1,0 +1,110 @@
+"""The end of a run: bundle first, then the last measurements and the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from fastslow.bundles.bundle import write_bundle
+from fastslow.config.settings import FastSlowConfig, bundled_fields
+from fastslow.core import processes
+from fastslow.core.measurement import means
+from fastslow.files.run_directory import RunDirectory, machine, versions
+from fastslow.run.trainer import FastSlowTrainer
+from fastslow.tasks.task_set import by_task
+
+
+def finish(trainer: FastSlowTrainer, stopped_by: Sequence[str]) -> dict[str, Any]:
+    """Write bundle and summary, and return the summary; a run that was stopped is not measured any more.
+
+    A signal ends the measuring, and loses no weights. Every process has to call this function.
+    """
+    run, config = trainer.recorder.run, trainer.args
+    if run is not None and config.save_bundle:
+        write_bundle(
+            run.path / "bundle",
+            model=trainer.model,
+            tokenizer=trainer.tokenizer,
+            population=trainer.population,
+            router=trainer.parts.router.state_dict(),
+            topics=trainer.topics,
+            base_name=config.model,
+        )
+    if not stopped_by and trainer.step not in trainer.recorder.measured_steps:
+        trainer.evaluate()
+    if not stopped_by:
+        with trainer.recorder.phase("eval", trainer.step):
+            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, ["seed", "lead"]))
+    summary = summarise(trainer, status=f"stopped by {stopped_by[0]}" if stopped_by else "done")
+    if run is not None:
+        _write(run, trainer, summary)
+        if not stopped_by:
+            trainer.checkpointing.of(run).drop_all_but_milestones(trainer.checkpointing.kept_best)
+    processes.wait()
+    return summary if processes.is_main() else {}
+
+
+def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, Any]) -> None:
+    """Write the summary, and what makes the bundle complete or stands in for it."""
+    config = trainer.args
+    settings = {name: getattr(config, name) for name in bundled_fields()}
+    settings["task"] = config.task or summary["task"]
+    provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
+    if config.save_bundle:
+        run.write_json("bundle/bundle.json", {"settings": settings, **provenance})
+    else:  # the contexts are small, and a report shows them
+        run.write_json("population.json", trainer.population.to_json())
+        if trainer.topics.archive is not None:
+            run.write_json("archive.json", trainer.topics.archive.to_json())
+    run.write_json("summary.json", summary)
+
+
+def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
+    """Return the numbers a script reads (summary.json)."""
+    config, recorder = trainer.args, trainer.recorder
+    latest = {(one.weights, one.context, one.task): one for one in recorder.measurements}
+
+    def values(what: Literal["accuracy", "kl"], task: str | None = None) -> dict[str, float | None]:
+        rows = {w: [r for (v, _, t), r in latest.items() if v == w and task in (None, t)] for w in ("base", "trained")}
+        base, trained = (means(of_weights, what) for of_weights in rows.values())
+        # Without a fast channel the lead context is the seed context, and so are all.
+        seed, both = trained.get("seed"), trainer.mode.fast
+        lead, mean = (trained.get("lead"), trained.get("mean")) if both else (seed, seed)
+        names = ("base_seed", "base_lead", "seed", "lead", "mean")
+        by_name = dict(zip(names, (base.get("seed"), base.get("lead"), seed, lead, mean), strict=True))
+        return by_name | {kind: trained.get(kind) for kind in trainer.topics.kinds if both}
+
+    kl, tasks = values("kl"), by_task(trainer.parts.task, trainer.parts.task.split("validation"))
+    return {
+        "status": status,
+        "mode": config.mode,
+        "channels": {"fast": trainer.mode.fast, "slow": trainer.mode.slow},
+        "ships": trainer.shipped_context,
+        "seed": config.seed,
+        "model": config.model,
+        "task": trainer.parts.task.name,
+        "steps": trainer.step,
+        "rollouts": dict(recorder.rollouts),
+        "tokens": dict(recorder.tokens),
+        "wall_s": recorder.wall_by_phase(),
+        "accuracy": values("accuracy"),
+        **({"tasks": {name: values("accuracy", name) for name in tasks}} if config.tasks else {}),
+        "kl_to_base": {"seed": kl["seed"], "lead": kl["lead"]},
+        "lead_context": trainer.population.lead.to_json(),
+        "population": [context.id for context in trainer.population.members],
+        "reflection": {**recorder.reflection, "cost_usd": reflection_cost(config, recorder.reflection)},
+        "skipped_too_long": trainer.policy.skipped,
+        "validation_examples": len(trainer.parts.task.split("validation")),
+        "machine": machine(str(trainer.slow.device)),
+        "versions": versions(),
+    }  # fmt: skip
+
+
+def reflection_cost(config: FastSlowConfig, spent: Mapping[str, Any]) -> float | None:
+    """Return US dollars paid to the reflection endpoint: 0 where none was asked, None where its price is not known."""
+    if not spent["calls"] or not config.reflection_base_url:
+        return 0.0
+    if config.reflection_price_prompt is None or config.reflection_price_completion is None:
+        return None
+    prompt, completion = config.reflection_price_prompt, config.reflection_price_completion
+    return (spent["prompt_tokens"] * prompt + spent["completion_tokens"] * completion) / 1e6

@@ -1,0 +1,85 @@
+"""What a run is measured by: the policy that answers, the base it started from, and the evaluator of both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from fastslow.config.settings import FastSlowConfig
+from fastslow.core.modes import MODES
+from fastslow.evaluation.accuracy import Sampling
+from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
+from fastslow.policy.base_model import BaseModel, adapters_off, frozen_copy
+from fastslow.policy.engines.transformers import PrefixSampler, SamplingParams
+from fastslow.policy.loading import ModelSource, frozen_clone, load_model, pad_id
+from fastslow.policy.policy import Policy
+from fastslow.slow.channel import SlowChannel
+from fastslow.tasks.base import Task
+
+
+def make_evaluator(
+    config: FastSlowConfig,
+    slow: SlowChannel,
+    tokenizer: PreTrainedTokenizerBase,
+    policy: Policy,
+    base: BaseModel,
+    task: Task,
+) -> Evaluator:
+    """Return what measures the run's weights and its base on held-out examples of its task."""
+    params = replace(policy.params, temperature=config.eval_temperature, top_p=config.eval_top_p, top_k=0, min_p=None)
+    return Evaluator(
+        policy=policy,
+        model=slow.model,
+        base=base,
+        policy_of=lambda model: make_policy(config, slow, tokenizer, task, policy.window, model=model),
+        task=task,
+        settings=EvaluationSettings(
+            Sampling(params, config.eval_samples, config.seed),
+            kl_examples=config.kl_examples if MODES[config.mode].slow else 0,
+            packing=slow.as_trees,
+        ),
+    )
+
+
+def make_policy(
+    config: FastSlowConfig,
+    slow: SlowChannel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    window: int,
+    *,
+    model: PreTrainedModel | None = None,
+) -> Policy:
+    """Return what answers this run's task with the weights in training, or those of `model`, sampled like rollouts."""
+    dtype = torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
+    return Policy(
+        sampler=PrefixSampler(model or slow.model, eos_ids=slow.eos_ids, pad_id=pad_id(tokenizer), dtype=dtype),
+        tokenizer=tokenizer,
+        task=task,
+        params=SamplingParams(
+            max_new_tokens=int(config.max_completion_length or 256),
+            temperature=config.temperature,
+            top_p=config.top_p,
+            top_k=config.top_k or 0,
+            min_p=config.min_p,
+            repetition_penalty=config.repetition_penalty,
+        ),
+        window=window,
+        chat_template_kwargs=slow.chat_template_kwargs,
+    )
+
+
+def make_base(config: FastSlowConfig, slow: SlowChannel, source: ModelSource, *, given: bool) -> BaseModel:
+    """Return the weights training started from: adapters off, TRL's reference, or a copy loaded on demand.
+
+    `given` says that the model did not come from `source` and cannot be loaded from there again.
+    """
+    if config.lora_r:
+        return adapters_off(slow.model)
+    if slow.reference is not None:
+        return frozen_copy(lambda: cast(PreTrainedModel, slow.reference))
+    start = frozen_clone(slow.model) if given else None
+    return frozen_copy(lambda: start or load_model(source, trust_remote_code=config.trust_remote_code))

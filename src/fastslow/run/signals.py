@@ -1,0 +1,42 @@
+"""Signals end a run after the step that is under way, with everything saved; a second one ends it at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from fastslow.run.trainer import FastSlowTrainer
+
+SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+
+
+@contextmanager
+def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[None]:
+    """Have SIGINT and SIGTERM end the run after the current step, with a checkpoint, and a second signal at once."""
+    previous: dict[int, Any] = {}
+
+    def handle(number: int, frame: Any) -> None:
+        trainer.stop(signal.Signals(number).name)
+        trainer.recorder.display.note(
+            f"{signal.Signals(number).name}: stopping after this step; everything will be saved. Again to stop at once."
+        )
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+    try:
+        previous = {number: signal.signal(number, handle) for number in map(signal.Signals.__getitem__, SIGNALS)}
+    except ValueError:  # not the main thread: a notebook or a server; signals stay whose they are
+        previous = {}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def exit_code(summary: Mapping[str, Any]) -> int:
+    """Return 0 for a run that is finished or has used its time up, 128 + number for one that a signal stopped."""
+    status = str(summary.get("status", "done"))
+    return next((code for name, code in SIGNALS.items() if status.endswith(name)), 0)

@@ -1,0 +1,254 @@
+"""Both channels of one run, assembled from its settings: what `train` drives, and what a script may drive itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+
+from fastslow.config.settings import FastSlowConfig
+from fastslow.contexts.population import Population
+from fastslow.core import processes
+from fastslow.core.errors import BadInput
+from fastslow.core.measurement import Measurement, means
+from fastslow.core.modes import MODES
+from fastslow.files.snapshot import Stateful
+from fastslow.loop.cycle import Cycle
+from fastslow.loop.state import LoopState
+from fastslow.policy.loading import context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
+from fastslow.record.recorder import Recorder
+from fastslow.run.assemble import Components, build_components, make_steering
+from fastslow.run.checkpoints import Checkpointing
+from fastslow.run.measuring import make_base, make_evaluator, make_policy
+from fastslow.run.wall_time import WallTime
+from fastslow.slow.channel import SlowChannel
+from fastslow.tasks.base import Task
+
+
+class FastSlowTrainer:
+    """Train a model through both channels.
+
+    Args:
+        args: the run's settings; names model and task.
+        model: overrides `args.model` with a loaded causal LM (fp32 weights).
+        task: overrides `args.task` with a task object.
+        processing_class: the tokenizer, if `model` is given.
+        recorder: writes the run directory; None keeps everything in memory.
+        callbacks: transformers callbacks.
+
+    Attributes:
+        slow: the slow channel: weights, and TRL's trainer behind them.
+        cycle: the loop that couples the channels, with the fast channel, the router and the state of the loop.
+        policy: answers examples under contexts, with the weights as they are.
+        base: enters the weights that training started from.
+        evaluator: measures the weights and the base.
+        checkpointing: saves the run, and goes back.
+
+    Raises:
+        BadInput: for settings, models or tasks that cannot be used.
+    """
+
+    def __init__(
+        self,
+        args: FastSlowConfig,
+        *,
+        model: PreTrainedModel | None = None,
+        task: Task | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        recorder: Recorder | None = None,
+        callbacks: Sequence[TrainerCallback] | None = None,
+    ):
+        self.args = args
+        self.mode = MODES[args.mode]
+        self.recorder = recorder or Recorder(None)
+        source, given = resolve_model(args.model), model is not None
+        self.tokenizer = processing_class or load_tokenizer(source, trust_remote_code=args.trust_remote_code)
+        model = model or load_model(source, trust_remote_code=args.trust_remote_code)
+        if args.learning_rate is None:
+            args.learning_rate = default_learning_rate(model)
+        self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
+        window = context_window(model)
+        self.slow = SlowChannel(args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or ())
+        self.policy = make_policy(args, self.slow, self.tokenizer, self.parts.task, window)
+        self.steering = make_steering(args, self.parts.stream)
+        population = Population(size=args.population_size, seed=self.parts.seed_context)
+        self.cycle = Cycle(
+            args,
+            policy=self.policy,
+            stream=self.parts.stream,
+            topics=self.parts.topics,
+            fast=self.parts.fast,
+            router=self.parts.router,
+            steering=self.steering,
+            state=LoopState(self.parts.task, population),
+            recorder=self.recorder,
+            log=self.slow.note,
+        )
+        self.base = make_base(args, self.slow, source, given=given)
+        self.evaluator = make_evaluator(args, self.slow, self.tokenizer, self.policy, self.base, self.parts.task)
+        self.wall_time = WallTime(args.max_minutes, self.recorder.elapsed)
+        self.checkpointing = Checkpointing(
+            args, parts=self._stateful(), slow=self.slow, steering=self.steering, recorder=self.recorder
+        )
+        self.stopped_by: list[str] = []
+        """Why the run ends before its last step: names of signals."""
+        self.time_is_up = False
+        """Whether the run ends because of max_minutes."""
+        self._check_window()
+        self.slow.listen(self)
+
+    def _stateful(self) -> dict[str, Stateful]:
+        """Return what a checkpoint holds besides the weights, by name."""
+        return {
+            **self.slow.parts,
+            "loop": self.cycle.state,
+            "topics": self.topics,
+            "router": self.parts.router,
+            "steering": self.steering,
+            "policy": self.policy,
+            "recorder": self.recorder,
+            "wall_time": self.wall_time,
+        }
+
+    def _check_window(self) -> None:
+        policy, task = self.policy, self.parts.task
+        if not any(policy.fits(self.population.seed, example) for example in task.split("train")):
+            raise BadInput(
+                f"no training question of '{task.name}' fits the model's window of {policy.window} tokens together "
+                f"with the seed context and an answer of max_completion_length={policy.params.max_new_tokens}; "
+                "shorten one of them or take a model with a longer window."
+            )
+
+    # What people look at
+
+    @property
+    def model(self) -> Any:
+        """The model in training."""
+        return self.slow.model
+
+    @property
+    def step(self) -> int:
+        """How many optimiser steps are behind the weights."""
+        return self.slow.step
+
+    @property
+    def population(self) -> Population:
+        """The contexts in use."""
+        return self.cycle.state.population
+
+    @property
+    def topics(self) -> Any:
+        """What the learner knows of its stream."""
+        return self.parts.topics
+
+    @property
+    def shipped_context(self) -> str:
+        """The kind of context a bundle of this run is used with: chosen by the question where topics have their own."""
+        return self.mode.ships(chosen=bool(self.topics.kinds))
+
+    # What people do
+
+    def train(self, resume_from_checkpoint: str | Path | None = None) -> None:
+        """Train to the end, or until time or a signal ends it; then run the fast phases of a mode that leaves them to
+        the end, with an evaluation on both sides of them.
+
+        `resume_from_checkpoint` is a folder that `files.sealed.verify` has passed.
+        """
+        folder = Path(resume_from_checkpoint) if resume_from_checkpoint is not None else None
+        if folder is not None:
+            self.checkpointing.restore(folder)
+            self.args.eval_on_start = False  # that was then
+            if self.out_of_time():  # at once: what is there makes a bundle and a summary
+                return self.slow.load_weights(folder)
+        with self.checkpointing.writing():
+            self.slow.train(self.cycle, self, resume_from=folder)
+        step = self.step
+        if not self.time_is_up and self.cycle.cycles_at(step):
+            if step not in self.recorder.measured_steps:
+                self.evaluate()
+            self.policy.begin_step(step)
+            self.cycle.fast_phases(step)
+            self.evaluate()
+        return None
+
+    def evaluate(self) -> dict[str, float]:
+        """Measure the current weights on the validation split, log the result, and return it."""
+        return self.slow.evaluate()
+
+    def add_callback(self, callback: TrainerCallback) -> None:
+        """Have transformers call `callback` as well."""
+        self.slow.add_callback(callback)
+
+    def stop(self, reason: str) -> None:
+        """End the run after the current step, with a checkpoint."""
+        self.stopped_by.append(reason)
+
+    def out_of_time(self) -> bool:
+        """Return whether no further step may begin, or, after the last, the closing measurements; `time_is_up` from
+        then on. Every process gets the same answer."""
+        if self.args.max_minutes is not None:
+            last = self.step >= self.args.max_steps
+            over = processes.from_main(lambda: self.wall_time.is_over if last else not self.wall_time.allows_a_step())
+            self.time_is_up = self.time_is_up or over
+        return self.time_is_up
+
+    # What happens between the steps (slow.hooks.Listener)
+
+    def training_begins(self) -> None:
+        """Do nothing: every part has its state already."""
+
+    def step_begins(self) -> None:
+        """Start the clock of the first step."""
+        self.wall_time.steps_begin()
+
+    def step_ends(self) -> bool:
+        """Return whether training stops here: for want of time, or because some process was told to."""
+        self.wall_time.step_ends()
+        over = self.out_of_time()
+        if over or any(processes.gather([bool(self.stopped_by)])):
+            self.checkpointing.must_save = True
+        return self.checkpointing.must_save
+
+    def weights_change_next(self) -> None:
+        """Have the checkpoint of the step before whole before the weights move."""
+        self.checkpointing.wait()
+
+    def kl_measured(self, kl: float) -> None:
+        """Steer by the KL of a micro-batch."""
+        self.steering.measured(kl)
+
+    def measure(self) -> dict[str, float]:
+        """Measure seed context, lead context and population mean apart, and the KL to the base; act on losses."""
+        step = self.step
+        self.policy.refresh(step)
+        kinds = ["seed", "lead", "mean", *self.topics.kinds] if self.mode.fast else ["seed"]
+        with self.recorder.phase("eval", step):
+            measurements = self.evaluator.measure(self.population, kinds, topics=self.topics)
+        self.recorder.evals(step, measurements)
+        self.checkpointing.note_accuracy(means(measurements, "accuracy").get(self.shipped_context))
+        self._judge(step, measurements)
+        return {
+            f"eval_{context}_{what}": value
+            for what in ("accuracy", "kl", "entropy")
+            for context, value in means(measurements, what).items()
+        }
+
+    def keeps(self, step: int) -> bool:
+        """Return whether the checkpoint of `step` is needed, whatever the schedule says."""
+        return self.checkpointing.keeps(step)
+
+    def save(self) -> None:
+        """Begin a checkpoint."""
+        self.checkpointing.save()
+
+    def _judge(self, step: int, measurements: Sequence[Measurement]) -> None:
+        """Do what the settings want where a past task has fallen below its floor."""
+        back = self.checkpointing.good_step
+        falls = self.steering.judge(step, measurements, self.shipped_context)
+        if falls and self.args.retention_action == "rollback" and back is not None:
+            self.checkpointing.roll_back(back)
+            self.policy.begin_step(-1)  # nothing sampled or cached under the lost weights survives
+            self.policy.refresh(step)
+        self.recorder.falls(step, falls, self.args.retention_action, back)

@@ -1,0 +1,181 @@
+"""The weights and what trains them, behind names of our own: what the rest of the house sees of TRL's trainer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
+
+from fastslow.core.errors import FastSlowError
+from fastslow.slow.hooks import Listener, NoListener, StepSource
+from fastslow.slow.state import load_weights, weights_of
+from fastslow.slow.trainer import WEIGHTS, SlowTrainer
+
+PROGRESS = "trainer_state.json"
+"""transformers' own file of counters: it reads this one when a run is taken up again."""
+
+
+class SlowChannel:
+    """Train the weights on steps of a source.
+
+    Args:
+        args: the run's settings, a GRPOConfig with those of `SlowSettings`.
+        model: a causal LM with fp32 weights.
+        tokenizer: its tokenizer.
+        callbacks: transformers callbacks.
+
+    Raises:
+        BadInput: for settings that TRL or one of its trackers cannot work with.
+    """
+
+    def __init__(
+        self,
+        args: Any,
+        *,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        callbacks: Sequence[TrainerCallback] = (),
+    ):
+        self._trainer = SlowTrainer(args, model=model, tokenizer=tokenizer, callbacks=callbacks)
+
+    # What it is made of
+
+    @property
+    def model(self) -> Any:
+        """The model in training, adapters included, without the wrapping of distributed training."""
+        return self._trainer.accelerator.unwrap_model(self._trainer.model)
+
+    @property
+    def reference(self) -> PreTrainedModel | None:
+        """TRL's copy of the base model for its KL term, where it keeps one that does not move."""
+        trainer = self._trainer
+        if trainer.ref_model is None or trainer.args.sync_ref_model:
+            return None
+        return trainer.accelerator.unwrap_model(trainer.ref_model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._trainer.accelerator.device
+
+    @property
+    def eos_ids(self) -> list[int]:
+        """Ids of the tokens that end a completion."""
+        return list(self._trainer.eos_token_ids)
+
+    @property
+    def chat_template_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments of the chat template, as the settings have them."""
+        kwargs: Any = self._trainer.chat_template_kwargs
+        return dict(kwargs)
+
+    @property
+    def as_trees(self) -> bool:
+        """Whether rollouts are trained on as token trees."""
+        return self._trainer.packing_problem is None
+
+    @property
+    def step(self) -> int:
+        """How many optimiser steps are behind the weights."""
+        return self._trainer.state.global_step
+
+    @property
+    def last_step(self) -> int:
+        """The optimiser steps that the training under way will have taken at its end."""
+        return self._trainer.state.max_steps
+
+    # Training
+
+    def train(self, source: StepSource, listener: Listener, *, resume_from: Path | None = None) -> None:
+        """Train until the settings' max_steps, or until the listener says to stop.
+
+        `resume_from` is a checkpoint folder whose parts have been loaded into `parts` already; its weights are loaded
+        here. Raises FastSlowError for a gradient that is not finite.
+        """
+        self._trainer.source, self._trainer.listener = source, listener
+        self._trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+
+    def fit(self, source: StepSource, steps: int) -> None:
+        """Take `steps` optimiser steps with a new optimiser, from the weights as they are; nothing else is told."""
+        self._trainer.forget_progress()
+        self._trainer.args.max_steps = steps
+        self.train(source, NoListener())
+
+    def evaluate(self) -> dict[str, float]:
+        """Have the listener measure the weights, and log what it says."""
+        return self._trainer.evaluate()
+
+    def note(self, metrics: Mapping[str, float]) -> None:
+        """Log these numbers with those of the current step."""
+        self._trainer.note(metrics)
+
+    def add_callback(self, callback: TrainerCallback) -> None:
+        """Have transformers call `callback` as well."""
+        self._trainer.add_callback(callback)
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener` take part from now on, before training as well."""
+        self._trainer.listener = listener
+
+    # State
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The parts of a checkpoint that are this channel's, by name; the weights are apart."""
+        return {"slow": self._trainer.saved, "processes": self._trainer.saved_by_process}
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The trained weights by name, not copies."""
+        return weights_of(self._trainer)
+
+    def check_finite(self) -> None:
+        """Raise FastSlowError where a weight is not finite."""
+        bad = next((name for name, weight in self.weights.items() if not is_finite(weight)), None)
+        if bad is not None:
+            raise FastSlowError(
+                f"after step {self.step} the weight '{bad}' is not finite: no checkpoint was made of it, the one "
+                "before is whole. A lower learning_rate may help."
+            )
+
+    def progress(self) -> bytes:
+        """Return the content of trainer_state.json.
+
+        metrics.jsonl has the history; with it in every checkpoint, a run would write the square of its steps.
+        """
+        return (
+            json.dumps(asdict(replace(self._trainer.state, log_history=[])), indent=2, sort_keys=True) + "\n"
+        ).encode()
+
+    def load_progress(self, folder: Path) -> None:
+        """Take up how many steps are behind the weights of a checkpoint."""
+        self._trainer.state = TrainerState.load_from_json(str(folder / PROGRESS))
+
+    def load_weights(self, folder: Path) -> None:
+        """Take up the weights of a checkpoint, not to train on them. Raises BadInput where the model has others."""
+        load_weights(self._trainer, load_file(folder / WEIGHTS), folder)
+
+    def copy_weights(self, saved: Mapping[str, torch.Tensor]) -> None:
+        """Set the weights to `saved`, named as in `weights`."""
+        load_weights(self._trainer, saved, "the copy")
+
+    def roll_back(self, folder: Path, state: Mapping[str, Any]) -> None:
+        """Set weights and optimiser to those of an earlier checkpoint; the learning rate and the steps go on.
+
+        `state` is that of the part "slow". Raises BadInput where the model has other weights.
+        """
+        load_weights(self._trainer, load_file(folder / WEIGHTS), folder)
+        self._trainer.saved.roll_back(state)
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Return whether every element is finite, by the two extremes: a mask would be as large as the tensor."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return all(bool(torch.isfinite(extreme)) for extreme in tensor.detach().aminmax())

@@ -1,0 +1,103 @@
+"""What TRL's training loop asks of whoever drives it: a source of steps, and a listener to what happens in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from fastslow.core.types import Example, Rollout
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """All that one optimiser step learns from, the same on every process.
+
+    Attributes:
+        examples: the step's B problems.
+        rollouts: N = B x G scored rollouts, group by group; none where the step trains no weights.
+        slow_B: for each problem, whether its group trains the weights.
+        parts_N: rollouts whose rewards are compared with each other share a number; None: those of a problem.
+        reused: whether some rollouts were sampled before this step, so that every ratio is to the policy that sampled.
+        beta: coefficient of the KL term in this step.
+        advantage_scale: factor on every advantage in this step.
+    """
+
+    examples: tuple[Example, ...] = ()
+    rollouts: tuple[Rollout, ...] = ()
+    slow_B: tuple[bool, ...] = ()
+    parts_N: tuple[int, ...] | None = None
+    reused: bool = False
+    beta: float = 0.0
+    advantage_scale: float = 1.0
+
+
+class StepSource(Protocol):
+    """Where the steps come from."""
+
+    def next_step(self, step: int) -> StepBatch:
+        """Return the batch of optimiser step `step`, counted from 0. Every process calls this once a step."""
+        ...
+
+
+class Listener(Protocol):
+    """Who takes part in what happens between the steps. Every method is called on every process."""
+
+    def training_begins(self) -> None:
+        """Called once the loop has its optimiser and has set its counters, before the first step."""
+        ...
+
+    def step_begins(self) -> None:
+        """Called before each step."""
+        ...
+
+    def step_ends(self) -> bool:
+        """Called after each step; return True to stop training there and save."""
+        ...
+
+    def weights_change_next(self) -> None:
+        """Called right before the optimiser steps."""
+        ...
+
+    def kl_measured(self, kl: float) -> None:
+        """Called with the KL per token (nats) to the base over a micro-batch, all processes together."""
+        ...
+
+    def measure(self) -> dict[str, float]:
+        """Measure the current weights; return what to log, each name beginning with `eval_`."""
+        ...
+
+    def keeps(self, step: int) -> bool:
+        """Return whether the weights of `step` must be saved, whatever the schedule of checkpoints says."""
+        ...
+
+    def save(self) -> None:
+        """Called where a checkpoint is due."""
+        ...
+
+
+class NoListener:
+    """Hears everything and does nothing: for steps outside of a run."""
+
+    def training_begins(self) -> None:
+        return None
+
+    def step_begins(self) -> None:
+        return None
+
+    def step_ends(self) -> bool:
+        return False
+
+    def weights_change_next(self) -> None:
+        return None
+
+    def kl_measured(self, kl: float) -> None:
+        return None
+
+    def measure(self) -> dict[str, float]:
+        return {}
+
+    def keeps(self, step: int) -> bool:
+        return False
+
+    def save(self) -> None:
+        return None

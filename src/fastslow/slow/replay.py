@@ -1,0 +1,27 @@
+"""Rollouts that were made and scored elsewhere, as TRL's rollout function and its reward function in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastslow.core.types import Rollout
+
+
+class Replay:
+    """Hands TRL the rollouts it asks for, and their rewards. `rollouts` are those of this process, in row order."""
+
+    def __init__(self) -> None:
+        self.rollouts: Sequence[Rollout] = ()
+
+    def roll_out(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
+        """Serve as TRL's `rollout_func`; `logprobs` are the behaviour policy's."""
+        return {
+            "prompt_ids": [list(rollout.prompt_ids) for rollout in self.rollouts],
+            "completion_ids": [list(rollout.completion_ids) for rollout in self.rollouts],
+            "logprobs": [list(rollout.logprobs) for rollout in self.rollouts],
+        }
+
+    def task(self, prompts: list[Any], completions: list[Any], **columns: Any) -> list[float | None]:
+        """Serve as TRL's reward function, after whose name TRL names its metrics; None is TRL's word for unscored."""
+        return [rollout.verdict.reward for rollout in self.rollouts]

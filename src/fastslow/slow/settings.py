@@ -1,0 +1,107 @@
+"""The settings of the slow channel: loss, optimiser, memory, and what keeps the weights near what they learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastslow.core.errors import BadInput
+from fastslow.core.settings import SettingsGroup, inherited, setting
+
+LOSSES = ("cispo", "grpo", "bnpo", "dapo", "dr_grpo", "luspo", "sapo", "vespo")
+
+
+@dataclass
+class SlowSettings(SettingsGroup):
+    """How the weights are trained: loss, KL term, optimiser, adapters, memory."""
+
+    title = "Slow channel"
+
+    loss_type: str = setting(
+        "cispo", f"Loss: {', '.join(LOSSES)}. The paper uses CISPO.", choices=LOSSES, channel="slow"
+    )
+    loss_aggregation: str = setting(
+        "problem",
+        "'problem': every problem's tokens weigh the same (the paper); 'token': every token does (TRL). "
+        "For cispo, dapo and vespo; the other losses keep their own.",
+        choices=("problem", "token"),
+        channel="slow",
+    )
+    advantage_group: str = setting(
+        "problem",
+        "Rollouts that are compared: all of a 'problem', across contexts (the paper), or those of a 'context' only.",
+        choices=("problem", "context"),
+        channel="fast",  # without contexts beside each other, both are the same
+    )
+    epsilon_high: float | None = setting(
+        None,
+        "CISPO: absolute upper bound of the importance ratio, at least 1, default 4 as in the paper. Other losses: the "
+        "distance above 1 at which they clip, default epsilon.",
+        channel="slow",
+    )
+    epsilon: float = inherited(
+        0.2, "Distance below 1 of the importance ratio at which losses that clip do so.", at_least=0,
+        channel="slow",
+    )  # fmt: skip
+    beta: float = setting(
+        1e-3, "Coefficient of the KL term to the base model (the paper's 1e-3); 0 saves its cost.", at_least=0,
+        channel="slow",
+    )  # fmt: skip
+    kl_target: float | None = setting(
+        None,
+        "Budget for the KL to the base model: beta is steered to keep it, and rewards are braked above it.",
+        unit="nats per token",
+        above=0,
+        channel="slow",
+    )
+    learning_rate: float | None = setting(
+        None, "Default by size: 1e-5 below 0.5B, 3e-6 below 3B, else the paper's 1e-6.", at_least=0, channel="slow"
+    )
+    lr_scheduler_type: str = setting("constant_with_warmup", "As in the paper: constant after warm-up.", channel="slow")
+    warmup_steps: float = setting(
+        10, "Warm-up of the learning rate (the paper's 10).", unit="optimiser steps", at_least=0, channel="slow"
+    )
+    max_grad_norm: float = inherited(
+        1.0, "Norm to which longer gradients are cut; 0 cuts none.", at_least=0, channel="slow"
+    )
+    lora_r: int = setting(
+        0, "Rank of LoRA adapters on all linear layers; 0 trains every weight.", at_least=0, channel="slow"
+    )
+    lora_alpha: int = setting(32, "Scale of the LoRA adapters.", above=0, channel="slow")
+    per_device_train_batch_size: int = setting(
+        32, "Rollouts per forward and backward; lowered to divide the batch. Bounds memory, not the result.",
+        unit="rollouts", at_least=1, incidental=True,
+    )  # fmt: skip
+    packing: str = setting(
+        "auto",
+        "Train on rollouts as token trees, shared tokens once: 'auto' where exact, 'on', or 'off' (padded rows).",
+        choices=("auto", "on", "off"),
+    )
+    gradient_checkpointing: bool = setting(False, "Trade compute for memory; off, because it changes no result.")
+
+    def check(self) -> None:
+        """Refuse a bound below 1 of CISPO's ratio, and a KL budget without a KL term. Raises BadInput."""
+        if self.loss_type == "cispo" and self.epsilon_high is not None and self.epsilon_high < 1.0:
+            raise BadInput(
+                f"epsilon_high is the upper bound of CISPO's importance ratio and must be at least 1, "
+                f"got {self.epsilon_high}; the paper uses 4."
+            )
+        if self.kl_target is not None and not self.beta > 0:
+            raise BadInput(f"kl_target ({self.kl_target}) steers beta, and needs a beta above 0 to begin with.")
+
+
+@dataclass
+class RetentionSettings(SettingsGroup):
+    """What has to be kept of what was learned, and what happens where it is not."""
+
+    title = "Retention"
+
+    retention_floor: float | None = setting(
+        None, "Part of the best accuracy of each task learned so far that has to be kept, judged at each evaluation.",
+        unit="share", above=0, at_most=1,
+    )  # fmt: skip
+    retention_action: str = setting(
+        "report",
+        "What a fall below the floor does: 'report', 'kl' (doubles beta), 'rehearse' (doubles the share), 'rollback' "
+        "(weights of the last evaluation without a fall, and doubles beta).",
+        choices=("report", "kl", "rehearse", "rollback"),
+    )

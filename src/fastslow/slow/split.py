@@ -1,0 +1,92 @@
+"""Cut one scored batch into the micro-batches of an optimiser step: live rows only, each trimmed to its own lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastslow.core import processes
+from fastslow.policy.token_trees import Row, tree_tokens
+from fastslow.slow.batches import MicroBatch, RowPlan, loss_scale, micro_batches
+
+EMPTY: dict[str, Any] = {"empty": True}
+"""A micro-batch in which no process has a row."""
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Split batches for one trainer.
+
+    Attributes:
+        loss_type: TRL's name of the loss.
+        rows_per_forward: most rows of one forward (padded), or as many tokens as those would take (token trees).
+        slots: forwards and backwards per optimiser step at most.
+        as_trees: whether rows are trained on as token trees.
+    """
+
+    loss_type: str
+    rows_per_forward: int
+    slots: int
+    as_trees: bool
+
+    def split(
+        self, scored: Mapping[str, Any], rows: Sequence[Row], plan: RowPlan, *, first: int, scale: float
+    ) -> list[dict[str, Any]]:
+        """Return one dict per accumulation slot for TRL's loss. Every process has to call this method.
+
+        Args:
+            scored: TRL's batch of this process: tensors of one row per rollout, padded.
+            rows: the same rows without padding.
+            plan: what each row of all processes is good for.
+            first: place of this process's first row among those of all processes.
+            scale: factor on every advantage.
+        """
+        live = plan.live_N[first : first + len(rows)].nonzero()[:, 0].tolist()
+        chunks = self._chunks(rows, live)
+        return [self._micro_batch(scored, plan, chunk, first, scale) if chunk else EMPTY for chunk in chunks]
+
+    def _chunks(self, rows: Sequence[Row], live: list[int]) -> list[MicroBatch | None]:
+        """Spread the live rows over as few forwards as memory allows."""
+        limit = self.rows_per_forward
+        if self.as_trees:
+            live.sort(key=lambda i: rows[i].ids)  # rows that share tokens lie together
+            longest = max(len(row.ids) for row in rows)
+            needed = -(-tree_tokens([rows[i] for i in live]) // (limit * longest))
+        else:
+            live.sort(key=lambda i: len(rows[i].ids))  # neighbours of like length: little padding
+            needed = -(-len(live) // limit)
+        return micro_batches(live, needed=max(processes.gather([needed])), slots=self.slots)
+
+    def _micro_batch(
+        self, scored: Mapping[str, Any], plan: RowPlan, chunk: MicroBatch, first: int, scale: float
+    ) -> dict[str, Any]:
+        rows = torch.tensor(chunk.rows)
+        out = {
+            name: value[rows] if isinstance(value, Tensor) and value.ndim else value for name, value in scored.items()
+        }
+        prompt = int(out["prompt_mask"].sum(1).max())
+        answer = max(1, int(out["completion_mask"].sum(1).max()))
+        for name, value in out.items():
+            if isinstance(value, Tensor) and value.ndim == 2:
+                out[name] = value[:, -prompt:] if name.startswith("prompt") else value[:, :answer]
+        weight = scale * plan.weight_N[first + rows].to(out["advantages"].device)
+        out["advantages"] = out["advantages"] * weight
+        if chunk.placeholder:
+            # tool_mask is TRL's mask of the loss alone: attention stays, every term of the row goes.
+            out["tool_mask"] = torch.zeros_like(out["completion_mask"])
+            out["advantages"] = torch.zeros_like(out["advantages"])
+        out["num_items_in_batch"] = torch.tensor(float(plan.items), device=out["advantages"].device)
+        out["loss_scale"] = loss_scale(
+            self.loss_type,
+            rows=0 if chunk.placeholder else len(chunk.rows),
+            tokens=int(out["completion_mask"].sum()),
+            counted_rows=int(plan.counted_N.sum()),
+            items=plan.items,
+            slots=self.slots,
+            processes=processes.count(),
+        )
+        return out

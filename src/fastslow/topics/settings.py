@@ -1,0 +1,28 @@
+"""The settings of the topics: which questions belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastslow.core.settings import SettingsGroup, setting
+
+
+@dataclass
+class TopicSettings(SettingsGroup):
+    """What has contexts of its own, and by which measure questions are alike."""
+
+    title = "Topics"
+
+    clusters: str = setting(
+        "none",
+        "What has contexts of its own: 'none', 'inferred' clusters of like questions (no label is looked at), or "
+        "'labels'.",
+        choices=("none", "inferred", "labels"),
+        in_bundle=True,
+    )
+    embedder: str = setting(
+        "minilm",
+        "Measure of likeness for clusters: 'minilm', 'ngrams' (needs no model), 'sentence-transformers:NAME', a dotted "
+        "path.",
+        in_bundle=True,
+    )
