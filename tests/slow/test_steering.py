@@ -9,7 +9,6 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, cast
 
 import pytest
 import torch
