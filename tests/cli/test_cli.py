@@ -20,6 +20,7 @@ from fastslow.cli.main import COMMANDS, main
 from fastslow.core.measurement import Choice
 from fastslow.policy.loading import EMBEDDED
 from tests.support.measurements import measurement
+from tests.support.present import present
 from tests.support.runs import tiny_settings
 
 ROOT = Path(__file__).parents[2]

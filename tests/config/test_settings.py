@@ -14,6 +14,7 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
 from fastslow.slow.settings import LOSSES
+from tests.support.present import present
 
 
 def config(**overrides) -> FastSlowConfig:

@@ -13,6 +13,7 @@ from fastslow.evaluation.drift import measure_drift
 from fastslow.policy.base_model import adapters_off, frozen_copy
 from fastslow.policy.loading import frozen_clone
 from fastslow.policy.tree_forward import why_not
+from tests.support.present import present
 from tests.support.runs import tiny_trainer
 
 

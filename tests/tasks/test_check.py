@@ -23,6 +23,7 @@ from fastslow.tasks import resolve
 from fastslow.tasks.check import check_task, overlap, wrong_answers
 from fastslow.tasks.families.rows import Rows, RowsTask
 from fastslow.tasks.resolve import resolve_task
+from tests.support.present import present
 from tests.support.tiny import save_tiny
 
 EXAMPLE = Path(__file__).parents[2] / "examples/custom_task"

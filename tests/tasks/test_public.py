@@ -14,6 +14,8 @@ import datasets
 import pytest
 
 from fastslow.core.errors import BadInput
+from fastslow.core.types import Split
+from fastslow.tasks.families.rows import RowsTask
 from fastslow.tasks.resolve import resolve_task
 
 SPLITS = ("train", "validation", "test")

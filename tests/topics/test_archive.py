@@ -119,10 +119,10 @@ def test_a_topic_that_returns_is_started_from_its_own_contexts() -> None:
     now = population(3).starting_from([GOOD["b"]])
     assert [c.id for c in topics.recalled(now, heap("c", 0, 4)).members] == [GOOD["b"].id, SEED.id], "nothing known"
     back = topics.recalled(now, a)
-    assert back.members[0].id == topics.archive.entries["a"].ranked[0]
+    assert back.members[0].id == present(topics.archive).entries["a"].ranked[0]
     assert {c.id for c in back.members} == {GOOD["a"].id, GOOD["c"].id, SEED.id}
     both = topics.recalled(now, [*a, *b])
-    assert [c.id for c in both.members[:2]] == [topics.archive.entries["a"].ranked[0], GOOD["b"].id], (
+    assert [c.id for c in both.members[:2]] == [present(topics.archive).entries["a"].ranked[0], GOOD["b"].id], (
         "the best of each comes first"
     )
 
@@ -332,8 +332,9 @@ def test_retention_is_judged_by_the_context_that_is_shipped(tmp_path: Path) -> N
     settings = stream_settings(tmp_path, clusters="inferred", eval_strategy="steps", eval_steps=2, retention_floor=0.9)
     trainer = FastSlowTrainer(FastSlowConfig(**settings))
     judged = []
-    judge = trainer.steering.judge
-    trainer.steering.judge = lambda step, rows, context: judged.append(context) or judge(step, rows, context)
+    steering: Any = trainer.steering
+    judge = steering.judge
+    steering.judge = lambda step, rows, context: judged.append(context) or judge(step, rows, context)
     trainer.train()
     assert set(judged) == {"cluster"}
 

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from fastslow.contexts.context import Context
+from fastslow.core import processes
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout
 from fastslow.policy.base_model import BaseModel
@@ -49,14 +50,16 @@ def measure_drift(
 
     Compares the two on completions sampled from the policy at temperature 1 under `context`; both models see the same
     prompt. Computes in fp32 without autocast: bf16 rounding alone would show as a KL near 1e-3. `packing` computes
-    shared tokens once, for models where that is exact.
+    shared tokens once, for models where that is exact. Every process has to call this function.
     """
     params = SamplingParams(max_new_tokens=policy.params.max_new_tokens)
     jobs = [Job(context, e, derive_seed(seed, "kl", context.id, e.id)) for e in examples if policy.fits(context, e)]
     rollouts = policy.rollouts(jobs, params)
+    rollouts = rollouts[processes.share_of(len(rollouts))]  # the forwards are dealt out as the rollouts were
     compute, size = (_drift_of_trees, len(rollouts)) if packing else (_drift_of_rows, KL_ROWS)
     chunks = [rollouts[start : start + size] for start in range(0, len(rollouts), max(1, size))]
-    both_N_2 = torch.cat([compute(model, base, chunk) for chunk in chunks]) if chunks else torch.empty(0, 2)
+    own = [compute(model, base, chunk).cpu() for chunk in chunks]
+    both_N_2 = torch.cat([torch.empty(0, 2), *processes.gather(own)])
     return Drift(*map(float, both_N_2.mean(0))) if len(both_N_2) else Drift(None, None)
 
 

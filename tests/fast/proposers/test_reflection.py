@@ -1,7 +1,7 @@
 import random
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -208,4 +208,4 @@ def test_an_unreachable_model_raises_and_proposes_nothing(proposer_on):
 
 def test_a_cap_below_one_is_bad_input():
     with pytest.raises(BadInput, match="max_trace_chars"):
-        ReflectionProposer(None, max_trace_chars=0)
+        ReflectionProposer(cast(Any, None), max_trace_chars=0)

@@ -13,6 +13,7 @@ from fastslow.report.reading.data import load_run
 from fastslow.report.reading.sources import load_sources
 from fastslow.run.train import train
 from tests.report.runs import FST, make_run, read_lines, write_lines
+from tests.support.present import present
 from tests.support.runs import stream_settings
 
 TASKS = ["reasoning_gym:gcd?max_numbers=2", "star_graph?path=2"]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastslow.core.errors import BadInput
+from fastslow.core.types import Split
 from fastslow.tasks.families.jsonl import Columns, JsonlTask
 from fastslow.tasks.resolve import resolve_task
 
