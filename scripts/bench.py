@@ -109,7 +109,7 @@ def growth(pair: tuple[Case, Case], pairs: int, tick: Callable[[], None]) -> dic
 def generation(pairs: int, tick: Callable[[], None], new_tokens: int = 8) -> dict[str, Any]:
     """64 rollouts, 4 contexts of 110 tokens, exactly `new_tokens` each, against `model.generate` on padded rows."""
     source = resolve_model("smollm2-135m")
-    model = load_model(source).eval()
+    model: Any = load_model(source).eval()
     if torch.cuda.is_available():
         model.cuda()
     dtype = torch.bfloat16 if bf16_is_fast() else torch.float32
@@ -133,7 +133,8 @@ def generation(pairs: int, tick: Callable[[], None], new_tokens: int = 8) -> dic
         sampler.refresh(version)  # a new policy version: no prefix survives
         sampler.sample(ours_p, SamplingParams(max_new_tokens=new_tokens))
 
-    by_generate(), by_us(0)
+    by_generate()
+    by_us(0)
     seconds: dict[str, list[float]] = {"stock": [], "ours": []}
     for pair in range(pairs):
         for name, call in (("stock", by_generate), ("ours", lambda version=pair + 1: by_us(version))):
@@ -174,7 +175,7 @@ def cycle(pairs: int, tick: Callable[[], None]) -> dict[str, Any]:
             "fast_metric_calls", "max_worked_examples")  # fmt: skip
     case = replace(CASES["rl_short_live"], answer_tokens=(2, 8))
     with tempfile.TemporaryDirectory() as folder:
-        settings = common_settings(case, folder, 5 * (pairs + 1)) | {"learning_rate": 1e-5}
+        settings: dict[str, Any] = common_settings(case, folder, 5 * (pairs + 1)) | {"learning_rate": 1e-5}
         fst = FastSlowTrainer(FastSlowConfig(**{name: recipe[name] for name in fast}, **settings))
         task, train = fst.parts.task, fst.parts.task.split("train")
         by_question = {e.question: e for e in train}
@@ -227,18 +228,18 @@ def matmul_rate(dtype: torch.dtype, size: int = 2048) -> float:
     """FLOP/s of a square product: what the machine gives at best."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a = torch.randn(size, size, device=device).to(dtype)
-    a @ a
+    _ = a @ a
     times = []
     for _ in range(10):
         started = time.perf_counter()
-        a @ a
+        _ = a @ a
         if device == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     return 2 * size**3 / statistics.median(times)
 
 
-def utilisation(case: Case, pairs: int) -> dict[str, float]:
+def utilisation(case: Case, pairs: int) -> dict[str, Any]:
     """Forward and backward of our step, as a share of the machine's own matrix-multiply rate."""
     rows = rollouts(case, seed=0)
     counts = tokens(case, rows)
@@ -252,7 +253,7 @@ def utilisation(case: Case, pairs: int) -> dict[str, float]:
         ):
             for _ in range(pairs):
                 side.step()
-        model = side.trainer.model
+        model: Any = side.trainer.model
         head = model.get_output_embeddings().weight.numel()
         body = sum(p.numel() for p in model.parameters()) - head
         answers = sum(len(r.completion_ids) for r in rows)

@@ -128,13 +128,14 @@ class Side:
 
     def step(self) -> float:
         """Seconds from the batch to the updated weights."""
-        trainer, model = self.trainer, self.trainer.model
+        trainer: Any = self.trainer
+        model, optimizer = trainer.model, trainer.optimizer
         started = time.perf_counter()
         for _ in range(self.accumulation):
             trainer.training_step(model, next(self.batches), None)
         trainer.accelerator.clip_grad_norm_(model.parameters(), 1.0)
-        trainer.optimizer.step()
-        trainer.optimizer.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         trainer.state.global_step += 1

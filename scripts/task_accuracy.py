@@ -133,7 +133,8 @@ def main() -> None:
         report = json.loads(options.report.read_text(encoding="utf-8"))
     report |= {"machine": machine()["cpu"], "versions": versions()}
     source = resolve_model("smollm2-135m")
-    model, tokenizer = load_model(source).eval(), load_tokenizer(source)
+    model: Any = load_model(source).eval()
+    tokenizer: Any = load_tokenizer(source)
     sampler = PrefixSampler(model, eos_ids=[int(tokenizer.eos_token_id)], pad_id=pad_id(tokenizer), dtype=torch.float32)
     with Progress() as progress:
         for name in progress.track(options.tasks or offline_tasks(), description="tasks"):

@@ -20,6 +20,7 @@ from fastslow.cli.main import COMMANDS, main
 from fastslow.core.measurement import Choice
 from fastslow.policy.loading import EMBEDDED
 from tests.support.measurements import measurement
+from tests.support.present import present
 from tests.support.runs import tiny_settings
 
 ROOT = Path(__file__).parents[2]
@@ -312,7 +313,7 @@ def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path: Path, 
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.time() + 120
     while not (metrics.exists() and '"slow"' in metrics.read_text()) and time.time() < deadline:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, present(process.stderr).read()
         time.sleep(0.1)
     process.send_signal(number)
     assert process.wait(timeout=60) == code

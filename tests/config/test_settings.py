@@ -14,6 +14,7 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
 from fastslow.slow.settings import LOSSES
+from tests.support.present import present
 
 
 def config(**overrides) -> FastSlowConfig:
@@ -27,7 +28,7 @@ def test_the_defaults_are_a_run_that_works_with_the_papers_settings() -> None:
     )  # fmt: skip
     assert (c.epsilon_high, c.beta, c.slow_steps_per_cycle, c.warmup_steps) == (4.0, 1e-3, 6, 10)
     assert (c.temperature, c.eval_temperature, c.report_to) == (1.0, 0.0, [])
-    assert c.num_generations % c.population_size == 0
+    assert present(c.num_generations) % c.population_size == 0
     assert c.output_dir == "runs/fst-s42"
 
 
@@ -45,7 +46,9 @@ def test_the_learning_rate_stays_open_until_the_models_size_is_known() -> None:
 def test_what_our_loop_relies_on_cannot_be_set_differently() -> None:
     c = config(shuffle_dataset=True, remove_unused_columns=True, num_generations_eval=4, gradient_accumulation_steps=3)
     assert (c.shuffle_dataset, c.remove_unused_columns, c.num_generations_eval) == (False, False, 1)
-    assert c.gradient_accumulation_steps * c.per_device_train_batch_size == c.problems_per_step * c.num_generations
+    assert c.gradient_accumulation_steps * c.per_device_train_batch_size == c.problems_per_step * present(
+        c.num_generations
+    )
 
 
 SHAPES = {"problems": st.integers(1, 9), "group": st.integers(2, 9), "size": st.integers(1, 40)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -172,5 +173,5 @@ def test_proposers_are_offered_training_answers_only_where_the_task_has_one() ->
         def score(self, asked, completion):
             return Verdict(0.0, "")
 
-    found = [worked for _, worked in verified_demonstrations(Task())]
+    found = [worked for _, worked in verified_demonstrations(cast(Any, Task()))]
     assert found == [WorkedExample("1+1?", "2"), WorkedExample("2+2?", "4")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import gepa
 import pytest
@@ -86,11 +87,11 @@ def test_trl_asks_for_as_many_rows_as_a_step_has_once_a_step(tmp_path: Path) -> 
     assert [len(rows) for rows in grpo(trainer).get_train_dataloader()] == [3 * 4, 3 * 4]
 
 
-def test_trl_treats_none_as_unscored_and_leaves_it_out_of_the_baseline(tmp_path: Path) -> None:
+def test_trl_treats_none_as_unscored_and_leaves_it_out_of_the_baseline(tmp_path: Path, monkeypatch) -> None:
     trainer = tiny_trainer(tmp_path, max_steps=1, mode="rl", problems_per_step=1)
     rewards = iter([1.0, 0.0, None, 1.0])
     original = trainer.parts.task.score
-    trainer.parts.task.score = lambda e, c: type(original(e, c))(next(rewards), "")
+    monkeypatch.setattr(trainer.parts.task, "score", lambda e, c: type(original(e, c))(next(rewards), ""))
     trainer.train()
     advantages = list(grpo(trainer)._logs["advantages"])[-4:]
     assert advantages[2] == 0.0
@@ -115,17 +116,17 @@ def test_weights_move_only_between_two_moments_that_transformers_announces(tmp_p
     moments: list[tuple[str, list[torch.Tensor]]] = []
 
     class Watch(TrainerCallback):
-        def look(self, name: str, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        def look(self, name: str, model: Any, optimizer: Any) -> None:
             state = [t for values in optimizer.state_dict()["state"].values() for t in values.values()]
             moments.append((name, [t.detach().clone() for t in (*model.parameters(), *state)]))
 
-        def on_pre_optimizer_step(self, args, state, control, model, optimizer, **kwargs) -> None:
+        def on_pre_optimizer_step(self, args, state, control, model=None, optimizer=None, **kwargs) -> None:
             self.look("before", model, optimizer)
 
-        def on_optimizer_step(self, args, state, control, model, optimizer, **kwargs) -> None:
+        def on_optimizer_step(self, args, state, control, model=None, optimizer=None, **kwargs) -> None:
             self.look("after", model, optimizer)
 
-        def on_save(self, args, state, control, model, optimizer, **kwargs) -> None:
+        def on_save(self, args, state, control, model=None, optimizer=None, **kwargs) -> None:
             self.look("saved", model, optimizer)
 
     trainer = tiny_trainer(tmp_path, mode="rl", max_steps=3)
@@ -160,7 +161,8 @@ def test_transformers_cache_can_be_filled_and_selected_by_row() -> None:
     keys = torch.arange(2 * 1 * 3 * 4.0).view(2, 1, 3, 4)
     cache.update(keys, keys, 0)
     cache.batch_select_indices(torch.tensor([1, 0, 1]))
-    assert torch.equal(cache.layers[0].keys, keys[[1, 0, 1]])
+    layer: Any = cache.layers[0]
+    assert torch.equal(layer.keys, keys[[1, 0, 1]])
 
 
 class CountingAdapter:
@@ -229,11 +231,13 @@ def test_gepa_swallows_errors_of_proposers_and_goes_on() -> None:
     assert len(optimise(CountingAdapter(), propose=fail).candidates) == 1
 
 
-def test_gepa_skips_an_empty_proposal_without_rolling_it_out() -> None:
+def test_gepa_skips_an_empty_proposal_without_rolling_it_out(monkeypatch) -> None:
     adapter = CountingAdapter()
     calls = []
     evaluate = adapter.evaluate
-    adapter.evaluate = lambda b, c, capture_traces=False: calls.append(dict(c)) or evaluate(b, c, capture_traces)
+    monkeypatch.setattr(
+        adapter, "evaluate", lambda b, c, capture_traces=False: calls.append(dict(c)) or evaluate(b, c, capture_traces)
+    )
     optimise(adapter, propose=lambda c, d, u: {})
     assert {tuple(c.items()) for c in calls} == {(("a", "s"), ("b", "t"))}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from fastslow.contexts.context import Context, seed_context
@@ -47,7 +49,15 @@ def population() -> Population:
 def measured(kinds: list[str], topics: Topics | None = None):
     policy = Scripted()
     found = measure_population(
-        policy, population(), EXAMPLES, kinds, SAMPLING, task="a", split="validation", weights="trained", topics=topics
+        cast(Any, policy),
+        population(),
+        EXAMPLES,
+        kinds,
+        SAMPLING,
+        task="a",
+        split="validation",
+        weights="trained",
+        topics=topics,
     )
     return found, policy
 

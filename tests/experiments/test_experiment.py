@@ -147,7 +147,7 @@ def test_a_cell_stopped_while_it_loads_is_not_failed_and_the_next_one_does_not_b
 def test_arms_that_differ_in_marks_alone_or_have_endless_names_live_apart(tmp_path):
     flags = ["--config", recipe(tmp_path)]
     model = str(tmp_path / "model")
-    starts = dict.fromkeys(("base", "from a/b", "from a-b", "from " + "x" * 300), model)
+    starts: dict[str, str] = dict.fromkeys(("base", "from a/b", "from a-b", "from " + "x" * 300), model)
     cells = plan_plasticity(tmp_path / "out", title="x", flags=flags, starts=starts, seeds=[1]).cells
     folders = [cell.folder for cell in cells]
     assert len(set(folders)) == 4

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_a_run_by_any_name_is_the_same_run(run: RunDirectory, tmp_path: Path, mo
 def test_every_part_that_is_code_of_somebodys_own_is_noticed(change: dict, foreign: str) -> None:
     ours = {"trust_remote_code": False, "router": "variance:0.2", "proposer": "mixed", "embedder": "minilm",
             "stream": "recur:2", "task": "jsonl:x.jsonl?scorer=number", "tasks": None}  # fmt: skip
-    assert _foreign(SimpleNamespace(**{**ours, **change})) == foreign
+    assert _foreign(cast(Any, SimpleNamespace(**{**ours, **change}))) == foreign
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"example_id": "x"}', '{"gains": {"fast": [NaN, 0]}}', "null"])
@@ -247,7 +248,7 @@ def test_a_run_without_a_bundle_or_an_end_is_refused(tmp_path: Path, capsys) -> 
 
 
 def gains(**by_route: float) -> dict[str, tuple[float, float]]:
-    return {name: (by_route.get(name, 0.0),) * 2 for name in ("fast", "slow", "both")}
+    return {name: (by_route.get(name, 0.0), by_route.get(name, 0.0)) for name in ("fast", "slow", "both")}
 
 
 def test_a_rule_that_takes_the_best_route_each_time_has_no_regret_and_beats_every_constant() -> None:

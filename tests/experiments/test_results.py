@@ -15,7 +15,7 @@ ABOUT = {"seed": 1}
 
 
 def probe(name: str = "e") -> Probe:
-    gains = dict.fromkeys(("fast", "slow", "both"), (0.1, 0.2))
+    gains: dict[str, tuple[float, float]] = dict.fromkeys(("fast", "slow", "both"), (0.1, 0.2))
     return Probe(name, "t", "t", {"rewards": [1.0]}, {"both": "both"}, {"slow": 0.5}, gains, dict.fromkeys(gains, 8))
 
 

@@ -23,6 +23,7 @@ from fastslow.policy.loading import load_model, resolve_model
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
 from tests.cli.test_cli import recipe, start
+from tests.support.present import present
 from tests.support.runs import tiny_settings
 from tests.support.tiny import save_tiny
 
@@ -46,7 +47,7 @@ def test_a_signal_during_the_last_measurements_loses_no_weights(tmp_path: Path) 
     metrics = tmp_path / "run" / "metrics.jsonl"
     deadline = time.time() + 120
     while not (metrics.exists() and '"step": 1' in metrics.read_text()) and time.time() < deadline:
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, present(process.stderr).read()
         time.sleep(0.05)
     (tmp_path / "slow").touch()
     while '"phase": "end"' not in metrics.read_text() and time.time() < deadline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_key_is_in_nothing_that_a_run_leaves(name: str, tmp_path: Path, monkey
     monkeypatch.setenv("CANARY_KEY", KEY)
     caplog.set_level("INFO")
     script = CANARIES[name]
-    with OpenAIServer(script if callable(script) else [script]) as server:
+    with OpenAIServer(cast(Any, script if callable(script) else [script])) as server:
         settings = tiny_settings(
             tmp_path, proposer="reflection", reflection_model="m", reflection_base_url=server.base_url, max_steps=2,
             reflection_api_key_env="CANARY_KEY", save_bundle=name == "reply",

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -168,7 +168,7 @@ def test_of_a_share_of_the_time_only_waiting_counts(monkeypatch) -> None:
 
 def test_work_in_the_background_hands_its_error_to_whoever_waits_and_only_once() -> None:
     background = Background()
-    background.start(lambda proceed: 1 / 0)
+    background.start(cast(Any, lambda proceed: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         background.wait()
     background.wait()

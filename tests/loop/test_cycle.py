@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from fastslow.contexts.rendering import render
 from fastslow.core.types import GroupEvidence, Rollout, Route
+from tests.support.present import present
 from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.watch import LastBatch, grpo
 
@@ -119,7 +120,7 @@ class Snapshots(TrainerCallback):
         self.weights: list[dict[str, torch.Tensor]] = []
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        self.weights.append({n: p.detach().clone() for n, p in model.named_parameters()})
+        self.weights.append({n: p.detach().clone() for n, p in present(model).named_parameters()})
 
 
 def test_a_batch_without_a_slow_row_leaves_every_parameter_bit_identical(tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_only_slow_rows_reach_the_loss_and_its_denominators(tmp_path: Path) -> N
 
     class Grads(TrainerCallback):
         def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
-            grads.update({n: p.grad.clone() for n, p in model.named_parameters()})
+            grads.update({n: p.grad.clone() for n, p in present(model).named_parameters()})
 
     trainer.add_callback(Grads())
     trainer.train()
@@ -267,7 +268,7 @@ def test_leaving_rows_out_changes_no_gradient(tmp_path: Path, loss: str) -> None
                 self.into = into
 
             def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
-                self.into.update({n: p.grad.clone() for n, p in model.named_parameters()})
+                self.into.update({n: p.grad.clone() for n, p in present(model).named_parameters()})
 
         trainer.add_callback(Grads(found))
         flatten_first_group(trainer)

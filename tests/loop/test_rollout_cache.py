@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fastslow.core.types import Rollout, Verdict
 from fastslow.loop.rollout_cache import RolloutCache
+from tests.support.present import present
 
 
 def rollout(context: str, example: str, text: str = "", reward: float | None = 1.0) -> Rollout:
@@ -28,7 +29,7 @@ def test_a_rollout_serves_a_slot_of_its_own_context_and_example_only() -> None:
 
 def test_each_rollout_is_served_once_and_in_the_order_it_came() -> None:
     cache = RolloutCache([rollout("c", "e", "first"), rollout("c", "e", "second")])
-    assert [cache.take("c", "e").text for _ in range(2)] == ["first", "second"]
+    assert [present(cache.take("c", "e")).text for _ in range(2)] == ["first", "second"]
     assert cache.take("c", "e") is None
     assert len(cache) == 0
 
@@ -36,7 +37,7 @@ def test_each_rollout_is_served_once_and_in_the_order_it_came() -> None:
 def test_an_unscored_rollout_is_never_served_and_a_reward_of_zero_is() -> None:
     cache = RolloutCache([rollout("c", "e", "broken", None), rollout("c", "e", "wrong", 0.0)])
     assert len(cache) == 1
-    assert cache.take("c", "e").text == "wrong"
+    assert present(cache.take("c", "e")).text == "wrong"
     assert cache.take("c", "e") is None
 
 

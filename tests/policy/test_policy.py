@@ -5,25 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from fastslow.contexts.context import Context, WorkedExample, dump_examples, seed_context
 from fastslow.contexts.rendering import render
-from fastslow.core.types import Example, Rollout, Verdict
+from fastslow.core.types import Example, Rollout, Split, Verdict
 from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
 from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.policy import TOO_LONG, Job, Policy, common_prefix
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
-TOKENIZER = tiny_tokenizer()
+TOKENIZER: Any = tiny_tokenizer()  # whose methods declare wider types than they return
 MODEL = tiny_model(TOKENIZER)
 PARAMS = SamplingParams(max_new_tokens=6)
 FEW = Context({"instruction": "Add.", "examples": dump_examples([WorkedExample("1 + 1", "2")])})
 
 
-def asked(question: str, split: str = "train") -> Example:
+def asked(question: str, split: Split = "train") -> Example:
     return Example(f"{split}-{question}", "sums", split, ({"role": "user", "content": question},))
 
 
@@ -61,6 +62,8 @@ class Spy:
         if self.real:
             self.real.refresh(version)
 
+    def forget(self) -> None: ...
+
     def sample(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]:
         self.prompts, self.params = list(prompts), params
         if self.real:
@@ -96,7 +99,7 @@ def test_a_prompt_reads_as_the_chat_template_of_the_rendered_context() -> None:
 
 
 def test_a_template_without_a_system_role_gets_the_instruction_in_the_first_user_turn() -> None:
-    tokenizer = tiny_tokenizer()
+    tokenizer: Any = tiny_tokenizer()
     tokenizer.chat_template = TOKENIZER.chat_template.replace(
         "{% for message in messages %}",
         "{% for message in messages %}{% if message['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}",
@@ -106,7 +109,7 @@ def test_a_template_without_a_system_role_gets_the_instruction_in_the_first_user
 
 
 def test_template_settings_reach_the_template() -> None:
-    tokenizer = tiny_tokenizer()
+    tokenizer: Any = tiny_tokenizer()
     tokenizer.chat_template = TOKENIZER.chat_template + "{{ '<think>' if thinking else '' }}"
     on = policy(tokenizer=tokenizer, chat_template_kwargs={"thinking": True})
     assert tokenizer.decode(on.prompt_ids(FEW, asked("2 + 3"))).endswith("<think>")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,9 @@ def make_run(folder: Path, mode: str, seed: int, points, *, done: bool = True, c
     return folder
 
 
-def make_whole_run(folder: Path, mode: str, seed: int, *, steps: int = 30, every: int = 10, say=str, **config) -> Path:
+def make_whole_run(
+    folder: Path, mode: str, seed: int, *, steps: int = 30, every: int = 10, say: Callable[[str], str] = str, **config
+) -> Path:
     """A run with every file a real one has. `say` makes the texts that a model or user wrote: say('completion')."""
     points = [
         (s, min(0.95, (0.02 if mode == "rl" else 0.05) * s / 2 + 0.01 * seed), 0.01 * s)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import fastslow
+from tests.support.present import present
 
 ORDINARY = 12321
 IDENTITIES = ["root", "ordinary user"] if os.getuid() == 0 else ["ordinary user"]
@@ -58,9 +59,9 @@ def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
 
     def put(source: str, *, limits: dict | None = None, unprotected: bool = False, **more: Any) -> dict[str, Any]:
         question = {"source": source, "limits": limits or {}, "unprotected": unprotected, **more}
-        process.stdin.write(json.dumps(question) + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
+        present(process.stdin).write(json.dumps(question) + "\n")
+        present(process.stdin).flush()
+        line = present(process.stdout).readline()
         assert line, "the attack ended the process that ran it"
         return json.loads(line)
 

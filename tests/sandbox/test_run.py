@@ -6,6 +6,7 @@ import os
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
 
@@ -141,7 +142,7 @@ def test_the_users_own_mistakes_are_bad_input():
         run_python("", "main", packages=["no_such_package"])
     for wrong in ({"wall_s": 0}, {"memory": 1}, {"cpu_s": float("inf")}, {"threads": -1}):
         with pytest.raises(BadInput, match=next(iter(wrong))):
-            Limits(**wrong)
+            Limits(**cast(Any, wrong))
 
 
 def test_runs_share_nothing_even_at_the_same_time():

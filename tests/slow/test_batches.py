@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastslow.slow.batches import MicroBatch, RowPlan, advantages_within, loss_scale, micro_batches, plan_rows
+from tests.support.present import present
 
 NAN = float("nan")
 
@@ -145,10 +146,10 @@ def test_every_live_row_is_in_exactly_one_micro_batch(rows: list[int], needed: i
     used = batches[spare:]
     assert len(used) == needed
     assert all(isinstance(b, MicroBatch) for b in used), "a rank without rows keeps in step"
-    assert [row for b in used if not b.placeholder for row in b.rows] == rows
-    sizes = [0 if b.placeholder else len(b.rows) for b in used]
+    assert [row for b in used if not present(b).placeholder for row in present(b).rows] == rows
+    sizes = [0 if present(b).placeholder else len(present(b).rows) for b in used]
     assert max(sizes, default=0) - min(sizes, default=0) <= 1
-    assert all(b.rows for b in used), "a forward needs at least one row"
+    assert all(present(b).rows for b in used), "a forward needs at least one row"
 
 
 def test_a_rank_without_live_rows_runs_placeholders_where_another_rank_works() -> None:

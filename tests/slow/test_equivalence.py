@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from fastslow.core.types import Rollout
+from tests.support.present import present
 from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.tiny import tiny_tokenizer
 from tests.support.watch import LastBatch
@@ -77,7 +78,7 @@ def train_stock(folder: Path, steps: list[list[Rollout]], beta: float) -> dict[s
         rollout_func=replay,
     )
     trainer.train()
-    return {n: p.detach() for n, p in trainer.model.named_parameters()}
+    return {n: p.detach() for n, p in present(trainer.model).named_parameters()}
 
 
 def assert_same_weights(ours: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any, cast
 
 import pytest
 import torch
@@ -175,7 +176,7 @@ def test_a_fall_below_the_floor_is_seen_and_chance_is_not() -> None:
     watch.saw(["a"])
     assert watch.judge(10, {"a": (0.8, 100), "b": (0.9, 100)}) == []
     assert watch.judge(20, {"a": (0.70, 100), "b": (0.1, 100)}) == [], "0.70 + 0.046 is above 0.72; b was never trained"
-    assert watch.judge(30, {"a": (0.60, 100)}) == [Forgetting("a", 0.60, 0.8, pytest.approx(0.72))]
+    assert watch.judge(30, {"a": (0.60, 100)}) == [Forgetting("a", 0.60, 0.8, cast(Any, pytest.approx(0.72)))]
     assert (watch.strength, watch.good_step) == (2.0, 20)
     watch.saw(["b"])
     assert [f.task for f in watch.judge(40, {"a": (0.8, 100), "b": (0.1, 100)})] == []

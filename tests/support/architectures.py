@@ -19,7 +19,7 @@ from transformers import (
 
 VOCAB, WINDOW = 64, 5
 PAD, EOS = 0, 2
-SHAPE = {
+SHAPE: dict[str, Any] = {
     "vocab_size": VOCAB,
     "hidden_size": 32,
     "intermediate_size": 48,

@@ -10,6 +10,7 @@ import sys
 import types
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,7 @@ from fastslow.tasks import resolve
 from fastslow.tasks.check import check_task, overlap, wrong_answers
 from fastslow.tasks.families.rows import Rows, RowsTask
 from fastslow.tasks.resolve import resolve_task
+from tests.support.present import present
 from tests.support.tiny import save_tiny
 
 EXAMPLE = Path(__file__).parents[2] / "examples/custom_task"
@@ -44,7 +46,7 @@ def test_our_own_tasks_are_fit_to_train_on(name):
 
 
 def broken(method):
-    task = rows_task()
+    task: Any = rows_task()
     if method == "accepts anything":
         task.score = lambda example, completion: Verdict(1.0, "Correct.")
     elif method == "refuses its answers":
@@ -126,7 +128,7 @@ def test_sizes_are_those_of_a_run():
 )
 def test_a_factory_whose_splits_are_none_is_refused(split, said, monkeypatch):
     methods = {"name": "own", "split": split, "score": lambda *_: None, "answer": lambda *_: None}
-    module = types.ModuleType("own_task_of_the_test")
+    module: Any = types.ModuleType("own_task_of_the_test")
     module.make = lambda: type("Own", (), methods)()
     monkeypatch.setitem(sys.modules, "own_task_of_the_test", module)
     monkeypatch.setattr(resolve, "importable", lambda name: True)
@@ -248,7 +250,9 @@ def test_bad_commands_are_one_line(argv, said, capsys):
 @pytest.mark.processes
 def test_a_task_of_ones_own_takes_its_first_step_in_under_twenty_lines(tmp_path):
     """The commands of the example's README, as they stand there."""
-    commands = re.search(r"```sh\n(.*?)```", (EXAMPLE / "README.md").read_text(), re.DOTALL)[1].strip().splitlines()
+    commands = (
+        present(re.search(r"```sh\n(.*?)```", (EXAMPLE / "README.md").read_text(), re.DOTALL))[1].strip().splitlines()
+    )
     code = [line for line in (EXAMPLE / "metres.py").read_text().splitlines() if line.strip()]
     assert len(code) + len(commands) < 20
     (tmp_path / "metres.py").write_text((EXAMPLE / "metres.py").read_text())

@@ -8,11 +8,14 @@ import json
 import logging
 import re
 from pathlib import Path
+from typing import cast
 
 import datasets
 import pytest
 
 from fastslow.core.errors import BadInput
+from fastslow.core.types import Split
+from fastslow.tasks.families.rows import RowsTask
 from fastslow.tasks.resolve import resolve_task
 
 SPLITS = ("train", "validation", "test")
@@ -94,7 +97,8 @@ def test_a_sample_is_the_same_everywhere_and_its_questions_differ(name):
 
 def test_the_three_defects_of_mathematics_have_feedback_of_their_own():
     task = resolve_task("polaris?path=sample")
-    for split, shows in (("train", True), ("validation", False), ("test", False)):
+    shown: dict[Split, bool] = {"train": True, "validation": False, "test": False}
+    for split, shows in shown.items():
         example = task.split(split)[0]
         gold = example.payload["row"]["answer"]
         for completion, said in (
@@ -138,7 +142,7 @@ def test_physics_reads_a_download_and_counts_what_it_leaves_out(ending, tmp_path
     with caplog.at_level(logging.WARNING):
         task = resolve_task(f"physics?path={path}")
     assert len(every(task)) == 20
-    assert task.dropped == {
+    assert cast(RowsTask, task).dropped == {
         "of another domain": 1,
         "of another type than four options": 1,
         "whose answerKey is none of the options": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_each_example_is_scored_by_the_task_it_came_from(both):
 
 
 def test_ids_that_two_tasks_share_are_kept_apart():
-    def task(name: str, reward: float):
+    def task(name: str, reward: float) -> Any:
         example = Example("same", "anything", "train", ({"role": "user", "content": name},))
         return SimpleNamespace(
             name=name, split=lambda split: [example], score=lambda e, text: Verdict(reward, e.id), answer=lambda e: None

@@ -24,6 +24,7 @@ from fastslow.tasks.task_set import by_task
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.topics import Topics
+from tests.support.present import present
 from tests.support.runs import WORDINGS, stream_settings
 from tests.topics.test_clusters import Heaps, batches, heap
 
@@ -118,10 +119,10 @@ def test_a_topic_that_returns_is_started_from_its_own_contexts() -> None:
     now = population(3).starting_from([GOOD["b"]])
     assert [c.id for c in topics.recalled(now, heap("c", 0, 4)).members] == [GOOD["b"].id, SEED.id], "nothing known"
     back = topics.recalled(now, a)
-    assert back.members[0].id == topics.archive.entries["a"].ranked[0]
+    assert back.members[0].id == present(topics.archive).entries["a"].ranked[0]
     assert {c.id for c in back.members} == {GOOD["a"].id, GOOD["c"].id, SEED.id}
     both = topics.recalled(now, [*a, *b])
-    assert [c.id for c in both.members[:2]] == [topics.archive.entries["a"].ranked[0], GOOD["b"].id], (
+    assert [c.id for c in both.members[:2]] == [present(topics.archive).entries["a"].ranked[0], GOOD["b"].id], (
         "the best of each comes first"
     )
 
@@ -168,7 +169,7 @@ def test_nearest_looks_at_the_most_similar_scored_questions_only() -> None:
     topics = Topics(Labels("hidden", tasks="a", seed=0), Batches(made), Clusters(Heaps(0.5)), Archive())
     list(topics.observe(1))
     asked = heap("a", 900, 1)[0]
-    distances = ((topics.clusters.vectors(made[0]) - topics.clusters.vectors([asked])) ** 2).sum(1)
+    distances = ((present(topics.clusters).vectors(made[0]) - present(topics.clusters).vectors([asked])) ** 2).sum(1)
     near = {made[0][i].id for i in distances.argsort()[:5]}
     table = {
         GOOD["a"].id: {e.id: float(e.id in near) for e in made[0]},
@@ -200,7 +201,9 @@ def test_no_topic_is_right_or_wrong_for_a_task_that_was_never_met() -> None:
     assert (right(asked["a"]), right(asked["b"])) == (1.0, 1.0)
     mixed = [*made[0], *heap("b", 500, 2)]
     topics.keep(scores(mixed, good_at={"a": "a"}), mixed, policy_version=1)
-    topics.archive.entries = {"c0": replace(topics.archive.entries["c0"], examples={e.id: e for e in mixed})}
+    present(topics.archive).entries = {
+        "c0": replace(present(topics.archive).entries["c0"], examples={e.id: e for e in mixed})
+    }
     assert right(asked["b"]) == 0.0, "a task that shares a larger one's topic is in the wrong one"
 
 
@@ -329,8 +332,9 @@ def test_retention_is_judged_by_the_context_that_is_shipped(tmp_path: Path) -> N
     settings = stream_settings(tmp_path, clusters="inferred", eval_strategy="steps", eval_steps=2, retention_floor=0.9)
     trainer = FastSlowTrainer(FastSlowConfig(**settings))
     judged = []
-    judge = trainer.steering.judge
-    trainer.steering.judge = lambda step, rows, context: judged.append(context) or judge(step, rows, context)
+    steering: Any = trainer.steering
+    judge = steering.judge
+    steering.judge = lambda step, rows, context: judged.append(context) or judge(step, rows, context)
     trainer.train()
     assert set(judged) == {"cluster"}
 

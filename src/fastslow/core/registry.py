@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from fastslow.core.errors import BadInput
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 LISTED = 12  # most names in an error message
 
 
@@ -82,8 +83,8 @@ class Registry(Generic[T]):
         self.what = what
         self._factories: dict[str, Callable[..., T]] = {}
 
-    def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
-        def add(factory: Callable[..., T]) -> Callable[..., T]:
+    def register(self, name: str) -> Callable[[F], F]:
+        def add(factory: F) -> F:
             self._factories[name] = factory
             return factory
 

@@ -1,5 +1,6 @@
 import dataclasses
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,8 @@ def questions(proposal: dict[str, str]) -> list[str]:
 
 
 def test_it_is_registered_as_demonstrations():
-    assert PROPOSERS.factory("demonstrations")(inputs(max_worked_examples=2)).max_examples == 2
+    proposer: Any = PROPOSERS.factory("demonstrations")(inputs(max_worked_examples=2))
+    assert proposer.max_examples == 2
 
 
 def test_equal_seeds_give_equal_proposals():

@@ -1,11 +1,13 @@
 import random
 import re
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
 from fastslow.contexts.context import WorkedExample, dump_examples, load_examples
 from fastslow.core.errors import BadInput, EndpointError
-from fastslow.fast.proposers import PROPOSERS, ReflectionProposer
+from fastslow.fast.proposers import PROPOSERS, Proposer, ReflectionProposer
 from fastslow.fast.proposers.reflection import MARKER_BITS
 from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
 from tests.support.hostile import FAKE, HOSTILE
@@ -17,7 +19,7 @@ EDIT = re.compile(r"<<<EDIT (\w+)>>>")
 QUOTED = re.compile(r"^<<<QUOTE (\w+)>>>\n(.*?)\n<<<UNQUOTE \1>>>$", re.DOTALL | re.MULTILINE)
 
 
-def answering(text: str, around: str = "") -> object:
+def answering(text: str, around: str = "") -> Callable[[Request], str]:
     """A server script that replies with `text` in the fence the prompt asks for, and `around` before and after it."""
 
     def script(received: Request) -> str:
@@ -31,7 +33,7 @@ def answering(text: str, around: str = "") -> object:
 def proposer_on():
     """Build a ReflectionProposer that talks to a given server."""
 
-    def build(server: OpenAIServer, **settings: int) -> ReflectionProposer:
+    def build(server: OpenAIServer, **settings: Any) -> Proposer:
         return ReflectionProposer(OpenAIReflectionLM(server.base_url, "scripted", api_key_env=""), **settings)
 
     return build
@@ -46,7 +48,7 @@ def ask(proposer_on, script, *, settings=None, **changes):
     context = asked.pop("context", parent())
     with OpenAIServer(script) as server:
         proposal = proposer_on(server, **(settings or {})).propose(request(context, **asked))
-        return proposal, server.requests[0].prompt if server.requests else None
+        return proposal, server.requests[0].prompt if server.requests else ""
 
 
 def test_it_is_registered_as_reflection():
@@ -91,7 +93,7 @@ def test_unscored_and_held_out_traces_are_never_quoted(proposer_on):
 
 def test_without_traces_the_model_is_not_asked(proposer_on):
     proposal, prompt = ask(proposer_on, answering("x"), traces=[])
-    assert (proposal, prompt) == ({}, None)
+    assert (proposal, prompt) == ({}, "")
 
 
 def test_examples_are_shown_and_returned_as_json(proposer_on):
@@ -206,4 +208,4 @@ def test_an_unreachable_model_raises_and_proposes_nothing(proposer_on):
 
 def test_a_cap_below_one_is_bad_input():
     with pytest.raises(BadInput, match="max_trace_chars"):
-        ReflectionProposer(None, max_trace_chars=0)
+        ReflectionProposer(cast(Any, None), max_trace_chars=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,7 +169,7 @@ def test_no_call_is_made_that_might_pass_the_ceiling(tmp_path: Path) -> None:
 
 
 def test_a_ceiling_in_dollars_counts_both_prices_and_unmetered_replies_at_their_dearest() -> None:
-    prices = {"price_prompt": 1e6, "price_completion": 2e6}  # a dollar and two dollars a token
+    prices: Any = {"price_prompt": 1e6, "price_completion": 2e6}  # a dollar and two dollars a token
     with OpenAIServer([Reply("x", usage=None)]) as server:
         lm = OpenAIReflectionLM(server.base_url, "m", max_tokens=5, ceiling=Ceiling(usd=45.0, **prices))
         lm.complete("p" * 10, seed=1)  # 10 + 2 * 5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
 from fastslow.policy.engines.transformers import COMPACT_WHEN_DONE, PrefixSampler
 from fastslow.policy.loading import EMBEDDED, load_model, load_tokenizer, resolve_model
 from tests.support.architectures import EOS, FAMILIES, PAD, VOCAB, build, tiny
+from tests.support.present import present
 
 GREEDY = SamplingParams(max_new_tokens=12, temperature=0.0)
 SHARED = tuple(3 + (7 * i) % 50 for i in range(9))  # a context longer than the sliding families' window
@@ -44,7 +46,7 @@ def prompts(prefix: bool, seed: int = 0) -> list[Prompt]:
 def generated(model: PreTrainedModel, prompt: Prompt, *, eos=(EOS,), **kwargs) -> tuple[int, ...]:
     """transformers' own greedy answer to one prompt alone."""
     ids = torch.tensor([prompt.ids])
-    out = model.generate(
+    out = cast(Any, model).generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
         do_sample=False,
@@ -252,7 +254,7 @@ def allowed(rule: str, p: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize(("rule", "value"), [("top_k", 3), ("top_p", 0.7), ("min_p", 0.5)])
 def test_truncation_leaves_the_likely_tokens_at_their_relative_rates(rule: str, value: float) -> None:
-    found, p = drawn(SamplingParams(max_new_tokens=1, temperature=1.0, **{rule: value}))
+    found, p = drawn(SamplingParams(max_new_tokens=1, temperature=1.0, **cast(Any, {rule: value})))
     keep = allowed(rule, p)
     assert 1 < int(keep.sum()) < VOCAB - 1, "the rule must cut some and leave some"
     frequencies(found, (p * keep) / (p * keep).sum())
@@ -318,7 +320,9 @@ def test_the_head_of_a_copy_in_another_dtype_is_handed_contiguous_rows() -> None
     mine = sampler(model, dtype=torch.bfloat16)
     assert mine._shadow is not None
     seen: list[bool] = []
-    mine._shadow.get_output_embeddings().register_forward_pre_hook(lambda _, x: seen.append(x[0].is_contiguous()))
+    present(mine._shadow.get_output_embeddings()).register_forward_pre_hook(
+        lambda _, x: seen.append(x[0].is_contiguous())
+    )
 
     mine.sample(prompts(prefix=True), GREEDY)
 
@@ -339,7 +343,7 @@ def adapted(**kwargs) -> PreTrainedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         config = LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False, **kwargs)
-        return get_peft_model(build("llama"), config).eval()
+        return cast(Any, get_peft_model(build("llama"), config).eval())
 
 
 def test_adapters_speak_as_generate_lets_them_and_differently_from_the_base() -> None:
@@ -377,7 +381,8 @@ def test_a_penalty_for_repetition_does_not_depend_on_who_shares_the_batch() -> N
 @pytest.mark.real_model
 def test_smollm2_answers_alike_with_a_cached_context_and_without() -> None:
     source = resolve_model(EMBEDDED)
-    model, tokenizer = load_model(source).eval(), load_tokenizer(source)
+    model: Any = load_model(source).eval()
+    tokenizer: Any = load_tokenizer(source)
     context = tokenizer("You multiply. 2 * 3 is 6. 7 * 8 is 56. 9 * 9 is 81. 4 * 5 is 20.\n")["input_ids"]
     questions = [tokenizer(f"{a} * {b} is")["input_ids"] for a, b in ((3, 4), (6, 7), (8, 8))]
     sampler = PrefixSampler(model, eos_ids=[tokenizer.eos_token_id], pad_id=0, dtype=torch.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def test_nothing_that_a_file_may_hold_raises(value) -> None:
         "step", "phase", "rollouts", "tokens", "wall_s", "context", "task", "accuracy", "gain", "weights", "id",
         "components", "parents", "proposer", "accepted", "minibatch_scores", "question", "feedback", "reward",
     )  # fmt: skip
-    row = dict.fromkeys(keys, value)
+    row: dict[str, Any] = dict.fromkeys(keys, value)
     (line,) = metrics_rows([row])
     assert line.step is None or line.step >= 0
     assert all(math.isfinite(one) for one in line.numbers.values())

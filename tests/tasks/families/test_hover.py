@@ -12,6 +12,7 @@ import pytest
 
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example
+from fastslow.tasks import Task
 from fastslow.tasks.families.hover import HoverTask
 from fastslow.tasks.families.retrieval import Page, Search, words
 from fastslow.tasks.resolve import resolve_task
@@ -27,7 +28,7 @@ def sample(family: str = "hover") -> HoverTask:
     return HoverTask(family, "sample")
 
 
-def examples(task: HoverTask) -> list[Example]:
+def examples(task: Task) -> list[Example]:
     return [example for split in SPLITS for example in task.split(split)]
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastslow.core.errors import BadInput
+from fastslow.core.types import Split
 from fastslow.tasks.families.jsonl import Columns, JsonlTask
 from fastslow.tasks.resolve import resolve_task
 
@@ -26,7 +27,7 @@ def write(folder: Path, rows, name: str = "my.jsonl") -> Path:
     return path
 
 
-def first(task: JsonlTask, split="train"):
+def first(task: JsonlTask, split: Split = "train"):
     return task.split(split)[0]
 
 

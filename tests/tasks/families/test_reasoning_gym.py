@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import time
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -120,11 +121,11 @@ def test_default_sizes_are_drawn_fast_enough():
 
 def test_construction_leaves_the_process_as_it_was(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    before, numpy_before = random.getstate(), np.random.get_state()[1].tolist()
+    before, numpy_before = random.getstate(), cast(Any, np.random.get_state())[1].tolist()
     for generator in ("list_functions", "pool_matrix", "bf", "codeio"):
         ReasoningGymTask(generator, train_size=100 if generator == "codeio" else 5, validation_size=1, test_size=1)
     assert random.getstate() == before, "the global random state must be put back"
-    assert np.random.get_state()[1].tolist() == numpy_before, "numpy's too"
+    assert cast(Any, np.random.get_state())[1].tolist() == numpy_before, "numpy's too"
     assert capsys.readouterr().out == "", "what generators print must not reach the terminal"
     assert not list(tmp_path.iterdir()), "codeio's programs must not write into the working directory"
 

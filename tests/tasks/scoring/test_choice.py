@@ -23,7 +23,7 @@ def test_what_is_not_the_letter_is_named(completion: str, defect: str) -> None:
 def test_with_tags_only_nothing_else_is_read() -> None:
     scorer = Choice("ABCD", tags_only=True)
     assert scorer.judge("The answer is B", "B").defect == "no answer"
-    assert scorer.judge(scorer.completion("B"), "B").right
+    assert scorer.judge(scorer.completion("B") or "", "B").right
 
 
 def test_a_gold_outside_the_options_is_refused() -> None:
