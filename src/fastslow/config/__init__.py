@@ -1,4 +1,4 @@
-"""The settings of a run as one flat class, `FastSlowConfig`.
+"""Join the settings of a run in one flat class, `FastSlowConfig`.
 
 - `settings`: `FastSlowConfig`, which joins the `settings` of every package in front of TRL's GRPOConfig.
 - `run_settings`: the settings of `run` and `loop`, which stand above this package.

@@ -1,8 +1,8 @@
-"""Measures a run or a bundle: held-out accuracy under each kind of context, and the distance from the base model.
+"""Measure a run or a bundle: held-out accuracy under each kind of context, and the distance from the base model.
 
 - `evaluator`: `Evaluator`, which measures the current weights and the base's, task by task.
-- `accuracy`: what the evaluator asks first: the mean reward under each kind of context, with every answer.
-- `drift`: what it asks then: the KL divergence to the base, and the entropy, under each single context.
+- `accuracy`: the mean reward under each kind of context, with every answer.
+- `drift`: the KL divergence to the base, and the entropy, under each single context.
 - `bundle`: an evaluator made of a loaded bundle.
 - `settings`: what can be set of this package, one field a setting.
 

@@ -1,4 +1,4 @@
-"""What an accuracy matrix over stages says: how much was learned, kept, and helped what came later."""
+"""Measure from an accuracy matrix over stages how much was learned and kept, and how much it helped later tasks."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Continual:
 
 
 def measure_continual(matrix: Sequence[Sequence[float]], base: Sequence[float]) -> Continual:
-    """`matrix[t][j]` is the accuracy on task j after stage t, `base[j]` before the first. Raises ValueError unless
-    there is a row for each stage and a column for each task."""
+    """Measure a matrix: `matrix[t][j]` is the accuracy on task j after stage t, `base[j]` before the first. Raises
+    ValueError unless there is a row for each stage and a column for each task."""
     stages = len(matrix)
     if not stages or any(len(row) != stages for row in matrix) or len(base) != stages:
         raise ValueError(f"expected {stages} x {stages} accuracies and {stages} of the base model")

@@ -1,8 +1,8 @@
 """The state of the slow channel as parts of a checkpoint: optimiser and counters, and what differs between processes.
 
-transformers restores a run in an order of its own: weights, then optimiser, then random states, then its loop's
-counters, which it sets anew first. So `load_state_dict` keeps what it is given, and the trainer takes each piece up
-when transformers asks for it.
+transformers restores a run in a fixed order: weights, then optimiser, then random states, then the counters of its
+loop, which it resets first. So `load_state_dict` holds its argument, and the trainer restores each piece when
+transformers asks for that piece.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastslow.core.errors import BadInput
 if TYPE_CHECKING:
     from fastslow.slow.trainer import SlowTrainer
 
-# Counters of transformers' and TRL's loop that their own checkpoints forget or start over.
+# Counters of transformers' and TRL's loops that their own checkpoints omit or reset.
 COUNTERS = (
     "_step", "current_flos", "_total_loss_scalar", "_globalstep_last_logged", "_initial_global_step", "entropy_coef",
     "_last_world_entropy",
@@ -53,7 +53,7 @@ class SlowState:
         self._saved = state
 
     def restore_optimizer(self) -> None:
-        """Take up optimiser, schedule and scaler, once they exist."""
+        """Restore optimiser, schedule and scaler, once they exist."""
         trainer: Any = self._trainer
         if self._saved is None:
             return
@@ -64,7 +64,7 @@ class SlowState:
             scaler.load_state_dict(self._saved["scaler"])
 
     def restore_counters(self) -> None:
-        """Take up the counters that transformers has just set to those of a new run."""
+        """Restore the counters that transformers has just set to those of a new run."""
         if self._saved is None:
             return
         self._trainer.model.train()  # as a step leaves it, and a loaded model is not; TRL sorts its metrics by this
@@ -110,7 +110,7 @@ class ProcessState:
         self._saved = state["ranks"][processes.rank()]
 
     def restore_random(self) -> None:
-        """Take up the random states of Python, NumPy and torch."""
+        """Restore the random states of Python, NumPy and torch."""
         if self._saved is None:
             return
         random.setstate(self._saved["python"])
@@ -120,7 +120,7 @@ class ProcessState:
             torch.cuda.random.set_rng_state(self._saved["cuda"])
 
     def restore_metrics(self) -> None:
-        """Take up the running loss and the metrics that the next log line is made of."""
+        """Restore the running loss and the metrics that the next log line is made of."""
         trainer: Any = self._trainer
         if self._saved is None:
             return
@@ -133,7 +133,7 @@ class ProcessState:
 def weights_of(trainer: SlowTrainer) -> dict[str, torch.Tensor]:
     """Return the trained parameters and the buffers that a model counts among its weights; tied ones once.
 
-    Under `reference.` stands TRL's reference model where it moves.
+    Names under `reference.` belong to TRL's reference model, where it moves.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     found = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}

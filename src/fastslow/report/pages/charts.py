@@ -1,4 +1,4 @@
-"""What the page's script draws: plain numbers and names, without a word of markup."""
+"""Data that the script of the page draws: plain numbers and names, without markup."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CONTEXT_NAMES = {
 }
 
 
-# What evaluations measure, and the chart it stands in: training has an entropy of its own.
+# Quantities of evaluations, each with the chart that shows it: training lines have an entropy of their own.
 EVALUATED = {"accuracy": "accuracy", "kl": "kl", "entropy": "policy_entropy"}
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One picture. `group` is the section it stands in; `evaluated` charts follow the choice of context and task."""
+    """One picture. `group` is the section of the page; the reader chooses context and task of `evaluated` charts."""
 
     key: str
     title: str
@@ -65,13 +65,13 @@ CHARTS = (
 
 
 def payload(comparison: Comparison) -> dict[str, Any]:
-    """Arms, charts and series of one comparison, ready for JSON. Charts without a series are left out."""
+    """Return arms, charts and series of one comparison, ready for JSON. Charts without a series are left out."""
     series = [one for at, arm in enumerate(comparison.arms) for one in _series(arm, at, comparison.tasks)]
     drawn = {one["chart"] for one in series}
     if "kl" in drawn:
         drawn.add("matched")
     shown = [chart for chart in CHARTS if chart.key in drawn]
-    # Look like plain RL only if it is: without a reference the first colour stays unused.
+    # The first colour belongs to the reference: without a reference it stays unused.
     shift = 0 if comparison.reference is not None else 1
     return {
         "arms": [
@@ -84,10 +84,10 @@ def payload(comparison: Comparison) -> dict[str, Any]:
 
 
 def contexts_of(comparison: Comparison) -> dict[str, str]:
-    """The contexts to choose from, with their names."""
+    """Return the kinds of context to choose from, with their titles."""
     found = {context for run in comparison.runs for point in run.evaluations for _, context, _ in point.values}
     if not any(run.channels.fast for run in comparison.runs):
-        found = set()  # the seed context is all there is, and what is shipped
+        found = set()  # the seed context is the only one, and the shipped one
     return {key: name for key, name in CONTEXT_NAMES.items() if key == "shipped" or key in found}
 
 
@@ -127,7 +127,7 @@ def _band(found: Band) -> dict[str, Any]:
 
 
 class SeedLine(TypedDict):
-    """One seed's curve, as the page's script reads it."""
+    """The curve of one seed, as the script of the page reads it."""
 
     name: str
     x: dict[str, list[float | None]]
@@ -136,7 +136,7 @@ class SeedLine(TypedDict):
 
 
 def _runs(arm: Arm, samples: list[list[Sample]], whole: Band) -> list[SeedLine]:
-    """Single seeds, where they are not the mean itself."""
+    """Return the curves of single seeds, unless the only seed is the mean itself."""
     if len(samples) == 1 and len(samples[0]) == len(whole.steps):
         return []
     return [
@@ -152,5 +152,5 @@ def _runs(arm: Arm, samples: list[list[Sample]], whole: Band) -> list[SeedLine]:
 
 
 def _numbers(values: list[Any]) -> list[float | None]:
-    """Four figures: more than a screen shows, and a page of half the size."""
+    """Round to four figures: more than a screen shows, in a page of half the size."""
     return [None if value is None else float(f"{value:.4g}") if abs(value) < 1e4 else round(value) for value in values]

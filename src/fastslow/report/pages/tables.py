@@ -1,4 +1,4 @@
-"""The tables of a report as plain text in cells: Markdown and HTML each escape what they show."""
+"""The tables of a report as plain text in cells, which Markdown and HTML each escape in their own way."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fastslow.report.questions.verdict import FEW_SEEDS
 from fastslow.report.reading.data import AXES, RunData
 from fastslow.report.reading.rows import MetricsRow
 
-NUMBERS = 16  # rows of the table behind a curve; the CSV has them all
+NUMBERS = 16  # rows of the table below a curve; the CSV has every row
 
 
 @dataclass(frozen=True)
 class Table:
-    """A head, rows of as many cells, and what must be said of them."""
+    """A header, rows with as many cells, and notes that explain the numbers."""
 
     title: str
     head: Sequence[str]
@@ -52,7 +52,7 @@ def runs(comparison: Comparison) -> Table:
 
 
 def cells(comparison: Comparison) -> Table | None:
-    """What was planned and is not done; None where nothing is amiss."""
+    """List the planned runs that are not done; None where every one is done."""
     rows = [
         (cell.arm, cell.seed, cell.status, formats.seconds(cell.seconds), cell.error)
         for cell in comparison.cells
@@ -64,7 +64,7 @@ def cells(comparison: Comparison) -> Table | None:
 
 
 def efficiencies(comparison: Comparison) -> Table | None:
-    """None without a reference and another arm."""
+    """Show the costs of the reference's best accuracy; None without a reference and another arm."""
     reference = comparison.reference
     if reference is None or not comparison.others:
         return None
@@ -94,7 +94,7 @@ def efficiencies(comparison: Comparison) -> Table | None:
 
 
 def drift(comparison: Comparison) -> Table | None:
-    """KL at like accuracy; None without a reference and another arm."""
+    """Show the KL at matched accuracy; None without a reference and another arm."""
     if comparison.reference is None or not comparison.others or comparison.kind == "plasticity":
         return None
     rows = []
@@ -113,7 +113,7 @@ def drift(comparison: Comparison) -> Table | None:
 
 
 def quadrants(comparison: Comparison) -> Table:
-    """{base, trained} x {seed, evolved}; a closing evaluation measures the base."""
+    """Show {base, trained} x {seed, evolved}; the closing evaluation measures the base."""
     names = ("base_seed", "base_lead", "seed", "lead", "mean")
     head = ("arm", "base, seed", "base, evolved", "trained, seed", "trained, evolved", "trained, mean of population")
     rows = [(arm.label, *(formats.decimal(_quadrant(arm, name)) for name in names)) for arm in comparison.arms]
@@ -147,7 +147,7 @@ def costs(comparison: Comparison) -> Table:
 
 
 def fast_channel(comparison: Comparison) -> Table | None:
-    """What the fast phases of each run did; None where there was none."""
+    """Show what the fast phases of each run did; None where no run had a fast phase."""
     rows = []
     for run in comparison.runs:
         phases = [row for row in run.metrics if row.phase == "fast"]
@@ -174,7 +174,7 @@ def fast_channel(comparison: Comparison) -> Table | None:
 
 
 def gains(comparison: Comparison) -> Table | None:
-    """None where no context was ever proposed."""
+    """Show the gains of each proposer; None where no context was ever proposed."""
     found = earned([run for run in comparison.runs if run.contexts])
     if not found:
         return None
@@ -195,7 +195,7 @@ def gains(comparison: Comparison) -> Table | None:
 
 
 def routing(comparison: Comparison) -> Table | None:
-    """None where no group was routed."""
+    """Show the share of each route; None where no group was routed."""
     rows = []
     for run in (run for run in comparison.runs if run.routes):
         counts = sum(run.routes.values(), Counter())
@@ -205,13 +205,13 @@ def routing(comparison: Comparison) -> Table | None:
 
 
 def plasticity(comparison: Comparison) -> Table | None:
-    """None for anything but a plasticity probe."""
+    """Show the measures of a plasticity probe; None for any other comparison."""
     if comparison.kind != "plasticity":
         return None
     within, decimal, percent, steps_to = formats.within, formats.decimal, formats.percent, formats.steps_to
     name, rows = comparison.reference_label, []
     for label, one in areas(comparison).items():
-        # The reference is the whole of itself.
+        # The reference is its own share: 100 %.
         sure = one.sure if label != name else {n: i for n, i in one.sure.items() if "ratio" not in n}
         numbers = (
             within(write(getattr(one, field)), sure.get(field), write)
@@ -234,7 +234,7 @@ def plasticity(comparison: Comparison) -> Table | None:
 
 
 def continual(comparison: Comparison) -> Table | None:
-    """A row for each measure; None unless some arm went through stages."""
+    """Show one row for each measure of continual learning; None unless some arm went through stages."""
     staged = [arm for arm in comparison.arms if stages_of(arm) is not None]
     if not staged:
         return None
@@ -283,7 +283,7 @@ def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -
 
 
 def numbers(comparison: Comparison, quantity: str) -> Table:
-    """The points of the mean curve by optimiser steps, for those who cannot hover over it."""
+    """Show the points of the mean curve by optimiser steps, for readers who cannot hover over the curve."""
     rows = []
     for arm in comparison.arms:
         band = bands_of(arm, quantity)
@@ -296,7 +296,7 @@ def numbers(comparison: Comparison, quantity: str) -> Table:
 
 
 def _total(rows: Sequence[MetricsRow], name: str) -> float | None:
-    """The sum; None where a row lacks the number."""
+    """Return the sum, or None where a row lacks the number."""
     values = [row.numbers.get(name) for row in rows]
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
@@ -310,7 +310,7 @@ def _some(n: int) -> list[int]:
 
 def _quadrant(arm: Arm, name: str) -> float | None:
     if name in ("base_lead", "lead", "mean") and not arm.channels.fast:
-        return None  # no context was evolved: the summary repeats the seed context there
+        return None  # no context was evolved, so the summary repeats the seed context
     known = arm.final(name)
     if known is not None or name.startswith("base"):
         return known
@@ -326,7 +326,7 @@ def _latest(run: RunData, quantity: str, context: str) -> float | None:
 
 
 def _sureness(run: RunData) -> tuple[str, str]:
-    """Of the last evaluation: how far its few questions may mislead, and the share with a right answer among n."""
+    """Describe the last evaluation: the error of so few questions, and the share with a right answer among n."""
     values = run.evaluations[-1].values if run.evaluations else {}
     low, high, best = (values.get(("", run.shipped_context, name)) for name in ("low", "high", "best"))
     interval = formats.NOTHING if low is None or high is None else f"{low:.2f} to {high:.2f}"

@@ -1,4 +1,4 @@
-"""Did it pay? One sentence and three numbers, from what was measured and nothing else."""
+"""Did it pay? One sentence and three numbers, from measurements alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fastslow.report.questions.plasticity import areas
 from fastslow.report.questions.series import bands_of
 
 FEW_SEEDS = 3
-KEPT = 0.95  # a plasticity of at least this share of the base's counts as kept
+KEPT = 0.95  # plasticity of at least this share of the base's counts as kept
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of the first screen: what it says, of what, and how sure it is."""
+    """One number of the first screen: the value, its label, and a note on its uncertainty."""
 
     value: str
     label: str
@@ -30,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Headline:
-    """`answer` is a word or three, `sentence` the reason, `figures` at most three."""
+    """`answer` is one to three words, `sentence` the reason, `figures` at most three numbers."""
 
     answer: str
     sentence: str
@@ -39,7 +39,7 @@ class Headline:
 
 
 def headline(comparison: Comparison) -> Headline:
-    """The first screen of one comparison. It says 'open' where files do not tell."""
+    """Return the first screen of one comparison. The answer is 'Open' where the files do not decide."""
     if comparison.kind == "plasticity":
         return replace(_plasticity(comparison), question="Was plasticity kept?")
     if comparison.kind == "continual":
@@ -48,13 +48,13 @@ def headline(comparison: Comparison) -> Headline:
 
 
 def candidate(comparison: Comparison) -> Arm | None:
-    """The arm the question is about: the candidate mode's own, else the first of its variants."""
+    """Return the arm that the question is about: that of the candidate mode, else the first of its variants."""
     arms = [arm for arm in comparison.others if arm.channels.role == "candidate"]
     return next((arm for arm in arms if arm.label == arm.mode), arms[0] if arms else None)
 
 
 def few_seeds(comparison: Comparison) -> bool:
-    """Whether the arms that the verdict is about have too few for a plain yes or no."""
+    """Return whether the arms of the verdict have too few seeds for a plain yes or no."""
     sides = [arm for arm in (comparison.reference, candidate(comparison)) if arm is not None]
     return any(len(arm.runs) < FEW_SEEDS for arm in sides)
 
@@ -82,7 +82,7 @@ def _efficiency(comparison: Comparison) -> Headline:
         return Headline("It seems not" if few else "No", sentence, figures)
     spent = f"{_fewer(steps)} optimiser steps and {_fewer(rollouts)} rollouts"
     seconds = arm.efficiency.get("seconds")
-    if seconds is not None and seconds.ratio is not None and seconds.ratio < 1:  # what it cost is no small print
+    if seconds is not None and seconds.ratio is not None and seconds.ratio < 1:  # say so in the sentence
         spent += f", but {_fewer(seconds)} wall seconds"
     sentence = f"{arm.label} came to {best} with {spent} ({seeds_of(arm, reference)})"
     own = arm.best()
@@ -91,7 +91,8 @@ def _efficiency(comparison: Comparison) -> Headline:
 
 
 def _no_rise(comparison: Comparison, reference: Arm, arm: Arm, start: float) -> Headline:
-    """The reference never came above where it started: its best accuracy cost nothing, and nothing can be saved."""
+    """Answer where the reference never rose above its start: its best accuracy cost nothing, and nothing can be
+    saved."""
     name, few = comparison.reference_name, few_seeds(comparison)
     band = bands_of(arm, "accuracy")
     best = max(range(len(band.y)), key=band.y.__getitem__) if band is not None else None
@@ -153,7 +154,7 @@ def _drift(comparison: Comparison, arm: Arm) -> Figure:
 
 
 def _ends(comparison: Comparison) -> list[Figure]:
-    """Without a comparison: where each arm stands."""
+    """Answer without a comparison: the accuracy that each arm reached."""
     figures = []
     for arm in comparison.arms[:3]:
         ends = [run.curve().y[-1] for run in arm.runs if len(run.curve())]
