@@ -134,7 +134,7 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     options = parser.parse_args(list(argv))
     if not options.path or not Path(options.path).is_dir():
-        raise BadInput(f"'{options.path}' is no directory; give a run directory or a bundle.")
+        raise BadInput(f"'{options.path}' is not a directory; give a run directory or a bundle.")
     kinds = [kind.strip() for kind in options.contexts.split(",") if kind.strip()]
     if not kinds:
         raise BadInput("name at least one context, e.g. --contexts seed,lead.")

@@ -79,12 +79,12 @@ def measure_population(
         ]
         answers_of[kind] = of_examples
         ids = {context.id for contexts in contexts_of for context in contexts}
-        found = accuracy_of(of_examples, sampling.samples)
+        accuracy = accuracy_of(of_examples, sampling.samples)
         if kind == "mean":
-            found = replace(found, best=None)  # best of how many samples would depend on the size of the population
+            accuracy = replace(accuracy, best=None)  # the number of samples depends on the size of the population
         measurements.append(
             Measurement(
-                **asdict(found),
+                **asdict(accuracy),
                 context=kind,
                 context_id=ids.pop() if len(ids) == 1 and kind not in ("mean", *CHOOSING) else None,
                 task=task,

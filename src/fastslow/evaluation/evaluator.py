@@ -113,8 +113,8 @@ class Evaluator:
             ]  # fmt: skip
 
     def _examples(self, split: Split, limit: int | None) -> dict[str, list[Example]]:
-        examples = {name: some[:limit] for name, some in by_task(self._task, self._task.split(split)).items()}
-        empty = next((name for name, some in examples.items() if not some), None)
+        examples = {name: of_task[:limit] for name, of_task in by_task(self._task, self._task.split(split)).items()}
+        empty = next((name for name, of_task in examples.items() if not of_task), None)
         if empty is not None:
             raise BadInput(f"task '{empty}' has no {split} examples.")
         return examples

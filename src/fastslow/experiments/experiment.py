@@ -76,8 +76,9 @@ class Experiment:
     def run(self, console: Console) -> int:
         """Run the cells that are not done.
 
-        Returns 0 if all are done, 1 if one failed, 128 + signal where a signal ended one. Raises BadInput where another process works on one of these cells, e.g. a run whose experiment was killed: such
-        a run is not a failure, and its folder must not be taken from it.
+        Returns 0 if all are done, 1 if one failed, 128 + signal where a signal ended one. Raises BadInput where another
+        process works on one of these cells, e.g. a run whose experiment was killed: such a run is not a failure, and
+        its folder must not be taken from it.
         """
         with alone_in(self.path):
             for cell in self.cells:  # before hours are spent on the other cells

@@ -163,14 +163,14 @@ def _folder(arm: str) -> str:
 def _apart(cells: Iterable[Cell]) -> list[Cell]:
     """Give every cell a folder of its own: arms whose names differ in special characters only would share one."""
     taken: set[str] = set()
-    found = []
+    placed = []
     for cell in cells:
         folder = cell.folder
         if folder in taken:
             folder = f"{_folder(cell.arm)[: LONGEST_NAME // 4]}-{_digest(cell.arm)}-s{cell.seed}"
         taken.add(folder)
-        found.append(replace(cell, folder=folder))
-    return found
+        placed.append(replace(cell, folder=folder))
+    return placed
 
 
 def _digest(arm: str) -> str:

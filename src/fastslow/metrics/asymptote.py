@@ -88,7 +88,7 @@ def _fit(
     free = [0, 2, 3] if fixed_a is not None else [0, 1, 2, 3]
     starts = [np.array([r[0], max(r), middle * c[-1], b]) for middle in (0.1, 0.3, 0.7) for b in (1.0, 3.0)]
     starts += [start] if start is not None else []
-    found = []
+    fits = []
     for guess in starts:
         whole = np.clip(guess, low + 1e-9, high - 1e-9)
         if fixed_a is not None:
@@ -102,8 +102,8 @@ def _fit(
         done = least_squares(residual, whole[free], bounds=(low[free], high[free]), x_scale=(high - low)[free])
         parameters = whole.copy()
         parameters[free] = done.x
-        found.append((float(done.cost), parameters))
-    return min(found, key=lambda pair: pair[0])[1]
+        fits.append((float(done.cost), parameters))
+    return min(fits, key=lambda pair: pair[0])[1]
 
 
 def _bound(excess: Callable[[float], float], a: float, end: float) -> float | None:

@@ -40,7 +40,7 @@ def measure_continual(matrix: Sequence[Sequence[float]], base: Sequence[float]) 
     last, earlier, later = matrix[-1], range(stages - 1), range(1, stages)
     learned = [last[j] - matrix[j][j] for j in earlier]
     peaks = [max(row[j] for row in matrix[:-1]) for j in earlier]
-    kept = [last[j] / peak for j, peak in enumerate(peaks) if peak > 0]
+    retained = [last[j] / peak for j, peak in enumerate(peaks) if peak > 0]
     before = [base[0], *(matrix[j - 1][j] for j in later)]
     return Continual(
         average=mean(last),
@@ -48,6 +48,6 @@ def measure_continual(matrix: Sequence[Sequence[float]], base: Sequence[float]) 
         forward_transfer=mean(matrix[j - 1][j] - base[j] for j in later) if stages > 1 else None,
         forgetting_since_learned=-mean(learned) if learned else None,
         forgetting_since_peak=mean(peak - last[j] for j, peak in enumerate(peaks)) if peaks else None,
-        retained=mean(kept) if kept else None,
+        retained=mean(retained) if retained else None,
         acquisition=tuple(matrix[j][j] - before[j] for j in range(stages)),
     )

@@ -27,9 +27,9 @@ class Curve:
     @classmethod
     def of(cls, points: Iterable[tuple[int, float | None, float | None]]) -> Curve:
         """Make a curve from `(step, x, y)`; points with None or NaN in either number are left out."""
-        kept = [(s, x, y) for s, x, y in points if x is not None and y is not None and math.isfinite(x + y)]
-        kept.sort(key=lambda point: point[0])
-        steps, xs, ys = zip(*kept, strict=True) if kept else ((), (), ())
+        known = [(s, x, y) for s, x, y in points if x is not None and y is not None and math.isfinite(x + y)]
+        known.sort(key=lambda point: point[0])
+        steps, xs, ys = zip(*known, strict=True) if known else ((), (), ())
         return cls(tuple(steps), tuple(map(float, xs)), tuple(map(float, ys)))
 
     def __len__(self) -> int:
@@ -83,9 +83,9 @@ def efficiency(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int 
     None where either side has no step at which all its seeds were measured. A level reached at no cost (x = 0) gives
     infinity.
     """
-    found = _compare(mean_curve(reference), mean_curve(other))
-    if found is None or min(len(reference), len(other)) < 2:
-        return found
+    estimate = _compare(mean_curve(reference), mean_curve(other))
+    if estimate is None or min(len(reference), len(other)) < 2:
+        return estimate
 
     def ratio(a: Sequence[Curve], b: Sequence[Curve]) -> float:
         once = _compare(mean_curve(a), mean_curve(b))
@@ -94,7 +94,7 @@ def efficiency(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int 
     ratios = resampled(ratio, reference, other, seed=seed)
     low, high = percentiles(ratios)
     return Efficiency(
-        found.target, found.reference_x, found.other_x, found.ratio,
+        estimate.target, estimate.reference_x, estimate.other_x, estimate.ratio,
         low=float(low), high=float(high), reached=float(np.mean(np.array(ratios) > 0)),
     )  # fmt: skip
 

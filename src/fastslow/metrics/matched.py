@@ -51,15 +51,15 @@ def kl_at_matched_accuracy(reference: Sequence[Curve], other: Sequence[Curve], *
 
     The level is that of the mean curves over seeds, and is determined anew in each bootstrap sample.
     """
-    found = _compare(mean_curve(reference), mean_curve(other))
-    if found is None or min(len(reference), len(other)) < 2:
-        return found
+    matched = _compare(mean_curve(reference), mean_curve(other))
+    if matched is None or min(len(reference), len(other)) < 2:
+        return matched
     compared = resampled(lambda a, b: _compare(mean_curve(a), mean_curve(b)), reference, other, seed=seed)
     shares = [once.share for once in compared if once is not None and once.share is not None]
     if not shares:
-        return found
+        return matched
     low, high = percentiles(shares)
-    return MatchedKL(found.accuracy, found.reference_kl, found.other_kl, found.share, float(low), float(high))
+    return MatchedKL(matched.accuracy, matched.reference_kl, matched.other_kl, matched.share, float(low), float(high))
 
 
 def _compare(reference: Curve, other: Curve) -> MatchedKL | None:

@@ -148,13 +148,13 @@ class Recorder(TrainerCallback):
             ],
         )
 
-    def clusters(self, step: int, found: Sequence[Observation]) -> None:
+    def clusters(self, step: int, observations: Sequence[Observation]) -> None:
         """Write the batches by cluster, and the change points; `batch` may lie ahead of `step`, as a fast phase looks
         ahead."""
-        for one in found:
+        for one in observations:
             if one.change is not None and one.batch:
                 self.display.note(f"batch {one.batch}: the stream has changed, from batch {one.change} on")
-        self._append("metrics.jsonl", [{**self._head(step, "clusters"), **asdict(one)} for one in found])
+        self._append("metrics.jsonl", [{**self._head(step, "clusters"), **asdict(one)} for one in observations])
 
     def starving(self, step: int, channels: Sequence[str]) -> None:
         """Note once that the router leaves a channel nothing but its smallest share."""

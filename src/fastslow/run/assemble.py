@@ -106,8 +106,8 @@ def task_from(args: FastSlowConfig) -> Task:
     sizes: dict[str, Any] = {
         name: getattr(args, name) for name in ("train_size", "validation_size", "test_size", "data_seed")
     }
-    found = [resolve_task(name, **sizes) for name in names]
-    return TaskSet(found) if args.tasks else found[0]
+    tasks = [resolve_task(name, **sizes) for name in names]
+    return TaskSet(tasks) if args.tasks else tasks[0]
 
 
 def make_stream(args: FastSlowConfig, task: Task) -> Stream:
@@ -160,13 +160,13 @@ def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
 
 def verified_demonstrations(task: Task) -> list[tuple[Example, WorkedExample]]:
     """Collect training examples with answers that the scorer accepts."""
-    found = []
+    verified = []
     for examples in by_task(task, task.split("train")).values():
         for example in examples[:MAX_DEMONSTRATIONS]:
             answer = task.answer(example)
             if answer is not None:
-                found.append((example, WorkedExample(example.question, answer)))
-    return found
+                verified.append((example, WorkedExample(example.question, answer)))
+    return verified
 
 
 def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Proposer:

@@ -136,13 +136,13 @@ def weights_of(trainer: SlowTrainer) -> dict[str, torch.Tensor]:
     Names under `reference.` belong to TRL's reference model, where it moves.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
-    found = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     in_state = model.state_dict()
-    found |= {name: buffer for name, buffer in model.named_buffers() if name in in_state}
+    weights |= {name: buffer for name, buffer in model.named_buffers() if name in in_state}
     if trainer.ref_model is not None and trainer.args.sync_ref_model:
         reference = trainer.accelerator.unwrap_model(trainer.ref_model)
-        found |= {f"reference.{name}": weight for name, weight in reference.named_parameters()}
-    return found
+        weights |= {f"reference.{name}": weight for name, weight in reference.named_parameters()}
+    return weights
 
 
 def load_weights(trainer: SlowTrainer, saved: Mapping[str, torch.Tensor], origin: object) -> None:

@@ -141,7 +141,7 @@ def _probe(line: Mapping[str, Any]) -> Probe:
     """Read a probe from its row. Raises KeyError, TypeError or ValueError for what is not a probe."""
     gains = {arm.value: (float(line["gains"][arm.value][0]), float(line["gains"][arm.value][1])) for arm in ARMS}
     if not all(math.isfinite(gain) for pair in gains.values() for gain in pair):
-        raise ValueError("a gain is no number")
+        raise ValueError("a gain is not a number")
     return Probe(
         example_id=str(line["example_id"]),
         task=str(line["task"]),

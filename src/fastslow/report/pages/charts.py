@@ -85,27 +85,27 @@ def payload(comparison: Comparison) -> dict[str, Any]:
 
 def contexts_of(comparison: Comparison) -> dict[str, str]:
     """Return the kinds of context to choose from, with their titles."""
-    found = {context for run in comparison.runs for point in run.evaluations for _, context, _ in point.values}
+    contexts = {context for run in comparison.runs for point in run.evaluations for _, context, _ in point.values}
     if not any(run.channels.fast for run in comparison.runs):
-        found = set()  # the seed context is the only one, and the shipped one
-    return {key: name for key, name in CONTEXT_NAMES.items() if key == "shipped" or key in found}
+        contexts = set()  # the seed context is the only one, and the shipped one
+    return {key: name for key, name in CONTEXT_NAMES.items() if key == "shipped" or key in contexts}
 
 
 def _series(arm: Arm, at: int, tasks: list[str]) -> list[dict[str, Any]]:
-    found = []
+    series = []
     for task in [""] + (tasks if len(tasks) > 1 else []):
         for context in ("shipped", *CONTEXTS):
             for quantity, key in EVALUATED.items():
                 samples = [evaluated(run, quantity, context, task) for run in arm.runs]
-                found += _drawn(arm, at, key, samples, context=context, task=task)
+                series += _drawn(arm, at, key, samples, context=context, task=task)
     for name, key in SLOW.items():
-        found += _drawn(arm, at, key, [along(run, "slow", name) for run in arm.runs])
+        series += _drawn(arm, at, key, [along(run, "slow", name) for run in arm.runs])
     for name, key in FAST.items():
-        found += _drawn(arm, at, key, [along(run, "fast", name) for run in arm.runs])
+        series += _drawn(arm, at, key, [along(run, "fast", name) for run in arm.runs])
     others: dict[str, Callable[[RunData], list[Sample]]] = {"acceptance": acceptance, "context_length": context_lengths}
     for key, read in others.items():
-        found += _drawn(arm, at, key, [read(run) for run in arm.runs])
-    return found
+        series += _drawn(arm, at, key, [read(run) for run in arm.runs])
+    return series
 
 
 def _drawn(arm: Arm, at: int, chart: str, samples: list[list[Sample]], **where: str) -> list[dict[str, Any]]:
@@ -115,14 +115,14 @@ def _drawn(arm: Arm, at: int, chart: str, samples: list[list[Sample]], **where: 
     return [{"chart": chart, "arm": at, **where, **_band(whole), "runs": _runs(arm, samples, whole)}]
 
 
-def _band(found: Band) -> dict[str, Any]:
+def _band(curve: Band) -> dict[str, Any]:
     one = {
-        "step": found.steps,
-        "x": {axis: _numbers(values) for axis, values in found.spent.items() if any(v is not None for v in values)},
-        "y": _numbers(found.y),
+        "step": curve.steps,
+        "x": {axis: _numbers(values) for axis, values in curve.spent.items() if any(v is not None for v in values)},
+        "y": _numbers(curve.y),
     }
-    if found.seeds > 1:
-        one |= {"low": _numbers(found.low), "high": _numbers(found.high)}
+    if curve.seeds > 1:
+        one |= {"low": _numbers(curve.low), "high": _numbers(curve.high)}
     return one
 
 

@@ -37,9 +37,9 @@ def within(shown: str, interval: tuple[float, float] | None, write: Callable[[fl
     return f"{shown} ({write(interval[0])} to {write(interval[1])})"
 
 
-def difference(found: Estimate | None) -> str:
+def difference(estimate: Estimate | None) -> str:
     """Write an estimated difference, as in +0.05 (-0.02 to +0.12)."""
-    return NOTHING if found is None else within(signed(found.value), found.interval, signed)
+    return NOTHING if estimate is None else within(signed(estimate.value), estimate.interval, signed)
 
 
 def steps_to(value: float | None) -> str:

@@ -26,14 +26,14 @@ def markdown(sources: Sequence[Source]) -> str:
 
 def verdict(comparison: Comparison) -> str:
     """Answer in one sentence whether the method paid."""
-    found = headline(comparison)
-    return f"**{found.answer}** on {_text(comparison.task)}: {_text(found.sentence)}"
+    screen = headline(comparison)
+    return f"**{screen.answer}** on {_text(comparison.task)}: {_text(screen.sentence)}"
 
 
 def all_notices(sources: Sequence[Source]) -> list[tuple[str, str]]:
     """List what is missing or damaged, each with the name of the run or comparison."""
-    found = [(source.name, notice) for source in sources for notice in source.notices]
-    return found + [(run.name, notice) for source in sources for run in source.runs for notice in run.notices]
+    notices = [(source.name, notice) for source in sources for notice in source.notices]
+    return notices + [(run.name, notice) for source in sources for run in source.runs for notice in run.notices]
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
@@ -43,8 +43,8 @@ def tables_of(comparison: Comparison) -> list[Table]:
         stream_tables.differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs, tables.fast_channel,
         tables.gains, tables.routing, tables.costs,
     )  # fmt: skip
-    found = [make(comparison) for make in made]
-    return [table for table in found if table is not None]
+    answers = [make(comparison) for make in made]
+    return [table for table in answers if table is not None]
 
 
 def section(table: Table) -> str:

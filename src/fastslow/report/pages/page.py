@@ -116,13 +116,13 @@ def page(sources: Sequence[Source], *, view: View = "page") -> str:
 
 def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: int) -> dict[str, Any]:
     head = headline(comparison)
-    found = [run for run in comparison.runs if run.contexts or run.population.get("archive")]
+    evolved = [run for run in comparison.runs if run.contexts or run.population.get("archive")]
     # Runs without a fast channel have one context throughout, so the other runs come first.
     recorded = sorted((run for run in comparison.runs if run.rollouts), key=lambda run: not run.channels.fast)
     rollouts = [(f"{run.name} ({run.label})", shelves(run)) for run in recorded[:RUNS_WITH_ROLLOUTS]]
     gains, routing = tables.gains(comparison), tables.routing(comparison)
     closing = {tables.costs(comparison).title, *(t.title for t in (gains, routing) if t is not None)}
-    lineages = [_lineage(run, lineage(run, limit)) for run in found if run.channels.fast]
+    lineages = [_lineage(run, lineage(run, limit)) for run in evolved if run.channels.fast]
     courses = [_course(course) for run in comparison.runs if (course := course_of(run)) is not None]
     sections = [
         ("curves", "Curves", True), ("numbers", "Numbers", True), ("stream", "Stream", bool(courses)),
@@ -177,21 +177,21 @@ def _course(course: Course) -> CourseView:
     return CourseView(course.run.name, course.run.label, matrix, course.clusters, course.changes)
 
 
-def _lineage(run: RunData, found: Lineage) -> LineageView:
-    members = [found.known[name] for name in found.members]
+def _lineage(run: RunData, tree: Lineage) -> LineageView:
+    members = [tree.known[name] for name in tree.members]
     accepted = sum(row.accepted for row in run.contexts)
     in_use = f"{len(members)} in use, " if members else ""
     return LineageView(
         run.name,
         f"{run.label}: {in_use}{accepted} accepted, {len(run.contexts)} proposed",
         members,
-        [(node, _edit(node, found)) for node in found.nodes],
-        found.left_out,
+        [(node, _edit(node, tree)) for node in tree.nodes],
+        tree.left_out,
     )
 
 
-def _edit(node: Node, found: Lineage) -> list[list[Segment]]:
-    parent = next((found.known[name] for name in node.parents if name in found.known), None)
+def _edit(node: Node, tree: Lineage) -> list[list[Segment]]:
+    parent = next((tree.known[name] for name in node.parents if name in tree.known), None)
     if parent is None:
         return [[("same", line)] for line in readable(node.components)]
     return difference(readable(parent.components), readable(node.components))

@@ -31,8 +31,8 @@ def find_browser() -> str:
     Raises BadInput where none can be run.
     """
     named = os.environ.get("FASTSLOW_BROWSER")
-    found = shutil.which(named) if named else next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
+    browser = shutil.which(named) if named else next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not browser:
         missing = (
             f"FASTSLOW_BROWSER names '{named}', which cannot be run" if named else "no Chromium or Chrome was found"
         )
@@ -40,7 +40,7 @@ def find_browser() -> str:
             f"a PNG needs a browser, and {missing}; on Debian: apt-get install chromium. "
             "HTML, Markdown and CSV need none."
         )
-    return found
+    return browser
 
 
 def flags() -> list[str]:
@@ -67,10 +67,10 @@ def _height(browser: str, made: Path, folder: str) -> int:
     A browser that may not read the file, such as one in a snap, draws an error page instead.
     """
     dumped = _run(browser, ["--dump-dom", f"--window-size={WIDTH},900", made.as_uri()], folder)
-    found = re.search(rb'data-height="(\d{2,6})"', dumped[: 64 * 2**10])
-    if not found:
+    match = re.search(rb'data-height="(\d{2,6})"', dumped[: 64 * 2**10])
+    if not match:
         raise BadInput(f"'{browser}' did not draw the report; FASTSLOW_BROWSER can name another one.")
-    return min(TALLEST, int(found[1]))
+    return min(TALLEST, int(match[1]))
 
 
 def _run(browser: str, arguments: Sequence[str], folder: str) -> bytes:

@@ -83,7 +83,9 @@ def efficiencies(comparison: Comparison) -> Table | None:
         f"No ratio for the reflection tokens: {name} asks no language model. The column has the whole run's.",
     ]
     if any(
-        found is not None and found.reference_x == 0 for arm in comparison.others for found in arm.efficiency.values()
+        efficiency is not None and efficiency.reference_x == 0
+        for arm in comparison.others
+        for efficiency in arm.efficiency.values()
     ):
         notes.append(f"No rise: {name} never came above its start, so there is no cost to compare.")
     notes += _few_seeds(comparison)
@@ -99,14 +101,14 @@ def drift(comparison: Comparison) -> Table | None:
         return None
     rows = []
     for arm in comparison.others:
-        found = arm.drift
-        if found is None:
+        matched = arm.drift
+        if matched is None:
             rows.append((arm.label, *[formats.NOTHING] * 4, ""))
             continue
-        known = found.low is not None and found.high is not None
-        interval = f"{found.low:.0%} to {found.high:.0%}" if known else ""
-        numbers = map(formats.decimal, (found.accuracy, found.other_kl, found.reference_kl))
-        rows.append((arm.label, *numbers, formats.percent(found.share), interval))
+        known = matched.low is not None and matched.high is not None
+        interval = f"{matched.low:.0%} to {matched.high:.0%}" if known else ""
+        numbers = map(formats.decimal, (matched.accuracy, matched.other_kl, matched.reference_kl))
+        rows.append((arm.label, *numbers, formats.percent(matched.share), interval))
     head = ("arm", "accuracy", "its KL", f"{comparison.reference_name}'s KL", "share", "95% interval")
     notes = ["At the highest accuracy that the mean curves of both came to; in between evaluations by proportion."]
     return Table("KL to the base at like accuracy", head, rows, notes)
@@ -175,16 +177,16 @@ def fast_channel(comparison: Comparison) -> Table | None:
 
 def gains(comparison: Comparison) -> Table | None:
     """Show the gains of each proposer; None where no context was ever proposed."""
-    found = earned([run for run in comparison.runs if run.contexts])
-    if not found:
+    proposers = earned([run for run in comparison.runs if run.contexts])
+    if not proposers:
         return None
-    whole = sum(one.gain for one in found)
+    whole = sum(one.gain for one in proposers)
     rows = [
         (
             one.proposer, f"{one.proposed:,}", f"{one.refused:,}", f"{one.accepted:,}",
             formats.percent(one.accepted / one.proposed), formats.percent(one.gain / whole if whole > 0 else None),
         )
-        for one in found
+        for one in proposers
     ]  # fmt: skip
     head = ("proposer", "proposed", "refused unseen", "accepted", "share accepted", "share of gains")
     notes = (
@@ -199,8 +201,8 @@ def routing(comparison: Comparison) -> Table | None:
     rows = []
     for run in (run for run in comparison.runs if run.routes):
         counts = sum(run.routes.values(), Counter())
-        told = ", ".join(f"{kind} {share:.0%}" for kind, share in shares(counts).items())
-        rows.append((run.name, ", ".join(run.routers), f"{counts.total():,}", told))
+        listed = ", ".join(f"{kind} {share:.0%}" for kind, share in shares(counts).items())
+        rows.append((run.name, ", ".join(run.routers), f"{counts.total():,}", listed))
     return Table("Shares of the routes", ("run", "router", "groups", "shares"), rows) if rows else None
 
 
@@ -250,11 +252,11 @@ def continual(comparison: Comparison) -> Table | None:
 
 
 def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -> dict[str, str]:
-    found, within = measures_of_arm(arm), formats.within
-    if found is None:
+    measures, within = measures_of_arm(arm), formats.within
+    if measures is None:
         return {"average accuracy": "not every stage was measured"}
     reference = comparison.reference if comparison.reference in staged and arm is not comparison.reference else None
-    sure, known = intervals(arm, reference), numbers_of(found)
+    sure, known = intervals(arm, reference), numbers_of(measures)
     shown = {
         title: within(write(known[name]), sure.get(name), write)
         for title, name, write in (
@@ -268,7 +270,7 @@ def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -
     }
     theirs = measures_of_arm(reference) if reference is not None else None
     shares = normalised(arm, staged)
-    for at, gain in enumerate(found.acquisition, start=1):
+    for at, gain in enumerate(measures.acquisition, start=1):
         name = f"acquired in stage {at}"
         shown[name] = within(formats.signed(gain), sure.get(f"acquisition {at}"), formats.signed)
         shown[f"{name}, of the most"] = formats.percent(shares[at - 1])
@@ -318,11 +320,11 @@ def _quadrant(arm: Arm, name: str) -> float | None:
 
 
 def _latest(run: RunData, quantity: str, context: str) -> float | None:
-    told = {"accuracy": run.final, "kl": run.final_kl}.get(quantity, lambda _: None)(context)
+    value = {"accuracy": run.final, "kl": run.final_kl}.get(quantity, lambda _: None)(context)
     if not run.channels.fast and context != "seed":
         return None
     curve = run.curve(quantity=quantity, context=context)
-    return told if told is not None else curve.y[-1] if len(curve) else None
+    return value if value is not None else curve.y[-1] if len(curve) else None
 
 
 def _sureness(run: RunData) -> tuple[str, str]:
@@ -340,16 +342,17 @@ def _ceiling(arm: Arm) -> tuple[str, str]:
     return f"{fit.a:.2f}", f"{fit.low:.2f} to {fit.high:.2f}"
 
 
-def _ratio(found: Efficiency | None) -> str:
-    if found is None:
+def _ratio(efficiency: Efficiency | None) -> str:
+    if efficiency is None:
         return formats.NOTHING
-    if found.reference_x == 0:
+    if efficiency.reference_x == 0:
         return "no rise"
-    if found.ratio is None:
+    if efficiency.ratio is None:
         return "not reached"
-    shown = formats.times(found.ratio)
-    if found.low is not None and found.high is not None:
-        shown += f" ({'not reached' if found.low == 0 else formats.times(found.low)} to {formats.times(found.high)})"
+    shown = formats.times(efficiency.ratio)
+    if efficiency.low is not None and efficiency.high is not None:
+        low = "not reached" if efficiency.low == 0 else formats.times(efficiency.low)
+        shown += f" ({low} to {formats.times(efficiency.high)})"
     return shown
 
 

@@ -28,8 +28,8 @@ class Stages:
 
 def stages_of(arm: Arm) -> Stages | None:
     """Return the stages of an arm, or None unless its runs went through several tasks."""
-    found = _seeds(arm)
-    return _mean(found) if found else None
+    seeds = _seeds(arm)
+    return _mean(seeds) if seeds else None
 
 
 def measures_of_arm(arm: Arm) -> Continual | None:
@@ -44,7 +44,7 @@ def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
     `times 1`, `times 2`, ..., the acquisition divided by the reference's (see `times`).
     """
     ours = _seeds(arm)
-    found = over_seeds(lambda some: numbers_of(_measured(some)), ours)
+    sure = over_seeds(lambda seeds: numbers_of(_measured(seeds)), ours)
     theirs = _seeds(reference) if reference is not None else []
 
     def against(a: Sequence[Stages], b: Sequence[Stages]) -> dict[str, float | None]:
@@ -58,15 +58,15 @@ def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
             **{f"times {at}": times(*pair) for at, pair in enumerate(pairs, start=1)},
         }
 
-    return found | over_seeds(against, ours, theirs)
+    return sure | over_seeds(against, ours, theirs)
 
 
-def numbers_of(found: Continual | None) -> dict[str, float | None]:
+def numbers_of(measures: Continual | None) -> dict[str, float | None]:
     """Return the measures by name; `acquisition 1` is that of the first stage."""
-    if found is None:
+    if measures is None:
         return {}
-    rest = {name: value for name, value in asdict(found).items() if name != "acquisition"}
-    return {**rest, **{f"acquisition {at}": value for at, value in enumerate(found.acquisition, start=1)}}
+    rest = {name: value for name, value in asdict(measures).items() if name != "acquisition"}
+    return {**rest, **{f"acquisition {at}": value for at, value in enumerate(measures.acquisition, start=1)}}
 
 
 def times(ours: float, theirs: float) -> float | None:
@@ -99,8 +99,8 @@ def normalised(arm: Arm, arms: Sequence[Arm]) -> list[float | None]:
 def _seeds(arm: Arm) -> list[Stages]:
     """Return the matrix of each run, or nothing unless all runs went through the same several tasks."""
     tasks = arm.runs[0].tasks
-    found = [_matrix(run, tasks) for run in arm.runs] if len(tasks) > 1 else []
-    return [one for one in found if one is not None] if None not in found else []
+    stages = [_matrix(run, tasks) for run in arm.runs] if len(tasks) > 1 else []
+    return [one for one in stages if one is not None] if None not in stages else []
 
 
 def _mean(seeds: Sequence[Stages]) -> Stages:

@@ -48,9 +48,9 @@ def cost_of(run: RunData) -> Cost:
 
 
 def _reflection_tokens(reflection: Any, counted: float | None) -> float | None:
-    told = [number(reflection.get(f"{kind}_tokens")) for kind in ("prompt", "completion")]
-    known = [value for value in told if value is not None]
-    return sum(known) if len(known) == len(told) else counted
+    counts = [number(reflection.get(f"{kind}_tokens")) for kind in ("prompt", "completion")]
+    known = [value for value in counts if value is not None]
+    return sum(known) if len(known) == len(counts) else counted
 
 
 def _money(calls: float | None, cost: Any) -> str:

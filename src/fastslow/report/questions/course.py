@@ -48,14 +48,14 @@ def course_of(run: RunData) -> Course | None:
 
 
 def _rows(run: RunData) -> list[Row]:
-    found, since, latest = [], 0, 0
+    rows, since, latest = [], 0, 0
     for point in _some(run.evaluations):
         if point.step > latest:  # two evaluations at one step follow the same training
             since, latest = latest, point.step
         trained = {task for step in run.trained if since <= step < latest for task in run.trained[step]}
         values = [point.values.get((task, run.shipped_context, "accuracy")) for task in run.tasks]
-        found.append(Row(point.step, values, [task in trained for task in run.tasks]))
-    return found
+        rows.append(Row(point.step, values, [task in trained for task in run.tasks]))
+    return rows
 
 
 def _some(points: Sequence[Evaluation]) -> Sequence[Evaluation]:
@@ -93,8 +93,8 @@ def _changes(run: RunData) -> str:
         for row in run.metrics
         if row.phase == "clusters"
     ]
-    found = [f"from batch {change} on (seen at {batch})" for change, batch in seen if change is not None and batch]
-    if not found:
+    changes = [f"from batch {change} on (seen at {batch})" for change, batch in seen if change is not None and batch]
+    if not changes:
         return "No change point was noticed."
-    more = f", and {len(found) - MOST} more" if len(found) > MOST else ""
-    return f"Change points noticed: {', '.join(found[:MOST])}{more}. Batches are counted from 0, one a step."
+    more = f", and {len(changes) - MOST} more" if len(changes) > MOST else ""
+    return f"Change points noticed: {', '.join(changes[:MOST])}{more}. Batches are counted from 0, one a step."

@@ -81,22 +81,22 @@ def lineage(run: RunData, limit: int) -> Lineage:
     wanted = list(dict.fromkeys(name for member in members for name in _line_of(member, nodes)))
     latest = sorted(nodes.values(), key=lambda node: -1 if node.step is None else node.step, reverse=True)
     wanted += [node.id for node in latest if node.id not in set(wanted)]
-    kept = set(wanted[:limit])
-    return Lineage(_in_order(nodes, kept), len(nodes) - len(kept), nodes, members)
+    shown = set(wanted[:limit])
+    return Lineage(_in_order(nodes, shown), len(nodes) - len(shown), nodes, members)
 
 
 def earned(runs: Iterable[RunData]) -> list[Earned]:
     """Add up the gains by proposer, over several runs; the largest gain first."""
-    found: dict[str, Earned] = {}
+    by_name: dict[str, Earned] = {}
     for row in (row for run in runs for row in run.contexts):
         name = row.proposer or "unknown"
-        one = found.setdefault(name, Earned(name))
+        one = by_name.setdefault(name, Earned(name))
         one.proposed += 1
         one.refused += row.after is None
         if row.accepted:
             one.accepted += 1
             one.gain += row.after - row.before if row.after is not None and row.before is not None else 0.0
-    return sorted(found.values(), key=lambda one: -one.gain)
+    return sorted(by_name.values(), key=lambda one: -one.gain)
 
 
 def readable(components: Mapping[str, Any]) -> list[str]:
@@ -210,16 +210,16 @@ def _line_of(name: str, nodes: Mapping[str, Node]) -> list[str]:
     return seen
 
 
-def _in_order(nodes: Mapping[str, Node], kept: set[str]) -> list[Node]:
+def _in_order(nodes: Mapping[str, Node], shown: set[str]) -> list[Node]:
     """Order depth first from the roots: the contexts whose first known parent is not shown."""
     children: dict[str | None, list[str]] = {}
-    for name in (name for name in nodes if name in kept):
-        parent = next((p for p in nodes[name].parents if p in kept and p != name), None)
+    for name in (name for name in nodes if name in shown):
+        parent = next((p for p in nodes[name].parents if p in shown and p != name), None)
         children.setdefault(parent, []).append(name)
     order: list[Node] = []
     done: set[str] = set()
     # Contexts in a circle have no root: they are appended at the end.
-    stack = [(name, 0) for name in reversed([*children.get(None, []), *sorted(kept)])]
+    stack = [(name, 0) for name in reversed([*children.get(None, []), *sorted(shown)])]
     while stack:
         name, depth = stack.pop()
         if name in done:

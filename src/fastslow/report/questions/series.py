@@ -53,33 +53,33 @@ class Band:
 def evaluated(run: RunData, quantity: str, context: str, task: str = "") -> list[Sample]:
     """Return the points of evaluations. The context 'shipped' is the one that the mode of the run ships."""
     name = run.shipped(quantity) if context == "shipped" else context
-    found = []
+    samples = []
     for point in run.evaluations:
         value = point.values.get((task, name, quantity))
         if value is not None:
-            found.append(Sample((point.step, point.turn), point.spent, value))
-    return found
+            samples.append(Sample((point.step, point.turn), point.spent, value))
+    return samples
 
 
 def along(run: RunData, phase: str, name: str) -> list[Sample]:
     """Return the points of the slow steps or fast phases, averaged where there are more than BINS of them."""
-    found, turn = [], 0
+    samples, turn = [], 0
     for row in run.metrics:
         value = row.numbers.get(name)
         if row.phase == phase and row.step is not None and value is not None:
-            turn = turn + 1 if found and found[-1].key[0] == row.step else 0
-            found.append(Sample((row.step, turn), row.spent, value))
-    return _binned(found)
+            turn = turn + 1 if samples and samples[-1].key[0] == row.step else 0
+            samples.append(Sample((row.step, turn), row.spent, value))
+    return _binned(samples)
 
 
 def acceptance(run: RunData) -> list[Sample]:
     """Return the share of the proposals of each fast phase that were accepted."""
-    found = []
+    samples = []
     for row in run.metrics:
         proposed, accepted = (row.numbers.get(f"fst/fast/{name}") for name in ("proposals", "accepted"))
         if row.phase == "fast" and row.step is not None and proposed and accepted is not None:
-            found.append(Sample((row.step, len(found)), row.spent, accepted / proposed))
-    return _binned(found)
+            samples.append(Sample((row.step, len(samples)), row.spent, accepted / proposed))
+    return _binned(samples)
 
 
 def context_lengths(run: RunData) -> list[Sample]:
@@ -135,8 +135,12 @@ def _binned(samples: list[Sample]) -> list[Sample]:
     for sample in samples:
         bins.setdefault(sample.key[0] // width, []).append(sample)
     return [
-        Sample(((at + 1) * width, 0), {axis: _mean([s.spent.get(axis) for s in some]) for axis in AXES}, _average(some))
-        for at, some in bins.items()
+        Sample(
+            ((at + 1) * width, 0),
+            {axis: _mean([s.spent.get(axis) for s in members]) for axis in AXES},
+            _average(members),
+        )
+        for at, members in bins.items()
     ]
 
 

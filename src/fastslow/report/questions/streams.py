@@ -41,7 +41,7 @@ class StreamArm:
 
     def forgotten_interval(self) -> tuple[float, float] | None:
         """Return the 95% interval of `forgotten` over seeds."""
-        return over_seeds(lambda some: {"forgotten": mean(some)}, self._forgotten_by_seed).get("forgotten")
+        return over_seeds(lambda seeds: {"forgotten": mean(seeds)}, self._forgotten_by_seed).get("forgotten")
 
     def worst_forgotten(self) -> float | None:
         return max((share for end in self.ends.values() for share in end.forgotten.values()), default=None)
@@ -78,12 +78,12 @@ def stream_arms(comparison: Comparison) -> list[StreamArm]:
 
 def _ends(arm: Arm) -> dict[str, StreamEnd]:
     """Measure the end of each run by its seed; runs that lack an evaluation of a task are left out."""
-    found = {}
+    ends = {}
     for run in arm.runs:
         end = _end(run)
         if end is not None:
-            found[run.seed] = end
-    return found
+            ends[run.seed] = end
+    return ends
 
 
 def _end(run: RunData) -> StreamEnd | None:

@@ -112,8 +112,8 @@ def _no_rise(comparison: Comparison, reference: Arm, arm: Arm, start: float) -> 
 
 
 def _answer(steps: Efficiency, rollouts: Efficiency, *, few: bool) -> str:
-    better = [found.ratio is not None and found.ratio > 1 for found in (steps, rollouts)]
-    sure = not few and all(found.low is not None and found.low > 1 for found in (steps, rollouts))
+    better = [efficiency.ratio is not None and efficiency.ratio > 1 for efficiency in (steps, rollouts)]
+    sure = not few and all(efficiency.low is not None and efficiency.low > 1 for efficiency in (steps, rollouts))
     if all(better):
         return "Yes" if sure else "It seems so"
     if any(better):
@@ -121,36 +121,36 @@ def _answer(steps: Efficiency, rollouts: Efficiency, *, few: bool) -> str:
     return "It seems not" if few else "No"
 
 
-def _cost(found: Efficiency, what: str, best: str) -> Figure:
-    if found.ratio is None:
+def _cost(efficiency: Efficiency, what: str, best: str) -> Figure:
+    if efficiency.ratio is None:
         return Figure("not reached", f"{what} to {best}")
-    if found.low is None or found.high is None:
+    if efficiency.low is None or efficiency.high is None:
         note = "one seed on a side: no interval"
     else:
-        low = "not reached" if found.low == 0 else formats.times(found.low)
-        note = f"95% interval over seeds: {low} to {formats.times(found.high)}"
-    if math.isinf(found.ratio):
+        low = "not reached" if efficiency.low == 0 else formats.times(efficiency.low)
+        note = f"95% interval over seeds: {low} to {formats.times(efficiency.high)}"
+    if math.isinf(efficiency.ratio):
         return Figure("no", f"{what} needed to {best}", note)
-    if found.ratio == 1:
+    if efficiency.ratio == 1:
         return Figure("as many", f"{what} to {best}", note)
-    more = found.ratio < 1
-    value = formats.times(1 / found.ratio if more else found.ratio)
-    if more and found.low is not None and found.high is not None:
+    more = efficiency.ratio < 1
+    value = formats.times(1 / efficiency.ratio if more else efficiency.ratio)
+    if more and efficiency.low is not None and efficiency.high is not None:
         note += ", counted as fewer"
     return Figure(value, f"{'more' if more else 'fewer'} {what}, to {best}", note)
 
 
 def _drift(comparison: Comparison, arm: Arm) -> Figure:
-    name, found = comparison.reference_name, arm.drift
-    if found is None or found.share is None:
+    name, drift = comparison.reference_name, arm.drift
+    if drift is None or drift.share is None:
         return Figure(
             "open", f"drift from the base (KL) against {name}'s at like accuracy", "not measured on both sides"
         )
-    note = f"{found.other_kl:.2f} against {found.reference_kl:.2f} nats a token"
-    if found.low is not None and found.high is not None:
-        note += f"; 95% interval over seeds: {found.low:.0%} to {found.high:.0%}"
-    label = f"of {name}'s drift from the base (KL), at accuracy {found.accuracy:.2f}"
-    return Figure(formats.percent(found.share), label, note)
+    note = f"{drift.other_kl:.2f} against {drift.reference_kl:.2f} nats a token"
+    if drift.low is not None and drift.high is not None:
+        note += f"; 95% interval over seeds: {drift.low:.0%} to {drift.high:.0%}"
+    label = f"of {name}'s drift from the base (KL), at accuracy {drift.accuracy:.2f}"
+    return Figure(formats.percent(drift.share), label, note)
 
 
 def _ends(comparison: Comparison) -> list[Figure]:
@@ -164,36 +164,36 @@ def _ends(comparison: Comparison) -> list[Figure]:
 
 
 def _plasticity(comparison: Comparison) -> Headline:
-    reference, found = comparison.reference, areas(comparison)
+    reference, by_arm = comparison.reference, areas(comparison)
     if reference is None or not comparison.others:
         missing = f"'{comparison.reference_label}'" if reference is None else "another checkpoint"
         return Headline(
             "Open", f"Whether plasticity was kept is open: no run from {missing} is here.", _ends(comparison)
         )
-    shares = {arm.label: found[arm.label].ratio for arm in comparison.others}
+    shares = {arm.label: by_arm[arm.label].ratio for arm in comparison.others}
     known = {label: share for label, share in shares.items() if share is not None}
     figures = [
         Figure(formats.percent(share) if share is not None else "open", f"of the base's mean accuracy, {label}",
-               "area under the accuracy curve; " + _interval(found[label].sure.get("ratio"), formats.percent))
+               "area under the accuracy curve; " + _interval(by_arm[label].sure.get("ratio"), formats.percent))
         for label, share in list(shares.items())[:3]
     ]  # fmt: skip
     if not known:
         return Headline("Open", "Whether plasticity was kept is open: nothing was measured yet.", figures)
-    told = ", ".join(f"{share:.0%} {label}" for label, share in known.items())
-    kept = [share >= KEPT for share in known.values()]
+    listed = ", ".join(f"{share:.0%} {label}" for label, share in known.items())
+    reached = [share >= KEPT for share in known.values()]
     few = any(len(arm.runs) < FEW_SEEDS for arm in comparison.arms)
-    bounds = [found[label].sure.get("ratio") for label in known]
-    if all(kept):
+    bounds = [by_arm[label].sure.get("ratio") for label in known]
+    if all(reached):
         sure = not few and all(bound is not None and bound[0] >= KEPT for bound in bounds)
         answer = "Kept" if sure else "It seems kept"
-    elif any(kept):
+    elif any(reached):
         answer = "Kept in part"
     else:
         sure = not few and all(bound is not None and bound[1] < KEPT for bound in bounds)
         answer = "Lost in part" if sure else "It seems lost in part"
     return Headline(
         answer,
-        f"Trained afresh, runs come to this share of the base's mean accuracy along the way: {told} "
+        f"Trained afresh, runs come to this share of the base's mean accuracy along the way: {listed} "
         f"({formats.seeds(min(len(arm.runs) for arm in comparison.arms))} each).",
         figures,
     )
@@ -235,13 +235,17 @@ def _continual(comparison: Comparison) -> Headline:
     return Headline(answer, sentence, figures)
 
 
-def _interval(found: tuple[float, float] | None, write: Callable[[float], str]) -> str:
-    if found is None:
+def _interval(ends: tuple[float, float] | None, write: Callable[[float], str]) -> str:
+    if ends is None:
         return "too few seeds for an interval"
-    return f"95% interval over seeds: {write(found[0])} to {write(found[1])}"
+    return f"95% interval over seeds: {write(ends[0])} to {write(ends[1])}"
 
 
-def _fewer(found: Efficiency) -> str:
-    if found.ratio is None or found.ratio == 1.0:
-        return "as many" if found.ratio else "not enough"
-    return f"{formats.times(found.ratio)} fewer" if found.ratio > 1 else f"{formats.times(1 / found.ratio)} more"
+def _fewer(efficiency: Efficiency) -> str:
+    if efficiency.ratio is None or efficiency.ratio == 1.0:
+        return "as many" if efficiency.ratio else "not enough"
+    return (
+        f"{formats.times(efficiency.ratio)} fewer"
+        if efficiency.ratio > 1
+        else f"{formats.times(1 / efficiency.ratio)} more"
+    )

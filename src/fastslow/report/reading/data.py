@@ -271,9 +271,9 @@ def _with_means(values: Mapping[tuple[str, str, str], float]) -> dict[tuple[str,
     tasks = dict.fromkeys(task for task, _, _ in values)  # in order: the last bits of a sum depend on the order
     whole = {}
     for context, quantity in {(context, quantity) for _, context, quantity in values}:
-        found = [values[task, context, quantity] for task in tasks if (task, context, quantity) in values]
-        if len(found) == len(tasks) and (len(tasks) == 1 or quantity not in ("low", "high")):
-            whole["", context, quantity] = sum(found) / len(found)
+        numbers = [values[task, context, quantity] for task in tasks if (task, context, quantity) in values]
+        if len(numbers) == len(tasks) and (len(tasks) == 1 or quantity not in ("low", "high")):
+            whole["", context, quantity] = sum(numbers) / len(numbers)
     return {**values, **whole}
 
 
