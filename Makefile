@@ -20,7 +20,7 @@ LEAST_COVERAGE := 80
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench task-accuracy reproduce results fuzz test test-faults mutations audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results fuzz test test-faults mutations audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -62,6 +62,9 @@ runs/baselines/%/summary.json: | .venv/.installed
 bench: .venv/.installed ## Time steps against a stock TRL trainer, side by side (half an hour), then write docs/performance.md
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/bench.py --output results/bench-cpu.json
 	$(BIN)/python scripts/bench_table.py results/bench-cpu.json docs/performance.md
+
+bench-processes: .venv/.installed ## What a second process saves in fast phases, rollouts and evaluations (some ten minutes on two idle cores)
+	$(BIN)/python scripts/bench_processes.py results/bench-processes.json
 
 task-accuracy: .venv/.installed ## Measure SmolLM2-135M on every offline task, then write docs/task-accuracy.md
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/task_accuracy.py results/task-accuracy.json docs/task-accuracy.md

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 SIDES = {"one": (1, 1), "two": (2, 1), "one with two threads": (1, 2)}
 """Name -> processes, threads of each."""
 PHASES = ("fast", "rollout", "eval")
-ROUNDS = 3
+ROUNDS = 2
 
 
 def settings() -> dict[str, Any]:

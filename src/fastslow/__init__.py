@@ -1,13 +1,15 @@
 """Train an LLM through two channels at once.
 
 **Fast weights** are a population of textual contexts, evolved by GEPA; **slow weights** are the model's parameters,
-updated by RL through TRL. An example takes one way through the packages:
+updated by RL through TRL. Data flows through the packages in this order:
 
-    tasks -> streams -> contexts -> policy -> routers -+-> slow (weights)
-                                                       +-> fast (contexts)
-          -> evaluation -> record -> report
+    tasks -> streams -> topics -> contexts -> policy -> routers -+-> slow (weights)
+                                                                 +-> fast (contexts)
+    tasks -> contexts -> policy -> evaluation -> record -> report
 
-- `core`: the words used everywhere. `files`: bytes that survive a kill. `sandbox`: runs foreign code.
+`loop` drives the first line, `run` both.
+
+- `core`: the words used everywhere. `files`: crash-safe files. `sandbox`: runs foreign code.
 - `tasks`: sources of examples with a scorer. `streams`: the order of examples. `topics`: which of them belong together.
 - `contexts`: the fast weights as values. `policy`: answers examples under contexts.
 - `routers`: decide which channel takes a group. `fast`, `slow`: the two channels. `loop`: the cycle that couples them.
@@ -15,7 +17,8 @@ updated by RL through TRL. An example takes one way through the packages:
 - `config`: the settings. `run`: one run. `experiments`: many runs. `record`, `report`: files, display and reports.
 - `cli`: the command line.
 
-A package imports only packages below it; `[tool.importlinter]` in pyproject.toml has the layers.
+A package imports only packages of lower layers; CONTRIBUTING.md lists the layers, and `[tool.importlinter]` in
+pyproject.toml checks them.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from trl import GRPOConfig
 
+from fastslow.config.groups import GROUPS, SPECS
 from fastslow.config.parsing import parse_config, train_help
-from fastslow.config.settings import GROUPS, SPECS, FastSlowConfig, bundled_fields, own_fields
+from fastslow.config.settings import FastSlowConfig, bundled_fields, own_fields
 from fastslow.core.settings import HelpText, specs_of
 
 FROZEN = Path(__file__).with_name("surface.txt")

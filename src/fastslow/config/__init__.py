@@ -1,6 +1,7 @@
 """Join the settings of a run in one flat class, `FastSlowConfig`.
 
-- `settings`: `FastSlowConfig`, which joins the `settings` of every package in front of TRL's GRPOConfig.
+- `groups`: the `settings` of every package, joined in front of TRL's GRPOConfig.
+- `settings`: `FastSlowConfig`, these fields with their rules and with what follows from them.
 - `run_settings`: the settings of `run` and `loop`, which stand above this package.
 - `parsing`: from a YAML recipe and flags to a `FastSlowConfig`. `cli` calls it.
 - `dump`: from a `FastSlowConfig` to the text of config.yaml.

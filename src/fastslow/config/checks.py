@@ -7,17 +7,14 @@ What one setting may be stands in its field, and what the settings of one packag
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
+from fastslow.config.groups import AllSettings
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
 from fastslow.core.settings import check_finite
 from fastslow.core.types import Route
 from fastslow.streams import ARRIVAL
 from fastslow.streams.labels import noise_of
-
-if TYPE_CHECKING:
-    from fastslow.config.settings import FastSlowConfig
 
 # Settings that TRL would take and this trainer would ignore: the only value allowed, and why.
 UNSUPPORTED = {
@@ -33,7 +30,7 @@ UNSUPPORTED = {
 }
 
 
-def check_rules(config: FastSlowConfig) -> None:
+def check_rules(config: AllSettings) -> None:
     """Refuse settings that contradict each other, and settings of TRL that this trainer would ignore."""
     for f in fields(config):  # settings of TRL too
         check_finite(f.name, getattr(config, f.name))
@@ -48,7 +45,7 @@ def check_rules(config: FastSlowConfig) -> None:
     _check_phase_budget(config)
 
 
-def warnings_of(config: FastSlowConfig) -> list[str]:
+def warnings_of(config: AllSettings) -> list[str]:
     """Name settings that run, but may not have the effect that was meant."""
     mode, contexts, rollouts = MODES[config.mode], config.population_size, config.num_generations
     warnings = []
@@ -63,7 +60,7 @@ def warnings_of(config: FastSlowConfig) -> list[str]:
     return warnings
 
 
-def _check_router(config: FastSlowConfig) -> None:
+def _check_router(config: AllSettings) -> None:
     """Refuse a constant rule that keeps every example from the only channel of the mode."""
     mode, always = MODES[config.mode], {route.value: route for route in Route}.get(config.router)
     if always is None or (mode.fast and mode.slow):
@@ -75,7 +72,7 @@ def _check_router(config: FastSlowConfig) -> None:
         )
 
 
-def _check_stages(config: FastSlowConfig) -> None:
+def _check_stages(config: AllSettings) -> None:
     if not config.tasks:
         if config.stage_steps:
             raise BadInput("stage_steps is for several tasks; name them with --tasks, or set --max_steps.")
@@ -94,12 +91,12 @@ def _check_stages(config: FastSlowConfig) -> None:
         raise BadInput("stream 'arrival' is for one task, a file in its own order; give it as --task.")
 
 
-def _check_topics(config: FastSlowConfig) -> None:
+def _check_topics(config: AllSettings) -> None:
     if config.clusters == "labels" and config.labels == "hidden":
         raise BadInput("clusters 'labels' goes by labels, and they are hidden; take clusters 'inferred'.")
 
 
-def _check_retention(config: FastSlowConfig) -> None:
+def _check_retention(config: AllSettings) -> None:
     """Refuse a floor without evaluations, and an action without what it acts on."""
     if config.retention_floor is None:
         return
@@ -111,7 +108,7 @@ def _check_retention(config: FastSlowConfig) -> None:
         raise BadInput(f"retention_action '{config.retention_action}' raises beta, which must be above 0.")
 
 
-def _check_group_size(config: FastSlowConfig) -> None:
+def _check_group_size(config: AllSettings) -> None:
     """Refuse a group whose rollouts cannot be shared out among the contexts."""
     mode, contexts, rollouts = MODES[config.mode], config.population_size, config.num_generations
     if mode.fast and mode.slow and mode.when != "after" and rollouts % contexts:
@@ -126,7 +123,7 @@ def _check_group_size(config: FastSlowConfig) -> None:
         )
 
 
-def _check_phase_budget(config: FastSlowConfig) -> None:
+def _check_phase_budget(config: AllSettings) -> None:
     contexts = config.population_size
     least = (contexts + 2) * config.anchor_size + 2 * config.reflection_minibatch_size
     if MODES[config.mode].fast and config.fast_metric_calls < least:

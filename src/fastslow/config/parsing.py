@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import yaml
 from trl import TrlParser
 
-from fastslow.config.settings import GROUPS, FastSlowConfig
+from fastslow.config.groups import GROUPS
+from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.settings import specs_of
 

@@ -10,48 +10,19 @@ import os
 from dataclasses import dataclass
 
 import torch
-from trl import GRPOConfig
 
-from fastslow.bundles.settings import BundleSettings
 from fastslow.config.checks import check_rules
-from fastslow.config.run_settings import MOST_STEPS, CycleSettings, RunSettings
-from fastslow.contexts.settings import ContextSettings
+from fastslow.config.groups import GROUPS, SPECS, AllSettings
+from fastslow.config.run_settings import MOST_STEPS
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import bf16_is_fast
-from fastslow.core.settings import SettingsGroup, Spec, check_settings, specs_of
-from fastslow.evaluation.settings import EvaluationSettings
-from fastslow.fast.settings import FastSettings
-from fastslow.files.settings import FileSettings
-from fastslow.policy.settings import PolicySettings
-from fastslow.record.settings import RecordSettings
-from fastslow.routers.settings import RouterSettings
-from fastslow.slow.settings import RetentionSettings, SlowSettings
+from fastslow.core.settings import check_settings
 from fastslow.streams import SEQUENCE, Setting, make_schedule
-from fastslow.streams.settings import StreamSettings
-from fastslow.tasks.settings import TaskSettings
-from fastslow.topics.settings import TopicSettings
 
 
 # Where a group and GRPOConfig both have a field, the group's counts, and it may be of another type (None of a rate).
 @dataclass
-class FastSlowConfig(  # pyright: ignore[reportIncompatibleVariableOverride]
-    PolicySettings,
-    TaskSettings,
-    StreamSettings,
-    TopicSettings,
-    RunSettings,
-    ContextSettings,
-    CycleSettings,
-    FastSettings,
-    RouterSettings,
-    SlowSettings,
-    RetentionSettings,
-    EvaluationSettings,
-    FileSettings,
-    RecordSettings,
-    BundleSettings,
-    GRPOConfig,
-):
+class FastSlowConfig(AllSettings):
     """The settings of a run: one flat dataclass of the groups above, in the reading order of the help.
 
     Every setting of GRPOConfig can be set as well. A setting that a group declares is new, or has another default than
@@ -113,15 +84,6 @@ class FastSlowConfig(  # pyright: ignore[reportIncompatibleVariableOverride]
         self.gradient_accumulation_steps = local // size
         self.generation_batch_size = None
         self.steps_per_generation = None
-
-
-GROUPS: tuple[type[SettingsGroup], ...] = tuple(
-    base for base in FastSlowConfig.__bases__ if issubclass(base, SettingsGroup)
-)
-"""Dataclasses of settings, in reading order."""
-
-SPECS: dict[str, Spec] = {name: spec for group in GROUPS for name, spec in specs_of(group).items()}
-"""Name -> Spec of every declared setting, in reading order."""
 
 
 def own_fields() -> list[str]:

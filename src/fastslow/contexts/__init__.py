@@ -5,7 +5,7 @@
 - `population`: the contexts in use with their scores, the Pareto frontier, the lead, and which slots of a group each
   context gets.
 - `storage`: the population as a file of a bundle.
-- `settings`: what can be set of this package, one field a setting.
+- `settings`: the settings of this package.
 
 The fast channel replaces the population once per cycle; `policy` renders contexts for every rollout; `topics` chooses
 among contexts; `bundles` and checkpoints write the population as JSON.

@@ -15,7 +15,6 @@ from typing import Any
 
 INSTRUCTION = "instruction"
 EXAMPLES = "examples"
-COMPONENTS = (INSTRUCTION, EXAMPLES)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """From a context and a question to messages: each kind of component is one function, in the order of `KINDS`.
 
-A new kind of textual fast weight is a name in `contexts.context.COMPONENTS`, one function here, and a proposer that
-writes it. `instruction` becomes the system message, or is merged into the first user turn where the chat template has
-no system role; `examples` becomes user and assistant turns before the question.
+A new kind of textual fast weight is a component that `contexts.context.seed_context` starts, one function here, named
+in `KINDS`, and a proposer that edits it. `instruction` becomes the system message, or is merged into the first user
+turn where the chat template has no system role; `examples` becomes user and assistant turns before the question.
 """
 
 from __future__ import annotations

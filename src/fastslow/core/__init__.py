@@ -8,6 +8,6 @@
 - `seeding`: seeds derived from the run's seed and a purpose.
 - `modes`: what each mode trains and ships, as data.
 - `settings`: what a field of settings says of itself (help, unit, bounds, choices), and the one checker of it.
-- `processes`: who of several processes this is, and what they share.
+- `processes`: which of several processes this is, and what they exchange.
 - `machine`: the memory of this machine, and errors that mean that it is used up.
 """

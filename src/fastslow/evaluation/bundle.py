@@ -13,8 +13,8 @@ from fastslow.core.types import Split
 from fastslow.evaluation.accuracy import Sampling
 from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
 from fastslow.policy.engines.base import SamplingParams
-from fastslow.policy.engines.transformers import PrefixSampler
-from fastslow.policy.loading import context_window, pad_id
+from fastslow.policy.engines.make import make_engine
+from fastslow.policy.loading import context_window
 from fastslow.policy.policy import Policy
 from fastslow.policy.tree_forward import why_not
 from fastslow.tasks.base import Task
@@ -63,7 +63,7 @@ def _policy(bundle: Bundle, model: PreTrainedModel, task: Task, params: Sampling
     eos = model.generation_config.eos_token_id if model.generation_config is not None else None
     eos_ids = [*(eos if isinstance(eos, list) else [eos] if eos is not None else []), bundle.tokenizer.eos_token_id]
     return Policy(
-        sampler=PrefixSampler(model, eos_ids=[int(i) for i in eos_ids], pad_id=pad_id(bundle.tokenizer), dtype=dtype),
+        sampler=make_engine(model, bundle.tokenizer, eos_ids=[int(i) for i in eos_ids], dtype=dtype),
         tokenizer=bundle.tokenizer,
         task=task,
         params=params,

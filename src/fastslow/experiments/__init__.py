@@ -1,4 +1,4 @@
-"""Run many runs to answer one question.
+"""Experiments: many runs that together answer one question.
 
 - `plan`: the cells of an experiment: modes, seeds and swept settings.
 - `experiment`: runs each cell once, in order, and resumes what was interrupted; `cli.compare`, `cli.continual` and

@@ -22,7 +22,8 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from fastslow.config.settings import SPECS, FastSlowConfig
+from fastslow.config.groups import SPECS
+from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.files.locks import alone_in, refuse_held
 from fastslow.files.run_directory import RunDirectory, to_json

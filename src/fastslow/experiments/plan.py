@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from fastslow.config.dump import dump_config
+from fastslow.config.groups import SPECS
 from fastslow.config.parsing import parse_config
-from fastslow.config.settings import SPECS, FastSlowConfig
+from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES, REFERENCE, SEQUENTIAL, Mode
 from fastslow.core.registry import nearest

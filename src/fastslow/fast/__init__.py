@@ -4,7 +4,7 @@
 - `gepa`: the only module that knows gepa: its adapter, the carried contexts, and the budget of metric calls.
 - `proposers/`: how a child context is made from its parent, and what a child must pass before it costs a rollout.
 - `reflection/`: the language models that proposers may ask.
-- `settings`: what can be set of this package, one field a setting.
+- `settings`: the settings of this package.
 
 Data flows from `phase` through `gepa` to a proposer and back; rollouts are made by `policy`.
 """

@@ -1,4 +1,4 @@
-"""Bytes that survive a kill.
+"""Crash-safe files.
 
 - `atomic`: replaces files and folders as a whole. `locks`: one writer at a time. `jsonl`: reads and appends lines.
 - `run_directory`: the files of one run, and what it says of machine and versions.
@@ -6,7 +6,7 @@
 - `sealed`: checkpoint folders, complete and verified by SHA-256, or refused.
 - `snapshot`: what a checkpoint holds: parts of a run by name, each with `state_dict`, and the weights.
 - `background`: writes a checkpoint beside training, and bounds the time that training waits for it.
-- `settings`: what can be set of this package, one field a setting.
+- `settings`: the settings of this package.
 
 `run` decides when a checkpoint is written, and its parts decide what it holds; this package knows only how.
 """

@@ -1,13 +1,13 @@
 """The model that answers examples under contexts.
 
 - `loading`: finds a model by name, folder or hub id, and loads it with its tokenizer.
-- `base_model`: how the weights that training started from are entered.
+- `base_model`: gives access to the weights that training started from.
 - `policy`: renders contexts and questions, asks an engine for completions, scores them, and returns rollouts; of
   several processes each does its share.
 - `engines/`: sample completions; one engine a file.
 - `token_trees`: rows that share prefixes as one tree, so that each shared token is computed once.
 - `tree_forward`: the forward pass over such trees, equal to that over the separate rows.
-- `settings`: what can be set of this package, one field a setting.
+- `settings`: the settings of this package.
 
 `loop`, `fast` and `evaluation` ask `policy` for rollouts; `slow` uses the token trees.
 """

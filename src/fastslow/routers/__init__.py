@@ -6,7 +6,7 @@
 - `success_gate`, `threshold`: published gates. `variance`, `learned`: rules of our own.
 - `decide`: `RouteDecider`, which `loop` asks once per step: it asks the rule, and keeps the smallest share of either
   channel.
-- `settings`: what can be set of this package, one field a setting.
+- `settings`: the settings of this package.
 
 docs/routing.md compares the rules.
 """

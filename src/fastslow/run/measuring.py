@@ -14,8 +14,8 @@ from fastslow.evaluation.accuracy import Sampling
 from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
 from fastslow.policy.base_model import BaseModel, adapters_off, frozen_copy
 from fastslow.policy.engines.base import SamplingParams
-from fastslow.policy.engines.transformers import PrefixSampler
-from fastslow.policy.loading import ModelSource, frozen_clone, load_model, pad_id
+from fastslow.policy.engines.make import make_engine
+from fastslow.policy.loading import ModelSource, frozen_clone, load_model
 from fastslow.policy.policy import Policy
 from fastslow.slow.channel import SlowChannel
 from fastslow.tasks.base import Task
@@ -58,7 +58,7 @@ def make_policy(
     rollouts."""
     dtype = torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
     return Policy(
-        sampler=PrefixSampler(model or slow.model, eos_ids=slow.eos_ids, pad_id=pad_id(tokenizer), dtype=dtype),
+        sampler=make_engine(model or slow.model, tokenizer, eos_ids=slow.eos_ids, dtype=dtype),
         tokenizer=tokenizer,
         task=task,
         params=SamplingParams(

@@ -1,6 +1,7 @@
 """The slow channel: the weights, updated by RL through TRL. The only package that overrides TRL's trainer.
 
-- `channel`: `SlowChannel`, the interface for other packages: train, fit, evaluate, weights, parts of a checkpoint.
+- `channel`: `SlowChannel`, the only interface that other packages use: train, fit, evaluate, weights, parts of a
+  checkpoint.
 - `hooks`: the protocols of the caller: `StepSource.next_step` returns a `StepBatch`, a `Listener` is called between the
   steps.
 - `trainer`: the one subclass of TRL's `GRPOTrainer`. `replay`: rollouts made elsewhere as TRL's rollout and reward
@@ -8,7 +9,7 @@
 - `batches`: which rows can change the weights, and how much each counts. `split`: these rows as micro-batches.
 - `steering`: what limits the update: the KL coefficient by `kl_budget`, the floors of `retention`, rehearsal.
 - `state`: optimiser, counters and random states as parts of a checkpoint.
-- `settings`: what can be set of this package, one field a setting.
+- `settings`: the settings of this package.
 
 `loop.cycle` is the source of steps, `run.trainer` the listener; TRL runs the optimiser.
 """

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from trl import GRPOTrainer
 
 from fastslow.core import processes
 from fastslow.core.errors import BadInput
-
-if TYPE_CHECKING:
-    from fastslow.slow.trainer import SlowTrainer
 
 # Counters of transformers' and TRL's loops that their own checkpoints omit or reset.
 COUNTERS = (
@@ -33,7 +31,7 @@ class SlowState:
     stands_still = True
     """Whether the tensors of `state_dict` change in the optimiser's step only, and need no copy until then."""
 
-    def __init__(self, trainer: SlowTrainer):
+    def __init__(self, trainer: GRPOTrainer):
         self._trainer = trainer
         self._saved: Mapping[str, Any] | None = None
 
@@ -67,7 +65,8 @@ class SlowState:
         """Restore the counters that transformers has just set to those of a new run."""
         if self._saved is None:
             return
-        self._trainer.model.train()  # as a step leaves it, and a loaded model is not; TRL sorts its metrics by this
+        model: Any = self._trainer.model
+        model.train()  # as a step leaves it, and a loaded model is not; TRL sorts its metrics by this
         for name, value in self._saved["counters"].items():
             setattr(self._trainer, name, value)
 
@@ -83,7 +82,7 @@ class SlowState:
 class ProcessState:
     """What differs between processes: random states, losses and metrics that are not logged yet."""
 
-    def __init__(self, trainer: SlowTrainer):
+    def __init__(self, trainer: GRPOTrainer):
         self._trainer = trainer
         self._saved: Mapping[str, Any] | None = None
 
@@ -130,7 +129,7 @@ class ProcessState:
             trainer._metrics[mode].update(values)
 
 
-def weights_of(trainer: SlowTrainer) -> dict[str, torch.Tensor]:
+def weights_of(trainer: Any) -> dict[str, torch.Tensor]:
     """Return the trained parameters and the buffers that a model counts among its weights; tied ones once.
 
     Names under `reference.` belong to TRL's reference model, where it moves.
@@ -145,7 +144,7 @@ def weights_of(trainer: SlowTrainer) -> dict[str, torch.Tensor]:
     return weights
 
 
-def load_weights(trainer: SlowTrainer, saved: Mapping[str, torch.Tensor], origin: object) -> None:
+def load_weights(trainer: Any, saved: Mapping[str, torch.Tensor], origin: object) -> None:
     """Copy `saved` into the model. Raises BadInput where the model has other weights than those of `origin`."""
     weights = weights_of(trainer)
     other = sorted(set(saved) ^ set(weights)) or sorted(n for n in saved if saved[n].shape != weights[n].shape)

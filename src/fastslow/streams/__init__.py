@@ -8,7 +8,7 @@
 - `arrival`: the lines of a file in their order.
 - `rehearsal`: a share of each batch from the past. `labels`: what the learner is told of an example's task.
 - `arrivals`: which examples have arrived before a step.
-- `settings`: what can be set of this package, one field a setting.
+- `settings`: the settings of this package.
 
 A stream is a function of the step, and a schedule is one of step and slot, without state: `run.assemble` makes one, and
 a run may continue at any step exactly.

@@ -8,7 +8,7 @@
 - `splits` divides questions into train, validation and test; `task_set` joins several tasks to one.
 - `scoring/` has scorers by name; `screen` in `families/` keeps hostile text from the scorers of reasoning-gym.
 - `verdicts` words the feedback; `check` tests a user's task for `fastslow tasks check`.
-- `settings`: what can be set of this package, one field a setting.
+- `settings`: the settings of this package.
 
 `base` has the protocol `Task`; everything outside this package knows only that protocol. Importing the package imports
 no family.

@@ -4,7 +4,7 @@
 - `embedders`: from a question to a vector. `clusters`: groups the vectors as they arrive. `change_points`: notices when
   the mix of clusters changes.
 - `archive`: the contexts that scored best on each topic.
-- `settings`: what can be set of this package, one field a setting.
+- `settings`: the settings of this package.
 
 Examples come in through `Topics.observe`, scores through `Topics.keep` and `Topics.note`.
 """

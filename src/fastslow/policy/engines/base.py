@@ -1,6 +1,6 @@
 """What an engine is: it samples completions of prompts with the weights of one policy version.
 
-A new engine is one file beside this one with a class that has the three methods of `Sampler`; `run.measuring` makes it.
+A new engine is one file beside this one with a class that has the three methods of `Sampler`; `make` makes it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,19 @@
+"""Make the engine that samples completions: the one place that knows which engines there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from fastslow.policy.engines.base import Sampler
+from fastslow.policy.engines.transformers import PrefixSampler
+from fastslow.policy.loading import pad_id
+
+
+def make_engine(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, eos_ids: Sequence[int], dtype: torch.dtype
+) -> Sampler:
+    """Return what samples with `model`, computing in `dtype`; `eos_ids` end a completion."""
+    return PrefixSampler(model, eos_ids=eos_ids, pad_id=pad_id(tokenizer), dtype=dtype)

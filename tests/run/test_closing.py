@@ -1,0 +1,27 @@
+"""What the reflection endpoint cost: nothing where none was asked, unknown where its price is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fastslow.config.settings import FastSlowConfig
+from fastslow.run.closing import reflection_cost
+
+SPENT = {"calls": 3, "prompt_tokens": 2_000_000, "completion_tokens": 500_000}
+PRICES = {"reflection_price_prompt": 1.5, "reflection_price_completion": 4.0}
+ENDPOINT = {"reflection_base_url": "http://localhost:1/v1", "reflection_model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "spent", "cost"),
+    [
+        ({}, SPENT, 0.0),  # a local model
+        (ENDPOINT, SPENT | {"calls": 0}, 0.0),
+        (ENDPOINT, SPENT, None),
+        (ENDPOINT | PRICES, SPENT, 5.0),
+    ],
+)
+def test_cost_is_tokens_times_price_per_million(settings: dict[str, Any], spent: dict[str, int], cost: Any) -> None:
+    assert reflection_cost(FastSlowConfig(bf16=False, **settings), spent) == cost
