@@ -1,4 +1,4 @@
-"""A bundle is what a user ships: weights, tokenizer, population, router state, provenance."""
+"""Write and open bundles. A bundle is what a user ships: weights, tokenizer, population, router state, provenance."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from fastslow.topics.topics import Topics
 
 @dataclass(frozen=True)
 class Bundle:
-    """A loaded bundle. `settings` are those of the run that made it; `topics` chooses contexts by the question, where
-    that was asked for."""
+    """A loaded bundle. `settings` are those of the run that made the bundle; `topics` chooses contexts by the question,
+    and is None unless `open_bundle` was asked for it."""
 
     model: PreTrainedModel
     base: BaseModel
@@ -53,7 +53,7 @@ def write_bundle(
     topics: Topics,
     base_name: str,
 ) -> None:
-    """Write safetensors and JSON into `path`; nothing that executes when it is loaded. Whole, or not at all.
+    """Write safetensors and JSON into `path`, as a whole or not at all; nothing in it executes when it is loaded.
 
     `bundle.json`, with the run's settings and what was measured, makes it complete.
     """
@@ -62,23 +62,23 @@ def write_bundle(
     aside.mkdir(parents=True)
     model.save_pretrained(aside)
     tokenizer.save_pretrained(aside)
-    (aside / "README.md").unlink(missing_ok=True)  # peft's template, which says nothing
+    (aside / "README.md").unlink(missing_ok=True)  # peft's template, which holds no information
     adapters = aside / "adapter_config.json"
-    if adapters.exists():  # peft names the base by its place on this machine
+    if adapters.exists():  # peft names the base by its path on this machine
         adapters.write_text(
             json.dumps(json.loads(adapters.read_text()) | {"base_model_name_or_path": base_name}, indent=2) + "\n"
         )
     write_state(aside, population, router)
     topics.write(aside)
-    for entry in aside.rglob("*"):  # checkpoints go once the run is done: its weights must outlive a power cut
+    for entry in aside.rglob("*"):  # checkpoints go once the run is done: the bundle must outlive a power cut
         atomic.sync(entry)
     atomic.sync(aside)
-    atomic.put_in_place(aside, path)  # a run that a signal stopped, and that went on, has an older one there
+    atomic.put_in_place(aside, path)  # a run that was stopped by a signal and then resumed has an older bundle there
 
 
 def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:
-    """Load a bundle folder, or the bundle of a run directory; with `choosing`, what it takes to choose contexts by the
-    question as well. Raises BadInput naming what is missing or damaged."""
+    """Load a bundle folder, or the bundle of a run directory; with `choosing`, also the topics that choose contexts by
+    the question. Raises BadInput naming what is missing or damaged."""
     folder = Path(path)
     folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
     try:
@@ -99,7 +99,7 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
 
 
 def _no_bundle(folder: Path) -> str:
-    """How to come by one: a run that is over cannot make it any more, as its weights are gone."""
+    """Explain how to get a bundle: a run that is over cannot make one any more, as its weights are gone."""
     if (folder / "summary.json").is_file() and (folder / "config.yaml").is_file():
         return (
             "its run kept no weights (save_bundle: false). Train it again: fastslow train --config "
@@ -109,8 +109,9 @@ def _no_bundle(folder: Path) -> str:
 
 
 def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:
-    """What contexts are chosen by. Raises BadInput for a run whose topics had no contexts of their own, for files that
-    are damaged, and for an embedder that is not on this machine or, unless trusted, not one of ours."""
+    """Load the topics by which contexts are chosen. Raises BadInput for a run whose topics had no contexts of their
+    own, for files that are damaged, and for an embedder that is not on this machine or, unless trusted, is not one of
+    ours."""
     if settings["clusters"] not in ("labels", "inferred") or not MODES[settings["mode"]].fast:
         raise BadInput(
             "contexts are chosen by the question only where a run's topics had contexts of their own (--clusters "
@@ -133,7 +134,7 @@ def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> 
 
 
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Check what an evaluation reads of a run's settings (fields with `in_bundle`).
+    """Check the settings of a run that an evaluation reads (fields with `in_bundle`).
 
     Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand.
     """
@@ -158,12 +159,12 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def tasks_of(settings: Mapping[str, Any]) -> list[str]:
-    """Names of the tasks a bundle was trained on."""
+    """Return the names of the tasks that a bundle was trained on."""
     return list(settings["tasks"] or [settings["task"]])
 
 
 def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
-    """A task with the splits it had in the run of these settings; one of the run's, in whatever spelling, is the run's.
+    """Open a task with the splits that it had in the run with these settings, however its name is spelled.
 
     Raises BadInput for a task that imports code by a dotted path, unless whoever evaluates trusts it: a bundle may
     come from anybody.

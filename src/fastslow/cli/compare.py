@@ -15,7 +15,7 @@ from fastslow.core.errors import BadInput
 
 
 def run(argv: Sequence[str]) -> int:
-    """Every mode and seed of a recipe, then the report."""
+    """Run every mode and seed of a recipe, then write the report."""
     parser = make_parser("compare", "Run a recipe in several modes and seeds, then write tables and report.html.")
     parser.add_argument("--modes", help="default fst,rl,prompt; 'sequential' is rl_prompt and prompt_rl")
     parser.add_argument(
@@ -74,7 +74,7 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
 
 
 def check_flags(flags: Sequence[str]) -> None:
-    """Raises BadInput for flags that an experiment sets itself, cell by cell: they would be overruled in silence."""
+    """Refuse flags that an experiment sets for each cell: they would be overruled in silence. Raises BadInput."""
     instead = {"mode": "--modes", "seed": "--seeds", "config": "the recipe before all flags"}
     for flag in flags:
         name = flag.partition("=")[0].lstrip("-").replace("-", "_") if flag.startswith("--") else ""
@@ -103,7 +103,7 @@ def write_reports(folder: Path, console: Console) -> None:
 
 
 def estimate(experiment: Any, minutes: Any) -> list[str]:
-    """The cells, and the time and disk that those still to run will take."""
+    """Return the cells, and the time and disk that the remaining ones will take."""
     from fastslow.policy.loading import weight_bytes
 
     left = [cell for cell in experiment.cells if cell.status != "done"]
@@ -114,7 +114,7 @@ def estimate(experiment: Any, minutes: Any) -> list[str]:
         f"about {known * len(left):.0f} minutes" if isinstance(known, (int, float)) else "time unknown until one ends"
     )
     bundles = [cell.settings["model"] for cell in left if cell.settings.get("save_bundle", True)]
-    needed = sum(weight_bytes(model) for model in bundles)  # everything else of a run is small
+    needed = sum(weight_bytes(model) for model in bundles)  # all other files of a run are small
     lines.append(f"{len(left)} of {len(experiment.cells)} cells to run: {time}, {needed / 1e9:.1f} GB of bundles")
     existing = next(p for p in (experiment.path, *experiment.path.absolute().parents) if p.exists())
     free = shutil.disk_usage(existing).free
@@ -124,7 +124,7 @@ def estimate(experiment: Any, minutes: Any) -> list[str]:
 
 
 def check_stages(settings: dict[str, Any]) -> None:
-    """A stage must end with an evaluation, or the matrix of stages and tasks has holes."""
+    """Refuse stages that do not end with an evaluation: the matrix of stages and tasks would have holes."""
     steps, every = settings.get("stage_steps"), settings.get("eval_steps")
     if len(settings.get("tasks") or ()) < 2:
         raise BadInput("a continual run needs several tasks: give 'tasks' and 'stage_steps' in the recipe.")

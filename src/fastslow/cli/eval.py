@@ -26,11 +26,11 @@ CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest")
 
 
 MOST = 1_000_000
-"""Samples, examples or tokens asked for: more is a slip of the keyboard, and would fill the memory first."""
+"""Most samples, examples or tokens: a larger number is a typing error, and would fill the memory."""
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with our one-line errors."""
+    """Parse flags with argparse and our one-line errors."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}. See {self.prog} --help.")
@@ -101,7 +101,7 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The flags and the kinds of context they name. Raises BadInput before anything is loaded."""
+    """Return the flags and the kinds of context they name. Raises BadInput before anything is loaded."""
     parser = Parser(
         prog="fastslow eval",
         description="Measure a run or bundle: base and trained weights under its contexts, with 95% intervals.",
@@ -134,7 +134,7 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     options = parser.parse_args(list(argv))
     if not options.path or not Path(options.path).is_dir():
-        raise BadInput(f"'{options.path}' is no directory; give a run directory or a bundle.")
+        raise BadInput(f"'{options.path}' is not a directory; give a run directory or a bundle.")
     kinds = [kind.strip() for kind in options.contexts.split(",") if kind.strip()]
     if not kinds:
         raise BadInput("name at least one context, e.g. --contexts seed,lead.")
@@ -175,7 +175,8 @@ def _table(measurements: Sequence[Measurement], params: SamplingParams) -> Table
 
 
 def _choices(measurements: Iterable[Measurement]) -> list[str]:
-    """How contexts chosen by the question fared against the lead. A task that no topic has met has no right one."""
+    """Show how contexts chosen by the question compare with the lead; a task that no topic has met has no right
+    choice."""
     lines = []
     for one in measurements:
         choice, parts = one.choice, []
@@ -194,7 +195,8 @@ def _share(value: float | None) -> str:
 
 
 def split_names(text: str) -> list[str]:
-    """'a,b?x=1,2' -> a; b?x=1,2: a comma parts two tasks only where a name follows it, family and colon or all."""
+    """Split 'a,b?x=1,2' into a; b?x=1,2: a comma separates tasks only where a name follows, family and colon
+    included."""
     return [name.strip() for name in re.split(r",(?=\s*[A-Za-z_][\w.]*(?:[:?]|\s*(?:,|$)))", text) if name.strip()]
 
 

@@ -1,4 +1,4 @@
-"""The settings of a run as one flat class, `FastSlowConfig`.
+"""Join the settings of a run in one flat class, `FastSlowConfig`.
 
 - `groups`: the `settings` of every package, joined in front of TRL's GRPOConfig.
 - `settings`: `FastSlowConfig`, these fields with their rules and with what follows from them.

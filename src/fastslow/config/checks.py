@@ -1,4 +1,4 @@
-"""Rules that span the settings of several packages, checked before anything runs. All raise BadInput.
+"""Check rules that span the settings of several packages, before anything runs. All raise BadInput.
 
 What one setting may be stands in its field, and what the settings of one package must be together in that package's
 `check`. A message says what is wrong and how to mend it.
@@ -16,7 +16,7 @@ from fastslow.core.types import Route
 from fastslow.streams import ARRIVAL
 from fastslow.streams.labels import noise_of
 
-# What TRL would take and this trainer could only ignore: the only value allowed, and why.
+# Settings that TRL would take and this trainer would ignore: the only value allowed, and why.
 UNSUPPORTED = {
     "use_vllm": (False, "rollouts are made by the model in this process"),
     "num_iterations": (1, "every batch is used for one update, as in the paper"),
@@ -31,8 +31,8 @@ UNSUPPORTED = {
 
 
 def check_rules(config: AllSettings) -> None:
-    """Refuse settings that contradict each other, or that ask TRL for what this trainer could only ignore."""
-    for f in fields(config):  # TRL's as well
+    """Refuse settings that contradict each other, and settings of TRL that this trainer would ignore."""
+    for f in fields(config):  # settings of TRL too
         check_finite(f.name, getattr(config, f.name))
     for name, (only, why) in UNSUPPORTED.items():
         if getattr(config, name) != only:
@@ -46,10 +46,10 @@ def check_rules(config: AllSettings) -> None:
 
 
 def warnings_of(config: AllSettings) -> list[str]:
-    """Name what runs, and may not do what its settings were meant to do."""
+    """Name settings that run, but may not have the effect that was meant."""
     mode, contexts, rollouts = MODES[config.mode], config.population_size, config.num_generations
     warnings = []
-    # elsewhere the weights are trained under the seed context alone
+    # in other modes the weights are trained under the seed context alone
     several = mode.fast and mode.slow and mode.when != "after"
     if several and config.router.partition(":")[0] == "variance" and rollouts < 2 * contexts:
         warnings.append(
@@ -61,7 +61,7 @@ def warnings_of(config: AllSettings) -> list[str]:
 
 
 def _check_router(config: AllSettings) -> None:
-    """A constant rule must not keep every example from the only channel that the mode has."""
+    """Refuse a constant rule that keeps every example from the only channel of the mode."""
     mode, always = MODES[config.mode], {route.value: route for route in Route}.get(config.router)
     if always is None or (mode.fast and mode.slow):
         return
@@ -97,7 +97,7 @@ def _check_topics(config: AllSettings) -> None:
 
 
 def _check_retention(config: AllSettings) -> None:
-    """The floor needs evaluations, and each action needs what it acts on."""
+    """Refuse a floor without evaluations, and an action without what it acts on."""
     if config.retention_floor is None:
         return
     if config.retention_action == "rollback" and config.save_strategy == "no":
@@ -109,7 +109,7 @@ def _check_retention(config: AllSettings) -> None:
 
 
 def _check_group_size(config: AllSettings) -> None:
-    """The rollouts of one group are shared out among the contexts."""
+    """Refuse a group whose rollouts cannot be shared out among the contexts."""
     mode, contexts, rollouts = MODES[config.mode], config.population_size, config.num_generations
     if mode.fast and mode.slow and mode.when != "after" and rollouts % contexts:
         raise BadInput(

@@ -1,4 +1,4 @@
-"""From a FastSlowConfig to the text of config.yaml, which makes the same run again."""
+"""Write a FastSlowConfig as the text of config.yaml, which makes the same run again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 from fastslow.config.settings import FastSlowConfig, own_fields
 
-# Settings of TRL and transformers that say where and how and not what; derived from others; or able to hold a secret.
+# Settings of TRL and transformers that say where and how, not what; that are derived; or that may hold a secret.
 NOT_IN_CONFIG = {
     "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
     "shuffle_dataset", "remove_unused_columns", "hub_token", "push_to_hub_token", "deepspeed_plugin",
@@ -18,9 +18,9 @@ NOT_IN_CONFIG = {
 
 
 def dump_config(config: FastSlowConfig) -> str:
-    """Write every setting of ours and every inherited one that differs from its default, as YAML to be read again.
+    """Write every setting of ours, and every inherited one that differs from its default, as YAML.
 
-    The seed stands there in any case, as whoever reads of a run asks for it.
+    The seed is always written, because readers of a run ask for it.
     """
     ours = own_fields()
     out: dict[str, Any] = {name: getattr(config, name) for name in ours}

@@ -1,4 +1,4 @@
-"""From a YAML recipe and flags to a FastSlowConfig, through TRL's parser, with our one-line errors."""
+"""Parse a YAML recipe and flags into a FastSlowConfig, through TRL's parser, with our one-line errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastslow.core.settings import specs_of
 _DATACLASSES: Any = [FastSlowConfig]  # a list of classes; transformers' annotation asks for one class type
 
 EXPERIMENT = "compare"
-"""A recipe's section for `fastslow compare` and its like; one run does without."""
+"""Section of a recipe for `fastslow compare` and the other experiments; a single run ignores the section."""
 
 
 class _Parser(TrlParser):
@@ -32,9 +32,9 @@ class _Parser(TrlParser):
 
 
 def parse_config(argv: Sequence[str]) -> FastSlowConfig:
-    """`--config recipe.yaml --flag value ...` -> settings. Flags win over the recipe.
+    """Parse `--config recipe.yaml --flag value ...` into settings. Flags win over the recipe.
 
-    Raises BadInput for a missing or malformed recipe, and for a key that is no setting, with the nearest one.
+    Raises BadInput for a missing or malformed recipe, and for a key that is not a setting, with the nearest one.
     """
     argv = list(argv)
     parser = _Parser(_DATACLASSES, prog="fastslow train", add_help=False, allow_abbrev=False)
@@ -71,7 +71,7 @@ def _check_recipe(argv: list[str], known: set[str]) -> None:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, a number of thousands of digits
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a number of thousands of digits
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
         raise BadInput(f"recipe '{path}'{line} is not YAML: {getattr(error, 'problem', None) or error}.") from error
@@ -83,7 +83,8 @@ def _check_recipe(argv: list[str], known: set[str]) -> None:
 
 
 def train_help(everything: bool) -> str:
-    """Our settings with their defaults, group by group; all of TRL's and transformers' as well on request."""
+    """Return help on our settings with their defaults, group by group; on request, also on all of TRL's and
+    transformers'."""
     if everything:
         parser = TrlParser(_DATACLASSES, prog="fastslow train", formatter_class=argparse.HelpFormatter)
         return parser.format_help()
@@ -100,7 +101,7 @@ def train_help(everything: bool) -> str:
 
 
 def _help_of(name: str) -> list[str]:
-    """Lines of the short help on one setting."""
+    """Return the lines of the short help on one setting."""
     field = FastSlowConfig.__dataclass_fields__[name]
     default = field.default if field.default != "" else repr("")
     return [f"  --{name} (default: {default})", f"      {field.metadata['help']}"]

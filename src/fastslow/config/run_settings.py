@@ -27,13 +27,13 @@ class RunSettings(SettingsGroup):
         in_bundle=True,
     )
     max_steps: int = setting(
-        30, "Length of the run; of several tasks their stream says how many.", unit="optimiser steps", at_least=1,
+        30, "Length of the run; with several tasks it follows from their stream.", unit="optimiser steps", at_least=1,
         at_most=MOST_STEPS,
     )  # fmt: skip
     max_minutes: float | None = setting(
         None,
-        "Wall time of the run, over all its resumes: no step begins that would, by the longest so far, end later. The "
-        "run then stops as on SIGTERM, with exit code 0.",
+        "Wall time of the run, over all its resumes: a step that would end later, judged by the longest so far, does "
+        "not begin. The run then stops as on SIGTERM, with exit code 0.",
         unit="minutes",
         above=0,
         incidental=True,

@@ -1,4 +1,4 @@
-"""The one configuration class: the settings of every package, joined in front of TRL's GRPOConfig.
+"""Define the one configuration class: the settings of every package, joined in front of TRL's GRPOConfig.
 
 A new setting is one field in the `settings.py` of the package that it concerns; flag, recipe key, help, check and
 config.yaml follow from the field.
@@ -23,10 +23,10 @@ from fastslow.streams import SEQUENCE, Setting, make_schedule
 # Where a group and GRPOConfig both have a field, the group's counts, and it may be of another type (None of a rate).
 @dataclass
 class FastSlowConfig(AllSettings):
-    """Settings of a run: one flat dataclass of the groups above, in the reading order of the help.
+    """The settings of a run: one flat dataclass of the groups above, in the reading order of the help.
 
-    Everything that GRPOConfig knows can be set as well. What a group declares is new, or has another default than
-    TRL's for the reason that its help gives, or is TRL's own with bounds added (`inherited`).
+    Every setting of GRPOConfig can be set as well. A setting that a group declares is new, or has another default than
+    TRL's for the reason given in its help, or is TRL's own with bounds added (`inherited`).
 
     Raises:
         BadInput: for a value that its field, its group or the rules between groups refuse.
@@ -59,7 +59,8 @@ class FastSlowConfig(AllSettings):
         self.learning_rate = chosen_rate
 
     def _steps_of(self, tasks: list[str]) -> int:
-        """The steps that the stream of several tasks takes. Raises BadInput where max_steps says another number."""
+        """Return the steps that the stream of several tasks takes. Raises BadInput where max_steps gives another
+        number."""
         stream = Setting(len(tasks), self.stage_steps, self.problems_per_step, self.seed)
         steps, unset = make_schedule(self.stream, stream).steps, type(self).max_steps
         if self.max_steps not in (unset, steps):
@@ -72,7 +73,7 @@ class FastSlowConfig(AllSettings):
         return steps
 
     def _derive_batches(self) -> None:
-        """gradient_accumulation_steps follows from problems_per_step, whatever the number of processes."""
+        """Derive gradient_accumulation_steps from problems_per_step, whatever the number of processes."""
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         rows = self.problems_per_step * self.num_generations
         if rows % processes:

@@ -1,4 +1,4 @@
-"""What an evaluation measures, and every answer it is the mean of.
+"""The result of an evaluation, and every answer that it is the mean of.
 
 A row of evals.jsonl is a `Measurement` without its answers; a line of `fastslow eval --samples_file` is one `Answer`.
 """

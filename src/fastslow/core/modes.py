@@ -1,4 +1,4 @@
-"""A mode is a combination of channels in an order; its name is asked for nowhere else."""
+"""Define the modes: each is a combination of channels in an order; no other file compares names of modes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Mode:
     """Which channels learn, and when fast phases come: between the slow steps, all before or all after them.
 
     Every mode with a fast channel runs as many fast phases on the same lookaheads, one for each cycle of slow steps.
-    `title` is what reports call it, where that is not its name. `role` says what an experiment takes the mode for,
-    unless it is told: the one that the others are held against, or the one that its question is about.
+    `title` is the mode's name in reports, where it differs. `role` is the default role of the mode in an experiment:
+    the reference that other arms are compared with, or the candidate that the question is about.
     """
 
     name: str
@@ -28,7 +28,8 @@ class Mode:
     title: str = ""
 
     def cycles_at(self, step: int, *, steps: int, cycle_steps: int) -> Iterable[int]:
-        """Numbers of the cycles whose fast phase is due before slow step `step`; step `steps` is the end of the run."""
+        """Return the numbers of the cycles whose fast phase is due before slow step `step`; step `steps` is the end of
+        the run."""
         if not self.fast:
             return ()
         if self.when == "between":
@@ -37,8 +38,11 @@ class Mode:
         return range(-(-steps // cycle_steps)) if step == due else ()
 
     def ships(self, *, chosen: bool) -> Shipped:
-        """The kind of context that a bundle of this mode is used with. `chosen`: topics have contexts of their own,
-        and the question decides. Without a fast channel there is the seed context only."""
+        """Return the kind of context that a bundle of this mode is used with.
+
+        `chosen`: topics have contexts of their own, and the question decides. Without a fast channel the seed context
+        is the only one.
+        """
         if not self.fast:
             return "seed"
         return "cluster" if chosen else "lead"

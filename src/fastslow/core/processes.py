@@ -1,7 +1,7 @@
-"""Talk between the processes of one run: who am I, share the work, gather what each one made.
+"""Talk between the processes of one run: number the processes, share the work, gather the results.
 
-Every function here works without a process group as well, where one process is all there is. What travels is pickled
-by torch between processes of one job, and never reaches a file.
+Every function here also works without a process group, in a single process. Objects are pickled by torch between
+processes of one job, and never reach a file.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ def from_main(make: Callable[[], T]) -> T:
 
 
 def wait() -> None:
-    """Return when every process has come to this place."""
+    """Return when every process has reached this call."""
     group = _group()
     if group is not None:
         group.barrier()
 
 
 def _group() -> Any:
-    """torch.distributed where a process group of several is up, else None."""
+    """Return torch.distributed where a process group of several is up, else None."""
     from torch import distributed  # torch takes seconds to import, and `fastslow --help` should not wait for it
 
     joined = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
@@ -83,7 +83,7 @@ def _group() -> Any:
 
 
 def _sendable(error: Exception) -> Exception:
-    """Return the error itself where it survives the journey, else its message in one of ours."""
+    """Return the error itself where it can be pickled and restored, else its message in an error of ours."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # an error of a user's code may hold anything

@@ -16,7 +16,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.registry import did_you_mean, nearest
 
 FEW = 3
-"""As many choices are all listed where one is refused; of more, the nearest is named."""
+"""Up to this many choices are all listed where a value is refused; of more, the nearest is named."""
 
 WORDS = {
     str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a mapping",
@@ -26,7 +26,7 @@ WORDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What a field says of its setting beside type, default and help.
+    """What a field says of its setting besides type, default and help.
 
     Args:
         unit: of a number. 'share' and 'probability' are named so where a value is refused.
@@ -34,11 +34,11 @@ class Spec:
         choices: the texts allowed; None allows any.
         channel: the channel without which the setting has no effect, so that a mode without the channel has no need
             of it in a sweep.
-        in_bundle: whether a bundle keeps it for whoever evaluates the bundle.
-        incidental: whether it says where and how a run is made, not what: its place, what the machine decided, how
-            often it is saved. Experiments take runs that differ in it for the same.
-        inherited: whether type and default are TRL's. It is declared to be checked and explained like the others, and
-            config.yaml shows it only where it differs from its default.
+        in_bundle: whether a bundle keeps the setting for evaluations of the bundle.
+        incidental: whether the setting says where and how a run is made, not what: its place, what the machine decided,
+            how often it is saved. Experiments treat runs that differ in such settings as the same.
+        inherited: whether type and default are TRL's. Such a setting is declared to be checked and explained like the
+            others, and config.yaml shows the setting only where its value differs from the default.
     """
 
     unit: str | None = None
@@ -52,7 +52,7 @@ class Spec:
     inherited: bool = False
 
     def bounds(self) -> str:
-        """The bounds in words: '>= 1', '0 to 0.9', 'above 0, at most 1'; '' without any."""
+        """Return the bounds in words: '>= 1', '0 to 0.9', 'above 0, at most 1'; '' without any."""
         if self.at_least is not None and self.at_most is not None:
             return f"{self.at_least:,} to {self.at_most:,}"
         lower = f">= {self.at_least:,}" if self.at_least is not None else ""
@@ -85,7 +85,7 @@ class SettingsGroup:
     """Heading of the group in the help."""
 
     def check(self) -> None:
-        """Refuse what the settings of this group must not be together. Raises BadInput."""
+        """Refuse combinations of this group's settings that contradict each other. Raises BadInput."""
 
 
 def setting(default: Any, text: str, **rules: Any) -> Any:
@@ -102,7 +102,7 @@ def inherited(default: Any, text: str, **rules: Any) -> Any:
 
 
 def specs_of(group: type[SettingsGroup]) -> dict[str, Spec]:
-    """Name -> Spec of the settings that `group` declares, in reading order."""
+    """Return name -> Spec of the settings that `group` declares, in reading order."""
     known: tuple[Field[Any], ...] = fields(group)  # pyright: ignore[reportArgumentType] - subclasses are dataclasses
     return {f.name: f.metadata["help"].spec for f in known}
 

@@ -1,4 +1,4 @@
-"""Measures a run or a bundle: held-out accuracy under each kind of context, and the distance from the base model.
+"""Measure a run or a bundle: held-out accuracy under each kind of context, and the distance from the base model.
 
 - `evaluator`: `Evaluator`, which measures the current weights and the base's, task by task.
 - `accuracy`: what the evaluator measures first: the mean reward under each kind of context, with every answer.

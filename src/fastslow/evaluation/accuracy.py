@@ -1,4 +1,4 @@
-"""Held-out accuracy under each kind of context, with every answer that it is the mean of."""
+"""Measure held-out accuracy under each kind of context, with every answer that the accuracy is the mean of."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Accuracy:
 @dataclass(frozen=True)
 class Sampling:
     """How examples are answered: `samples` completions of each, from seeds that depend on `seed`, context and example
-    only, so that two weights are compared on equal luck."""
+    only, so that two sets of weights are compared under the same random numbers."""
 
     params: SamplingParams
     samples: int
@@ -62,8 +62,8 @@ def measure_population(
     """Measure the examples of one task under each kind of context, without KL and entropy.
 
     Kinds: `seed`, `lead`, and `mean` over the contexts in use; `all` makes a measurement for each of those; `cluster`
-    and `nearest` choose by the question among the contexts that `topics` has kept. An example is answered once under a
-    context, whatever that is measured as.
+    and `nearest` choose by the question among the contexts that `topics` holds. An example is answered once under a
+    context, even where several kinds measure that context.
     """
     dealt = [pair for kind in kinds for pair in _contexts(population, kind, examples, topics)]
     answers = _answers_of_pairs(
@@ -72,19 +72,19 @@ def measure_population(
     measurements: list[Measurement] = []
     answers_of: dict[str, Answers] = {}
     for kind, contexts_of in dealt:
-        # Contexts of a mean count as more samples of each example: a population of K deals every question to all.
+        # In a mean over K contexts, every context answers every question: K times as many samples of each example.
         of_examples = [
             [answer for context in contexts for answer in answers[context.id, example.id]]
             for contexts, example in zip(contexts_of, examples, strict=True)
         ]
         answers_of[kind] = of_examples
         ids = {context.id for contexts in contexts_of for context in contexts}
-        found = accuracy_of(of_examples, sampling.samples)
+        accuracy = accuracy_of(of_examples, sampling.samples)
         if kind == "mean":
-            found = replace(found, best=None)  # of how many samples would depend on the population
+            accuracy = replace(accuracy, best=None)  # the number of samples depends on the size of the population
         measurements.append(
             Measurement(
-                **asdict(found),
+                **asdict(accuracy),
                 context=kind,
                 context_id=ids.pop() if len(ids) == 1 and kind not in ("mean", *CHOOSING) else None,
                 task=task,
@@ -115,7 +115,7 @@ def answer_examples(
 
 
 def accuracy_of(answers: Answers, samples: int) -> Accuracy:
-    """Average the answers to each example; `samples` is how many each was asked for under one context."""
+    """Average the answers to each example; `samples` is the number of samples of each example under one context."""
     scored = [[a.reward for a in row if a.reward is not None] for row in answers]
     flat = [r for row in scored for r in row]
     interval = accuracy_interval(scored)
@@ -131,8 +131,10 @@ def accuracy_of(answers: Answers, samples: int) -> Accuracy:
 
 
 def right_topic(topics: Topics, examples: Sequence[Example]) -> float | None:
-    """Share of examples whose topic consists mostly of their own task. An example of a task that no topic holds has no
-    right choice and does not count; None where there are no others."""
+    """Return the share of examples whose topic consists mostly of their own task.
+
+    An example of a task that no topic holds has no right choice and does not count; None where no example counts.
+    """
     owners, met = topics.owners(), topics.met()
     right = [owners.get(topics.entry_name(e) or "") == e.task for e in examples if e.task in met]
     return sum(right) / len(right) if right else None
@@ -141,13 +143,13 @@ def right_topic(topics: Topics, examples: Sequence[Example]) -> float | None:
 def _with_gain(
     one: Measurement, topics: Topics | None, examples: Sequence[Example], answers_of: dict[str, Answers]
 ) -> Measurement:
-    """Complete the choice of a measurement that has one: its right topics, and what it gains over the lead context."""
+    """Complete the choice of a measurement that has one, with `right_topic` and the gain over the lead context."""
     if one.choice is None or topics is None:
         return one
     pairs = [(_mean(c), _mean(at)) for c, at in zip(answers_of[one.context], answers_of.get("lead", ()), strict=False)]
     gain = mean_interval([c - at for c, at in pairs if c is not None and at is not None])
     choice = replace(one.choice, right_topic=right_topic(topics, examples))
-    if gain is not None and gain.interval is not None:  # one example alone says nothing of a gain
+    if gain is not None and gain.interval is not None:  # one example does not give an interval
         choice = replace(choice, gain=gain.value, gain_low=gain.low, gain_high=gain.high)
     return replace(one, choice=choice)
 
@@ -155,7 +157,7 @@ def _with_gain(
 def _contexts(
     population: Population, kind: str, examples: Sequence[Example], topics: Topics | None
 ) -> list[tuple[str, list[list[Context]]]]:
-    """(name, contexts of each example) for every measurement of this kind."""
+    """Yield (name, contexts of each example) for every measurement of this kind."""
     if kind == "all":
         return [("member", [[c]] * len(examples)) for c in population.members]
     if kind in CHOOSING:

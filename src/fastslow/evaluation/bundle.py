@@ -1,4 +1,4 @@
-"""Evaluates a bundle: the trained and the base weights, each under the contexts that were shipped."""
+"""Evaluate a bundle: the trained and the base weights, each under the contexts that were shipped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evaluate_bundle(
     kinds: Sequence[str] = ("seed", "lead", "mean"),
 ) -> list[Measurement]:
     """Measure trained and base weights, each under these kinds of context (see `measure_population`), with the seed of
-    the run. `dtype` is what rollouts compute in.
+    the run. `dtype` is the type that rollouts compute in.
 
     Raises BadInput for a task without examples.
     """

@@ -1,4 +1,7 @@
-"""How far the weights have moved from the base model: KL(model || base), and the model's entropy."""
+"""Measure how far the weights have moved from the base model: KL(model
+
+base), and the model's entropy.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def measure_drift(
     seed: int,
     packing: bool,
 ) -> Drift:
-    """Measure how far the model is from the base, and how sure it is of itself.
+    """Measure the distance of the model from the base, and the entropy of the model.
 
     Compares the two on completions sampled from the policy at temperature 1 under `context`; both models see the same
     prompt. Computes in fp32 without autocast: bf16 rounding alone would show as a KL near 1e-3. `packing` computes
@@ -67,7 +70,7 @@ def measure_drift(
 def _drift_of_trees(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[Rollout]) -> Float[Tensor, "N 2"]:
     """Compute KL and entropy at every completion token, each place of the rows' token trees once."""
     packed = pack([Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts])
-    # The base of a LoRA model is the same object with its adapters off: what is ours is computed outside of base().
+    # The base of a LoRA model is the same object with its adapters off: the model's part is computed outside of base().
     ours_P_D = forward_hidden(_plain_forward(model), model, packed)
     with base() as reference:
         theirs_P_D = forward_hidden(_plain_forward(reference), reference, packed)
@@ -94,7 +97,7 @@ def _drift_of_rows(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[R
 
 
 def _drift(ours_N_V: Float[Tensor, "N V"], theirs_N_V: Float[Tensor, "N V"]) -> Float[Tensor, "N 2"]:
-    """Compute KL and entropy of our distribution at each place."""
+    """Compute KL and entropy of the model's distribution at each place."""
     p, q = ours_N_V.log_softmax(-1), theirs_N_V.log_softmax(-1)
     weights = p.exp()
     return torch.stack([(weights * (p - q)).sum(-1), -(weights * p).sum(-1)], dim=-1)

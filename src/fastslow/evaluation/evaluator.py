@@ -1,4 +1,4 @@
-"""One way to evaluate weights, for a run while it trains and for a bundle afterwards."""
+"""Evaluate weights in one way, for a run while it trains and for a bundle afterwards."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class EvaluationSettings:
 
 
 class Evaluator:
-    """Measures the current weights and the base's on the held-out examples of a task, or of each task of a set.
+    """Measure the current weights and the base's on the held-out examples of a task, or of each task of a set.
 
     Nothing here depends on the rank of the process: where rollouts are made by all processes together, every process
     has to make the same calls.
 
     Args:
-        policy: answers with the weights of `model`; whoever calls `measure` has refreshed it.
+        policy: answers with the weights of `model`; the caller of `measure` refreshes the policy before.
         model: the trained model.
         base: enters the weights that training started from.
         policy_of: makes a policy that answers with another model.
         task: whose examples are measured.
-        settings: how.
+        settings: how weights are evaluated.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class Evaluator:
         split: Split = "validation",
         limit: int | None = None,
     ) -> list[Measurement]:
-        """Measure the current weights under each kind of context (see `measure_population`), with KL and entropy
-        wherever that is one context. `limit` takes the first examples of each task.
+        """Measure the current weights under each kind of context (see `measure_population`), with KL and entropy for
+        each kind that is one context. `limit` takes the first examples of each task.
 
         Raises BadInput for a task without examples.
         """
@@ -113,8 +113,8 @@ class Evaluator:
             ]  # fmt: skip
 
     def _examples(self, split: Split, limit: int | None) -> dict[str, list[Example]]:
-        examples = {name: some[:limit] for name, some in by_task(self._task, self._task.split(split)).items()}
-        empty = next((name for name, some in examples.items() if not some), None)
+        examples = {name: of_task[:limit] for name, of_task in by_task(self._task, self._task.split(split)).items()}
+        empty = next((name for name, of_task in examples.items() if not of_task), None)
         if empty is not None:
             raise BadInput(f"task '{empty}' has no {split} examples.")
         return examples

@@ -1,7 +1,7 @@
 """Many runs as one experiment: cells that are planned first, run one after another, and never run twice.
 
 An experiment is a directory with a folder for each cell (an ordinary run directory), the console output of each under
-`logs/`, and `comparison.json`, which says what every cell is and how it ended. Whoever reads it needs nothing else.
+`logs/`, and `comparison.json`, which says what every cell is and how it ended. Readers need nothing else.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ Kind = Literal["compare", "plasticity", "continual"]
 class Cell:
     """One run of an experiment.
 
-    `arm` names what it is a seed of; `flags` are those of `fastslow train`, `--output_dir` left out; `settings` is what
-    config.yaml of that run will hold.
+    `arm` names the group of cells that differ in the seed only; `flags` are those of `fastslow train`, without
+    `--output_dir`; `settings` is what config.yaml of that run will hold.
     """
 
     arm: str
@@ -62,7 +62,7 @@ class Experiment:
         path: the experiment's directory; made when the first cell runs.
         kind: how a report shows it.
         title: what was asked for, e.g. the recipe's name.
-        reference: the arm that the others are held against.
+        reference: the arm that the other arms are compared with.
         cells: in the order in which they run.
     """
 
@@ -75,13 +75,14 @@ class Experiment:
         self.cells = [self._look_up(cell) for cell in cells]
 
     def run(self, console: Console) -> int:
-        """Run what is not done yet. Returns 0 if all is done, 1 if some failed, 128 + signal where one stopped it.
+        """Run the cells that are not done.
 
-        Raises BadInput where another process works on one of these cells, e.g. a run whose experiment was killed: it
-        is no failure, and its folder must not be taken from under it.
+        Returns 0 if all are done, 1 if one failed, 128 + signal where a signal ended one. Raises BadInput where another
+        process works on one of these cells, e.g. a run whose experiment was killed: such a run is not a failure, and
+        its folder must not be taken from it.
         """
         with alone_in(self.path):
-            for cell in self.cells:  # before hours are spent on the others
+            for cell in self.cells:  # before hours are spent on the other cells
                 if cell.status != "done":
                     refuse_held(self.path / cell.folder)
             for number, cell in enumerate(self.cells, start=1):
@@ -99,7 +100,8 @@ class Experiment:
         return int(any(cell.status != "done" for cell in self.cells))
 
     def write(self) -> None:
-        """What there is so far, for reports; cells of earlier calls that this one did not ask for stay listed."""
+        """Write the state of all cells for reports; cells of earlier calls that this call does not include stay
+        listed."""
         self.path.mkdir(parents=True, exist_ok=True)
         plan = {"kind": self.kind, "recipe": self.title, "reference": self.reference}
         cells = [cell.to_json() for cell in self.cells]
@@ -108,8 +110,8 @@ class Experiment:
         RunDirectory(self.path).write_bytes(PLAN, to_json({**plan, "cells": cells}, indent=2))
 
     def _check_place(self, cells: Sequence[Cell]) -> None:
-        """Raises BadInput where this directory is a run, another kind of experiment, or has seeds of one of these arms
-        that were made with other settings: averaged with these, they would be a mean of two things."""
+        """Raise BadInput where the directory cannot take these cells: it is a run, another kind of experiment, or has
+        seeds of one of these arms made with other settings, which must not be averaged with these."""
         if (self.path / "config.yaml").exists():
             raise BadInput(f"'{self.path}' holds a run; choose another --output_dir for the experiment.")
         plan = self._plan()
@@ -145,7 +147,7 @@ class Experiment:
             return []
 
     def _look_up(self, cell: Cell) -> Cell:
-        """The cell as its directory shows it. Raises BadInput where other settings made it."""
+        """Return the cell as its directory shows it. Raises BadInput where other settings made the directory."""
         folder = self.path / cell.folder
         if not (folder / "config.yaml").is_file():
             return cell
@@ -165,7 +167,8 @@ class Experiment:
         return replace(cell, status="done", seconds=summary.get("wall_s", {}).get("total"))
 
     def _run(self, cell: Cell, console: Console) -> Cell:
-        """One cell in a process of its own: what it leaves in memory, or dies of, is no other cell's concern."""
+        """Run one cell in a process of its own: what the cell leaves in memory, or dies of, does not touch other
+        cells."""
         folder, log = self.path / cell.folder, self.path / "logs" / f"{cell.folder}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "fastslow", "resume", str(folder)]
@@ -183,12 +186,12 @@ class Experiment:
         seconds = time.perf_counter() - started
         if child.returncode == 0:
             summary = RunDirectory(folder).summary()
-            if summary.get("status") != "done":  # by max_minutes: no failure of the run, but no result either
+            if summary.get("status") != "done":  # by max_minutes: not a failure of the run, but not a result either
                 return replace(cell, status="failed", seconds=seconds, error=str(summary.get("status")))
-            whole = summary.get("wall_s", {}).get("total")  # with what came before it broke off
+            whole = summary.get("wall_s", {}).get("total")  # with the lines before the run broke off
             return replace(cell, status="done", seconds=whole or seconds, error=None)
         stopped = {128 + n: n.name for n in (signal.SIGINT, signal.SIGTERM)} | {-n: n.name for n in signal.Signals}
-        # Negative: before it had its handlers (it loads for a while), or after it had given them back.
+        # Negative: before the run had set its handlers (loading takes a while), or after it had removed them.
         if child.returncode in (130, 143, -signal.SIGINT, -signal.SIGTERM):
             return replace(cell, status=f"stopped by {stopped[child.returncode]}", seconds=seconds)
         how = f"killed by {stopped[child.returncode]}" if child.returncode < 0 else f"exit code {child.returncode}"
@@ -202,7 +205,7 @@ class Experiment:
         return next(each for each in self.cells if each.folder == cell.folder)
 
     def _eta(self) -> str:
-        """How long the rest will take, from finished cells of the same mode; '' before there is one."""
+        """Estimate how long the rest will take, from finished cells of the same mode; '' before there is one."""
         known: dict[str, list[float]] = {}
         for cell in self.cells:
             if cell.status == "done" and cell.seconds:
@@ -210,14 +213,14 @@ class Experiment:
         if not known:
             return ""
         means = {mode: sum(values) / len(values) for mode, values in known.items()}
-        longest = max(means.values())  # of a mode not seen yet
+        longest = max(means.values())  # of a mode without a finished cell
         left = sum(means.get(cell.mode, longest) for cell in self.cells if cell.status not in ("done", "failed"))
         return f", about {max(1, round(left / 60))} minutes to go"
 
 
 def _differing(made_with: dict[str, Any], cell: Cell) -> list[str]:
-    """Settings in which a run differs from its cell as planned. One that either does not mention has its default: a run
-    made before a setting existed did what its default does."""
+    """List the settings in which a run differs from its cell as planned. A setting that either side does not mention
+    has its default: a run made before a setting existed did what its default does."""
 
     def value(settings: dict[str, Any], name: str) -> Any:
         return settings[name] if name in settings else getattr(FastSlowConfig, name, None)
@@ -228,7 +231,7 @@ def _differing(made_with: dict[str, Any], cell: Cell) -> list[str]:
 
 
 def _broken_off(folder: Path, cell: Cell) -> bool:
-    """Whether `folder` holds this very cell, unfinished; one with other settings is made anew."""
+    """Return whether `folder` holds this very cell, unfinished; a cell with other settings is made anew."""
     try:
         made_with = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         return isinstance(made_with, dict) and not _differing(made_with, cell)
@@ -238,7 +241,8 @@ def _broken_off(folder: Path, cell: Cell) -> bool:
 
 @contextlib.contextmanager
 def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """A run whose output we read. Our SIGINT and SIGTERM are passed on: it saves its step, and we wait for that."""
+    """Start a run and read its output. SIGINT and SIGTERM are passed on: the run saves its step, and this process
+    waits."""
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True
     )
@@ -262,12 +266,12 @@ def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def read_recipe(path: str) -> dict[str, Any]:
-    """A recipe's `compare:` section: what an experiment asks for beyond one run. {} where it has none."""
+    """Read the `compare:` section of a recipe: what an experiment asks for beyond one run. {} without one."""
     try:
         recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, a number of thousands of digits
+    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a number of thousands of digits
         raise BadInput(f"recipe '{path}' is not YAML ({str(error).splitlines()[0]}).") from error
     section = recipe.get("compare") if isinstance(recipe, dict) else {}
     if not isinstance(section or {}, dict):

@@ -1,4 +1,4 @@
-"""Which cells an experiment has: modes x seeds x swept settings, or fresh RL from several starting points."""
+"""Plan the cells of an experiment: modes x seeds x swept settings, or fresh RL from several starting points."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fastslow.core.modes import MODES, REFERENCE, SEQUENTIAL, Mode
 from fastslow.core.registry import nearest
 from fastslow.experiments.experiment import Cell, Experiment, Kind
 
-LONGEST_NAME = 160  # bytes of a folder's name: file systems take 255, and `.log` and the seed come on top
+LONGEST_NAME = 160  # bytes of a folder's name: file systems take 255, which must also hold `.log` and the seed
 
 
 def parse_modes(text: str) -> list[str]:
-    """'fst,rl,sequential' -> names of modes, each once. Raises BadInput for one that does not exist."""
+    """Parse 'fst,rl,sequential' into names of modes, each once. Raises BadInput for one that does not exist."""
     names: list[str] = []
     for name in filter(None, (part.strip() for part in text.split(","))):
         if name not in MODES and name != "sequential":
@@ -36,7 +36,7 @@ def parse_modes(text: str) -> list[str]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """'3' -> seeds 1, 2, 3; '7,11' -> those. Raises BadInput for anything else."""
+    """Parse '3' into seeds 1, 2, 3 and '7,11' into those two. Raises BadInput for anything else."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() and part.isascii() and len(part) < 10 for part in parts):
         raise BadInput(f"seeds are a number (3: seeds 1 to 3) or a list (7,11), got '{text}'.")
@@ -48,7 +48,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def parse_sweep(texts: Iterable[str]) -> dict[str, list[str]]:
-    """['population_size=1,2,4'] -> setting -> values. Raises BadInput for what is no setting."""
+    """Parse ['population_size=1,2,4'] into setting -> values. Raises BadInput for what is not a setting."""
     sweep: dict[str, list[str]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
@@ -59,7 +59,7 @@ def parse_sweep(texts: Iterable[str]) -> dict[str, list[str]]:
 
 
 def checked_sweep(sweep: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Setting -> values as flags take them. Raises BadInput for what cannot be swept over."""
+    """Return setting -> values as flags take them. Raises BadInput for what cannot be swept over."""
     if not isinstance(sweep, Mapping):
         raise BadInput(f"'sweep' must hold 'setting: [value, value]' lines, got {sweep!r}."[:300])
     known = FastSlowConfig.__dataclass_fields__
@@ -81,8 +81,8 @@ def plan_modes(
     seeds: Sequence[int],
     sweep: Mapping[str, Sequence[str]] | None = None,
 ) -> Experiment:
-    """Every mode with every combination of swept values and every seed. A seed's cells run together, so that an
-    experiment cut short has whole seeds. `flags` are for `fastslow train` and hold for every cell."""
+    """Combine every mode with every combination of swept values and every seed. The cells of a seed run together, so
+    that an experiment cut short has whole seeds. `flags` are for `fastslow train` and hold for every cell."""
     cells: dict[tuple[str, int], Cell] = {}
     combinations = [
         dict(zip(sweep or {}, values, strict=True)) for values in itertools.product(*(sweep or {}).values())
@@ -98,7 +98,8 @@ def plan_modes(
 
 
 def _has_effect(name: str, mode: Mode) -> bool:
-    """Whether the setting changes anything in `mode`: sweeping over one without effect would only repeat a run."""
+    """Return whether the setting changes anything in `mode`: sweeping over one without effect would only repeat a
+    run."""
     channel = SPECS[name].channel if name in SPECS else None
     return channel is None or (mode.fast if channel == "fast" else mode.slow)
 
@@ -112,8 +113,8 @@ def plan_arms(
     arms: Mapping[str, Mapping[str, Any]],
     seeds: Sequence[int],
 ) -> Experiment:
-    """Arms named one by one, each with settings of its own: name -> setting -> value. The first is the reference,
-    unless one is plain RL. Raises BadInput for what is no setting."""
+    """Plan arms named one by one, each with its own settings: name -> setting -> value. The first is the reference,
+    unless one is plain RL. Raises BadInput for what is not a setting."""
     known, cells = FastSlowConfig.__dataclass_fields__, []
     for seed, (arm, settings) in itertools.product(seeds, arms.items()):
         if not isinstance(settings, Mapping):
@@ -132,7 +133,7 @@ def plan_arms(
 def plan_plasticity(
     path: str | Path, *, title: str, flags: Sequence[str], starts: Mapping[str, str], seeds: Sequence[int]
 ) -> Experiment:
-    """Plain RL on one task from each starting point: arm -> model."""
+    """Plan plain RL on one task from each starting point: arm -> model."""
     cells = [
         make_cell(arm, REFERENCE.name, seed, [*flags, "--model", model])
         for seed in seeds
@@ -142,34 +143,35 @@ def plan_plasticity(
 
 
 def make_cell(arm: str, mode: str, seed: int, flags: Sequence[str]) -> Cell:
-    """Checked by reading its settings as `fastslow train` will: what cannot run is refused before anything has run."""
+    """Make a cell, reading its settings as `fastslow train` will: what cannot run is refused before anything has
+    run."""
     words = [*flags, "--mode", mode, "--seed", str(seed)]
     settings = yaml.safe_load(dump_config(parse_config([*words, "--output_dir", "x"])))
     return Cell(arm, mode, seed, f"{_folder(arm)}-s{seed}", tuple(words), settings)
 
 
 def _reference(cells: Iterable[Cell]) -> str | None:
-    """The first arm of the mode that others are held against."""
+    """Return the first arm of the reference mode."""
     return next((cell.arm for cell in cells if MODES[cell.mode].role == "reference"), None)
 
 
 def _folder(arm: str) -> str:
-    """A name for files: of the plain characters, and not longer than a file system takes."""
+    """Turn a name into a folder's name: plain characters only, and not longer than a file system takes."""
     name = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in arm).strip(".")
     return name if len(name.encode()) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 4]}-{_digest(arm)}"
 
 
 def _apart(cells: Iterable[Cell]) -> list[Cell]:
-    """Every cell with a folder of its own: arms that differ in other characters alone share a name."""
+    """Give every cell a folder of its own: arms whose names differ in special characters only would share one."""
     taken: set[str] = set()
-    found = []
+    placed = []
     for cell in cells:
         folder = cell.folder
         if folder in taken:
             folder = f"{_folder(cell.arm)[: LONGEST_NAME // 4]}-{_digest(cell.arm)}-s{cell.seed}"
         taken.add(folder)
-        found.append(replace(cell, folder=folder))
-    return found
+        placed.append(replace(cell, folder=folder))
+    return placed
 
 
 def _digest(arm: str) -> str:

@@ -17,13 +17,13 @@ class FastSettings(SettingsGroup):
     title = "Fast channel"
 
     fast_metric_calls: int = setting(
-        192, "What one fast phase may spend: a hard ceiling.", unit="rollouts", at_least=0, channel="fast"
+        192, "Budget of one fast phase: a hard ceiling.", unit="rollouts", at_least=0, channel="fast"
     )
     anchor_size: int = setting(
         16, "Examples of the lookahead on which every context is scored.", unit="examples", at_least=1, channel="fast"
     )
     reflection_minibatch_size: int = setting(
-        4, "What a proposal learns from and is first tried on.", unit="examples", at_least=1, channel="fast"
+        4, "Examples that a proposal learns from and is first tried on.", unit="examples", at_least=1, channel="fast"
     )
     proposals_per_iteration: int = setting(
         4, "Proposals rolled out together in one GEPA iteration.", unit="proposals", at_least=1, channel="fast"
@@ -45,7 +45,7 @@ class FastSettings(SettingsGroup):
         "OPENAI_API_KEY", "Environment variable with the endpoint's key; '' for none.", channel="fast"
     )
     reflection_price_prompt: float | None = setting(
-        None, "Price of prompt tokens at the reflection endpoint, for the costs; unknown unless given.",
+        None, "Price of prompt tokens at the reflection endpoint; without both prices costs are unknown.",
         unit="US dollars per million tokens", at_least=0, channel="fast",
     )  # fmt: skip
     reflection_price_completion: float | None = setting(
@@ -56,11 +56,11 @@ class FastSettings(SettingsGroup):
         1024, "Longest reply of the reflection LM.", unit="tokens", at_least=1, channel="fast"
     )
     reflection_budget_tokens: int | None = setting(
-        None, "What all calls of the run to the reflection endpoint may take: a hard ceiling.", unit="tokens",
+        None, "Budget of all calls of the run to the reflection endpoint: a hard ceiling.", unit="tokens",
         at_least=0, channel="fast",
     )  # fmt: skip
     reflection_budget_usd: float | None = setting(
-        None, "What all calls of the run to the reflection endpoint may cost: a hard ceiling. Needs both prices.",
+        None, "Budget of all calls of the run to the reflection endpoint: a hard ceiling. Needs both prices.",
         unit="US dollars", at_least=0, channel="fast",
     )  # fmt: skip
 

@@ -24,14 +24,14 @@ class FileSettings(SettingsGroup):
     save_time_share: float = setting(
         1.0,
         "Part of the run's time that training may wait for checkpoints, which are written beside the next step. Below "
-        "1, one that would take more is left out; a kill then loses the steps since the last.",
+        "1, a checkpoint that would exceed it is left out; a kill then loses the steps since the last checkpoint.",
         unit="share",
         at_least=0,
         at_most=1,
         incidental=True,
     )
     keep_last: int = setting(
-        2, "Newest checkpoints kept while the run goes on; they go when it is done.", unit="checkpoints", at_least=1,
+        2, "Newest checkpoints kept during the run; a finished run deletes them.", unit="checkpoints", at_least=1,
         incidental=True,
     )  # fmt: skip
     keep_every: int = setting(

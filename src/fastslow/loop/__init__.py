@@ -1,4 +1,4 @@
-"""The cycle that couples both channels, one verb a stage.
+"""Couple both channels in a cycle, one verb a stage.
 
 - `cycle`: `Cycle`, which `slow` asks for one step after another: evolve contexts once per cycle; then for each step
   assign contexts to slots, roll out, route the groups, and hand over what the weights learn from.
@@ -6,5 +6,5 @@
 - `rollout_cache`: rollouts of the fast phase that fill matching slots of the next slow steps.
 
 `run` assembles the cycle; the cycle asks `streams`, `topics`, `policy`, `fast` and `routers`, and tells `record` what
-happened. It knows neither TRL nor the optimiser.
+happened. The cycle knows neither TRL nor the optimiser.
 """

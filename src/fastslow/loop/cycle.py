@@ -1,4 +1,4 @@
-"""The cycle that couples the channels: contexts assigned, rollouts made, groups routed, contexts evolved.
+"""Couple the channels in a cycle: assign contexts, make rollouts, route groups, evolve contexts.
 
 TRL's loop asks the cycle for one step after another (`slow.hooks.StepSource`). The cycle itself knows neither TRL nor
 the optimiser: it hands over a `StepBatch`, and weights change elsewhere. Every process runs the same cycle on the same
@@ -75,7 +75,7 @@ class Cycle:
     # The loop: one verb per stage.
 
     def next_step(self, step: int) -> StepBatch:
-        """Return what optimiser step `step` learns from; before it, run the fast phases that are due."""
+        """Return the data of optimiser step `step`, after the fast phases that are due before it."""
         self.policy.begin_step(step)
         if step % self._config.slow_steps_per_cycle == 0:
             self.state.cache = RolloutCache()  # never older than a cycle
@@ -92,7 +92,7 @@ class Cycle:
         return self._batch(examples, slots, rollouts, routes)
 
     def fast_phases(self, step: int) -> None:
-        """Run the fast phases that are due before slow step `step`; that after the last step ends the run."""
+        """Run the fast phases that are due before slow step `step`; step `max_steps` is the end of the run."""
         for cycle in self.cycles_at(step):
             self._fast_phase(step, cycle)
 
@@ -124,7 +124,7 @@ class Cycle:
 
     def _evolve(self, cycle: int) -> FastPhase:
         topics, ahead, anchor = self.topics, self._ahead(cycle), self._anchor(cycle)
-        # What the router sent to the fast channel since the last phase; at the start nothing was routed yet.
+        # The examples that the router sent to the fast channel since the last phase; none at the start.
         routed = cycle > 0 and self.mode.slow and self.mode.when == "between"
         at_hand = {topics.of(example) for example in ahead}
         pool = list(self.state.fast_pool.values()) if routed else ahead
@@ -142,7 +142,7 @@ class Cycle:
         )
 
     def _ahead(self, cycle: int) -> list[Example]:
-        """Return what the cycle will train on, as far as it fits the model's window."""
+        """Return the examples that the cycle will train on, without those that do not fit the model's window."""
         cycle_steps = self._config.slow_steps_per_cycle
         ahead = lookahead(self.stream, cycle * cycle_steps, cycle_steps)
         return [example for example in ahead if self.policy.fits(self.state.population.seed, example)]
@@ -151,7 +151,7 @@ class Cycle:
         return self.topics.anchor(self._ahead(cycle), self._config.anchor_size)
 
     def _observe(self, step: int, *, until: int) -> None:
-        """Have the clusters take in every batch once, in its order, before anything is made of it."""
+        """Have the clusters observe every batch once, in order, before the batch is used."""
         if self.topics.clusters is None:
             return
         with self.recorder.phase("clusters", step):
@@ -209,7 +209,7 @@ class Cycle:
         slots: Sequence[Rollout | Job],
         rollouts: Sequence[Rollout],
     ) -> list[Route]:
-        """Decide which channel absorbs each group, and remember what the fast channel shall see."""
+        """Decide which channel absorbs each group, and remember what the fast channel will see."""
         group = self._group
         evidence = [
             evidence_of(example, rollouts[b * group : (b + 1) * group], step=step, topic=self.topics.of(example))
@@ -240,7 +240,7 @@ class Cycle:
         return routes
 
     def _remember(self, examples: Sequence[Example], rollouts: Sequence[Rollout], routes: Sequence[Route]) -> None:
-        """Keep the rollouts of FAST and BOTH examples: text for the next fast phase's proposers, at no cost."""
+        """Keep the rollouts of FAST and BOTH examples: free material for the proposers of the next fast phase."""
         if not self._config.reuse_slow_rollouts:
             return
         wanted = {example.id: example for example, route in zip(examples, routes, strict=True) if route.fast}
@@ -261,7 +261,7 @@ class Cycle:
 
 
 def evidence_of(example: Example, rollouts_G: Sequence[Rollout], *, step: int, topic: str) -> GroupEvidence:
-    """Return what a router may look at of one group; `topic` is what the learner knows the example by."""
+    """Return what a router may see of one group; `topic` is the learner's name for the example's task."""
     return GroupEvidence(
         step=step,
         example_id=example.id,
@@ -274,7 +274,7 @@ def evidence_of(example: Example, rollouts_G: Sequence[Rollout], *, step: int, t
 
 
 def surprisal(rollout: Rollout) -> float:
-    """Return the nats per token that the policy itself gave its completion; 0 for an empty one."""
+    """Return minus the mean log-probability of the completion's tokens (nats per token); 0 for an empty completion."""
     return -sum(rollout.logprobs) / len(rollout.logprobs) if rollout.logprobs else 0.0
 
 

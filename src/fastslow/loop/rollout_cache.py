@@ -1,4 +1,4 @@
-"""Rollouts that serve both channels: the fast phase's fill matching slots of the next slow steps."""
+"""Keep rollouts that serve both channels: the fast phase's rollouts fill matching slots of the next slow steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastslow.core.types import Rollout
 
 
 class RolloutCache:
-    """Scored rollouts waiting for a slot of the same (context, example); each is served at most once.
+    """Hold scored rollouts for slots with the same (context, example); each is served at most once.
 
     Emptied at every fast phase, so nothing in it is ever older than one cycle (the paper's rule).
     """
@@ -25,7 +25,7 @@ class RolloutCache:
         return waiting.popleft() if waiting else None
 
     def waiting(self) -> list[Rollout]:
-        """What has not been served, in an order that makes an equal cache of it."""
+        """Return the rollouts that have not been served, in an order that rebuilds an equal cache."""
         return [rollout for queue in self._waiting.values() for rollout in queue]
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""What the cycle carries from step to step: contexts, rollouts to serve again, and what the fast channel shall see."""
+"""State that the cycle carries from step to step: contexts, rollouts to serve again, material for the fast channel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LoopState:
     """State of the cycle, the same on every process.
 
     Attributes:
-        task: where examples are looked up when a checkpoint is taken up again.
+        task: the source of the examples when a checkpoint is loaded.
         population: the contexts in use.
         cache: rollouts of the last fast phase that wait for a matching slot.
         experience: rollouts of the slow steps since the last fast phase, for proposers to read.
@@ -39,11 +39,11 @@ class LoopState:
     unscored_steps: int = 0
 
     def remember(self, traces: list[Trace]) -> None:
-        """Add to the experience, and let the oldest go."""
+        """Add to the experience, and drop the oldest."""
         self.experience = [*self.experience, *traces][-MAX_EXPERIENCE:]
 
     def after_fast_phase(self, population: Population, rollouts: list[Rollout]) -> None:
-        """Go on with a new population; `rollouts` may be served to the slow steps."""
+        """Continue with a new population; `rollouts` may be served to the slow steps."""
         self.population, self.cache = population, RolloutCache(rollouts)
         self.experience, self.fast_pool = [], {}
 
@@ -58,7 +58,7 @@ class LoopState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up a state. Raises BadInput where the task has other examples now."""
+        """Restore a state. Raises BadInput where the task has other examples now."""
         examples = {example.id: example for example in self.task.split("train")}
         wanted = [*state["fast_pool"], *(trace["example"] for trace in state["experience"])]
         lost = next((name for name in wanted if name not in examples), None)
@@ -91,6 +91,6 @@ def _trace_from_json(data: Mapping[str, Any], examples: Mapping[str, Example]) -
 
 
 def _verdict_to_json(verdict: Verdict) -> dict[str, Any]:
-    # `info` is for people and may hold anything; what decides is reward and feedback.
+    # `info` is for people and may hold anything; only reward and feedback are used.
     info = json.loads(json.dumps(clean(verdict.info), default=str))
     return {"reward": verdict.reward, "feedback": verdict.feedback, "info": info}

@@ -1,4 +1,4 @@
-"""The accuracy a run is heading for, from a sigmoid in compute: R = R0 + (A - R0) / (1 + (Cmid / C)^B).
+"""Estimate the accuracy a run is heading for, by a sigmoid in compute: R = R0 + (A - R0) / (1 + (Cmid / C)^B).
 
 The form is that of Khatri et al. 2025 (ScaleRL, arXiv 2510.13786), which Fast-Slow Training uses as well.
 """
@@ -19,13 +19,13 @@ from fastslow.metrics.intervals import LEVEL
 
 PARAMETERS = 4
 STEEPEST = 10.0
-FARTHEST = 10.0  # Cmid at most this many times the last x: beyond that a curve has shown nothing of its middle
+FARTHEST = 10.0  # Cmid at most this many times the last x: beyond that the curve has not reached its middle
 CEILING = 2.0  # where the search for an upper bound ends; accuracies end at 1
 
 
 @dataclass(frozen=True)
 class Asymptote:
-    """`a` in [0, 1] with its interval; None and a `reason` where the curve does not tell."""
+    """`a` in [0, 1] with its interval; None and a `reason` where the curve does not determine `a`."""
 
     a: float | None
     low: float | None = None
@@ -37,8 +37,9 @@ class Asymptote:
 
 
 def fit_asymptote(curve: Curve) -> Asymptote:
-    """Least squares, and the 95% profile likelihood interval of A: all values at which the other three parameters
-    can still explain the curve nearly as well. Without an upper end within reach, the curve is not identifiable.
+    """Fit by least squares, with the 95% profile likelihood interval of A: all values at which the other three
+    parameters can still explain the curve nearly as well. Without an upper end within reach, the curve is not
+    identifiable.
 
     Points at x = 0 are the start and fix nothing about the form; they are used with C so small that R is R0.
     """
@@ -51,7 +52,7 @@ def fit_asymptote(curve: Curve) -> Asymptote:
     best = _fit(c, r)
     a, squares = float(best[1]), _squares(best, c, r)
     spare = len(c) - PARAMETERS
-    # an exact fit has no spread to judge by: rounding stands in
+    # an exact fit has no residual spread: rounding errors stand in for it
     limit = max(squares, 1e-12) * (1 + float(f_distribution.ppf(LEVEL, 1, spare)) / spare)
 
     def excess(value: float) -> float:
@@ -65,7 +66,7 @@ def fit_asymptote(curve: Curve) -> Asymptote:
 
 
 def sigmoid(parameters: NDArray[np.float64], c: NDArray[np.float64]) -> NDArray[np.float64]:
-    """R at compute `c` for `(R0, A, Cmid, B)`."""
+    """Return R at compute `c` for `(R0, A, Cmid, B)`."""
     r0, a, c_mid, b = parameters
     return r0 + (a - r0) / (1.0 + (c_mid / c) ** b)
 
@@ -81,13 +82,13 @@ def _fit(
     fixed_a: float | None = None,
     start: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """The best `(R0, A, Cmid, B)`, from several starts; `fixed_a` holds A where it is."""
+    """Return the best `(R0, A, Cmid, B)`, from several starts; `fixed_a` holds A fixed."""
     low = np.array([-0.5, 0.0, c[c > c[-1] * 1e-5][0] / 10, 0.2])
     high = np.array([1.0, CEILING, c[-1] * FARTHEST, STEEPEST])
     free = [0, 2, 3] if fixed_a is not None else [0, 1, 2, 3]
     starts = [np.array([r[0], max(r), middle * c[-1], b]) for middle in (0.1, 0.3, 0.7) for b in (1.0, 3.0)]
     starts += [start] if start is not None else []
-    found = []
+    fits = []
     for guess in starts:
         whole = np.clip(guess, low + 1e-9, high - 1e-9)
         if fixed_a is not None:
@@ -101,15 +102,15 @@ def _fit(
         done = least_squares(residual, whole[free], bounds=(low[free], high[free]), x_scale=(high - low)[free])
         parameters = whole.copy()
         parameters[free] = done.x
-        found.append((float(done.cost), parameters))
-    return min(found, key=lambda pair: pair[0])[1]
+        fits.append((float(done.cost), parameters))
+    return min(fits, key=lambda pair: pair[0])[1]
 
 
 def _bound(excess: Callable[[float], float], a: float, end: float) -> float | None:
-    """Where the curve stops being explained between `a` and `end`; None if it is explained all the way."""
+    """Return where the curve stops being explained between `a` and `end`; None if it is explained all the way."""
     if excess(end) < 0:
         return None
     if excess(a) >= 0:
         return a
-    root: Any = brentq(excess, a, end, xtol=1e-4)  # its annotation knows only the form with full_output
+    root: Any = brentq(excess, a, end, xtol=1e-4)  # the annotation of brentq covers only the form with full_output
     return float(root)

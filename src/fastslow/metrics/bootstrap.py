@@ -1,4 +1,4 @@
-"""How sure any measure is: what it would have been with other draws of the same seeds or examples (Efron 1979).
+"""Estimate how sure any measure is, from other draws of the same seeds or examples (Efron 1979).
 
 `scipy.stats.bootstrap` is not used: it draws one side after the other, interpolates between infinities, and calls the
 measure anew for draws that are equal, which with three seeds is nearly all of them.
@@ -37,7 +37,7 @@ def percentiles(values: Sequence[float] | NDArray[np.float64]) -> tuple[Any, Any
 
 
 def resampled(measure: Callable[..., Measured], *sides: Sequence[Any], seed: int = 0) -> list[Measured]:
-    """Return `measure(*sides)` for RESAMPLES draws of the items of each side, each side drawn for itself."""
+    """Return `measure(*sides)` for RESAMPLES draws of the items of each side, each side drawn independently."""
 
     @cache
     def of(drawn: tuple[tuple[int, ...], ...]) -> Measured:
@@ -53,9 +53,9 @@ def over_seeds(
 ) -> dict[str, Interval]:
     """Return the 95% percentile interval of every number that `measure(*sides)` gives, by its name.
 
-    Each side holds what its seeds measured; seeds are drawn with replacement, each side for itself. With fewer than two
-    seeds on a side there is no interval, nor for a number that some draw does not have: an interval over the others
-    would leave out the worst. A measure of what may never be reached says infinity instead of None.
+    Each side holds what its seeds measured; seeds are drawn with replacement, each side independently. With fewer than
+    two seeds on a side there are no intervals. A number that is None in any draw has none either: an interval over the
+    other draws would leave out the worst. A measure of what may never be reached gives infinity instead of None.
     """
     if min(map(len, sides), default=0) < 2:
         return {}

@@ -1,4 +1,4 @@
-"""What an accuracy matrix over stages says: how much was learned, kept, and helped what came later."""
+"""Measure from an accuracy matrix over stages how much was learned and kept, and how much it helped later tasks."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Continual:
 
 
 def measure_continual(matrix: Sequence[Sequence[float]], base: Sequence[float]) -> Continual:
-    """`matrix[t][j]` is the accuracy on task j after stage t, `base[j]` before the first. Raises ValueError unless
-    there is a row for each stage and a column for each task."""
+    """Measure a matrix: `matrix[t][j]` is the accuracy on task j after stage t, `base[j]` before the first. Raises
+    ValueError unless there is a row for each stage and a column for each task."""
     stages = len(matrix)
     if not stages or any(len(row) != stages for row in matrix) or len(base) != stages:
         raise ValueError(f"expected {stages} x {stages} accuracies and {stages} of the base model")
     last, earlier, later = matrix[-1], range(stages - 1), range(1, stages)
     learned = [last[j] - matrix[j][j] for j in earlier]
     peaks = [max(row[j] for row in matrix[:-1]) for j in earlier]
-    kept = [last[j] / peak for j, peak in enumerate(peaks) if peak > 0]
+    retained = [last[j] / peak for j, peak in enumerate(peaks) if peak > 0]
     before = [base[0], *(matrix[j - 1][j] for j in later)]
     return Continual(
         average=mean(last),
@@ -48,6 +48,6 @@ def measure_continual(matrix: Sequence[Sequence[float]], base: Sequence[float]) 
         forward_transfer=mean(matrix[j - 1][j] - base[j] for j in later) if stages > 1 else None,
         forgetting_since_learned=-mean(learned) if learned else None,
         forgetting_since_peak=mean(peak - last[j] for j, peak in enumerate(peaks)) if peaks else None,
-        retained=mean(kept) if kept else None,
+        retained=mean(retained) if retained else None,
         acquisition=tuple(matrix[j][j] - before[j] for j in range(stages)),
     )

@@ -1,4 +1,4 @@
-"""What two learning curves say of each other: how much sooner one is where the other ends up."""
+"""Compare two learning curves: how much sooner one of them reaches the level at which the other ends."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from fastslow.metrics.bootstrap import percentiles, resampled
 
 @dataclass(frozen=True)
 class Curve:
-    """Validation accuracy of one run. `x` is what was spent up to each evaluation (steps, rollouts, tokens, seconds,
-    money), `steps` the optimiser steps at which it was measured: evaluations of several seeds meet there.
+    """The validation accuracy of one run. `x` is what was spent up to each evaluation (steps, rollouts, tokens,
+    seconds, money), `steps` the optimiser steps at which the accuracy was measured: evaluations of several seeds meet
+    there.
 
-    All three run in the order of the steps; points without a number are left out by `of`.
+    All three sequences are in the order of the steps; `of` leaves out points without a number.
     """
 
     steps: tuple[int, ...]
@@ -25,10 +26,10 @@ class Curve:
 
     @classmethod
     def of(cls, points: Iterable[tuple[int, float | None, float | None]]) -> Curve:
-        """From `(step, x, y)`; points with None or NaN in either are left out."""
-        kept = [(s, x, y) for s, x, y in points if x is not None and y is not None and math.isfinite(x + y)]
-        kept.sort(key=lambda point: point[0])
-        steps, xs, ys = zip(*kept, strict=True) if kept else ((), (), ())
+        """Make a curve from `(step, x, y)`; points with None or NaN in either number are left out."""
+        known = [(s, x, y) for s, x, y in points if x is not None and y is not None and math.isfinite(x + y)]
+        known.sort(key=lambda point: point[0])
+        steps, xs, ys = zip(*known, strict=True) if known else ((), (), ())
         return cls(tuple(steps), tuple(map(float, xs)), tuple(map(float, ys)))
 
     def __len__(self) -> int:
@@ -38,7 +39,7 @@ class Curve:
 @dataclass(frozen=True)
 class Efficiency:
     """`ratio` is what the reference spent until its best accuracy, over what the other spent until it was as good:
-    above 1, the other needs less. None: it never was as good.
+    above 1, the other needs less. None: the other never was as good.
 
     `low` and `high` bound it over resampled seeds (None with fewer than two seeds on a side), with 0 where the other
     did not get there; `reached` is the share of resamples in which it did.
@@ -54,7 +55,7 @@ class Efficiency:
 
 
 def reach(curve: Curve, threshold: float) -> float | None:
-    """What was spent when the running maximum first came to `threshold`; None if it never did.
+    """Return what was spent when the running maximum first came to `threshold`; None if it never did.
 
     Only measured points count: between two evaluations nothing is known.
     """
@@ -62,13 +63,14 @@ def reach(curve: Curve, threshold: float) -> float | None:
 
 
 def area_under(curve: Curve) -> float | None:
-    """Mean accuracy over the span of `x`, by trapezoids: the area divided by the span. None below two points."""
+    """Return the mean accuracy over the span of `x`, by trapezoids: the area divided by the span. None below two
+    points."""
     span = curve.x[-1] - curve.x[0] if len(curve) > 1 else 0.0
     return float(np.trapezoid(curve.y, curve.x) / span) if span > 0 else None
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """The mean over seeds at the steps at which every one was measured."""
+    """Average over seeds at the steps at which every seed was measured."""
     common = set.intersection(*(set(c.steps) for c in curves)) if curves else set()
     points = [{s: (x, y) for s, x, y in zip(c.steps, c.x, c.y, strict=True)} for c in curves]
     n = len(curves)  # plain sums: numpy's mean of three numbers costs more than the rest of a bootstrap
@@ -76,14 +78,14 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def efficiency(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int = 0) -> Efficiency | None:
-    """The reference's mean curve against the other's, with a bootstrap interval over seeds.
+    """Compare the reference's mean curve with the other's, with a bootstrap interval over seeds.
 
-    None where either has no step at which all its seeds were measured. Reached at no cost at all (x = 0) is a ratio
-    of infinity.
+    None where either side has no step at which all its seeds were measured. A level reached at no cost (x = 0) gives
+    infinity.
     """
-    found = _compare(mean_curve(reference), mean_curve(other))
-    if found is None or min(len(reference), len(other)) < 2:
-        return found
+    estimate = _compare(mean_curve(reference), mean_curve(other))
+    if estimate is None or min(len(reference), len(other)) < 2:
+        return estimate
 
     def ratio(a: Sequence[Curve], b: Sequence[Curve]) -> float:
         once = _compare(mean_curve(a), mean_curve(b))
@@ -92,7 +94,7 @@ def efficiency(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int 
     ratios = resampled(ratio, reference, other, seed=seed)
     low, high = percentiles(ratios)
     return Efficiency(
-        found.target, found.reference_x, found.other_x, found.ratio,
+        estimate.target, estimate.reference_x, estimate.other_x, estimate.ratio,
         low=float(low), high=float(high), reached=float(np.mean(np.array(ratios) > 0)),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""How sure a number is: a value with its 95% interval, and the interval of a mean by Student's t."""
+"""State how sure a number is: a value with its 95% interval, and the interval of a mean by Student's t."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Estimate:
 
 
 def mean_interval(values: Sequence[float]) -> Estimate | None:
-    """Estimate the mean with its interval by Student's t (Student 1908); one value has no interval, none no mean."""
+    """Estimate the mean with its interval by Student's t (Student 1908). One value has no interval, an empty list no
+    mean."""
     if len(values) < 2:
         return Estimate(values[0]) if values else None
     value = fmean(values)

@@ -1,4 +1,4 @@
-"""How far the weights moved for the same accuracy."""
+"""Measure how far the weights of two arms moved for the same accuracy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastslow.metrics.intervals import Interval
 
 @dataclass(frozen=True)
 class MatchedKL:
-    """KL to the base of two arms at the highest accuracy that the mean curves of both came to.
+    """KL to the base of two arms, at the highest accuracy that both mean curves came to.
 
     `share` is the other's KL over the reference's: below 1, the other moved less. `low` and `high` bound it over
     resampled seeds (None with fewer than two seeds on a side).
@@ -31,7 +31,7 @@ class MatchedKL:
 
 
 def kl_when(curve: Curve, accuracy: float) -> float | None:
-    """KL (the curve's `x`) at which its accuracy (`y`) first comes to `accuracy`; None if it never does.
+    """Return the KL (the curve's `x`) at which the accuracy (`y`) first comes to `accuracy`; None if it never does.
 
     Between the last evaluation below and the first at or above, KL is taken to grow in proportion to accuracy: with
     evaluations ten steps apart, the first one past the mark may have overshot it by half its KL.
@@ -46,19 +46,20 @@ def kl_when(curve: Curve, accuracy: float) -> float | None:
 
 
 def kl_at_matched_accuracy(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int = 0) -> MatchedKL | None:
-    """Curves of accuracy (y) over KL to the base (x), one a seed. None where either arm has no common evaluation.
+    """Compare curves of accuracy (y) over KL to the base (x), one a seed. None where either arm has no common
+    evaluation.
 
-    The level is that of the mean curves over seeds, and found anew in each of the bootstrap's resamples.
+    The level is that of the mean curves over seeds, and is determined anew in each bootstrap sample.
     """
-    found = _compare(mean_curve(reference), mean_curve(other))
-    if found is None or min(len(reference), len(other)) < 2:
-        return found
+    matched = _compare(mean_curve(reference), mean_curve(other))
+    if matched is None or min(len(reference), len(other)) < 2:
+        return matched
     compared = resampled(lambda a, b: _compare(mean_curve(a), mean_curve(b)), reference, other, seed=seed)
     shares = [once.share for once in compared if once is not None and once.share is not None]
     if not shares:
-        return found
+        return matched
     low, high = percentiles(shares)
-    return MatchedKL(found.accuracy, found.reference_kl, found.other_kl, found.share, float(low), float(high))
+    return MatchedKL(matched.accuracy, matched.reference_kl, matched.other_kl, matched.share, float(low), float(high))
 
 
 def _compare(reference: Curve, other: Curve) -> MatchedKL | None:

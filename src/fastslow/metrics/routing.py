@@ -1,4 +1,4 @@
-"""How good a routing rule is against what each channel would really have gained."""
+"""Compare a routing rule with what each channel would really have gained."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from fastslow.metrics.bootstrap import over_examples
 from fastslow.metrics.intervals import Estimate
 
 ROUTES: tuple[str, ...] = ("skip", "fast", "slow", "both")
-"""In the order in which ties are settled: where no channel gains anything, the best is to leave the example alone."""
+"""In the order that settles ties: where no channel gains anything, the best route is to leave the example alone."""
 TIE = 1e-9
-"""Gains that differ by less are the same."""
+"""Gains that differ by less count as equal."""
 
 
 @dataclass(frozen=True)
 class RuleReport:
-    """One rule's decisions against the measured gains.
+    """The decisions of one rule against the measured gains.
 
-    `gain` is the mean measured gain of the routes it took; `regret_constant` what the best constant route would have
-    brought more, `regret_oracle` what the best route of every single example would have. `agreement` is the share of
-    examples for which no route gained more than the one taken, where nothing is gained of those left alone;
+    `gain` is the mean measured gain of the routes taken; `regret_constant` is how much more the best constant route
+    would have gained, `regret_oracle` how much more the best route of every single example. `agreement` is the share of
+    examples for which no route gained more than the one taken, where SKIP gains 0;
     `confusion[best][taken]` counts examples, and a route that ties with the best as the best.
     """
 
@@ -36,10 +36,11 @@ class RuleReport:
 def judge_rule(
     taken: Sequence[str], gains: Sequence[Mapping[str, tuple[float, float]]], *, seed: int = 0
 ) -> RuleReport:
-    """`taken`: the route of each example; `gains`: per example, route -> two independent estimates of its gain.
+    """Compare a rule's routes with the gains. `taken`: the route of each example; `gains`: per example, route -> two
+    independent estimates of its gain.
 
     The best route is chosen by one estimate and valued by the other, both ways round: choosing and valuing by the same
-    noisy number would make an oracle of luck. The best constant is chosen anew in each bootstrap sample.
+    noisy number would overstate the oracle. The best constant is chosen anew in each bootstrap sample.
     """
     worth_N_R = np.array([[sum(_pair(g, r)) / 2 for r in ROUTES] for g in gains])
     halves_N_R_2 = np.array([[_pair(g, r) for r in ROUTES] for g in gains])
@@ -66,7 +67,7 @@ def judge_rule(
 
 
 def calibration(expected: Sequence[float], measured: Sequence[float], bins: int = 3) -> list[tuple[float, float, int]]:
-    """(mean expected, mean measured, count) of equal shares of the decisions, from the least expected gain up."""
+    """Return (mean expected, mean measured, count) of equal shares of the decisions, by rising expected gain."""
     order = np.argsort(np.array(expected), kind="stable")
     parts = [part for part in np.array_split(order, min(bins, max(1, len(order)))) if len(part)]
     return [(float(np.mean(np.take(expected, p))), float(np.mean(np.take(measured, p))), len(p)) for p in parts]

@@ -1,4 +1,4 @@
-"""What is left of each task at the end of a stream in which tasks come back, mix or drift."""
+"""Measure what is left of each task at the end of a stream in which tasks come back, mix or drift."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from statistics import mean
 from fastslow.metrics.intervals import Estimate, mean_interval
 
 RISEN = 0.1
-"""A task was learned where its accuracy rose by this much above the base: of less, nothing can be forgotten that could
-be told from chance on some dozens of questions."""
+"""A task counts as learned where its accuracy rose by this much above the base: with some dozens of questions,
+forgetting less than that cannot be told from chance."""
 
 
 @dataclass(frozen=True)
 class StreamEnd:
-    """`average`: mean over tasks of the last accuracy. `forgotten`: for each task that was learned, the part of its
-    peak that is gone at the end, (peak - last) / peak. The peak is a maximum of noisy numbers: chance alone makes some.
-    """
+    """`average`: mean over tasks of the last accuracy. `forgotten`: for each learned task, the part of its peak that is
+    gone at the end, (peak - last) / peak. The peak is a maximum of noisy numbers, so chance alone makes this part
+    positive."""
 
     average: float
     forgotten: Mapping[str, float]
 
 
 def measure_stream(accuracies: Mapping[str, Sequence[float]], base: Mapping[str, float]) -> StreamEnd:
-    """`accuracies[task]` in the order of the evaluations; `base[task]` before the first step.
+    """Measure the end of a stream. `accuracies[task]` is in the order of the evaluations; `base[task]` is before the
+    first step.
 
     Raises ValueError where a task has no evaluation or no base.
     """
@@ -39,10 +40,10 @@ def measure_stream(accuracies: Mapping[str, Sequence[float]], base: Mapping[str,
 
 
 def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Estimate | None:
-    """Estimate `ours` minus `theirs` over the seeds that both have; None without one, no interval with one.
+    """Estimate `ours` minus `theirs` over the seeds that both have; None without such a seed, no interval with one.
 
-    Same seed means same examples in the same order, so much of the noise is shared. Student's t and not a bootstrap:
-    three pairs have only ten resamples.
+    The same seed means the same examples in the same order, so much of the noise is shared. Student's t is used instead
+    of a bootstrap because three pairs have only ten resamples.
     """
     pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     return mean_interval(pairs)

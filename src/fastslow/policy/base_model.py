@@ -1,4 +1,4 @@
-"""The weights that training started from, as something to compute with beside the trained ones."""
+"""Compute with the weights that training started from, beside the trained ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy as everyone but the optimiser sees it: something that answers examples under contexts.
+"""The policy for everyone but the optimiser: it answers examples under contexts.
 
 Rendering, tokenising, sampling and scoring happen here and nowhere else, so that a rollout made for the fast
 channel can later train the slow one.
@@ -40,7 +40,7 @@ class Job:
 
 
 class Policy:
-    """Answers jobs with rollouts under the weights of `version`."""
+    """Answer jobs with rollouts under the weights of `version`."""
 
     def __init__(
         self,
@@ -71,13 +71,16 @@ class Policy:
         self._sampler.refresh(version)
 
     def begin_step(self, version: int) -> None:
-        """`refresh`, and drop what was computed before. A cached context differs in its last bits by what shared its
-        batch; dropped here, a resumed run, which has none, computes what the unbroken one does."""
+        """Call `refresh`, and drop what was computed before.
+
+        The last bits of a cached context depend on the batch it was computed in. Because the cache is dropped here, a
+        resumed run, which has no cache, computes what the unbroken run does.
+        """
         self._sampler.forget()
         self.refresh(version)
 
     def fits(self, context: Context, example: Example) -> bool:
-        """Whether a full-length answer to `example` under `context` fits the model's window."""
+        """Return whether a full-length answer to `example` under `context` fits the model's window."""
         return len(self.prompt_ids(context, example)) + self.params.max_new_tokens <= self.window
 
     def prompt_ids(self, context: Context, example: Example) -> tuple[int, ...]:
@@ -149,15 +152,15 @@ class Policy:
         return rollouts
 
     def state_dict(self) -> dict[str, int]:
-        """Return how many rollouts were not made for want of room."""
+        """Return the number of rollouts that were not made because they did not fit the window."""
         return {"skipped": self.skipped}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Take up how many rollouts were not made."""
+        """Restore the number of rollouts that were not made."""
         self.skipped = state["skipped"]
 
     def score(self, example: Example, text: str) -> Verdict:
-        """The task's verdict; a scorer that raises makes the rollout unscored, logged once per kind of fault."""
+        """Return the task's verdict; a scorer that raises makes the rollout unscored, logged once per kind of fault."""
         try:
             return self.task.score(example, text)
         except Exception as error:  # the user's code may raise anything, and no fault of it may become a reward
@@ -175,7 +178,8 @@ class Policy:
         return Prompt(ids=ids, seed=job.seed, prefix=min(shared, len(ids) - 1))
 
     def _prefix(self, context: Context) -> tuple[int, ...]:
-        """Token ids that every prompt under `context` is expected to start with, from two training examples."""
+        """Return the token ids that every prompt under `context` is expected to start with, from two training
+        examples."""
         if context.id not in self._prefixes:
             known = {worked.question.strip() for worked in context.worked_examples}
             probes = [e for e in self.task.split("train")[:32] if e.question.strip() not in known][:2]
@@ -191,13 +195,13 @@ class Policy:
 
 
 def _digest(jobs: Sequence[Job]) -> str:
-    """Return what is the same on two processes only if their jobs are."""
+    """Return a hash that is the same on two processes only if their jobs are."""
     text = repr([(job.context.id, job.example.id, job.seed) for job in jobs])
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
-    """How many leading token ids all rows share."""
+    """Count the leading token ids that all rows share."""
     shared = 0
     for column in zip(*rows, strict=False):
         if len(set(column)) > 1:

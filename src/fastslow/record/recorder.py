@@ -1,4 +1,4 @@
-"""Writes what happens into the run directory, keeps the tallies for summary.json, and feeds the display."""
+"""Write what happens into the run directory, keep the tallies for summary.json, and feed the display."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from fastslow.slow.retention import Forgetting
 from fastslow.topics.clusters import Observation
 
 BARREN_PHASES = 3
-"""Fast phases in a row whose language model gave nothing before it is said aloud."""
+"""Fast phases in a row without a usable reply of the language model before the terminal says so."""
 
 TALLIES = ("rollouts", "tokens", "wall", "reflection")
 
 
 class Recorder(TrainerCallback):
-    """The one place that writes the lines of metrics, routes, contexts, rollouts and evals (rank 0 only)."""
+    """Write the lines of metrics, routes, contexts, rollouts and evals; nothing else does (rank 0 only)."""
 
     def __init__(self, run: RunDirectory | None = None, display: Display | None = None):
         self.run = run
@@ -37,7 +37,7 @@ class Recorder(TrainerCallback):
         self.tokens = {"slow": 0, "fast": 0}
         self.wall: dict[str, float] = defaultdict(float)
         self.measurements: list[Measurement] = []
-        """Of every evaluation so far, with its step; the answers are left out, which would outgrow a long run."""
+        """Every measurement so far, with its step, but without its answers, whose number would grow with the run."""
         self.reflection: dict[str, Any] = {
             **dict.fromkeys(("calls", "failures", "prompt_tokens", "completion_tokens", "barren"), 0),
             "last_error": None,
@@ -46,13 +46,13 @@ class Recorder(TrainerCallback):
         self._starving: set[str] = set()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the tallies so far and how long each log is; what was measured stands in evals.jsonl."""
+        """Return the tallies so far and the length of each log; the measurements themselves are in evals.jsonl."""
         tallies = {name: dict(getattr(self, name)) for name in TALLIES}
         positions = self.run.positions() if self.run is not None else {}
         return {**tallies, "elapsed": self.elapsed(), "positions": positions}
 
     def elapsed(self) -> float:
-        """Seconds the run has taken, over all its resumes; what a kill undid is not among them."""
+        """Return the seconds that the run has taken, over all its resumes, without what a kill undid."""
         return time.perf_counter() - self._started
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -100,7 +100,7 @@ class Recorder(TrainerCallback):
         self.tokens["slow"] += fresh_tokens
 
     def examples_of_rollouts(self, step: int, examples: Mapping[str, Example], rollouts: Sequence[Rollout]) -> None:
-        """Whole rollouts for people to read: what was asked, answered and said of it."""
+        """Write whole rollouts for people to read: question, answer and feedback."""
         self._append(
             "rollouts.jsonl",
             [
@@ -126,7 +126,7 @@ class Recorder(TrainerCallback):
         decisions: Sequence[Decision],
         router: str,
     ) -> None:
-        """`task` is the truth, `topic` what the router went by."""
+        """Write one line for each group; `task` is the true task, `topic` what the router was given."""
         self._append(
             "routes.jsonl",
             [
@@ -148,15 +148,16 @@ class Recorder(TrainerCallback):
             ],
         )
 
-    def clusters(self, step: int, found: Sequence[Observation]) -> None:
-        """Batches by cluster, and change points; `batch` may lie ahead of `step`, as a fast phase looks ahead."""
-        for one in found:
+    def clusters(self, step: int, observations: Sequence[Observation]) -> None:
+        """Write the batches by cluster, and the change points; `batch` may lie ahead of `step`, as a fast phase looks
+        ahead."""
+        for one in observations:
             if one.change is not None and one.batch:
                 self.display.note(f"batch {one.batch}: the stream has changed, from batch {one.change} on")
-        self._append("metrics.jsonl", [{**self._head(step, "clusters"), **asdict(one)} for one in found])
+        self._append("metrics.jsonl", [{**self._head(step, "clusters"), **asdict(one)} for one in observations])
 
     def starving(self, step: int, channels: Sequence[str]) -> None:
-        """Say once that the router leaves a channel nothing but its smallest share."""
+        """Note once that the router leaves a channel nothing but its smallest share."""
         for channel in set(channels) - self._starving:
             self.display.note(
                 f"step {step}: the router leaves the {channel} channel no more than its smallest share of the groups "
@@ -165,7 +166,7 @@ class Recorder(TrainerCallback):
         self._starving |= set(channels)
 
     def falls(self, step: int, falls: Sequence[Forgetting], action: str, back: int | None) -> None:
-        """Tasks that lost what they had, and what is done about it."""
+        """Write the tasks that fell below their floor, and what is done about each fall."""
         for fall in falls:
             done = {
                 "kl": "the KL coefficient is doubled",
@@ -197,7 +198,8 @@ class Recorder(TrainerCallback):
             self.display.step(state.global_step, logs)
 
     def wall_by_phase(self) -> dict[str, float]:
-        """Seconds; `update` is what is left: forward, backward, optimiser and the trainer around them."""
+        """Return the seconds by phase; `update` is the rest: forward, backward, optimiser and the trainer around
+        them."""
         total = time.perf_counter() - self._started
         named = dict(self.wall)
         return {**named, "update": max(0.0, total - sum(named.values())), "total": total}

@@ -1,4 +1,4 @@
-"""One run, from settings to bundle.
+"""Take one run from settings to bundle.
 
 - `train`: the whole run, or the rest of one; called by `cli.train` and `cli.resume`.
 - `preflight`: refuses a run that disk or memory cannot hold, before anything is written.

@@ -1,4 +1,4 @@
-"""From settings to parts: task, stream, fast channel and router, each checked before anything is trained."""
+"""Make the parts of a run from its settings: task, stream, fast channel and router, each checked before training."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import make_embedder
 from fastslow.topics.topics import Topics
 
-# Verified answers offered to proposers; more would cost scoring time and never be used in one run.
+# Verified answers offered to proposers; more would cost scoring time without being used in one run.
 MAX_DEMONSTRATIONS = 512
 
 
 @dataclass(frozen=True)
 class Components:
-    """What a trainer is assembled from."""
+    """The parts that a trainer is assembled from."""
 
     task: Task
     stream: Stream
@@ -58,7 +58,7 @@ def build_components(
     model: PreTrainedModel,
     task: Task | None,
 ) -> Components:
-    """Raises BadInput for whatever the settings name that does not exist or does not fit together."""
+    """Make the parts. Raises BadInput for whatever the settings name that does not exist or does not fit together."""
     task = task or task_from(args)
     train = task.split("train")
     for name, examples in by_task(task, train).items():
@@ -106,12 +106,12 @@ def task_from(args: FastSlowConfig) -> Task:
     sizes: dict[str, Any] = {
         name: getattr(args, name) for name in ("train_size", "validation_size", "test_size", "data_seed")
     }
-    found = [resolve_task(name, **sizes) for name in names]
-    return TaskSet(found) if args.tasks else found[0]
+    tasks = [resolve_task(name, **sizes) for name in names]
+    return TaskSet(tasks) if args.tasks else tasks[0]
 
 
 def make_stream(args: FastSlowConfig, task: Task) -> Stream:
-    """What arrives, and where it is asked for, a share of what came before."""
+    """Make the stream of new examples and, where the settings ask for rehearsal, a share of earlier ones."""
     stream = _newcomers(args, task)
     watched = args.retention_floor is not None and args.retention_action == "rehearse"
     if not args.rehearsal_share and not watched:
@@ -120,7 +120,7 @@ def make_stream(args: FastSlowConfig, task: Task) -> Stream:
 
 
 def _newcomers(args: FastSlowConfig, task: Task) -> Stream:
-    """Epochs of one task, its lines in their order, or several tasks in the order of a schedule."""
+    """Make the stream of new examples: epochs of one task, its lines in their order, or several tasks by a schedule."""
     if not args.tasks:
         if args.stream == ARRIVAL:
             return ArrivalStream(task, batch_size=args.problems_per_step)
@@ -131,7 +131,7 @@ def _newcomers(args: FastSlowConfig, task: Task) -> Stream:
 
 
 def make_steering(args: FastSlowConfig, stream: Stream) -> Steering:
-    """Return what moves settings during a run: KL coefficient, brake, rehearsal."""
+    """Make what moves settings during a run: KL coefficient, brake, rehearsal."""
     return Steering(
         SteeringSettings(
             beta=args.beta,
@@ -147,7 +147,8 @@ def make_steering(args: FastSlowConfig, stream: Stream) -> Steering:
 
 
 def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
-    """What the settings let the learner know of its stream. Raises BadInput for an embedder that is not there."""
+    """Make what the settings let the learner know of its stream. Raises BadInput for an embedder that is not
+    installed."""
     return Topics(
         labels=Labels(args.labels, tasks=list(by_task(task, task.split("train"))), seed=args.seed),
         stream=stream,
@@ -158,18 +159,19 @@ def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
 
 
 def verified_demonstrations(task: Task) -> list[tuple[Example, WorkedExample]]:
-    """Training examples with answers that the scorer accepts."""
-    found = []
+    """Collect training examples with answers that the scorer accepts."""
+    verified = []
     for examples in by_task(task, task.split("train")).values():
         for example in examples[:MAX_DEMONSTRATIONS]:
             answer = task.answer(example)
             if answer is not None:
-                found.append((example, WorkedExample(example.question, answer)))
-    return found
+                verified.append((example, WorkedExample(example.question, answer)))
+    return verified
 
 
 def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Proposer:
-    """Make the proposer that the settings name. A mode without a fast channel asks none, so it gets the offline one."""
+    """Make the proposer that the settings name; a mode without a fast channel gets the offline one, which is never
+    asked."""
     inputs = ProposerInputs(
         max_worked_examples=args.max_worked_examples,
         edits="full" if args.edits == "full" else "small",
@@ -181,7 +183,8 @@ def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, m
 def make_reflection_lm(
     args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel
 ) -> ReflectionLM:
-    """The endpoint if one is given, else a local model: the named one, or a frozen copy of the base."""
+    """Make the client of the endpoint if one is given, else a local model: the named one, or a frozen copy of the
+    base."""
     if args.reflection_base_url:
         return OpenAIReflectionLM(
             base_url=args.reflection_base_url,

@@ -1,8 +1,8 @@
-"""When a run saves itself, which checkpoints it keeps, and how it goes back to one.
+"""Save a run: when a checkpoint is written, which ones are kept, and how the run goes back to one.
 
-What is in a checkpoint, its parts say (`files.snapshot`); how it reaches the disk, `files.sealed` does. A checkpoint is
-written beside the next step (`files.background`) and is there before the weights move again, so that no more than one
-finished step can be lost.
+The parts of a run define the content of a checkpoint (`files.snapshot`), and `files.sealed` commits it to the disk. A
+checkpoint is written beside the next step (`files.background`) and is complete before the weights move again, so that
+no more than one finished step can be lost.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class Checkpointing:
 
     @property
     def good_step(self) -> int | None:
-        """The step to roll back to. None where there is none, or where its checkpoint is gone: of a run that was taken
-        up again from a milestone, the checkpoint may have been dropped since. Every process gets the same answer."""
+        """The step to roll back to, or None where there is none or its checkpoint is gone: a run resumed from a
+        milestone may have dropped that checkpoint since. Every process gets the same answer."""
         step, run = self._steering.good_step, self._recorder.run
 
         def is_gone() -> bool:
@@ -86,13 +86,14 @@ class Checkpointing:
         return None if processes.from_main(is_gone) else step
 
     def of(self, run: RunDirectory) -> Checkpoints:
-        """Return the checkpoints of `run` under this run's rules of keeping."""
+        """Return the checkpoints of `run`, with the retention rules of this run."""
         return Checkpoints(run.path, keep_last=self._config.keep_last, keep_every=self._config.keep_every)
 
     # Saving
 
     def save(self) -> None:
-        """Begin one commit of both channels and all state; `wait` says how it went. Every process calls this method."""
+        """Begin a checkpoint of both channels and all state; `wait` reports the result. Every process calls this
+        method."""
         self.wait()
         step = self._slow.step
         if not processes.from_main(lambda: self._is_due(step)):  # clocks differ between processes
@@ -123,7 +124,7 @@ class Checkpointing:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Leave nothing half done at the end: what is being written is waited for."""
+        """Wait at the end for the checkpoint that is still being written, so that nothing is left half done."""
         with self._writer:
             yield
             self.wait()
@@ -134,7 +135,7 @@ class Checkpointing:
         return bool(self.must_save or self.keeps(step) or milestone or last or self._time.allows_another())
 
     def _begin(self, run: RunDirectory, step: int, states: Mapping[str, Any]) -> None:
-        """Take what is to be saved; the rest is done beside the next step, whatever that step changes."""
+        """Copy what the next step may change; the rest is written beside that step."""
         checkpoints, needed = self.of(run), (self.kept_best, self._steering.good_step)
 
         def commit(proceed: Callable[[], None]) -> None:
@@ -184,7 +185,7 @@ class Checkpointing:
 
 @contextlib.contextmanager
 def _explained(checkpoints: Checkpoints, step: int) -> Iterator[None]:
-    """Say in one line that a disk does not take `step`'s checkpoint, and leave nothing half written on it."""
+    """Say in one line that a disk does not take `step`'s checkpoint, and leave nothing half written on the disk."""
     try:
         yield
     except snapshot.WeightsMoved:

@@ -1,4 +1,4 @@
-"""The end of a run: bundle first, then the last measurements and the summary."""
+"""End a run: bundle first, then the last measurements and the summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastslow.tasks.task_set import by_task
 
 
 def finish(trainer: FastSlowTrainer, stopped_by: Sequence[str]) -> dict[str, Any]:
-    """Write bundle and summary, and return the summary; a run that was stopped is not measured any more.
+    """Write bundle and summary, and return the summary; a stopped run is not measured any more.
 
     A signal ends the measuring, and loses no weights. Every process has to call this function.
     """
@@ -45,14 +45,14 @@ def finish(trainer: FastSlowTrainer, stopped_by: Sequence[str]) -> dict[str, Any
 
 
 def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, Any]) -> None:
-    """Write the summary, and what makes the bundle complete or stands in for it."""
+    """Write the summary, and `bundle.json`, or without a bundle the contexts."""
     config = trainer.args
     settings = {name: getattr(config, name) for name in bundled_fields()}
     settings["task"] = config.task or summary["task"]
     provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
     if config.save_bundle:
         run.write_json("bundle/bundle.json", {"settings": settings, **provenance})
-    else:  # the contexts are small, and a report shows them
+    else:  # the contexts are small, and a report shows the contexts
         run.write_json("population.json", trainer.population.to_json())
         if trainer.topics.archive is not None:
             run.write_json("archive.json", trainer.topics.archive.to_json())
@@ -67,7 +67,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
     def values(what: Literal["accuracy", "kl"], task: str | None = None) -> dict[str, float | None]:
         rows = {w: [r for (v, _, t), r in latest.items() if v == w and task in (None, t)] for w in ("base", "trained")}
         base, trained = (means(of_weights, what) for of_weights in rows.values())
-        # Without a fast channel the lead context is the seed context, and so are all.
+        # Without a fast channel every kind of context is the seed context.
         seed, both = trained.get("seed"), trainer.mode.fast
         lead, mean = (trained.get("lead"), trained.get("mean")) if both else (seed, seed)
         names = ("base_seed", "base_lead", "seed", "lead", "mean")

@@ -1,4 +1,4 @@
-"""What a run is measured by: the policy that answers, the base it started from, and the evaluator of both."""
+"""Make what a run is measured by: the policy that answers, the base it started from, and the evaluator of both."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_evaluator(
     base: BaseModel,
     task: Task,
 ) -> Evaluator:
-    """Return what measures the run's weights and its base on held-out examples of its task."""
+    """Make the evaluator of the run's weights and its base on held-out examples of its task."""
     params = replace(policy.params, temperature=config.eval_temperature, top_p=config.eval_top_p, top_k=0, min_p=None)
     return Evaluator(
         policy=policy,
@@ -54,7 +54,8 @@ def make_policy(
     *,
     model: PreTrainedModel | None = None,
 ) -> Policy:
-    """Return what answers this run's task with the weights in training, or those of `model`, sampled like rollouts."""
+    """Make the policy that answers this run's task with the weights in training, or those of `model`, sampled like
+    rollouts."""
     dtype = torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
     return Policy(
         sampler=make_engine(model or slow.model, tokenizer, eos_ids=slow.eos_ids, dtype=dtype),
@@ -74,7 +75,7 @@ def make_policy(
 
 
 def make_base(config: FastSlowConfig, slow: SlowChannel, source: ModelSource, *, given: bool) -> BaseModel:
-    """Return the weights training started from: adapters off, TRL's reference, or a copy loaded on demand.
+    """Make the way into the weights training started from: adapters off, TRL's reference, or a copy loaded on demand.
 
     `given` says that the model did not come from `source` and cannot be loaded from there again.
     """

@@ -1,4 +1,4 @@
-"""Before a run writes anything: the disk and the memory it will need at least, and what there is.
+"""Compare, before a run writes anything, the disk and memory that the run needs at least with what there is.
 
 Counted is what is certain: weights, gradients and the optimiser's moments in fp32, the base model that the KL is
 measured against, checkpoints and bundle. Activations, caches and logs come on top.
@@ -22,22 +22,22 @@ from fastslow.core.modes import MODES
 from fastslow.policy.loading import loading, resolve_model
 
 FP32 = 4
-# Moments the optimiser keeps of every trained weight, in fp32; of one that is not listed none is certain.
+# Moments of every trained weight, in fp32, by optimiser; of an optimiser that is not listed none are certain.
 MOMENTS = {"adamw_torch": 2, "adamw_torch_fused": 2, "adafactor": 0, "sgd": 0}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes a run needs at least, and of what."""
+    """Bytes that a run needs at least, by purpose."""
 
     checkpoint: int
     checkpoints: int
-    """How many are on the disk at once, the one being written included."""
+    """Checkpoints on the disk at once, including the one being written."""
     kept: int
-    """How many of them are still there when the bundle is written."""
+    """Checkpoints that are still on the disk when the bundle is written."""
     bundle: int
     memory: dict[str, int]
-    """Of one process, by what it is for."""
+    """Bytes of memory of one process, by purpose."""
 
     @property
     def disk(self) -> int:
@@ -58,12 +58,12 @@ class Room:
     needs: Needs
     place: Path
     disk: int
-    """Bytes free at `place`, the nearest folder that is there already."""
+    """Bytes free at `place`, the nearest folder that exists already."""
     device: torch.device
     processes: int
-    """How many share the memory of `device`."""
+    """Number of processes that share the memory of `device`."""
     memory: tuple[int, int] | None
-    """(free, in all); None: unknown."""
+    """(free, total) bytes; None: unknown."""
 
     @property
     def wanted(self) -> int:
@@ -76,24 +76,27 @@ class Room:
 
     @property
     def memory_is_short(self) -> bool:
-        """Even with nothing else on the machine."""
+        """Whether the run needs more memory than the machine has."""
         return self.memory is not None and self.wanted > self.memory[1]
 
     @property
     def memory_is_taken(self) -> bool:
-        """There is enough, and somebody else has it at the moment."""
+        """Whether the machine has enough memory, but other processes use it at the moment."""
         return self.memory is not None and self.memory[0] < self.wanted <= self.memory[1]
 
 
 def room_for(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Room:
-    """Of a model that is not given, only its configuration is read. Raises BadInput where there is none."""
+    """Estimate needs and room. Of a model that is not given, only the configuration is read.
+
+    Raises BadInput where the model has no configuration.
+    """
     needs, device = needs_of(config, model), device_of(config)
     return Room(needs, *free_disk(config), device, processes_here() if device.type == "cpu" else 1, memory_of(device))
 
 
 def preflight(config: FastSlowConfig, model: PreTrainedModel | None = None) -> str | None:
-    """A warning, or None. Raises BadInput where the run cannot end well: too little disk, or memory that is not there
-    even with nothing else on the machine."""
+    """Return a warning, or None. Raises BadInput where the run cannot end well: too little disk, or more memory than
+    the machine has."""
     room = room_for(config, model)
     needs = room.needs
     if room.disk_is_short:
@@ -118,11 +121,14 @@ def preflight(config: FastSlowConfig, model: PreTrainedModel | None = None) -> s
 
 
 def needs_of(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Needs:
-    """Of a model that is not given, only its configuration is read. Raises BadInput where there is none."""
+    """Estimate the needs. Of a model that is not given, only the configuration is read.
+
+    Raises BadInput where the model has no configuration.
+    """
     every, trained = parameters(config, model)
     trains = MODES[config.mode].slow
     moments = MOMENTS.get(getattr(config.optim, "value", config.optim), 0) if trains else 0
-    moving = bool(config.beta and config.sync_ref_model)  # a reference of its own, in memory and in checkpoints
+    moving = bool(config.beta and config.sync_ref_model)  # a separate reference model, in memory and in checkpoints
     saved = _saved_steps(config)
     milestones = {step for step in saved if config.keep_every and step % config.keep_every == 0}
     return Needs(
@@ -140,12 +146,12 @@ def needs_of(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Ne
 
 
 def parameters(config: FastSlowConfig, model: PreTrainedModel | None = None) -> tuple[int, int]:
-    """(of the model, those that are trained): all of them, or the adapters'."""
+    """Count (the model's parameters, the trained ones): all of them, or the adapters'."""
     model = model if model is not None else _without_weights(config)
     every = sum(p.numel() for p in model.parameters())
     if not config.lora_r:
         return every, every
-    head = model.get_output_embeddings()  # peft's "all-linear" leaves it out
+    head = model.get_output_embeddings()  # peft's "all-linear" leaves this layer out
     layers = [m for m in model.modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
     return every, config.lora_r * sum(sum(layer.weight.shape) for layer in layers)
 
@@ -158,7 +164,7 @@ def _without_weights(config: FastSlowConfig) -> PreTrainedModel:
 
 
 def _saved_steps(config: FastSlowConfig) -> list[int]:
-    """Steps that are certain to be saved."""
+    """Return the steps that are certain to be saved."""
     if getattr(config.save_strategy, "value", config.save_strategy) == "no":
         return []
     steps = list(range(int(config.save_steps), config.max_steps + 1, int(config.save_steps)))
@@ -166,7 +172,7 @@ def _saved_steps(config: FastSlowConfig) -> list[int]:
 
 
 def free_disk(config: FastSlowConfig) -> tuple[Path, int]:
-    """The nearest folder that is there already, and the bytes free on its disk."""
+    """Return the nearest folder that exists already, and the bytes free on its disk."""
     path = Path(str(config.output_dir)).absolute()
     place = next(p for p in (path, *path.parents) if p.exists())
     return place, shutil.disk_usage(place).free

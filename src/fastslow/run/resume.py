@@ -1,4 +1,4 @@
-"""Before a run goes on: which checkpoint, under which settings, and the files cut to where it stood."""
+"""Prepare a resumed run: choose the checkpoint and the settings, and cut the files back to that checkpoint."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from fastslow.files.sealed import Checkpoints, Damaged, digest, verify
 from fastslow.files.snapshot import read_plain
 
 FROM_START = "none"
-"""Instead of a checkpoint's name: start over."""
+"""Given instead of a checkpoint's name: start over."""
 
 
 def choose_checkpoint(run: RunDirectory, name: str | None = None) -> Path | None:
-    """The checkpoint called `name`, or the newest; None where none was made. Verified.
+    """Return the verified checkpoint called `name`, or the newest; None where none was made.
 
-    Raises Damaged for one that is not what was written, naming the one before it; it is never passed over in silence.
+    Raises Damaged for a checkpoint that is not what was written, naming the one before it: damage is never passed over
+    in silence.
     """
     checkpoints = Checkpoints(run.path)
     steps = checkpoints.steps()
@@ -42,7 +43,7 @@ def choose_checkpoint(run: RunDirectory, name: str | None = None) -> Path | None
 
 
 def check(run: RunDirectory, folder: Path) -> None:
-    """Raises Damaged unless this checkpoint is whole and belongs to this run as its other files stand."""
+    """Raise Damaged unless this checkpoint is whole and fits the other files of the run."""
     manifest = verify(folder)
     if manifest.get("config") != digest(run.path / "config.yaml"):
         raise Damaged(f"{folder.name} was written under another config.yaml than the one that is there now.")
@@ -54,7 +55,8 @@ def check(run: RunDirectory, folder: Path) -> None:
 
 
 def mend(run: RunDirectory, broken: Path) -> str:
-    """What to do where `broken` cannot be loaded: the newest whole checkpoint before it, or starting over."""
+    """Say what to do where `broken` cannot be loaded: resume from the newest whole checkpoint before it, or start
+    over."""
     checkpoints = Checkpoints(run.path)
     step = int(broken.name.rpartition("-")[2])
     for before in reversed([s for s in checkpoints.steps() if s < step]):
@@ -67,7 +69,8 @@ def mend(run: RunDirectory, broken: Path) -> str:
 
 
 def examine(run: RunDirectory) -> tuple[list[tuple[str, str | None]], str, bool]:
-    """(file, problem or None) for every checkpoint and log; what to do; whether the run is done or can go on as it is.
+    """Return (file, problem or None) for every checkpoint and log, what to do, and whether the run is done or can be
+    resumed.
 
     Changes nothing.
     """
@@ -78,7 +81,7 @@ def examine(run: RunDirectory) -> tuple[list[tuple[str, str | None]], str, bool]
         findings.append((folder.name, _problem(lambda folder=folder: check(run, folder))))
     for name in FILES:
         problem = _problem(lambda name=name: run.read(name))
-        # A line cut off by a kill lies behind the newest checkpoint, and resuming cuts it.
+        # A line cut off by a kill is later than the newest checkpoint, and resuming removes the line.
         findings.append((name, f"not all of its lines are JSON: {problem}" if problem else None))
     held = _problem(lambda: refuse_held(run.path))
     status = summary_of(run).get("status")
@@ -94,8 +97,8 @@ def examine(run: RunDirectory) -> tuple[list[tuple[str, str | None]], str, bool]
 
 
 def tidy(run: RunDirectory) -> None:
-    """Of a run that is done, delete the checkpoints that were only there to go on from; it may have been killed before
-    it came to that."""
+    """Delete checkpoints of a finished run that served only for resuming: a kill may have come before the run did
+    so."""
     config = read_config(run)
     checkpoints = Checkpoints(run.path, keep_every=config.keep_every)
     for newest in checkpoints.steps()[-1:]:
@@ -112,7 +115,7 @@ def _problem(attempt: Callable[[], object]) -> str | None:
 
 
 def rewind(run: RunDirectory, start: Path | None) -> None:
-    """Bring the run directory to where `start` stood. Later checkpoints go: what they held will happen again."""
+    """Bring the run directory to where `start` stood. Later checkpoints are deleted: their steps will be run again."""
     checkpoints = Checkpoints(run.path)
     after = -1 if start is None else int(start.name.rpartition("-")[2])
     for step in checkpoints.steps():
@@ -124,7 +127,7 @@ def rewind(run: RunDirectory, start: Path | None) -> None:
 
 
 def read_config(run: RunDirectory, *, max_minutes: float | None = None) -> FastSlowConfig:
-    """The run's settings, for the place where it lies now; `max_minutes`, if given, instead of its own."""
+    """Return the run's settings for its current folder; `max_minutes`, if given, replaces the run's own."""
     file = run.path / "config.yaml"
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -137,7 +140,7 @@ def read_config(run: RunDirectory, *, max_minutes: float | None = None) -> FastS
 
 
 def summary_of(run: RunDirectory) -> dict:
-    """summary.json, or {}. Raises BadInput where it is damaged."""
+    """Return summary.json, or {}. Raises BadInput where the file is damaged."""
     try:
         return run.summary()
     except (ValueError, OSError) as error:

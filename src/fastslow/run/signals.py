@@ -1,4 +1,4 @@
-"""Signals end a run after the step that is under way, with everything saved; a second one ends it at once."""
+"""End a run on a signal: after the current step, with everything saved; on a second signal at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[None]:
 
     try:
         previous = {number: signal.signal(number, handle) for number in map(signal.Signals.__getitem__, SIGNALS)}
-    except ValueError:  # not the main thread: a notebook or a server; signals stay whose they are
+    except ValueError:  # not the main thread, as in a notebook or a server: their own handlers stay
         previous = {}
     try:
         yield

@@ -1,4 +1,4 @@
-"""A whole run: train, or go on with one that was stopped, then close it."""
+"""Run from beginning to end: train, or resume a run that was stopped, then close it."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def resume(
     display: Display | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
-    """Go on with a run that was stopped or broken off; return what summary.json holds, at once for one that is done.
+    """Resume a run that was stopped or broken off, and return what summary.json holds, at once for a run that is done.
 
     The run starts at its newest checkpoint, or at the one named `checkpoint`; a run without any starts over.
     `max_minutes` takes the place of the run's own, this time. `task` and `model` are those that `train` was given, if
@@ -138,7 +138,7 @@ def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
 
 
 def _disk_failed(trainer: FastSlowTrainer, error: Exception, *, fresh: bool) -> str:
-    """Say which file a disk that is full, gone or read-only did not take, and how to go on."""
+    """Name the file that a full, lost or read-only disk did not take, and say how to resume."""
     run, problem = trainer.recorder.run, getattr(error, "strerror", None) or error
     file = getattr(error, "filename", None)
     where = f" ({file})" if file else ""
@@ -158,7 +158,7 @@ def _out_of_time(trainer: FastSlowTrainer) -> str:
 
 
 def _out_of_memory(trainer: FastSlowTrainer, error: BaseException) -> str:
-    """Say what ran out when, what would need less, and what there is to go on from."""
+    """Say at which step memory ran out, which settings would need less, and how to resume."""
     config, run, step = trainer.args, trainer.recorder.run, trainer.step + 1
     said = re.search(r"[Tt]ried to allocate ([0-9.]+ \w+)", str(error))
     whole = trainer.checkpointing.of(run).steps()[-1:] if run is not None else []
@@ -182,7 +182,7 @@ def _nothing_to_keep(trainer: FastSlowTrainer, path: Path) -> bool:
 
 
 def _empty(folder: Path) -> None:
-    """Leave the directory of a run that failed before its first step free for the next attempt.
+    """Empty the directory of a run that failed before its first step, for the next attempt.
 
     Only for a directory that this run made its own: RunDirectory.create had found it empty.
     """

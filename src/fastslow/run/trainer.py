@@ -1,4 +1,4 @@
-"""Both channels of one run, assembled from its settings: what `train` drives, and what a script may drive itself."""
+"""Assemble both channels of one run from its settings; `train` or a script drives the result."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class FastSlowTrainer:
                 "shorten one of them or take a model with a longer window."
             )
 
-    # What people look at
+    # State
 
     @property
     def model(self) -> Any:
@@ -145,10 +145,11 @@ class FastSlowTrainer:
 
     @property
     def shipped_context(self) -> str:
-        """The kind of context a bundle of this run is used with: chosen by the question where topics have their own."""
+        """The kind of context that a bundle of this run is used with: chosen by the question where topics have
+        contexts."""
         return self.mode.ships(chosen=bool(self.topics.kinds))
 
-    # What people do
+    # Actions
 
     def train(self, resume_from_checkpoint: str | Path | None = None) -> None:
         """Train to the end, or until time or a signal ends it; then run the fast phases of a mode that leaves them to
@@ -159,8 +160,8 @@ class FastSlowTrainer:
         folder = Path(resume_from_checkpoint) if resume_from_checkpoint is not None else None
         if folder is not None:
             self.checkpointing.restore(folder)
-            self.args.eval_on_start = False  # that was then
-            if self.out_of_time():  # at once: what is there makes a bundle and a summary
+            self.args.eval_on_start = False  # the start was measured before the run was stopped
+            if self.out_of_time():  # the weights of the checkpoint go into bundle and summary
                 return self.slow.load_weights(folder)
         with self.checkpointing.writing():
             self.slow.train(self.cycle, self, resume_from=folder)
@@ -186,8 +187,10 @@ class FastSlowTrainer:
         self.stopped_by.append(reason)
 
     def out_of_time(self) -> bool:
-        """Return whether no further step may begin, or, after the last, the closing measurements; `time_is_up` from
-        then on. Every process gets the same answer."""
+        """Return whether no further step may begin or, after the last step, no closing measurement.
+
+        From then on `time_is_up` is true. Every process gets the same answer.
+        """
         if self.args.max_minutes is not None:
             last = self.step >= self.args.max_steps
             over = processes.from_main(lambda: self.wall_time.is_over if last else not self.wall_time.allows_a_step())
@@ -204,7 +207,7 @@ class FastSlowTrainer:
         self.wall_time.steps_begin()
 
     def step_ends(self) -> bool:
-        """Return whether training stops here: for want of time, or because some process was told to."""
+        """Return whether training stops here: because time is up, or because a process received a signal."""
         self.wall_time.step_ends()
         over = self.out_of_time()
         if over or any(processes.gather([bool(self.stopped_by)])):
@@ -212,7 +215,7 @@ class FastSlowTrainer:
         return self.checkpointing.must_save
 
     def weights_change_next(self) -> None:
-        """Have the checkpoint of the step before whole before the weights move."""
+        """Wait until the checkpoint of the step before is whole, before the weights move."""
         self.checkpointing.wait()
 
     def kl_measured(self, kl: float) -> None:
@@ -220,7 +223,7 @@ class FastSlowTrainer:
         self.steering.measured(kl)
 
     def measure(self) -> dict[str, float]:
-        """Measure seed context, lead context and population mean apart, and the KL to the base; act on losses."""
+        """Measure seed context, lead context and population mean separately, and the KL to the base; act on losses."""
         step = self.step
         self.policy.refresh(step)
         kinds = ["seed", "lead", "mean", *self.topics.kinds] if self.mode.fast else ["seed"]
@@ -244,7 +247,7 @@ class FastSlowTrainer:
         self.checkpointing.save()
 
     def _judge(self, step: int, measurements: Sequence[Measurement]) -> None:
-        """Do what the settings want where a past task has fallen below its floor."""
+        """Act as the settings say where a past task has fallen below its floor."""
         back = self.checkpointing.good_step
         falls = self.steering.judge(step, measurements, self.shipped_context)
         if falls and self.args.retention_action == "rollback" and back is not None:

@@ -1,4 +1,4 @@
-"""The time a run may take, over all its resumes."""
+"""Limit the time that a run may take, over all its resumes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 
 class WallTime:
-    """Says when no further step may begin.
+    """Decide when no further step may begin.
 
     Args:
-        minutes: the ceiling; None: there is none.
+        minutes: the ceiling; None: unlimited.
         elapsed: seconds the run has taken so far, those before a resume included.
     """
 
@@ -19,10 +19,10 @@ class WallTime:
         self._elapsed = elapsed
         self._since: float | None = None
         self.longest = 0.0
-        """Seconds of the longest step so far: all between the ends of two, evaluations and fast phases too."""
+        """Seconds of the longest step so far, from end to end, with evaluations and fast phases in between."""
 
     def steps_begin(self) -> None:
-        """The first step of this process begins."""
+        """Start the clock, at the first step of this process."""
         self._since = self._since or time.perf_counter()
 
     def step_ends(self) -> None:
@@ -32,7 +32,7 @@ class WallTime:
         self._since = now
 
     def allows_a_step(self) -> bool:
-        """Whether one more, as long as the longest so far, would end before the ceiling."""
+        """Return whether one more step, as long as the longest so far, would end before the ceiling."""
         return self._seconds is None or self._elapsed() + self.longest <= self._seconds
 
     def state_dict(self) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 - `channel`: `SlowChannel`, the only interface that other packages use: train, fit, evaluate, weights, parts of a
   checkpoint.
-- `hooks`: what training asks of whoever drives it: `StepSource.next_step` gives a `StepBatch`, a `Listener` hears what
-  happens between the steps.
+- `hooks`: the protocols of the caller: `StepSource.next_step` returns a `StepBatch`, a `Listener` is called between the
+  steps.
 - `trainer`: the one subclass of TRL's `GRPOTrainer`. `replay`: rollouts made elsewhere as TRL's rollout and reward
   functions.
 - `batches`: which rows can change the weights, and how much each counts. `split`: these rows as micro-batches.

@@ -1,4 +1,4 @@
-"""From routed rollouts to micro-batches: which rows can change the weights, and how much each counts.
+"""Plan micro-batches from routed rollouts: which rows can change the weights, and how much each row counts.
 
 Everything here is arithmetic on small tensors, the same on every rank.
 """
@@ -19,7 +19,7 @@ TOKEN_MEAN_LOSSES = frozenset({"bnpo"})
 
 @dataclass(frozen=True)
 class RowPlan:
-    """What each of the batch's N rows (all ranks) is good for.
+    """The role of each of the batch's N rows (all ranks).
 
     counted_N: routed to the slow channel and scored: the row belongs in every denominator.
     live_N: counted, and able to move the weights: its forward and backward are worth paying for.
@@ -77,7 +77,7 @@ def plan_rows(
 
 
 def _spread(rewards_N: Float[Tensor, " N"], parts_N: Int[Tensor, " N"]) -> Bool[Tensor, " N"]:
-    """Whether scored rewards differ within the part that a row belongs to."""
+    """Return whether scored rewards differ within the part that a row belongs to."""
     high_N = torch.full_like(rewards_N, -torch.inf)
     low_N = torch.full_like(rewards_N, torch.inf)
     high_N.scatter_reduce_(0, parts_N, rewards_N.nan_to_num(nan=-torch.inf), "amax")
@@ -88,8 +88,8 @@ def _spread(rewards_N: Float[Tensor, " N"], parts_N: Int[Tensor, " N"]) -> Bool[
 def advantages_within(
     rewards_N: Float[Tensor, " N"], parts_N: Int[Tensor, " N"], *, scaled: bool
 ) -> Float[Tensor, " N"]:
-    """TRL's advantage, (r - mean) / (std + 1e-4) over scored rows, within parts instead of whole groups; 0 where a part
-    has fewer than two scored rows."""
+    """Compute TRL's advantage, (r - mean) / (std + 1e-4) over scored rows, within parts instead of whole groups; 0
+    where a part has fewer than two scored rows."""
     advantages_N = torch.zeros_like(rewards_N)
     for part in parts_N.unique():
         rows = ((parts_N == part) & ~rewards_N.isnan()).nonzero()[:, 0]
@@ -101,7 +101,7 @@ def advantages_within(
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Row indices (local to the rank) of one forward. A placeholder row keeps a rank in step and weighs nothing."""
+    """Row indices (local to the rank) of one forward. A placeholder row keeps a rank in step and has weight 0."""
 
     rows: list[int]
     placeholder: bool = False
@@ -115,15 +115,15 @@ def micro_batches(rows: Sequence[int], *, needed: int, slots: int) -> list[Micro
     """
     batches: list[MicroBatch | None] = [None] * (slots - needed)
     for i in range(needed):
-        mine = list(rows[i * len(rows) // needed : (i + 1) * len(rows) // needed])
-        batches.append(MicroBatch(mine) if mine else MicroBatch([0], placeholder=True))
+        share = list(rows[i * len(rows) // needed : (i + 1) * len(rows) // needed])
+        batches.append(MicroBatch(share) if share else MicroBatch([0], placeholder=True))
     return batches
 
 
 def loss_scale(
     loss_type: str, *, rows: int, tokens: int, counted_rows: int, items: int, slots: int, processes: int
 ) -> float:
-    """Factor that makes a micro-batch's loss its fair share of the whole batch's.
+    """Return the factor that makes a micro-batch's loss its fair share of the whole batch's.
 
     TRL divides token-sum losses by the batch's tokens, whatever the micro-batches: 1. The others are means over a
     micro-batch, averaged over accumulation slots and ranks; once rows are left out, a mean over fewer rows must

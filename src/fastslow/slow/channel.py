@@ -1,4 +1,4 @@
-"""The weights and what trains them, behind names of our own: what the rest of the house sees of TRL's trainer."""
+"""The weights and their training, behind an interface of our own: no other package sees TRL's trainer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fastslow.slow.state import load_weights, weights_of
 from fastslow.slow.trainer import WEIGHTS, SlowTrainer
 
 PROGRESS = "trainer_state.json"
-"""transformers' own file of counters: it reads this one when a run is taken up again."""
+"""transformers' own file of counters, which transformers reads when a run is resumed."""
 
 
 class SlowChannel:
@@ -44,7 +44,7 @@ class SlowChannel:
     ):
         self._trainer = SlowTrainer(args, model=model, tokenizer=tokenizer, callbacks=callbacks)
 
-    # What it is made of
+    # Components
 
     @property
     def model(self) -> Any:
@@ -61,7 +61,7 @@ class SlowChannel:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self._trainer.accelerator.device
 
     @property
@@ -71,7 +71,7 @@ class SlowChannel:
 
     @property
     def chat_template_kwargs(self) -> dict[str, Any]:
-        """Keyword arguments of the chat template, as the settings have them."""
+        """Keyword arguments of the chat template, from the settings."""
         kwargs: Any = self._trainer.chat_template_kwargs
         return dict(kwargs)
 
@@ -82,12 +82,12 @@ class SlowChannel:
 
     @property
     def step(self) -> int:
-        """How many optimiser steps are behind the weights."""
+        """Number of optimiser steps that the weights have taken."""
         return self._trainer.state.global_step
 
     @property
     def last_step(self) -> int:
-        """The optimiser steps that the training under way will have taken at its end."""
+        """Number of optimiser steps at which the current training ends."""
         return self._trainer.state.max_steps
 
     # Training
@@ -102,13 +102,13 @@ class SlowChannel:
         self._trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 
     def fit(self, source: StepSource, steps: int) -> None:
-        """Take `steps` optimiser steps with a new optimiser, from the weights as they are; nothing else is told."""
+        """Take `steps` optimiser steps with a new optimiser, from the current weights; no listener is called."""
         self._trainer.forget_progress()
         self._trainer.args.max_steps = steps
         self.train(source, NoListener())
 
     def evaluate(self) -> dict[str, float]:
-        """Have the listener measure the weights, and log what it says."""
+        """Have the listener measure the weights, and log the result."""
         return self._trainer.evaluate()
 
     def note(self, metrics: Mapping[str, float]) -> None:
@@ -127,7 +127,7 @@ class SlowChannel:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """The parts of a checkpoint that are this channel's, by name; the weights are apart."""
+        """The parts of a checkpoint that belong to this channel, by name, without the weights."""
         return {"slow": self._trainer.saved, "processes": self._trainer.saved_by_process}
 
     @property
@@ -147,7 +147,8 @@ class SlowChannel:
     def progress(self) -> bytes:
         """Return the content of trainer_state.json.
 
-        metrics.jsonl has the history; with it in every checkpoint, a run would write the square of its steps.
+        The history of metrics is left out: metrics.jsonl has the history, and the sum over all checkpoints would be
+        quadratic in the number of steps.
         """
         return (
             json.dumps(asdict(replace(self._trainer.state, log_history=[])), indent=2, sort_keys=True) + "\n"
@@ -158,7 +159,7 @@ class SlowChannel:
         self._trainer.state = TrainerState.load_from_json(str(folder / PROGRESS))
 
     def load_weights(self, folder: Path) -> None:
-        """Take up the weights of a checkpoint, not to train on them. Raises BadInput where the model has others."""
+        """Load the weights of a checkpoint, not to train on them. Raises BadInput where the model has other weights."""
         load_weights(self._trainer, load_file(folder / WEIGHTS), folder)
 
     def copy_weights(self, saved: Mapping[str, torch.Tensor]) -> None:

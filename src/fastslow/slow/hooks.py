@@ -1,4 +1,4 @@
-"""What TRL's training loop asks of whoever drives it: a source of steps, and a listener to what happens in between."""
+"""What TRL's training loop needs from its caller: a source of steps, and a listener for what happens between them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastslow.core.types import Example, Rollout
 
 @dataclass(frozen=True)
 class StepBatch:
-    """All that one optimiser step learns from, the same on every process.
+    """The data of one optimiser step, the same on every process.
 
     Attributes:
         examples: the step's B problems.
@@ -32,7 +32,7 @@ class StepBatch:
 
 
 class StepSource(Protocol):
-    """Where the steps come from."""
+    """The source of the steps."""
 
     def next_step(self, step: int) -> StepBatch:
         """Return the batch of optimiser step `step`, counted from 0. Every process calls this once a step."""
@@ -40,26 +40,26 @@ class StepSource(Protocol):
 
 
 class Listener(Protocol):
-    """Who takes part in what happens between the steps. Every method is called on every process."""
+    """An object that is called between the steps. Every method is called on every process."""
 
     def training_begins(self) -> None:
-        """Called once the loop has its optimiser and has set its counters, before the first step."""
+        """Begin: called once the loop has its optimiser and has set its counters, before the first step."""
         ...
 
     def step_begins(self) -> None:
-        """Called before each step."""
+        """Prepare for a step: called before each one."""
         ...
 
     def step_ends(self) -> bool:
-        """Called after each step; return True to stop training there and save."""
+        """Finish a step: called after each one; return True to stop training there and save."""
         ...
 
     def weights_change_next(self) -> None:
-        """Called right before the optimiser steps."""
+        """Prepare for a change of the weights: called right before the optimiser steps."""
         ...
 
     def kl_measured(self, kl: float) -> None:
-        """Called with the KL per token (nats) to the base over a micro-batch, all processes together."""
+        """Take note of the KL per token (nats) to the base over a micro-batch, all processes together."""
         ...
 
     def measure(self) -> dict[str, float]:
@@ -71,12 +71,12 @@ class Listener(Protocol):
         ...
 
     def save(self) -> None:
-        """Called where a checkpoint is due."""
+        """Save: called where a checkpoint is due."""
         ...
 
 
 class NoListener:
-    """Hears everything and does nothing: for steps outside of a run."""
+    """Do nothing: for steps outside of a run."""
 
     def training_begins(self) -> None:
         return None

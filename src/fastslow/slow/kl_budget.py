@@ -1,4 +1,4 @@
-"""A budget for how far the weights may move from the base: the KL coefficient follows the KL that is measured."""
+"""Keep a budget for the distance of the weights from the base: the KL coefficient follows the measured KL."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 AIM = 0.85
-"""Share of the target that the controller steers for; what is above it is room for noise."""
+"""Share of the target that the controller steers for; the rest is a margin for noise."""
 
 FREE, HARD_STOP = 0.7, 0.95
-"""Shares of the target: rewards count in full below the first and no more above the second."""
+"""Shares of the target: rewards count in full below the first and not at all above the second."""
 
 HORIZON = 5
 """Steps for which the weights go on as they were moving (Adam's momentum): braking begins that much earlier."""
@@ -19,17 +19,17 @@ PROPORTIONAL, DOWN, UP = 1.0, 0.1, 6.0
 """Gains; the integral one by the sign of the error, because too far from the base is worse than too near."""
 
 SLOWEST, FASTEST = -0.2, 2.0
-"""Limits of one step's change of log(beta): it comes down with care and goes up at once."""
+"""Limits of one step's change of log(beta), which falls slowly and rises fast."""
 
 LOWEST, HIGHEST = 1e-2, 1e4
-"""Limits of beta as multiples of where it began."""
+"""Limits of beta as multiples of its initial value."""
 
 MEMORY = 4
 """Steps over which the measured KL is smoothed."""
 
 
 class KLBudget:
-    """Keeps the KL per token to the base model within `target` (nats), by two means.
+    """Keep the KL per token to the base model within `target` (nats), by two means.
 
     `beta`, the coefficient of the KL term, is multiplied each step by a PI law on the relative error, as PPO's adaptive
     coefficient is (Ziegler et al. 2019, arXiv 1909.08593, section 2.2, there proportional alone). Because that needs
@@ -54,14 +54,15 @@ class KLBudget:
         return min(1.0, max(0.0, (HARD_STOP - level / self.target) / (HARD_STOP - FREE)))
 
     def update(self, kl: float) -> None:
-        """Take note of the KL per token (nats) measured in one step. Not finite: nothing was measured."""
+        """Take note of the KL per token (nats) measured in one step; a value that is not finite counts as not
+        measured."""
         if not math.isfinite(kl):
             return
         self._newest = kl
         before = kl if self._smooth is None else self._smooth
         self._smooth = before + (kl - before) / MEMORY
         self._rise += (self._smooth - before - self._rise) / MEMORY
-        # Errors beyond 100 % say no more than "far": a first step at KL 0 must not wind the integral up.
+        # Errors are limited to 100 %: a first step at KL 0 must not wind the integral up.
         error = max(-1.0, min(1.0, self._smooth / (AIM * self.target) - 1.0))
         change = PROPORTIONAL * (error - self._error) + (UP if error > 0 else DOWN) * error
         self._error = error

@@ -1,4 +1,4 @@
-"""Rollouts that were made and scored elsewhere, as TRL's rollout function and its reward function in one."""
+"""Serve rollouts that were made and scored elsewhere as TRL's rollout function and reward function in one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastslow.core.types import Rollout
 
 
 class Replay:
-    """Hands TRL the rollouts it asks for, and their rewards. `rollouts` are those of this process, in row order."""
+    """Hand TRL the rollouts of this process, `rollouts` in row order, and their rewards."""
 
     def __init__(self) -> None:
         self.rollouts: Sequence[Rollout] = ()
@@ -23,5 +23,5 @@ class Replay:
         }
 
     def task(self, prompts: list[Any], completions: list[Any], **columns: Any) -> list[float | None]:
-        """Serve as TRL's reward function, after whose name TRL names its metrics; None is TRL's word for unscored."""
+        """Serve as TRL's reward function, whose name TRL uses for its metrics; TRL reads None as unscored."""
         return [rollout.verdict.reward for rollout in self.rollouts]

@@ -1,4 +1,4 @@
-"""The retention watch: what was learned is measured again, and a fall below its floor has consequences."""
+"""Watch what was learned: past tasks are measured again, and a fall below the floor has consequences."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from fastslow.core.measurement import Measurement
 
 STRONGEST = 64.0
-"""The KL coefficient is raised to this many times its value at most."""
+"""Largest factor by which the KL coefficient is raised."""
 
 REHEARSED = 0.5
-"""Share of a batch that may be rehearsal at most."""
+"""Largest share of a batch that may be rehearsal."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class Forgetting:
 
 
 class RetentionWatch:
-    """Compares each evaluation with the best so far, task by task, for the tasks that have been trained on.
+    """Compare each evaluation with the best so far, task by task, for the tasks that have been trained on.
 
     A task has fallen where its accuracy, plus one standard error, lies below `floor` times its peak. The error is that
     of a task which stands right at its floor, so it is not 0 where an unlucky evaluation of few examples has nothing
     right: in other words, the upper end of Wilson's score interval lies below the floor (Wilson 1927, "Probable
     inference, the law of succession, and statistical inference", with z = 1). That the peak, the best of several
-    evaluations, is uncertain too is left out. Each fall doubles `strength`, each evaluation without one halves it
-    again, down to 1: what the action does, it does that much stronger.
+    evaluations, is uncertain too is left out. Each fall doubles `strength`, each evaluation without a fall halves
+    `strength` again, down to 1; `strength` multiplies the effect of the action.
 
     Args:
         floor: share of the peak that has to be kept, in (0, 1].
@@ -49,11 +49,12 @@ class RetentionWatch:
         """The latest evaluated step at which nothing had fallen."""
 
     def saw(self, tasks: Iterable[str]) -> None:
-        """These tasks are being trained on."""
+        """Note that these tasks are being trained on."""
         self._seen.update(tasks)
 
     def judge(self, step: int, accuracies: Mapping[str, tuple[float, int]]) -> list[Forgetting]:
-        """`accuracies`: task -> accuracy in [0, 1] and the number of examples it was measured on."""
+        """Return the tasks below their floor. `accuracies`: task -> accuracy in [0, 1] and the number of examples
+        behind it."""
         falls = []
         for task, (accuracy, examples) in sorted(accuracies.items()):
             if task not in self._seen:

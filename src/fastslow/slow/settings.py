@@ -48,7 +48,7 @@ class SlowSettings(SettingsGroup):
     )  # fmt: skip
     kl_target: float | None = setting(
         None,
-        "Budget for the KL to the base model: beta is steered to keep it, and rewards are braked above it.",
+        "Budget for the KL to the base model: beta is steered to keep it, and advantages are scaled down near it.",
         unit="nats per token",
         above=0,
         channel="slow",
@@ -61,7 +61,7 @@ class SlowSettings(SettingsGroup):
         10, "Warm-up of the learning rate (the paper's 10).", unit="optimiser steps", at_least=0, channel="slow"
     )
     max_grad_norm: float = inherited(
-        1.0, "Norm to which longer gradients are cut; 0 cuts none.", at_least=0, channel="slow"
+        1.0, "Norm to which larger gradients are clipped; 0 clips none.", at_least=0, channel="slow"
     )
     lora_r: int = setting(
         0, "Rank of LoRA adapters on all linear layers; 0 trains every weight.", at_least=0, channel="slow"

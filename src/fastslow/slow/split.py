@@ -53,11 +53,11 @@ class Splitter:
         """Spread the live rows over as few forwards as memory allows."""
         limit = self.rows_per_forward
         if self.as_trees:
-            live.sort(key=lambda i: rows[i].ids)  # rows that share tokens lie together
+            live.sort(key=lambda i: rows[i].ids)  # rows that share tokens are adjacent
             longest = max(len(row.ids) for row in rows)
             needed = -(-tree_tokens([rows[i] for i in live]) // (limit * longest))
         else:
-            live.sort(key=lambda i: len(rows[i].ids))  # neighbours of like length: little padding
+            live.sort(key=lambda i: len(rows[i].ids))  # neighbours of similar length: little padding
             needed = -(-len(live) // limit)
         return micro_batches(live, needed=max(processes.gather([needed])), slots=self.slots)
 
@@ -76,7 +76,7 @@ class Splitter:
         weight = scale * plan.weight_N[first + rows].to(out["advantages"].device)
         out["advantages"] = out["advantages"] * weight
         if chunk.placeholder:
-            # tool_mask is TRL's mask of the loss alone: attention stays, every term of the row goes.
+            # tool_mask is TRL's mask of the loss alone: attention is unchanged, every loss term of the row is dropped.
             out["tool_mask"] = torch.zeros_like(out["completion_mask"])
             out["advantages"] = torch.zeros_like(out["advantages"])
         out["num_items_in_batch"] = torch.tensor(float(plan.items), device=out["advantages"].device)

@@ -1,8 +1,8 @@
 """The state of the slow channel as parts of a checkpoint: optimiser and counters, and what differs between processes.
 
-transformers restores a run in an order of its own: weights, then optimiser, then random states, then its loop's
-counters, which it sets anew first. So `load_state_dict` keeps what it is given, and the trainer takes each piece up
-when transformers asks for it.
+transformers restores a run in a fixed order: weights, then optimiser, then random states, then the counters of its
+loop, which it resets first. So `load_state_dict` holds its argument, and the trainer restores each piece when
+transformers asks for that piece.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trl import GRPOTrainer
 from fastslow.core import processes
 from fastslow.core.errors import BadInput
 
-# Counters of transformers' and TRL's loop that their own checkpoints forget or start over.
+# Counters of transformers' and TRL's loops that their own checkpoints omit or reset.
 COUNTERS = (
     "_step", "current_flos", "_total_loss_scalar", "_globalstep_last_logged", "_initial_global_step", "entropy_coef",
     "_last_world_entropy",
@@ -51,7 +51,7 @@ class SlowState:
         self._saved = state
 
     def restore_optimizer(self) -> None:
-        """Take up optimiser, schedule and scaler, once they exist."""
+        """Restore optimiser, schedule and scaler, once they exist."""
         trainer: Any = self._trainer
         if self._saved is None:
             return
@@ -62,7 +62,7 @@ class SlowState:
             scaler.load_state_dict(self._saved["scaler"])
 
     def restore_counters(self) -> None:
-        """Take up the counters that transformers has just set to those of a new run."""
+        """Restore the counters that transformers has just set to those of a new run."""
         if self._saved is None:
             return
         model: Any = self._trainer.model
@@ -109,7 +109,7 @@ class ProcessState:
         self._saved = state["ranks"][processes.rank()]
 
     def restore_random(self) -> None:
-        """Take up the random states of Python, NumPy and torch."""
+        """Restore the random states of Python, NumPy and torch."""
         if self._saved is None:
             return
         random.setstate(self._saved["python"])
@@ -119,7 +119,7 @@ class ProcessState:
             torch.cuda.random.set_rng_state(self._saved["cuda"])
 
     def restore_metrics(self) -> None:
-        """Take up the running loss and the metrics that the next log line is made of."""
+        """Restore the running loss and the metrics that the next log line is made of."""
         trainer: Any = self._trainer
         if self._saved is None:
             return
@@ -132,16 +132,16 @@ class ProcessState:
 def weights_of(trainer: Any) -> dict[str, torch.Tensor]:
     """Return the trained parameters and the buffers that a model counts among its weights; tied ones once.
 
-    Under `reference.` stands TRL's reference model where it moves.
+    Names under `reference.` belong to TRL's reference model, where it moves.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
-    found = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     in_state = model.state_dict()
-    found |= {name: buffer for name, buffer in model.named_buffers() if name in in_state}
+    weights |= {name: buffer for name, buffer in model.named_buffers() if name in in_state}
     if trainer.ref_model is not None and trainer.args.sync_ref_model:
         reference = trainer.accelerator.unwrap_model(trainer.ref_model)
-        found |= {f"reference.{name}": weight for name, weight in reference.named_parameters()}
-    return found
+        weights |= {f"reference.{name}": weight for name, weight in reference.named_parameters()}
+    return weights
 
 
 def load_weights(trainer: Any, saved: Mapping[str, torch.Tensor], origin: object) -> None:

@@ -1,4 +1,4 @@
-"""What keeps the weights near the base and near what they learned: KL coefficient, brake, rehearsal."""
+"""Keep the weights near the base and near what they learned: KL coefficient, brake, rehearsal."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fastslow.streams.epochs import Stream
 from fastslow.streams.rehearsal import RehearsalStream
 
 REHEARSAL = 0.1
-"""Share of rehearsal that a first fall calls for where none was set."""
+"""Share of rehearsal after a first fall, where none was set."""
 
 
 @dataclass(frozen=True)
 class SteeringSettings:
-    """What steering starts from and may do.
+    """The initial values of steering, and its limits.
 
     Attributes:
         beta: coefficient of the KL term.
@@ -40,10 +40,10 @@ class SteeringSettings:
 
 
 class Steering:
-    """Move the settings that may move during a run. Without `kl_target` and `retention_floor` none does.
+    """Move the settings that may move during a run; none moves without `kl_target` and `retention_floor`.
 
     Args:
-        settings: where they start, and what may move them.
+        settings: initial values, and what may change them.
         stream: the run's stream; a RehearsalStream where rehearsal was asked for.
     """
 
@@ -70,12 +70,12 @@ class Steering:
         return self._budget.brake if self._budget is not None else 1.0
 
     def measured(self, kl: float) -> None:
-        """KL per token (nats) of one micro-batch of the current step."""
+        """Take note of the KL per token (nats) of one micro-batch of the current step."""
         if self._budget is not None:
             self._kls.append(kl)
 
     def next_step(self, tasks: Iterable[str]) -> None:
-        """Take up what the last step measured; the coming one trains on examples of `tasks`."""
+        """Apply the measurements of the last step; the coming step trains on examples of `tasks`."""
         if self._budget is not None and self._kls:
             self._budget.update(sum(self._kls) / len(self._kls))
         self._kls = []
@@ -92,7 +92,7 @@ class Steering:
 
     @property
     def good_step(self) -> int | None:
-        """Where to roll back to, if that is the action."""
+        """The step to roll back to, if the action is a rollback."""
         rolls = self._watch is not None and self._settings.retention_action == "rollback"
         return self._watch.good_step if rolls and self._watch is not None else None
 
@@ -108,7 +108,7 @@ class Steering:
         if self._settings.retention_action == "rehearse":
             raised = min(REHEARSED, max(usual, REHEARSAL) * strength)
             share = max(usual, raised) if strength > 1.0 else usual
-            # Clusters and fast phases have looked ahead to the end of the cycle: what they saw has to come.
+            # Clusters and fast phases have looked ahead to the end of the cycle: the batches they saw must come.
             self._stream.change(share, step=-(-step // cycle) * cycle if self._settings.looks_ahead else step)
 
     def state_dict(self) -> dict[str, Any]:
@@ -125,5 +125,5 @@ class Steering:
         if self._watch is not None:
             self._watch.load_state_dict(state["watch"])
         self._kls = list(state["kls"])
-        if isinstance(self._stream, RehearsalStream) and state.get("rehearsal"):  # runs begun before it was kept go on
+        if isinstance(self._stream, RehearsalStream) and state.get("rehearsal"):  # older checkpoints lack it
             self._stream.load_state_dict(state["rehearsal"])

@@ -1,7 +1,7 @@
-"""TRL's GRPOTrainer, asked for steps of ours: the one subclass, whose overrides are short and delegate.
+"""Subclass TRL's GRPOTrainer, once, so that it trains on our steps; the overrides are short and delegate.
 
-TRL keeps what is TRL's: advantages within a group, losses, optimiser, precision, distribution, LoRA, trackers.
-Overridden is only what docs/decisions/0001-trl-and-gepa-as-they-are.md lists; tests/contracts hold TRL and transformers
+TRL's own remain advantages within a group, losses, optimiser, precision, distribution, LoRA and trackers.
+docs/decisions/0001-trl-and-gepa-as-they-are.md lists every override; tests/contracts hold TRL and transformers
 to every behaviour relied on. Nothing outside this package touches a private name of either.
 """
 
@@ -34,7 +34,7 @@ from fastslow.slow.state import ProcessState, SlowState, load_weights
 
 logger = logging.getLogger(__name__)
 
-# TRL warns that rollout_func may change; our version range and contract tests take care of that.
+# TRL warns that rollout_func may change; our version range and contract tests cover a change.
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 WEIGHTS = "model.safetensors"
@@ -55,7 +55,7 @@ class SlowTrainer(GRPOTrainer):
         BadInput: for settings that TRL or one of its trackers cannot work with.
     """
 
-    # TRL leaves these open to what it supports besides; here they are known.
+    # TRL types these attributes more widely than this class uses them.
     args: Any
     accelerator: Any
     model: Any
@@ -85,7 +85,7 @@ class SlowTrainer(GRPOTrainer):
                 peft_config=lora if args.lora_r else None,
                 rollout_func=self._replay.roll_out,
             )
-        except (ValueError, NotImplementedError, ImportError) as error:  # what TRL and its trackers cannot do
+        except (ValueError, NotImplementedError, ImportError) as error:  # settings that TRL or its trackers refuse
             raise BadInput(f"the trainer refuses these settings: {str(error).strip().splitlines()[0]}") from error
         self.remove_callback(PrinterCallback)
         self.add_callback(_Moments(self))
@@ -95,7 +95,7 @@ class SlowTrainer(GRPOTrainer):
 
     @property
     def slots(self) -> int:
-        """Forwards and backwards per optimiser step at most."""
+        """Most forwards and backwards per optimiser step."""
         return int(self.args.steps_per_generation or 1)
 
     def note(self, metrics: Mapping[str, float]) -> None:
@@ -123,7 +123,7 @@ class SlowTrainer(GRPOTrainer):
         rollouts, problems = batch.rollouts[place], _of_rows(batch)[place]
         self._replay.rollouts = rollouts
         scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
-        if batch.reused:  # some rows come from older weights: everyone's ratio is to the policy that sampled it
+        if batch.reused:  # some rows come from older weights: every ratio is to the policy that sampled the row
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
         if batch.parts_N is not None:
@@ -135,7 +135,7 @@ class SlowTrainer(GRPOTrainer):
         return self._splitter().split(scored, rows, plan, first=place.start, scale=batch.advantage_scale)
 
     def _place(self, batch: StepBatch, rows: int) -> slice:
-        """Return where this process's rows are among those of the batch."""
+        """Return the places of this process's rows among those of the batch."""
         if rows * self.accelerator.num_processes != len(batch.rollouts):
             raise ContractBroken(f"TRL asked for {rows} rows a process, not for the step's groups")
         return slice(self.accelerator.process_index * rows, (self.accelerator.process_index + 1) * rows)
@@ -186,7 +186,8 @@ class SlowTrainer(GRPOTrainer):
         )
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """Weigh a micro-batch by its share of the batch; one without a row on any process has no gradient at all."""
+        """Weigh a micro-batch by its share of the batch; a micro-batch without a row on any process has no gradient at
+        all."""
         if inputs.get("empty"):
             # A loss without a graph leaves every gradient None, and the optimiser skips what has none: weights,
             # momenta and step counts stay bit-identical.
@@ -209,7 +210,7 @@ class SlowTrainer(GRPOTrainer):
     # Between the steps: measuring, saving, taking up again
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Log what the listener measures."""
+        """Log the measurements of the listener."""
         metrics = self.listener.measure()
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -256,7 +257,7 @@ class SlowTrainer(GRPOTrainer):
 
 
 class _Moments(TrainerCallback):
-    """Passes on to the listener what transformers tells a callback and gives a trainer no method to override."""
+    """Pass on to the listener the events that transformers tells a callback only, not a method of the trainer."""
 
     def __init__(self, trainer: SlowTrainer):
         self._trainer = trainer
@@ -278,7 +279,7 @@ class _Moments(TrainerCallback):
 
 
 def _places(count: int) -> Dataset:
-    """Return a dataset that has TRL take the right number of steps; what a step trains on, the source says."""
+    """Return a dataset that makes TRL take the right number of steps; the source supplies the actual content."""
     return Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]] * count})
 
 

@@ -9,20 +9,20 @@ from fastslow.core.settings import SettingsGroup, setting
 
 @dataclass
 class TopicSettings(SettingsGroup):
-    """What has contexts of its own, and by which measure questions are alike."""
+    """What has contexts of its own, and by which measure questions are similar."""
 
     title = "Topics"
 
     clusters: str = setting(
         "none",
-        "What has contexts of its own: 'none', 'inferred' clusters of like questions (no label is looked at), or "
+        "What has contexts of its own: 'none', 'inferred' clusters of similar questions (labels are not used), or "
         "'labels'.",
         choices=("none", "inferred", "labels"),
         in_bundle=True,
     )
     embedder: str = setting(
         "minilm",
-        "Measure of likeness for clusters: 'minilm', 'ngrams' (needs no model), 'sentence-transformers:NAME', a dotted "
-        "path.",
+        "Measure of similarity for clusters: 'minilm', 'ngrams' (needs no model), 'sentence-transformers:NAME', a "
+        "dotted path.",
         in_bundle=True,
     )

@@ -1,9 +1,10 @@
-"""Is a route right? What each channel alone gains from an example, measured from frozen weights and contexts.
+"""Measure whether a route is right: what each channel alone gains from an example, starting from frozen weights and
+contexts.
 
-For one example at a time: its group is rolled out and every routing rule gives its route; then the contexts alone
-(a small fast phase on the example), the weights alone (a few slow steps on it) and both (half of each) are tried, each
-for the same number of rollouts and each from the same start. The gain is the change of the success on the example and
-on held-out ones, sampled with the same seeds before and after.
+For one example at a time, the group is rolled out and every routing rule gives its route. Then three arms are tried:
+the contexts alone (a small fast phase on the example), the weights alone (a few slow steps on the example), and both
+(half of each). All arms take the same number of rollouts and begin at the same state. The gain is the change of success
+on the example and on held-out examples, sampled with the same seeds before and after.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from fastslow.topics.embedders import OURS
 from fastslow.topics.topics import Topics
 
 ANCHOR = 4
-"""Examples on which a probe's fast phase compares contexts."""
+"""Number of examples on which the fast phase of a probe compares contexts."""
 
 
 def probe_routes(
@@ -62,9 +63,9 @@ def probe_routes(
     trusted: bool = False,
     note: Callable[[str], None] = lambda text: None,
 ) -> list[Probe]:
-    """Probe a finished run's bundle. Every probe is appended to `output` (JSONL); those that stand there are kept.
+    """Probe the bundle of a finished run. Every probe is appended to `output` (JSONL); earlier probes there stay.
 
-    An example that cannot be scored is passed over. `note` is told of every probe made.
+    An example that cannot be scored is passed over. `note` is called with a line on every probe.
 
     Raises BadInput where the run is not done or has no bundle, where it brings code of its own and is not `trusted`,
     and where `output` holds probes of another plan, bundle or data.
@@ -98,7 +99,7 @@ def probe_routes(
 
 
 class Unscored(Exception):
-    """An arm's success cannot be told: nothing of the example, or of what was held out, was scored."""
+    """The success of an arm is unknown: no rollout of the example, or none of the held-out examples, was scored."""
 
 
 class SingleExampleStream:
@@ -113,7 +114,7 @@ class SingleExampleStream:
 
 
 class Prober:
-    """A trainer frozen at a run's end, and every rule as it stands there."""
+    """Hold a trainer frozen at the end of a run, and every rule with its state at that point."""
 
     def __init__(self, run: RunDirectory, plan: ProbePlan, config: FastSlowConfig, task: Task):
         bundle = run.path / "bundle"
@@ -121,12 +122,12 @@ class Prober:
         self._plan = plan
         self._scratch = tempfile.TemporaryDirectory(prefix="fastslow-probe-")
         model: Any = opened.model
-        if hasattr(model, "merge_and_unload"):  # an arm's adapters begin anew, as weights of the run's end do
+        if hasattr(model, "merge_and_unload"):  # an arm's adapters begin anew, from the weights of the run's end
             model = model.merge_and_unload()
         self._trainer = FastSlowTrainer(
             probe_config(config, plan, Path(self._scratch.name)), model=model, task=task, recorder=Recorder(None)
         )
-        # A mode without a fast channel, which a slow step is here, has no need of the run's own proposer; a probe has.
+        # A slow step runs in a mode without a fast channel, which would not make the proposer that a probe needs.
         self._trainer.parts.fast.proposer = make_proposer(config, tokenizer=opened.tokenizer, model=model)
         self._topics = _topics(config, task, bundle)
         self._end = config.max_steps
@@ -140,16 +141,17 @@ class Prober:
         self._proposals = config.proposals_per_iteration
 
     def examples(self) -> list[Example]:
-        """Training examples in an order of the plan's seed."""
+        """Return training examples in an order drawn from the seed of the plan."""
         train = sorted(self._trainer.parts.task.split("train"), key=lambda e: self._order("probe", e))
         return [e for e in train if self._trainer.policy.fits(self._population.lead, e)]
 
     def probe(self, example: Example) -> Probe | None:
-        """All arms from the same start; None where it cannot be scored. The trainer is left as it was found."""
+        """Try all arms from the same start; None where the example cannot be scored. The trainer's state is
+        restored."""
         self._reset()
         group = self._roll_out(example)
         evidence = self._evidence(example, group)
-        # Asked before the arms are paid for: a rule of the user's may fail.
+        # Before the rollouts of the arms are spent: a user's rule may fail.
         routes = {name: checked_route(rule, evidence).value for name, rule in self._rules.items()}
         learned: Any = self._rules["learned"]
         expected_gains = learned.explain(evidence).get("gain", {})
@@ -177,7 +179,7 @@ class Prober:
         )
 
     def _try(self, arm: Route, example: Example, group: Sequence[Rollout]) -> tuple[tuple[float, float], int]:
-        """Success after one arm, in two halves, and the rollouts that it took."""
+        """Return the success after one arm, in two halves, and the number of rollouts that the arm took."""
         self._reset()
         share = 0.5 if arm is Route.BOTH else 1.0
         population, spent = self._population, 0
@@ -195,11 +197,12 @@ class Prober:
         return self._trainer.policy.rollouts(jobs)
 
     def _evidence(self, example: Example, group: Sequence[Rollout]) -> GroupEvidence:
-        """What a rule would see if the run's next step brought this example."""
+        """Return what a rule would see if the next step of the run brought this example."""
         return evidence_of(example, group, step=self._end, topic=self._topics.of(example))
 
     def _evolve(self, example: Example, group: Sequence[Rollout], share: float) -> tuple[Population, int]:
-        """A fast phase whose minibatches are this example alone; contexts are compared on others of its topic."""
+        """Run a fast phase whose minibatches are this example alone; contexts are compared on other examples of its
+        topic."""
         fast, plan, topics = self._trainer.parts.fast, self._trainer.parts.fast.plan, self._topics
         train, topic = self._trainer.parts.task.split("train"), self._topics.of(example)
         others = [e for e in train if topics.of(e) == topic and e.id != example.id]
@@ -218,7 +221,7 @@ class Prober:
                 anchor=anchor,
                 pool=[example],
                 experience=[Trace(example, r.context_id, r.text, r.verdict) for r in group if r.verdict.scored],
-                # The example's own answer in a context would answer the example and nothing else.
+                # A context with the answer of the example itself would solve this example and no other.
                 demonstrations=[d for d in known if d.question != example.question],
                 cycle=0,
             )
@@ -229,7 +232,7 @@ class Prober:
         return phase.population, int(phase.metrics["fst/fast/metric_calls"])
 
     def _descend(self, example: Example, population: Population, share: float) -> int:
-        """Slow steps on this example's groups alone."""
+        """Take slow steps on the groups of this example alone."""
         trainer, steps = self._trainer, max(1, int(share * self._steps))
         state, stream = trainer.cycle.state, trainer.cycle.stream
         trainer.cycle.state = LoopState(trainer.parts.task, population)
@@ -240,7 +243,8 @@ class Prober:
         return steps * self._group
 
     def _success(self, example: Example, context: Context) -> tuple[float, float]:
-        """Success in two halves of the samples, half of each from the example itself, half from held-out ones."""
+        """Return the success in two halves of the samples, each from the example itself and from held-out examples in
+        equal parts."""
         task = self._trainer.parts.task
         validation = by_task(task, task.split("validation"))
         held_out = validation.get(example.task, task.split("validation"))[: self._plan.held_out]
@@ -261,7 +265,7 @@ class Prober:
 
 
 def probe_config(config: FastSlowConfig, plan: ProbePlan, folder: Path) -> FastSlowConfig:
-    """The run's settings, for slow steps on one example: no warm-up, no pull to the base, nothing written."""
+    """Return the run's settings for slow steps on one example: no warm-up, no pull to the base, nothing written."""
     settings = yaml.safe_load(dump_config(config)) | {
         "mode": "rl", "router": "slow", "tasks": None, "task": "", "stream": "", "stage_steps": 0, "labels": "visible",
         "clusters": "none", "problems_per_step": 1, "max_steps": plan.steps, "max_minutes": None, "beta": 0.0,
@@ -274,9 +278,10 @@ def probe_config(config: FastSlowConfig, plan: ProbePlan, folder: Path) -> FastS
 
 
 def every_rule(config: FastSlowConfig, bundle: Path) -> Iterable[tuple[str, Router]]:
-    """The run's own router, as the run left it, and all of ours; those with a memory have read the run's routes.
+    """Return the run's own router with its final state, and all of ours; rules with a memory have read the run's
+    routes.
 
-    Raises BadInput where these are damaged.
+    Raises BadInput where the routes are damaged.
     """
     run, state, past = RunDirectory(bundle.parent), bundle / "router.json", []
     try:
@@ -290,7 +295,7 @@ def every_rule(config: FastSlowConfig, bundle: Path) -> Iterable[tuple[str, Rout
         if name == config.router:
             try:
                 rule.load_state_dict(own)
-            except Exception as error:  # a user's own rule may raise anything
+            except Exception as error:  # a user's rule may raise anything
                 problem = f"{type(error).__name__}: {error}"
                 raise BadInput(f"router '{name}' does not take its state in '{state}': {problem}.") from error
         elif hasattr(rule, "observe"):
@@ -300,7 +305,7 @@ def every_rule(config: FastSlowConfig, bundle: Path) -> Iterable[tuple[str, Rout
 
 
 def evidence_from_line(line: Mapping[str, Any]) -> GroupEvidence:
-    """A line of routes.jsonl as the router saw it."""
+    """Rebuild the evidence that the router saw from a line of routes.jsonl."""
     return GroupEvidence(
         step=line["step"],
         example_id=line["example_id"],
@@ -313,7 +318,7 @@ def evidence_from_line(line: Mapping[str, Any]) -> GroupEvidence:
 
 
 def _checked(run: RunDirectory, *, trusted: bool) -> FastSlowConfig:
-    """The run's settings, if it can be probed; every refusal comes before a model is loaded."""
+    """Return the settings of a run that can be probed; every refusal comes before a model is loaded."""
     if summary_of(run).get("status") != "done":
         raise BadInput(
             f"'{run.path}' is not done, and routes are probed from the end of a run: fastslow resume {run.path}"
@@ -330,7 +335,7 @@ def _checked(run: RunDirectory, *, trusted: bool) -> FastSlowConfig:
 
 
 def _foreign(config: FastSlowConfig) -> str:
-    """The first part of the run that is none of ours; '' where all are."""
+    """Return the first setting that names code outside this package; '' where there is none."""
     if config.trust_remote_code:
         return "trust_remote_code"
     parts = [
@@ -345,20 +350,20 @@ def _foreign(config: FastSlowConfig) -> str:
 
 
 def _fingerprint(bundle: Path) -> str:
-    """Of everything a probe starts from."""
+    """Hash everything that a probe starts from."""
     files = sorted([*bundle.glob("*.safetensors"), *bundle.glob("*.json")])
     return hashlib.sha256("".join(f"{path.name} {digest(path)}\n" for path in files).encode()).hexdigest()[:16]
 
 
 def _fingerprint_of_data(task: Task) -> str:
-    """Of what is probed and held out: a file may have changed since."""
+    """Hash the examples that are probed and held out: a file may have changed since the run."""
     examples = [*task.split("train"), *task.split("validation")]
     lines = (json.dumps([e.id, e.task, e.question, task.answer(e)]) for e in examples)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _topics(config: FastSlowConfig, task: Task, bundle: Path) -> Topics:
-    """What the run's learner knew of its stream, as it stood at the end; contexts of topics are not asked for."""
+    """Return what the learner of the run knew of its stream at the end; contexts of topics are not needed."""
     topics = replace(make_topics(config, task, make_stream(config, task)), archive=None)
     try:
         topics.read(bundle)

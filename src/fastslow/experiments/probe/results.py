@@ -1,4 +1,4 @@
-"""What was measured of single examples by `fastslow probe-routes`, and the file it is kept in."""
+"""The measurements of single examples by `fastslow probe-routes`, and the file that holds them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class ProbePlan:
 
     Args:
         examples: how many of the training examples are probed.
-        steps: slow steps of one arm; the others may spend as many rollouts.
+        steps: slow steps of one arm; the other arms may spend as many rollouts.
         held_out: validation examples beside the example itself.
         samples: rollouts per held-out example on either side of an arm; the example itself gets as many in all.
-        seed: of the choice of examples, and of everything drawn.
+        seed: of the choice of examples, and of every draw.
     """
 
     examples: int = 16
@@ -42,10 +42,10 @@ class ProbePlan:
 
 @dataclass(frozen=True)
 class Probe:
-    """One example's counterfactuals.
+    """The counterfactuals of one example.
 
     `gains` holds for FAST, SLOW and BOTH two independent estimates of the change of success, from separate halves of
-    the samples: one to choose the best route by, the other to say what it is worth. `routes` is what each rule decided
+    the samples: one chooses the best route, the other values it. `routes` is what each rule decided
     and `expected_gains` the gain per cost that `learned` expected of each route. `topic` is what the rules knew the
     example by, `task` the truth.
     """
@@ -60,16 +60,17 @@ class Probe:
     rollouts: Mapping[str, int]
 
     def gain(self, route: str) -> float:
-        """Change of success, the mean of both estimates; of SKIP it is 0."""
+        """Return the change of success, the mean of both estimates; 0 for SKIP."""
         return 0.0 if route == Route.SKIP.value else sum(self.gains[route]) / 2
 
     def best(self) -> str:
-        """The route with the highest gain; SKIP where none gains anything."""
+        """The route with the highest gain; SKIP where no route gains anything."""
         return max((route.value for route in (Route.SKIP, *ARMS)), key=self.gain)
 
 
 class ProbesFile:
-    """A line of JSON on what was probed (`about`), then one for each example: a Probe, or that it cannot be scored.
+    """Append to a file of probes: one line of JSON on the plan (`about`), then one for each example, a Probe or a note
+    that it cannot be scored.
 
     Held by one process at a time. A last line that a kill cut short is taken off. Raises BadInput for another plan's
     or another bundle's probes, for a damaged file, and where nothing can be written.
@@ -137,10 +138,10 @@ class ProbesFile:
 
 
 def _probe(line: Mapping[str, Any]) -> Probe:
-    """Raises KeyError, TypeError or ValueError for what is none."""
+    """Read a probe from its row. Raises KeyError, TypeError or ValueError for what is not a probe."""
     gains = {arm.value: (float(line["gains"][arm.value][0]), float(line["gains"][arm.value][1])) for arm in ARMS}
     if not all(math.isfinite(gain) for pair in gains.values() for gain in pair):
-        raise ValueError("a gain is no number")
+        raise ValueError("a gain is not a number")
     return Probe(
         example_id=str(line["example_id"]),
         task=str(line["task"]),

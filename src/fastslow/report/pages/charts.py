@@ -1,4 +1,4 @@
-"""What the page's script draws: plain numbers and names, without a word of markup."""
+"""Data that the script of the page draws: plain numbers and names, without markup."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CONTEXT_NAMES = {
 }
 
 
-# What evaluations measure, and the chart it stands in: training has an entropy of its own.
+# Quantities of evaluations, each with the chart that shows it: training lines have an entropy of their own.
 EVALUATED = {"accuracy": "accuracy", "kl": "kl", "entropy": "policy_entropy"}
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One picture. `group` is the section it stands in; `evaluated` charts follow the choice of context and task."""
+    """One picture. `group` is the section of the page; the reader chooses context and task of `evaluated` charts."""
 
     key: str
     title: str
@@ -65,13 +65,13 @@ CHARTS = (
 
 
 def payload(comparison: Comparison) -> dict[str, Any]:
-    """Arms, charts and series of one comparison, ready for JSON. Charts without a series are left out."""
+    """Return arms, charts and series of one comparison, ready for JSON. Charts without a series are left out."""
     series = [one for at, arm in enumerate(comparison.arms) for one in _series(arm, at, comparison.tasks)]
     drawn = {one["chart"] for one in series}
     if "kl" in drawn:
         drawn.add("matched")
     shown = [chart for chart in CHARTS if chart.key in drawn]
-    # Look like plain RL only if it is: without a reference the first colour stays unused.
+    # The first colour belongs to the reference: without a reference it stays unused.
     shift = 0 if comparison.reference is not None else 1
     return {
         "arms": [
@@ -84,28 +84,28 @@ def payload(comparison: Comparison) -> dict[str, Any]:
 
 
 def contexts_of(comparison: Comparison) -> dict[str, str]:
-    """The contexts to choose from, with their names."""
-    found = {context for run in comparison.runs for point in run.evaluations for _, context, _ in point.values}
+    """Return the kinds of context to choose from, with their titles."""
+    contexts = {context for run in comparison.runs for point in run.evaluations for _, context, _ in point.values}
     if not any(run.channels.fast for run in comparison.runs):
-        found = set()  # the seed context is all there is, and what is shipped
-    return {key: name for key, name in CONTEXT_NAMES.items() if key == "shipped" or key in found}
+        contexts = set()  # the seed context is the only one, and the shipped one
+    return {key: name for key, name in CONTEXT_NAMES.items() if key == "shipped" or key in contexts}
 
 
 def _series(arm: Arm, at: int, tasks: list[str]) -> list[dict[str, Any]]:
-    found = []
+    series = []
     for task in [""] + (tasks if len(tasks) > 1 else []):
         for context in ("shipped", *CONTEXTS):
             for quantity, key in EVALUATED.items():
                 samples = [evaluated(run, quantity, context, task) for run in arm.runs]
-                found += _drawn(arm, at, key, samples, context=context, task=task)
+                series += _drawn(arm, at, key, samples, context=context, task=task)
     for name, key in SLOW.items():
-        found += _drawn(arm, at, key, [along(run, "slow", name) for run in arm.runs])
+        series += _drawn(arm, at, key, [along(run, "slow", name) for run in arm.runs])
     for name, key in FAST.items():
-        found += _drawn(arm, at, key, [along(run, "fast", name) for run in arm.runs])
+        series += _drawn(arm, at, key, [along(run, "fast", name) for run in arm.runs])
     others: dict[str, Callable[[RunData], list[Sample]]] = {"acceptance": acceptance, "context_length": context_lengths}
     for key, read in others.items():
-        found += _drawn(arm, at, key, [read(run) for run in arm.runs])
-    return found
+        series += _drawn(arm, at, key, [read(run) for run in arm.runs])
+    return series
 
 
 def _drawn(arm: Arm, at: int, chart: str, samples: list[list[Sample]], **where: str) -> list[dict[str, Any]]:
@@ -115,19 +115,19 @@ def _drawn(arm: Arm, at: int, chart: str, samples: list[list[Sample]], **where: 
     return [{"chart": chart, "arm": at, **where, **_band(whole), "runs": _runs(arm, samples, whole)}]
 
 
-def _band(found: Band) -> dict[str, Any]:
+def _band(curve: Band) -> dict[str, Any]:
     one = {
-        "step": found.steps,
-        "x": {axis: _numbers(values) for axis, values in found.spent.items() if any(v is not None for v in values)},
-        "y": _numbers(found.y),
+        "step": curve.steps,
+        "x": {axis: _numbers(values) for axis, values in curve.spent.items() if any(v is not None for v in values)},
+        "y": _numbers(curve.y),
     }
-    if found.seeds > 1:
-        one |= {"low": _numbers(found.low), "high": _numbers(found.high)}
+    if curve.seeds > 1:
+        one |= {"low": _numbers(curve.low), "high": _numbers(curve.high)}
     return one
 
 
 class SeedLine(TypedDict):
-    """One seed's curve, as the page's script reads it."""
+    """The curve of one seed, as the script of the page reads it."""
 
     name: str
     x: dict[str, list[float | None]]
@@ -136,7 +136,7 @@ class SeedLine(TypedDict):
 
 
 def _runs(arm: Arm, samples: list[list[Sample]], whole: Band) -> list[SeedLine]:
-    """Single seeds, where they are not the mean itself."""
+    """Return the curves of single seeds, unless the only seed is the mean itself."""
     if len(samples) == 1 and len(samples[0]) == len(whole.steps):
         return []
     return [
@@ -152,5 +152,5 @@ def _runs(arm: Arm, samples: list[list[Sample]], whole: Band) -> list[SeedLine]:
 
 
 def _numbers(values: list[Any]) -> list[float | None]:
-    """Four figures: more than a screen shows, and a page of half the size."""
+    """Round to four figures: more than a screen shows, in a page of half the size."""
     return [None if value is None else float(f"{value:.4g}") if abs(value) < 1e4 else round(value) for value in values]

@@ -1,4 +1,4 @@
-"""A report as tidy rows: one number a row, for whoever draws their own pictures."""
+"""A report as tidy rows, one number a row, for readers who draw their own pictures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ HEAD = (
     "run", "arm", "mode", "seed", "model", "task", "step", "rollouts", "tokens", "seconds", "reflection_tokens",
     "context", "quantity", "value",
 )  # fmt: skip
-# A cell that begins so is a formula to a spreadsheet, and names may come from anywhere.
+# A spreadsheet reads a cell that begins with one of these as a formula, and names may come from anywhere.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows(sources: Sequence[Source]) -> str:
-    """CSV with a head. The empty task stands for the mean over all tasks of a run, the empty context for none."""
+    """Return CSV with a header. The empty task stands for the mean over all tasks of a run, the empty context for
+    none."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEAD)
@@ -34,7 +35,7 @@ def _rows(run: RunData) -> Iterator[list[Any]]:
     who = [_cell(one) for one in (run.name, run.label, run.mode, run.seed, run.model)]
     for point in run.evaluations:
         for (task, context, quantity), value in sorted(point.values.items()):
-            # For a single task, the mean over tasks says the same again.
+            # For a single task, the mean over tasks repeats the numbers of that task.
             if (
                 not task
                 and len(run.tasks) == 1

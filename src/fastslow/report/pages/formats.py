@@ -1,4 +1,4 @@
-"""How numbers are written for people. None is 'n/a' everywhere: a number that is missing is never a 0."""
+"""How numbers are written for people. None is 'n/a' everywhere: a missing number is never written as 0."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def times(ratio: float) -> str:
 
 
 def within(shown: str, interval: tuple[float, float] | None, write: Callable[[float], str]) -> str:
-    """A number with its interval over seeds in brackets, where there is one; never reached by any needs none."""
+    """Append the interval over seeds in brackets, where there is one; "not reached" in every seed needs none."""
     if interval is None or interval[0] == math.inf:
         return shown
     return f"{shown} ({write(interval[0])} to {write(interval[1])})"
 
 
-def difference(found: Estimate | None) -> str:
-    """+0.05 (-0.02 to +0.12)."""
-    return NOTHING if found is None else within(signed(found.value), found.interval, signed)
+def difference(estimate: Estimate | None) -> str:
+    """Write an estimated difference, as in +0.05 (-0.02 to +0.12)."""
+    return NOTHING if estimate is None else within(signed(estimate.value), estimate.interval, signed)
 
 
 def steps_to(value: float | None) -> str:
@@ -47,7 +47,7 @@ def steps_to(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """12 s, 3.4 min, 1.6 h: two figures are enough to plan by."""
+    """Write a duration, as in 12 s, 3.4 min, 1.6 h: two figures are enough to plan with."""
     if value is None:
         return NOTHING
     if value < 120:

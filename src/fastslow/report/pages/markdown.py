@@ -1,4 +1,4 @@
-"""A report as Markdown: readable in a terminal, in a review, in a note."""
+"""A report as Markdown, readable in a terminal, in a review and in a note."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastslow.report.reading.sources import Source
 
 
 def markdown(sources: Sequence[Source]) -> str:
-    """The whole report: verdicts, notices, then a section for each comparison."""
+    """Return the whole report: verdicts, notices, then a section for each comparison."""
     comparisons = [comparison for source in sources for comparison in compare(source)]
     parts = ["# fastslow report", *(verdict(comparison) for comparison in comparisons)]
     notices = [f"- **{_text(name)}**: {_text(notice)}" for name, notice in all_notices(sources)]
@@ -25,37 +25,37 @@ def markdown(sources: Sequence[Source]) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Did it pay? One sentence."""
-    found = headline(comparison)
-    return f"**{found.answer}** on {_text(comparison.task)}: {_text(found.sentence)}"
+    """Answer in one sentence whether the method paid."""
+    screen = headline(comparison)
+    return f"**{screen.answer}** on {_text(comparison.task)}: {_text(screen.sentence)}"
 
 
 def all_notices(sources: Sequence[Source]) -> list[tuple[str, str]]:
-    """What is missing or damaged, by the name of the run or comparison."""
-    found = [(source.name, notice) for source in sources for notice in source.notices]
-    return found + [(run.name, notice) for source in sources for run in source.runs for notice in run.notices]
+    """List what is missing or damaged, each with the name of the run or comparison."""
+    notices = [(source.name, notice) for source in sources for notice in source.notices]
+    return notices + [(run.name, notice) for source in sources for run in source.runs for notice in run.notices]
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
-    """In the order of the questions: what came out, at what cost, by whom."""
+    """Return the tables in the order of the questions: results, then costs, then who contributed."""
     made = (
         tables.cells, tables.efficiencies, tables.plasticity, tables.continual, stream_tables.streams,
         stream_tables.differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs, tables.fast_channel,
         tables.gains, tables.routing, tables.costs,
     )  # fmt: skip
-    found = [make(comparison) for make in made]
-    return [table for table in found if table is not None]
+    answers = [make(comparison) for make in made]
+    return [table for table in answers if table is not None]
 
 
 def section(table: Table) -> str:
-    """One table under its title."""
+    """Return one table under its title."""
     lines = [list(map(_text, table.head)), ["---"] * len(table.head), *(list(map(_text, row)) for row in table.rows)]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return "\n\n".join([f"### {_text(table.title)}", body, *map(_text, table.notes)])
 
 
 def _text(text: str) -> str:
-    """Names come from files: nothing in them may end a cell or a line, be markup, or be a link or a picture."""
+    """Escape a text from a file, so that it cannot end a cell or a line, nor be markup, a link or a picture."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     for mark in "\\|[":
         shown = shown.replace(mark, "\\" + mark)

@@ -35,12 +35,12 @@ from fastslow.report.reading.data import AXES, RunData
 from fastslow.report.reading.sources import Source
 from fastslow.report.reading.values import mapping, text
 
-# What is shown of contexts and rollouts over all runs of a report: with these a page of twelve long runs stays small.
+# Most contexts and rollouts shown over all runs of a report: within these limits a page of twelve long runs is small.
 CONTEXTS_SHOWN = 240
 FEWEST_CONTEXTS = 8
 RUNS_WITH_ROLLOUTS = 12
 LONGEST_CONFIG = 12_000
-# Control characters, lone surrogates, and the marks that make text run the other way.
+# Control characters, lone surrogates, and the marks that reverse the direction of text.
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 View = Literal["page", "figure"]
@@ -48,7 +48,7 @@ View = Literal["page", "figure"]
 
 @dataclass(frozen=True)
 class Matrix:
-    """Accuracies by task; `rows` hold a name and values, each with whether it is framed."""
+    """Accuracies by task; each of `rows` holds a name and values, each value with whether it is framed."""
 
     title: str
     corner: str
@@ -81,7 +81,7 @@ class LineageView:
 
 @dataclass(frozen=True)
 class RunView:
-    """What one run was made with."""
+    """The settings, machine and versions of one run."""
 
     name: str
     status: str
@@ -90,7 +90,7 @@ class RunView:
 
 
 def page(sources: Sequence[Source], *, view: View = "page") -> str:
-    """The whole report; the view `figure` shows verdicts and curves alone, for a picture."""
+    """Return the whole report as HTML; the view `figure` shows verdicts and curves alone, for a picture."""
     pairs = [(source, comparison) for source in sources for comparison in compare(source)]
     limit = max(FEWEST_CONTEXTS, CONTEXTS_SHOWN // max(1, sum(len(c.runs) for _, c in pairs)))
     drawn = [{**payload(comparison), "tasks": comparison.tasks} for _, comparison in pairs]
@@ -116,13 +116,13 @@ def page(sources: Sequence[Source], *, view: View = "page") -> str:
 
 def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: int) -> dict[str, Any]:
     head = headline(comparison)
-    found = [run for run in comparison.runs if run.contexts or run.population.get("archive")]
-    # Without a fast channel there is one context throughout: the others come first.
+    evolved = [run for run in comparison.runs if run.contexts or run.population.get("archive")]
+    # Runs without a fast channel have one context throughout, so the other runs come first.
     recorded = sorted((run for run in comparison.runs if run.rollouts), key=lambda run: not run.channels.fast)
     rollouts = [(f"{run.name} ({run.label})", shelves(run)) for run in recorded[:RUNS_WITH_ROLLOUTS]]
     gains, routing = tables.gains(comparison), tables.routing(comparison)
     closing = {tables.costs(comparison).title, *(t.title for t in (gains, routing) if t is not None)}
-    lineages = [_lineage(run, lineage(run, limit)) for run in found if run.channels.fast]
+    lineages = [_lineage(run, lineage(run, limit)) for run in evolved if run.channels.fast]
     courses = [_course(course) for run in comparison.runs if (course := course_of(run)) is not None]
     sections = [
         ("curves", "Curves", True), ("numbers", "Numbers", True), ("stream", "Stream", bool(courses)),
@@ -177,28 +177,28 @@ def _course(course: Course) -> CourseView:
     return CourseView(course.run.name, course.run.label, matrix, course.clusters, course.changes)
 
 
-def _lineage(run: RunData, found: Lineage) -> LineageView:
-    members = [found.known[name] for name in found.members]
+def _lineage(run: RunData, tree: Lineage) -> LineageView:
+    members = [tree.known[name] for name in tree.members]
     accepted = sum(row.accepted for row in run.contexts)
     in_use = f"{len(members)} in use, " if members else ""
     return LineageView(
         run.name,
         f"{run.label}: {in_use}{accepted} accepted, {len(run.contexts)} proposed",
         members,
-        [(node, _edit(node, found)) for node in found.nodes],
-        found.left_out,
+        [(node, _edit(node, tree)) for node in tree.nodes],
+        tree.left_out,
     )
 
 
-def _edit(node: Node, found: Lineage) -> list[list[Segment]]:
-    parent = next((found.known[name] for name in node.parents if name in found.known), None)
+def _edit(node: Node, tree: Lineage) -> list[list[Segment]]:
+    parent = next((tree.known[name] for name in node.parents if name in tree.known), None)
     if parent is None:
         return [[("same", line)] for line in readable(node.components)]
     return difference(readable(parent.components), readable(node.components))
 
 
 def _strips(comparison: Comparison) -> list[tuple[str, Any]]:
-    """Only where there is something to see: one route throughout is a line of the table."""
+    """Return the routes over time of each run that used several routes; a table row covers the other runs."""
     runs = [run for run in comparison.runs if len({kind for counts in run.routes.values() for kind in counts}) > 1]
     return [(run.name, slices(run)) for run in runs]
 
@@ -216,14 +216,17 @@ def _run(run: RunData) -> RunView:
 
 
 def _data(drawn: Any) -> Markup:
-    """JSON without a character that could end a script element or begin a comment."""
+    """Return JSON without a character that could end a script element or begin a comment."""
     dumped = json.dumps(drawn, allow_nan=False, separators=(",", ":"))
     return Markup(dumped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
 def _policy(*scripts: str) -> str:
-    """Nothing may be loaded or sent, and no script run but these. Plotly writes styles and probes for an image format
-    as it starts: inline styles and images within the page are allowed, and can reach nothing outside it."""
+    """Return the Content-Security-Policy: nothing may be loaded or sent, and only these scripts may run.
+
+    Plotly writes styles and probes for an image format when it starts. So inline styles and images within the page are
+    allowed; neither can reach anything outside the page.
+    """
     digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
@@ -233,7 +236,7 @@ def _policy(*scripts: str) -> str:
 
 
 def _seen(value: Any) -> Any:
-    """What a template shows: our own markup as it is, any other text without what cannot be seen."""
+    """Return a value as a template shows it: our own markup unchanged, any other text without invisible characters."""
     if value is None or isinstance(value, Markup) or not isinstance(value, str):
         return value
     return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", value)

@@ -20,16 +20,19 @@ QUIET = (
     "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--force-color-profile=srgb",
 )  # fmt: skip
 WIDTH = 1280
-TALLEST = 16_000  # beyond this a browser's picture is cut
-SECONDS = 120  # a browser starts in two; a page of a long comparison is drawn in ten
-DRAWING = 20_000  # milliseconds of the page's own clock until the picture is taken
+TALLEST = 16_000  # browsers cut a taller picture
+SECONDS = 120  # a browser starts in two seconds and draws a long comparison in ten
+DRAWING = 20_000  # milliseconds of the page's own clock before the picture is taken
 
 
 def find_browser() -> str:
-    """The path of a Chromium or one of its kin. FASTSLOW_BROWSER names another. Raises BadInput where there is none."""
+    """Return the path of Chromium, Chrome or Edge, or of the browser that FASTSLOW_BROWSER names.
+
+    Raises BadInput where none can be run.
+    """
     named = os.environ.get("FASTSLOW_BROWSER")
-    found = shutil.which(named) if named else next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
+    browser = shutil.which(named) if named else next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not browser:
         missing = (
             f"FASTSLOW_BROWSER names '{named}', which cannot be run" if named else "no Chromium or Chrome was found"
         )
@@ -37,16 +40,16 @@ def find_browser() -> str:
             f"a PNG needs a browser, and {missing}; on Debian: apt-get install chromium. "
             "HTML, Markdown and CSV need none."
         )
-    return found
+    return browser
 
 
 def flags() -> list[str]:
-    """How a browser is started here: quietly, and without its sandbox for root, who cannot have one."""
+    """Return the flags to start a browser with: quiet, and without its sandbox for root, who cannot have one."""
     return [*QUIET, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
 
 
 def picture(sources: Sequence[Source]) -> bytes:
-    """PNG of verdicts and curves, in light colours. Raises BadInput where no browser can make one."""
+    """Return a PNG of verdicts and curves, in light colours. Raises BadInput where no browser can make one."""
     browser = find_browser()
     with tempfile.TemporaryDirectory() as folder:
         made, out = Path(folder, "report.html"), Path(folder, "report.png")
@@ -59,13 +62,15 @@ def picture(sources: Sequence[Source]) -> bytes:
 
 
 def _height(browser: str, made: Path, folder: str) -> int:
-    """How tall the page is when it is drawn: its script writes that down. A browser that may not read the file, such as
-    one in a snap, draws an error page instead."""
+    """Return the height of the drawn page, which its script writes into the document.
+
+    A browser that may not read the file, such as one in a snap, draws an error page instead.
+    """
     dumped = _run(browser, ["--dump-dom", f"--window-size={WIDTH},900", made.as_uri()], folder)
-    found = re.search(rb'data-height="(\d{2,6})"', dumped[: 64 * 2**10])
-    if not found:
+    match = re.search(rb'data-height="(\d{2,6})"', dumped[: 64 * 2**10])
+    if not match:
         raise BadInput(f"'{browser}' did not draw the report; FASTSLOW_BROWSER can name another one.")
-    return min(TALLEST, int(found[1]))
+    return min(TALLEST, int(match[1]))
 
 
 def _run(browser: str, arguments: Sequence[str], folder: str) -> bytes:

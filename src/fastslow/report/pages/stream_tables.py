@@ -1,4 +1,4 @@
-"""The tables of runs over several tasks without stages of their own: what each arm knows at the end."""
+"""The tables of runs over several tasks without stages: what each arm knows at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastslow.report.questions.streams import StreamArm, stream_arms
 
 
 def streams(comparison: Comparison) -> Table | None:
-    """None unless the runs went over several tasks in other ways than stage by stage."""
+    """Return the table of the arms, or None unless the runs went over several tasks without stages."""
     arms = _unstaged(comparison)
     if not arms:
         return None
@@ -38,12 +38,12 @@ def streams(comparison: Comparison) -> Table | None:
 
 
 def _unstaged(comparison: Comparison) -> list[StreamArm]:
-    """Runs through stages have a table of their own."""
+    """Return the arms of runs without stages; runs through stages have a table of their own."""
     return [] if any(stages_of(arm) for arm in comparison.arms) else stream_arms(comparison)
 
 
 def differences(comparison: Comparison) -> Table | None:
-    """Every arm's accuracy at the end of the stream against every other's; None with fewer than two arms."""
+    """Compare the accuracies of all pairs of arms at the end of the stream; None with fewer than two arms."""
     arms = _unstaged(comparison)
     if len(arms) < 2:
         return None

@@ -1,4 +1,4 @@
-"""The tables of a report as plain text in cells: Markdown and HTML each escape what they show."""
+"""The tables of a report as plain text in cells, which Markdown and HTML each escape in their own way."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fastslow.report.questions.verdict import FEW_SEEDS
 from fastslow.report.reading.data import AXES, RunData
 from fastslow.report.reading.rows import MetricsRow
 
-NUMBERS = 16  # rows of the table behind a curve; the CSV has them all
+NUMBERS = 16  # rows of the table below a curve; the CSV has every row
 
 
 @dataclass(frozen=True)
 class Table:
-    """A head, rows of as many cells, and what must be said of them."""
+    """A header, rows with as many cells, and notes that explain the numbers."""
 
     title: str
     head: Sequence[str]
@@ -52,7 +52,7 @@ def runs(comparison: Comparison) -> Table:
 
 
 def cells(comparison: Comparison) -> Table | None:
-    """What was planned and is not done; None where nothing is amiss."""
+    """List the planned runs that are not done; None where every one is done."""
     rows = [
         (cell.arm, cell.seed, cell.status, formats.seconds(cell.seconds), cell.error)
         for cell in comparison.cells
@@ -64,7 +64,7 @@ def cells(comparison: Comparison) -> Table | None:
 
 
 def efficiencies(comparison: Comparison) -> Table | None:
-    """None without a reference and another arm."""
+    """Show the costs of the reference's best accuracy; None without a reference and another arm."""
     reference = comparison.reference
     if reference is None or not comparison.others:
         return None
@@ -83,7 +83,9 @@ def efficiencies(comparison: Comparison) -> Table | None:
         f"No ratio for the reflection tokens: {name} asks no language model. The column has the whole run's.",
     ]
     if any(
-        found is not None and found.reference_x == 0 for arm in comparison.others for found in arm.efficiency.values()
+        efficiency is not None and efficiency.reference_x == 0
+        for arm in comparison.others
+        for efficiency in arm.efficiency.values()
     ):
         notes.append(f"No rise: {name} never came above its start, so there is no cost to compare.")
     notes += _few_seeds(comparison)
@@ -94,26 +96,26 @@ def efficiencies(comparison: Comparison) -> Table | None:
 
 
 def drift(comparison: Comparison) -> Table | None:
-    """KL at like accuracy; None without a reference and another arm."""
+    """Show the KL at matched accuracy; None without a reference and another arm."""
     if comparison.reference is None or not comparison.others or comparison.kind == "plasticity":
         return None
     rows = []
     for arm in comparison.others:
-        found = arm.drift
-        if found is None:
+        matched = arm.drift
+        if matched is None:
             rows.append((arm.label, *[formats.NOTHING] * 4, ""))
             continue
-        known = found.low is not None and found.high is not None
-        interval = f"{found.low:.0%} to {found.high:.0%}" if known else ""
-        numbers = map(formats.decimal, (found.accuracy, found.other_kl, found.reference_kl))
-        rows.append((arm.label, *numbers, formats.percent(found.share), interval))
+        known = matched.low is not None and matched.high is not None
+        interval = f"{matched.low:.0%} to {matched.high:.0%}" if known else ""
+        numbers = map(formats.decimal, (matched.accuracy, matched.other_kl, matched.reference_kl))
+        rows.append((arm.label, *numbers, formats.percent(matched.share), interval))
     head = ("arm", "accuracy", "its KL", f"{comparison.reference_name}'s KL", "share", "95% interval")
     notes = ["At the highest accuracy that the mean curves of both came to; in between evaluations by proportion."]
     return Table("KL to the base at like accuracy", head, rows, notes)
 
 
 def quadrants(comparison: Comparison) -> Table:
-    """{base, trained} x {seed, evolved}; a closing evaluation measures the base."""
+    """Show {base, trained} x {seed, evolved}; the closing evaluation measures the base."""
     names = ("base_seed", "base_lead", "seed", "lead", "mean")
     head = ("arm", "base, seed", "base, evolved", "trained, seed", "trained, evolved", "trained, mean of population")
     rows = [(arm.label, *(formats.decimal(_quadrant(arm, name)) for name in names)) for arm in comparison.arms]
@@ -147,7 +149,7 @@ def costs(comparison: Comparison) -> Table:
 
 
 def fast_channel(comparison: Comparison) -> Table | None:
-    """What the fast phases of each run did; None where there was none."""
+    """Show what the fast phases of each run did; None where no run had a fast phase."""
     rows = []
     for run in comparison.runs:
         phases = [row for row in run.metrics if row.phase == "fast"]
@@ -174,17 +176,17 @@ def fast_channel(comparison: Comparison) -> Table | None:
 
 
 def gains(comparison: Comparison) -> Table | None:
-    """None where no context was ever proposed."""
-    found = earned([run for run in comparison.runs if run.contexts])
-    if not found:
+    """Show the gains of each proposer; None where no context was ever proposed."""
+    proposers = earned([run for run in comparison.runs if run.contexts])
+    if not proposers:
         return None
-    whole = sum(one.gain for one in found)
+    whole = sum(one.gain for one in proposers)
     rows = [
         (
             one.proposer, f"{one.proposed:,}", f"{one.refused:,}", f"{one.accepted:,}",
             formats.percent(one.accepted / one.proposed), formats.percent(one.gain / whole if whole > 0 else None),
         )
-        for one in found
+        for one in proposers
     ]  # fmt: skip
     head = ("proposer", "proposed", "refused unseen", "accepted", "share accepted", "share of gains")
     notes = (
@@ -195,23 +197,23 @@ def gains(comparison: Comparison) -> Table | None:
 
 
 def routing(comparison: Comparison) -> Table | None:
-    """None where no group was routed."""
+    """Show the share of each route; None where no group was routed."""
     rows = []
     for run in (run for run in comparison.runs if run.routes):
         counts = sum(run.routes.values(), Counter())
-        told = ", ".join(f"{kind} {share:.0%}" for kind, share in shares(counts).items())
-        rows.append((run.name, ", ".join(run.routers), f"{counts.total():,}", told))
+        listed = ", ".join(f"{kind} {share:.0%}" for kind, share in shares(counts).items())
+        rows.append((run.name, ", ".join(run.routers), f"{counts.total():,}", listed))
     return Table("Shares of the routes", ("run", "router", "groups", "shares"), rows) if rows else None
 
 
 def plasticity(comparison: Comparison) -> Table | None:
-    """None for anything but a plasticity probe."""
+    """Show the measures of a plasticity probe; None for any other comparison."""
     if comparison.kind != "plasticity":
         return None
     within, decimal, percent, steps_to = formats.within, formats.decimal, formats.percent, formats.steps_to
     name, rows = comparison.reference_label, []
     for label, one in areas(comparison).items():
-        # The reference is the whole of itself.
+        # The reference is its own share: 100 %.
         sure = one.sure if label != name else {n: i for n, i in one.sure.items() if "ratio" not in n}
         numbers = (
             within(write(getattr(one, field)), sure.get(field), write)
@@ -234,7 +236,7 @@ def plasticity(comparison: Comparison) -> Table | None:
 
 
 def continual(comparison: Comparison) -> Table | None:
-    """A row for each measure; None unless some arm went through stages."""
+    """Show one row for each measure of continual learning; None unless some arm went through stages."""
     staged = [arm for arm in comparison.arms if stages_of(arm) is not None]
     if not staged:
         return None
@@ -250,11 +252,11 @@ def continual(comparison: Comparison) -> Table | None:
 
 
 def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -> dict[str, str]:
-    found, within = measures_of_arm(arm), formats.within
-    if found is None:
+    measures, within = measures_of_arm(arm), formats.within
+    if measures is None:
         return {"average accuracy": "not every stage was measured"}
     reference = comparison.reference if comparison.reference in staged and arm is not comparison.reference else None
-    sure, known = intervals(arm, reference), numbers_of(found)
+    sure, known = intervals(arm, reference), numbers_of(measures)
     shown = {
         title: within(write(known[name]), sure.get(name), write)
         for title, name, write in (
@@ -268,7 +270,7 @@ def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -
     }
     theirs = measures_of_arm(reference) if reference is not None else None
     shares = normalised(arm, staged)
-    for at, gain in enumerate(found.acquisition, start=1):
+    for at, gain in enumerate(measures.acquisition, start=1):
         name = f"acquired in stage {at}"
         shown[name] = within(formats.signed(gain), sure.get(f"acquisition {at}"), formats.signed)
         shown[f"{name}, of the most"] = formats.percent(shares[at - 1])
@@ -283,7 +285,7 @@ def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -
 
 
 def numbers(comparison: Comparison, quantity: str) -> Table:
-    """The points of the mean curve by optimiser steps, for those who cannot hover over it."""
+    """Show the points of the mean curve by optimiser steps, for readers who cannot hover over the curve."""
     rows = []
     for arm in comparison.arms:
         band = bands_of(arm, quantity)
@@ -296,7 +298,7 @@ def numbers(comparison: Comparison, quantity: str) -> Table:
 
 
 def _total(rows: Sequence[MetricsRow], name: str) -> float | None:
-    """The sum; None where a row lacks the number."""
+    """Return the sum, or None where a row lacks the number."""
     values = [row.numbers.get(name) for row in rows]
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
@@ -310,7 +312,7 @@ def _some(n: int) -> list[int]:
 
 def _quadrant(arm: Arm, name: str) -> float | None:
     if name in ("base_lead", "lead", "mean") and not arm.channels.fast:
-        return None  # no context was evolved: the summary repeats the seed context there
+        return None  # no context was evolved, so the summary repeats the seed context
     known = arm.final(name)
     if known is not None or name.startswith("base"):
         return known
@@ -318,15 +320,15 @@ def _quadrant(arm: Arm, name: str) -> float | None:
 
 
 def _latest(run: RunData, quantity: str, context: str) -> float | None:
-    told = {"accuracy": run.final, "kl": run.final_kl}.get(quantity, lambda _: None)(context)
+    value = {"accuracy": run.final, "kl": run.final_kl}.get(quantity, lambda _: None)(context)
     if not run.channels.fast and context != "seed":
         return None
     curve = run.curve(quantity=quantity, context=context)
-    return told if told is not None else curve.y[-1] if len(curve) else None
+    return value if value is not None else curve.y[-1] if len(curve) else None
 
 
 def _sureness(run: RunData) -> tuple[str, str]:
-    """Of the last evaluation: how far its few questions may mislead, and the share with a right answer among n."""
+    """Describe the last evaluation: the error of so few questions, and the share with a right answer among n."""
     values = run.evaluations[-1].values if run.evaluations else {}
     low, high, best = (values.get(("", run.shipped_context, name)) for name in ("low", "high", "best"))
     interval = formats.NOTHING if low is None or high is None else f"{low:.2f} to {high:.2f}"
@@ -340,16 +342,17 @@ def _ceiling(arm: Arm) -> tuple[str, str]:
     return f"{fit.a:.2f}", f"{fit.low:.2f} to {fit.high:.2f}"
 
 
-def _ratio(found: Efficiency | None) -> str:
-    if found is None:
+def _ratio(efficiency: Efficiency | None) -> str:
+    if efficiency is None:
         return formats.NOTHING
-    if found.reference_x == 0:
+    if efficiency.reference_x == 0:
         return "no rise"
-    if found.ratio is None:
+    if efficiency.ratio is None:
         return "not reached"
-    shown = formats.times(found.ratio)
-    if found.low is not None and found.high is not None:
-        shown += f" ({'not reached' if found.low == 0 else formats.times(found.low)} to {formats.times(found.high)})"
+    shown = formats.times(efficiency.ratio)
+    if efficiency.low is not None and efficiency.high is not None:
+        low = "not reached" if efficiency.low == 0 else formats.times(efficiency.low)
+        shown += f" ({low} to {formats.times(efficiency.high)})"
     return shown
 
 

@@ -1,4 +1,4 @@
-"""Arms side by side: runs of one task in several modes and seeds, against plain RL (or another reference)."""
+"""Arms side by side: runs of one task in several modes and seeds, against plain RL or another reference."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fastslow.metrics.curves import mean_curve
 from fastslow.report.reading.data import AXES, RunData
 from fastslow.report.reading.sources import PlannedRun, Source
 
-# RL asks no language model: on the reflection axis there is no ratio, only what was spent.
+# RL asks no language model, so the reflection axis has no ratio, only the tokens of the other arm.
 RATIO_AXES = tuple(axis for axis in AXES if axis != "reflection")
 
 
 @dataclass
 class Arm:
-    """All runs of one label: of one mode, or of one cell of a sweep."""
+    """All runs with one label: those of one mode, or of one cell of a sweep."""
 
     label: str
     runs: list[RunData]
@@ -36,11 +36,11 @@ class Arm:
         return self.runs[0].channels
 
     def curves(self, axis: str = "steps", quantity: str = "accuracy") -> list[Curve]:
-        """One for each seed, under the context the arm ships."""
+        """Return one curve for each seed, under the context that the arm ships."""
         return [run.curve(axis, quantity) for run in self.runs]
 
     def final(self, name: str, task: str = "") -> float | None:
-        """Mean over seeds; None unless every one has it."""
+        """Return the mean over seeds, or None unless every seed has the number."""
         return mean_or_none([run.final(name, task) for run in self.runs])
 
     def best(self) -> float | None:
@@ -83,8 +83,10 @@ class Comparison:
 
 
 def compare(source: Source) -> list[Comparison]:
-    """One comparison for each task and model, in the order of the runs given. In a plasticity probe the models are what
-    is compared: there is one for each task."""
+    """Return one comparison for each task and model, in the order of the runs given.
+
+    A plasticity probe compares the models themselves, so it has one comparison for each task.
+    """
 
     def kind(run: RunData) -> tuple[str, str]:
         return run.task, "" if source.kind == "plasticity" else run.model
@@ -94,15 +96,16 @@ def compare(source: Source) -> list[Comparison]:
 
 
 def mean_or_none(values: Sequence[float | None]) -> float | None:
-    """The mean; None where a value is missing, because a mean over fewer would be of something else."""
+    """Return the mean, or None where a value is missing, because a mean over fewer values would be of something
+    else."""
     known = [value for value in values if value is not None]
     return mean(known) if values and len(known) == len(values) else None
 
 
 def _compare(source: Source, runs: Sequence[RunData]) -> Comparison:
-    planned = list(dict.fromkeys(cell.arm for cell in source.cells))  # a sweep's values in the order they were given
+    planned = list(dict.fromkeys(cell.arm for cell in source.cells))  # a sweep's values in the given order
 
-    # An arm of the mode that others are held against, unless the plan names one; first the one without swept settings.
+    # The arm that the plan names, else one of the reference mode, preferably without swept settings.
     by_mode = sorted({run.label for run in runs if run.channels.role == "reference"}, key=len)
     reference_label = source.reference or next(iter(by_mode), REFERENCE.name)
 

@@ -1,4 +1,4 @@
-"""Runs through stages of tasks: accuracy after each stage on each task, and what follows from it."""
+"""Runs through stages of tasks: accuracy after each stage on each task, and the measures that follow from it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Matrix = list[list[float | None]]
 
 @dataclass(frozen=True)
 class Stages:
-    """Mean over seeds: `base[j]` and `after[t][j]` on task j. `late` tells stages whose last evaluation came earlier
-    than their end."""
+    """Means over seeds: `base[j]` and `after[t][j]` on task j. `late` lists the stages whose last evaluation came
+    before their end."""
 
     tasks: list[str]
     base: list[float | None]
@@ -27,22 +27,24 @@ class Stages:
 
 
 def stages_of(arm: Arm) -> Stages | None:
-    """None unless the runs went through several tasks."""
-    found = _seeds(arm)
-    return _mean(found) if found else None
+    """Return the stages of an arm, or None unless its runs went through several tasks."""
+    seeds = _seeds(arm)
+    return _mean(seeds) if seeds else None
 
 
 def measures_of_arm(arm: Arm) -> Continual | None:
-    """None until every stage of every seed was measured on every task."""
+    """Return the measures of an arm, or None until every stage of every seed was measured on every task."""
     return _measured(_seeds(arm))
 
 
 def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
-    """95% over seeds, of the names in `numbers_of`. Against a reference also of `lead`, how much more is right on
-    average at the end, of `forgotten more`, and of `times 1`, `times 2`, ..., acquisition over the reference's (see
-    `times`)."""
+    """Return 95% intervals over seeds, by the names of `numbers_of`.
+
+    With a reference, also those of `lead` (the difference in average accuracy at the end), of `forgotten more`, and of
+    `times 1`, `times 2`, ..., the acquisition divided by the reference's (see `times`).
+    """
     ours = _seeds(arm)
-    found = over_seeds(lambda some: numbers_of(_measured(some)), ours)
+    sure = over_seeds(lambda seeds: numbers_of(_measured(seeds)), ours)
     theirs = _seeds(reference) if reference is not None else []
 
     def against(a: Sequence[Stages], b: Sequence[Stages]) -> dict[str, float | None]:
@@ -56,26 +58,27 @@ def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
             **{f"times {at}": times(*pair) for at, pair in enumerate(pairs, start=1)},
         }
 
-    return found | over_seeds(against, ours, theirs)
+    return sure | over_seeds(against, ours, theirs)
 
 
-def numbers_of(found: Continual | None) -> dict[str, float | None]:
-    """The measures by name; `acquisition 1` is that of the first stage."""
-    if found is None:
+def numbers_of(measures: Continual | None) -> dict[str, float | None]:
+    """Return the measures by name; `acquisition 1` is that of the first stage."""
+    if measures is None:
         return {}
-    rest = {name: value for name, value in asdict(found).items() if name != "acquisition"}
-    return {**rest, **{f"acquisition {at}": value for at, value in enumerate(found.acquisition, start=1)}}
+    rest = {name: value for name, value in asdict(measures).items() if name != "acquisition"}
+    return {**rest, **{f"acquisition {at}": value for at, value in enumerate(measures.acquisition, start=1)}}
 
 
 def times(ours: float, theirs: float) -> float | None:
-    """What was acquired over what the reference acquired: infinity where that learned nothing, None where both did."""
+    """Divide acquisition by the reference's: infinity where only the reference learned nothing, None where neither
+    learned."""
     if theirs > 0:
         return ours / theirs
     return math.inf if ours > 0 else None
 
 
 def normalised(arm: Arm, arms: Sequence[Arm]) -> list[float | None]:
-    """Acquisition of each stage as a share of the most that any arm came to above the base on its task."""
+    """Return the acquisition of each stage as a share of the largest gain over the base of any arm on its task."""
     own, all_stages = measures_of_arm(arm), [stages for one in arms if (stages := stages_of(one)) is not None]
     if own is None:
         return []
@@ -94,10 +97,10 @@ def normalised(arm: Arm, arms: Sequence[Arm]) -> list[float | None]:
 
 
 def _seeds(arm: Arm) -> list[Stages]:
-    """Of each run; nothing unless all of them went through the same several tasks."""
+    """Return the matrix of each run, or nothing unless all runs went through the same several tasks."""
     tasks = arm.runs[0].tasks
-    found = [_matrix(run, tasks) for run in arm.runs] if len(tasks) > 1 else []
-    return [one for one in found if one is not None] if None not in found else []
+    stages = [_matrix(run, tasks) for run in arm.runs] if len(tasks) > 1 else []
+    return [one for one in stages if one is not None] if None not in stages else []
 
 
 def _mean(seeds: Sequence[Stages]) -> Stages:
@@ -127,7 +130,7 @@ def _matrix(run: RunData, tasks: list[str]) -> Stages | None:
     for stage in range(len(tasks)):
         ends = (stage + 1) * length
         inside = [p for p in run.evaluations if stage * length < p.step <= ends]
-        # The last evaluation at the end of the whole run counts: a mode may still change its contexts at that step.
+        # At the end of the run the last evaluation counts: a mode may still change its contexts at that step.
         last = inside[-1] if inside else None
         if last is not None and last.step < ends:
             late.append(f"{run.name}: stage {stage + 1} was last measured at step {last.step}, it ends at {ends}")

@@ -1,4 +1,4 @@
-"""What a run cost, by phase: seconds, tokens, money. What nobody knows is 'unknown', and never 0."""
+"""What a run cost, by phase: seconds, tokens, money. An unknown cost is 'unknown', and never 0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one run. `seconds` by PHASES; None where a run has not said."""
+    """The cost of one run. `seconds` is keyed by PHASES; None where the files of the run do not say."""
 
     seconds: dict[str, float | None]
     total_seconds: float | None
@@ -27,7 +27,7 @@ class Cost:
 
 
 def cost_of(run: RunData) -> Cost:
-    """From the summary, else from what the lines of metrics tell so far."""
+    """Read the cost from the summary, else from the lines of metrics so far."""
     wall, reflection = mapping(run.summary.get("wall_s")), mapping(run.summary.get("reflection"))
     latest = run.metrics[-1].spent if run.metrics else {}
     tokens, rollouts = run.counts("tokens"), run.counts("rollouts")
@@ -48,9 +48,9 @@ def cost_of(run: RunData) -> Cost:
 
 
 def _reflection_tokens(reflection: Any, counted: float | None) -> float | None:
-    told = [number(reflection.get(f"{kind}_tokens")) for kind in ("prompt", "completion")]
-    known = [value for value in told if value is not None]
-    return sum(known) if len(known) == len(told) else counted
+    counts = [number(reflection.get(f"{kind}_tokens")) for kind in ("prompt", "completion")]
+    known = [value for value in counts if value is not None]
+    return sum(known) if len(known) == len(counts) else counted
 
 
 def _money(calls: float | None, cost: Any) -> str:

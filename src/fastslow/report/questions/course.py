@@ -1,5 +1,5 @@
-"""One run over several tasks from inside: each task's accuracy along the way, what the clusters were made of, and the
-change points that were noticed."""
+"""One run over several tasks: the accuracy of each task over time, the tasks in each cluster, and the change points
+that were noticed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from fastslow.report.reading.values import count
 from fastslow.tasks.names import short_names
 
 MOST = 60
-"""Rows of a table and change points of a line: a long run shows some of each, and its files have them all."""
+"""Most rows of a table, and most change points of a line; the files of a long run have the rest."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One evaluation: the tasks' accuracies in their order, and which of them were trained on since the row before."""
+    """One evaluation: the accuracies in the order of the tasks, and which tasks were trained on since the row
+    before."""
 
     step: int
     accuracies: list[float | None]
@@ -27,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Course:
-    """`clusters` and `changes` only where the learner had to find the tasks itself."""
+    """One run over several tasks. `clusters` and `changes` are filled only where the learner had to find the tasks."""
 
     run: RunData
     tasks: list[str]
@@ -37,7 +38,8 @@ class Course:
 
 
 def course_of(run: RunData) -> Course | None:
-    """None of a run on one task without clusters, and where nothing was measured or routed yet."""
+    """Return the course of a run, or None for one task without clusters, and where nothing was measured or routed
+    yet."""
     names = short_names(run.tasks)
     rows, clusters = _rows(run), _clusters(run)
     if not (clusters or (rows and len(names) > 1)):
@@ -46,14 +48,14 @@ def course_of(run: RunData) -> Course | None:
 
 
 def _rows(run: RunData) -> list[Row]:
-    found, since, latest = [], 0, 0
+    rows, since, latest = [], 0, 0
     for point in _some(run.evaluations):
-        if point.step > latest:  # of two evaluations at one step, both follow the same training
+        if point.step > latest:  # two evaluations at one step follow the same training
             since, latest = latest, point.step
         trained = {task for step in run.trained if since <= step < latest for task in run.trained[step]}
         values = [point.values.get((task, run.shipped_context, "accuracy")) for task in run.tasks]
-        found.append(Row(point.step, values, [task in trained for task in run.tasks]))
-    return found
+        rows.append(Row(point.step, values, [task in trained for task in run.tasks]))
+    return rows
 
 
 def _some(points: Sequence[Evaluation]) -> Sequence[Evaluation]:
@@ -63,7 +65,7 @@ def _some(points: Sequence[Evaluation]) -> Sequence[Evaluation]:
 
 
 def _clusters(run: RunData) -> Table | None:
-    """Groups by cluster and true task."""
+    """Count groups by cluster and true task."""
     if run.config.get("clusters") != "inferred" or not run.groups:
         return None
     tasks = list(dict.fromkeys([*run.tasks, *(task for _, task in run.groups)]))
@@ -83,7 +85,7 @@ def _clusters(run: RunData) -> Table | None:
 
 
 def _changes(run: RunData) -> str:
-    """The stream begins with batch 0: that is no change."""
+    """Describe the change points. The stream begins with batch 0, which does not count as a change."""
     if run.config.get("clusters") != "inferred":
         return ""
     seen = [
@@ -91,8 +93,8 @@ def _changes(run: RunData) -> str:
         for row in run.metrics
         if row.phase == "clusters"
     ]
-    found = [f"from batch {change} on (seen at {batch})" for change, batch in seen if change is not None and batch]
-    if not found:
+    changes = [f"from batch {change} on (seen at {batch})" for change, batch in seen if change is not None and batch]
+    if not changes:
         return "No change point was noticed."
-    more = f", and {len(found) - MOST} more" if len(found) > MOST else ""
-    return f"Change points noticed: {', '.join(found[:MOST])}{more}. Batches are counted from 0, one a step."
+    more = f", and {len(changes) - MOST} more" if len(changes) > MOST else ""
+    return f"Change points noticed: {', '.join(changes[:MOST])}{more}. Batches are counted from 0, one a step."

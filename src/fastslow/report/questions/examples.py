@@ -1,4 +1,4 @@
-"""Rollouts to read: what was asked, answered and said of it, under each context."""
+"""Rollouts to read: question, answer and feedback, under each context."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Shelf:
 
 
 def shelves(run: RunData) -> list[Shelf]:
-    """Of the first and the last step recorded: up to CONTEXTS contexts with up to PER_CONTEXT rollouts each, of
-    different rewards where there are some."""
+    """Choose rollouts of the first and the last recorded step: up to CONTEXTS contexts with up to PER_CONTEXT rollouts
+    each, with different rewards where possible."""
     by_step: dict[int, dict[str, list[RolloutRow]]] = {}
     for row in run.rollouts:
         if row.step is not None:
@@ -37,7 +37,7 @@ def shelves(run: RunData) -> list[Shelf]:
 
 
 def cut(shown: str) -> str:
-    """Cut a text for the page: to a screen or two."""
+    """Cut a text to about two screens of the page."""
     return (
         shown
         if len(shown) <= LONGEST_TEXT
@@ -46,7 +46,7 @@ def cut(shown: str) -> str:
 
 
 def _chosen(rows: list[RolloutRow]) -> list[RolloutRow]:
-    """One of each reward first, from both ends inwards, then whatever comes."""
+    """Take one rollout of each reward first, from both ends inwards, then the others in their order."""
     by_reward: dict[float | None, RolloutRow] = {}
     for row in rows:
         by_reward.setdefault(row.reward, row)

@@ -1,4 +1,4 @@
-"""Where contexts come from: who was made of whom, by which edit, and which proposer earned what."""
+"""Where contexts come from: the parent of each context, the edit that made it, and the gains of each proposer."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fastslow.report.reading.data import RunData
 from fastslow.report.reading.rows import ContextRow, ProposalRow, context_row
 from fastslow.report.reading.values import mapping, mean_score, names, text
 
-# A context longer than this is cut in the page; contexts.jsonl has all of it.
+# A longer context is cut in the page; contexts.jsonl has the whole text.
 LONGEST_TEXT = 2_500
-# Words compared with each other in one line; texts that share nothing cost the square of their length.
+# Most words of one line that are compared: texts that share nothing cost the square of their length.
 MOST_PAIRS = 40_000
 NEAR = 2  # unchanged lines shown around a change
 
@@ -25,7 +25,7 @@ Segment = tuple[str, str]
 
 @dataclass
 class Node:
-    """One context that was accepted, or the seed. Scores are means; None where there is none."""
+    """One accepted context, or the seed. Scores are means; None where there is none."""
 
     id: str
     components: Mapping[str, Any]
@@ -35,7 +35,7 @@ class Node:
     component: str = ""
     before: float | None = None
     after: float | None = None
-    anchor: float | None = None  # of the last fast phase for those in use, of its own phase for others
+    anchor: float | None = None  # of the last fast phase for contexts in use, else of the phase that made the context
     rank: int | None = None
     depth: int = 0
 
@@ -51,7 +51,7 @@ class Node:
 
 @dataclass
 class Earned:
-    """What one proposer's edits came to."""
+    """The sum of the edits of one proposer."""
 
     proposer: str
     proposed: int = 0
@@ -62,7 +62,7 @@ class Earned:
 
 @dataclass(frozen=True)
 class Lineage:
-    """`nodes` in the order of the tree, parents before children; `left_out` more are in the files."""
+    """`nodes` in the order of the tree, parents before children; the files hold `left_out` more."""
 
     nodes: list[Node]
     left_out: int
@@ -71,7 +71,7 @@ class Lineage:
 
 
 def lineage(run: RunData, limit: int) -> Lineage:
-    """At most `limit` contexts: those in use and their ancestors first, then the latest."""
+    """Return at most `limit` contexts: those in use and their ancestors first, then the latest."""
     nodes = _nodes(run)
     members = [one for one in names(run.population.get("members") or run.summary.get("population")) if one in nodes]
     for rank, name in enumerate(members):
@@ -81,26 +81,26 @@ def lineage(run: RunData, limit: int) -> Lineage:
     wanted = list(dict.fromkeys(name for member in members for name in _line_of(member, nodes)))
     latest = sorted(nodes.values(), key=lambda node: -1 if node.step is None else node.step, reverse=True)
     wanted += [node.id for node in latest if node.id not in set(wanted)]
-    kept = set(wanted[:limit])
-    return Lineage(_in_order(nodes, kept), len(nodes) - len(kept), nodes, members)
+    shown = set(wanted[:limit])
+    return Lineage(_in_order(nodes, shown), len(nodes) - len(shown), nodes, members)
 
 
 def earned(runs: Iterable[RunData]) -> list[Earned]:
-    """By proposer, over several runs; the largest gain first."""
-    found: dict[str, Earned] = {}
+    """Add up the gains by proposer, over several runs; the largest gain first."""
+    by_name: dict[str, Earned] = {}
     for row in (row for run in runs for row in run.contexts):
         name = row.proposer or "unknown"
-        one = found.setdefault(name, Earned(name))
+        one = by_name.setdefault(name, Earned(name))
         one.proposed += 1
         one.refused += row.after is None
         if row.accepted:
             one.accepted += 1
             one.gain += row.after - row.before if row.after is not None and row.before is not None else 0.0
-    return sorted(found.values(), key=lambda one: -one.gain)
+    return sorted(by_name.values(), key=lambda one: -one.gain)
 
 
 def readable(components: Mapping[str, Any]) -> list[str]:
-    """A context as lines a person can read: worked examples as questions and answers instead of JSON."""
+    """Write a context as lines that a person can read: worked examples as questions and answers instead of JSON."""
     lines: list[str] = []
     for name, value in components.items():
         if not isinstance(value, str):
@@ -121,7 +121,7 @@ def readable(components: Mapping[str, Any]) -> list[str]:
 
 
 def difference(before: Sequence[str], after: Sequence[str]) -> list[list[Segment]]:
-    """Lines of segments: what went, what came, and a little of what stayed around it."""
+    """Return lines of segments: removed, added, and a little of the unchanged text around them."""
     lines: list[list[Segment]] = []
     blocks = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     for at, (kind, a, b, c, d) in enumerate(blocks):
@@ -162,12 +162,12 @@ def _words(old: str, new: str) -> list[Segment]:
 
 
 def _shared(a: Sequence[str], b: Sequence[str]) -> int:
-    """How many items two sequences have in common at their start."""
+    """Count the items that two sequences have in common at their start."""
     return next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _worked(value: str) -> list[list[str]] | None:
-    """Lines of each worked example; None where the text is not what it should be."""
+    """Return the lines of each worked example, or None where the text is not a list of worked examples."""
     if not value.strip():
         return []
     try:
@@ -200,7 +200,7 @@ def _nodes(run: RunData) -> dict[str, Node]:
 
 
 def _line_of(name: str, nodes: Mapping[str, Node]) -> list[str]:
-    """A context and all it comes from; files may hold circles."""
+    """Return a context and all its ancestors; files may hold circles."""
     seen, queue = [], [name]
     while queue:
         one = queue.pop(0)
@@ -210,16 +210,16 @@ def _line_of(name: str, nodes: Mapping[str, Node]) -> list[str]:
     return seen
 
 
-def _in_order(nodes: Mapping[str, Node], kept: set[str]) -> list[Node]:
-    """Depth first from the roots: contexts whose first known parent is not shown."""
+def _in_order(nodes: Mapping[str, Node], shown: set[str]) -> list[Node]:
+    """Order depth first from the roots: the contexts whose first known parent is not shown."""
     children: dict[str | None, list[str]] = {}
-    for name in (name for name in nodes if name in kept):
-        parent = next((p for p in nodes[name].parents if p in kept and p != name), None)
+    for name in (name for name in nodes if name in shown):
+        parent = next((p for p in nodes[name].parents if p in shown and p != name), None)
         children.setdefault(parent, []).append(name)
     order: list[Node] = []
     done: set[str] = set()
-    # What hangs in a circle has no root: it is appended at the end.
-    stack = [(name, 0) for name in reversed([*children.get(None, []), *sorted(kept)])]
+    # Contexts in a circle have no root: they are appended at the end.
+    stack = [(name, 0) for name in reversed([*children.get(None, []), *sorted(shown)])]
     while stack:
         name, depth = stack.pop()
         if name in done:

@@ -1,4 +1,4 @@
-"""Fresh plain RL from several checkpoints: how much of what the base learns each of them still learns."""
+"""Fresh plain RL from several checkpoints: how much of the base's learning each checkpoint still achieves."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ class Area:
 
 
 def areas(comparison: Comparison) -> dict[str, Area]:
-    """For each arm by its label. Curves are cut where the shortest ends, so that areas are of the same span."""
+    """Return the measures of each arm by its label. Curves are cut where the shortest ends, so that all areas have the
+    same span."""
     whole = {arm.label: mean_curve(arm.curves()) for arm in comparison.arms}
     shared = min((curve.steps[-1] for curve in whole.values() if len(curve)), default=0)
     curves = {arm.label: [_cut(curve, shared) for curve in arm.curves()] for arm in comparison.arms}
     reference = curves.get(comparison.reference_label, [])
-    return {label: _area(some, reference) for label, some in curves.items()}
+    return {label: _area(of_arm, reference) for label, of_arm in curves.items()}
 
 
 def _area(curves: list[Curve], reference: list[Curve]) -> Area:
     def bounded(ours: Sequence[Curve], theirs: Sequence[Curve]) -> dict[str, float | None]:
-        found = _numbers(ours, theirs)
-        reachable = found["best"] is not None and len(mean_curve(theirs)) > 0
-        return found | {name: math.inf for name in STEPS if found[name] is None and reachable}
+        numbers = _numbers(ours, theirs)
+        reachable = numbers["best"] is not None and len(mean_curve(theirs)) > 0
+        return numbers | {name: math.inf for name in STEPS if numbers[name] is None and reachable}
 
-    if not reference or curves is reference:  # against itself, one draw stands on both sides
+    if not reference or curves is reference:  # the reference against itself: the same draw on both sides
         sure = over_seeds(lambda ours: bounded(ours, ours if reference else []), curves)
     else:
         sure = over_seeds(bounded, curves, reference)

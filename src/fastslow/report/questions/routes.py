@@ -1,4 +1,4 @@
-"""Which channel took up each group, over time."""
+"""The channel that took up each group, over time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KINDS = (*ROUTES, "other")
 
 @dataclass(frozen=True)
 class Slice:
-    """Shares of the groups between two steps, by KINDS; they add up to 1."""
+    """Shares of the groups between two steps, by KINDS; the shares add up to 1."""
 
     first: int
     last: int
@@ -21,7 +21,7 @@ class Slice:
 
 
 def slices(run: RunData) -> list[Slice]:
-    """The run in at most BINS slices of equal numbers of recorded steps."""
+    """Cut the run into at most BINS slices of equal numbers of recorded steps."""
     steps = sorted(run.routes)
     width = max(1, -(-len(steps) // BINS))
     parts = [steps[at : at + width] for at in range(0, len(steps), width)]

@@ -1,4 +1,4 @@
-"""Curves over seeds: their mean, and the interval that is shaded around it."""
+"""Curves over seeds: the mean, and the interval that is shaded around it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fastslow.metrics.bootstrap import draws, percentiles
 from fastslow.report.questions.compare import Arm
 from fastslow.report.reading.data import AXES, RunData
 
-# Per-step quantities are noise at this size of batch; averaged into this many bins they can be read, and the page
+# Per-step quantities are noisy at this size of batch; averaged into this many bins they are readable, and the page
 # stays small.
 BINS = 60
 
-# Quantities of slow and fast lines of metrics, and where a step's numbers stand.
+# Quantities of slow and fast lines of metrics, each with the chart that shows it.
 SLOW = {
     "reward": "reward",
     "entropy": "entropy",
@@ -31,7 +31,7 @@ FAST = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One point of one run: `key` says which points of other seeds it belongs with."""
+    """One point of one run: samples of several seeds with equal `key` belong together."""
 
     key: tuple[int, int]
     spent: Mapping[str, float | None]
@@ -51,39 +51,39 @@ class Band:
 
 
 def evaluated(run: RunData, quantity: str, context: str, task: str = "") -> list[Sample]:
-    """Points of evaluations. The context 'shipped' is the one that the run's mode ships."""
+    """Return the points of evaluations. The context 'shipped' is the one that the mode of the run ships."""
     name = run.shipped(quantity) if context == "shipped" else context
-    found = []
+    samples = []
     for point in run.evaluations:
         value = point.values.get((task, name, quantity))
         if value is not None:
-            found.append(Sample((point.step, point.turn), point.spent, value))
-    return found
+            samples.append(Sample((point.step, point.turn), point.spent, value))
+    return samples
 
 
 def along(run: RunData, phase: str, name: str) -> list[Sample]:
-    """Points of the slow steps or fast phases, averaged where there are more than BINS of them."""
-    found, turn = [], 0
+    """Return the points of the slow steps or fast phases, averaged where there are more than BINS of them."""
+    samples, turn = [], 0
     for row in run.metrics:
         value = row.numbers.get(name)
         if row.phase == phase and row.step is not None and value is not None:
-            turn = turn + 1 if found and found[-1].key[0] == row.step else 0
-            found.append(Sample((row.step, turn), row.spent, value))
-    return _binned(found)
+            turn = turn + 1 if samples and samples[-1].key[0] == row.step else 0
+            samples.append(Sample((row.step, turn), row.spent, value))
+    return _binned(samples)
 
 
 def acceptance(run: RunData) -> list[Sample]:
-    """Share of the proposals of each fast phase that were accepted."""
-    found = []
+    """Return the share of the proposals of each fast phase that were accepted."""
+    samples = []
     for row in run.metrics:
         proposed, accepted = (row.numbers.get(f"fst/fast/{name}") for name in ("proposals", "accepted"))
         if row.phase == "fast" and row.step is not None and proposed and accepted is not None:
-            found.append(Sample((row.step, len(found)), row.spent, accepted / proposed))
-    return _binned(found)
+            samples.append(Sample((row.step, len(samples)), row.spent, accepted / proposed))
+    return _binned(samples)
 
 
 def context_lengths(run: RunData) -> list[Sample]:
-    """Mean length in characters of the contexts that each fast phase accepted."""
+    """Return the mean length in characters of the contexts that each fast phase accepted."""
     lengths: dict[int, list[int]] = {}
     for row in run.contexts:
         if row.step is not None and row.accepted:
@@ -100,7 +100,7 @@ def context_lengths(run: RunData) -> list[Sample]:
 
 
 def band(samples: Sequence[Sequence[Sample]]) -> Band | None:
-    """Over seeds, where every seed that has any point has one. None without a point."""
+    """Average over seeds, where every seed that has any point has one. None without a point."""
     by_key = [{sample.key: sample for sample in one} for one in samples if one]
     common = sorted(set.intersection(*(set(one) for one in by_key))) if by_key else []
     if not common:
@@ -129,14 +129,18 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _binned(samples: list[Sample]) -> list[Sample]:
     if len(samples) <= BINS:
         return samples
-    # Bins follow from the steps and not from how many lines a run has, so that those of several seeds coincide.
+    # Bins follow from the steps, not from the number of lines, so that the bins of several seeds coincide.
     width = -(-(samples[-1].key[0] + 1) // BINS)
     bins: dict[int, list[Sample]] = {}
     for sample in samples:
         bins.setdefault(sample.key[0] // width, []).append(sample)
     return [
-        Sample(((at + 1) * width, 0), {axis: _mean([s.spent.get(axis) for s in some]) for axis in AXES}, _average(some))
-        for at, some in bins.items()
+        Sample(
+            ((at + 1) * width, 0),
+            {axis: _mean([s.spent.get(axis) for s in members]) for axis in AXES},
+            _average(members),
+        )
+        for at, members in bins.items()
     ]
 
 

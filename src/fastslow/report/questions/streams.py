@@ -1,4 +1,4 @@
-"""Runs over several tasks without stages of their own: what each arm knows at the end, and what it forgot."""
+"""Runs over several tasks without stages: what each arm knows at the end, and what it forgot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from fastslow.report.reading.data import RunData
 
 @dataclass(frozen=True)
 class StreamArm:
-    """`ends`: seed -> what is left at the end, under the context the arm ships; `runs` are those it was measured on."""
+    """One arm. `ends` maps a seed to the measures at the end, under the context that the arm ships; `runs` are the runs
+    of these seeds."""
 
     label: str
     runs: list[RunData]
@@ -25,35 +26,39 @@ class StreamArm:
         return mean(end.average for end in self.ends.values())
 
     def less(self, other: StreamArm, *, share: float = 1.0) -> Estimate | None:
-        """Its averages minus `share` of the other's, paired by seed; None where they have no seed in common."""
+        """Estimate the arm's averages minus `share` of the other's, paired by seed; None without a common seed."""
         theirs = {seed: share * end.average for seed, end in other.ends.items()}
         return paired_difference({seed: end.average for seed, end in self.ends.items()}, theirs)
 
     @property
     def _forgotten_by_seed(self) -> list[float]:
-        """Each seed's mean over what it learned; those that learned nothing are left out."""
+        """Average each seed over the tasks that it learned; seeds that learned nothing are left out."""
         return [mean(end.forgotten.values()) for end in self.ends.values() if end.forgotten]
 
     def forgotten(self) -> float | None:
-        """Mean over seeds; None where nothing was learned."""
+        """Return the mean over seeds, or None where nothing was learned."""
         return mean(self._forgotten_by_seed) if self._forgotten_by_seed else None
 
     def forgotten_interval(self) -> tuple[float, float] | None:
-        """95% over seeds of `forgotten`."""
-        return over_seeds(lambda some: {"forgotten": mean(some)}, self._forgotten_by_seed).get("forgotten")
+        """Return the 95% interval of `forgotten` over seeds."""
+        return over_seeds(lambda seeds: {"forgotten": mean(seeds)}, self._forgotten_by_seed).get("forgotten")
 
     def worst_forgotten(self) -> float | None:
         return max((share for end in self.ends.values() for share in end.forgotten.values()), default=None)
 
     def rate(self, channel: Literal["fast", "slow"]) -> float | None:
-        """Share of the groups routed to this channel, over all steps and seeds; None of a mode without it."""
+        """Return the share of the groups routed to this channel, over all steps and seeds; None in a mode without the
+        channel."""
         runs = [run for run in self.runs if getattr(run.channels, channel)]
         shares = [row.numbers.get(f"fst/route/{channel}") for run in runs for row in run.metrics]
         return mean_or_none([share for share in shares if share is not None])
 
     def selection(self, name: Literal["right_topic", "gain"]) -> float | None:
-        """Of contexts chosen by the question, at the last evaluation: mean over tasks and seeds, of those that have it
-        (none is there for a task that no topic has met). None without such."""
+        """Average a measure of the contexts chosen by the question, at the last evaluation, over tasks and seeds that
+        have it.
+
+        A task that no topic has met has none. None where no context was chosen.
+        """
         chosen = [
             getattr(one.choice, name)
             for run in self.runs
@@ -64,7 +69,7 @@ class StreamArm:
 
 
 def stream_arms(comparison: Comparison) -> list[StreamArm]:
-    """Empty unless the runs went over several tasks; arms of which nothing was measured are left out."""
+    """Return the arms, without those of which nothing was measured; empty unless the runs went over several tasks."""
     if len(comparison.tasks) < 2 or comparison.kind != "compare":
         return []
     arms = [StreamArm(arm.label, arm.runs, _ends(arm)) for arm in comparison.arms]
@@ -72,13 +77,13 @@ def stream_arms(comparison: Comparison) -> list[StreamArm]:
 
 
 def _ends(arm: Arm) -> dict[str, StreamEnd]:
-    """By seed; runs that lack an evaluation of a task are left out."""
-    found = {}
+    """Measure the end of each run by its seed; runs that lack an evaluation of a task are left out."""
+    ends = {}
     for run in arm.runs:
         end = _end(run)
         if end is not None:
-            found[run.seed] = end
-    return found
+            ends[run.seed] = end
+    return ends
 
 
 def _end(run: RunData) -> StreamEnd | None:

@@ -1,4 +1,4 @@
-"""Did it pay? One sentence and three numbers, from what was measured and nothing else."""
+"""Did it pay? One sentence and three numbers, from measurements alone."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fastslow.report.questions.plasticity import areas
 from fastslow.report.questions.series import bands_of
 
 FEW_SEEDS = 3
-KEPT = 0.95  # a plasticity of at least this share of the base's counts as kept
+KEPT = 0.95  # plasticity of at least this share of the base's counts as kept
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of the first screen: what it says, of what, and how sure it is."""
+    """One number of the first screen: the value, its label, and a note on its uncertainty."""
 
     value: str
     label: str
@@ -30,7 +30,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Headline:
-    """`answer` is a word or three, `sentence` the reason, `figures` at most three."""
+    """`answer` is one to three words, `sentence` the reason, `figures` at most three numbers."""
 
     answer: str
     sentence: str
@@ -39,7 +39,7 @@ class Headline:
 
 
 def headline(comparison: Comparison) -> Headline:
-    """The first screen of one comparison. It says 'open' where files do not tell."""
+    """Return the first screen of one comparison. The answer is 'Open' where the files do not decide."""
     if comparison.kind == "plasticity":
         return replace(_plasticity(comparison), question="Was plasticity kept?")
     if comparison.kind == "continual":
@@ -48,13 +48,13 @@ def headline(comparison: Comparison) -> Headline:
 
 
 def candidate(comparison: Comparison) -> Arm | None:
-    """The arm the question is about: the candidate mode's own, else the first of its variants."""
+    """Return the arm that the question is about: that of the candidate mode, else the first of its variants."""
     arms = [arm for arm in comparison.others if arm.channels.role == "candidate"]
     return next((arm for arm in arms if arm.label == arm.mode), arms[0] if arms else None)
 
 
 def few_seeds(comparison: Comparison) -> bool:
-    """Whether the arms that the verdict is about have too few for a plain yes or no."""
+    """Return whether the arms of the verdict have too few seeds for a plain yes or no."""
     sides = [arm for arm in (comparison.reference, candidate(comparison)) if arm is not None]
     return any(len(arm.runs) < FEW_SEEDS for arm in sides)
 
@@ -82,7 +82,7 @@ def _efficiency(comparison: Comparison) -> Headline:
         return Headline("It seems not" if few else "No", sentence, figures)
     spent = f"{_fewer(steps)} optimiser steps and {_fewer(rollouts)} rollouts"
     seconds = arm.efficiency.get("seconds")
-    if seconds is not None and seconds.ratio is not None and seconds.ratio < 1:  # what it cost is no small print
+    if seconds is not None and seconds.ratio is not None and seconds.ratio < 1:  # say so in the sentence
         spent += f", but {_fewer(seconds)} wall seconds"
     sentence = f"{arm.label} came to {best} with {spent} ({seeds_of(arm, reference)})"
     own = arm.best()
@@ -91,7 +91,8 @@ def _efficiency(comparison: Comparison) -> Headline:
 
 
 def _no_rise(comparison: Comparison, reference: Arm, arm: Arm, start: float) -> Headline:
-    """The reference never came above where it started: its best accuracy cost nothing, and nothing can be saved."""
+    """Answer where the reference never rose above its start: its best accuracy cost nothing, and nothing can be
+    saved."""
     name, few = comparison.reference_name, few_seeds(comparison)
     band = bands_of(arm, "accuracy")
     best = max(range(len(band.y)), key=band.y.__getitem__) if band is not None else None
@@ -111,8 +112,8 @@ def _no_rise(comparison: Comparison, reference: Arm, arm: Arm, start: float) -> 
 
 
 def _answer(steps: Efficiency, rollouts: Efficiency, *, few: bool) -> str:
-    better = [found.ratio is not None and found.ratio > 1 for found in (steps, rollouts)]
-    sure = not few and all(found.low is not None and found.low > 1 for found in (steps, rollouts))
+    better = [efficiency.ratio is not None and efficiency.ratio > 1 for efficiency in (steps, rollouts)]
+    sure = not few and all(efficiency.low is not None and efficiency.low > 1 for efficiency in (steps, rollouts))
     if all(better):
         return "Yes" if sure else "It seems so"
     if any(better):
@@ -120,40 +121,40 @@ def _answer(steps: Efficiency, rollouts: Efficiency, *, few: bool) -> str:
     return "It seems not" if few else "No"
 
 
-def _cost(found: Efficiency, what: str, best: str) -> Figure:
-    if found.ratio is None:
+def _cost(efficiency: Efficiency, what: str, best: str) -> Figure:
+    if efficiency.ratio is None:
         return Figure("not reached", f"{what} to {best}")
-    if found.low is None or found.high is None:
+    if efficiency.low is None or efficiency.high is None:
         note = "one seed on a side: no interval"
     else:
-        low = "not reached" if found.low == 0 else formats.times(found.low)
-        note = f"95% interval over seeds: {low} to {formats.times(found.high)}"
-    if math.isinf(found.ratio):
+        low = "not reached" if efficiency.low == 0 else formats.times(efficiency.low)
+        note = f"95% interval over seeds: {low} to {formats.times(efficiency.high)}"
+    if math.isinf(efficiency.ratio):
         return Figure("no", f"{what} needed to {best}", note)
-    if found.ratio == 1:
+    if efficiency.ratio == 1:
         return Figure("as many", f"{what} to {best}", note)
-    more = found.ratio < 1
-    value = formats.times(1 / found.ratio if more else found.ratio)
-    if more and found.low is not None and found.high is not None:
+    more = efficiency.ratio < 1
+    value = formats.times(1 / efficiency.ratio if more else efficiency.ratio)
+    if more and efficiency.low is not None and efficiency.high is not None:
         note += ", counted as fewer"
     return Figure(value, f"{'more' if more else 'fewer'} {what}, to {best}", note)
 
 
 def _drift(comparison: Comparison, arm: Arm) -> Figure:
-    name, found = comparison.reference_name, arm.drift
-    if found is None or found.share is None:
+    name, drift = comparison.reference_name, arm.drift
+    if drift is None or drift.share is None:
         return Figure(
             "open", f"drift from the base (KL) against {name}'s at like accuracy", "not measured on both sides"
         )
-    note = f"{found.other_kl:.2f} against {found.reference_kl:.2f} nats a token"
-    if found.low is not None and found.high is not None:
-        note += f"; 95% interval over seeds: {found.low:.0%} to {found.high:.0%}"
-    label = f"of {name}'s drift from the base (KL), at accuracy {found.accuracy:.2f}"
-    return Figure(formats.percent(found.share), label, note)
+    note = f"{drift.other_kl:.2f} against {drift.reference_kl:.2f} nats a token"
+    if drift.low is not None and drift.high is not None:
+        note += f"; 95% interval over seeds: {drift.low:.0%} to {drift.high:.0%}"
+    label = f"of {name}'s drift from the base (KL), at accuracy {drift.accuracy:.2f}"
+    return Figure(formats.percent(drift.share), label, note)
 
 
 def _ends(comparison: Comparison) -> list[Figure]:
-    """Without a comparison: where each arm stands."""
+    """Answer without a comparison: the accuracy that each arm reached."""
     figures = []
     for arm in comparison.arms[:3]:
         ends = [run.curve().y[-1] for run in arm.runs if len(run.curve())]
@@ -163,36 +164,36 @@ def _ends(comparison: Comparison) -> list[Figure]:
 
 
 def _plasticity(comparison: Comparison) -> Headline:
-    reference, found = comparison.reference, areas(comparison)
+    reference, by_arm = comparison.reference, areas(comparison)
     if reference is None or not comparison.others:
         missing = f"'{comparison.reference_label}'" if reference is None else "another checkpoint"
         return Headline(
             "Open", f"Whether plasticity was kept is open: no run from {missing} is here.", _ends(comparison)
         )
-    shares = {arm.label: found[arm.label].ratio for arm in comparison.others}
+    shares = {arm.label: by_arm[arm.label].ratio for arm in comparison.others}
     known = {label: share for label, share in shares.items() if share is not None}
     figures = [
         Figure(formats.percent(share) if share is not None else "open", f"of the base's mean accuracy, {label}",
-               "area under the accuracy curve; " + _interval(found[label].sure.get("ratio"), formats.percent))
+               "area under the accuracy curve; " + _interval(by_arm[label].sure.get("ratio"), formats.percent))
         for label, share in list(shares.items())[:3]
     ]  # fmt: skip
     if not known:
         return Headline("Open", "Whether plasticity was kept is open: nothing was measured yet.", figures)
-    told = ", ".join(f"{share:.0%} {label}" for label, share in known.items())
-    kept = [share >= KEPT for share in known.values()]
+    listed = ", ".join(f"{share:.0%} {label}" for label, share in known.items())
+    reached = [share >= KEPT for share in known.values()]
     few = any(len(arm.runs) < FEW_SEEDS for arm in comparison.arms)
-    bounds = [found[label].sure.get("ratio") for label in known]
-    if all(kept):
+    bounds = [by_arm[label].sure.get("ratio") for label in known]
+    if all(reached):
         sure = not few and all(bound is not None and bound[0] >= KEPT for bound in bounds)
         answer = "Kept" if sure else "It seems kept"
-    elif any(kept):
+    elif any(reached):
         answer = "Kept in part"
     else:
         sure = not few and all(bound is not None and bound[1] < KEPT for bound in bounds)
         answer = "Lost in part" if sure else "It seems lost in part"
     return Headline(
         answer,
-        f"Trained afresh, runs come to this share of the base's mean accuracy along the way: {told} "
+        f"Trained afresh, runs come to this share of the base's mean accuracy along the way: {listed} "
         f"({formats.seeds(min(len(arm.runs) for arm in comparison.arms))} each).",
         figures,
     )
@@ -234,13 +235,17 @@ def _continual(comparison: Comparison) -> Headline:
     return Headline(answer, sentence, figures)
 
 
-def _interval(found: tuple[float, float] | None, write: Callable[[float], str]) -> str:
-    if found is None:
+def _interval(ends: tuple[float, float] | None, write: Callable[[float], str]) -> str:
+    if ends is None:
         return "too few seeds for an interval"
-    return f"95% interval over seeds: {write(found[0])} to {write(found[1])}"
+    return f"95% interval over seeds: {write(ends[0])} to {write(ends[1])}"
 
 
-def _fewer(found: Efficiency) -> str:
-    if found.ratio is None or found.ratio == 1.0:
-        return "as many" if found.ratio else "not enough"
-    return f"{formats.times(found.ratio)} fewer" if found.ratio > 1 else f"{formats.times(1 / found.ratio)} more"
+def _fewer(efficiency: Efficiency) -> str:
+    if efficiency.ratio is None or efficiency.ratio == 1.0:
+        return "as many" if efficiency.ratio else "not enough"
+    return (
+        f"{formats.times(efficiency.ratio)} fewer"
+        if efficiency.ratio > 1
+        else f"{formats.times(1 / efficiency.ratio)} more"
+    )

@@ -1,4 +1,4 @@
-"""From run directories to data, with a notice for whatever a file does not say.
+"""From run directories to data, with a notice for whatever is missing or damaged in a file.
 
 - `sources`: which runs a report is about. `data`: one run as `RunData`. `rows`: typed
   rows of a run's files. `values`: what a file may hold in the place of a number or a name.

@@ -1,4 +1,4 @@
-"""A run directory as a report reads it. Nothing here raises for what a file holds: it becomes a notice."""
+"""A run directory as a report reads it. Nothing here raises for the content of a file: damage becomes a notice."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ AXES = {
     "reflection": "reflection tokens",
 }
 CONTEXTS = ("seed", "lead", "mean", "cluster", "nearest")
-USUAL = ("seed", "lead", "mean")  # the others only where topics have contexts of their own
+USUAL = ("seed", "lead", "mean")  # the other kinds exist only where topics have contexts of their own
 MEASURED = ("accuracy", "kl", "entropy")
 ROUTES = ("both", "slow", "fast", "skip")
-# Far above any real run; a line beyond it is damage, and reading it would cost the memory of the reader.
+# Far above the lines of any real run; a longer line is damage, and reading it would fill the memory of the reader.
 LONGEST_LINE = 16 * 2**20
 
 
@@ -61,8 +61,11 @@ class Evaluation:
 
 @dataclass
 class RunData:
-    """What one run's files say so far. `groups` counts what was routed by (topic, true task), `trained` has the true
-    tasks by step. `notices` tell what is missing or could not be read."""
+    """What the files of one run say so far.
+
+    `groups` counts routed groups by (topic, true task), `trained` has the true tasks by step, `notices` say what is
+    missing or could not be read.
+    """
 
     path: Path
     arm: str = ""
@@ -89,7 +92,7 @@ class RunData:
 
     @property
     def label(self) -> str:
-        """The arm this run is a seed of: the one it was given, else its mode."""
+        """The arm of this run: the arm given by the plan, else the mode."""
         return self.arm or self.mode
 
     @property
@@ -98,8 +101,11 @@ class RunData:
 
     @cached_property
     def tasks(self) -> list[str]:
-        """Names of the tasks in the order of their stages, in their canonical spelling: a run that has measured nothing
-        yet knows its task as the recipe spells it, and belongs with those that have."""
+        """Names of the tasks in the order of their stages, in canonical spelling.
+
+        A run that has not measured anything yet has only the spelling of its recipe, and belongs with those that have
+        measured.
+        """
         measured = [one.task for one in self.evals if one.task]
         if measured:
             return list(dict.fromkeys(measured))
@@ -122,8 +128,11 @@ class RunData:
 
     @cached_property
     def channels(self) -> Mode:
-        """Which channels learned, as the summary says. Where it does not (a run that is not finished, or an older one),
-        they are those of the mode in config.yaml; of an unknown mode, both."""
+        """The channels that learned, from the summary.
+
+        Without a summary (a run that is not finished, or an older one) they are those of the mode in config.yaml; of an
+        unknown mode, both.
+        """
         mode = MODES.get(self.mode) or Mode(self.mode, fast=True, slow=True)
         said = mapping(self.summary.get("channels"))
         fast, slow = (said.get(name) for name in ("fast", "slow"))
@@ -131,27 +140,29 @@ class RunData:
 
     @property
     def shipped_context(self) -> str:
-        """The kind of context an arm is judged under: what it ships, as the summary says. Where it does not, that
-        follows from mode and clusters."""
+        """The kind of context that the arm is judged under: the shipped one, from the summary, else from mode and
+        clusters."""
         said = self.summary.get("ships")
         if said in CONTEXTS:
             return said
         return self.channels.ships(chosen=self.config.get("clusters", "none") != "none")
 
     def shipped(self, quantity: str) -> str:
-        """The context that one of MEASURED is read under; KL and entropy are measured under no chosen contexts."""
+        """Return the context under which one of MEASURED is read; KL and entropy are not measured under chosen
+        contexts."""
         chosen = self.shipped_context == "cluster" and quantity != "accuracy"
         return "lead" if chosen else self.shipped_context
 
     @property
     def steps(self) -> int:
-        """Optimiser steps done, as far as the files tell."""
+        """Optimiser steps done, as far as the files say."""
         known = [row.step or 0 for row in self.metrics]
         return count(self.summary.get("steps")) or max(known, default=0)
 
     @cached_property
     def evaluations(self) -> list[Evaluation]:
-        """In the order they were made; the base under the seed context stands for step 0, where nothing was spent."""
+        """The evaluations in the order they were made; the base under the seed context stands for step 0, where nothing
+        was spent."""
         by_task: dict[tuple[int, int], dict[tuple[str, str, str], float]] = {}
         seen: Counter[tuple[Any, ...]] = Counter()
         start: dict[tuple[str, str, str], float] = {}
@@ -178,7 +189,7 @@ class RunData:
         return points
 
     def _measured(self, by_task: Mapping[tuple[int, int], dict[tuple[str, str, str], float]]) -> list[Evaluation]:
-        """One evaluation for each line of metrics that reports one: these lines know what was spent."""
+        """Return one evaluation for each line of metrics that reports one: these lines hold what was spent."""
         points, turns = [], Counter[int]()
         for row in self.metrics:
             step = row.step
@@ -197,17 +208,17 @@ class RunData:
     def curve(
         self, axis: str = "steps", quantity: str = "accuracy", context: str | None = None, task: str = ""
     ) -> Curve:
-        """One of MEASURED of the trained weights along one of AXES."""
+        """Return one of MEASURED of the trained weights along one of AXES."""
         key = (task, context or self.shipped(quantity), quantity)
         return Curve.of((point.step, point.spent[axis], point.values.get(key)) for point in self.evaluations)
 
     def kl_curve(self) -> Curve:
-        """Accuracy over KL to the base, under the context that is shipped."""
+        """Return accuracy over KL to the base, under the context that is shipped."""
         kl, accuracy = (("", self.shipped(quantity), quantity) for quantity in ("kl", "accuracy"))
         return Curve.of((point.step, point.values.get(kl), point.values.get(accuracy)) for point in self.evaluations)
 
     def final(self, name: str, task: str = "") -> float | None:
-        """An accuracy of summary.json: base_seed, base_lead, seed, lead, mean."""
+        """Return an accuracy of summary.json: base_seed, base_lead, seed, lead, mean."""
         of = mapping(mapping(self.summary.get("tasks")).get(task)) if task else mapping(self.summary.get("accuracy"))
         return number(of.get(name))
 
@@ -215,14 +226,14 @@ class RunData:
         return number(mapping(self.summary.get("kl_to_base")).get(context))
 
     def counts(self, name: Literal["rollouts", "tokens"]) -> Counts:
-        """`rollouts` or `tokens` by channel: of the summary, else of the latest line of metrics."""
+        """Return `rollouts` or `tokens` by channel, from the summary, else from the latest line of metrics."""
         if self.summary.get(name):
             return Counts.of(self.summary[name])
         return getattr(self.metrics[-1], name) if self.metrics else Counts()
 
 
 def load_run(path: str | Path, arm: str = "") -> RunData:
-    """Read what is there. Raises BadInput only where there is no run at all."""
+    """Read the files of a run. Raises BadInput only where the directory does not hold a run."""
     run = RunData(Path(path), arm)
     if not run.path.is_dir() or not (run.path / "config.yaml").is_file():
         raise BadInput(f"'{path}' holds no run (no config.yaml); give a directory written by 'fastslow train'.")
@@ -255,13 +266,14 @@ def load_run(path: str | Path, arm: str = "") -> RunData:
 
 
 def _with_means(values: Mapping[tuple[str, str, str], float]) -> dict[tuple[str, str, str], float]:
-    """The values by task, and under the task '' what they are on average: where one task lacks a number, nothing."""
-    tasks = dict.fromkeys(task for task, _, _ in values)  # in order: the last bits of a sum depend on it
+    """Return the values by task, and under the task '' their means; a mean is left out where one task lacks the
+    number."""
+    tasks = dict.fromkeys(task for task, _, _ in values)  # in order: the last bits of a sum depend on the order
     whole = {}
     for context, quantity in {(context, quantity) for _, context, quantity in values}:
-        found = [values[task, context, quantity] for task in tasks if (task, context, quantity) in values]
-        if len(found) == len(tasks) and (len(tasks) == 1 or quantity not in ("low", "high")):
-            whole["", context, quantity] = sum(found) / len(found)
+        numbers = [values[task, context, quantity] for task in tasks if (task, context, quantity) in values]
+        if len(numbers) == len(tasks) and (len(tasks) == 1 or quantity not in ("low", "high")):
+            whole["", context, quantity] = sum(numbers) / len(numbers)
     return {**values, **whole}
 
 
@@ -274,7 +286,7 @@ def _json(run: RunData, name: str) -> Row:
 
 
 def _lines(run: RunData, name: str, *, optional: bool = False) -> Iterator[Row]:
-    """The objects of a file, line by line; what is damaged is left out and told."""
+    """Return the objects of a file, line by line; damaged lines are left out and noted."""
     damaged: list[jsonl.BadLine] = []
     try:
         with (run.path / name).open("rb") as file:

@@ -1,4 +1,4 @@
-"""Rows of a run's files with typed fields: whatever a file holds in the place of one, it is of its type or missing."""
+"""Rows of a run's files with typed fields: a value of another type in a file is read as missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Counts:
 
     @property
     def generated(self) -> int | None:
-        """Those of both channels; what was reused was generated before."""
+        """Rollouts or tokens of both channels; reused rollouts were generated before and do not count again."""
         return None if self.slow is None or self.fast is None else int(self.slow + self.fast)
 
 
@@ -98,7 +98,7 @@ def metrics_rows(rows: Iterable[Row]) -> Iterator[MetricsRow]:
 
 
 def measurement(row: Row) -> Measurement:
-    """Read a line of evals.jsonl, damaged or of an older run as it may be; without a name the context is ''."""
+    """Read a line of evals.jsonl, which may be damaged or of an older run; without a name the context is ''."""
     chosen = "right_topic" in row or "gain" in row
     choice = Choice({}, *(number(row.get(name)) for name in ("right_topic", "gain", "gain_low", "gain_high")))
     values: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What a report is about: runs given one by one, or the cells of a directory with a comparison.json."""
+"""What a report covers: runs given one by one, or the cells of a directory with a comparison.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAN = "comparison.json"
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run that a comparison planned, whether or not it took place."""
+    """One run that a comparison planned, whether or not it was run."""
 
     path: str
     arm: str
@@ -29,8 +29,10 @@ class PlannedRun:
 
 @dataclass
 class Source:
-    """Runs that belong together. `cells` are those of a plan; runs given one by one have none. `reference` is the arm
-    that the others are held against; '' leaves it to the modes."""
+    """Runs that belong together. `cells` are those of a plan; runs given one by one have none.
+
+    `reference` is the arm that the other arms are compared with; '' leaves the choice to the modes.
+    """
 
     kind: str = "runs"
     name: str = ""
@@ -42,8 +44,10 @@ class Source:
 
 
 def load_sources(paths: Sequence[str | Path]) -> list[Source]:
-    """One source for all plain run directories, and one for each comparison. Raises BadInput where a path holds
-    neither."""
+    """Return one source for all plain run directories, and one for each comparison.
+
+    Raises BadInput where a path holds neither.
+    """
     plain, sources = Source(), []
     for path in dict.fromkeys(map(Path, paths)):
         if (path / PLAN).is_file():
@@ -88,7 +92,7 @@ def _add_cell(source: Source, folder: Path, row: Any) -> None:
     )  # fmt: skip
     source.cells.append(cell)
     name = f"{arm}, seed {cell.seed}"
-    if cell.status == "failed":  # where it broke off says nothing of the arm, and would cut its mean short
+    if cell.status == "failed":  # a broken run says nothing of the arm, and would cut the mean of the arm short
         source.notices.append(f"{name} failed and is left out" + (f": {cell.error}" if cell.error else ""))
         return
     if cell.status == "missing":

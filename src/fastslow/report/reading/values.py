@@ -1,4 +1,4 @@
-"""What a file may hold in the place of a number, a name or an object. Nothing here raises for it."""
+"""Values of a file that should be a number, a name or an object. Nothing here raises for another value."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def count(value: Any) -> int | None:
 
 
 def text(value: Any, otherwise: str) -> str:
-    """Return a name as a file gives it, cut to the length of a name; a container is not a name."""
+    """Return a name as the file spells it, cut to 500 characters; a container is not a name."""
     if value is None or isinstance(value, dict | list):
         return otherwise
     return str(value)[:500] if not isinstance(value, int) or abs(value) < 10**18 else otherwise
 
 
 def names(value: Any) -> list[str]:
-    """Return the texts of a list; nothing where there is not a list."""
+    """Return the texts of a list; empty where the value is not a list."""
     return [one[:500] for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return an object, empty where there is none."""
+    """Return an object; empty where the value is not an object."""
     return value if isinstance(value, Mapping) else {}
 
 
 def mean_score(scores: Any) -> float | None:
-    """Average an object of scores by example; None where it is empty or one of them is not a number."""
+    """Average an object of scores by example; None where it is empty or one of the scores is not a number."""
     values = [number(value) for value in mapping(scores).values()]
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
