@@ -31,7 +31,7 @@ def ask(request: pytest.FixtureRequest) -> Iterator[Ask]:
     package = Path(fastslow.__file__).parent
     # A copy that everybody may read: the checkout may lie in a home.
     home = Path(tempfile.mkdtemp(prefix="fastslow-sandbox-"))
-    for part in ("__init__.py", "errors.py", "sandbox"):
+    for part in ("__init__.py", "core", "sandbox"):
         source, target = package / part, home / "fastslow" / part
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)

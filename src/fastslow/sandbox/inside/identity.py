@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fastslow.sandbox.inside import kernel
+from . import kernel
 
 # "nobody" by custom. A number and not 0 on either side of the mapping: the kernel does not count processes of the real
 # root against RLIMIT_NPROC.

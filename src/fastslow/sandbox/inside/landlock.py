@@ -9,7 +9,7 @@ import os
 import struct
 from collections.abc import Iterable
 
-from fastslow.sandbox.inside import kernel
+from . import kernel
 
 # These three have one number on every architecture.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446

@@ -9,8 +9,8 @@ import os
 import sys
 from collections.abc import Iterable
 
-from fastslow.sandbox.inside import kernel
-from fastslow.sandbox.inside.identity import NOBODY
+from . import kernel
+from .identity import NOBODY
 
 # Public data that `zoneinfo` reads; it belongs to the standard library in all but place.
 ZONES = "/usr/share/zoneinfo"

@@ -8,7 +8,7 @@ import os
 import struct
 from collections.abc import Iterable
 
-from fastslow.sandbox.inside import kernel, syscalls
+from . import kernel, syscalls
 
 # Position in the table, and the kernel's name for the architecture (linux/audit.h).
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}

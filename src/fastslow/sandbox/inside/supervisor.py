@@ -14,8 +14,8 @@ import signal
 import sys
 import time
 
-from fastslow.sandbox.inside import identity, kernel, root
-from fastslow.sandbox.inside.worker import become_worker
+from . import identity, kernel, root
+from .worker import become_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

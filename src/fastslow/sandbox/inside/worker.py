@@ -10,8 +10,8 @@ import signal
 import sys
 import types
 
-from fastslow.sandbox.inside import kernel, landlock, seccomp
-from fastslow.sandbox.inside.root import NULL, WRITABLE
+from . import kernel, landlock, seccomp
+from .root import NULL, WRITABLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
