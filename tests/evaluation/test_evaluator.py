@@ -102,3 +102,18 @@ def test_the_base_of_a_given_model_stays_where_training_started(tmp_path) -> Non
             weight.add_(0.1)
         with trainer.base() as base:
             assert torch.allclose(base(input_ids=ids, use_cache=False).logits, before, atol=1e-6)
+
+
+def test_a_model_made_in_memory_is_its_own_reference(tmp_path) -> None:
+    """No name leads to its weights: TRL would load others by the name, or fail for want of one."""
+    settings = FastSlowConfig(**tiny_settings(tmp_path, beta=0.1, mode="rl", max_steps=2))
+    model, tokenizer = tiny_model_and_tokenizer()
+    model.config._name_or_path = ""
+    trainer = FastSlowTrainer(settings, model=model, processing_class=tokenizer)
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    trainer.train()
+    reference = trainer.slow.reference
+    assert reference is not None
+    assert settings.beta == 0.1
+    assert all(torch.equal(before[name], weight) for name, weight in reference.named_parameters())
+    assert any(not torch.equal(before[name], weight) for name, weight in trainer.model.named_parameters())

@@ -29,6 +29,9 @@ from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import OURS, make_embedder
 from fastslow.topics.topics import Topics
 
+MOST = 1_000_000
+"""Samples or tokens that a bundle may ask for: more fills the memory before anything is measured."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -85,7 +88,7 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
         settings = _checked_settings(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["settings"])
     except FileNotFoundError:
         raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
     base_name = settings["model"]
     source = ModelSource(str(folder), str(folder))
@@ -150,11 +153,14 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("'train_size' must be a whole number or null")
     for name in ("seed", "validation_size", "test_size", "data_seed", "max_completion_length", "eval_samples"):
         least = 1 if name in ("max_completion_length", "eval_samples") else 0
-        if type(checked[name]) is not int or checked[name] < least:
-            raise ValueError(f"'{name}' must be a whole number, at least {least}")
+        most = MOST if least else None
+        if type(checked[name]) is not int or checked[name] < least or (most and checked[name] > most):
+            limit = f", at most {most}" if most else ""
+            raise ValueError(f"'{name}' must be a whole number, at least {least}{limit}")
     for name in ("eval_temperature", "eval_top_p"):
-        if not isinstance(checked[name], (int, float)):
+        if isinstance(checked[name], bool) or not isinstance(checked[name], (int, float)):
             raise ValueError(f"'{name}' must be a number")
+        float(checked[name])  # OverflowError: a whole number of hundreds of digits
     return checked
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
+from fastslow.files.atomic import write_file
 
 if TYPE_CHECKING:
     from fastslow.core.measurement import Measurement
@@ -142,7 +143,8 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         if kind not in CONTEXTS:
             raise BadInput(f"unknown context '{kind}'.{nearest(kind, CONTEXTS)}")
     targets = [Path(file) for file in (options.json, options.samples_file) if file not in (None, "-")]
-    if options.samples_file is not None and options.samples_file in ("", "-", options.json):
+    same = len(targets) == 2 and targets[0].resolve() == targets[1].resolve()
+    if options.samples_file in ("", "-") or same:
         raise BadInput(f"--samples_file needs a file of its own, got '{options.samples_file}'.")
     for target in targets:
         _check_target(target)
@@ -205,18 +207,38 @@ def _either(first: float | None, second: float) -> float:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: a reader sees the old one or the new one."""
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_bytes(content)
-    os.replace(aside, path)
+    """Replace a file as a whole, the one that a link names; what is not a plain file (a pipe, a device) is written to.
+
+    Raises BadInput where the disk does not take the content.
+    """
+    target = path.resolve()
+    try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+        else:
+            write_file(target, content)
+    except OSError as error:
+        raise BadInput(f"cannot write '{path}': {error.strerror or error}.") from error
 
 
 def _check_target(path: Path) -> None:
     """Refuse a file that cannot be written, before a model is loaded and measured for minutes."""
-    if path.is_dir():
-        raise BadInput(f"cannot write '{path}': it is a directory; give a file.")
-    if not path.absolute().parent.is_dir():
-        raise BadInput(f"cannot write '{path}': its folder does not exist.")
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            raise BadInput(f"cannot write '{path}': it is a directory; give a file.")
+        if not target.parent.is_dir():
+            raise BadInput(f"cannot write '{path}': its folder does not exist.")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise BadInput(f"cannot write '{path}': it may not be written to.")
+        # A folder may refuse new files in many ways, and only an attempt tells; the content is written under this name
+        # first.
+        aside = target.with_name(target.name + ".tmp")
+        if (target.is_file() or not target.exists()) and not aside.exists():
+            aside.touch()
+            aside.unlink()
+    except OSError as error:
+        raise BadInput(f"cannot write '{path}': {error.strerror or error}.") from error
 
 
 def _temperature(text: str) -> float:

@@ -25,5 +25,5 @@ def read_population(path: Path) -> Population:
         return Population.from_json(json.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise BadInput(f"'{path}' is not a bundle: it holds no population.json.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error

@@ -6,11 +6,12 @@ processes of one job, and never reach a file.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from fastslow.core.errors import FastSlowError
+from fastslow.core.errors import ContractBroken, FastSlowError
 
 T = TypeVar("T")
 
@@ -38,40 +39,68 @@ def share_of(length: int) -> slice:
 
 
 def gather(items: Sequence[T]) -> list[T]:
-    """Join the items of every process, in the order of the processes. Every process has to call this function."""
-    group = _group()
-    if group is None:
-        return list(items)
-    everyone: list[Any] = [None] * group.get_world_size()
-    group.all_gather_object(everyone, list(items))
-    return [item for items_of_one in everyone for item in items_of_one]
+    """Join the items of every process, in the order of the processes. Every process has to call this function.
+
+    Raises ContractBroken where another process is at another place of the code.
+    """
+    return [item for items_of_one in _exchange("gather", list(items)) for item in items_of_one]
 
 
 def from_main(make: Callable[[], T]) -> T:
     """Call `make` on the first process and return its result on all; what `make` raises, every process raises.
 
-    Every process has to call this function.
+    Every process has to call this function. Raises ContractBroken where another process is at another place.
     """
-    group = _group()
-    if group is None:
+    if count() == 1:
         return make()
-    box: list[Any] = [None, None]
+    result: Any = None
+    error: Exception | None = None
     if is_main():
         try:
-            box[0] = make()
-        except Exception as error:
-            box[1] = _sendable(error)
-    group.broadcast_object_list(box, src=0)
-    if box[1] is not None:
-        raise box[1]
-    return box[0]
+            result = make()
+        except Exception as problem:
+            error = _sendable(problem)
+    result, error = _exchange("from_main", (result, error))[0]
+    if error is not None:
+        raise error
+    return result
 
 
 def wait() -> None:
-    """Return when every process has reached this call."""
+    """Return when every process has come to this place."""
+    _exchange("wait", None)
+
+
+def check_same(what: str, value: object) -> None:
+    """Raise ContractBroken on every process where `value`, by its repr, is not the same on all of them."""
+    if count() == 1:
+        return
+    digest = hashlib.sha256(repr(value).encode("utf-8", "backslashreplace")).hexdigest()
+    if len(set(_exchange(what, digest))) > 1:
+        raise ContractBroken(f"the processes of this run disagree about {what}: {NOT_A_FUNCTION}")
+
+
+NOT_A_FUNCTION = (
+    "some router, scorer, stream or proposer of this run gives another answer in another process; it has to be a "
+    "function of its arguments and seed"
+)
+
+
+def _exchange(purpose: str, own: T) -> list[T]:
+    """Give every process what each one brought, in their order.
+
+    All that processes say to each other passes here with its purpose: where their ways have parted, one of them comes
+    with another purpose, and all of them end with an error instead of waiting for ever.
+    """
     group = _group()
-    if group is not None:
-        group.barrier()
+    if group is None:
+        return [own]
+    everyone: list[Any] = [None] * group.get_world_size()
+    group.all_gather_object(everyone, (purpose, own))
+    purposes = [other for other, _ in everyone]
+    if len(set(purposes)) > 1:
+        raise ContractBroken(f"the processes of this run are at different places ({purposes}): {NOT_A_FUNCTION}")
+    return [brought for _, brought in everyone]
 
 
 def _group() -> Any:

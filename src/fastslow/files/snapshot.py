@@ -122,6 +122,8 @@ def read_plain(folder: Path, part: str) -> dict[str, Any]:
 def load(parts: Mapping[str, Stateful], states: Mapping[str, Any], folder: Path) -> None:
     """Have every part take up its state. Raises BadInput naming the part whose state is missing or damaged."""
     for name, part in parts.items():
+        if name not in states:
+            raise BadInput(f"'{folder}' has no part '{name}'.")
         try:
             part.load_state_dict(states[name])
         except FastSlowError:

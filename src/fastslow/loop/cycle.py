@@ -8,13 +8,12 @@ population, routes and state.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.population import assign_slots
 from fastslow.core import processes
-from fastslow.core.errors import ContractBroken, FastSlowError
+from fastslow.core.errors import FastSlowError
 from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, GroupEvidence, Rollout, Route, Trace
@@ -116,7 +115,8 @@ class Cycle:
         self._observe(step, until=(cycle + 1) * self._config.slow_steps_per_cycle)
         with self.recorder.phase("fast", step):
             phase = self._evolve(cycle)
-        _check_agreement(phase)
+        evolved = [phase.population.to_json(), sorted(phase.scores), len(phase.rollouts)]
+        processes.check_same("the contexts of a fast phase", evolved)
         self.recorder.fast_phase(step, phase)
         self.topics.keep(phase.scores, self._anchor(cycle), policy_version=phase.population.policy_version)
         self.state.after_fast_phase(phase.population, phase.rollouts if self._config.reuse_fast_rollouts else [])
@@ -217,6 +217,7 @@ class Cycle:
         ]
         decisions = self.router.decide(evidence)
         routes = [decision.route for decision in decisions]
+        processes.check_same("the routes of a step", [route.value for route in routes])
         self.topics.note(evidence)
         self.state.fast_pool.update({e.id: e for e, route in zip(examples, routes, strict=True) if route.fast})
         self._remember(examples, rollouts, routes)
@@ -283,12 +284,3 @@ def _parts(rollouts: Sequence[Rollout], group: int) -> tuple[int, ...]:
     keys = [(row // group, rollout.context_id) for row, rollout in enumerate(rollouts)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return tuple(numbers[key] for key in keys)
-
-
-def _check_agreement(phase: FastPhase) -> None:
-    """Raise ContractBroken where processes evolved different populations: training on would mix two runs."""
-    text = repr([phase.population.to_json(), sorted(phase.scores), len(phase.rollouts)])
-    if len(set(processes.gather([hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()]))) > 1:
-        raise ContractBroken(
-            "the processes of this run evolved different contexts: a proposer or scorer is not a function"
-        )

@@ -6,7 +6,6 @@ channel can later train the slow one.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections import Counter
@@ -14,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render
 from fastslow.core import processes
-from fastslow.core.errors import ContractBroken, FastSlowError
+from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.types import Example, Rollout, Verdict
 from fastslow.policy.engines.base import Prompt, Sampler, SamplingParams
 from fastslow.policy.loading import has_system_role
@@ -89,9 +89,12 @@ class Policy:
             if len(self._prompts) > 100_000:  # a long stream must not grow without bound
                 self._prompts.clear()
             messages = render(context, example, system_role=self._system_role)
-            encoded = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=True, return_dict=True, **self._template_kwargs
-            )
+            try:
+                encoded = self._tokenizer.apply_chat_template(
+                    messages, add_generation_prompt=True, tokenize=True, return_dict=True, **self._template_kwargs
+                )
+            except TemplateError as error:
+                raise BadInput(f"the model's chat template cannot be used: {str(error).splitlines()[0]}") from error
             self._prompts[key] = tuple(encoded["input_ids"])  # type: ignore[index, arg-type]
         return self._prompts[key]
 
@@ -102,6 +105,7 @@ class Policy:
         each process gets all rollouts back. Raises FastSlowError where the weights give a log-probability that is not
         finite, and ContractBroken where the processes brought different jobs.
         """
+        processes.check_same("the rollouts to make", [(job.context.id, job.example.id, job.seed) for job in jobs])
         own = jobs[processes.share_of(len(jobs))]
         error: FastSlowError | None = None
         made: list[Rollout] = []
@@ -113,13 +117,11 @@ class Policy:
             error = problem
         rollouts = made
         if processes.count() > 1:
-            shares = processes.gather([(_digest(jobs), str(error) if error else None, made)])
-            if len({digest for digest, _, _ in shares}) > 1:
-                raise ContractBroken("the processes of this run asked for different rollouts")
-            problem_of_any = next((text for _, text, _ in shares if text), None)
+            shares = processes.gather([(str(error) if error else None, made)])
+            problem_of_any = next((text for text, _ in shares if text), None)
             if problem_of_any is not None:
                 raise error or FastSlowError(problem_of_any)
-            rollouts = [rollout for _, _, share in shares for rollout in share]
+            rollouts = [rollout for _, share in shares for rollout in share]
         self.skipped += sum(rollout.verdict.info.get("unscored") == TOO_LONG for rollout in rollouts)
         return rollouts
 
@@ -192,12 +194,6 @@ class Policy:
         # One end token stands for the completion: trainers expect rows, and unscored rows never reach the loss.
         end = (int(self._tokenizer.eos_token_id),)  # type: ignore[arg-type]
         return Rollout(job.example.id, job.context.id, end, end, (0.0,), "", Verdict.unscored(TOO_LONG), self.version)
-
-
-def _digest(jobs: Sequence[Job]) -> str:
-    """Return a hash that is the same on two processes only if their jobs are."""
-    text = repr([(job.context.id, job.example.id, job.seed) for job in jobs])
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:

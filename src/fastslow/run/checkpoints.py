@@ -81,7 +81,7 @@ class Checkpointing:
         step, run = self._steering.good_step, self._recorder.run
 
         def is_gone() -> bool:
-            return step is None or (run is not None and not self.of(run).folder(step).is_dir())
+            return step is None or run is None or not self.of(run).folder(step).is_dir()
 
         return None if processes.from_main(is_gone) else step
 
@@ -152,6 +152,13 @@ class Checkpointing:
         self._writer.start(commit)
 
     # Going back
+
+    def check(self, folder: Path) -> None:
+        """Raise BadInput where a verified checkpoint does not fit this run, before anything of the run is changed."""
+        self._slow.check_fits(folder)
+        # The tallies and the clock count what they are given: they take up their state once, in `restore`.
+        others = {name: part for name, part in self.parts.items() if part is not self._recorder}
+        snapshot.load(others, snapshot.read(folder), folder)
 
     def restore(self, folder: Path) -> None:
         """Have every part take up its state of a verified checkpoint; weights and optimiser follow as training begins.

@@ -47,7 +47,10 @@ def check(run: RunDirectory, folder: Path) -> None:
     manifest = verify(folder)
     if manifest.get("config") != digest(run.path / "config.yaml"):
         raise Damaged(f"{folder.name} was written under another config.yaml than the one that is there now.")
-    for name, position in read_plain(folder, "recorder")["positions"].items():
+    positions = read_plain(folder, "recorder").get("positions")
+    if not isinstance(positions, dict) or not all(type(p) is int and p >= 0 for p in positions.values()):
+        raise Damaged(f"{folder.name} does not say how long the logs were.")
+    for name, position in positions.items():
         path = run.path / name
         size = path.stat().st_size if path.is_file() else 0
         if size < position:

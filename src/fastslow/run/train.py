@@ -50,9 +50,7 @@ def train(
     Raises BadInput before anything is written if the settings, the model or the task cannot be used.
     """
     path = Path(config.output_dir or ".")
-    refuse_held(path)
-    RunDirectory.refuse_existing(path)
-    fresh = not path.exists()
+    fresh = processes.from_main(lambda: _refuse_or_is_fresh(path))  # before the first process makes the directory
     main = config.process_index == 0
     recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
     short = preflight(config, model)
@@ -71,7 +69,7 @@ def train(
     except BaseException:
         if recorder.run is not None and trainer is not None and _nothing_to_keep(trainer, path):
             _empty(path)
-        if fresh and path.is_dir() and not any(path.iterdir()):
+        if main and fresh and path.is_dir() and not any(path.iterdir()):
             path.rmdir()
         raise
 
@@ -107,12 +105,21 @@ def resume(
         config = read_config(run, max_minutes=max_minutes)
         recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
         trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
+        if start is not None:
+            trainer.checkpointing.check(start)  # what is refused must have changed nothing
         if main:
             rewind(run, start)
             recorder.run = run
         processes.wait()
         recorder.display.note(f"going on from {start.name if start else 'the start: no checkpoint was made yet'}")
         return _run(trainer, start)
+
+
+def _refuse_or_is_fresh(path: Path) -> bool:
+    """Return whether nothing is at `path` yet. Raises BadInput where a run cannot begin there."""
+    refuse_held(path)
+    RunDirectory.refuse_existing(path)
+    return not path.exists()
 
 
 def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:

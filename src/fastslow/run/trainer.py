@@ -70,7 +70,7 @@ class FastSlowTrainer:
             args.learning_rate = default_learning_rate(model)
         self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
         window = context_window(model)
-        self.slow = SlowChannel(args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or ())
+        self.slow = SlowChannel(args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or (), given=given)
         self.policy = make_policy(args, self.slow, self.tokenizer, self.parts.task, window)
         self.steering = make_steering(args, self.parts.stream)
         population = Population(size=args.population_size, seed=self.parts.seed_context)
@@ -158,6 +158,7 @@ class FastSlowTrainer:
         `resume_from_checkpoint` is a folder that `files.sealed.verify` has passed.
         """
         folder = Path(resume_from_checkpoint) if resume_from_checkpoint is not None else None
+        self.time_is_up = self.checkpointing.must_save = False
         if folder is not None:
             self.checkpointing.restore(folder)
             self.args.eval_on_start = False  # the start was measured before the run was stopped

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
 
-from fastslow.core.errors import FastSlowError
+from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.slow.hooks import Listener, NoListener, StepSource
-from fastslow.slow.state import load_weights, weights_of
+from fastslow.slow.state import check_fit, load_weights, weights_of
 from fastslow.slow.trainer import WEIGHTS, SlowTrainer
 
 PROGRESS = "trainer_state.json"
@@ -29,6 +30,7 @@ class SlowChannel:
         model: a causal LM with fp32 weights.
         tokenizer: its tokenizer.
         callbacks: transformers callbacks.
+        given: the model was made in memory, so that no name leads to its weights.
 
     Raises:
         BadInput: for settings that TRL or one of its trackers cannot work with.
@@ -41,8 +43,9 @@ class SlowChannel:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         callbacks: Sequence[TrainerCallback] = (),
+        given: bool = False,
     ):
-        self._trainer = SlowTrainer(args, model=model, tokenizer=tokenizer, callbacks=callbacks)
+        self._trainer = SlowTrainer(args, model=model, tokenizer=tokenizer, callbacks=callbacks, given=given)
 
     # Components
 
@@ -161,6 +164,15 @@ class SlowChannel:
     def load_weights(self, folder: Path) -> None:
         """Load the weights of a checkpoint, not to train on them. Raises BadInput where the model has other weights."""
         load_weights(self._trainer, load_file(folder / WEIGHTS), folder)
+
+    def check_fits(self, folder: Path) -> None:
+        """Raise BadInput where a checkpoint's weights are not those of the model, by name and shape."""
+        try:
+            with safe_open(folder / WEIGHTS, "pt") as saved:
+                shapes = {name: tuple(saved.get_slice(name).get_shape()) for name in saved.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise BadInput(f"'{folder / WEIGHTS}' cannot be read ({error}).") from error
+        check_fit(self._trainer, shapes, folder)
 
     def copy_weights(self, saved: Mapping[str, torch.Tensor]) -> None:
         """Set the weights to `saved`, named as in `weights`."""

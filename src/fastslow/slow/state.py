@@ -67,8 +67,9 @@ class SlowState:
             return
         model: Any = self._trainer.model
         model.train()  # as a step leaves it, and a loaded model is not; TRL sorts its metrics by this
-        for name, value in self._saved["counters"].items():
-            setattr(self._trainer, name, value)
+        for name in COUNTERS:
+            if name in self._saved["counters"]:
+                setattr(self._trainer, name, self._saved["counters"][name])
 
     def roll_back(self, state: Mapping[str, Any]) -> None:
         """Take up the optimiser of an earlier step; the learning rate goes on as scheduled."""
@@ -146,10 +147,16 @@ def weights_of(trainer: Any) -> dict[str, torch.Tensor]:
 
 def load_weights(trainer: Any, saved: Mapping[str, torch.Tensor], origin: object) -> None:
     """Copy `saved` into the model. Raises BadInput where the model has other weights than those of `origin`."""
+    check_fit(trainer, {name: tuple(weight.shape) for name, weight in saved.items()}, origin)
     weights = weights_of(trainer)
-    other = sorted(set(saved) ^ set(weights)) or sorted(n for n in saved if saved[n].shape != weights[n].shape)
-    if other:
-        raise BadInput(f"'{origin}' does not fit the model '{trainer.args.model}': they differ in '{other[0]}'.")
     with torch.no_grad():
         for name, weight in weights.items():
             weight.copy_(saved[name])
+
+
+def check_fit(trainer: Any, shapes: Mapping[str, tuple[int, ...]], origin: object) -> None:
+    """Raise BadInput where weights of these shapes are not those of the model; `origin` says whose they are."""
+    own = {name: tuple(weight.shape) for name, weight in weights_of(trainer).items()}
+    other = sorted(set(shapes) ^ set(own)) or sorted(name for name in own if shapes[name] != own[name])
+    if other:
+        raise BadInput(f"'{origin}' does not fit the model '{trainer.args.model}': they differ in '{other[0]}'.")

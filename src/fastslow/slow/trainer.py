@@ -24,6 +24,7 @@ from trl import GRPOTrainer
 
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError
 from fastslow.core.types import Rollout
+from fastslow.policy.loading import frozen_clone
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, why_not
 from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, advantages_within, plan_rows
@@ -50,6 +51,7 @@ class SlowTrainer(GRPOTrainer):
         model: a causal LM with fp32 weights.
         tokenizer: its tokenizer.
         callbacks: transformers callbacks.
+        given: the model was made in memory, so that no name leads to its weights.
 
     Raises:
         BadInput: for settings that TRL or one of its trackers cannot work with.
@@ -68,10 +70,15 @@ class SlowTrainer(GRPOTrainer):
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         callbacks: Sequence[TrainerCallback] = (),
+        given: bool = False,
     ):
         self.source: StepSource | None = None
         self.listener: Listener = NoListener()
         self._replay = Replay()
+        beta, reference = args.beta, None
+        if given and beta and not args.lora_r and not args.sync_ref_model:
+            args.beta = 0.0  # or TRL loads a reference by the model's name, which may hold other weights, or nothing
+            reference = frozen_clone(model)
         lora = LoraConfig(r=args.lora_r, lora_alpha=args.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
         try:
             super().__init__(
@@ -87,6 +94,9 @@ class SlowTrainer(GRPOTrainer):
             )
         except (ValueError, NotImplementedError, ImportError) as error:  # settings that TRL or its trackers refuse
             raise BadInput(f"the trainer refuses these settings: {str(error).strip().splitlines()[0]}") from error
+        if reference is not None:
+            args.beta = self.beta = beta
+            self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
         self.remove_callback(PrinterCallback)
         self.add_callback(_Moments(self))
         self.packing_problem = self._why_not_pack()
