@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from fastslow.bundles.bundle import write_bundle
@@ -14,7 +14,7 @@ from fastslow.run.trainer import FastSlowTrainer
 from fastslow.tasks.task_set import by_task
 
 
-def finish(trainer: FastSlowTrainer, stopped_by: Sequence[str]) -> dict[str, Any]:
+def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
     """Write bundle and summary, and return the summary; a stopped run is not measured any more.
 
     A signal ends the measuring, and loses no weights. Every process has to call this function.
@@ -30,11 +30,12 @@ def finish(trainer: FastSlowTrainer, stopped_by: Sequence[str]) -> dict[str, Any
             topics=trainer.topics,
             base_name=config.model,
         )
-    if not stopped_by and trainer.step not in trainer.recorder.measured_steps:
+    if not _stopped_by(trainer) and trainer.step not in trainer.recorder.measured_steps:
         trainer.evaluate()
-    if not stopped_by:
+    if not _stopped_by(trainer):
         with trainer.recorder.phase("eval", trainer.step):
             trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, ["seed", "lead"]))
+    stopped_by = _stopped_by(trainer)
     summary = summarise(trainer, status=f"stopped by {stopped_by[0]}" if stopped_by else "done")
     if run is not None:
         _write(run, trainer, summary)
@@ -42,6 +43,11 @@ def finish(trainer: FastSlowTrainer, stopped_by: Sequence[str]) -> dict[str, Any
             trainer.checkpointing.of(run).drop_all_but_milestones(trainer.checkpointing.kept_best)
     processes.wait()
     return summary if processes.is_main() else {}
+
+
+def _stopped_by(trainer: FastSlowTrainer) -> list[str]:
+    """Return what has stopped the run so far, on whichever process: a signal may come during the measurements."""
+    return processes.gather(trainer.stopped_by)
 
 
 def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, Any]) -> None:

@@ -133,7 +133,7 @@ def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
             if trainer.time_is_up:
                 trainer.stop(OUT_OF_TIME)
                 display.note(_out_of_time(trainer))
-            return finish(trainer, processes.gather(trainer.stopped_by))
+            return finish(trainer)
     except Exception as error:
         if is_out_of_memory(error):
             raise FastSlowError(_out_of_memory(trainer, error)) from error
