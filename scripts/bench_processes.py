@@ -27,7 +27,6 @@ ROOT = Path(__file__).parents[1]
 SIDES = {"one": (1, 1), "two": (2, 1), "one with two threads": (1, 2)}
 """Name -> processes, threads of each."""
 PHASES = ("fast", "rollout", "eval")
-ROUNDS = 2
 
 
 def settings() -> dict[str, Any]:
@@ -70,20 +69,22 @@ def main() -> None:
     """Measure every side in turn, print the table, write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    output = parser.parse_args().output
+    parser.add_argument("--rounds", type=int, default=2, help="how often each side runs (default 2)")
+    options = parser.parse_args()
+    output, rounds = options.output, options.rounds
     seconds: dict[str, dict[str, list[float]]] = {side: {phase: [] for phase in PHASES} for side in SIDES}
     outcomes: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "recipe.yaml").write_text(yaml.safe_dump(settings()), encoding="utf-8")
-        for number in range(ROUNDS):
+        for number in range(rounds):
             for side in SIDES:
                 path = run(folder, side, number)
                 wall = json.loads((path / "summary.json").read_text(encoding="utf-8"))["wall_s"]
                 for phase in PHASES:
                     seconds[side][phase].append(wall[phase])
                 outcomes.setdefault(side, outcome(path))
-                print(f"round {number + 1} of {ROUNDS}, {side}: {', '.join(f'{p} {wall[p]:.1f} s' for p in PHASES)}")
+                print(f"round {number + 1} of {rounds}, {side}: {', '.join(f'{p} {wall[p]:.1f} s' for p in PHASES)}")
     ratios = {
         side: {
             phase: statistics.median(a / b for a, b in zip(seconds[side][phase], seconds["one"][phase], strict=True))
