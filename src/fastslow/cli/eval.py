@@ -48,7 +48,6 @@ def run(argv: Sequence[str]) -> int:
     from fastslow.core.machine import bf16_is_fast
     from fastslow.evaluation.accuracy import CHOOSING
     from fastslow.evaluation.bundle import evaluate_bundle
-    from fastslow.files.run_directory import clean, to_json
     from fastslow.policy.engines.base import SamplingParams
 
     quiet_libraries()
@@ -83,6 +82,14 @@ def run(argv: Sequence[str]) -> int:
             kinds=kinds,
         )
     ]
+    _show(measurements, params, options)
+    return 0
+
+
+def _show(measurements: Sequence[Measurement], params: SamplingParams, options: argparse.Namespace) -> None:
+    """Write the files that were asked for, and print the tables unless the rows go to standard output."""
+    from fastslow.files.run_directory import clean, to_json
+
     if options.samples_file:
         lines = (to_json(line) for one in measurements for line in one.answer_rows())
         _write(Path(options.samples_file), b"".join(lines))
@@ -90,7 +97,7 @@ def run(argv: Sequence[str]) -> int:
     rows = json.dumps(clean([{**one.row(), **how} for one in measurements]), indent=2)
     if options.json == "-":
         print(rows)
-        return 0
+        return
     for task in dict.fromkeys(one.task for one in measurements):
         of_task = [one for one in measurements if one.task == task]
         Console().print(_table(of_task, params))
@@ -98,7 +105,6 @@ def run(argv: Sequence[str]) -> int:
             Console().print(line, highlight=False)
     if options.json:
         _write(Path(options.json), f"{rows}\n".encode())
-    return 0
 
 
 def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

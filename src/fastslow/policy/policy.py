@@ -105,28 +105,28 @@ class Policy:
         each process gets all rollouts back. Raises FastSlowError where the weights give a log-probability that is not
         finite, and ContractBroken where the processes brought different jobs.
         """
-        processes.check_same("the rollouts to make", [(job.context.id, job.example.id, job.seed) for job in jobs])
-        own = jobs[processes.share_of(len(jobs))]
-        error: FastSlowError | None = None
-        made: list[Rollout] = []
-        try:
-            made = self._roll_out(own, params or self.params)
-        except FastSlowError as problem:  # raised on every process once all have met, or the others would wait for ever
-            if processes.count() == 1:
-                raise
-            error = problem
-        rollouts = made
-        if processes.count() > 1:
-            shares = processes.gather([(str(error) if error else None, made)])
-            problem_of_any = next((text for text, _ in shares if text), None)
-            if problem_of_any is not None:
-                raise error or FastSlowError(problem_of_any)
-            rollouts = [rollout for _, share in shares for rollout in share]
+        params = params or self.params
+        rollouts = self._roll_out(jobs, params) if processes.count() == 1 else self._shared(jobs, params)
         self.skipped += sum(rollout.verdict.info.get("unscored") == TOO_LONG for rollout in rollouts)
         return rollouts
 
+    def _shared(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
+        """Make this process's share of the rollouts, and return all of them."""
+        processes.check_same("the rollouts to make", [(job.context.id, job.example.id, job.seed) for job in jobs])
+        made: list[Rollout] = []
+        problem: str | None = None
+        try:
+            made = self._roll_out(jobs[processes.share_of(len(jobs))], params)
+        except FastSlowError as error:  # raised on every process once all have met, or the others would wait for ever
+            problem = str(error)
+        shares = processes.gather([(problem, made)])
+        problem = next((text for text, _ in shares if text), None)
+        if problem is not None:
+            raise FastSlowError(problem)
+        return [rollout for _, share in shares for rollout in share]
+
     def _roll_out(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
-        """Return the rollouts of this process's share."""
+        """Return one scored rollout per job, made here."""
         fitting = [i for i, job in enumerate(jobs) if self.fits(job.context, job.example)]
         prompts = [self._prompt(jobs[i]) for i in fitting]
         rollouts = [self._too_long(job) for job in jobs]

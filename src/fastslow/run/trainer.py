@@ -200,9 +200,6 @@ class FastSlowTrainer:
 
     # What happens between the steps (slow.hooks.Listener)
 
-    def training_begins(self) -> None:
-        """Do nothing: every part has its state already."""
-
     def step_begins(self) -> None:
         """Start the clock of the first step."""
         self.wall_time.steps_begin()

@@ -42,10 +42,6 @@ class StepSource(Protocol):
 class Listener(Protocol):
     """An object that is called between the steps. Every method is called on every process."""
 
-    def training_begins(self) -> None:
-        """Begin: called once the loop has its optimiser and has set its counters, before the first step."""
-        ...
-
     def step_begins(self) -> None:
         """Prepare for a step: called before each one."""
         ...
@@ -77,9 +73,6 @@ class Listener(Protocol):
 
 class NoListener:
     """Do nothing: for steps outside of a run."""
-
-    def training_begins(self) -> None:
-        return None
 
     def step_begins(self) -> None:
         return None

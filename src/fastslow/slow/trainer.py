@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 
+from fastslow.core import processes
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError
 from fastslow.core.types import Rollout
 from fastslow.policy.loading import frozen_clone
@@ -92,7 +93,7 @@ class SlowTrainer(GRPOTrainer):
                 peft_config=lora if args.lora_r else None,
                 rollout_func=self._replay.roll_out,
             )
-        except (ValueError, NotImplementedError, ImportError) as error:  # settings that TRL or its trackers refuse
+        except (ValueError, NotImplementedError, ImportError, OSError) as error:  # refused by TRL or its trackers
             raise BadInput(f"the trainer refuses these settings: {str(error).strip().splitlines()[0]}") from error
         if reference is not None:
             args.beta = self.beta = beta
@@ -148,7 +149,7 @@ class SlowTrainer(GRPOTrainer):
         """Return the places of this process's rows among those of the batch."""
         if rows * self.accelerator.num_processes != len(batch.rollouts):
             raise ContractBroken(f"TRL asked for {rows} rows a process, not for the step's groups")
-        return slice(self.accelerator.process_index * rows, (self.accelerator.process_index + 1) * rows)
+        return processes.share_of(len(batch.rollouts))
 
     def _plan(self, batch: StepBatch, scored: Mapping[str, Any]) -> RowPlan:
         return plan_rows(
@@ -275,7 +276,6 @@ class _Moments(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.saved.restore_counters()
         self._trainer.saved_by_process.restore_metrics()
-        self._trainer.listener.training_begins()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.listener.step_begins()
