@@ -1,0 +1,9 @@
+"""List the guards that `make mutations` removes, one at a time: a file of them for every part of the project."""
+
+from __future__ import annotations
+
+from guards import data, faults, losses, models, scoring, settings, user_code
+from guards.base import Mutation
+
+PARTS = (faults, scoring, data, models, settings, user_code, losses)
+MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]
