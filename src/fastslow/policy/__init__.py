@@ -4,6 +4,7 @@
 - `base_model`: gives access to the weights that training started from.
 - `policy`: renders contexts and questions, asks an engine for completions, scores them, and returns rollouts; of
   several processes each does its share.
+- `dealing`: which process makes which rollouts.
 - `engines/`: sample completions; one engine a file.
 - `token_trees`: rows that share prefixes as one tree, so that each shared token is computed once.
 - `tree_forward`: the forward pass over such trees, equal to that over the separate rows.

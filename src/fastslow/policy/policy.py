@@ -21,6 +21,7 @@ from fastslow.contexts.rendering import render
 from fastslow.core import processes
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.types import Example, Rollout, Verdict
+from fastslow.policy.dealing import Dealer
 from fastslow.policy.engines.base import Prompt, Sampler, SamplingParams
 from fastslow.policy.loading import has_system_role
 from fastslow.tasks.base import Task
@@ -64,9 +65,12 @@ class Policy:
         self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._prefixes: dict[str, tuple[int, ...]] = {}
         self._scorer_faults: Counter[str] = Counter()
+        self._dealer = Dealer()
 
     def refresh(self, version: int) -> None:
         """Follow the optimiser: sample from the weights after `version` steps from now on."""
+        if version != self.version:
+            self._dealer.forget()
         self.version = version
         self._sampler.refresh(version)
 
@@ -77,6 +81,7 @@ class Policy:
         resumed run, which has no cache, computes what the unbroken run does.
         """
         self._sampler.forget()
+        self._dealer.forget()
         self.refresh(version)
 
     def fits(self, context: Context, example: Example) -> bool:
@@ -101,8 +106,8 @@ class Policy:
     def rollouts(self, jobs: Sequence[Job], params: SamplingParams | None = None) -> list[Rollout]:
         """Return one scored rollout per job, in order; jobs that do not fit the window come back unscored.
 
-        Every process has to call this method, with the same jobs: the jobs are dealt out in consecutive shares, and
-        each process gets all rollouts back. Raises FastSlowError where the weights give a log-probability that is not
+        Every process has to call this method, with the same jobs: the jobs are dealt out in equal shares, and each
+        process gets all rollouts back. Raises FastSlowError where the weights give a log-probability that is not
         finite, and ContractBroken where the processes brought different jobs.
         """
         params = params or self.params
@@ -113,17 +118,20 @@ class Policy:
     def _shared(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
         """Make this process's share of the rollouts, and return all of them."""
         processes.check_same("the rollouts to make", [(job.context.id, job.example.id, job.seed) for job in jobs])
+        dealt = self._dealer.deal([job.context.id for job in jobs], processes.count())
         made: list[Rollout] = []
         problem: str | None = None
         try:
-            made = self._roll_out(jobs[processes.share_of(len(jobs))], params)
+            made = self._roll_out([jobs[place] for place in dealt[processes.rank()]], params)
         except FastSlowError as error:  # raised on every process once all have met, or the others would wait for ever
             problem = str(error)
         shares = processes.gather([(problem, made)])
         problem = next((text for text, _ in shares if text), None)
         if problem is not None:
             raise FastSlowError(problem)
-        return [rollout for _, share in shares for rollout in share]
+        places = [place for own in dealt for place in own]
+        by_place = dict(zip(places, (rollout for _, share in shares for rollout in share), strict=True))
+        return [by_place[place] for place in range(len(jobs))]
 
     def _roll_out(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
         """Return one scored rollout per job, made here."""
