@@ -147,7 +147,6 @@ UNUSABLE: dict[str, tuple[Reply, str]] = {
     "thoughts without an end": (completion(said("<think>hm")), "thoughts and no answer"),
     "no choices": (answer({"choices": [], "usage": USAGE}), "held no text"),
     "choices null": (answer({"choices": None}), "held no text"),
-    "a web page": (Reply(body="<!DOCTYPE html><html><h1>Sign in</h1></html>", content_type="text/html"), "a web page"),
     "an error without a status": (
         answer({"error": {"message": "model\nis loading"}}), "was an error: model is loading"
     ),

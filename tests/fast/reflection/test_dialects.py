@@ -145,6 +145,13 @@ def test_an_error_inside_an_answer_that_no_retry_mends_says_so_at_once() -> None
     assert len(server.requests) == 1
 
 
+def test_a_web_page_instead_of_an_answer_is_named_at_once() -> None:
+    server = OpenAIServer([Reply(body="<!DOCTYPE html><html><h1>Sign in</h1></html>", content_type="text/html")])
+    with server, pytest.raises(EndpointError, match="answered with a web page; is it an OpenAI-compatible server"):
+        lm_on(server).complete("hi", seed=3)
+    assert len(server.requests) == 1
+
+
 def test_an_error_that_is_a_web_page_is_told_without_its_tags() -> None:
     page = "<html><style>p {color: red}</style><h1>Bad Request</h1><p>Header too long</p></html>"
     server = OpenAIServer([Reply(body=page, status=400, content_type="text/html")])
@@ -152,12 +159,14 @@ def test_an_error_that_is_a_web_page_is_told_without_its_tags() -> None:
         lm_on(server).complete("hi", seed=3)
 
 
-def test_an_answer_that_is_no_completion_is_neither_journaled_nor_counted_against_the_ceiling(tmp_path) -> None:
+def test_an_error_inside_an_answer_costs_nothing_and_is_not_asked_for_again_after_a_resume(tmp_path) -> None:
     with OpenAIServer([answer({"error": "busy"}), completion(said("ok"))]) as server:
-        journal = Journal(tmp_path / JOURNAL)
-        lm = lm_on(server, max_tokens=30, ceiling=Ceiling(tokens=32), journal=journal)
-        assert lm.complete("hi", seed=3) == "ok"
-    assert len(journal) == 1
+        for _ in range(2):
+            journal = Journal(tmp_path / JOURNAL)
+            lm = lm_on(server, max_tokens=30, ceiling=Ceiling(tokens=32), journal=journal)
+            assert lm.complete("hi", seed=3) == "ok"
+            assert (lm.usage.calls, lm.usage.prompt_tokens, lm.usage.unmetered) == (2, 7, 0)
+    assert len(server.requests) == 2
 
 
 def test_the_reply_of_a_resumed_run_is_the_same_without_its_thoughts(tmp_path) -> None:

@@ -34,6 +34,9 @@ REFUSED = re.compile(
 )
 """Words of a server that will not have a parameter, or not this value of it."""
 
+NO_REPLY = "no_reply"
+"""Finish reason of ours for an error that came with status 200."""
+
 STREAM_ONLY = re.compile(r"only|must|enable|requir|need|non-stream", re.IGNORECASE)
 
 OPTIONAL = ("temperature", "seed", "stream_options")

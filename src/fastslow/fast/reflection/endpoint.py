@@ -21,6 +21,7 @@ from fastslow.fast.reflection.dialects import (
     BROKEN_OFF,
     CUT,
     FILTERED,
+    NO_REPLY,
     THOUGHTS,
     TOOLS,
     error_in,
@@ -137,6 +138,7 @@ class OpenAIReflectionLM:
         self.journal = journal if journal is not None else Journal()
         # What the server has refused so far: each is asked for once, and left out from then on.
         self._refused: set[str] = set()
+        self._instead = ""
         self._dearest = 0
         self._key = _key_from_environment(api_key_env, self.host)
         self._client = _Client(
@@ -156,11 +158,7 @@ class OpenAIReflectionLM:
         problem = ""
         for draw in range(SAMPLES_PER_CALL):
             # JSON to the server is UTF-8, which has no lone surrogates; a decoded byte-level token may hold one.
-            try:
-                reply = self._sample(prompt.encode("utf-8", "replace").decode("utf-8"), seed + draw)
-            except _NoReply as no_reply:
-                problem = str(no_reply)
-                continue
+            reply = self._sample(prompt.encode("utf-8", "replace").decode("utf-8"), seed + draw)
             problem = self._problem(reply)
             if not problem:
                 return without_thoughts(reply.text)
@@ -171,6 +169,8 @@ class OpenAIReflectionLM:
     def _problem(self, reply: LMReply) -> str:
         """Return why a reply cannot be used, worded to follow 'the reply'; '' where it can."""
         text, reason = reply.text, reply.finish_reason
+        if reason == NO_REPLY:
+            return self._instead
         full = reason is None and reply.completion_tokens is not None and reply.completion_tokens >= self._max_tokens
         if reason in CUT or full:
             return f"was cut at max_tokens={self._max_tokens}; raise it (reasoning counts towards it)"
@@ -189,13 +189,14 @@ class OpenAIReflectionLM:
         return "held no text; check that base_url ends in the API's version (often /v1) and that the model chats"
 
     def _sample(self, prompt: str, seed: int) -> LMReply:
-        """Return one reply, from the journal where it was paid for before. Raises _NoReply for an answer that is none.
+        """Return one reply, from the journal where it was paid for before.
 
         The usage counts a replayed reply too, so that the tallies of a resumed run equal those of an uninterrupted one.
         """
         self.usage.calls += 1
         key = request_key(self._asked(prompt, seed))
         reply = self.journal.get(key)
+        self._instead = "was no completion"
         if reply is None:
             self._keep_below_ceiling(prompt)
             reply = self._paid(prompt, seed)
@@ -226,25 +227,29 @@ class OpenAIReflectionLM:
             raise self._failure(f"another call to '{self.model}' might pass the ceiling of {passed}; none is made.")
 
     def _paid(self, prompt: str, seed: int) -> LMReply:
+        answer = ""
         try:
-            text = self._request(prompt, seed)
+            # A server may echo what it was sent, and replies are stored in files.
+            answer = self._redacted(self._request(prompt, seed))
+            return self._read(answer)
         except openai.APIError as error:
             problem = self._explain(error)
-        else:
-            # A server may echo what it was sent, and replies are stored in files.
-            return self._read(self._redacted(text))
+        except ValueError:
+            what = "a web page" if "<html" in answer[:1000].lower() else "broken JSON"
+            problem = f"the reflection LM at {self.host} answered with {what}; is it an OpenAI-compatible server?"
         # Raised outside the handlers: the openai error carries the request, and a server may echo the key in its words.
         raise self._failure(problem)
 
     def _read(self, answer: str) -> LMReply:
-        try:
-            body = parsed(answer)
-        except ValueError:
-            what = "a web page" if "<html" in answer[:1000].lower() else "no JSON"
-            problem = f"was {what}; is base_url that of an OpenAI-compatible server, with the API's version?"
-            raise _NoReply(problem) from None
+        """Return the reply in an answer. Raises ValueError for what is not JSON.
+
+        An error with status 200 becomes a reply that cost nothing: it is journaled, so that a resumed run goes on to the
+        same next draw.
+        """
+        body = parsed(answer)
         if (error := error_in(body)) is not None:
-            raise _NoReply(f"was an error: {one_line(error[0])}")
+            self._instead = f"was an error: {one_line(error[0])}"
+            return LMReply("", NO_REPLY, 0, 0)
         reply = read_reply(body)
         return replace(reply, text=self._redacted(reply.text))  # once more: JSON may spell any letter as \\uXXXX
 
@@ -362,10 +367,6 @@ def _key_from_environment(api_key_env: str, host: str) -> str:
             f"the key in the environment variable {name} holds characters no HTTP header can carry; copy it again."
         )
     return key
-
-
-class _NoReply(Exception):
-    """Raised for an answer with status 200 that is no completion: it is asked for again, and nothing was paid."""
 
 
 def _raise_status(response: Any) -> None:
