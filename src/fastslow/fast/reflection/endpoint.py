@@ -243,8 +243,8 @@ class OpenAIReflectionLM:
     def _read(self, answer: str) -> LMReply:
         """Return the reply in an answer. Raises ValueError for what is not JSON.
 
-        An error with status 200 becomes a reply that cost nothing: it is journaled, so that a resumed run goes on to the
-        same next draw.
+        An error with status 200 becomes a reply that cost nothing: it is journaled, so that a resumed run goes on to
+        the same next draw.
         """
         body = parsed(answer)
         if (error := error_in(body)) is not None:
