@@ -40,7 +40,7 @@ def own(tmp_path, monkeypatch):
 
 
 def given(task) -> dict:
-    assert isinstance(task, SimpleNamespace)
+    assert isinstance(task.unchecked, SimpleNamespace)
     return task.given
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.files.atomic import write_file
@@ -41,6 +42,14 @@ def run(argv: Sequence[str]) -> int:
     """Measure a bundle on held-out examples and print the quadrants."""
     options, kinds = _options(argv)
     Console(stderr=True).print("[dim]loading model ...[/dim]")
+    with foreign.output_aside():  # scorers may print, and the rows go to standard output
+        measurements, params = _measure(options, kinds)
+    _show(measurements, params, options)
+    return 0
+
+
+def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Measurement], SamplingParams]:
+    """Return what was measured, and how answers were sampled."""
     import torch
 
     from fastslow.bundles.bundle import open_bundle, open_task, tasks_of
@@ -82,8 +91,7 @@ def run(argv: Sequence[str]) -> int:
             kinds=kinds,
         )
     ]
-    _show(measurements, params, options)
-    return 0
+    return measurements, params
 
 
 def _show(measurements: Sequence[Measurement], params: SamplingParams, options: argparse.Namespace) -> None:

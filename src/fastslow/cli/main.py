@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.registry import nearest
 
@@ -94,7 +95,10 @@ def script() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141  # what a shell reports for SIGPIPE
-    sys.exit(code)
+    except Exception as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    foreign.end_despite_leftovers(code)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastslow.cli.eval import Parser, _positive
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _show(options: argparse.Namespace) -> int:
                 line(f"{kind} {text!r}: {said(verdict)}. {verdict.feedback}")
         except Exception as error:  # the user's code may raise anything
             raise BadInput(
-                f"task '{options.name}', example {example.id}: {type(error).__name__}: {error}; "
+                f"task '{options.name}', example {example.id}: {foreign.words(error)}; "
                 "fastslow tasks check looks at all of them."
             ) from error
     return 0

@@ -8,9 +8,11 @@ import importlib.util
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 
 T = TypeVar("T")
+M = TypeVar("M")
 F = TypeVar("F", bound=Callable[..., Any])
 LISTED = 12  # most names in an error message
 
@@ -37,18 +39,18 @@ def load_dotted(path: str, what: str) -> Any:
     if not module_name:
         raise BadInput(f"{what} '{path}' is not a dotted path; write package.module:name.")
     try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        hint = ""
+        module = foreign.call(importlib.import_module, module_name, who=f"{what} '{path}'")
+    except foreign.Failed as fault:
+        hint, error = "", fault.__cause__
         if isinstance(error, ModuleNotFoundError) and error.name and module_name.startswith(error.name):
             hint = " Is its folder on PYTHONPATH?"
             if ".py:" in path:
                 hint = f" Leave out '.py': {path.replace('.py:', ':')}."
-        raise BadInput(
-            f"{what} '{path}': importing '{module_name}' failed ({type(error).__name__}: {error}).{hint}"
-        ) from error
+        raise BadInput(f"{what} '{path}': importing '{module_name}' failed ({fault}).{hint}") from error
     try:
-        return getattr(module, attribute)
+        return foreign.call(getattr, module, attribute, who=f"{what} '{path}'", through=(AttributeError,))
+    except foreign.Failed as fault:  # a module may define __getattr__
+        raise BadInput(f"{what} '{path}': asking '{module_name}' for '{attribute}' raised {fault}.") from fault
     except AttributeError:
         own = [n for n, value in vars(module).items() if getattr(value, "__module__", None) == module_name]
         raise BadInput(f"{what} '{path}': '{module_name}' has no '{attribute}'.{nearest(attribute, own)}") from None
@@ -57,8 +59,8 @@ def load_dotted(path: str, what: str) -> Any:
 def importable(module: str) -> bool:
     """Return whether a module of this name exists. The module is not run; the packages that contain it are."""
     try:
-        return importlib.util.find_spec(module) is not None
-    except Exception:  # raised by a package that fails on import
+        return foreign.call(importlib.util.find_spec, module, who=f"the module '{module}'") is not None
+    except foreign.Failed:  # raised by a package that fails on import
         return False
 
 
@@ -102,6 +104,13 @@ class Registry(Generic[T]):
         if name not in self._factories and ("." in name or arguments.partition(":")[0].isidentifier()):
             name, arguments = split_dotted(spec)
         return self.factory(name), arguments
+
+    def make(self, spec: str, made: Callable[[], M]) -> M:
+        """Return what a call of a factory made. Raises the factory's BadInput, and BadInput for all else it raises."""
+        try:
+            return foreign.call(made, who=f"{self.what} '{spec}'", through=(BadInput,))
+        except foreign.Failed as fault:
+            raise BadInput(f"{self.what} '{spec}' cannot be made: {fault}.") from fault
 
     def factory(self, name: str) -> Callable[..., T]:
         """Return the factory called `name`. Raises BadInput with the nearest known name."""

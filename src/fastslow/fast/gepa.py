@@ -21,7 +21,7 @@ from fastslow.core import processes
 from fastslow.core.errors import EndpointError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout, Trace
-from fastslow.fast.proposers import ProposalRequest, Proposer, made_by
+from fastslow.fast.proposers import ProposalRequest, Proposer, made_by, proposal_of
 from fastslow.policy.policy import Job, Policy
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class Adapter:
         )
         try:
             # One process asks: a language model need not answer two alike, and a paid one is paid once.
-            changed = processes.from_main(lambda: self.proposer.propose(request))
+            changed = processes.from_main(lambda: proposal_of(self.proposer, request))
         except EndpointError as error:
             self.endpoint_error = error
             return {}

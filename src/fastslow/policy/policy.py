@@ -18,13 +18,15 @@ from transformers import PreTrainedTokenizerBase
 
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render
-from fastslow.core import processes
+from fastslow.core import foreign, processes
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.types import Example, Rollout, Verdict
 from fastslow.policy.dealing import Dealer
 from fastslow.policy.engines.base import Prompt, Sampler, SamplingParams
 from fastslow.policy.loading import has_system_role
 from fastslow.tasks.base import Task
+from fastslow.tasks.own import own_task
+from fastslow.tasks.verdicts import REASONS_KEPT
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class Policy:
         window: int,
         chat_template_kwargs: dict[str, Any] | None = None,
     ):
-        self.task = task
+        self.task = own_task(task)
         self.params = params
         self.version = -1
         self.skipped = 0
@@ -173,10 +175,10 @@ class Policy:
         """Return the task's verdict; a scorer that raises makes the rollout unscored, logged once per kind of fault."""
         try:
             return self.task.score(example, text)
-        except Exception as error:  # the user's code may raise anything, and no fault of it may become a reward
-            fault = f"{type(error).__name__}: {error}"[:200]
+        except Exception as error:  # no fault of a scorer may become a reward
+            fault = foreign.words(error)[:200]
             self._scorer_faults[fault] += 1
-            if self._scorer_faults[fault] == 1:
+            if self._scorer_faults[fault] == 1 and len(self._scorer_faults) <= REASONS_KEPT:
                 logger.warning(
                     "the scorer of task '%s' raised %s; such rollouts count as unscored", self.task.name, fault
                 )

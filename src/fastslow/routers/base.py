@@ -7,6 +7,7 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.registry import Registry
 from fastslow.core.types import GroupEvidence, Route
@@ -79,13 +80,14 @@ def make_router(spec: str, *, seed: int) -> Router:
     router.
     """
     factory, arguments = ROUTERS.resolve(spec)
-    try:
+
+    def made() -> tuple[Router, list[str]]:
         router = factory(arguments, seed=seed)
-        missing = [m for m in ("name", "route", "state_dict", "load_state_dict") if not hasattr(router, m)]
-    except BadInput:
-        raise
-    except Exception as error:  # a factory of the user's may raise anything
-        raise BadInput(f"router '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
+        return router, [m for m in ("name", "route", "state_dict", "load_state_dict") if not hasattr(router, m)]
+
+    router, missing = ROUTERS.make(spec, made)
+    if not missing and not isinstance(router.name, str):
+        raise BadInput(f"router '{spec}': its name is {type(router.name).__name__}, not text.")
     if missing:
         raise BadInput(f"router '{spec}' lacks {', '.join(missing)}; see fastslow.routers.Router.")
     try:
@@ -99,10 +101,9 @@ def checked_route(router: Router, evidence: GroupEvidence) -> Route:
     """Return the router's decision. Raises FastSlowError where a router of the user's fails or returns anything but a
     Route."""
     try:
-        route = router.route(evidence)
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise FastSlowError(f"router '{router.name}' raised {problem} for example {evidence.example_id}") from error
+        route = foreign.call(router.route, evidence, who=f"router '{router.name}'")
+    except foreign.Failed as fault:
+        raise FastSlowError(f"router '{router.name}' raised {fault} for example {evidence.example_id}") from fault
     if not isinstance(route, Route):
         raise FastSlowError(
             f"router '{router.name}' returned {route!r} for example {evidence.example_id}; "
@@ -112,12 +113,12 @@ def checked_route(router: Router, evidence: GroupEvidence) -> Route:
 
 
 def checked_state(router: Router) -> dict[str, Any]:
-    """Return the router's state. Raises FastSlowError, naming the part that a checkpoint would lose or change."""
+    """Return a copy of the router's state. Raises FastSlowError, naming the part that a checkpoint would lose or
+    change."""
     try:
-        state = router.state_dict()
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise FastSlowError(f"router '{router.name}' raised {problem} when asked for its state") from error
+        state = foreign.call(lambda: foreign.fresh(router.state_dict()), who=f"router '{router.name}'")
+    except foreign.Failed as fault:
+        raise FastSlowError(f"router '{router.name}' raised {fault} when asked for its state") from fault
     changed = _not_json(state)
     if changed is not None:
         raise FastSlowError(

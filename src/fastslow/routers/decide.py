@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastslow.core import foreign
 from fastslow.core.errors import FastSlowError
 from fastslow.core.types import GroupEvidence, Route
 from fastslow.routers.base import Router, checked_route, checked_state
@@ -91,10 +92,10 @@ class RouteDecider:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state. Raises FastSlowError where a rule of the user's refuses its own state."""
         try:
-            self.router.load_state_dict(state["rule"])
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
-            raise FastSlowError(f"router '{self.router.name}' did not take its state back: {problem}") from error
+            rule = foreign.fresh(state["rule"])
+            foreign.call(self.router.load_state_dict, rule, who=f"router '{self.router.name}'")
+        except foreign.Failed as fault:
+            raise FastSlowError(f"router '{self.router.name}' did not take its state back: {fault}") from fault
         self._recent = [Route(value) for value in state["recent"]]
 
 
@@ -112,22 +113,22 @@ def _explained(router: Any, evidence: GroupEvidence) -> Mapping[str, Any]:
     """Return the reasons of the rule for routes.jsonl; empty for a rule without `explain`."""
     if not hasattr(router, "explain"):
         return {}
+
+    def why() -> Mapping[str, Any]:
+        reasons = foreign.fresh(dict(router.explain(evidence)))
+        json.dumps(reasons, allow_nan=False)
+        return reasons
+
     try:
-        why = dict(router.explain(evidence))
-        json.dumps(why, allow_nan=False)
-    except Exception as error:  # a rule of the user's may raise anything
-        problem = f"{type(error).__name__}: {error}"
-        raise FastSlowError(
-            f"router '{router.name}' cannot explain example {evidence.example_id}: {problem}"
-        ) from error
-    return why
+        return foreign.call(why, who=f"router '{router.name}'")
+    except foreign.Failed as fault:
+        raise FastSlowError(f"router '{router.name}' cannot explain example {evidence.example_id}: {fault}") from fault
 
 
 def _observe(router: Any, evidence: GroupEvidence, route: Route) -> None:
     if not hasattr(router, "observe"):
         return
     try:
-        router.observe(evidence, route)
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise FastSlowError(f"router '{router.name}' failed to observe {evidence.example_id}: {problem}") from error
+        foreign.call(router.observe, evidence, route, who=f"router '{router.name}'")
+    except foreign.Failed as fault:
+        raise FastSlowError(f"router '{router.name}' failed to observe {evidence.example_id}: {fault}") from fault

@@ -28,6 +28,7 @@ from fastslow.streams.epochs import EpochStream, Stream
 from fastslow.streams.labels import Labels
 from fastslow.streams.rehearsal import RehearsalStream
 from fastslow.tasks.base import Task
+from fastslow.tasks.own import own_task
 from fastslow.tasks.resolve import resolve_task
 from fastslow.tasks.task_set import TaskSet, by_task
 from fastslow.topics.archive import Archive
@@ -59,7 +60,7 @@ def build_components(
     task: Task | None,
 ) -> Components:
     """Make the parts. Raises BadInput for whatever the settings name that does not exist or does not fit together."""
-    task = task or task_from(args)
+    task = own_task(task or task_from(args))
     train = task.split("train")
     for name, examples in by_task(task, train).items():
         if not examples or not by_task(task, task.split("validation"))[name]:

@@ -7,10 +7,11 @@ to every behaviour relied on. Nothing outside this package touches a private nam
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from trl import GRPOTrainer
 
 from fastslow.core import processes
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError
+from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Rollout
 from fastslow.policy.loading import frozen_clone
 from fastslow.policy.token_trees import Row, padded_cost
@@ -133,7 +135,8 @@ class SlowTrainer(GRPOTrainer):
         place = self._place(batch, rows_per_process)
         rollouts, problems = batch.rollouts[place], _of_rows(batch)[place]
         self._replay.rollouts = rollouts
-        scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
+        with self._own_randomness("score"):
+            scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
         if batch.reused:  # some rows come from older weights: every ratio is to the policy that sampled the row
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
@@ -203,10 +206,21 @@ class SlowTrainer(GRPOTrainer):
             # A loss without a graph leaves every gradient None, and the optimiser skips what has none: weights,
             # momenta and step counts stay bit-identical.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
-        loss = super()._compute_loss(model, inputs) * inputs["loss_scale"]
+        with self._own_randomness("loss"):
+            loss = super()._compute_loss(model, inputs) * inputs["loss_scale"]
         if self.beta:
             self.listener.kl_measured(self._metrics["train"]["kl"][-1])
         return loss
+
+    @contextlib.contextmanager
+    def _own_randomness(self, purpose: str) -> Iterator[None]:
+        """Seed what draws from torch's global state (dropout) by the place in the run, and leave that state as it was:
+        code of the user's may draw from it or seed it."""
+        device = self.accelerator.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            place = self.state.global_step, self._step % self.slots, processes.rank()
+            torch.manual_seed(derive_seed(self.args.seed, "dropout", purpose, *place))
+            yield
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Refuse a gradient that is not finite: transformers asks right before the optimiser steps."""

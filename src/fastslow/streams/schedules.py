@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Protocol
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.registry import Registry
 from fastslow.core.types import Example
 from fastslow.streams.epochs import EpochStream
+from fastslow.tasks.own import copied
 
 SEQUENCE = "sequence"
 """Schedule of several tasks where the settings name none: one after another."""
@@ -58,12 +60,14 @@ def make_schedule(spec: str, setting: Setting) -> Schedule:
     schedule.
     """
     factory, arguments = STREAMS.resolve(spec or SEQUENCE)
-    try:
-        return CheckedSchedule(spec, factory(arguments, setting), setting)
-    except BadInput as error:
-        raise BadInput(f"stream '{spec}': {error}") from None
-    except Exception as error:  # a factory of the user's may raise anything
-        raise BadInput(f"stream '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
+
+    def made() -> Schedule:
+        try:
+            return CheckedSchedule(spec, factory(arguments, setting), setting)
+        except BadInput as error:
+            raise BadInput(f"stream '{spec}': {error}") from None
+
+    return STREAMS.make(spec, made)
 
 
 class CheckedSchedule:
@@ -92,9 +96,9 @@ class CheckedSchedule:
     def place(self, step: int, slot: int) -> tuple[int, int]:
         where = f"stream '{self._spec}': place(step={step}, slot={slot})"
         try:
-            place = self._schedule.place(step, slot)
-        except Exception as error:
-            raise FastSlowError(f"{where} raised {type(error).__name__}: {error}.") from error
+            place = foreign.call(self._schedule.place, step, slot, who=f"stream '{self._spec}'")
+        except foreign.Failed as fault:
+            raise FastSlowError(f"{where} raised {fault}.") from fault
         if not isinstance(place, (tuple, list)) or len(place) != 2 or not all(_whole(number) for number in place):
             raise FastSlowError(f"{where} must return two whole numbers, (task, position), got {place!r:.80}.")
         task, position = map(int, place)
@@ -105,10 +109,12 @@ class CheckedSchedule:
         return task, position
 
     def pools(self, tasks: Sequence[Sequence[Example]]) -> Sequence[Sequence[Example]]:
+        keep = (lambda example: example) if foreign.ours(self._schedule) else copied
+        given = [list(map(keep, task)) for task in tasks]  # a schedule may shuffle, empty or change what it is given
         try:
-            pools = [list(pool) for pool in self._schedule.pools(tasks)]
-        except Exception as error:
-            raise BadInput(f"stream '{self._spec}': its pools raised {type(error).__name__}: {error}.") from error
+            pools = foreign.call(lambda: [list(p) for p in self._schedule.pools(given)], who=f"stream '{self._spec}'")
+        except foreign.Failed as fault:
+            raise BadInput(f"stream '{self._spec}': its pools raised {fault}.") from fault
         if len(pools) != len(tasks) or not all(pools):
             sizes = ", ".join(str(len(pool)) for pool in pools) or "no pools"
             raise BadInput(

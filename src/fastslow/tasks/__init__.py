@@ -7,7 +7,8 @@
   the user's own files, `polaris` and `physics` with the samples in `samples/`).
 - `splits` divides questions into train, validation and test; `task_set` joins several tasks to one.
 - `scoring/` has scorers by name; `screen` in `families/` keeps hostile text from the scorers of reasoning-gym.
-- `verdicts` words the feedback; `check` tests a user's task for `fastslow tasks check`.
+- `own` holds a task of the user's to the protocol. `verdicts` words the feedback; `check` tests a user's task for
+  `fastslow tasks check`.
 - `settings`: the settings of this package.
 
 `base` has the protocol `Task`; everything outside this package knows only that protocol. Importing the package imports

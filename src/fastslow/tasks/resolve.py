@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import importable, load_dotted, nearest
-from fastslow.core.types import Example, Split
 from fastslow.tasks.base import TASKS, Task
 from fastslow.tasks.families import codeio, hf, hover, jsonl, physics, polaris, reasoning_gym, star_graph
+from fastslow.tasks.own import OwnTask
 from fastslow.tasks.scoring import SCORERS
 from fastslow.tasks.spec import Spec, coerce, parse_spec
 from fastslow.tasks.splits import SPLITS
@@ -78,35 +79,13 @@ def _resolve_own(spec: str, parsed: Spec, options: Mapping[str, Any]) -> Task:
         raise BadInput(f"task '{spec}': '{parsed.head}' is not a function that returns a task.")
     arguments = _arguments(spec, factory, parsed.params, options)
     try:
-        task: Any = factory(**arguments)
-    except BadInput:
-        raise
-    except Exception as error:
-        raise BadInput(f"task '{spec}': its factory raised {type(error).__name__}: {error}.") from error
-    missing = [name for name in ("split", "score", "answer") if not callable(getattr(task, name, None))]
-    if not isinstance(getattr(task, "name", None), str):
-        missing.insert(0, "name")
-    if missing:
-        raise BadInput(
-            f"task '{spec}': its factory returned a {type(task).__name__} without {', '.join(missing)}; "
-            "a task has a name and the methods split, score and answer."
-        )
-    for split in SPLITS:
-        _check_split(spec, task, split)
+        made = foreign.call(lambda: factory(**arguments), who=f"task '{spec}'", through=(BadInput,))
+        task = OwnTask(made, spec)
+    except foreign.Failed as fault:
+        raise BadInput(f"task '{spec}': its factory raised {fault}.") from fault
+    for split in SPLITS:  # checked now, so that no run begins with a task that has none
+        task.split(split)
     return task
-
-
-def _check_split(spec: str, task: Any, split: Split) -> None:
-    try:
-        examples = task.split(split)
-        wrong = next((e for e in examples if not isinstance(e, Example)), None)
-        len(examples)
-    except Exception as error:
-        raise BadInput(f"task '{spec}': its split('{split}') raised {type(error).__name__}: {error}.") from error
-    if wrong is not None:
-        raise BadInput(
-            f"task '{spec}': its split('{split}') holds a {type(wrong).__name__}, not fastslow.core.types.Example."
-        )
 
 
 def _refuse_unknown(spec: str, parsed: Spec) -> None:
@@ -128,9 +107,12 @@ def _arguments(
 ) -> dict[str, Any]:
     """Return the factory's arguments: the parameters of the name, and the options that its signature names."""
     try:
-        signature = inspect.signature(factory, eval_str=True)
-    except NameError:  # an annotation that exists for type checkers only
-        signature = inspect.signature(factory)
+        signature = foreign.call(lambda: inspect.signature(factory, eval_str=True), who=f"task '{spec}'")
+    except foreign.Failed:  # an annotation that exists for type checkers only
+        try:
+            signature = inspect.signature(factory)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"task '{spec}': {error}; name a function of your own.") from None
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
     arguments: dict[str, Any] = {key: value for key, value in options.items() if key in signature.parameters}
     for key, text in params.items():

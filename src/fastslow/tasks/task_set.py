@@ -10,6 +10,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks.base import Task
 from fastslow.tasks.families import hf, jsonl
+from fastslow.tasks.own import own_task
 from fastslow.tasks.spec import format_spec, parse_spec
 
 
@@ -29,7 +30,7 @@ class TaskSet:
             again = f", the other time as '{before}'" if before != names[twice] else ""
             raise BadInput(f"task '{names[twice]}' is given twice{again}; name every task once.")
         self.name = " + ".join(names)
-        self.tasks = {task.name: task for task in tasks}
+        self.tasks = {task.name: own_task(task) for task in tasks}
         self._first = first
         self._splits: dict[Split, tuple[Example, ...]] = {}
         self._own: dict[str, Example] = {}

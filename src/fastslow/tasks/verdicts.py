@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import numbers
 import re
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from fastslow.core import foreign
 from fastslow.core.types import Split, Verdict
 
 QUOTED_CHARS = 200  # characters of a wrong answer in feedback: enough to recognise it, cheap for a reflection LM
@@ -37,15 +40,36 @@ class Unscored:
 
 
 def as_reward(score: Any) -> float:
-    """Return the score as a reward in [0, 1]. Raises ValueError saying why a score is not one."""
-    if not isinstance(score, numbers.Real | np.bool_):
+    """Return the score as a reward in [0, 1]: a number of Python, or a scalar of NumPy, torch and their like.
+
+    Raises ValueError saying why a score is not one.
+    """
+    try:
+        number = score.item() if getattr(score, "ndim", None) == 0 else score
+        reward = float(number) if isinstance(number, numbers.Real | np.bool_ | Decimal) else None
+    except Exception as error:  # a number type of the user's may raise anything
+        raise ValueError(
+            f"the scorer returned {type(score).__name__}, not a number ({foreign.words(error)})"
+        ) from error
+    if reward is None:
         raise ValueError(f"the scorer returned {type(score).__name__}, not a number")
-    reward = float(score)
     if 1.0 - ROUNDING <= reward <= 1.0 + ROUNDING:
         return 1.0
     if not 0.0 <= reward <= 1.0:  # false for NaN as well
         raise ValueError(f"the scorer returned {reward}, outside [0, 1]")
     return reward
+
+
+def checked_verdict(verdict: Any) -> Verdict:
+    """Return a user's verdict with a plain number, a text and a dict. Raises ValueError saying what it is instead."""
+    if not isinstance(verdict, Verdict):
+        raise ValueError(f"scoring returned {type(verdict).__name__}, not a fastslow.core.types.Verdict")
+    if not isinstance(verdict.feedback, str):
+        raise ValueError(f"the scorer's feedback is {type(verdict.feedback).__name__}, not text")
+    if not isinstance(verdict.info, Mapping):
+        raise ValueError(f"the info of a verdict is {type(verdict.info).__name__}, not a mapping")
+    reward = None if verdict.reward is None else as_reward(verdict.reward)
+    return Verdict(reward, verdict.feedback, foreign.fresh(dict(verdict.info)))
 
 
 def explain(completion: str, answer: str | None, reward: float, split: Split) -> str:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from transformers import AutoModel, AutoTokenizer
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.registry import Registry
 
@@ -61,13 +62,13 @@ def make_embedder(spec: str) -> Embedder:
     embedder.
     """
     factory, arguments = EMBEDDERS.resolve(spec)
-    try:
+
+    def made() -> tuple[Embedder, bool]:
         embedder = factory(arguments) if arguments else factory()
-        whole = isinstance(getattr(embedder, "name", None), str) and callable(getattr(embedder, "embed", None))
-    except BadInput:
-        raise
-    except Exception as error:  # a factory of the user's may raise anything
-        raise BadInput(f"embedder '{spec}' cannot be made: {type(error).__name__}: {error}.") from error
+        named = isinstance(getattr(embedder, "name", None), str)
+        return embedder, named and callable(getattr(embedder, "embed", None))
+
+    embedder, whole = EMBEDDERS.make(spec, made)
     if not whole:
         raise BadInput(f"embedder '{spec}' needs a name and a method embed; see fastslow.topics.embedders.Embedder.")
     return embedder if spec in OURS else CheckedEmbedder(embedder)
@@ -85,10 +86,12 @@ class CheckedEmbedder:
         if not texts:
             return np.zeros((0, self._width or 1), np.float32)
         try:
-            vectors = np.asarray(self._embedder.embed(texts), np.float32)
-        except Exception as error:
-            problem = f"{type(error).__name__}: {str(error)[:200]}"
-            raise FastSlowError(f"embedder '{self.name}' raised {problem} for {len(texts)} texts.") from error
+            # Copied on the way in and out: a user's embedder may keep both lists, and use its array again.
+            vectors = foreign.call(
+                lambda: np.array(self._embedder.embed(list(texts)), np.float32), who=f"embedder '{self.name}'"
+            )
+        except foreign.Failed as fault:
+            raise FastSlowError(f"embedder '{self.name}' raised {fault} for {len(texts)} texts.") from fault
         width = self._width or (vectors.shape[-1] if vectors.ndim else 0)
         if vectors.shape != (len(texts), width) or not width:
             raise FastSlowError(

@@ -109,7 +109,11 @@ def test_an_empty_examples_component_is_shown_as_an_empty_array(proposer_on):
     assert QUOTED.findall(prompt)[0][1] == "[]"
 
 
-@pytest.mark.parametrize("text", ["not json", "{}", '[{"question": "q"}]', '[{"question": "q", "answer": 1}]'])
+@pytest.mark.parametrize(
+    "text",
+    ["not json", "{}", "[]", "null", '"q"', "3", '[{"question": "q"}]', '[{"question": "q", "answer": null}]',
+     '[{"question": "q", "answer": ["a"]}]', '[{"question": "q", "answer": {"a": 1}}]', '["q", "a"]', "[" * 10_000],
+)  # fmt: skip
 def test_examples_of_another_shape_are_no_proposal(proposer_on, text):
     assert ask(proposer_on, answering(text), component="examples")[0] == {}
 

@@ -27,6 +27,7 @@ from fastslow.config.dump import dump_config
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.population import Population, assign_slots
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, GroupEvidence, Rollout, Route, Trace
@@ -294,10 +295,9 @@ def every_rule(config: FastSlowConfig, bundle: Path) -> Iterable[tuple[str, Rout
         rule: Any = make_router(name, seed=config.seed)
         if name == config.router:
             try:
-                rule.load_state_dict(own)
-            except Exception as error:  # a user's rule may raise anything
-                problem = f"{type(error).__name__}: {error}"
-                raise BadInput(f"router '{name}' does not take its state in '{state}': {problem}.") from error
+                foreign.call(rule.load_state_dict, own, who=f"router '{name}'")
+            except foreign.Failed as fault:
+                raise BadInput(f"router '{name}' does not take its state in '{state}': {fault}.") from fault
         elif hasattr(rule, "observe"):
             for evidence, route in past:
                 rule.observe(evidence, route)

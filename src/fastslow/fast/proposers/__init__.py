@@ -6,10 +6,12 @@ In the order in which data flows:
   and `PROPOSERS`.
 - `demonstrations`: edits worked examples, offline, from answers known to be right.
 - `reflection`: shows rollouts and feedback to a language model (`fastslow.fast.reflection`), which edits one component.
+- `replies`: code blocks and JSON in what a language model returns.
 - `mixed`: draws one of several proposers for each call.
 - `validate`: what a child must pass before it may cost a rollout.
 
-The fast phase calls `propose`, makes a child context of the answer and asks `proposal_problem` about the child.
+The fast phase calls `propose` through `proposal_of`, makes a child context of the answer and asks `proposal_problem`
+about the child.
 """
 
 from fastslow.fast.proposers.base import (
@@ -18,6 +20,7 @@ from fastslow.fast.proposers.base import (
     Proposer,
     ProposerInputs,
     make_proposer,
+    proposal_of,
     usage_of,
 )
 from fastslow.fast.proposers.demonstrations import DemonstrationsProposer
@@ -36,6 +39,7 @@ __all__ = [
     "ReflectionProposer",
     "made_by",
     "make_proposer",
+    "proposal_of",
     "proposal_problem",
     "usage_of",
 ]

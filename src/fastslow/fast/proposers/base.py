@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fastslow.contexts.context import Context, WorkedExample
+from fastslow.core import foreign
+from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.registry import Registry
 from fastslow.core.types import Trace
 from fastslow.fast.reflection.journal import Journal
+from fastslow.tasks.own import copied
 
 if TYPE_CHECKING:
     from fastslow.fast.reflection.endpoint import ReflectionLM
@@ -81,7 +84,47 @@ def make_proposer(name: str, inputs: ProposerInputs) -> Proposer:
 
     Raises BadInput for an unknown name, and where the proposer cannot be made from `inputs`.
     """
-    return PROPOSERS.factory(name)(inputs)
+    factory = PROPOSERS.factory(name)
+    if name in PROPOSERS.names():
+        return factory(inputs)  # ours may load a model, and running out of memory there is not bad input
+    proposer = PROPOSERS.make(name, lambda: factory(inputs))
+    missing = [part for part in ("name", "propose") if not hasattr(proposer, part)]
+    if missing or not isinstance(proposer.name, str) or not callable(proposer.propose):
+        raise BadInput(
+            f"proposer '{name}' needs a name of text and a method propose, and is a {type(proposer).__name__}; see "
+            "fastslow.fast.proposers.Proposer."
+        )
+    return proposer
+
+
+def proposal_of(proposer: Proposer, request: ProposalRequest) -> dict[str, str]:
+    """Return the proposer's answer to copies of what the request holds, so that it can change nothing of the run.
+
+    Raises errors of this package as the proposer does, and FastSlowError where it raises anything else, or answers with
+    anything but a dict of texts.
+    """
+    copies = replace(
+        request,
+        parent=replace(request.parent, components=dict(request.parent.components)),
+        traces=[_copied(trace) for trace in request.traces],
+        experience=[_copied(trace) for trace in request.experience],
+        demonstrations=list(request.demonstrations),
+    )
+    try:
+        changed = foreign.call(proposer.propose, copies, who=f"proposer '{proposer.name}'", through=(FastSlowError,))
+    except foreign.Failed as fault:
+        raise FastSlowError(f"proposer '{proposer.name}' raised {fault}") from fault
+    texts = isinstance(changed, Mapping) and all(isinstance(part, str) for pair in changed.items() for part in pair)
+    if not texts:
+        raise FastSlowError(
+            f"proposer '{proposer.name}' returned {changed!r:.80}; it must return a dict from names of components to "
+            "texts, empty for nothing to propose."
+        )
+    return dict(changed)
+
+
+def _copied(trace: Trace) -> Trace:
+    return replace(trace, example=copied(trace.example), verdict=replace(trace.verdict, info=dict(trace.verdict.info)))
 
 
 USAGE = ("calls", "failures", "prompt_tokens", "completion_tokens")
@@ -101,4 +144,5 @@ def usage_of(proposer: Proposer) -> dict[str, int]:
     """Return the calls, failures and tokens so far of the language models behind `proposer`; zeros without one."""
     parts: Any = getattr(proposer, "proposers", (proposer,))
     usages = [part.lm.usage for part in parts if hasattr(getattr(part, "lm", None), "usage")]
-    return {name: sum(getattr(usage, name) for usage in usages) for name in USAGE}
+    counts = {name: [getattr(usage, name, 0) for usage in usages] for name in USAGE}
+    return {name: sum(count for count in of_parts if isinstance(count, int)) for name, of_parts in counts.items()}

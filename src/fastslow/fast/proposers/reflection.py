@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,9 @@ from fastslow.core.errors import BadInput
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Trace
 from fastslow.fast.proposers.base import Edits, ProposalRequest
+from fastslow.fast.proposers.replies import loose_json, without_code_block
 from fastslow.fast.proposers.validate import is_control
+from fastslow.fast.reflection.thoughts import OPENED, end_of_thoughts, without_thoughts
 
 if TYPE_CHECKING:
     from fastslow.fast.reflection.endpoint import ReflectionLM
@@ -91,7 +95,7 @@ class ReflectionProposer:
         seed = request.rng.getrandbits(31)
         for draw in range(DRAWS):
             reply = self.lm.complete(prompt, seed=derive_seed(seed, "draw", draw) if draw else seed)
-            edited = _read_edit(reply, fence, request.component)
+            edited = _read_edit(reply, fence, request.component, current)
             if edited is not None:
                 return {} if edited == current else {request.component: edited}
         return {}
@@ -147,11 +151,28 @@ class Fence:
         return f"{self.quote}\n{text}\n{self.unquote}"
 
     def inside_reply(self, reply: str) -> str | None:
-        """Return the text of the last complete edit in `reply` (a model may think aloud first); None if there is
-        none."""
-        _, opened, rest = reply.rpartition(self.edit)
-        text, closed, _ = rest.partition(self.done)
-        return text if opened and closed and self.marker not in text else None
+        """Return the text of the last complete edit in `reply`; None if there is none.
+
+        Edits whose lines stand by themselves come first: a model may speak of the two lines in a sentence. What stands
+        in the thoughts of a reasoning model is a draft. Case, spaces and the brackets' number are not held against it.
+        """
+        line, mark = r"^[ \t>*_`#]*{0}[ \t*_`]*$", r"<{{1,3}}\s*{0}\s+{1}\s*>{{1,3}}"
+        edit, done = mark.format("EDIT", self.marker), mark.format("DONE", self.marker)
+        text = f"((?:(?!{self.marker}).)*?)"  # of an edit that was begun again, only the last beginning counts
+        flags = re.DOTALL | re.MULTILINE | re.IGNORECASE
+        spoken = _spoken(reply.replace("\r\n", "\n").replace("\r", "\n"), edit, done)
+        for opening, closing in ((line.format(edit), line.format(done)), (edit, done)):
+            edits = re.findall(opening + text + closing, spoken, flags)
+            if edits:
+                return edits[-1]
+        return None
+
+
+def _spoken(reply: str, edit: str, done: str) -> str:
+    """Return a reply without its thoughts. A tag inside an edit is text of that edit, and ends no thoughts."""
+    end = 0 if OPENED.match(reply.lstrip()) else end_of_thoughts(reply)
+    begun, finished = (len(re.findall(mark, reply[:end], re.IGNORECASE)) for mark in (edit, done))
+    return without_thoughts(reply) if begun > finished else without_thoughts(reply[end:])
 
 
 def shortened(text: str, limit: int) -> str:
@@ -185,22 +206,39 @@ def _shown(component: str, text: str) -> str:
     return text.strip()
 
 
-def _read_edit(reply: str, fence: Fence, component: str) -> str | None:
+def _read_edit(reply: str, fence: Fence, component: str, current: str) -> str | None:
+    """Return the edited component, in the form in which components are shown; None for what is not one."""
     text = fence.inside_reply(reply)
     if text is None:
         return None
-    text = _without_code_block(text.replace("\r\n", "\n").strip())
-    if not text:
-        return None
-    try:
-        return _shown(component, text)
-    except ValueError:
-        return None
+    text = text.strip()
+    if component == EXAMPLES:
+        return _read_examples(text)
+    if without_code_block(current) == current:  # else the block is part of the component
+        text = without_code_block(text).strip()
+    return text or None
 
 
-def _without_code_block(text: str) -> str:
-    """Remove the ``` lines that many models put around whatever they return."""
-    lines = text.split("\n")
-    if len(lines) >= 3 and lines[0].startswith("```") and lines[-1] == "```":
-        return "\n".join(lines[1:-1]).strip()
-    return text
+def _read_examples(text: str) -> str | None:
+    """Return worked examples as they are shown; a number or truth value as question or answer counts as its text."""
+    for candidate in (without_code_block(text), text[text.find("[") : text.rfind("]") + 1]):
+        try:
+            value = loose_json(candidate)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            only = list(value.values())
+            value = only[0] if len(only) == 1 and isinstance(only[0], list) else [value]
+        if not isinstance(value, list):
+            continue
+        spelled = [
+            {key: str(part).lower() if isinstance(part, bool) else part for key, part in row.items()}
+            if isinstance(row, dict)
+            else row
+            for row in value
+        ]
+        try:
+            return _shown(EXAMPLES, json.dumps(spelled))
+        except (ValueError, RecursionError):
+            continue
+    return None

@@ -2,6 +2,8 @@
 
 - `endpoint`: the protocol `ReflectionLM`, and any OpenAI-compatible server, with a ceiling on tokens and cost.
 - `local`: a transformers model in this process.
+- `dialects`: what the many servers that call themselves OpenAI-compatible refuse and return. `thoughts`: the thoughts
+  of a reasoning model.
 - `journal`: the replies of an endpoint on disk, so that a resumed run makes no paid call twice.
 
 `run.assemble` makes one of them; `proposers.reflection` asks it. A reply is untrusted text.

@@ -7,6 +7,7 @@ the proposer parses it.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from dataclasses import dataclass, replace
@@ -16,7 +17,25 @@ from urllib.parse import urlsplit
 import openai
 
 from fastslow.core.errors import BadInput, EndpointError
+from fastslow.fast.reflection.dialects import (
+    BROKEN_OFF,
+    CUT,
+    FILTERED,
+    NO_REPLY,
+    THOUGHTS,
+    TOOLS,
+    error_in,
+    one_line,
+    parsed,
+    read_reply,
+    refused_parameters,
+)
 from fastslow.fast.reflection.journal import Journal, LMReply, request_key
+from fastslow.fast.reflection.thoughts import without_thoughts
+
+logger = logging.getLogger(__name__)
+
+LEFT_OUT = "from now on requests go without it, in a stream, or under the newer name of max_tokens"
 
 HTTP_RETRIES = 3
 """Retries of a call, four tries in all; between them the openai client waits, with jitter, as long as Retry-After asks
@@ -29,9 +48,6 @@ CHARS_PER_TOKEN = 64
 """Most characters for each requested token: a longer reply did not come from a sampler."""
 
 QUOTA_WORDS = ("insufficient_quota", "quota exceeded", "billing")
-
-SERVER_WORDS_CHARS = 200
-"""Most characters of a server's own explanation in an error message."""
 
 
 @dataclass
@@ -120,8 +136,9 @@ class OpenAIReflectionLM:
         self._timeout = timeout
         self._ceiling = ceiling or Ceiling()
         self.journal = journal if journal is not None else Journal()
-        # OpenAI's newer models refuse `max_tokens`; older servers know no other name. The first reply decides.
-        self._use_max_completion_tokens = False
+        # What the server has refused so far: each is asked for once, and left out from then on.
+        self._refused: set[str] = set()
+        self._instead = ""
         self._dearest = 0
         self._key = _key_from_environment(api_key_env, self.host)
         self._client = _Client(
@@ -142,22 +159,34 @@ class OpenAIReflectionLM:
         for draw in range(SAMPLES_PER_CALL):
             # JSON to the server is UTF-8, which has no lone surrogates; a decoded byte-level token may hold one.
             reply = self._sample(prompt.encode("utf-8", "replace").decode("utf-8"), seed + draw)
-            text, finish_reason = reply.text, reply.finish_reason
-            if finish_reason == "length":
-                problem = f"was cut at max_tokens={self._max_tokens}; raise it (reasoning counts towards it)"
-            elif finish_reason in ("content_filter", "refusal"):
-                problem = "was refused by the model or its filter; another model may do it"
-            elif len(text) > CHARS_PER_TOKEN * self._max_tokens:
-                problem = f"has {len(text)} characters, far more than max_tokens={self._max_tokens} can hold"
-            elif not text.strip():
-                problem = (
-                    "held no text; check that base_url ends in the API's version (often /v1) and that the model chats"
-                )
-            else:
-                return text
+            problem = self._problem(reply)
+            if not problem:
+                return without_thoughts(reply.text)
         raise self._failure(
             f"the reply of '{self.model}' at {self.host}, {SAMPLES_PER_CALL} times in a row, {problem}."
         )
+
+    def _problem(self, reply: LMReply) -> str:
+        """Return why a reply cannot be used, worded to follow 'the reply'; '' where it can."""
+        text, reason = reply.text, reply.finish_reason
+        if reason == NO_REPLY:
+            return self._instead
+        full = reason is None and reply.completion_tokens is not None and reply.completion_tokens >= self._max_tokens
+        if reason in CUT or full:
+            return f"was cut at max_tokens={self._max_tokens}; raise it (reasoning counts towards it)"
+        if reason in FILTERED:
+            return "was refused by the model or its filter; another model may do it"
+        if reason in BROKEN_OFF:
+            return "was broken off by the server; its log may say why"
+        if len(text) > CHARS_PER_TOKEN * self._max_tokens:
+            return f"has {len(text)} characters, far more than max_tokens={self._max_tokens} can hold"
+        if without_thoughts(text).strip():
+            return ""
+        if reason in TOOLS:
+            return "called a tool, though none was offered; another model or chat template may answer"
+        if reason == THOUGHTS or text.strip():
+            return "held thoughts and no answer; raise max_tokens, or switch the thinking off"
+        return "held no text; check that base_url ends in the API's version (often /v1) and that the model chats"
 
     def _sample(self, prompt: str, seed: int) -> LMReply:
         """Return one reply, from the journal where it was paid for before.
@@ -167,6 +196,7 @@ class OpenAIReflectionLM:
         self.usage.calls += 1
         key = request_key(self._asked(prompt, seed))
         reply = self.journal.get(key)
+        self._instead = "was no completion"
         if reply is None:
             self._keep_below_ceiling(prompt)
             reply = self._paid(prompt, seed)
@@ -197,33 +227,60 @@ class OpenAIReflectionLM:
             raise self._failure(f"another call to '{self.model}' might pass the ceiling of {passed}; none is made.")
 
     def _paid(self, prompt: str, seed: int) -> LMReply:
+        answer = ""
         try:
-            reply = self._request(prompt, seed)
+            # A server may echo what it was sent, and replies are stored in files.
+            answer = self._redacted(self._request(prompt, seed))
+            return self._read(answer)
         except openai.APIError as error:
             problem = self._explain(error)
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):  # a text that is not JSON
-            problem = f"the reflection LM at {self.host} answered with broken JSON; is it an OpenAI-compatible server?"
-        else:
-            read = _read_reply(reply)
-            # A server may echo what it was sent, and replies are stored in files.
-            return replace(read, text=self._redacted(read.text), finish_reason=_reason(read.finish_reason))
+        except ValueError:
+            what = "a web page" if "<html" in answer[:1000].lower() else "broken JSON"
+            problem = f"the reflection LM at {self.host} answered with {what}; is it an OpenAI-compatible server?"
         # Raised outside the handlers: the openai error carries the request, and a server may echo the key in its words.
         raise self._failure(problem)
 
-    def _request(self, prompt: str, seed: int) -> object:
-        try:
-            return self._create(prompt, seed)
-        except openai.BadRequestError as error:
-            if self._use_max_completion_tokens or "max_completion_tokens" not in error.message:
-                raise
-        self._use_max_completion_tokens = True
-        return self._create(prompt, seed)
+    def _read(self, answer: str) -> LMReply:
+        """Return the reply in an answer. Raises ValueError for what is not JSON.
 
-    def _create(self, prompt: str, seed: int) -> object:
-        asked = self._asked(prompt, seed)
-        if self._use_max_completion_tokens:
+        An error with status 200 becomes a reply that cost nothing: it is journaled, so that a resumed run goes on to
+        the same next draw.
+        """
+        body = parsed(answer)
+        if (error := error_in(body)) is not None:
+            self._instead = f"was an error: {one_line(error[0])}"
+            return LMReply("", NO_REPLY, 0, 0)
+        reply = read_reply(body)
+        return replace(reply, text=self._redacted(reply.text))  # once more: JSON may spell any letter as \\uXXXX
+
+    def _request(self, prompt: str, seed: int) -> str:
+        """Return the text of the server's answer; what the server refuses in a request is left out from then on."""
+        while True:
+            asked = self._accepted(self._asked(prompt, seed))
+            try:
+                return self._answer(asked)
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                new = refused_parameters(asked, error.param, self._words(error)) - self._refused
+                if not new:
+                    raise
+            self._refused |= new
+            logger.warning("the reflection LM at %s refuses %s; %s", self.host, ", ".join(sorted(new)), LEFT_OUT)
+
+    def _accepted(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return the request in the dialect of this server."""
+        if "max_tokens" in self._refused:
             asked["max_completion_tokens"] = asked.pop("max_tokens")
-        return self._client.chat.completions.create(**asked)
+        if "stream" in self._refused:
+            asked |= {"stream": True, "stream_options": {"include_usage": True}}
+        return {name: value for name, value in asked.items() if name not in self._refused or name == "stream"}
+
+    def _answer(self, asked: dict[str, Any]) -> str:
+        answer = self._client.chat.completions.with_raw_response.create(**asked).http_response
+        try:
+            answer.read()
+            return answer.text
+        except Exception as error:  # the HTTP library's own errors, which openai does not wrap in a stream
+            raise openai.APIConnectionError(request=answer.request) from error
 
     def _meter(self, reply: LMReply) -> None:
         self.usage.prompt_tokens += reply.prompt_tokens or 0
@@ -258,15 +315,20 @@ class OpenAIReflectionLM:
             return "its rate limit or quota is used up; wait, raise the quota, or use another model."
         if status >= 500:
             return "the server failed; try again later or look at its log."
-        return f"it refused the request: {self._server_words(error)}"
+        return f"it refused the request: {one_line(self._words(error))}"
 
     def _redacted(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key_env else text
 
-    def _server_words(self, error: openai.APIStatusError) -> str:
-        # Redacted before it is cut, so that no cut can leave half a key unrecognised.
-        words = " ".join(self._redacted(error.message).split())
-        return words if len(words) <= SERVER_WORDS_CHARS else words[:SERVER_WORDS_CHARS] + "..."
+    def _words(self, error: openai.APIStatusError) -> str:
+        """Return the server's own words. They are redacted before anything is cut, so that no cut leaves half a key
+        unrecognised."""
+        text = error.response.text
+        try:
+            found = error_in(json.loads(text))
+        except (ValueError, RecursionError):
+            found = None
+        return self._redacted(found[0] if found is not None else text)
 
 
 def _checked_host(base_url: str) -> str:
@@ -307,34 +369,26 @@ def _key_from_environment(api_key_env: str, host: str) -> str:
     return key
 
 
-def _read_reply(reply: object) -> LMReply:
-    """Read a chat completion; any other JSON or text of a server becomes an empty reply."""
-    usage = getattr(reply, "usage", None)
-    counts = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
-    prompt_tokens, completion_tokens = counts if all(type(c) is int and c >= 0 for c in counts) else (None, None)
-    choices = getattr(reply, "choices", None)
-    if not isinstance(choices, list) or not choices:
-        return LMReply("", None, prompt_tokens, completion_tokens)
-    message, reason = getattr(choices[0], "message", None), getattr(choices[0], "finish_reason", None)
-    text = getattr(message, "content", None)
-    if isinstance(getattr(message, "refusal", None), str) and not text:
-        reason = "refusal"
-    return LMReply(
-        text if isinstance(text, str) else "",
-        reason if isinstance(reason, str) else None,
-        prompt_tokens,
-        completion_tokens,
-    )
-
-
-def _reason(reason: str | None) -> str | None:
-    """Return a finish reason if it is a word; 'unknown' for whatever else a server sends."""
-    return reason if reason is None or re.fullmatch(r"[a-z_]{1,32}", reason) else "unknown"
+def _raise_status(response: Any) -> None:
+    """Give an answer that carries an error with a status of its own that status, so that it is retried or explained as
+    such."""
+    if response.status_code != 200 or "json" not in response.headers.get("content-type", ""):
+        return
+    try:
+        error = error_in(json.loads(response.read()))
+    except (ValueError, RecursionError):
+        return
+    if error is not None and error[1] is not None:
+        response.status_code = error[1]
 
 
 class _Client(openai.OpenAI):
     """Wrap openai's client, which retries a used-up quota like a rate limit: waiting helps against a rate limit
     only."""
+
+    def __init__(self, *, http_client: Any, **settings: Any):
+        http_client.event_hooks = {"response": [_raise_status]}
+        super().__init__(http_client=http_client, **settings)
 
     def _should_retry(self, response: Any) -> bool:
         if response.status_code in (402, 429):

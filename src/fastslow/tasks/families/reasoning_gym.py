@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.core.types import Example, Split, Verdict
@@ -108,9 +109,9 @@ class ReasoningGymTask:
         if self._judge is not None:
             return self._judged(self._judge, example, completion)
         try:
-            reward = self._reward(completion.strip(), entry)
-        except Exception as error:  # a foreign scorer may raise anything; the run continues
-            return self._unscored(f"the scorer raised {type(error).__name__}: {error}")
+            reward = foreign.call(self._reward, completion.strip(), entry, who=f"the scorer of task '{self.name}'")
+        except foreign.Failed as fault:  # no fault of a scorer may become a reward, and the run continues
+            return self._unscored(f"the scorer raised {fault}")
         return Verdict(reward, explain(completion, self._shown_answer(entry), reward, example.split))
 
     def _judged(self, scorer: Scorer, example: Example, completion: str) -> Verdict:

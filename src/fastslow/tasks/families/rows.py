@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import load_dotted, nearest
 from fastslow.core.types import Example, Message, Split, Verdict
@@ -119,9 +120,9 @@ class RowsTask:
 
     def _ask(self, function: ScoringFunction, completion: str, row: Row, split: Split) -> Verdict:
         try:
-            result = function(completion, dict(row))
-        except Exception as error:  # a scorer of the user's may raise anything; the run continues
-            return self._unscored(f"the scorer raised {type(error).__name__}: {error}")
+            result = foreign.call(function, completion, foreign.fresh(row), who=f"the scorer of task '{self.name}'")
+        except foreign.Failed as fault:  # no fault of a scorer may become a reward, and the run continues
+            return self._unscored(f"the scorer raised {fault}")
         if result is None:
             return self._unscored("the scorer returned None")
         score, feedback = result if isinstance(result, tuple) and len(result) == 2 else (result, "")

@@ -1,0 +1,113 @@
+"""Hold a task of the user's to the protocol `Task`, and keep from it what it could change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fastslow.core import foreign
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example, Split, Verdict
+from fastslow.tasks.base import Task
+from fastslow.tasks.verdicts import checked_verdict
+
+METHODS = ("split", "score", "answer")
+
+
+class OwnTask:
+    """Ask a user's task, and check every answer.
+
+    Each split is asked for once and copied. Every call gets a copy of its example, so that a task that changes what it
+    is given changes neither prompts nor later scores. Further attributes are those of the user's task.
+
+    Raises:
+        BadInput: for an object, a split or an answer that is not what the protocol says.
+        Failed: where scoring raises, or returns anything but a verdict on a reward in [0, 1].
+    """
+
+    def __init__(self, task: Any, spec: str = ""):
+        kind = type(task).__name__
+        self._who = f"task '{spec or kind}'"
+        try:
+            name, missing = foreign.call(_parts, task, who=self._who)
+        except foreign.Failed as fault:
+            raise BadInput(f"{self._who}: asking for its name and methods raised {fault}.") from fault
+        if missing:
+            made = f"{'its factory returned a' if spec else 'it is a'} {kind} without {', '.join(missing)}"
+            raise BadInput(f"{self._who}: {made}; a task has a name and the methods split, score and answer.")
+        self.name = str(name)
+        self.unchecked = task
+        self._splits: dict[Split, tuple[Example, ...]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "unchecked":  # before it is set, as while copying
+            raise AttributeError(name)
+        return getattr(self.unchecked, name)
+
+    def split(self, name: Split) -> Sequence[Example]:
+        if name not in self._splits:
+            where = f"{self._who}: its split('{name}')"
+            try:
+                # A sequence may make its examples while it is read, so it is read inside the call.
+                examples = foreign.call(lambda: _read(self.unchecked.split(name)), who=self._who, through=(BadInput,))
+            except foreign.Failed as fault:
+                raise BadInput(f"{where} raised {fault}.") from fault
+            for example in examples:
+                if (problem := _problem(example)) is not None:
+                    raise BadInput(f"{where} holds {problem}.")
+            self._splits[name] = tuple(map(copied, examples))
+        return self._splits[name]
+
+    def score(self, example: Example, completion: str) -> Verdict:
+        verdict = foreign.call(self.unchecked.score, copied(example), completion, who=self._who)
+        try:
+            return checked_verdict(verdict)
+        except ValueError as error:
+            raise foreign.Failed(f"{type(error).__name__}: {error}") from error
+
+    def answer(self, example: Example) -> str | None:
+        where = f"{self._who}: its answer to example {example.id}"
+        try:
+            answer = foreign.call(self.unchecked.answer, copied(example), who=self._who)
+        except foreign.Failed as fault:
+            raise BadInput(f"{where} raised {fault}.") from fault
+        if answer is not None and not isinstance(answer, str):
+            raise BadInput(f"{where} is {type(answer).__name__}; return a text, or None where there is none.")
+        return answer
+
+
+def own_task(task: Task) -> Task:
+    """Return the task as it is if it is one of ours or checked already, else an `OwnTask` around it."""
+    return task if foreign.ours(task) else OwnTask(task)
+
+
+def copied(example: Example) -> Example:
+    """Return an equal example that shares no plain container with this one."""
+    return replace(example, messages=foreign.fresh(example.messages), payload=foreign.fresh(example.payload))
+
+
+def _parts(task: Any) -> tuple[Any, list[str]]:
+    """Return the name of what should be a task, and what it lacks."""
+    name = getattr(task, "name", None)
+    missing = [] if isinstance(name, str) else ["name"]
+    return name, missing + [method for method in METHODS if not callable(getattr(task, method, None))]
+
+
+def _read(examples: Any) -> list[Any]:
+    len(examples)  # a generator is no sequence
+    return list(examples)
+
+
+def _problem(example: Any) -> str | None:
+    """Return what makes this no example, worded to follow 'holds'."""
+    if not isinstance(example, Example):
+        return f"a {type(example).__name__}, not fastslow.core.types.Example"
+    turns = example.messages
+    texts = isinstance(turns, Sequence) and all(
+        isinstance(turn, Mapping) and isinstance(turn.get("content"), str) and turn.get("role") == "user"
+        for turn in turns
+    )
+    if not isinstance(example.id, str) or not texts or not turns:
+        return f"example {example.id!r:.80}, whose id is no text or whose messages are not user turns with text"
+    return None
