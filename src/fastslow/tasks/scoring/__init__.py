@@ -5,9 +5,9 @@
 - `texts`: the scorers `exact`, `contains`, `regex`. `choice`: `choice`. `values`: `json`, whose blocks `fences` cuts.
 - `numbers`: the scorer `number`. `notation` gives a text one spelling, `numerals` reads a number in any notation, and
   `standing` finds the last one that is not a part of something else.
-- `mathematics`: the scorer `boxed`, on math-verify. `latex` decides which LaTeX math-verify is asked about, `structure`
-  compares intervals, sets and tuples part by part, `measures` tells units and number bases, and `exact` compares numbers
-  without absolute limits.
+- `mathematics`: the scorer `boxed`, on math-verify. `latex` decides which LaTeX math-verify is asked about,
+  `structure` compares intervals, sets and tuples part by part, `measures` tells units and number bases, and `exact`
+  compares numbers without absolute limits.
 - `watch`: limits processor time in every thread.
 
 Each scorer is a pure function of completion and answer. docs/scorers.md says how each one extracts and compares.

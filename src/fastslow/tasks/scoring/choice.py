@@ -33,6 +33,7 @@ SAID = re.compile(
 )
 UNSURE = re.compile(r"(?i:\bnot\b|n['’]t\b|\bnever\b|\bif\b|\bunless\b|\bwhether\b)[^.!?\n]{0,60}\Z")
 ARTICLE = re.compile(r"\s+(?!because|since|as\b|for\b|due|with|and\b|or\b|so\b|in\b|by\b|at\b)[a-z]")
+BRACED = re.compile(r"(?<![A-Za-z}\]^_])\{([^{}]*)\}")
 MATH = re.compile(r"\\[()\[\]]|\\?\$")
 
 
@@ -80,11 +81,12 @@ class Choice(PlainScorer):
 def _bare(text: str) -> str:
     r"""Return the text without what is put around a letter: \text{B}, $B$, \(B\), <b>B</b>, full-width forms."""
     text = ascii_signs(text).replace("~~", STRUCK)
-    if "\\" in text or "$" in text or "~" in text:
+    if any(sign in text for sign in "\\$~{"):
         text = MATH.sub("", SPACES.sub(" ", SIZES.sub("", text)))
         for _ in range(NESTED):
-            text, changed = WORDS.subn(r"\1", text)
-            if not changed:
+            text, words = WORDS.subn(r"\1", text.replace("\\{", "(").replace("\\}", ")"))
+            text, braces = BRACED.subn(r"\1", text)
+            if not words and not braces:
                 break
     return TAG.sub("", text) if "<" in text else text
 

@@ -34,8 +34,12 @@ def split(text: str) -> tuple[list[Block], str]:
     outside, at, i = [], 0, 0
     while i < len(runs):
         start, opened = runs[i]
+        if start and text[start - 1] == '"':  # inside a text
+            i += 1
+            continue
         outside.append(text[at:start])
-        line_end = text.find("\n", opened) % (len(text) + 1)
+        line_end = text.find("\n", opened)
+        line_end = len(text) if line_end < 0 else line_end
         i += 1
         while i < len(runs) and not _closes(text, runs[i], text[start:opened], line_end):
             i += 1
@@ -50,14 +54,10 @@ def _closes(text: str, run: tuple[int, int], mark: str, line_end: int) -> bool:
     start, end = run
     if text[start] != mark[0] or end - start < len(mark):
         return False
-    if end <= line_end:  # in the line that opened the block
-        return text[end : end + 1] in ("", "\n", " ", ".", ",", ";", ")") and text[start - 1] != '"'
-    line = text.rfind("\n", 0, start)
-    return (
-        not text[line:start].strip(" \t\n>")
-        or text[end : end + 200].partition("\n")[0].isspace()
-        or text[end : end + 1] in ("", "\n")
-    )
+    after = text[end : end + 200].partition("\n")[0]
+    if end <= line_end:  # in the line that opened the block; {"a": "``` b"} holds none
+        return not after.strip() or (text[start - 1] != '"' and after[0] in " .,;)")
+    return not after.strip() or not text[text.rfind("\n", 0, start) : start].strip(" \t\n>")
 
 
 def _block(text: str, opened: int, end: int, line_end: int) -> Block:

@@ -73,7 +73,7 @@ def _compare(given: str, gold: str) -> Judgement:
         return unparsable(given, problem)
     plain, right = structure.unassigned(structure.spread(plain), structure.spread(right))
     left, wanted = structure.split(plain), structure.split(right)
-    if _number(right) is not None or measures.based(right) is not None:
+    if numbers.parse(right) is not None or measures.based(right) is not None:
         wanted = structure.Parts((right,))  # 100,200 is a number
     left, wanted = structure.both_signs(left, wanted)
     if SET_OPERATION.search(plain) or SET_OPERATION.search(right):
@@ -119,9 +119,9 @@ def _same(gold: str, given: str) -> bool | None:
         if all(bases):
             return bases[0] == bases[1]
         based, other = (bases[0], given) if bases[0] else (bases[1], gold)
-        number = _number(other)
+        number = numbers.parse(other)
         return based is not None and based.base == 10 and number is not None and number.value == based.value
-    expected, got = _number(gold), _number(given)
+    expected, got = numbers.parse(gold), numbers.parse(given)
     if expected is None or got is None:
         return True if gold == given else None
     return numbers.agree(got, expected)
@@ -129,14 +129,13 @@ def _same(gold: str, given: str) -> bool | None:
 
 def _same_share(given: str, plain: str, gold: str, right: str) -> bool:
     """Return whether 0.5 stands for 50%, or 50% for 0.5; that 50 stands for 50% is settled before."""
-    if ("%" in given) == ("%" in gold):
+    shares = structure.is_share(given), structure.is_share(gold)
+    got, expected = numbers.parse(plain), numbers.parse(right)
+    if shares[0] == shares[1] or got is None or expected is None:
         return False
-    share, other = (plain, right) if "%" in given else (right, plain)
-    part, whole = _number(share), _number(other)
-    if part is None or whole is None:
-        return False
-    part = numbers.Quantity(part.value / 100, part.decimal)
-    return numbers.agree(part, whole) if "%" in given else numbers.agree(whole, part)
+    if shares[0]:
+        return numbers.agree(numbers.Quantity(got.value / 100, got.decimal), expected)
+    return numbers.agree(got, numbers.Quantity(expected.value / 100, expected.decimal))
 
 
 def _equal(gold: str, given: str) -> bool:
@@ -181,7 +180,7 @@ def _verified(right: Read, parsed: Read) -> bool | None:
 
 
 def _is_readable(given: str, gold: str) -> bool:
-    if _number(given) is not None or (_holds_symbols(given) and not _holds_symbols(gold)):
+    if numbers.parse(given) is not None or (_holds_symbols(given) and not _holds_symbols(gold)):
         return True
     return _read(given) is not None or _same(gold, given) is not None
 
@@ -190,10 +189,6 @@ def _holds_symbols(plain: str) -> bool:
     """Return a letter that is not a unit or constant: where a number is asked for, an answer with such a letter is not
     one."""
     return SYMBOL.search(NO_SYMBOLS.sub("", plain)) is not None
-
-
-def _number(plain: str) -> numbers.Quantity | None:
-    return numbers.parse(plain)
 
 
 def _limited(call: Callable[[], T]) -> T | None:

@@ -148,22 +148,42 @@ def spread(text: str) -> str:
 
 def unassigned(given: str, gold: str) -> tuple[str, str]:
     """Return both texts; where one is `x = 3`, or `x = 1, x = 2`, and the other is not a relation, the relation is
-    replaced by 3, or 1, 2."""
-    for text, other in ((given, gold), (gold, given)):
-        values = _values(text)
-        if values is not None and not is_relation(other):
-            return (values, other) if text is given else (other, values)
+    replaced by 3, or 1, 2. Where both are such lists for one unknown in different forms, both are."""
+    assigned = _values(given), _values(gold)
+    if assigned[0] and assigned[1]:
+        indexed = "_" in assigned[0].names[0] and "_" in assigned[1].names[0]
+        several = not all(
+            len(values.names) == 1 and "\\in" not in text for values, text in zip(assigned, (given, gold), strict=True)
+        )
+        same = assigned[0].unknown == assigned[1].unknown and several and not indexed
+        return (assigned[0].text, assigned[1].text) if same else (given, gold)
+    if assigned[0] and not is_relation(gold):
+        return assigned[0].text, gold
+    if assigned[1] and not is_relation(given):
+        return given, assigned[1].text
     return given, gold
 
 
-def _values(text: str) -> str | None:
-    """Return the right sides of equations for one unknown, which may have indices: x_1 = 1, x_2 = 2."""
-    matches = [ASSIGNED.fullmatch(element) for element in _elements(text)]
-    names = {match and (match[2] or match["name"]) for match in matches}
-    values = [match["value"] for match in matches if match]
-    if None in names or len(names) > 1 or any(is_relation(value) for value in values):
+@dataclass(frozen=True)
+class _Values:
+    """The right sides of equations for one unknown, which may have indices: x_1 = 1, x_2 = 2."""
+
+    unknown: str
+    names: tuple[str, ...]
+    text: str
+
+
+def _values(text: str) -> _Values | None:
+    matches = [match for match in map(ASSIGNED.fullmatch, _elements(text)) if match]
+    unknowns = {match[2] or match["name"] for match in matches}
+    if len(matches) < len(_elements(text)) or len(unknowns) != 1 or any(is_relation(m["value"]) for m in matches):
         return None
-    return ";".join(values)
+    return _Values(unknowns.pop(), tuple(m["name"] for m in matches), ";".join(m["value"] for m in matches))
+
+
+def is_share(text: str) -> bool:
+    """Return whether a text as it was written holds a percentage."""
+    return "%" in text or PER_CENT.search(text) is not None
 
 
 def same_form(given: Parts, gold: Parts) -> bool:

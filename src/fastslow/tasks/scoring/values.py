@@ -19,6 +19,7 @@ MAX_DEPTH = 50  # deeper than any answer, and far from Python's recursion limit
 MAX_DIGITS = 400  # digits of a whole number: exact arithmetic stays instant
 RELATIVE = Fraction(1, 10**6)  # largest relative error of a number that is not whole
 UNLABELLED = ("", "text", "txt", "plaintext", "output", "none")
+CODE = re.compile(r"`(?!`).*(?<!`)`", re.DOTALL)
 SHOWN_CHARS = 60  # characters of each side of a difference
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 
@@ -141,7 +142,10 @@ def json_texts(text: str) -> Iterator[str]:
     other languages are asked last.
     """
     marked = tagged(text)
-    blocks, rest = fences.split(text if marked is None else marked)
+    whole = _uncoded(text if marked is None else marked)
+    blocks, rest = fences.split(whole)
+    if blocks and fences.STARTS_VALUE.match(whole):
+        yield whole  # its fences may stand in one of its texts
     meant = [b for b in blocks if b.label.startswith("json") or (b.label in UNLABELLED and fences.holds_value(b))]
     if meant:
         yield meant[-1].content
@@ -158,7 +162,7 @@ def json_texts(text: str) -> Iterator[str]:
 def _uncoded(text: str) -> str:
     """Return a text without the space and the single backticks around it."""
     text = text.strip("\ufeff").strip()
-    return text[1:-1].strip() if len(text) > 2 and text[0] == text[-1] == "`" else text
+    return text[1:-1].strip() if CODE.fullmatch(text) else text
 
 
 def _depth(text: str) -> int:

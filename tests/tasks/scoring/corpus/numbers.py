@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+
 from tests.tasks.scoring.corpus.base import Pair
 from tests.tasks.scoring.corpus.frames import MATH, MATH_UNITS, TEXT, UNITS
 from tests.tasks.scoring.corpus.notations import LATEX, PLAIN, Notation, decimal, number, other_than, quotient, written
