@@ -24,6 +24,7 @@ SECONDS = 0.5  # of processor time. What `latex` lets through needs a hundredth 
 
 SET_OPERATION = re.compile(r"\\(?:setminus|cap)(?![A-Za-z])")
 NO_SYMBOLS = re.compile(r"\\mathbb\s*\{[A-Z]\}|\\(?:text|mathrm|textbf|mathbf)\s*\{[^{}]*\}|\\[A-Za-z]+")
+IN_WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s,.'-]+[^\W\d_]+)*")
 SYMBOL = re.compile(r"[A-Za-df-hj-z]")  # all but e and i
 
 _lock = threading.RLock()  # antlr's tables and SymPy's assumptions are shared between threads
@@ -57,6 +58,23 @@ class Boxed(PlainScorer):
     def shown(self, gold: str) -> str:
         return super().shown(_content(gold))
 
+    def literal(self, gold: str) -> str | None:
+        plain = structure.plain(_content(gold))
+        if _is_number(plain):
+            return None
+        if IN_WORDS.fullmatch(plain):
+            return "is in words"
+        problem = latex.objection(plain)
+        if problem:
+            return problem
+        try:
+            with _lock:
+                elements = structure.split(structure.unassigned(plain, "")[0]).elements
+                read = all(_is_number(element) or _read(element) is not None for element in elements)
+        except TimeoutError as error:
+            return str(error)
+        return None if read else "cannot be read as mathematics"
+
 
 def _content(gold: str) -> str:
     """Return the gold without its box, if it has one; some data sets keep the box, others do not."""
@@ -73,7 +91,7 @@ def _compare(given: str, gold: str) -> Judgement:
         return unparsable(given, problem)
     plain, right = structure.unassigned(structure.spread(plain), structure.spread(right))
     left, wanted = structure.split(plain), structure.split(right)
-    if numbers.parse(right) is not None or measures.based(right) is not None:
+    if _is_number(right):
         wanted = structure.Parts((right,))  # 100,200 is a number
     left, wanted = structure.both_signs(left, wanted)
     if SET_OPERATION.search(plain) or SET_OPERATION.search(right):
@@ -125,6 +143,12 @@ def _same(gold: str, given: str) -> bool | None:
     if expected is None or got is None:
         return True if gold == given else None
     return numbers.agree(got, expected)
+
+
+def _is_number(plain: str) -> bool:
+    """Return whether a text is a number, with a unit or a base or without."""
+    bare, _ = measures.without_unit(plain)
+    return numbers.parse(bare) is not None or measures.based(bare) is not None
 
 
 def _same_share(given: str, plain: str, gold: str, right: str) -> bool:
@@ -180,9 +204,9 @@ def _verified(right: Read, parsed: Read) -> bool | None:
 
 
 def _is_readable(given: str, gold: str) -> bool:
-    if numbers.parse(given) is not None or (_holds_symbols(given) and not _holds_symbols(gold)):
+    if _is_number(given) or (_holds_symbols(given) and not _holds_symbols(gold)):
         return True
-    return _read(given) is not None or _same(gold, given) is not None
+    return _read(given) is not None
 
 
 def _holds_symbols(plain: str) -> bool:

@@ -149,18 +149,13 @@ def spread(text: str) -> str:
 def unassigned(given: str, gold: str) -> tuple[str, str]:
     """Return both texts; where one is `x = 3`, or `x = 1, x = 2`, and the other is not a relation, the relation is
     replaced by 3, or 1, 2. Where both are such lists for one unknown in different forms, both are."""
-    assigned = _values(given), _values(gold)
-    if assigned[0] and assigned[1]:
-        indexed = "_" in assigned[0].names[0] and "_" in assigned[1].names[0]
-        several = not all(
-            len(values.names) == 1 and "\\in" not in text for values, text in zip(assigned, (given, gold), strict=True)
-        )
-        same = assigned[0].unknown == assigned[1].unknown and several and not indexed
-        return (assigned[0].text, assigned[1].text) if same else (given, gold)
-    if assigned[0] and not is_relation(gold):
-        return assigned[0].text, gold
-    if assigned[1] and not is_relation(given):
-        return given, assigned[1].text
+    got, expected = _values(given), _values(gold)
+    if got and expected:
+        return (got.text, expected.text) if _lists_of_one(got, expected) else (given, gold)
+    if got and not is_relation(gold):
+        return got.text, gold
+    if expected and not is_relation(given):
+        return given, expected.text
     return given, gold
 
 
@@ -171,6 +166,13 @@ class _Values:
     unknown: str
     names: tuple[str, ...]
     text: str
+
+
+def _lists_of_one(got: _Values, expected: _Values) -> bool:
+    """Return whether both give several values of one unknown; which is the first is said where both have indices."""
+    several = any(len(values.names) > 1 or values.text.startswith("\\{") for values in (got, expected))
+    indexed = all("_" in values.names[0] for values in (got, expected))
+    return several and not indexed and got.unknown == expected.unknown
 
 
 def _values(text: str) -> _Values | None:
