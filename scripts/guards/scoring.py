@@ -21,7 +21,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "rewards", "decimals become exact fractions before math-verify compares", "tasks/scoring/exact.py",
         "if decimals:", "if False:",
-        (KINDS + "test_boxed_has_no_absolute_floor",),
+        (KINDS + "test_decimals_in_an_expression_are_exact",),
     ),
     Mutation(
         "rewards", "only a decimal point allows for rounding", "tasks/scoring/numbers.py",
@@ -36,7 +36,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "rewards", "JSON numbers that a float makes zero are refused", "tasks/scoring/values.py",
         "if abs(number) < sys.float_info.min and", "if False and",
-        (KINDS + "test_json_compares_numbers_without_a_floor_and_without_rounding",),
+        (KINDS + "test_json_numbers_that_no_float_holds_are_unparsable",),
     ),
     Mutation(
         "rewards", "a number base counts", "tasks/scoring/mathematics.py",

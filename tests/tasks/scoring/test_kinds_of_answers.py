@@ -54,6 +54,19 @@ def test_json_compares_numbers_without_a_floor_and_without_rounding(gold: str, g
     assert judged("json", gold, given) in ("wrong value", "unparsable")
 
 
+@pytest.mark.parametrize("given", ["1e-400", "[1e-400]", "1e400"])
+def test_json_numbers_that_no_float_holds_are_unparsable(given: str) -> None:
+    assert judged("json", "0", given) == "unparsable"
+
+
+@pytest.mark.parametrize(
+    ("gold", "given"),
+    [(r"\frac{x}{10}", "0.1x"), (r"\frac{\sqrt{2}}{10}", r"0.1\sqrt{2}"), ("x>0.1", r"x>\frac{1}{10}")],
+)
+def test_decimals_in_an_expression_are_exact(gold: str, given: str) -> None:
+    assert judged("boxed", gold, f"\\boxed{{{given}}}") == "none"
+
+
 @pytest.mark.parametrize("given", ["12", "12_{9}", "10", "-12_{8}", "13_{8}"])
 def test_a_number_in_another_base_is_another_answer(given: str) -> None:
     assert judged("boxed", "12_{8}", f"\\boxed{{{given}}}") != "none"
@@ -131,6 +144,12 @@ LISTS = (
 )
 
 
+LISTS += (
+    *((r"\mathbb{R}", r"(-\infty,\infty)"), (r"\{1,2\}", "{1,2}"), ("x=1,y=2", "(x,y)=(1,2)"), ("(1,2)", "x=1,y=2")),
+    *(("(1,2)", "(x,y)=(1,2)"), ("1,2,3", "1, 2, and 3")),
+)
+
+
 @pytest.mark.parametrize(("gold", "given"), LISTS)
 def test_boxed_reads_every_joiner_of_a_list(gold: str, given: str) -> None:
     assert judged("boxed", gold, f"\\boxed{{{given}}}") == "none"
@@ -144,8 +163,10 @@ def test_boxed_reads_every_joiner_of_a_list(gold: str, given: str) -> None:
             ("[1,2)", "1,2"),
             ("1,2", "(2,1)"),
             ("2", r"\pm 2"),
-            ("100200", r"\{100,200\}"),
+            ("100,200", r"\{100,200\}"),
             ("x_1=1,x_2=2", "x_1=2,x_2=1"),
+            ("(1,2)", "x=2,y=1"),
+            ("(1,2)", "(x,y)=(2,1)"),
         ),
     ],
 )
@@ -211,6 +232,7 @@ def test_a_value_is_found_in_fences_of_every_shape(completion: str) -> None:
     "completion",
     [
         f"<think>{F}json\n[1]\n{F}</think>\n[2]",
+        f"{F}json\n[1]\n{F}\n</think>\n[2]",
         "<think>[1]</think>",
         f"<think>{F}json\n[1]\n{F}",
         f"{F}\n[1]\n{F}\n{F}\n[2,\n{F}",

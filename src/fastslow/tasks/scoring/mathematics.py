@@ -23,6 +23,7 @@ T = TypeVar("T")
 SECONDS = 0.5  # of processor time. What `latex` lets through needs a hundredth of it on average, see docs/scorers.md
 
 SET_OPERATION = re.compile(r"\\(?:setminus|cap)(?![A-Za-z])")
+ALL_NUMBERS = "\\mathbb{R}"
 NO_SYMBOLS = re.compile(r"\\mathbb\s*\{[A-Z]\}|\\(?:text|mathrm|textbf|mathbf)\s*\{[^{}]*\}|\\[A-Za-z]+")
 IN_WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s,.'-]+[^\W\d_]+)*")
 SYMBOL = re.compile(r"[A-Za-df-hj-z]")  # all but e and i
@@ -94,7 +95,7 @@ def _compare(given: str, gold: str) -> Judgement:
     if _is_number(right):
         wanted = structure.Parts((right,))  # 100,200 is a number
     left, wanted = structure.both_signs(left, wanted)
-    if SET_OPERATION.search(plain) or SET_OPERATION.search(right):
+    if SET_OPERATION.search(plain) or SET_OPERATION.search(right) or ALL_NUMBERS in (plain, right):
         left, wanted = structure.Parts((plain,)), structure.Parts((right,))
     elif structure.is_relation(right) and (left.union or left.ordered) and not _holds_symbols(plain):
         if not (wanted.union and len(wanted.elements) == len(left.elements)):

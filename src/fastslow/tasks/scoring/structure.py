@@ -96,6 +96,8 @@ def plain(text: str) -> str:
     text = WORD_END.sub(lambda match: match.group().rstrip() + "\0", text)
     text = DECORATION.sub("", text).replace("\0", " ")
     text = DEGREES.sub("", THOUSANDS.sub(",", text)).strip().removesuffix(".").removeprefix("=")
+    if text.startswith("{") and _encloses(text):
+        text = f"\\{text[:-1]}\\}}"  # braces without backslashes show nothing in LaTeX, and mean a set
     words = WORDS.fullmatch(text)
     return words[1].strip() if words else text
 
@@ -138,9 +140,13 @@ def is_relation(text: str) -> bool:
 
 
 def spread(text: str) -> str:
-    """Return `x=1,x=2` for `x=1,2`."""
+    """Return `x=1,x=2` for `x=1,2`, and `x=1,y=2` for `(x,y)=(1,2)`."""
     first, *rest = _elements(text)
     match = ASSIGNED.fullmatch(first)
+    if match and match["name"].startswith("(") and not rest:
+        names, values = match["name"][1:-1].split(","), split(match["value"])
+        paired = values.ordered and len(names) == len(values.elements)
+        return ",".join(map("=".join, zip(names, values.elements, strict=True))) if paired else text
     if match is None or not rest or any(is_relation(element) for element in (match["value"], *rest)):
         return text
     return ",".join([first, *(f"{match['name']}={element}" for element in rest)])
@@ -152,11 +158,20 @@ def unassigned(given: str, gold: str) -> tuple[str, str]:
     got, expected = _values(given), _values(gold)
     if got and expected:
         return (got.text, expected.text) if _lists_of_one(got, expected) else (given, gold)
-    if got and not is_relation(gold):
-        return got.text, gold
-    if expected and not is_relation(given):
-        return given, expected.text
+    if not is_relation(gold):
+        return (got.text if got else _as_tuple(given, gold) or given), gold
+    if not is_relation(given):
+        return given, (expected.text if expected else _as_tuple(gold, given) or gold)
     return given, gold
+
+
+def _as_tuple(text: str, other: str) -> str | None:
+    """Return (1,2) for `x=1,y=2`, where the other side is a tuple in round brackets."""
+    matches = [match for match in map(ASSIGNED.fullmatch, _elements(text)) if match]
+    names, parts = [match["name"] for match in matches], split(other)
+    if len(names) < 2 or len(names) != len(_elements(text)) or parts.opening != "(" or names != sorted(set(names)):
+        return None
+    return f"({','.join(match['value'] for match in matches)})"
 
 
 @dataclass(frozen=True)
