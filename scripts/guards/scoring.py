@@ -21,7 +21,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "rewards", "decimals become exact fractions before math-verify compares", "tasks/scoring/exact.py",
         "if decimals:", "if False:",
-        (KINDS + "test_decimals_in_an_expression_are_exact",),
+        (KINDS + "test_boxed_has_no_absolute_floor",),
     ),
     Mutation(
         "rewards", "only a decimal point allows for rounding", "tasks/scoring/numbers.py",

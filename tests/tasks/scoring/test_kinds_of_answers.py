@@ -20,6 +20,7 @@ def judged(name: str, gold: str, completion: str) -> str:
 
 
 SMALL = (
+    ("3", r"0.10000001\cdot30"),
     *((r"1.6\times10^{-19}", r"-1.6\times10^{-19}"), (r"1.6\times10^{-19}", r"1.7\times10^{-19}"), (r"10^{-30}", "0")),
     *(
         (r"\frac{1}{2^{99}}", r"\frac{1}{2^{98}}"),
