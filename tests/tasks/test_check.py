@@ -45,6 +45,20 @@ def test_our_own_tasks_are_fit_to_train_on(name):
     assert any(fact.startswith("the right answers of ") for fact in report.facts)
 
 
+def test_golds_that_only_their_own_letters_meet_are_told():
+    golds = ["12", r"\frac{1}{2}", r"\int x", r"\text{east}", "x^2+1", "12+", "x=1 or x=2", "10 cm", "12_8"]
+    rows = [{"question": f"What is {n}?", "answer": gold} for n, gold in enumerate(golds)]
+    task = RowsTask("t", "t", Rows(list(enumerate(rows))), scorer="boxed")
+    reasons = {
+        e.payload["row"]["answer"]: task.literal_answer(e)
+        for s in ("train", "validation", "test")
+        for e in task.split(s)
+    }
+    assert {gold for gold, reason in reasons.items() if reason} == {r"\int x", r"\text{east}", "12+"}
+    remark = next(remark for remark in check_task(task).remarks if "letters" in remark)
+    assert remark.startswith("3 of 9 right answers can be met by their own letters only; the first: ")
+
+
 def broken(method):
     task: Any = rows_task()
     if method == "accepts anything":

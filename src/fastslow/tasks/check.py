@@ -56,6 +56,7 @@ def check_task(task: Task, *, tokens_of: Callable[[Example], int] | None = None,
     _check_splits(task, report)
     sampled = {split: _sample(task.split(split)) for split in SPLITS}
     _check_answers(task, sampled["train"], report)
+    _check_literal(task, [e for examples in sampled.values() for e in examples], report)
     _check_wrong_answers(task, [e for examples in sampled.values() for e in examples], report)
     if tokens_of is not None:
         _check_lengths([tokens_of(e) for examples in sampled.values() for e in examples], window, report)
@@ -136,6 +137,19 @@ def _check_answers(task: Task, examples: Sequence[Example], report: TaskReport) 
     report.facts.append(f"the right answers of {accepted} of {len(examples)} training examples looked at are accepted")
     if accepted < len(examples):
         report.remarks.append("examples without a right answer that is accepted cannot be shown in contexts")
+
+
+def _check_literal(task: Task, examples: Sequence[Example], report: TaskReport) -> None:
+    """Look for right answers that no other spelling of the same value can meet."""
+    literal = getattr(task, "literal_answer", None)
+    if literal is None:
+        return
+    reasons = [(example.id, reason) for example in examples if (reason := literal(example)) is not None]
+    if reasons:
+        report.remarks.append(
+            f"{len(reasons)} of {len(examples)} right answers can be met by their own letters only; the first: "
+            f"{reasons[0][0]} {reasons[0][1]}"
+        )
 
 
 def _check_wrong_answers(task: Task, examples: Sequence[Example], report: TaskReport) -> None:

@@ -49,7 +49,7 @@ WRONG = [
     ("regex", "twelve", r"\d+", "wrong value", "got 'twelve'"),
     ("number", "none", "12", "no answer", "no number in the completion"),
     ("number", "\\boxed{?} 12", "12", "no answer", "no number in the marked answer"),
-    ("number", "12 or 13", "12", "wrong value", "got '13'"),
+    ("number", "12 or 13", "13", "unparsable", "no number that can be read"),
     ("number", "1\uff12", "12", "unparsable", "no number that can be read"),
     ("number", "12.000001", "12", "wrong value", "got '12.000001'"),
     ("number", "1/0", "12", "unparsable", "'1/0'"),

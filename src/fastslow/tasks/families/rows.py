@@ -18,6 +18,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.registry import load_dotted, nearest
 from fastslow.core.types import Example, Message, Split, Verdict
 from fastslow.tasks.scoring import Scorer, scorer_named, verdict
+from fastslow.tasks.scoring.texts import canonical
 from fastslow.tasks.splits import HELD_OUT_DEFAULT, HELD_OUT_SHARE, SPLITS, Candidate, Sizes, cap, divide
 from fastslow.tasks.verdicts import Unscored, as_reward, explain
 
@@ -105,7 +106,7 @@ class RowsTask:
         if self._function is not None:
             return self._ask(self._function, completion, row, example.split)
         answer = self._reader.answer_of(row)
-        reward = float(answer is not None and completion.strip() == answer.strip())
+        reward = float(answer is not None and canonical(completion) == canonical(answer))
         return Verdict(reward, explain(completion, answer, reward, example.split))
 
     def answer(self, example: Example) -> str | None:
@@ -117,6 +118,12 @@ class RowsTask:
         pattern."""
         answer = self._reader.answer_of(example.payload["row"])
         return answer if answer is None or self._judge is None else self._judge.completion(answer)
+
+    def literal_answer(self, example: Example) -> str | None:
+        """Return why the scorer accepts the letters of this right answer only; None where it compares values."""
+        answer = self._reader.answer_of(example.payload["row"])
+        literal = getattr(self._judge, "literal", None)
+        return None if answer is None or literal is None else literal(answer)
 
     def _ask(self, function: ScoringFunction, completion: str, row: Row, split: Split) -> Verdict:
         try:

@@ -2,9 +2,12 @@
 
 - `base`: the protocol, the registry, and how a judgement becomes a verdict.
 - `extract`: finds the last boxed or tagged answer of a text, within a limit on the text that is read.
-- `texts`: the scorers `exact`, `contains`, `regex`. `choice`: `choice`. `numbers`: `number`. `values`: `json`.
-- `mathematics`: the scorer `boxed`, on math-verify. `latex` decides which LaTeX math-verify is asked about, and
-  `structure` compares intervals, sets and tuples part by part.
+- `texts`: the scorers `exact`, `contains`, `regex`. `choice`: `choice`. `values`: `json`, whose blocks `fences` cuts.
+- `numbers`: the scorer `number`. `notation` gives a text one spelling, `numerals` reads a number in any notation, and
+  `standing` finds the last one that is not a part of something else.
+- `mathematics`: the scorer `boxed`, on math-verify. `latex` decides which LaTeX math-verify is asked about,
+  `structure` compares intervals, sets and tuples part by part, `measures` tells units and number bases, and `exact`
+  compares numbers without absolute limits.
 - `watch`: limits processor time in every thread.
 
 Each scorer is a pure function of completion and answer. docs/scorers.md says how each one extracts and compares.

@@ -64,6 +64,11 @@ class Scorer(Protocol):
         """Return what feedback on a training example says of the gold."""
         ...
 
+    def literal(self, gold: str) -> str | None:
+        """Return why only the letters of this gold meet it, though the scorer compares values, worded to follow 'the
+        answer'; None where other spellings are accepted, and for a scorer that compares texts."""
+        ...
+
 
 class PlainScorer:
     """Supply the common parts of most scorers: any gold but an empty one, stated as it is."""
@@ -77,6 +82,9 @@ class PlainScorer:
     def shown(self, gold: str) -> str:
         shown = gold if len(gold) <= SHOWN_CHARS else gold[:SHOWN_CHARS] + "..."
         return f"The right answer is '{shown}'."
+
+    def literal(self, gold: str) -> str | None:
+        return None
 
 
 SCORERS: Registry[Scorer] = Registry("scorer")

@@ -1,4 +1,4 @@
-"""Score one letter out of a few (`choice`)."""
+r"""Score one letter out of a few (`choice`)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,35 @@ import re
 
 from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
 from fastslow.tasks.scoring.extract import is_blank, marked, tagged, tail
+from fastslow.tasks.scoring.notation import NESTED, SIZES, SPACES, STRUCK, TAG, WORDS, ascii_signs
 
 LETTERS = "ABCDEFGHIJ"
-LONE = re.compile(r"[\s*_`\"'(\[]{0,8}([A-Za-z])[\s*_`\"')\].:]{0,8}")
-LED = re.compile(r"[\s*_`\"'(\[]{0,8}([A-Z])[*_`\"']{0,3}[).:]")
-OTHER = re.compile(r"(?<![A-Za-z0-9])[A-Z][).:]")
-SAID = re.compile(r"\b(?i:answer(?: is| would be)?):?[\s*_`\"'(\[]{1,8}([A-Z])(?![A-Za-z0-9'])")
+OPENS, CLOSES = r"[\s*_`\"'(\[{「【《]{0,8}", r"[\s*_`\"')\]}」】》.:,。、]{0,8}"
+NAMED = (
+    r"(?:(?i:(?:the\s)?(?:(?:correct|right|best|final)\s)?(?:answer|option|choice|letter)(?:\sis|\swould\sbe)?"
+    rf"(?:\s(?:option|choice))?)[\s:]{{1,3}}{OPENS})?"
+)
+LONE = re.compile(rf"{OPENS}{NAMED}([A-Za-z]){CLOSES}")
+LED = re.compile(rf"{OPENS}{NAMED}([A-Z])[*_`\"']{{0,3}}[).:\]}}、]")
+OTHER = re.compile(r"(?<![A-Za-z0-9])[A-Z][).:、]")
+# "B) or C", "B. and (D)" and "B) is wrong" choose nothing.
+HEDGED = re.compile(
+    r"[\s*_`\"').,:;\]}]{0,8}(?:(?i:and|or|nor|und|oder|et|ou|versus|vs)\b|[/,;&|+、和或]|\?|(?=[(\[]))[\s*_`\"'(\[]{0,8}"
+    r"(?:(?i:option|choice|answer)\s)?(?:(?<![\w])[A-Z](?![A-Za-z0-9'])|\Z|(?<=\?))"
+)
+DENIED = re.compile(
+    r"[\s*_`\"').,:\]}]{0,8}(?i:(?:is|was|are|would be)(?:n['’]t|\s(?:not|wrong|incorrect|false|no)\b))"
+)
+ASIDE = r"[\s*_`\"'(\[{:「【]"
+SAID = re.compile(
+    rf"(?:\b(?i:answer(?:\sis|\swould\sbe)?(?:\s(?:option|choice))?){ASIDE}{{1,8}}"
+    rf"|(?:答案|答え|正解|정답|답|คำตอบ|(?<![不非])[选選]|(?i:respuesta|réponse|antwort|ответ|risposta|resposta))"
+    rf"\s{{0,2}}(?:应该是|是|为|為|は|은|는|คือ|(?i:es|est|ist|è|é)\s|择|擇)?{ASIDE}{{0,8}})([A-Z])(?![A-Za-z0-9'’])"
+)
+UNSURE = re.compile(r"(?i:\bnot\b|n['’]t\b|\bnever\b|\bif\b|\bunless\b|\bwhether\b)[^.!?\n]{0,60}\Z")
+ARTICLE = re.compile(r"\s+(?!because|since|as\b|for\b|due|with|and\b|or\b|so\b|in\b|by\b|at\b)[a-z]")
+BRACED = re.compile(r"(?<![A-Za-z}\]^_])\{([^{}]*)\}")
+MATH = re.compile(r"\\[()\[\]]|\\?\$")
 
 
 @SCORERS.register("choice")
@@ -37,10 +60,9 @@ class Choice(PlainScorer):
             return no_answer("nothing stands where the letter should")
         letter = _letter(text if answer is None else answer)
         if letter is None and answer is None:
-            said = SAID.findall(text)
-            if not said:
+            letter = _said(_bare(text))
+            if letter is None:
                 return no_answer("no letter is named as the answer")
-            letter = said[-1]
         if letter is None:
             return unparsable(answer or text, "is not one letter")
         if letter not in self.letters:
@@ -56,10 +78,38 @@ class Choice(PlainScorer):
         return f"<answer>{letter}</answer>" if self.tags_only else letter
 
 
+def _bare(text: str) -> str:
+    r"""Return the text without what is put around a letter: \text{B}, $B$, \(B\), <b>B</b>, full-width forms."""
+    text = ascii_signs(text).replace("~~", STRUCK)
+    if any(sign in text for sign in "\\$~{"):
+        text = MATH.sub("", SPACES.sub(" ", SIZES.sub("", text)))
+        for _ in range(NESTED):
+            text, words = WORDS.subn(r"\1", text.replace("\\{", "(").replace("\\}", ")"))
+            text, braces = BRACED.subn(r"\1", text)
+            if not words and not braces:
+                break
+    return TAG.sub("", text) if "<" in text else text
+
+
 def _letter(text: str) -> str | None:
     """Return the letter of 'B', '(b)', '**B.**' or 'B) two volts'; None for 'A or B', and for words."""
+    text = _bare(text)
     lone = LONE.fullmatch(text)
     if lone:
-        return lone.group(1).upper()
+        return lone[1].upper()
     led = LED.match(text)
-    return led.group(1) if led and not OTHER.search(text, led.end()) else None
+    if led is None or OTHER.search(text, led.end()) or HEDGED.match(text, led.end()) or DENIED.match(text, led.end()):
+        return None
+    return led[1]
+
+
+def _said(text: str) -> str | None:
+    """Return the letter that is named last as the answer; None where none is, or that one is one of several."""
+    letter = None
+    for said in SAID.finditer(text):
+        if UNSURE.search(text, max(0, said.start() - 80), said.start()) or DENIED.match(text, said.end()):
+            continue
+        if said[1] in "AI" and ARTICLE.match(text, said.end()):  # the answer is A lot, the answer is I do not know
+            continue
+        letter = None if HEDGED.match(text, said.end()) else said[1]
+    return letter

@@ -7,13 +7,23 @@ import unicodedata
 
 MAX_CHARS = 20_000  # characters of a completion; reasoning-gym's scorers have the same limit (screen.py)
 TAG = re.compile(r"</?answer>", re.IGNORECASE)
-BOXED = re.compile(r"\\f?boxed\s{0,20}\{")
+THOUGHT = r"(?:think|thinking|thought|reasoning|scratchpad)"
+THINKS = re.compile(rf"<{THOUGHT}>|\[THINK\]", re.IGNORECASE)
+THOUGHT_ENDS = re.compile(rf"</{THOUGHT}>|\[/THINK\]", re.IGNORECASE)
+BOXED = re.compile(r"\\(?:f?boxed|fbox)\s{0,20}\{")
 BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def tail(completion: str) -> str:
-    """Return the end of the completion, where answers stand: at most MAX_CHARS characters."""
-    return completion[-MAX_CHARS:]
+    """Return the end of the completion, where answers stand: at most MAX_CHARS characters, without a part for thinking.
+
+    Drafts stand there, so that what follows the last `</think>` counts, and nothing after a `<think>` without an end.
+    """
+    text = completion[-MAX_CHARS:]
+    for end in THOUGHT_ENDS.finditer(text):
+        text = completion[-MAX_CHARS:][end.end() :]
+    draft = THINKS.search(text)
+    return text if draft is None else text[: draft.start()]
 
 
 def tagged(text: str) -> str | None:

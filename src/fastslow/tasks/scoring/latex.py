@@ -32,13 +32,30 @@ COMMANDS = (
     | GREEK
     | {"frac", "dfrac", "tfrac", "sqrt", "pi", "infty", "cdot", "times", "div", "pm", "mp", "binom", "dbinom"}
     | {"left", "right", "text", "mathrm", "textbf", "mathbf", "operatorname", "displaystyle", "quad", "qquad"}
-    | {"leq", "le", "geq", "ge", "neq", "ne", "lt", "gt", "in", "cup", "cap", "emptyset", "varnothing", "mathbb"}
+    | {
+        "leq",
+        "le",
+        "geq",
+        "ge",
+        "neq",
+        "ne",
+        "lt",
+        "gt",
+        "in",
+        "cup",
+        "cap",
+        "setminus",
+        "emptyset",
+        "varnothing",
+        "mathbb",
+    }
     | {"circ", "degree", "angle", "begin", "end", "mid", "lfloor", "rfloor", "lceil", "rceil"}
 )
 ENVIRONMENTS = frozenset({"matrix", "pmatrix", "bmatrix", "vmatrix", "array", "cases"})
 
 TOKEN = re.compile(r"\\[A-Za-z]++|\\.|[0-9]++|[A-Za-z]++|\s++|.", re.DOTALL)
 NUMBER_IN_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mathbf|operatorname)\s*\{[^{}]*[0-9]")
+BASE = re.compile(r"[0-9)]\s?_")
 ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{([^{}]*)\}")
 FACTORIAL = re.compile(r"([0-9]*)\s*(!+)")
 BINOM = re.compile(r"\\d?binom(?!\s*\{\s*[0-9]{1,2}\s*\}\s*\{\s*[0-9]{1,2}\s*\})")
@@ -53,7 +70,7 @@ def objection(text: str) -> str | None:
         return f"is longer than {MAX_CHARS} characters"
     tokens = TOKEN.findall(text)
     return (
-        _unknown(text, tokens)
+        _unknown(text)
         or _too_large(text, tokens)
         or (
             None
@@ -72,14 +89,22 @@ def comparable_relation(given: str, gold: str) -> bool:
     return functions[0] <= functions[1] and powers[0] <= max(2, powers[1])
 
 
-def _unknown(text: str, tokens: list[str]) -> str | None:
-    for token in tokens:
-        if token[0] == "\\" and token[1:].isalpha() and token[1:] not in COMMANDS:
-            return f"has the command {token}, which is not read"
-    if not text.isascii() and re.search(r"[^\x00-\x7f°·×÷−–√π∞≤≥≠∪∩±]", text):
+def unknown_command(text: str) -> str | None:
+    """Return the first command that is not read: math-verify may take it for another, such as \\Delta for \\delta."""
+    commands = (token for token in TOKEN.findall(text) if token[0] == "\\" and token[1:].isalpha())
+    return next((command for command in commands if command[1:] not in COMMANDS), None)
+
+
+def _unknown(text: str) -> str | None:
+    command = unknown_command(text)
+    if command:
+        return f"has the command {command}, which is not read"
+    if not text.isascii() and re.search(r"[^\x00-\x7f°Ω∨]", text):
         return "has characters that are not read"
     if NUMBER_IN_WORDS.search(text):
         return "has a number among words"  # math-verify takes words for a unit: 12\text{ or 13} would be 12
+    if BASE.search(text):
+        return "has a number base inside a formula"
     if any(name.strip("* ") not in ENVIRONMENTS for name in ENVIRONMENT.findall(text)):
         return "has an environment that is not read"
     return None

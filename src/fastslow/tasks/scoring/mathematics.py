@@ -11,24 +11,22 @@ import functools
 import logging
 import re
 import threading
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, TypeVar
 
-from fastslow.tasks.scoring import latex, numbers, structure, watch
+from fastslow.tasks.scoring import exact, latex, measures, numbers, structure, watch
 from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
+from fastslow.tasks.scoring.exact import Read
 from fastslow.tasks.scoring.extract import boxed, is_blank, tail
 
 T = TypeVar("T")
 SECONDS = 0.5  # of processor time. What `latex` lets through needs a hundredth of it on average, see docs/scorers.md
-PLACES = 3  # where expressions with symbols are compared
-FAR = 1e-6  # a relative difference that rounding does not explain
 
-NO_SYMBOLS = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{[^{}]*\}|\\[A-Za-z]+")
+SET_OPERATION = re.compile(r"\\(?:setminus|cap)(?![A-Za-z])")
+ALL_NUMBERS = "\\mathbb{R}"
+NO_SYMBOLS = re.compile(r"\\mathbb\s*\{[A-Z]\}|\\(?:text|mathrm|textbf|mathbf)\s*\{[^{}]*\}|\\[A-Za-z]+")
+IN_WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s,.'-]+[^\W\d_]+)*")
 SYMBOL = re.compile(r"[A-Za-df-hj-z]")  # all but e and i
-FRACTION = re.compile(r"(-?)\\frac\{(-?[0-9]{1,40})\}\{([0-9]{1,40})\}")
 
 _lock = threading.RLock()  # antlr's tables and SymPy's assumptions are shared between threads
 
@@ -61,6 +59,23 @@ class Boxed(PlainScorer):
     def shown(self, gold: str) -> str:
         return super().shown(_content(gold))
 
+    def literal(self, gold: str) -> str | None:
+        plain = structure.plain(_content(gold))
+        if _is_number(plain):
+            return None
+        if IN_WORDS.fullmatch(plain):
+            return "is in words"
+        problem = latex.objection(plain)
+        if problem:
+            return problem
+        try:
+            with _lock:
+                elements = structure.split(structure.unassigned(plain, "")[0]).elements
+                read = all(_is_number(element) or _read(element) is not None for element in elements)
+        except TimeoutError as error:
+            return str(error)
+        return None if read else "cannot be read as mathematics"
+
 
 def _content(gold: str) -> str:
     """Return the gold without its box, if it has one; some data sets keep the box, others do not."""
@@ -70,17 +85,22 @@ def _content(gold: str) -> str:
 
 def _compare(given: str, gold: str) -> Judgement:
     plain, right = structure.plain(given), structure.plain(gold)
-    expected, got = _number(right), _number(plain)
-    if plain == right or (expected is not None and got is not None and numbers.close(got, expected)):
+    if plain == right or _same(right, plain) or _same_share(given, plain, gold, right):
         return RIGHT
     problem = latex.objection(plain)
     if problem:
         return unparsable(given, problem)
-    plain, right = structure.unassigned(plain, right)
+    plain, right = structure.unassigned(structure.spread(plain), structure.spread(right))
     left, wanted = structure.split(plain), structure.split(right)
-    if structure.is_relation(right) and (left.union or left.ordered) and not _holds_symbols(plain):
-        # x > 3 and (3, \infty) say the same
+    if _is_number(right):
+        wanted = structure.Parts((right,))  # 100,200 is a number
+    left, wanted = structure.both_signs(left, wanted)
+    if SET_OPERATION.search(plain) or SET_OPERATION.search(right) or ALL_NUMBERS in (plain, right):
         left, wanted = structure.Parts((plain,)), structure.Parts((right,))
+    elif structure.is_relation(right) and (left.union or left.ordered) and not _holds_symbols(plain):
+        if not (wanted.union and len(wanted.elements) == len(left.elements)):
+            # x > 3 and (3, \infty) say the same
+            left, wanted = structure.Parts((plain,)), structure.Parts((right,))
     elif structure.is_relation(right) != structure.is_relation(plain) or not structure.same_form(left, wanted):
         return wrong(given, f"It has the form of {structure.form(plain)}, the right answer of {structure.form(right)}.")
     try:
@@ -92,8 +112,9 @@ def _compare(given: str, gold: str) -> Judgement:
 
 def _compare_elements(given: str, left: structure.Parts, wanted: structure.Parts) -> Judgement:
     unused = list(left.elements)
+    ordered = wanted.ordered or left.ordered
     for gold in wanted.elements:
-        for element in unused[:1] if wanted.ordered else unused:
+        for element in unused[:1] if ordered else unused:
             if _equal(gold, element):
                 unused.remove(element)
                 break
@@ -103,18 +124,70 @@ def _compare_elements(given: str, left: structure.Parts, wanted: structure.Parts
     return RIGHT
 
 
+def _same(gold: str, given: str) -> bool | None:
+    """Return whether two plain texts are the same number, or None where one of them is no number.
+
+    A unit counts where both have one, and a base other than ten must be the same.
+    """
+    gold, unit = measures.without_unit(gold)
+    given, given_unit = measures.without_unit(given)
+    if unit and given_unit and unit != given_unit:
+        return False
+    bases = [measures.based(text) for text in (gold, given)]
+    if any(bases):
+        if all(bases):
+            return bases[0] == bases[1]
+        based, other = (bases[0], given) if bases[0] else (bases[1], gold)
+        number = numbers.parse(other)
+        return based is not None and based.base == 10 and number is not None and number.value == based.value
+    expected, got = numbers.parse(gold), numbers.parse(given)
+    if expected is None or got is None:
+        return True if gold == given else None
+    return numbers.agree(got, expected)
+
+
+def _is_number(plain: str) -> bool:
+    """Return whether a text is a number, with a unit or a base or without."""
+    bare, _ = measures.without_unit(plain)
+    return numbers.parse(bare) is not None or measures.based(bare) is not None
+
+
+def _same_share(given: str, plain: str, gold: str, right: str) -> bool:
+    """Return whether 0.5 stands for 50%, or 50% for 0.5; that 50 stands for 50% is settled before."""
+    shares = structure.is_share(given), structure.is_share(gold)
+    got, expected = numbers.parse(plain), numbers.parse(right)
+    if shares[0] == shares[1] or got is None or expected is None:
+        return False
+    if shares[0]:
+        return numbers.agree(numbers.Quantity(got.value / 100, got.decimal), expected)
+    return numbers.agree(got, numbers.Quantity(expected.value / 100, expected.decimal))
+
+
 def _equal(gold: str, given: str) -> bool:
-    if gold == given:
-        return True
-    expected, got = _number(gold), _number(given)
-    if expected is not None and got is not None:
-        return numbers.close(got, expected)
+    same = True if gold == given else _same(gold, given)
+    if same is not None:
+        return same
     if _holds_symbols(given) and not _holds_symbols(gold):
+        return False
+    pairs = structure.split(given), structure.split(gold)
+    if len(pairs[0].elements) > 1 and structure.same_form(*pairs):  # a pair in a set, an interval in a union
+        return _compare_elements(given, *pairs).right
+    equations = [structure.ASSIGNED.fullmatch(text) for text in (gold, given)]
+    if equations[0] and equations[1] and equations[0]["name"] == equations[1]["name"]:
+        values = [match["value"] for match in equations if match]
+        if not any(map(structure.is_relation, values)):
+            return _equal(*values)
+    if latex.unknown_command(gold):
         return False
     if structure.is_relation(given) and not latex.comparable_relation(given, gold):
         return False
     right, parsed = _read(gold), _read(given)
-    if right is None or parsed is None or _far_apart(right, parsed):
+    if right is None or parsed is None:
+        return False
+    numeric = _limited(lambda: exact.same_number(right, parsed))
+    if numeric is not None:
+        return numeric
+    if exact.far_apart(right, parsed):
         return False
     if structure.is_relation(gold) and structure.is_relation(given) and right.symbols != parsed.symbols:
         return False
@@ -123,12 +196,16 @@ def _equal(gold: str, given: str) -> bool:
 
 def _verified(right: Read, parsed: Read) -> bool | None:
     _, verify, _ = _math_verify()
-    # SymPy may take long to prove equality of what agrees at three places; the proof rarely fails.
-    return _limited(lambda: verify(right.value, parsed.value, timeout_seconds=0))
+    # SymPy may take long to prove equality of what agrees at three places; the proof rarely fails. By default it would
+    # compare six decimals, and take what is below 1e-15 for nothing.
+    digits = max(right.digits, parsed.digits)
+    return _limited(
+        lambda: verify(right.value, parsed.value, float_rounding=digits, numeric_precision=digits, timeout_seconds=0)
+    )
 
 
 def _is_readable(given: str, gold: str) -> bool:
-    if _number(given) is not None or (_holds_symbols(given) and not _holds_symbols(gold)):
+    if _is_number(given) or (_holds_symbols(given) and not _holds_symbols(gold)):
         return True
     return _read(given) is not None
 
@@ -137,15 +214,6 @@ def _holds_symbols(plain: str) -> bool:
     """Return a letter that is not a unit or constant: where a number is asked for, an answer with such a letter is not
     one."""
     return SYMBOL.search(NO_SYMBOLS.sub("", plain)) is not None
-
-
-def _number(plain: str) -> Fraction | None:
-    """Return the value of a plain number or a fraction of two."""
-    fraction = FRACTION.fullmatch(plain)
-    if fraction is None:
-        return numbers.read(plain)
-    sign, above, below = fraction.groups()
-    return None if not int(below) else (-1 if sign else 1) * Fraction(int(above), int(below))
 
 
 def _limited(call: Callable[[], T]) -> T | None:
@@ -158,18 +226,6 @@ def _limited(call: Callable[[], T]) -> T | None:
         return None
 
 
-@dataclass(frozen=True)
-class Read:
-    """Return what math-verify parses, and its value where every symbol has its place; None without such a value."""
-
-    value: Any
-    at_places: tuple[complex, ...] | None
-
-    @property
-    def symbols(self) -> set[str]:
-        return set(map(str, getattr(self.value, "free_symbols", ())))
-
-
 @functools.lru_cache(maxsize=4096)
 def _read(plain: str) -> Read | None:
     parse, _, config = _math_verify()  # here and not under the limit: the first call fills tables for a second
@@ -177,34 +233,10 @@ def _read(plain: str) -> Read | None:
 
 
 def _parse(plain: str, parse: Callable[..., Any], config: list[Any]) -> Read | None:
-    parsed = parse(f"\\boxed{{{plain}}}", config, fallback_mode="no_fallback", parsing_timeout=0)
-    return Read(parsed[0], _at_places(parsed[0])) if parsed else None
-
-
-def _at_places(value: Any) -> tuple[complex, ...] | None:
-    import sympy
-
-    if not isinstance(value, sympy.Expr):
-        return None  # relations, sets, matrices
-    try:
-        return tuple(
-            complex(value.subs({name: _place(str(name), shift) for name in value.free_symbols}).evalf(20))
-            for shift in range(PLACES)
-        )
-    except (TypeError, ValueError, ArithmeticError, AttributeError):
-        return None
-
-
-def _place(name: str, shift: int) -> float:
-    """Return a generic number, the same for the same symbol in every expression."""
-    return 0.6 + shift + zlib.crc32(name.encode()) % 997 / 1319
-
-
-def _far_apart(a: Read, b: Read) -> bool:
-    """Return whether the values differ somewhere by more than rounding: then SymPy need not prove the difference."""
-    if a.at_places is None or b.at_places is None:
-        return False
-    return any(abs(x - y) > FAR * max(1e-9, abs(x), abs(y)) for x, y in zip(a.at_places, b.at_places, strict=True))
+    parsed = parse(
+        f"\\boxed{{{plain.replace(structure.OR, ' or ')}}}", config, fallback_mode="no_fallback", parsing_timeout=0
+    )
+    return exact.read(parsed[0]) if parsed else None
 
 
 @functools.cache

@@ -6,17 +6,59 @@ import re
 from dataclasses import dataclass
 
 from fastslow.tasks.scoring import latex
+from fastslow.tasks.scoring.notation import ascii_signs
 
-DECORATION = re.compile(r"\\[,;:!> ]|\\left(?![a-z])|\\right(?![a-z])|\\displaystyle(?![a-z])|~|\\?\$|\s+")
+GREEK = ("pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "mu", "omega", "phi", "sigma", "rho", "tau")
+SIGNS = str.maketrans(
+    {"∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ", "∅": r"\emptyset ", "∈": r"\in ", "∖": r"\setminus "}
+    | {"≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "×": r"\times ", "·": r"\cdot ", "÷": r"\div ", "±": r"\pm "}
+    | {letter: f"\\{name} " for letter, name in zip("πθαβγδλμωφσρτ", GREEK, strict=True)}
+    | {"ℝ": r"\mathbb{R}"}
+)
+ALIASES = {
+    **dict.fromkeys(("geqslant", "geqq"), r"\geq"),
+    **dict.fromkeys(("leqslant", "leqq"), r"\leq"),
+    **dict.fromkeys(("cfrac", "dfrac", "tfrac"), r"\frac"),
+    **dict.fromkeys(("lvert", "rvert", "vert"), "|"),
+    **dict.fromkeys(("smallsetminus", "backslash"), r"\setminus"),
+    **dict.fromkeys(("textrm", "textit", "textsf", "textnormal", "mbox", "hbox"), r"\text"),
+    **dict.fromkeys(("dbinom", "tbinom"), r"\binom"),
+} | {"lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "infin": r"\infty", "R": r"\mathbb{R}", "ast": "*"}
+ALIAS = re.compile(rf"\\({'|'.join(ALIASES)})(?![A-Za-z])")
+ROOT = re.compile(r"√\s?(?:\(([^()]*)\)|\{([^{}]*)\}|([0-9]++(?:\.[0-9]++)?|[A-Za-z]))")
+CONSTANT = re.compile(r"\\(?:mathrm|text)\{\s?([eid])\s?\}")
+NOT_EQUAL = re.compile(r"\\not\s?=")
+PER_CENT = re.compile(r"\\text\s?\{\s*(?:percent|per cent|pct)\s*\}|(?<=[0-9}])\s*(?:percent|pct)(?![A-Za-z])")
+TEMPERATURE = re.compile(r"(?:\^\s?\{?\s?\\circ\s?\}?|°)\s?(?:\\mathrm\{)?([CF])\}?(?![A-Za-z])")
+OR = "∨"  # between alternatives, after `plain`
+SPACE = r"(?:(?<!\\)\\[,;: ]|~)"
+SPACING = rf"(?:\\q?quad(?![A-Za-z])|{SPACE}|\s)"
+JOINER = re.compile(
+    rf"{SPACING}{{0,6}},?{SPACING}{{0,6}}(?:\\(?:text|mathrm)\s?\{{[\s,~]{{0,4}}(?P<named>and|or|und|oder)[\s,~]{{0,4}}\}}"
+    rf"|(?P<sign>\\(?:lor|vee)(?![A-Za-z])|、|，)|(?<![A-Za-z\\{{])(?P<bare>and|or)(?![A-Za-z]))"
+    rf"{SPACING}{{0,6}}"
+)
+# In "100, 200" the space tells that these are two.
+APART = re.compile(rf"(?<=[0-9]),(?:\s|{SPACE})+(?=[0-9]{{3}}(?![0-9]))")
+DECORATION = re.compile(
+    r"(?<!\\)\\[,;:!> ]|\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|thinspace|limits)(?![A-Za-z])|~|\\?\$|\s+"
+)
 DEGREES = re.compile(r"\^\{?\\circ\}?|\\degree(?![a-z])|°|\\?%")
 THOUSANDS = re.compile(r"(?<=[0-9])\{,\}(?=[0-9]{3})")
+THIN = re.compile(rf"(?<=[0-9])(?:{SPACE}|\u2009)(?=[0-9]{{3}}(?![0-9]))")
 WORD_END = re.compile(
-    r"\\[A-Za-z]+\s+(?=[A-Za-z])|[A-Za-z]{2,}\s+(?=[A-Za-z])|(?<=[0-9])\s+(?=[0-9])(?![0-9]{3}(?![0-9]))"
+    r"\\[A-Za-z]+\s+(?=[A-Za-z])|[A-Za-z]{2,}\s+(?=[A-Za-z])|(?<=[0-9])\s+(?=[0-9]|\\frac)(?![0-9]{3}(?![0-9]))"
 )
 WORDS = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\{([^{}]*)\}")
 BRACKET = re.compile(r"\\[{}]|\\.|[()\[\]{}]", re.DOTALL)
-RELATION = re.compile(r"[=<>≤≥≠]|\\(?:leq?|geq?|neq?|lt|gt|in)(?![a-z])")
-ASSIGNED = re.compile(r"(?:\\[a-z]+|[A-Za-z])(?:_\{?[A-Za-z0-9]+\}?)?(?:\([A-Za-z]\))?(?:=|\\in(?![a-z]) ?)(.+)")
+ORDER = r"[<>≤≥≠]|\\(?:leq?|geq?|neq?|lt|gt)(?![a-z])"
+INEQUALITY = re.compile(ORDER)
+RELATION = re.compile(rf"=|{ORDER}|\\in(?![a-z])")
+VARIABLE = r"(?:\\[a-z]+|[A-Za-z])"
+ASSIGNED = re.compile(
+    rf"(?P<name>({VARIABLE})(?:_\{{?[A-Za-z0-9]+\}}?)?(?:\([A-Za-z]\))?|\({VARIABLE}(?:,{VARIABLE}){{1,3}}\))"
+    r"(?:=|\\in(?![a-z]) ?)(?P<value>.+)"
+)
 UNION = "\\cup"
 PAIRS = {"(": ")", "[": "]", "\\{": "\\}"}
 
@@ -36,15 +78,26 @@ class Parts:
 
 
 def plain(text: str) -> str:
-    """Return the text without what changes nothing: spaces, bracket sizes, signs for degree, percent and dollar, full
-    stop."""
+    """Return the text in one spelling, without what changes nothing: spaces, bracket sizes, signs for degree, percent
+    and dollar, a full stop, an equals sign at the start."""
     if len(text) > 10 * latex.MAX_CHARS:
         return text.strip()
-    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("\N{MINUS SIGN}", "-")
+    text = ROOT.sub(lambda match: f"\\sqrt{{{match[1] or match[2] or match[3]}}}", ascii_signs(text).translate(SIGNS))
+    text = NOT_EQUAL.sub(r"\\neq ", ALIAS.sub(lambda match: ALIASES[match[1]], text))
+    text = TEMPERATURE.sub(r"\\text{\1}", CONSTANT.sub(r"\1", PER_CENT.sub("%", text)))
+    text = JOINER.sub(
+        lambda match: (
+            OR if (match["named"] or match["bare"]) in ("or", "oder") or "\\" in (match["sign"] or "") else ","
+        ),
+        text,
+    )
+    text = THIN.sub(",", APART.sub(";", text))
     # The space that ends a command, and that in 1 2, stay.
     text = WORD_END.sub(lambda match: match.group().rstrip() + "\0", text)
     text = DECORATION.sub("", text).replace("\0", " ")
-    text = DEGREES.sub("", THOUSANDS.sub(",", text)).strip().removesuffix(".")
+    text = DEGREES.sub("", THOUSANDS.sub(",", text)).strip().removesuffix(".").removeprefix("=")
+    if text.startswith("{") and _encloses(text):
+        text = f"\\{text[:-1]}\\}}"  # braces without backslashes show nothing in LaTeX, and mean a set
     words = WORDS.fullmatch(text)
     return words[1].strip() if words else text
 
@@ -64,7 +117,8 @@ def split(text: str) -> Parts:
         if closing == PAIRS[opening] and opening != "[":
             return split(inside) if inside.strip() else Parts((text,))  # (3) and \{3\} are 3
         return Parts((text,))
-    return Parts(tuple(_elements(text)))
+    # x < 1 or x > 2 is a union, and x > 1, x < 2 an intersection; x = 1 or x = 2 are two numbers, as x = 1, x = 2.
+    return Parts(tuple(_elements(text)), union=OR in text and INEQUALITY.search(text) is not None)
 
 
 def form(text: str) -> str:
@@ -85,29 +139,109 @@ def is_relation(text: str) -> bool:
     return RELATION.search(text) is not None
 
 
+def spread(text: str) -> str:
+    """Return `x=1,x=2` for `x=1,2`, and `x=1,y=2` for `(x,y)=(1,2)`."""
+    first, *rest = _elements(text)
+    match = ASSIGNED.fullmatch(first)
+    if match and match["name"].startswith("(") and not rest:
+        names, values = match["name"][1:-1].split(","), split(match["value"])
+        paired = values.ordered and len(names) == len(values.elements)
+        return ",".join(map("=".join, zip(names, values.elements, strict=True))) if paired else text
+    if match is None or not rest or any(is_relation(element) for element in (match["value"], *rest)):
+        return text
+    return ",".join([first, *(f"{match['name']}={element}" for element in rest)])
+
+
 def unassigned(given: str, gold: str) -> tuple[str, str]:
-    """Return both texts; where one is `x = 3` and the other is not a relation, the relation is replaced by 3."""
-    for text, other in ((given, gold), (gold, given)):
-        match = ASSIGNED.fullmatch(text)
-        if match and not is_relation(other) and not is_relation(match[1]):
-            return (match[1], other) if text is given else (other, match[1])
+    """Return both texts; where one is `x = 3`, or `x = 1, x = 2`, and the other is not a relation, the relation is
+    replaced by 3, or 1, 2. Where both are such lists for one unknown in different forms, both are."""
+    got, expected = _values(given), _values(gold)
+    if got and expected:
+        return (got.text, expected.text) if _lists_of_one(got, expected) else (given, gold)
+    if not is_relation(gold):
+        return (got.text if got else _as_tuple(given, gold) or given), gold
+    if not is_relation(given):
+        return given, (expected.text if expected else _as_tuple(gold, given) or gold)
     return given, gold
 
 
+def _as_tuple(text: str, other: str) -> str | None:
+    """Return (1,2) for `x=1,y=2`, where the other side is a tuple in round brackets."""
+    matches = [match for match in map(ASSIGNED.fullmatch, _elements(text)) if match]
+    names, parts = [match["name"] for match in matches], split(other)
+    if len(names) < 2 or len(names) != len(_elements(text)) or parts.opening != "(" or names != sorted(set(names)):
+        return None
+    return f"({','.join(match['value'] for match in matches)})"
+
+
+@dataclass(frozen=True)
+class _Values:
+    """The right sides of equations for one unknown, which may have indices: x_1 = 1, x_2 = 2."""
+
+    unknown: str
+    names: tuple[str, ...]
+    text: str
+
+
+def _lists_of_one(got: _Values, expected: _Values) -> bool:
+    """Return whether both give several values of one unknown; which is the first is said where both have indices."""
+    several = any(len(values.names) > 1 or values.text.startswith("\\{") for values in (got, expected))
+    indexed = all("_" in values.names[0] for values in (got, expected))
+    return several and not indexed and got.unknown == expected.unknown
+
+
+def _values(text: str) -> _Values | None:
+    matches = [match for match in map(ASSIGNED.fullmatch, _elements(text)) if match]
+    unknowns = {match[2] or match["name"] for match in matches}
+    if len(matches) < len(_elements(text)) or len(unknowns) != 1 or any(is_relation(m["value"]) for m in matches):
+        return None
+    return _Values(unknowns.pop(), tuple(m["name"] for m in matches), ";".join(m["value"] for m in matches))
+
+
+def is_share(text: str) -> bool:
+    """Return whether a text as it was written holds a percentage."""
+    return "%" in text or PER_CENT.search(text) is not None
+
+
 def same_form(given: Parts, gold: Parts) -> bool:
-    """Return whether elements can be paired at all. A bare list may stand for a set, or for a pair in the same
-    order."""
+    """Return whether elements can be paired at all. A bare list may stand for a set, or for a pair in the same order;
+    an interval is only met by its own brackets."""
     if len(given.elements) != len(gold.elements) or given.union != gold.union:
         return False
-    if len(gold.elements) == 1 or not given.opening or given.union:
+    brackets = [(parts.opening, parts.closing) for parts in (given, gold)]
+    if len(gold.elements) == 1 or given.union or brackets[0] == brackets[1]:
         return True
+    if any("\\infty" in element for element in (*given.elements, *gold.elements)):
+        return False
+    loose = {("", ""), ("\\{", "\\}")} | ({("[", "]")} if len(gold.elements) > 2 else set())
     if gold.ordered:
-        return (given.opening, given.closing) == (gold.opening, gold.closing)
-    return not gold.opening or given.opening == "\\{"
+        return given.opening == "" and brackets[1] in loose | {("(", ")")}
+    return brackets[0] in loose or (gold.opening == "" and brackets[0] == ("(", ")"))
+
+
+def both_signs(given: Parts, gold: Parts) -> tuple[Parts, Parts]:
+    r"""Return both with \pm 2 written as 2, -2, unless only that makes their lengths differ."""
+    wide = [_widened(parts) for parts in (given, gold)]
+    return (wide[0], wide[1]) if len(wide[0].elements) == len(wide[1].elements) else (given, gold)
+
+
+def _widened(parts: Parts) -> Parts:
+    if parts.ordered or parts.union:
+        return parts
+    elements = tuple(value for element in parts.elements for value in _alternatives(element))
+    return Parts(elements, parts.opening, parts.closing)
+
+
+def _alternatives(element: str) -> tuple[str, ...]:
+    r"""Return both values of an element with \pm, and the one of any other."""
+    if element.count("\\pm") != 1 or "\\mp" in element:
+        return (element,)
+    before, _, after = element.partition("\\pm")
+    return (f"{before}{'' if not before else '+'}{after.lstrip()}", f"{before}-{after.lstrip()}")
 
 
 def _elements(text: str) -> list[str]:
-    elements = [part.strip() for part in _at_top(text, ",", ";")]
+    elements = [part.strip() for part in _at_top(text, ",", ";", OR)]
     return elements if all(elements) else [text]
 
 

@@ -14,18 +14,26 @@ from fastslow.tasks.scoring.extract import MAX_CHARS, is_blank, tail
 
 REGEX_SECONDS = 0.05  # of processor time; a slower pattern is the user's to mend
 PATTERN_CHARS = 1_000
+UNSPACED = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}\p{Javanese}\p{Balinese}]"
+)
+HANGUL = regex.compile(r"\p{Hangul}")
+WITHIN = r"(?:[.,'\u2019/:^]|\{,\}|\\[,;:! ])"  # stands between two digits of one number
 PROBES = ("", "a" * 5_000, "a b" * 2_000, "1" * 5_000, "0,1." * 1_500, "(" * 5_000, "\n" * 5_000, " " * 5_000)
 
 
 @SCORERS.register("exact")
 class Exact(PlainScorer):
-    """Accept a stripped completion that equals the stripped answer, character for character."""
+    """Accept a stripped completion that equals the stripped answer, character for character.
+
+    Line ends may be any, and Unicode's two ways to write one letter with an accent are one (its canonical form).
+    """
 
     def judge(self, completion: str, gold: str) -> Judgement:
         most = max(MAX_CHARS, 2 * len(gold))
         if len(completion) > most:
             return unparsable(completion, f"is longer than {most} characters")
-        given, right = completion.strip(), gold.strip()
+        given, right = canonical(completion), canonical(gold)
         if given == right:
             return RIGHT
         if is_blank(given):
@@ -108,8 +116,53 @@ def _folded(text: str) -> str:
     return " ".join("".join(c for c in plain if unicodedata.category(c) != "Cf").split())
 
 
+def canonical(text: str) -> str:
+    r"""Return the text as `exact` compares it: stripped, with \n at line ends, letters and accents composed."""
+    text = text.strip()
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def _stands_in(gold: str, given: str) -> bool:
-    """Return whether `gold` stands in `given` as words of its own: 4 is not in 14, -4, 4.5 or 4,000."""
-    before = r"(?<![\w.\-\u2212])" if gold[0].isalnum() else ""
-    after = r"(?![\w])(?![.,][0-9])" if gold[-1].isalnum() else ""
-    return re.search(before + re.escape(gold) + after, given) is not None
+    """Return whether `gold` stands in `given` as words of its own: 4 is not in 14, -4, 4.5 or 4,000.
+
+    Scripts without spaces between words have no words of their own to tell apart; there every place counts, but no
+    place within a syllable.
+    """
+    at = given.find(gold)
+    while at >= 0:
+        if _begins(gold, given, at) and _ends(gold, given, at + len(gold)):
+            return True
+        at = given.find(gold, at + 1)
+    return False
+
+
+def _begins(gold: str, given: str, at: int) -> bool:
+    before = given[at - 1 : at] if at else ""
+    if not gold[0].isalnum() or not before:
+        return True
+    if gold[0].isdigit():
+        grouped = r"|[0-9] " if re.match(r"[0-9]{3}(?![0-9])", gold) else ""
+        if before in "-+\u2212\u2013" or re.search(rf"(?:[0-9]{WITHIN}{grouped})\Z", given[max(0, at - 8) : at]):
+            return False
+    return before not in "._-\u2212" and not _joined(before, gold[0])
+
+
+def _ends(gold: str, given: str, end: int) -> bool:
+    after = given[end : end + 1]
+    if after and unicodedata.category(after)[0] == "M":
+        return False  # an accent, or the vowel of a syllable
+    if not gold[-1].isalnum() or not after:
+        return True
+    if gold[-1].isdigit() and re.match(rf"(?:{WITHIN}[0-9]| [0-9]{{3}}(?![0-9]))", given[end : end + 8]):
+        return False
+    # Particles follow a Korean word without a space.
+    return HANGUL.match(after) is not None or (after != "_" and not _joined(gold[-1], after))
+
+
+def _joined(left: str, right: str) -> bool:
+    """Return whether two characters that stand together belong to one word."""
+    if not (left.isalnum() or unicodedata.category(left)[0] == "M") or not right.isalnum():
+        return False
+    return not any(UNSPACED.match(c) for c in (left, right)) and bool(HANGUL.match(left)) == bool(HANGUL.match(right))

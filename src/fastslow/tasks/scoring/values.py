@@ -6,19 +6,21 @@ import functools
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator
-from itertools import islice
+from fractions import Fraction
 from typing import Any
 
+from fastslow.tasks.scoring import fences
 from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
 from fastslow.tasks.scoring.extract import is_blank, tagged, tail
 
 MAX_DEPTH = 50  # deeper than any answer, and far from Python's recursion limit
 MAX_DIGITS = 400  # digits of a whole number: exact arithmetic stays instant
-RELATIVE = 1e-6  # largest relative error of a number that is not whole
-ABSOLUTE = 1e-12
+RELATIVE = Fraction(1, 10**6)  # largest relative error of a number that is not whole
+UNLABELLED = ("", "text", "txt", "plaintext", "output", "none")
+CODE = re.compile(r"`(?!`).*(?<!`)`", re.DOTALL)
 SHOWN_CHARS = 60  # characters of each side of a difference
-FENCED = re.compile(r"```[a-zA-Z]{0,10}[ \t]*\n(.*?)```", re.DOTALL)
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 
 KINDS: dict[type, str] = {
@@ -26,10 +28,19 @@ KINDS: dict[type, str] = {
     list: "a list",
     str: "a text",
     bool: "a truth value",
-    int: "a number",
-    float: "a number",
     type(None): "null",
 }
+
+
+class Written(float):
+    """Hold a number with a point or an exponent, and its exact value: 1.00000000000000000001 is not 1."""
+
+    exact: Fraction
+
+    def __new__(cls, text: str) -> Written:
+        number = super().__new__(cls, text)
+        number.exact = Fraction(text)
+        return number
 
 
 class NotJson(ValueError):
@@ -38,8 +49,8 @@ class NotJson(ValueError):
 
 @SCORERS.register("json")
 class Json(PlainScorer):
-    """Compare the value in the last answer tags, else in the last fenced block, else the whole text, else its last
-    line.
+    """Compare the value in the last answer tags, else in the last fenced block that holds JSON, else the whole text,
+    else its last line.
 
     Objects are equal in any order of keys, lists in the same order only. 1, true, "1" and null differ; 1 and 1.0 do
     not. A whole number must be met exactly, any other within a millionth of its size.
@@ -94,7 +105,7 @@ def difference(right: Any, given: Any, at: str = "$") -> str | None:
     if _is_number(right) and _is_number(given):
         return None if _close(right, given) else f"At {at}: {_short(given)} is off by {_gap(right, given)}."
     if type(right) is not type(given):
-        return f"At {at}: wrong type, {KINDS[type(given)]} instead of {KINDS[type(right)]}."
+        return f"At {at}: wrong type, {_kind(given)} instead of {_kind(right)}."
     if isinstance(right, dict):
         return _object_difference(right, given, at)
     if isinstance(right, list):
@@ -103,6 +114,10 @@ def difference(right: Any, given: Any, at: str = "$") -> str | None:
         gaps = (difference(a, b, f"{at}[{i}]") for i, (a, b) in enumerate(zip(right, given, strict=True)))
         return next(filter(None, gaps), None)
     return None if right == given else f"At {at}: {_short(given)} instead of {_short(right)}."
+
+
+def _kind(value: Any) -> str:
+    return "a number" if _is_number(value) else KINDS[type(value)]
 
 
 def _object_difference(right: dict[str, Any], given: dict[str, Any], at: str) -> str | None:
@@ -121,20 +136,33 @@ def _gold(text: str) -> Any:
 
 
 def json_texts(text: str) -> Iterator[str]:
-    """Yield the texts that may hold the value. A marked answer is the answer; only without marks are others tried."""
+    """Yield the texts that may hold the value. A marked answer is the answer; only without marks are others tried.
+
+    The last block that is JSON by its label, or looks like JSON without one, is the value, or a broken one. Blocks of
+    other languages are asked last.
+    """
     marked = tagged(text)
-    if marked is not None:
-        fenced = FENCED.search(marked)
-        yield fenced[1].strip() if fenced else marked
+    whole = _uncoded(text if marked is None else marked)
+    blocks, rest = fences.split(whole)
+    if blocks and fences.STARTS_VALUE.match(whole):
+        yield whole  # its fences may stand in one of its texts
+    meant = [b for b in blocks if b.label.startswith("json") or (b.label in UNLABELLED and fences.holds_value(b))]
+    if meant:
+        yield meant[-1].content
         return
-    fences = [match[1] for match in islice(FENCED.finditer(text), 1000)]
-    if fences:
-        yield fences[-1].strip()
+    yield from (block.content for block in blocks[::-1] if fences.holds_value(block))
+    if marked is not None or is_blank(rest):
+        yield blocks[-1].content if blocks and is_blank(rest) else _uncoded(rest)
         return
-    stripped = text.strip()
-    yield stripped
-    if "\n" in stripped:
-        yield stripped.rpartition("\n")[2].strip()
+    yield _uncoded(rest)
+    if "\n" in rest.strip():
+        yield _uncoded(rest.strip().rpartition("\n")[2])
+
+
+def _uncoded(text: str) -> str:
+    """Return a text without the space and the single backticks around it."""
+    text = text.strip("\ufeff").strip()
+    return text[1:-1].strip() if CODE.fullmatch(text) else text
 
 
 def _depth(text: str) -> int:
@@ -155,10 +183,14 @@ def _whole(text: str) -> int:
 
 
 def _finite(text: str) -> float:
+    if len(text) > MAX_DIGITS:
+        raise NotJson(f"a number of {len(text)} digits")
     number = float(text)
     if not math.isfinite(number):
         raise NotJson("a number too large")
-    return number
+    if abs(number) < sys.float_info.min and text.lower().partition("e")[0].strip("-0."):
+        raise NotJson("a number too small")
+    return Written(text)
 
 
 def _refuse_constant(name: str) -> None:
@@ -177,17 +209,19 @@ def _is_number(value: Any) -> bool:
 
 
 def _close(right: float, given: float) -> bool:
-    if right == given or isinstance(right, int):
-        return right == given
-    try:
-        return math.isclose(right, given, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
-    except OverflowError:  # a whole number that no float holds
-        return False
+    expected, got = _exact(right), _exact(given)
+    if expected == got or isinstance(right, int):
+        return expected == got
+    return abs(got - expected) <= RELATIVE * abs(expected)
+
+
+def _exact(value: float) -> Fraction:
+    return value.exact if isinstance(value, Written) else Fraction(value)
 
 
 def _gap(right: float, given: float) -> str:
     try:
-        return f"{given - right:+.6g}"
+        return f"{float(_exact(given) - _exact(right)):+.6g}"
     except OverflowError:
         return "far"
 
