@@ -5,6 +5,7 @@
 - `errors`: the exceptions that a caller may meet.
 - `registry`: names to factories, with dotted paths to the user's own; used by tasks, routers, streams, proposers,
   embedders and scorers.
+- `texts`: the normal form in which questions are compared.
 - `seeding`: seeds derived from the run's seed and a purpose.
 - `modes`: what each mode trains and ships, as data.
 - `settings`: what a field of settings says of itself (help, unit, bounds, choices), and the one checker of it.
