@@ -181,7 +181,7 @@ def test_a_task_of_ones_own_is_looked_at_like_rows_of_data(asked, found):
 def test_questions_that_case_alone_tells_apart_are_only_reported():
     report = check_task(OwnTask(("ASCII code of a?", "97", "train"), ("ASCII code of A?", "65", "test")))
     assert not report.problems
-    assert check_task(OwnTask(("Which?", "a", "train"))).remarks == []
+    assert any("have different answers" in remark for remark in report.remarks)
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,12 @@ def test_check_and_train_refuse_a_row_alike_before_anything_is_written(row, said
     (tmp_path / "t.jsonl").write_text("\n".join([*lines, row]))
     model = ["--model", str(save_tiny(tmp_path / "model"))]
     spec = f"jsonl:{tmp_path}/t.jsonl"
+    capsys.readouterr()
     assert main(["tasks", "check", spec, *model]) == 2
     checked = capsys.readouterr().err
     assert main(["train", "--task", spec, "--output_dir", str(tmp_path / "run"), *model]) == 2
     trained = capsys.readouterr().err
-    for told in (checked, trained):
+    for told in (checked, trained.removeprefix("loading libraries ...\n")):
         assert said in told
         assert told.count("\n") == 1, told
     assert not (tmp_path / "run").exists()

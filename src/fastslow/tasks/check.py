@@ -14,7 +14,7 @@ from statistics import median
 from fastslow.core.texts import folded
 from fastslow.core.types import Example, Verdict
 from fastslow.tasks.base import Task
-from fastslow.tasks.doubts import ALIKE, Doubts, Question, doubts_about, same_answer, summaries
+from fastslow.tasks.doubts import ALIKE, DIFFERING, Doubts, Question, doubts_about, same_answer, summaries
 from fastslow.tasks.splits import SPLITS, canonical, identity
 
 SAMPLED = 200  # examples that are scored; the structure of all examples is checked
@@ -128,12 +128,17 @@ def _check_wordings(task: Task, report: TaskReport) -> None:
     for split in SPLITS:
         for example in task.split(split):
             homes.setdefault(identity(example.messages), []).append(example)
+    apart: list[str] = []
     for first, *others in homes.values():
         for other in others:
             if other.split == first.split or canonical(other.messages) == canonical(first.messages):
                 continue
             if same_answer(_stated(task, first, report), _stated(task, other, report)):
                 report.problem(f"{ALIKE} in {first.split} and {other.split}", f"{first.id} and {other.id}")
+            else:
+                apart.append(f"{first.id} and {other.id}")
+    if apart and not isinstance(getattr(task, "doubts", None), Doubts):
+        report.remarks.extend(summaries({DIFFERING: apart}))
 
 
 def _check_texts(task: Task, report: TaskReport) -> None:
@@ -154,7 +159,7 @@ def _questions(task: Task, report: TaskReport) -> Iterator[Question]:
         answered = {e.id for e in _sample(examples)} if hasattr(task, "stated_answer") or split == "train" else set()
         for example in examples:
             answer = _stated(task, example, report) if example.id in answered else None
-            yield Question(example.id, identity(example.messages), example.question, answer)
+            yield Question(example.id, example.question, answer)
             if not example.question.strip():
                 report.problem("a question is empty", example.id)
 

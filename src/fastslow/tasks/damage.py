@@ -11,7 +11,6 @@ follow it; text that was decoded wrongly into ordinary letters.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -49,6 +48,7 @@ POSSIBLE = {"\t": "an au ag ext o op", "\n": "e eg eq exists i mid ot parallel p
 """What is left of a command and may be a word: certain in a right answer, before a brace, or never."""
 
 REMAINS = re.compile(r"([\a\b\t\n\v\f\r])([A-Za-z]+)")
+STRANGE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")  # Unicode's control characters but for layout
 COMMANDING = frozenset("{_^\\")  # what stands behind a command rather than behind a word
 
 NOT_A_NUMBER = frozenset(["nan", "NaN", "NAN", "-nan", "-NaN", "<NA>", "NaT", "#N/A", "#NA", "1.#QNAN", "-1.#IND"])
@@ -83,10 +83,8 @@ def possible_command(text: str, *, gold: bool = False) -> Eaten | None:
 
 def strange_character(text: str) -> str | None:
     """Return the first control character other than layout, or the sign of a wrong decoding, as U+ and its number."""
-    if text.isprintable():
-        return "U+FFFD" if "\N{REPLACEMENT CHARACTER}" in text else None
-    found = next((c for c in text if c == "\N{REPLACEMENT CHARACTER}" or _is_control(c)), None)
-    return None if found is None else f"U+{ord(found):04X}"
+    found = STRANGE.search(text)
+    return None if found is None else f"U+{ord(found[0]):04X}"
 
 
 def encodes(text: str) -> bool:
@@ -96,10 +94,6 @@ def encodes(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _is_control(char: str) -> bool:
-    return char not in LAYOUT and unicodedata.category(char) == "Cc"
 
 
 def _remains(text: str) -> Iterator[re.Match[str]]:

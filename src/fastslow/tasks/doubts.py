@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from fastslow.core.texts import folded
 from fastslow.tasks.damage import ESCAPES, NOT_A_NUMBER, NOTHING, possible_command, strange_character
 
 LINE_FEED = ESCAPES["\n"][1]
@@ -20,11 +21,9 @@ DIFFERING = f"{ALIKE}, and have different answers"
 
 
 class Question(NamedTuple):
-    """A question with where it stands ("line 3"), its normal form, its text, and its right answer where one is
-    stated."""
+    """A question with where it stands ("line 3"), its text, and its right answer where one is stated."""
 
     place: str
-    identity: str
     text: str
     answer: str | None
 
@@ -54,14 +53,13 @@ def summaries(kinds: Mapping[str, Sequence[str]], unit: str = "examples") -> lis
 
 
 def doubts_about(questions: Iterable[Question]) -> Doubts:
-    """Look at every text by itself, and at questions that differ in case, spaces or the form of characters alone."""
+    """Look at every text by itself."""
     doubts, questions = Doubts(), list(questions)
     for question in questions:
         _doubt_text(question, doubts)
         if question.answer is not None:
             _doubt_answer(question.place, question.answer, doubts)
     _doubt_words(questions, doubts)
-    _doubt_wordings(questions, doubts)
     return doubts
 
 
@@ -97,10 +95,11 @@ def _doubt_words(questions: Sequence[Question], doubts: Doubts) -> None:
         note(kind, f"{question.place}, {excerpt(question.answer or '')}")
 
 
-def _doubt_wordings(questions: Sequence[Question], doubts: Doubts) -> None:
+def doubt_wordings(questions: Iterable[Question], doubts: Doubts) -> None:
+    """Add the questions of one source that differ in case, spaces or the form of characters alone."""
     alike: dict[str, list[Question]] = defaultdict(list)
     for question in questions:
-        alike[question.identity].append(question)
+        alike[folded(question.text)].append(question)
     for first, *others in alike.values():
         for other in others:
             place = f"{first.place} and {other.place}"

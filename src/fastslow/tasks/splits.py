@@ -198,7 +198,7 @@ def divide(candidates: Sequence[Candidate], sizes: Sizes, task: str) -> Divided:
     bounds: dict[Split, int] = {"test": test, "validation": validation}
     for kind in kinds:
         room = (of for of, size in bounds.items() if len(divided.splits[of]) + len(kind) <= size)
-        home: Split = next(room, "train")
+        home: Split = next(room, None) or "train"
         divided.splits[home] += kind
     divided.splits["train"] = divided.splits["train"][: sizes.train]
     return divided

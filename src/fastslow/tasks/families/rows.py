@@ -14,7 +14,7 @@ from typing import Any
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import load_dotted
 from fastslow.core.types import Example, Split, Verdict, conversation
-from fastslow.tasks.doubts import Doubts, Question, doubts_about, summaries
+from fastslow.tasks.doubts import Doubts, Question, doubt_wordings, doubts_about, summaries
 from fastslow.tasks.families.reader import DEFAULT, Columns, Reader, Row, Rows
 from fastslow.tasks.scoring import Scorer, scorer_named, verdict
 from fastslow.tasks.scoring.texts import Exact
@@ -72,10 +72,12 @@ class RowsTask:
     def _doubts(self, candidates: Sequence[Candidate]) -> Doubts:
         reader = self._reader
         answers = [reader.answer_of(c.payload["row"]) for c in candidates]
-        doubts = doubts_about(
-            Question(reader.at(c), c.identity, conversation(c.messages), answer)
+        questions = [
+            Question(reader.at(c), conversation(c.messages), answer)
             for c, answer in zip(candidates, answers, strict=True)
-        )
+        ]
+        doubts = doubts_about(questions)
+        doubt_wordings(questions, doubts)
         for place in reader.contradictions:
             doubts.problem("rows ask one question and have different answers; the first is kept", place)
         if any(answers):
