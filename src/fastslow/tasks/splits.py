@@ -194,11 +194,9 @@ def divide(candidates: Sequence[Candidate], sizes: Sizes, task: str) -> Divided:
                 "task '%s': %d distinct questions cannot fill test %d and validation %d; using %d and %d.",
                 *(task, count, sizes.test, sizes.validation, test, validation),
             )
-    divided = Divided(distinct=count)
-    bounds: dict[Split, int] = {"test": test, "validation": validation}
+    divided, room = Divided(distinct=count), Sizes(count, validation, test)
     for kind in kinds:
-        room = (of for of, size in bounds.items() if len(divided.splits[of]) + len(kind) <= size)
-        home: Split = next(room, None) or "train"
+        home = next(split for split in reversed(SPLITS) if len(divided.splits[split]) + len(kind) <= room.of(split))
         divided.splits[home] += kind
     divided.splits["train"] = divided.splits["train"][: sizes.train]
     return divided
