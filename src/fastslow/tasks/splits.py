@@ -196,8 +196,10 @@ def divide(candidates: Sequence[Candidate], sizes: Sizes, task: str) -> Divided:
             )
     divided, room = Divided(distinct=count), Sizes(count, validation, test)
     for kind in kinds:
-        home = next(split for split in reversed(SPLITS) if len(divided.splits[split]) + len(kind) <= room.of(split))
-        divided.splits[home] += kind
+        for split in reversed(SPLITS):
+            if len(divided.splits[split]) + len(kind) <= room.of(split):
+                divided.splits[split] += kind
+                break
     divided.splits["train"] = divided.splits["train"][: sizes.train]
     return divided
 
