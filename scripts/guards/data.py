@@ -4,4 +4,150 @@ from __future__ import annotations
 
 from guards.base import Mutation
 
-MUTATIONS: list[Mutation] = []
+READER = "tests/tasks/families/test_reader.py::"
+SOURCES = "tests/tasks/families/test_sources.py::"
+SPLITS = "tests/tasks/test_splits.py::"
+VALIDATE = "tests/fast/proposers/test_validate.py::"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "data", "a blank answer is missing", "tasks/families/reader.py",
+        "return None if is_blank(value) else value", "return value",
+        (READER + "test_a_blank_answer_is_refused_with_its_row",),
+    ),
+    Mutation(
+        "data", "NaN and infinity are no answers", "tasks/families/reader.py",
+        "return json.dumps(float(value)) if math.isfinite(value) else None", "return json.dumps(float(value))",
+        (READER + "test_a_number_that_is_none_is_refused_with_its_row",),
+    ),
+    Mutation(
+        "data", "lists and objects are answers for the scorer of values only", "tasks/families/reader.py",
+        "if structured and isinstance(value, list | dict):", "if isinstance(value, list | dict):",
+        (READER + "test_a_list_or_object_is_no_answer_for_a_scorer_of_text",),
+    ),
+    Mutation(
+        "data", "a command whose backslash was read as an escape is refused", "tasks/families/reader.py",
+        "if eaten := eaten_command(text, gold=gold):", "if (eaten := eaten_command(text, gold=gold)) and False:",
+        (READER + "test_a_command_whose_backslash_was_eaten_is_refused_with_its_row",),
+    ),
+    Mutation(
+        "data", "half a surrogate pair is refused in an answer", "tasks/families/reader.py",
+        "if not encodes(text):", "if not gold and not encodes(text):",
+        (READER + "test_half_a_surrogate_pair_is_no_answer",),
+    ),
+    Mutation(
+        "data", "two answers to one question are told", "tasks/families/reader.py",
+        "self.contradictions.append(", "(lambda _: None)(",
+        (READER + "test_two_answers_to_one_question_are_told_with_the_first_two_rows_and_are_not_fit",),
+    ),
+    Mutation(
+        "data", "two spellings of one answer do not contradict", "tasks/families/reader.py",
+        "and not self._accepts(one or", "and not (lambda *_: False)(one or",
+        (READER + "test_two_spellings_of_one_answer_do_not_contradict",),
+    ),
+    Mutation(
+        "data", "other wordings of a question in the user's other splits are refused", "tasks/families/reader.py",
+        "if self.split:\n            self._check_wordings", "if False:\n            self._check_wordings",
+        (READER + "test_such_wordings_in_two_splits_of_the_users_are_refused_with_both_rows",),
+    ),
+    Mutation(
+        "data", "no context may copy a long held-out answer of a row", "tasks/families/reader.py",
+        '"answer": self.answer_of(row)}', '"answer": None}',
+        (VALIDATE + "test_a_long_answer_of_rows_of_data_is_held_out_as_well",),
+    ),
+    Mutation(
+        "data", "what a scorer cannot meet with letters is told of floats", "tasks/families/rows.py",
+        "elif self._compares_letters and", "elif False and",
+        (READER + "test_whole_numbers_that_became_floats_are_reported_where_letters_are_compared",),
+    ),
+    Mutation(
+        "data", "a key that stands twice is refused", "files/jsonl.py",
+        "if len(members) < len(pairs):", "if False:",
+        (SOURCES + "test_a_key_that_stands_twice_at_any_depth_is_refused_with_its_row",),
+    ),
+    Mutation(
+        "data", "a column that stands twice is refused", "tasks/families/sources.py",
+        "if twice is not None:", "if False:",
+        (SOURCES + "test_a_column_that_stands_twice_is_refused",),
+    ),
+    Mutation(
+        "data", "a field of a CSV file may have any length", "tasks/families/sources.py",
+        "csv.field_size_limit(max(path.stat().st_size, csv.field_size_limit()))", "csv.field_size_limit()",
+        (SOURCES + "test_a_field_of_any_length_is_read_and_the_limit_of_the_process_stays",),
+    ),
+    Mutation(
+        "data", "the process's own limit of CSV fields is put back", "tasks/families/sources.py",
+        "csv.field_size_limit(before)", "pass",
+        (SOURCES + "test_a_field_of_any_length_is_read_and_the_limit_of_the_process_stays",),
+    ),
+    Mutation(
+        "data", "the cells of a folder's CSV files are read as written", "tasks/families/sources.py",
+        "if not columns:", "if True:",
+        (SOURCES + "test_a_folder_of_csv_files_is_read_as_a_csv_file_is",),
+    ),
+    Mutation(
+        "data", "wordings that differ in form alone are cut into one split", "tasks/splits.py",
+        "kinds.setdefault(candidate.identity, [])", "kinds.setdefault(candidate.content, [])",
+        (SPLITS + "test_wordings_that_differ_in_form_alone_are_never_divided",),
+    ),
+    Mutation(
+        "data", "a generator's wordings of one question stay in one split", "tasks/splits.py",
+        "if homes.setdefault(candidate.identity, split) != split:\n                divided",
+        "if False:\n                divided",
+        (SPLITS + "test_what_a_generator_draws_into_a_second_split_in_other_case_is_left_out",),
+    ),
+    Mutation(
+        "data", "so they do where positions are allotted", "tasks/splits.py",
+        "if homes.setdefault(candidate.identity, split) != split:\n            divided",
+        "if False:\n            divided",
+        (SPLITS + "test_what_a_generator_draws_into_a_second_split_in_other_case_is_left_out",),
+    ),
+    Mutation(
+        "data", "the whole conversation is the question", "core/types.py",
+        "return conversation(self.messages)", 'return self.messages[-1]["content"]',
+        (
+            READER + "test_of_several_turns_all_are_the_question",
+            "tests/fast/test_phase.py::test_worked_examples_of_conversations_hold_every_turn_and_are_no_copies",
+        ),
+    ),
+    Mutation(
+        "data", "a policy is not shown its own question in another spelling", "contexts/rendering.py",
+        "if folded(worked.question) == own:", "if worked.question == example.question:",
+        ("tests/contexts/test_context.py::test_the_own_worked_example_is_known_in_other_case_and_spacing",),
+    ),
+    Mutation(
+        "data", "held-out questions are known in any spelling", "fast/proposers/validate.py",
+        "text = folded(text)", "text = normalised(text)",
+        (VALIDATE + "test_a_held_out_question_in_other_case_or_form_is_refused",),
+    ),
+    Mutation(
+        "data", "the turn of a held-out conversation that matters is held out", "fast/proposers/validate.py",
+        "if len(e.messages) > 1 for turn", "if False for turn",
+        (VALIDATE + "test_a_held_out_conversation_is_refused_and_so_is_the_turn_that_matters",),
+    ),
+    Mutation(
+        "data", "a phase whose proposals were all refused says so", "fast/phase.py",
+        "if refused and refused.total() == len(adapter.proposals):", "if False:",
+        ("tests/fast/test_phase.py::test_a_phase_whose_proposals_were_all_refused_says_so_and_why",),
+    ),
+    Mutation(
+        "data", "questions with an empty answer are not drawn", "tasks/families/reasoning_gym.py",
+        "(is_blank(answer) or (self.generator, answer) in NO_ANSWER)", "(self.generator, answer) in NO_ANSWER",
+        ("tests/tasks/families/test_reasoning_gym.py::test_a_question_whose_answer_is_empty_is_left_out",),
+    ),
+    Mutation(
+        "data", "tasks check finds what train warns of", "tasks/check.py",
+        "            report.problem(kind, place)", "            pass",
+        (READER + "test_a_doubtful_answer_is_not_fit_and_train_warns_of_its_row",),
+    ),
+    Mutation(
+        "data", "tasks check looks for other wordings in other splits", "tasks/check.py",
+        "    _check_wordings(task, report)\n", "",
+        ("tests/tasks/test_check.py::test_a_task_of_ones_own_is_looked_at_like_rows_of_data",),
+    ),
+    Mutation(
+        "data", "a lost command leaves out a row of polaris", "tasks/families/polaris.py",
+        "if eaten_command(problem) or eaten_command(gold, gold=True):", "if False:",
+        ("tests/tasks/test_public.py::test_damaged_rows_of_the_papers_data_are_left_out_and_counted",),
+    ),
+]  # fmt: skip

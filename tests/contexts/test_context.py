@@ -74,12 +74,25 @@ def test_an_example_never_sees_its_own_worked_answer() -> None:
     assert len(render(worked, example("4+4?"))) == 5, "other questions see every worked example"
 
 
-def test_the_own_worked_example_is_known_by_the_last_turn_of_a_conversation() -> None:
-    worked = context("", ("first", "A"), ("last", "B"))
-    rendered = render(worked, example("last", ("user", "first"), ("assistant", "ok")))
+def test_the_own_worked_example_is_known_by_the_whole_conversation() -> None:
+    asked = example("last", ("user", "first"))
+    worked = context("", ("last", "A"), (asked.question, "B"), ("other\n\nlast", "C"))
+    rendered = render(worked, asked)
     assert rendered == turns(
-        ("user", "first"), ("assistant", "A"), ("user", "first"), ("assistant", "ok"), ("user", "last")
-    )
+        ("user", "last"), ("assistant", "A"),
+        ("user", "other\n\nlast"), ("assistant", "C"),
+        ("user", "first"), ("user", "last"),
+    )  # fmt: skip
+
+
+def test_the_own_worked_example_is_known_in_other_case_and_spacing() -> None:
+    worked = context("", ("WHAT is\n 3+3?", "6"), ("What is 3+4?", "7"))
+    assert len(render(worked, example("What is 3+3?"))) == 3
+
+
+def test_the_question_of_a_conversation_says_who_spoke() -> None:
+    asked = example("Why?", ("user", "2+2?"), ("assistant", "4"))
+    assert asked.question == "2+2?\n\nassistant: 4\n\nWhy?"
 
 
 def test_rendering_changes_neither_example_nor_context() -> None:

@@ -19,9 +19,10 @@ def test_unscored_is_not_zero() -> None:
     assert Verdict(0.0, "").scored
 
 
-def test_a_question_is_the_last_turn() -> None:
+def test_a_question_is_the_whole_conversation() -> None:
     turns = ({"role": "user", "content": "first"}, {"role": "user", "content": "second"})
-    assert Example("e", "t", "train", turns).question == "second"
+    assert Example("e", "t", "train", turns).question == "first\n\nsecond"
+    assert Example("e", "t", "train", turns[:1]).question == "first"
 
 
 def test_a_route_names_the_channels_that_take_the_group() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 from pathlib import Path
 
 import pytest
 import torch
 
+from fastslow.contexts.context import load_examples
 from fastslow.core.errors import EndpointError, FastSlowError
 from fastslow.fast.proposers.base import ProposalRequest
 from fastslow.streams.epochs import lookahead
@@ -206,3 +209,38 @@ def test_all_scorers_failing_stops_the_run_with_a_reason(tmp_path: Path) -> None
     trainer.parts.task.score = score
     with pytest.raises(FastSlowError, match="nothing to learn from"):
         trainer.train()
+
+
+def write_conversations(folder: Path) -> str:
+    """Questions of two turns with one closing sentence."""
+    path = folder / "talks.jsonl"
+    lines = []
+    for i in range(40):
+        turns = [{"role": "user", "content": text} for text in (f"What is {i} + {i + 1}?", "Answer with one number.")]
+        lines.append(json.dumps({"messages": turns, "answer": str(2 * i + 1)}))
+    path.write_text("\n".join(lines))
+    return f"jsonl:{path}?scorer=tests.support.runs:graded_by_answer"
+
+
+def test_worked_examples_of_conversations_hold_every_turn_and_are_no_copies(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, task=write_conversations(tmp_path), fast_metric_calls=120)
+    result, _ = phase(trainer)
+    shown = [worked for p in result.proposals for worked in load_examples(p["components"]["examples"])]
+    assert shown
+    for worked in shown:
+        first, last = worked.question.split("\n\n")
+        assert last == "Answer with one number."
+        left, right = map(int, re.findall(r"\d+", first))
+        assert int(worked.answer) == left + right, "and the answer to that question"
+    assert not [p["reason"] for p in result.proposals if "cop" in (p["reason"] or "")]
+    assert result.metrics["fst/fast/invalid"] < len(result.proposals)
+
+
+def test_a_phase_whose_proposals_were_all_refused_says_so_and_why(tmp_path: Path, caplog) -> None:
+    trainer = tiny_trainer(tmp_path)
+    trainer.parts.fast.check = lambda child, **_: "it copies a held-out question"
+    with caplog.at_level(logging.WARNING):
+        result, _ = phase(trainer)
+    refused = len(result.proposals)
+    assert result.metrics["fst/fast/invalid"] == refused > 0
+    assert f"all {refused} proposals were refused before a rollout, {refused} of them because it copies" in caplog.text

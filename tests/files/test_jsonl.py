@@ -40,6 +40,13 @@ def test_a_damaged_line_is_named_with_its_number(line: bytes, problem: str) -> N
         numbered(b"{}\n" + line)
 
 
+def test_a_key_that_stands_twice_is_refused_where_people_wrote_the_file() -> None:
+    line = b'{}\n{"a": [{"b": 1, "b": 1}]}\n'
+    assert numbered(line)[1] == (2, {"a": [{"b": 1}]}), "our own files are written by json"
+    with pytest.raises(jsonl.BadLine, match="line 2 has the key 'b' twice"):
+        list(jsonl.objects(io.BytesIO(line), parse=jsonl.loads))
+
+
 def test_damaged_lines_are_reported_and_skipped_where_that_is_asked_for() -> None:
     damaged: list[jsonl.BadLine] = []
     lines = io.BytesIO(b'{"a": 1}\nnull\n{"b": 2}\n{')

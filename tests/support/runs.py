@@ -17,6 +17,11 @@ def spread(completion: str, row: dict[str, Any]) -> tuple[float, str]:
     return reward, f"the code points sum to {sum(map(ord, completion))}"
 
 
+def graded_by_answer(completion: str, row: dict[str, Any]) -> float:
+    """The same, but full marks for the right answer, so that it can be shown."""
+    return 1.0 if completion == row["answer"] else spread(completion, row)[0] / 2
+
+
 def write_task(folder: Path, rows: int = 40) -> str:
     """A JSONL task of `rows` questions with short answers; returns its name."""
     path = folder / "task.jsonl"

@@ -10,7 +10,7 @@ import sys
 import types
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,7 +18,7 @@ from fastslow.cli.main import main
 from fastslow.cli.tasks import SIZES
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
-from fastslow.core.types import Verdict
+from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks import resolve
 from fastslow.tasks.check import check_task, overlap, wrong_answers
 from fastslow.tasks.families.rows import Rows, RowsTask
@@ -148,6 +148,80 @@ def test_a_factory_whose_splits_are_none_is_refused(split, said, monkeypatch):
     monkeypatch.setattr(resolve, "importable", lambda name: True)
     with pytest.raises(BadInput, match=re.escape(said)):
         resolve_task("own_task_of_the_test:make")
+
+
+class OwnTask:
+    """A task of a user's: examples in splits, each with an answer, judged by equality."""
+
+    name = "own"
+
+    def __init__(self, *asked: tuple[str, str, str]):
+        rest = [(f"What is {i}?", str(i), split) for i, split in enumerate(("train", "validation", "test"))]
+        self._answers = {str(n): answer for n, (_, answer, _) in enumerate([*asked, *rest])}
+        self._examples = [
+            Example(str(n), "own", cast(Split, split), ({"role": "user", "content": question},))
+            for n, (question, _, split) in enumerate([*asked, *rest])
+        ]
+
+    def split(self, name: Split) -> list[Example]:
+        return [e for e in self._examples if e.split == name]
+
+    def score(self, example: Example, completion: str) -> Verdict:
+        return Verdict(float(completion == self._answers[example.id]), "")
+
+    def answer(self, example: Example) -> str:
+        return self._answers[example.id]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (
+            [("What is IT?", "a", "train"), ("what  is it?", "a", "test")],
+            "form of characters alone in train and test: 0",
+        ),
+        ([("What is it?", "a", "train"), ("What is it?", "b", "train")], "have different answers: 0 and 1"),
+        ([(" \n", "a", "train")], "a question is empty: 0"),
+        ([("q", "a\x00", "train")], "the right answer holds a control character or U+FFFD: 0 (U+0000)"),
+        ([("q", "nan", "train")], "a word that programs write for no value: 0, 'nan'"),
+        ([("q", "", "train")], "the empty answer gets full marks: 0"),
+    ],
+)
+def test_a_task_of_ones_own_is_looked_at_like_rows_of_data(asked, found):
+    lines = check_task(OwnTask(*asked)).lines()
+    assert any(found in line for line in lines), lines
+
+
+def test_questions_that_case_alone_tells_apart_are_only_reported():
+    report = check_task(OwnTask(("ASCII code of a?", "97", "train"), ("ASCII code of A?", "65", "test")))
+    assert not report.problems
+    assert any("have different answers" in remark for remark in report.remarks)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"question": "q", "answer": ""}', "line 4"),
+        ('{"question": "q", "answer": NaN}', "line 4"),
+        (r'{"question": "q", "answer": "\frac{1}{7}"}', "line 4"),
+        ('{"question": "q", "answer": ["2"]}', "line 4"),
+        ('{"question": "q", "answer": "1", "answer": "2"}', "line 4"),
+    ],
+)
+def test_check_and_train_refuse_a_row_alike_before_anything_is_written(row, said, capsys, tmp_path):
+    lines = [json.dumps({"question": f"What is {n}?", "answer": str(n)}) for n in range(3)]
+    (tmp_path / "t.jsonl").write_text("\n".join([*lines, row]))
+    model = ["--model", str(save_tiny(tmp_path / "model"))]
+    spec = f"jsonl:{tmp_path}/t.jsonl"
+    capsys.readouterr()
+    assert main(["tasks", "check", spec, *model]) == 2
+    checked = capsys.readouterr().err
+    assert main(["train", "--task", spec, "--output_dir", str(tmp_path / "run"), *model]) == 2
+    trained = capsys.readouterr().err
+    for told in (checked, trained.removeprefix("loading libraries ...\n")):
+        assert said in told
+        assert told.count("\n") == 1, told
+    assert not (tmp_path / "run").exists()
 
 
 def test_prompts_that_fill_the_window_are_counted():

@@ -152,6 +152,23 @@ def test_physics_reads_a_download_and_counts_what_it_leaves_out(ending, tmp_path
     assert len(every(resolve_task(f"physics?path={path}&level=L3"))) == 10
 
 
+def test_damaged_rows_of_the_papers_data_are_left_out_and_counted(tmp_path):
+    eaten = "with a control character where a command was meant"
+    rows = [
+        *POLARIS,
+        {**POLARIS[0], "answer": "\frac{1}{7}"},
+        {**POLARIS[0], "problem": "What is $3 \times 4$?"},
+        {**POLARIS[0], "answer": float("nan")},
+        {**POLARIS[0], "answer": None},
+        {**POLARIS[0], "answer": ["2"]},
+    ]
+    task = cast(RowsTask, resolve_task(f"polaris?path={write(tmp_path / 'polaris.jsonl', rows)}"))
+    assert task.dropped == {eaten: 2, "whose answer is empty": 3}
+    rows = [*PHYSICS, {**PHYSICS[0], "question": "How large is \beta?"}]
+    task = cast(RowsTask, resolve_task(f"physics?path={write(tmp_path / 'physics.jsonl', rows)}"))
+    assert task.dropped == {eaten: 1}
+
+
 def test_without_a_path_the_hub_is_asked_for_the_public_data_set(monkeypatch):
     asked = []
 

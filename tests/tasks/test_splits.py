@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastslow.core.errors import BadInput
+from fastslow.core.texts import folded
 from fastslow.tasks.splits import (
     Candidate,
     Divided,
@@ -90,7 +91,7 @@ def test_fewer_than_three_questions_are_refused():
         draw(itertools.islice(itertools.cycle([candidate("a"), candidate("b")]), 100_000), Sizes(10, 1, 1), "t")
 
 
-@given(st.lists(st.text(max_size=8), min_size=3, max_size=60, unique=True), st.integers(0, 30), st.integers(0, 30))
+@given(st.lists(st.text(max_size=8), min_size=3, max_size=60, unique_by=folded), st.integers(0, 30), st.integers(0, 30))
 @settings(max_examples=60, deadline=None)
 def test_dividing_a_file_loses_nothing_and_ignores_the_order_of_its_lines(texts, validation, test):
     sizes = Sizes(len(texts), validation, test)
@@ -100,6 +101,49 @@ def test_dividing_a_file_loses_nothing_and_ignores_the_order_of_its_lines(texts,
     together = [t for split in SPLITS for t in contents(divided, split)]
     assert sorted(together) == sorted(texts), "every row must be in exactly one split"
     assert len(divided.splits["train"]) >= len(texts) // 3, "training must keep a fair part of a small file"
+
+
+VARIANTS = ("what is {}?", "What is {}?", "WHAT IS {}?", "what  is {}?")
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), min_size=3, unique=True),
+    st.integers(0, 9),
+    st.integers(0, 9),
+)
+@settings(max_examples=100, deadline=None)
+def test_wordings_that_differ_in_form_alone_are_never_divided(picks, validation, test):
+    texts = [VARIANTS[how].format(number) for number, how in picks]
+    sizes = Sizes(len(texts), validation, test)
+    if len({number for number, _ in picks}) < 3:
+        with pytest.raises(BadInput, match="distinct questions are too few"):
+            divide([candidate(t) for t in texts], sizes, "t")
+        return
+    divided = divide([candidate(t) for t in texts], sizes, "t")
+    again = divide([candidate(t) for t in reversed(texts)], sizes, "t")
+    assert {s: contents(divided, s) for s in SPLITS} == {s: contents(again, s) for s in SPLITS}, "in any order"
+    homes = {(folded(text), split) for split in SPLITS for text in contents(divided, split)}
+    assert len(homes) == len({folded(text) for text in texts}), "one split for each question"
+    assert sum(len(divided.splits[split]) for split in SPLITS) == len(texts), "and no row is lost"
+    assert len(divided.splits["test"]) <= test
+    assert len(divided.splits["validation"]) <= validation
+
+
+def test_what_a_generator_draws_into_a_second_split_in_other_case_is_left_out():
+    def drawn():
+        rng = random.Random(0)
+        for _ in itertools.count():
+            yield candidate(rng.choice(VARIANTS).format(rng.randrange(10**4)))
+
+    for divided in (
+        draw(drawn(), Sizes(300, 60, 60), "t"),
+        allot(drawn(), {"train": 300, "validation": 60, "test": 60}, "t"),
+    ):
+        assert [len(divided.splits[split]) for split in SPLITS] == [300, 60, 60]
+        kinds = [{folded(text) for text in contents(divided, split)} for split in SPLITS]
+        assert not any(one & other for one, other in itertools.combinations(kinds, 2))
+    small, large = (draw(drawn(), Sizes(n, 20, 20), "t").splits["train"] for n in (50, 200))
+    assert large[:50] == small, "a larger training set still begins with the smaller one"
 
 
 def test_held_out_sizes_too_large_for_a_file_shrink_in_proportion(caplog):

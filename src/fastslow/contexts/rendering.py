@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context
+from fastslow.core.texts import folded
 from fastslow.core.types import Example, Message
 
 Messages = list[dict[str, str]]
@@ -33,12 +34,14 @@ def render(context: Context, example: Example, *, system_role: bool = True) -> M
 def put_examples(messages: Messages, context: Context, example: Example, *, system_role: bool) -> Messages:
     """Put the worked examples before the question, as user and assistant turns.
 
-    A worked example with the question of `example` itself is left out: a policy that is shown the answer earns a reward
-    that says nothing about the context.
+    A worked example with the question of `example` itself, in whatever case or spacing, is left out: a policy that is
+    shown the answer earns a reward that says nothing about the context. The question of several turns is one turn here:
+    turns of the user that follow each other would read as questions without an answer.
     """
     turns: Messages = []
+    own = folded(example.question) if context.worked_examples else ""
     for worked in context.worked_examples:
-        if worked.question.strip() == example.question.strip():
+        if folded(worked.question) == own:
             continue
         turns.append({"role": "user", "content": worked.question})
         turns.append({"role": "assistant", "content": worked.answer})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +16,17 @@ Message = Mapping[str, str]
 """One chat turn: `{"role": ..., "content": ...}`."""
 
 Split = Literal["train", "validation", "test"]
+
+
+def conversation(messages: Iterable[Message]) -> str:
+    """Return the text of a whole conversation: its turns with a blank line between two. A turn of anyone but the user
+    begins with its role, and that of a single turn is its content."""
+    turns = list(messages)
+    if len(turns) == 1:
+        return turns[0]["content"]
+    return "\n\n".join(
+        turn["content"] if turn["role"] == "user" else f"{turn['role']}: {turn['content']}" for turn in turns
+    )
 
 
 @dataclass(frozen=True)
@@ -34,8 +45,8 @@ class Example:
 
     @property
     def question(self) -> str:
-        """Text of the last user turn."""
-        return self.messages[-1]["content"]
+        """Text of the whole conversation: of several turns the last alone may be the same in every example."""
+        return conversation(self.messages)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -129,6 +130,13 @@ class FastChannel:
             logger.warning(
                 "fast phase %d brought no proposal: '%s' was asked %d times and had nothing usable to say",
                 *(cycle, self.proposer.name, adapter.nothing_proposed),
+            )
+        refused = Counter(proposal.problem for proposal in adapter.proposals if proposal.problem)
+        if refused and refused.total() == len(adapter.proposals):
+            reason, count = refused.most_common(1)[0]
+            logger.warning(
+                "fast phase %d: all %d proposals were refused before a rollout, %d of them because %s",
+                *(cycle, len(adapter.proposals), count, reason),
             )
         if adapter.endpoint_error is not None:
             logger.warning("fast phase %d stopped early, the population is kept: %s", cycle, adapter.endpoint_error)

@@ -5,6 +5,7 @@
 - `families/` has one family a file: generators (`reasoning_gym`, `star_graph`), recorded programs (`codeio`), claims
   over a knowledge base (`hover`, with `retrieval`), and rows of data (`rows`, read by `sources`: `jsonl` and `hf` for
   the user's own files, `polaris` and `physics` with the samples in `samples/`).
+- `damage` finds what a file format made of a text; `doubts` collects what in questions and answers was hardly meant.
 - `splits` divides questions into train, validation and test; `task_set` joins several tasks to one.
 - `scoring/` has scorers by name; `screen` in `families/` keeps hostile text from the scorers of reasoning-gym.
 - `own` holds a task of the user's to the protocol. `verdicts` words the feedback; `check` tests a user's task for

@@ -6,15 +6,17 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise, product
 from statistics import median
 
 from fastslow.core import foreign
+from fastslow.core.texts import folded
 from fastslow.core.types import Example, Verdict
 from fastslow.tasks.base import Task
-from fastslow.tasks.splits import SPLITS, canonical
+from fastslow.tasks.doubts import ALIKE, DIFFERING, Doubts, Question, doubts_about, same_answer, summaries
+from fastslow.tasks.splits import SPLITS, canonical, identity
 
 SAMPLED = 200  # examples that are scored; the structure of all examples is checked
 SLOW_SCORING_S = 0.05
@@ -34,17 +36,14 @@ class TaskReport:
     facts: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     problems: dict[str, list[str]] = field(default_factory=dict)
+    answers: dict[tuple[str, str], str | None] = field(default_factory=dict, repr=False)  # by split and id, asked once
 
     def problem(self, kind: str, place: str = "") -> None:
         self.problems.setdefault(kind, []).append(place)
 
     def lines(self) -> list[str]:
         """Return one line for each problem, with its first place."""
-        summaries = []
-        for kind, places in self.problems.items():
-            count = f" ({len(places)} examples)" if len(places) > 1 else ""
-            summaries.append(f"{kind}{count}{f': {places[0]}' if places[0] else ''}")
-        return summaries
+        return summaries(self.problems)
 
 
 def check_task(task: Task, *, tokens_of: Callable[[Example], int] | None = None, window: int = 0) -> TaskReport:
@@ -54,6 +53,7 @@ def check_task(task: Task, *, tokens_of: Callable[[Example], int] | None = None,
     """
     report = TaskReport()
     _check_splits(task, report)
+    _check_texts(task, report)
     sampled = {split: _sample(task.split(split)) for split in SPLITS}
     _check_answers(task, sampled["train"], report)
     _check_literal(task, [e for examples in sampled.values() for e in examples], report)
@@ -75,8 +75,8 @@ def wrong_answers(task: Task, example: Example) -> list[tuple[str, str]]:
 def overlap(task: Task, other: Task) -> dict[str, int]:
     """Count the held-out questions of `task` that stand among the training questions of `other`.
 
-    `exact` counts equality up to case and spaces, `similar` counts 13 equal words in a row. Words in a row that three
-    or more questions of either side share are the tasks' wording and do not count.
+    `exact` counts equality up to case, spaces and the form of characters, `similar` counts 13 equal words in a row.
+    Words in a row that three or more questions of either side share are the tasks' wording and do not count.
     """
     held_out = [_words(e.question) for split in ("validation", "test") for e in task.split(split)]
     trained = [_words(e.question) for e in other.split("train")]
@@ -91,7 +91,7 @@ def overlap(task: Task, other: Task) -> dict[str, int]:
 
 
 def _words(question: str) -> list[str]:
-    return re.findall(r"\w+|[^\w\s]", question.casefold())
+    return re.findall(r"\w+|[^\w\s]", folded(question))
 
 
 def _ngrams(words: Sequence[str]) -> set[str]:
@@ -116,12 +116,72 @@ def _check_splits(task: Task, report: TaskReport) -> None:
     for a, b in combinations(SPLITS, 2):
         if shared := len(contents[a] & contents[b]):
             report.problem(f"{shared} questions stand in both {a} and {b}")
+    _check_wordings(task, report)
     ids = sorted(e.id for split in SPLITS for e in task.split(split))
     if repeated := sum(a == b for a, b in pairwise(ids)):
         report.problem(f"{repeated} ids are used twice")
     own = getattr(task, "unchecked", task)  # a checked task of the user's asks once, and would hide a difference
     if any([e.id for e in own.split(split)] != [e.id for e in own.split(split)] for split in SPLITS):
         report.problem("a split differs when it is asked for again")
+
+
+def _check_wordings(task: Task, report: TaskReport) -> None:
+    """Look for a question that another split has in other words than its own by case, spaces or form alone."""
+    homes: dict[str, list[Example]] = {}
+    for split in SPLITS:
+        for example in task.split(split):
+            homes.setdefault(identity(example.messages), []).append(example)
+    apart: list[str] = []
+    for first, *others in homes.values():
+        for other in others:
+            if other.split == first.split or canonical(other.messages) == canonical(first.messages):
+                continue
+            if same_answer(_stated(task, first, report), _stated(task, other, report)):
+                report.problem(f"{ALIKE} in {first.split} and {other.split}", f"{first.id} and {other.id}")
+            else:
+                apart.append(f"{first.id} and {other.id}")
+    if apart and not isinstance(getattr(task, "doubts", None), Doubts):
+        report.remarks.extend(summaries({DIFFERING: apart}))
+
+
+def _check_texts(task: Task, report: TaskReport) -> None:
+    """Look at all questions and, where that asks no scorer, all right answers."""
+    doubts = getattr(task, "doubts", None)  # a task that reads rows has looked at all of them, and knows their numbers
+    if not isinstance(doubts, Doubts):
+        doubts = doubts_about(_questions(task, report))
+        _check_contradictions(task, report)
+    for kind, places in doubts.problems.items():
+        for place in places:
+            report.problem(kind, place)
+    report.remarks.extend(summaries(doubts.remarks))
+
+
+def _questions(task: Task, report: TaskReport) -> Iterator[Question]:
+    for split in SPLITS:
+        examples = task.split(split)
+        answered = {e.id for e in _sample(examples)} if hasattr(task, "stated_answer") or split == "train" else set()
+        for example in examples:
+            answer = _stated(task, example, report) if example.id in answered else None
+            yield Question(example.id, example.question, answer)
+            if not example.question.strip():
+                report.problem("a question is empty", example.id)
+
+
+def _check_contradictions(task: Task, report: TaskReport) -> None:
+    seen: dict[str, Example] = {}
+    for split in SPLITS:
+        for example in task.split(split):
+            first = seen.setdefault(canonical(example.messages), example)
+            if first is example or first.split != split:
+                continue
+            if not same_answer(_stated(task, first, report), _stated(task, example, report)):
+                report.problem("examples ask one question and have different answers", f"{first.id} and {example.id}")
+
+
+def _stated(task: Task, example: Example, report: TaskReport) -> str | None:
+    """Return the right answer in the data where the task tells, else one that its scorer accepts."""
+    stated = getattr(task, "stated_answer", None)
+    return _answer(task, example, report) if stated is None else stated(example)
 
 
 def _check_answers(task: Task, examples: Sequence[Example], report: TaskReport) -> None:
@@ -199,6 +259,13 @@ def _score(task: Task, example: Example, text: str, report: TaskReport) -> Verdi
 
 
 def _answer(task: Task, example: Example, report: TaskReport) -> str | None:
+    key = (example.split, example.id)
+    if key not in report.answers:
+        report.answers[key] = _asked(task, example, report)
+    return report.answers[key]
+
+
+def _asked(task: Task, example: Example, report: TaskReport) -> str | None:
     try:
         answer = task.answer(example)
     except Exception as error:

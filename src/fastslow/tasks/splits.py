@@ -12,6 +12,11 @@ Every question has a *position* in [0, 1): a hash of its text. Two kinds of sour
   disagree about a split.
 
 Questions that are one thing asked in several ways name a common *group*, whose hash is then their position.
+
+Questions that differ in case, spaces or the form of characters alone have one *identity*, and stand in one split. They
+are not one question: `2²` and `22` have one identity. Their own positions can differ, so that a file's rows move
+together, and what a generator draws into a second split is left out. Another seed may draw the other one first: between
+runs, only equal texts are held apart.
 """
 
 from __future__ import annotations
@@ -22,10 +27,12 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from fastslow.core.errors import BadInput
-from fastslow.core.types import Example, Message, Split
+from fastslow.core.texts import folded
+from fastslow.core.types import Example, Message, Split, conversation
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +79,10 @@ class Candidate:
     def content(self) -> str:
         return canonical(self.messages)
 
+    @cached_property
+    def identity(self) -> str:
+        return identity(self.messages)
+
     @property
     def place(self) -> float:
         """Position of the question, or of its group."""
@@ -83,7 +94,8 @@ class Candidate:
 
 @dataclass
 class Divided:
-    """Hold the splits of a source, the number of repeats dropped, and the number of distinct questions seen."""
+    """Hold the splits of a source, the number of repeats dropped, and the number of distinct questions seen. Questions
+    left out because another split has them in other case or spacing count as repeats."""
 
     splits: dict[Split, list[Candidate]] = field(default_factory=lambda: {split: [] for split in SPLITS})
     duplicates: int = 0
@@ -96,6 +108,11 @@ class Divided:
 def canonical(messages: Sequence[Message]) -> str:
     """Return one text for one content: JSON with sorted keys and no spaces."""
     return json.dumps([dict(m) for m in messages], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
+def identity(messages: Sequence[Message]) -> str:
+    """Return the normal form of a conversation, by which the splits are held apart."""
+    return folded(conversation(messages))
 
 
 def example_id(family: str, messages: Sequence[Message]) -> str:
@@ -122,6 +139,7 @@ def draw(candidates: Iterable[Candidate], sizes: Sizes, task: str) -> Divided:
     still unseen, the probability of stopping too early is about e^-10. Raises BadInput below three distinct questions.
     """
     divided, seen, repeats = Divided(), {}, 0
+    homes: dict[str, Split] = {}
     most = DRAWS_PER_EXAMPLE * sum(sizes)
     started, announced = time.monotonic(), False
     for drawn, candidate in enumerate(candidates, start=1):
@@ -133,7 +151,9 @@ def draw(candidates: Iterable[Candidate], sizes: Sizes, task: str) -> Divided:
             seen[content] = candidate
             repeats = 0
             split = split_at(candidate.place)
-            if len(divided.splits[split]) < sizes.of(split):
+            if homes.setdefault(candidate.identity, split) != split:
+                divided.duplicates += 1
+            elif len(divided.splits[split]) < sizes.of(split):
                 divided.splits[split].append(candidate)
         if _full(divided, sizes) or repeats > 100 + 10 * len(seen) or drawn >= most:
             break
@@ -154,31 +174,42 @@ def divide(candidates: Sequence[Candidate], sizes: Sizes, task: str) -> Divided:
     """Cut a fixed set of distinct questions: first test, then validation, the rest train.
 
     The held-out splits keep their sizes while at least half of the questions remain for training; otherwise both shrink
-    in proportion. Raises BadInput below three questions.
+    in proportion. Questions of one identity stay together; a split with too little room for them goes without. Raises
+    BadInput below three questions.
     """
-    ordered = sorted(candidates, key=lambda c: c.place)
-    if len(ordered) < 3:
+    kinds = _by_identity(candidates)
+    if len(kinds) < 3:
         raise BadInput(
-            f"task '{task}': {len(ordered)} distinct questions are too few for train, validation and test; "
+            f"task '{task}': {len(kinds)} distinct questions are too few for train, validation and test; "
             "give at least 3."
         )
+    count = len(candidates)
     test, validation = sizes.test, sizes.validation
-    if test + validation > len(ordered) // 2:
-        scale = (len(ordered) // 2) / (test + validation)
+    if test + validation > count // 2:
+        scale = (count // 2) / (test + validation)
         # At least one each where any were asked for: three questions make three splits.
         test, validation = (max(1, int(size * scale)) if size else 0 for size in (test, validation))
         if (test, validation) != (sizes.test, sizes.validation):
             logger.warning(
                 "task '%s': %d distinct questions cannot fill test %d and validation %d; using %d and %d.",
-                *(task, len(ordered), sizes.test, sizes.validation, test, validation),
+                *(task, count, sizes.test, sizes.validation, test, validation),
             )
-    held_out = test + validation
-    splits: dict[Split, list[Candidate]] = {
-        "train": ordered[held_out : held_out + sizes.train],
-        "validation": ordered[test:held_out],
-        "test": ordered[:test],
-    }
-    return Divided(splits, distinct=len(ordered))
+    divided, room = Divided(distinct=count), Sizes(count, validation, test)
+    for kind in kinds:
+        for split in reversed(SPLITS):
+            if len(divided.splits[split]) + len(kind) <= room.of(split):
+                divided.splits[split] += kind
+                break
+    divided.splits["train"] = divided.splits["train"][: sizes.train]
+    return divided
+
+
+def _by_identity(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Return the questions of each identity, all by position."""
+    kinds: dict[str, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda c: c.place):
+        kinds.setdefault(candidate.identity, []).append(candidate)
+    return list(kinds.values())
 
 
 def allot(candidates: Iterable[Candidate], sizes: Mapping[Split, int | None], task: str) -> Divided:
@@ -188,11 +219,15 @@ def allot(candidates: Iterable[Candidate], sizes: Mapping[Split, int | None], ta
     the questions are cut by rank instead, with a warning. Raises BadInput below three distinct questions.
     """
     divided, seen = Divided(), {}
+    homes: dict[str, Split] = {}
     for candidate in candidates:
         if seen.setdefault(candidate.content, candidate) is not candidate:
             divided.duplicates += 1
             continue
         split = split_at(candidate.place)
+        if homes.setdefault(candidate.identity, split) != split:
+            divided.duplicates += 1
+            continue
         bound = sizes[split]
         if bound is None or len(divided.splits[split]) < bound:
             divided.splits[split].append(candidate)

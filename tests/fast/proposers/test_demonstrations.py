@@ -107,13 +107,18 @@ def test_own_correct_rollouts_are_used_stripped():
         trace("q", "partly", 0.99),
         trace("q", "held out", 1.0, split="validation"),
         trace("q", "held out", 1.0, split="test"),
-        trace("and then?", "right", 1.0, turns=2),
         trace("q", "x" * 2001, 1.0),
     ],
-    ids=["partial", "validation", "test", "multi-turn", "too long"],
+    ids=["partial", "validation", "test", "too long"],
 )
 def test_unusable_rollouts_are_no_source(unusable):
     assert DemonstrationsProposer().propose(request(parent(), traces=[unusable], experience=[unusable])) == {}
+
+
+def test_a_conversation_is_shown_whole():
+    right = trace("and then?", "right", 1.0, turns=2)
+    proposal = DemonstrationsProposer().propose(request(parent(), traces=[right]))
+    assert load_examples(proposal["examples"]) == [WorkedExample("an earlier turn\n\nand then?", "right")]
 
 
 def test_the_verified_answer_to_a_failed_question_is_preferred():

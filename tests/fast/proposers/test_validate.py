@@ -4,7 +4,9 @@ import time
 import pytest
 
 from fastslow.contexts.context import Context
+from fastslow.core.types import Example, Split
 from fastslow.fast.proposers import HeldOut, proposal_problem
+from fastslow.tasks.families.rows import Rows, RowsTask
 
 from .helpers import example, parent
 
@@ -170,3 +172,50 @@ def test_thousands_of_held_out_examples_cost_milliseconds():
         assert problem({"instruction": f"{text}{i}"}, held_out=many, max_tokens=10**5) is None
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.1
+
+
+def conversation(*turns: str, split: Split = "train") -> Example:
+    return Example("-".join(turns), "toy", split, tuple({"role": "user", "content": turn} for turn in turns))
+
+
+CLOSING = "Answer with one number."
+TALKS = HeldOut(
+    [conversation("How many legs have 3 spiders?", CLOSING, split="test")],
+    [conversation("How many legs have 5 spiders?", CLOSING)],
+)
+
+
+def test_a_closing_turn_that_every_conversation_has_makes_no_copy():
+    shown = f"How many legs have 5 spiders?\n\n{CLOSING}"
+    assert problem(worked(shown, "40"), held_out=TALKS) is None
+    assert problem({"instruction": f"Obey this: {CLOSING}"}, held_out=TALKS) is None
+
+
+def test_a_held_out_conversation_is_refused_and_so_is_the_turn_that_matters():
+    copied = f"How many legs have 3 spiders?\n\n{CLOSING}"
+    assert_problem(problem(worked(copied, "24"), held_out=TALKS), "held-out question")
+    assert_problem(problem({"instruction": copied}, held_out=TALKS), "held-out question")
+    assert_problem(problem({"instruction": "How many legs have 3 spiders? 24."}, held_out=TALKS), "held-out question")
+
+
+@pytest.mark.parametrize(
+    "text", ["WHAT IS 3 + 4?", "what is\u00a03 + 4?", "\uff37hat is 3 + 4?", "What is 3 + 4?\u200b"]
+)
+def test_a_held_out_question_in_other_case_or_form_is_refused(text):
+    assert_problem(problem(worked(text, "7")), "held-out question")
+    assert_problem(problem({"instruction": f"Note: {text}"}), "held-out question")
+
+
+def test_a_training_question_may_be_shown_though_a_held_out_one_differs_in_case_alone():
+    held_out = HeldOut([example("ASCII code of a", "test", "97")], [example("ASCII code of A", "train", "65")])
+    assert problem(worked("ASCII code of A", "65"), held_out=held_out) is None
+    assert_problem(problem(worked("ASCII code of a", "97"), held_out=held_out), "held-out question")
+
+
+def test_a_long_answer_of_rows_of_data_is_held_out_as_well():
+    gold = "the quick brown fox number "
+    rows = [{"question": f"q{i}", "answer": f"{gold}{i}."} for i in range(10)]
+    task = RowsTask("rows", "rows", Rows(list(enumerate(rows))))
+    held_out = HeldOut(task.split("test"), task.split("train"))
+    answer = task.split("test")[0].payload["row"]["answer"]
+    assert_problem(problem({"instruction": f"Say: {answer}"}, held_out=held_out), "held-out answer")

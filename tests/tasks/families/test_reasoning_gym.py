@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reasoning_gym.factory import DATASETS
+from reasoning_gym.factory import DATASETS, create_dataset
 
 from fastslow.core.errors import BadInput
 from fastslow.tasks.families import screen
@@ -352,3 +352,21 @@ def test_a_scorer_of_ours_can_judge_in_the_librarys_place():
     assert held_out.payload["answer"] not in task.score(held_out, "It is 1000.").feedback
     with pytest.raises(BadInput, match="Did you mean 'number'"):
         resolve_task("reasoning_gym:chain_sum?scorer=numbr")
+
+
+def test_a_question_whose_answer_is_empty_is_left_out():
+    asked = create_dataset("ab", length=4, seed=1, size=300)
+    assert any(not entry["answer"] for entry in asked), "the library asks such questions"
+    for scorer in (None, "exact"):
+        task = ReasoningGymTask("ab", {"length": "4"}, train_size=60, validation_size=0, test_size=0, scorer=scorer)
+        assert all(task.answer(example) for example in task.split("train")), "every question can be won"
+
+
+@pytest.mark.parametrize(
+    ("generator", "scorer", "reason"),
+    [("syllogism", "number", "is not a number"), ("syllogism", "json", "is not JSON"), ("ab", "choice", "is not")],
+)
+def test_a_scorer_that_can_judge_no_answer_of_a_generator_is_refused_with_the_reason(generator, scorer, reason):
+    with pytest.raises(BadInput, match=f"no completion can be right: the answer .*{reason}") as caught:
+        ReasoningGymTask(generator, train_size=5, validation_size=0, test_size=0, scorer=scorer)
+    assert "\n" not in str(caught.value)

@@ -35,8 +35,8 @@ class DemonstrationsProposer:
     them anew.
 
     The sources are verified training answers, the policy's own rollouts with full reward, and the failures of this
-    minibatch: the verified answer to a question that the parent just failed is preferred. Held-out examples, multi-turn
-    problems and unscored rollouts are not used. No question comes twice in a context.
+    minibatch: the verified answer to a question that the parent just failed is preferred. Held-out examples and
+    unscored rollouts are not used. A question is a whole conversation, and comes only once in a context.
     """
 
     name = "demonstrations"
@@ -126,8 +126,4 @@ def _sources(request: ProposalRequest) -> dict[str, _Source]:
 
 
 def _usable(traces: Sequence[Trace]) -> list[Trace]:
-    return [
-        trace
-        for trace in traces
-        if trace.verdict.scored and trace.example.split == "train" and len(trace.example.messages) == 1
-    ]
+    return [trace for trace in traces if trace.verdict.scored and trace.example.split == "train"]

@@ -124,7 +124,7 @@ class ReflectionProposer:
 
     def _quotes(self, trace: Trace) -> dict[str, str]:
         texts = {
-            "question": "\n\n".join(message["content"] for message in trace.example.messages),
+            "question": trace.example.question,
             "response": trace.completion,
             "feedback": trace.verdict.feedback,
         }

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable
 
 from fastslow.contexts.context import EXAMPLES, Context, WorkedExample, load_examples
+from fastslow.core.texts import folded
 from fastslow.core.types import Example
 
 MIN_ANSWER_CHARS = 20
@@ -21,9 +22,10 @@ LAYOUT = "\n\r\t"
 class HeldOut:
     """Hold the validation and test material that no context may contain, indexed for one look-up per proposal.
 
-    Texts are compared verbatim after whitespace is normalised. A training question may contain a held-out one, and an
-    answer that a training answer contains is free to use. Not detected: a paraphrase, and a question of a single word
-    ('good') inside other text.
+    A question is a whole conversation. Texts are compared in their normal form: case, spaces and the form of characters
+    aside. A training question may contain a held-out one, and an answer, or a turn of a longer conversation, that the
+    training examples contain is free to use. Not detected: a paraphrase, and a question of a single word ('good')
+    inside other text.
 
     Args:
         examples: the validation and test examples; their `payload["answer"]` counts where it is text.
@@ -34,18 +36,17 @@ class HeldOut:
         training = list(training)
         held_out = list(examples)
         self._training_questions = {normalised(example.question) for example in training}
-        self._questions = {normalised(example.question) for example in held_out} - {""}
-        self._searchable = [question for question in self._questions if not question.isalnum()]
-        known_answers = "\n".join(_answers(training))
-        self._answers = [
-            answer
-            for answer in set(_answers(held_out))
-            if len(answer) >= MIN_ANSWER_CHARS and answer not in known_answers
+        self._verbatim = {normalised(example.question) for example in held_out}
+        self._questions = {folded(example.question) for example in held_out} - {""}
+        self._searchable = [
+            *(question for question in self._questions if not question.isalnum()),
+            *_unknown(_turns(held_out), "\n".join(folded(example.question) for example in training)),
         ]
+        self._answers = _unknown(_answers(held_out), "\n".join(_answers(training)))
 
     def copied_into(self, text: str) -> str | None:
         """Return what free text copies from the held-out material, or None."""
-        text = normalised(text)
+        text = folded(text)
         if text in self._questions or any(_occurs(question, text) for question in self._searchable):
             return "a held-out question"
         if any(answer in text for answer in self._answers):
@@ -55,7 +56,7 @@ class HeldOut:
     def copied_into_example(self, worked: WorkedExample) -> str | None:
         """Return what a worked example copies from the held-out material, or None."""
         question = normalised(worked.question)
-        if question in self._questions:
+        if question in self._verbatim:
             return "a held-out question"
         if question not in self._training_questions and (copied := self.copied_into(question)):
             return copied
@@ -158,7 +159,17 @@ def _copy_problem(child: Context, worked_examples: list[WorkedExample], held_out
 
 
 def _answers(examples: Iterable[Example]) -> list[str]:
-    return [normalised(answer) for e in examples if isinstance(answer := e.payload.get("answer"), str)]
+    return [folded(answer) for e in examples if isinstance(answer := e.payload.get("answer"), str)]
+
+
+def _turns(examples: Iterable[Example]) -> list[str]:
+    """Return the turns of conversations of several: one of them may be all that matters of a question."""
+    return [folded(turn["content"]) for e in examples if len(e.messages) > 1 for turn in e.messages]
+
+
+def _unknown(texts: Iterable[str], known: str) -> list[str]:
+    """Return the texts that are long enough to be told from innocent ones, and that training does not know."""
+    return [text for text in dict.fromkeys(texts) if len(text) >= MIN_ANSWER_CHARS and text not in known]
 
 
 def _occurs(question: str, text: str) -> bool:

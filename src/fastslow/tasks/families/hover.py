@@ -24,7 +24,6 @@ Not covered: reading the pages and judging the claim, and more than two searches
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ from typing import Any
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.core.types import Example, Split, Verdict
+from fastslow.files.jsonl import loads
 from fastslow.tasks.base import TASKS
 from fastslow.tasks.families.retrieval import Search, is_text, read_pages
 from fastslow.tasks.samples.hover import sample_claims, sample_pages
@@ -178,9 +178,9 @@ def read_claims(path: str | Path, task: str) -> list[Row]:
         raise BadInput(f"task '{task}': '{path}' is not UTF-8; save it as UTF-8.") from None
     try:
         if text.lstrip()[:1] == "[":
-            rows = json.loads(text)
+            rows = loads(text)
         else:
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            rows = [loads(line) for line in text.split("\n") if line.strip()]
     except (ValueError, RecursionError) as error:
         raise BadInput(f"task '{task}': '{path}' is neither a JSON array nor JSON lines ({error}).") from None
     if not rows:

@@ -3,7 +3,7 @@
 Each line is a JSON object with these columns; a parameter such as `question=prompt` names another column:
 
     question   text, or a list of user turns (then `messages` is looked for as well)
-    answer     text or a number; optional where there is a scorer
+    answer     text or a number, of the scorer `json` also a list or an object; optional where the scorer is a function
     id         text or a whole number, unique; optional
     split      train, validation or test, on every row or on none; optional
 
@@ -51,9 +51,11 @@ def read(path: Path, task: str) -> Rows:
     """Return line numbers, counted from 1, and rows; blank lines are skipped. Raises BadInput naming a damaged line."""
     try:
         with path.open("rb") as file:
-            rows = list(jsonl.objects(file))
+            rows = list(jsonl.objects(file, parse=jsonl.loads))
     except jsonl.BadLine as damage:
-        raise BadInput(f"task '{task}': {damage}; write one object a line, in UTF-8.") from None
+        repeated = isinstance(damage.__cause__, jsonl.RepeatedKey)
+        mend = "keep one of them" if repeated else "write one object a line, in UTF-8"
+        raise BadInput(f"task '{task}': {damage}; {mend}.") from None
     except OSError as error:
         raise BadInput(f"task '{task}': cannot read '{path}' ({error.strerror}); give the path of a file.") from None
     if not rows:

@@ -18,6 +18,7 @@ from typing import Any
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.tasks.base import TASKS
+from fastslow.tasks.damage import eaten_command
 from fastslow.tasks.families import sources
 from fastslow.tasks.families.rows import Columns, Row, RowsTask
 from fastslow.tasks.samples import physics as physics_sample
@@ -75,6 +76,8 @@ def _row(row: Row, level: str | None) -> Row | str:
         return "without four options A to D"
     if not isinstance(key, str) or key.strip() not in tuple(LETTERS):
         return "whose answerKey is none of the options"
+    if any(map(eaten_command, [question, *texts])):
+        return "with a control character where a command was meant"
     options = "\n".join(f"{letter}. {text.strip()}" for letter, text in zip(LETTERS, texts, strict=True))
     return {"question": f"{question.strip()}\n\n{options}\n\n{INSTRUCTION}", "answer": key.strip()}
 

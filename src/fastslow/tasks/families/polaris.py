@@ -10,10 +10,11 @@ The scorer is `boxed`, which is math-verify behind a screen.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from fastslow.tasks.base import TASKS
+from fastslow.tasks.damage import eaten_command
 from fastslow.tasks.families import sources
+from fastslow.tasks.families.reader import answer_text
 from fastslow.tasks.families.rows import Columns, Row, RowsTask
 from fastslow.tasks.samples import polaris as polaris_sample
 from fastslow.tasks.scoring import SCORERS, Scorer
@@ -46,12 +47,10 @@ def _row(row: Row, scorer: Scorer) -> Row | str:
     problem, answer = row["problem"], row["answer"]
     if not isinstance(problem, str) or not problem.strip():
         return "without a problem"
-    gold = _text(answer)
+    gold = "" if isinstance(answer, bool) else answer_text(answer) or ""
+    if eaten_command(problem) or eaten_command(gold, gold=True):
+        return "with a control character where a command was meant"
     objection = scorer.objection(gold)
     if objection:
         return f"whose answer {objection}"
     return {"question": f"{problem.strip()}\n\n{INSTRUCTION}", "answer": gold, "difficulty": row.get("difficulty")}
-
-
-def _text(answer: Any) -> str:
-    return str(answer) if isinstance(answer, str | int | float) and not isinstance(answer, bool) else ""

@@ -32,7 +32,10 @@ from fastslow.core.registry import nearest
 from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks.base import TASKS
 from fastslow.tasks.families import screen
+from fastslow.tasks.families.reader import answer_text
 from fastslow.tasks.scoring import Scorer, scorer_named, verdict
+from fastslow.tasks.scoring.extract import is_blank
+from fastslow.tasks.scoring.values import Json
 from fastslow.tasks.spec import coerce, format_spec
 from fastslow.tasks.splits import Candidate, Sizes, draw
 from fastslow.tasks.verdicts import Unscored, as_reward, explain
@@ -49,9 +52,9 @@ ANSWER_IN_METADATA = {
 }
 """Where a generator with many right answers keeps one of them; its `answer` field is None."""
 
-NO_ANSWER = {("base_conversion", ""), ("codeio", "{}")}
-"""Placeholders of a generator that failed to make an answer (a zero; a program that crashed); such entries are left
-out."""
+NO_ANSWER = {("codeio", "{}")}
+"""Placeholders of a generator that failed to make an answer (a program that crashed); such entries are left out, and so
+are those with an empty answer, as an empty completion is never right."""
 
 ITERATES_SETS = frozenset({"isomorphic_strings", "polynomial_multiplication", "ransom_note"})
 """Generators whose questions follow the order of a set of strings, which Python shuffles in every process."""
@@ -115,17 +118,17 @@ class ReasoningGymTask:
         return Verdict(reward, explain(completion, self._shown_answer(entry), reward, example.split))
 
     def _judged(self, scorer: Scorer, example: Example, completion: str) -> Verdict:
-        gold = self._shown_answer(example.payload)
-        objection = "is missing" if gold is None else scorer.objection(gold)
-        if gold is None or objection:
-            return self._unscored(f"the answer {objection}: the scorer of this task cannot judge by it")
+        gold = self._shown_answer(example.payload) or ""  # `_hopeless` left out what the scorer cannot judge by
         return verdict(scorer.judge(completion, gold), scorer, gold, example.split)
 
     def answer(self, example: Example) -> str | None:
-        answer = self._shown_answer(example.payload)
-        if self._judge is not None and answer is not None and self._judge.objection(answer) is None:
-            answer = self._judge.completion(answer)
+        answer = self.stated_answer(example)
         return answer if answer is not None and self.score(example, answer).reward == 1.0 else None
+
+    def stated_answer(self, example: Example) -> str | None:
+        """Return the library's right answer, whether or not the scorer accepts it; None for no single answer."""
+        answer = self._shown_answer(example.payload)
+        return answer if answer is None or self._judge is None else self._judge.completion(answer)
 
     def _reward(self, given: str, entry: Mapping[str, Any]) -> float:
         if not given:
@@ -146,13 +149,28 @@ class ReasoningGymTask:
         reward = as_reward(score)
         return reward if not self.strict or reward == 1.0 else 0.0
 
+    def _answer(self, entry: Mapping[str, Any]) -> Any:
+        if entry["answer"] is None and self.generator in ANSWER_IN_METADATA:
+            return entry["metadata"][ANSWER_IN_METADATA[self.generator]]
+        return entry["answer"]
+
     def _shown_answer(self, entry: Mapping[str, Any]) -> str | None:
-        answer = entry["answer"]
-        if answer is None and self.generator in ANSWER_IN_METADATA:
-            answer = entry["metadata"][ANSWER_IN_METADATA[self.generator]]
+        answer = self._answer(entry)
         return answer if answer is None or isinstance(answer, str) else json.dumps(answer)
 
+    def _hopeless(self, entry: Mapping[str, Any]) -> str:
+        """Return why no completion can be right; '' where one can."""
+        answer = entry["answer"]
+        if isinstance(answer, str) and (is_blank(answer) or (self.generator, answer) in NO_ANSWER):
+            return "the answer is empty"
+        if self._judge is None:
+            return ""
+        gold = answer_text(self._answer(entry), structured=isinstance(self._judge, Json))
+        objection = "is no single text or number" if gold is None else self._judge.objection(gold)
+        return f"the answer {objection}" if objection else ""
+
     def _candidates(self) -> Iterator[Candidate]:
+        usable, reason = 0, "there is none"
         for chunk in itertools.count():
             dataset = self._dataset if chunk == 0 else self._build(chunk)
             for index in range(CHUNK):
@@ -166,9 +184,15 @@ class ReasoningGymTask:
                         f"task '{self.name}': the generator failed on entry {index} "
                         f"({type(error).__name__}: {error}); try other parameters."
                     ) from error
-                if (self.generator, entry["answer"]) in NO_ANSWER:
+                if hopeless := self._hopeless(entry):
+                    reason = hopeless
                     continue
+                usable += 1
                 yield Candidate(({"role": "user", "content": entry["question"]},), entry)
+            if not usable:
+                raise BadInput(
+                    f"task '{self.name}': no completion can be right: {reason}; try other parameters or another scorer."
+                )
 
     def _build(self, chunk: int) -> Any:
         from reasoning_gym.factory import DATASETS

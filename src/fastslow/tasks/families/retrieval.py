@@ -6,7 +6,6 @@ The corpus is JSONL, one page a line: `title` (text, unique) and `text` (text, o
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import re
 import unicodedata
@@ -19,6 +18,7 @@ from typing import TypeGuard
 import numpy as np
 
 from fastslow.core.errors import BadInput
+from fastslow.files.jsonl import loads
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def read_pages(path: str | Path, task: str) -> list[Page]:
 
 def _page(line: str, where: str) -> Page:
     try:
-        row = json.loads(line)
+        row = loads(line)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{where} is not JSON ({error}); write one page a line.") from None
     title, text = (row.get("title"), row.get("text")) if isinstance(row, dict) else (None, None)

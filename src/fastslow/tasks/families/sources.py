@@ -14,18 +14,17 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
+from fastslow.files.jsonl import RepeatedKey, loads
 from fastslow.tasks.families import jsonl
 from fastslow.tasks.families.rows import Row, Rows
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-
-
 SAMPLE = "sample"
 OFFLINE = "offline, give a file that was downloaded before"
 
@@ -106,7 +105,10 @@ def load_local(path: str, task: str, split: str | None = None) -> Rows:
             f"task '{task}': cannot read '{place.name}' by its ending.{nearest(place.suffix, READERS)} "
             "Save it as one of these."
         )
-    source = reader(place, task)
+    try:
+        source = reader(place, task)
+    except OSError as error:
+        raise BadInput(f"task '{task}': cannot read '{path}' ({error.strerror or _one_line(error)}).") from None
     if not source.rows:
         raise BadInput(f"task '{task}': '{path}' has no rows.")
     return source
@@ -143,7 +145,8 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
                 source = source[split]
             return _numbered(source.to_list())
         with tempfile.TemporaryDirectory() as cache:  # the user's file may change; the rows are kept and no copy is
-            source = datasets.load_dataset(str(folder), split=split, cache_dir=cache)
+            options = _csv_options(datasets.load_dataset_builder(str(folder), cache_dir=cache).config, task)
+            source = datasets.load_dataset(str(folder), split=split, cache_dir=cache, **options)
             return _numbered(source.to_list())
     except BadInput:
         raise
@@ -151,10 +154,43 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
         raise BadInput(f"task '{task}': cannot load split '{split}' of '{folder}' ({_one_line(error)}).") from error
 
 
+def _csv_options(config: Any, task: str) -> dict[str, Any]:
+    """Return how `datasets` is to read a folder: its CSV files as `_read_csv` reads one, where None, NA and 007 are
+    texts. Raises BadInput for a column that stands twice, of which `datasets` would rename the second."""
+    import datasets
+    from datasets.packaged_modules.csv.csv import CsvConfig
+
+    columns: list[str] = []
+    if isinstance(config, CsvConfig):
+        for path in (Path(path) for paths in (config.data_files or {}).values() for path in paths):
+            if path.is_file() and path.suffix == ".csv":
+                with path.open(encoding="utf-8-sig", newline="") as file:
+                    columns = next(csv.reader(file), [])
+                _check_columns(columns, path, task)
+    if not columns:
+        return {}
+    return {"keep_default_na": False, "features": datasets.Features({c: datasets.Value("string") for c in columns})}
+
+
+def _check_columns(names: Iterable[str], path: Path, task: str) -> None:
+    """Raise BadInput for a column that stands twice: only one of them would be read."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise BadInput(f"task '{task}': '{path.name}' has the column '{twice}' twice; rename one or take it out.")
+
+
 def _read_json(path: Path, task: str) -> Rows:
     """Read a list of objects, or one object a line."""
+    text = ""
     try:
-        source = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        source = loads(text)
+    except RepeatedKey as error:
+        if text.lstrip()[:1] != "[":
+            return jsonl.read(path, task)
+        raise BadInput(
+            f"task '{task}': row {_row_that_repeats(text)} of '{path.name}' has {error}; keep one of them."
+        ) from None
     except (ValueError, RecursionError):
         return jsonl.read(path, task)  # which names the wrong line
     if not isinstance(source, list):
@@ -165,13 +201,31 @@ def _read_json(path: Path, task: str) -> Rows:
     return _numbered(source)
 
 
+def _row_that_repeats(text: str) -> int:
+    """Return the number of the first row of a JSON list that has a key twice."""
+    decoder, at, number = json.JSONDecoder(), text.index("[") + 1, 1
+    while True:
+        at = re.compile(r"[\s,]*").match(text, at).end()  # type: ignore[union-attr]
+        _, end = decoder.raw_decode(text, at)
+        try:
+            loads(text[at:end])
+        except RepeatedKey:
+            return number
+        at, number = end, number + 1
+
+
 def _read_csv(path: Path, task: str) -> Rows:
+    # Fields of more than 131,072 characters are refused by default; the limit belongs to the whole process.
+    before = csv.field_size_limit(max(path.stat().st_size, csv.field_size_limit()))
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
+            _check_columns(reader.fieldnames or (), path, task)
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"task '{task}': '{path.name}' is not CSV in UTF-8 ({_one_line(error)}).") from None
+    finally:
+        csv.field_size_limit(before)
     for number, row in enumerate(rows, start=1):
         if None in row or None in row.values():
             raise BadInput(f"task '{task}': row {number} of '{path.name}' has more or fewer fields than the header.")
@@ -183,6 +237,7 @@ def _read_parquet(path: Path, task: str) -> Rows:
     from pyarrow import parquet
 
     try:
+        _check_columns(parquet.read_schema(path).names, path, task)
         return _numbered(parquet.read_table(path).to_pylist())
     except (pyarrow.ArrowException, OSError) as error:
         raise BadInput(f"task '{task}': '{path.name}' is not a Parquet file ({_one_line(error)}).") from None
