@@ -80,7 +80,7 @@ def test_transformers_loop_still_calls_what_restores_a_run(name: str) -> None:
 def test_nothing_is_relied_on_that_is_not_listed() -> None:
     """Attributes that our code reads of `self`, `trainer` or `self._trainer` and that TRL or transformers own."""
     own = methods_of(SlowTrainer) | set(vars(SlowTrainer)) | {
-        "source", "listener", "_replay", "_trainer", "packing_problem", "saved", "saved_by_process", "train",
+        "source", "listener", "_replay", "_trainer", "packing_problem", "padding", "saved", "saved_by_process", "train",
     }  # fmt: skip
     used: set[str] = set()
     for module in (trainer, state, channel):
