@@ -1,10 +1,12 @@
 """Run every kind of model of tests/support/zoo.py through training, resume and evaluation, and write what happened.
 
-Usage: architectures.py OUTPUT.json PAGE.md [NAME ...]
+Usage: architectures.py OUTPUT.json PAGE.md [NAME ...]. What OUTPUT.json holds already is not run again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -41,12 +43,12 @@ def look_at(name: str, folder: Path) -> dict[str, Any]:
     trees = trainer.slow.as_trees
     logprob, gradient = zoo.training_errors(trainer)
     sampled, dependent = zoo.sampling_errors(model)
-    found = {
+    found: dict[str, Any] = {
         "samples": sampling_way(model, pad_id=pad_id(trainer.tokenizer)).value,
         "trains": "token trees" if trees else trainer.slow.how_it_trains.removeprefix("trains on ").partition(" (")[0],
-        "sampled_off": sampled,
-        "trained_off": logprob,
-        "gradient_off": gradient,
+        "sampled_off": float(f"{sampled:.1e}"),
+        "trained_off": float(f"{logprob:.1e}"),
+        "gradient_off": float(f"{gradient:.1e}"),
     }
     assert dependent == 0, f"{name}: {dependent} rows depend on their batch"
     assert max(sampled, logprob, gradient) < MOST_OFF, f"{name}: {found}"
@@ -68,13 +70,15 @@ def page_of(results: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    output, page, only = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+    output, page = Path(sys.argv[1]), Path(sys.argv[2])
     quiet_libraries()
     torch.set_num_threads(1)
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
     failed = []
-    for name in only or zoo.ZOO:
-        with tempfile.TemporaryDirectory() as folder:
+    for name in sys.argv[3:] or zoo.ZOO:
+        if name in results:
+            continue
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             try:
                 results[name] = look_at(name, Path(folder))
             except (Exception, KeyboardInterrupt):
@@ -82,10 +86,9 @@ def main() -> int:
                 failed.append(name)
                 continue
         print(name, json.dumps(results[name]), file=sys.stderr, flush=True)
-    if not only:
         output.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        text = page.read_text(encoding="utf-8")
-        page.write_text(text[: text.index(MARK)] + f"{MARK}\n\n{page_of(results)}", encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    page.write_text(text[: text.index(MARK)] + f"{MARK}\n\n{page_of(results)}", encoding="utf-8")
     print(f"{len(results)} as they should be, {len(failed)} not: {' '.join(failed)}")
     return 1 if failed else 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gepa
 import pytest
@@ -30,13 +30,14 @@ from tests.support.runs import tiny_trainer
 from tests.support.tiny import tiny_model, tiny_tokenizer
 from tests.support.watch import grpo
 
+MIXIN: Any = GenerationMixin  # whose methods are declared for a class that mixes it in
 PARAMETERS = {
     GRPOTrainer._prepare_inputs: ["self", "generation_batch"],
     GRPOTrainer._generate_and_score_completions: ["self", "inputs"],
     GRPOTrainer._calculate_rewards: ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     GRPOTrainer._compute_loss: ["self", "model", "inputs"],
-    GenerationMixin.prepare_inputs_for_generation: ["input_ids", "next_sequence_length", "is_first_iteration"],
-    GenerationMixin._update_model_kwargs_for_generation: ["outputs", "model_kwargs"],
+    MIXIN.prepare_inputs_for_generation: ["input_ids", "next_sequence_length", "is_first_iteration"],
+    MIXIN._update_model_kwargs_for_generation: ["outputs", "model_kwargs"],
     GenerationConfig.validate: ["self", "strict"],
     gepa.optimize: [
         "seed_candidate", "trainset", "valset", "adapter", "candidate_selection_strategy", "sampling_strategy",
@@ -264,12 +265,11 @@ def test_gepa_writes_no_file_without_a_run_directory(tmp_path: Path, monkeypatch
 def test_every_layer_of_a_cache_can_be_reordered_to_fewer_and_more_rows() -> None:
     missing = [kind for kind, layer in DYNAMIC_LAYER_TYPE_MAPPING.items() if not hasattr(layer, "reorder_cache")]
     assert not missing, f"layers of kind {missing} cannot be reordered"
-    cache, keys = DynamicCache(), torch.arange(4.0).view(4, 1, 1, 1)
+    cache, keys = cast(Any, DynamicCache()), torch.arange(4.0).view(4, 1, 1, 1)
     cache.update(keys, keys, 0)
     for rows in ([1, 1, 2, 2, 3], [0, 4]):
         cache.reorder_cache(torch.tensor(rows))
-    layer: Any = cache.layers[0]
-    assert layer.keys.flatten().tolist() == [1, 3]
+    assert cache.layers[0].keys.flatten().tolist() == [1, 3]
 
 
 def test_an_argument_of_a_chat_template_hides_the_function_of_its_name() -> None:

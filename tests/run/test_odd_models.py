@@ -139,15 +139,14 @@ def test_a_template_that_cannot_be_used_is_one_line(template: str, said: str, tm
     assert said in refused(capsys, tmp_path, "doctor", "--config", path)
 
 
-def test_the_clock_of_a_template_stands_still_in_runs_bundles_and_resumes(tmp_path: Path) -> None:
+def test_the_clock_of_a_template_stands_still_in_runs_and_bundles(tmp_path: Path) -> None:
+    tiny_settings(tmp_path)
+    edit_template(tmp_path, "{{ strftime_now('%d %b %Y %H:%M:%S.%f') }}" + CHAT_TEMPLATE)
     said = []
     for place in ("one", "other"):
-        folder = tmp_path / place
-        folder.mkdir()
-        settings = tiny_settings(folder, save_time_share=1.0, template_date="2020-02-02")
-        edit_template(folder, "{{ strftime_now('%d %b %Y %H:%M:%S.%f') }}" + CHAT_TEMPLATE)
+        run = tmp_path / place
+        settings = tiny_settings(tmp_path, output_dir=str(run), template_date="2020-02-02")
         train(FastSlowConfig(**settings), display=SilentDisplay())
-        run = folder / "run"
         said.append([(run / name).read_text() for name in ("routes.jsonl", "contexts.jsonl")])
         assert json.loads((run / "bundle" / "bundle.json").read_text())["settings"]["template_date"] == "2020-02-02"
         assert yaml.safe_load((run / "config.yaml").read_text())["template_date"] == "2020-02-02"
