@@ -223,7 +223,8 @@ def training_errors(trainer: FastSlowTrainer) -> tuple[float, float]:
         lines = []
         for row in rows:
             one = torch.tensor([row.ids])
-            logps = plain_logits(model, one)[0, -1 - row.answer : -1].log_softmax(-1)
+            logits = plain_logits(model, one)[0, -1 - row.answer : -1] / inner.temperature
+            logps = logits.log_softmax(-1)
             lines.append(logps.gather(1, one[0, -row.answer :, None])[:, 0])
         return torch.cat(lines)
 
