@@ -6,6 +6,7 @@ Usage: architectures.py OUTPUT.json PAGE.md [NAME ...]. What OUTPUT.json holds a
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import sys
@@ -85,6 +86,7 @@ def main() -> int:
                 traceback.print_exc(limit=-6)
                 failed.append(name)
                 continue
+        gc.collect()  # a trainer refers to itself, and keeps its models
         print(name, json.dumps(results[name]), file=sys.stderr, flush=True)
         output.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     text = page.read_text(encoding="utf-8")

@@ -43,9 +43,10 @@ CALLED = {
 }
 
 ATTRIBUTES = {
-    "_step", "_buffered_inputs", "_metrics", "_tr_loss", "_entropy_bonus_enabled", "accelerator", "args", "beta",
-    "callback_handler", "chat_template_kwargs", "control", "eos_token_ids", "is_deepspeed_enabled", "is_fsdp_enabled",
-    "lr_scheduler", "model", "num_generations", "optimizer", "ref_model", "scale_rewards", "state", "temperature",
+    "_step", "_buffered_inputs", "_metrics", "_tr_loss", "_entropy_bonus_enabled", "accelerator", "args",
+    "aux_loss_enabled", "beta", "callback_handler", "chat_template_kwargs", "control", "eos_token_ids",
+    "is_deepspeed_enabled", "is_fsdp_enabled", "lr_scheduler", "model", "num_generations", "optimizer", "ref_model",
+    "scale_rewards", "state", "temperature",
 }  # fmt: skip
 """Attributes of TRL's and transformers' trainers that are read or set."""
 

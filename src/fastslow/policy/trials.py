@@ -26,6 +26,8 @@ Result = TypeVar("Result")
 # Most that two ways of computing one log-probability may differ in fp32, by rounding. Padding that is taken for content
 # moves log-probabilities of models with random weights, the least sensitive ones, by a hundred times as much.
 ROUNDING = 2e-4
+LONG = 140
+"""Tokens of the one longer row, more than kernels take as one chunk."""
 TOKENS = 6
 """Tokens that a trial samples for each row."""
 
@@ -100,6 +102,7 @@ def _try_ways(model: PreTrainedModel, pad_id: int) -> Way | None:
     name, rows = name_of(model), trial_rows(model)
     try:
         wanted = [plain_logprobs(model, row) for row in rows]
+        plain_logprobs(model, _long(rows[0], model))  # kernels that compute in chunks fail on longer rows only
         causal = _is_causal(model, rows[0])
     except Exception as error:
         raise not_for_text(model, error) from error
@@ -127,6 +130,12 @@ def _try_ways(model: PreTrainedModel, pad_id: int) -> Way | None:
         f"the model ({name}) cannot be sampled from: what it says of a token depends on the tokens beside it or after "
         f"it ({problem}). Take another model."
     )
+
+
+def _long(row: Row, model: PreTrainedModel) -> Row:
+    """Return a row of about as many tokens as a short prompt has, or as the model's window holds."""
+    window = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or LONG)
+    return Row((row.ids * LONG)[: min(LONG, window)], row.answer)
 
 
 def _is_causal(model: PreTrainedModel, row: Row) -> bool:

@@ -56,7 +56,7 @@ def exact_padding(
         try:
             found = score(padding, ids.to(model.device), mask.to(model.device), keep)
         except Exception as error:  # an architecture may fail on a mask, or on TRL's head, anywhere
-            if is_out_of_memory(error):
+            if isinstance(error, BadInput) or is_out_of_memory(error):
                 raise
             problem = first_line(error)
             continue
@@ -110,6 +110,6 @@ def score_plainly(model: Any, temperature: float, *, entropy: bool, router_loss:
         logps = (output.logits[:, -1 - keep : -1].float() / temperature).log_softmax(-1)
         chosen = logps.gather(-1, ids[:, -keep:, None])[..., 0]
         entropies = -(logps.exp() * logps).sum(-1) if entropy else None
-        return chosen, entropies, output.aux_loss if router_loss else None
+        return chosen, entropies, getattr(output, "aux_loss", None) if router_loss else None
 
     return score

@@ -282,7 +282,13 @@ class SlowTrainer(GRPOTrainer):
         base = self.accelerator.unwrap_model(self.model)
 
         def score(padding: Padding, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
-            return self._score_padded(padding, base, ids, mask, keep, compute_entropy=True)[0]
+            router = {"compute_aux_loss": True} if self.aux_loss_enabled else {}
+            logps, _, router_loss = self._score_padded(padding, base, ids, mask, keep, compute_entropy=True, **router)
+            if router and router_loss is None:
+                raise BadInput(
+                    f"the model ({name_of(base)}) returns no loss of its router; set --router_aux_loss_coef 0."
+                )
+            return logps
 
         return in_evaluation(base, lambda: exact_padding(base, score, pad=pad, temperature=self.temperature))
 
