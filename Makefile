@@ -20,7 +20,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results fuzz test test-faults mutations audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results architectures fuzz test test-faults mutations audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -75,6 +75,9 @@ reproduce: .venv/.installed ## The paper's claims in miniature, three seeds each
 
 results: .venv/.installed ## Write docs/results.md from results/reproduce
 	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
+
+architectures: .venv/.installed ## Train, resume and evaluate tiny models of every known architecture, then write docs/models.md (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/architectures.py results/architectures.json docs/models.md
 
 fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts (hours)
 	$(BIN)/python -m pytest tests/tasks/test_generators.py -k any_text --texts 10000

@@ -4,4 +4,87 @@ from __future__ import annotations
 
 from guards.base import Mutation
 
-MUTATIONS: list[Mutation] = []
+TRIALS = "tests/policy/test_trials.py::test_"
+PADDING = "tests/slow/test_padding.py::test_training_rows_are_computed_as_if_each_were_alone"
+PAIRING = "tests/policy/test_pairing.py::test_"
+CHAT = "tests/policy/test_chat.py::test_"
+ODD = "tests/run/test_odd_models.py::test_"
+KINDS = "tests/run/test_architectures.py::test_a_model_of_another_kind_is_refused_before_anything_is_written"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "models", "a way of sampling with other log-probabilities is not taken", "policy/trials.py",
+        "if found <= tolerance(model):", "if True:",
+        (TRIALS + "a_cache_that_gives_other_answers_is_not_used",),
+    ),
+    Mutation(
+        "models", "a model whose tokens see later ones is refused", "policy/trials.py",
+        "if not causal:", "if False:",
+        (TRIALS + "an_encoder_is_refused_because_its_tokens_see_later_ones",),
+    ),
+    Mutation(
+        "models", "recurrent rows of different lengths share no batch", "policy/engines/transformers.py",
+        "alike = [order] if self._way.pads else", "alike = [order] if True else",
+        (TRIALS + "rows_are_sampled_exactly_whoever_shares_their_batch[mamba]",),
+    ),
+    Mutation(
+        "models", "padding that changes log-probabilities is not trained on", "slow/padding.py",
+        "if worst <= tolerance(model) / min(1.0, temperature):", "if True:",
+        (PADDING + "[gpt2-off-Padding.RIGHT]",),
+    ),
+    Mutation(
+        "models", "an encoder-decoder is refused", "policy/loading.py",
+        "if config.is_encoder_decoder:", "if False:",
+        (KINDS + "[bart-is an encoder-decoder]",),
+    ),
+    Mutation(
+        "models", "doctor tries the run's model", "cli/doctor.py",
+        "for line in rehearse(config):", "for line in ():",
+        (KINDS + "[encoder-bert-is no causal language model]",),
+    ),
+    Mutation(
+        "models", "a generation config loses what cannot be saved", "policy/pairing.py",
+        "inner.generation_config = savable(inner.generation_config)", "pass",
+        (ODD + "a_generation_config_that_cannot_be_saved_trains_resumes_and_evaluates",),
+    ),
+    Mutation(
+        "models", "what cannot be saved is refused before the run", "policy/pairing.py",
+        "    if saves:\n", "    if False:\n",
+        (PAIRING + "what_loads_and_cannot_be_saved_is_refused[tokenizer]",),
+    ),
+    Mutation(
+        "models", "an end token needs a row of the embedding", "policy/pairing.py",
+        "if end >= rows:", "if False:",
+        (PAIRING + "an_end_token_past_the_embedding_is_refused",),
+    ),
+    Mutation(
+        "models", "a prompt's tokens need rows of the embedding", "policy/chat.py",
+        "if self._ids_below is not None and max(ids) >= self._ids_below:", "if False:",
+        (CHAT + "a_token_that_the_embedding_has_no_row_for_is_named_with_its_row",),
+    ),
+    Mutation(
+        "models", "the clock of a template stands still", "policy/chat.py",
+        'if "strftime_now" in str(tokenizer.chat_template):', "if False:",
+        (CHAT + "a_template_that_prints_the_clock_prints_the_same_each_time",),
+    ),
+    Mutation(
+        "models", "a template draws the same each time", "policy/chat.py",
+        "    random.seed(0)\n", "",
+        (CHAT + "a_template_that_draws_at_random_draws_the_same_and_leaves_everybody_their_draws",),
+    ),
+    Mutation(
+        "models", "turns of one role are merged where the template wants that", "policy/chat.py",
+        "for arranged in (turns, merged(turns)):", "for arranged in (turns,):",
+        (CHAT + "user_turns_are_merged_only_where_the_template_wants_roles_to_alternate",),
+    ),
+    Mutation(
+        "models", "a template that leaves the question out is refused", "policy/chat.py",
+        "hidden = self._hidden(arranged, text)", "hidden = None",
+        (CHAT + "a_template_that_leaves_the_question_out_is_refused",),
+    ),
+    Mutation(
+        "models", "every row is rendered before the run", "run/trainer.py",
+        'policy.check_prompts(self.population.seed, [*task.split("train"), *task.split("validation")])', "pass",
+        (ODD + "a_row_that_the_template_refuses_is_named_by_train_check_show_and_doctor",),
+    ),
+]  # fmt: skip

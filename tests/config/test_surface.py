@@ -93,7 +93,7 @@ def test_what_evaluates_a_bundle_is_kept_in_it() -> None:
     assert set(bundled_fields()) == {
         "mode", "seed", "model", "task", "tasks", "labels", "clusters", "embedder", "train_size", "validation_size",
         "test_size", "data_seed", "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature",
-        "eval_top_p",
+        "eval_top_p", "template_date",
     }  # fmt: skip
 
 

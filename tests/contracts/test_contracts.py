@@ -5,26 +5,40 @@ from __future__ import annotations
 import inspect
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gepa
 import pytest
 import torch
+from accelerate.utils import AutocastKwargs
 from gepa.core.adapter import EvaluationBatch
 from gepa.core.state import GEPAState, ValsetEvaluation
 from gepa.strategies.proposal_sampling import ProposalTask
-from transformers import DynamicCache, TrainerCallback
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    DynamicCache,
+    GenerationConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    TrainerCallback,
+)
+from transformers.cache_utils import DYNAMIC_LAYER_TYPE_MAPPING
+from transformers.generation import GenerationMixin
 from trl import GRPOConfig, GRPOTrainer
 
 from tests.support.runs import tiny_trainer
 from tests.support.tiny import tiny_model, tiny_tokenizer
 from tests.support.watch import grpo
 
+MIXIN: Any = GenerationMixin  # whose methods are declared for a class that mixes it in
 PARAMETERS = {
     GRPOTrainer._prepare_inputs: ["self", "generation_batch"],
     GRPOTrainer._generate_and_score_completions: ["self", "inputs"],
     GRPOTrainer._calculate_rewards: ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     GRPOTrainer._compute_loss: ["self", "model", "inputs"],
+    MIXIN.prepare_inputs_for_generation: ["input_ids", "next_sequence_length", "is_first_iteration"],
+    MIXIN._update_model_kwargs_for_generation: ["outputs", "model_kwargs"],
+    GenerationConfig.validate: ["self", "strict"],
     gepa.optimize: [
         "seed_candidate", "trainset", "valset", "adapter", "candidate_selection_strategy", "sampling_strategy",
         "reflection_minibatch_size", "stop_callbacks", "logger", "run_dir", "cache_evaluation", "seed",
@@ -246,3 +260,34 @@ def test_gepa_writes_no_file_without_a_run_directory(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     optimise(CountingAdapter(), run_dir=None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_layer_of_a_cache_can_be_reordered_to_fewer_and_more_rows() -> None:
+    missing = [kind for kind, layer in DYNAMIC_LAYER_TYPE_MAPPING.items() if not hasattr(layer, "reorder_cache")]
+    assert not missing, f"layers of kind {missing} cannot be reordered"
+    cache, keys = cast(Any, DynamicCache()), torch.arange(4.0).view(4, 1, 1, 1)
+    cache.update(keys, keys, 0)
+    for rows in ([1, 1, 2, 2, 3], [0, 4]):
+        cache.reorder_cache(torch.tensor(rows))
+    assert cache.layers[0].keys.flatten().tolist() == [1, 3]
+
+
+def test_an_argument_of_a_chat_template_hides_the_function_of_its_name() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = "{{ strftime_now('%Y') }}"
+    turns = [{"role": "user", "content": "?"}]
+    said = tokenizer.apply_chat_template(turns, tokenize=False, strftime_now=lambda form: f"fixed {form}")
+    assert said == "fixed %Y"
+
+
+def test_causal_language_models_are_known_by_the_class_of_their_configuration() -> None:
+    assert LlamaConfig in MODEL_FOR_CAUSAL_LM_MAPPING
+    assert PreTrainedConfig not in MODEL_FOR_CAUSAL_LM_MAPPING
+
+
+def test_accelerate_takes_from_its_handler_whether_autocast_is_on(tmp_path: Path) -> None:
+    accelerator = grpo(tiny_trainer(tmp_path, mode="rl")).accelerator
+    accelerator.native_amp, accelerator.autocast_handler = True, AutocastKwargs(enabled=False)
+    accelerator.state._mixed_precision = "bf16"
+    with accelerator.autocast():
+        assert not torch.is_autocast_enabled("cpu")

@@ -43,9 +43,10 @@ CALLED = {
 }
 
 ATTRIBUTES = {
-    "_step", "_buffered_inputs", "_metrics", "_tr_loss", "_entropy_bonus_enabled", "accelerator", "args", "beta",
-    "callback_handler", "chat_template_kwargs", "control", "eos_token_ids", "is_deepspeed_enabled", "is_fsdp_enabled",
-    "lr_scheduler", "model", "num_generations", "optimizer", "ref_model", "scale_rewards", "state", "temperature",
+    "_step", "_buffered_inputs", "_metrics", "_tr_loss", "_entropy_bonus_enabled", "accelerator", "args",
+    "aux_loss_enabled", "beta", "callback_handler", "chat_template_kwargs", "control", "eos_token_ids",
+    "is_deepspeed_enabled", "is_fsdp_enabled", "lr_scheduler", "model", "num_generations", "optimizer", "ref_model",
+    "scale_rewards", "state", "temperature",
 }  # fmt: skip
 """Attributes of TRL's and transformers' trainers that are read or set."""
 
@@ -80,7 +81,7 @@ def test_transformers_loop_still_calls_what_restores_a_run(name: str) -> None:
 def test_nothing_is_relied_on_that_is_not_listed() -> None:
     """Attributes that our code reads of `self`, `trainer` or `self._trainer` and that TRL or transformers own."""
     own = methods_of(SlowTrainer) | set(vars(SlowTrainer)) | {
-        "source", "listener", "_replay", "_trainer", "packing_problem", "saved", "saved_by_process", "train",
+        "source", "listener", "_replay", "_trainer", "packing_problem", "padding", "saved", "saved_by_process", "train",
     }  # fmt: skip
     used: set[str] = set()
     for module in (trainer, state, channel):

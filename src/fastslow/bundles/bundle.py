@@ -20,6 +20,8 @@ from fastslow.core.modes import MODES
 from fastslow.files import atomic
 from fastslow.policy.base_model import BaseModel, adapters_off, frozen_copy
 from fastslow.policy.loading import ModelSource, load_model, load_tokenizer, resolve_model
+from fastslow.policy.pairing import make_fit
+from fastslow.policy.settings import TEMPLATE_DATE, moment_of
 from fastslow.streams.labels import Labels
 from fastslow.tasks.base import Task
 from fastslow.tasks.resolve import foreign_code, resolve_task
@@ -96,9 +98,12 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
     topics = read_topics(folder, settings, trusted=trusted) if choosing else None
     if (folder / "adapter_config.json").is_file():
         model: Any = PeftModel.from_pretrained(load_model(resolve_model(base_name)), str(folder))
+        make_fit(model, tokenizer, saves=False)
         return Bundle(model, adapters_off(model), tokenizer, population, topics, settings)
     base = frozen_copy(lambda: load_model(resolve_model(base_name)))
-    return Bundle(load_model(source), base, tokenizer, population, topics, settings)
+    model = load_model(source)
+    make_fit(model, tokenizer, saves=False)
+    return Bundle(model, base, tokenizer, population, topics, settings)
 
 
 def _no_bundle(folder: Path) -> str:
@@ -142,10 +147,12 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand.
     """
     # Bundles of one task may be older than these settings.
-    checked = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm", **settings}
-    for name in ("mode", "model", "task", "labels", "clusters", "embedder"):
+    checked = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm",
+               "template_date": TEMPLATE_DATE, **settings}  # fmt: skip
+    for name in ("mode", "model", "task", "labels", "clusters", "embedder", "template_date"):
         if not isinstance(checked[name], str):
             raise ValueError(f"'{name}' must be text")
+    moment_of(checked["template_date"])
     tasks = checked["tasks"] or []
     if not isinstance(tasks, list) or not all(isinstance(name, str) for name in tasks):
         raise ValueError("'tasks' must be a list of names")

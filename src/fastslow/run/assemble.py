@@ -21,6 +21,8 @@ from fastslow.fast.proposers.validate import HeldOut, proposal_problem
 from fastslow.fast.reflection.endpoint import Ceiling, OpenAIReflectionLM, ReflectionLM
 from fastslow.fast.reflection.local import LocalReflectionLM
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
+from fastslow.policy.pairing import tokens_past
+from fastslow.policy.trials import vocabulary
 from fastslow.routers import RouteDecider, make_router
 from fastslow.slow.steering import Steering, SteeringSettings
 from fastslow.streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, make_schedule
@@ -70,7 +72,7 @@ def build_components(
     )
     proposer = make_proposer(args, tokenizer=tokenizer, model=model)
     held_out = HeldOut([*task.split("validation"), *task.split("test")], training=train)
-    special = [t for t in tokenizer.all_special_tokens if len(t) > 1]
+    special = [t for t in tokenizer.all_special_tokens if len(t) > 1] + tokens_past(vocabulary(model), tokenizer)
     check = partial(
         proposal_problem,
         count_tokens=lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),  # type: ignore[arg-type]
@@ -210,4 +212,5 @@ def make_reflection_lm(
         load_model(source, trust_remote_code=args.trust_remote_code),
         load_tokenizer(source, trust_remote_code=args.trust_remote_code),
         max_new_tokens=args.reflection_max_tokens,
+        template_date=args.template_date,
     )

@@ -17,6 +17,7 @@ from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.engines.make import make_engine
 from fastslow.policy.loading import ModelSource, frozen_clone, load_model
 from fastslow.policy.policy import Policy
+from fastslow.policy.trials import vocabulary
 from fastslow.slow.channel import SlowChannel
 from fastslow.tasks.base import Task
 
@@ -71,6 +72,8 @@ def make_policy(
         ),
         window=window,
         chat_template_kwargs=slow.chat_template_kwargs,
+        template_date=config.template_date,
+        ids_below=vocabulary(model or slow.model),
     )
 
 

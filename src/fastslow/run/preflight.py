@@ -12,14 +12,14 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import memory_of, processes_here
 from fastslow.core.modes import MODES
-from fastslow.policy.loading import loading, resolve_model
+from fastslow.policy.loading import describe_model, loading, resolve_model
 
 FP32 = 4
 # Moments of every trained weight, in fp32, by optimiser; of an optimiser that is not listed none are certain.
@@ -158,8 +158,8 @@ def parameters(config: FastSlowConfig, model: PreTrainedModel | None = None) -> 
 
 def _without_weights(config: FastSlowConfig) -> PreTrainedModel:
     source, trust = resolve_model(config.model), config.trust_remote_code
+    described = describe_model(source, trust_remote_code=trust)
     with loading(source), torch.device("meta"):
-        described = AutoConfig.from_pretrained(source.path, trust_remote_code=trust)
         return AutoModelForCausalLM.from_config(described, trust_remote_code=trust)
 
 

@@ -23,6 +23,8 @@ from fastslow.fast.proposers.base import journal_into
 from fastslow.fast.reflection.journal import JOURNAL
 from fastslow.files.locks import alone_in, refuse_held
 from fastslow.files.run_directory import RunDirectory
+from fastslow.policy.loading import pad_id
+from fastslow.policy.trials import sampling_way
 from fastslow.record.display import Display, SilentDisplay, TerminalDisplay
 from fastslow.record.recorder import Recorder
 from fastslow.run.closing import finish
@@ -72,6 +74,23 @@ def train(
         if main and fresh and path.is_dir() and not any(path.iterdir()):
             path.rmdir()
         raise
+
+
+def rehearse(config: FastSlowConfig) -> list[str]:
+    """Do all that `train` does before it writes anything, and return in lines what the run would do with its model.
+
+    Raises BadInput for what `train` would refuse.
+    """
+    path = Path(config.output_dir or ".")
+    fresh = _refuse_or_is_fresh(path)
+    try:
+        trainer = FastSlowTrainer(config)
+        samples = sampling_way(trainer.model, pad_id=pad_id(trainer.tokenizer)).value
+        trains = trainer.slow.how_it_trains if trainer.mode.slow else "keeps its weights"
+        return [f"model {config.model}: {samples}; {trains}.", "The run can begin."]
+    finally:
+        if fresh and path.is_dir() and not any(path.iterdir()):  # made by the trainer of transformers
+            path.rmdir()
 
 
 def resume(

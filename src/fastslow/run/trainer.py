@@ -18,6 +18,7 @@ from fastslow.files.snapshot import Stateful
 from fastslow.loop.cycle import Cycle
 from fastslow.loop.state import LoopState
 from fastslow.policy.loading import context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
+from fastslow.policy.pairing import make_fit
 from fastslow.record.recorder import Recorder
 from fastslow.run.assemble import Components, build_components, make_steering
 from fastslow.run.checkpoints import Checkpointing
@@ -66,6 +67,7 @@ class FastSlowTrainer:
         source, given = resolve_model(args.model), model is not None
         self.tokenizer = processing_class or load_tokenizer(source, trust_remote_code=args.trust_remote_code)
         model = model or load_model(source, trust_remote_code=args.trust_remote_code)
+        make_fit(model, self.tokenizer)
         if args.learning_rate is None:
             args.learning_rate = default_learning_rate(model)
         self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
@@ -96,7 +98,7 @@ class FastSlowTrainer:
         """Why the run ends before its last step: names of signals."""
         self.time_is_up = False
         """Whether the run ends because of max_minutes."""
-        self._check_window()
+        self._check_prompts()
         self.slow.listen(self)
 
     def _stateful(self) -> dict[str, Stateful]:
@@ -112,8 +114,14 @@ class FastSlowTrainer:
             "wall_time": self.wall_time,
         }
 
-    def _check_window(self) -> None:
+    def _check_prompts(self) -> None:
         policy, task = self.policy, self.parts.task
+        policy.check_prompts(self.population.seed, [*task.split("train"), *task.split("validation")])
+        if self.mode.fast and not policy.shows_worked_examples:
+            raise BadInput(
+                "the model's chat template does not show earlier questions and answers, so that contexts cannot hold "
+                "worked examples; take a template that does, or --mode rl."
+            )
         if not any(policy.fits(self.population.seed, example) for example in task.split("train")):
             raise BadInput(
                 f"no training question of '{task.name}' fits the model's window of {policy.window} tokens together "

@@ -7,6 +7,7 @@
 - `trainer`: the one subclass of TRL's `GRPOTrainer`. `replay`: rollouts made elsewhere as TRL's rollout and reward
   functions.
 - `batches`: which rows can change the weights, and how much each counts. `split`: these rows as micro-batches.
+- `padding`: rows padded so that the model computes each as if it were alone.
 - `steering`: what limits the update: the KL coefficient by `kl_budget`, the floors of `retention`, rehearsal.
 - `state`: optimiser, counters and random states as parts of a checkpoint.
 - `settings`: the settings of this package.

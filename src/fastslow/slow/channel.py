@@ -84,6 +84,14 @@ class SlowChannel:
         return self._trainer.packing_problem is None
 
     @property
+    def how_it_trains(self) -> str:
+        """In words, how rollouts become rows of a forward."""
+        trainer = self._trainer
+        if trainer.packing_problem is None:
+            return "trains on token trees"
+        return f"trains on {trainer.padding.value} ({trainer.packing_problem})"
+
+    @property
     def step(self) -> int:
         """Number of optimiser steps that the weights have taken."""
         return self._trainer.state.global_step

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import AutocastKwargs
 from datasets import Dataset
 from peft import LoraConfig
 from safetensors.torch import load_file
@@ -27,11 +28,13 @@ from fastslow.core import processes
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Rollout
-from fastslow.policy.loading import frozen_clone
+from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, why_not
+from fastslow.policy.trials import in_evaluation, name_of
 from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, advantages_within, plan_rows
 from fastslow.slow.hooks import Listener, NoListener, StepBatch, StepSource
+from fastslow.slow.padding import Padding, Scores, exact_padding, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
 from fastslow.slow.split import EMPTY, Splitter
 from fastslow.slow.state import ProcessState, SlowState, load_weights
@@ -82,6 +85,8 @@ class SlowTrainer(GRPOTrainer):
         if given and beta and not args.lora_r and not args.sync_ref_model:
             args.beta = 0.0  # or TRL loads a reference by the model's name, which may hold other weights, or nothing
             reference = frozen_clone(model)
+        if args.gradient_checkpointing and not model.supports_gradient_checkpointing:
+            raise BadInput(f"gradient_checkpointing: {name_of(model)} does not support it; leave it at false.")
         lora = LoraConfig(r=args.lora_r, lora_alpha=args.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
         try:
             super().__init__(
@@ -103,6 +108,10 @@ class SlowTrainer(GRPOTrainer):
         self.remove_callback(PrinterCallback)
         self.add_callback(_Moments(self))
         self.packing_problem = self._why_not_pack()
+        with self._without_autocast():
+            self.padding = self._exact_padding(pad_id(tokenizer))
+        if self.packing_problem is not None and args.packing != "off":
+            logger.warning("training on %s: %s", self.padding.value, self.packing_problem)
         self.saved = SlowState(self)
         self.saved_by_process = ProcessState(self)
 
@@ -195,9 +204,24 @@ class SlowTrainer(GRPOTrainer):
                         entropy_grad=self._entropy_bonus_enabled,
                     )
                 return logps, entropies if kwargs.get("compute_entropy") else None, None
-        return super()._get_per_token_logps_and_entropies(
-            model, input_ids, attention_mask, logits_to_keep, *args, **kwargs
-        )
+        return self._score_padded(self.padding, model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
+
+    def _score_padded(
+        self, padding: Padding, model: Any, ids: Tensor, mask: Tensor, keep: int, *args: Any, **kwargs: Any
+    ) -> Scores:
+        """Score padded rows by TRL's forward, or by one over rows that are padded so that this is exact."""
+
+        def trl(ids: Tensor, mask: Tensor, keep: int) -> Scores:
+            return super(SlowTrainer, self)._get_per_token_logps_and_entropies(model, ids, mask, keep, *args, **kwargs)
+
+        if padding is Padding.LEFT:
+            return trl(ids, mask, keep)
+        if padding is Padding.RIGHT:
+            return score_on_the_right(trl, ids, mask, keep)
+        entropy, router_loss = bool(kwargs.get("compute_entropy")), bool(kwargs.get("compute_aux_loss"))
+        plain = score_plainly(model, self.temperature, entropy=entropy, router_loss=router_loss)
+        with self.accelerator.autocast():
+            return score_on_the_right(plain, ids, mask, keep)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """Weigh a micro-batch by its share of the batch; a micro-batch without a row on any process has no gradient at
@@ -266,8 +290,32 @@ class SlowTrainer(GRPOTrainer):
         self.optimizer = self.lr_scheduler = None  # type: ignore[assignment]
         self._step, self._buffered_inputs = 0, None
 
+    def _exact_padding(self, pad: int) -> Padding:
+        """Try TRL's padding, then others. Raises BadInput where none is exact."""
+        base = self.accelerator.unwrap_model(self.model)
+
+        def score(padding: Padding, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
+            router = {"compute_aux_loss": True} if self.aux_loss_enabled else {}
+            logps, _, router_loss = self._score_padded(padding, base, ids, mask, keep, compute_entropy=True, **router)
+            if router and router_loss is None:
+                raise BadInput(
+                    f"the model ({name_of(base)}) returns no loss of its router; set --router_aux_loss_coef 0."
+                )
+            return logps
+
+        return in_evaluation(base, lambda: exact_padding(base, score, pad=pad, temperature=self.temperature))
+
+    @contextlib.contextmanager
+    def _without_autocast(self) -> Iterator[None]:
+        """Compute in the type of the weights: the rounding of bf16 would hide what a trial looks for."""
+        usual, self.accelerator.autocast_handler = self.accelerator.autocast_handler, AutocastKwargs(enabled=False)
+        try:
+            yield
+        finally:
+            self.accelerator.autocast_handler = usual
+
     def _why_not_pack(self) -> str | None:
-        """Return None if rollouts are trained on as trees; else the reason for TRL's padded rows, logged once."""
+        """Return None if rollouts are trained on as trees; else the reason for padded rows."""
         if self.args.packing == "off":
             return "packing is off"
         base = self.accelerator.unwrap_model(self.model)
@@ -276,8 +324,6 @@ class SlowTrainer(GRPOTrainer):
             problem = "sharded weights are only whole inside the model's own forward"
         if problem and self.args.packing == "on":
             raise BadInput(f"packing=on, but {problem}; use packing=auto to fall back to padded rows.")
-        if problem:
-            logger.warning("training on padded rows: %s", problem)
         return problem
 
 

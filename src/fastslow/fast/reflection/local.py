@@ -9,6 +9,8 @@ import torch
 
 from fastslow.core.errors import BadInput, EndpointError
 from fastslow.fast.reflection.endpoint import Usage
+from fastslow.policy.chat import Chat
+from fastslow.policy.settings import TEMPLATE_DATE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -21,7 +23,8 @@ class LocalReflectionLM:
     MPS). A reply cut at `max_new_tokens` is returned as it is, because a small model often continues after its answer.
     Special tokens in the prompt's text are broken up, so that a quoted rollout cannot open a turn.
 
-    Raises BadInput at construction for a tokenizer without a chat template.
+    Raises BadInput at construction for a tokenizer without a chat template, or with one that cannot show a question.
+    `template_date` is what a template that prints the date is told.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class LocalReflectionLM:
         tokenizer: PreTrainedTokenizerBase,
         max_new_tokens: int = 256,
         temperature: float = 0.7,
+        template_date: str = TEMPLATE_DATE,
     ):
         if not tokenizer.chat_template:
             raise BadInput(
@@ -37,6 +41,7 @@ class LocalReflectionLM:
             )
         if temperature <= 0:
             raise BadInput(f"the local reflection LM samples, so temperature must be above 0, got {temperature:g}.")
+        self.chat = Chat(tokenizer, date=template_date)
         self.model = model
         self.tokenizer = tokenizer
         self.max_new_tokens = max_new_tokens
@@ -46,16 +51,20 @@ class LocalReflectionLM:
     def complete(self, prompt: str, *, seed: int) -> str:
         """Return the sampled reply without special tokens; it may be cut or empty.
 
-        Raises EndpointError where the prompt leaves no room in the model's context window.
+        Raises EndpointError where the prompt leaves no room in the model's context window, and where the chat template
+        does not show it.
         """
         self.usage.calls += 1
         messages = [{"role": "user", "content": defuse(prompt, self.tokenizer.all_special_tokens)}]
-        inputs: Any = self.tokenizer.apply_chat_template(
-            messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )
-        prompt_tokens = inputs["input_ids"].shape[1]
+        try:
+            ids = torch.tensor([self.chat.ids(messages, "the reflection prompt")], device=self.model.device)
+        except BadInput as error:
+            self.usage.failures += 1
+            raise EndpointError(str(error)) from error
+        prompt_tokens = ids.shape[1]
         self._check_room(prompt_tokens)
-        reply_ids_T = self._generate(inputs.to(self.model.device), seed)[0, prompt_tokens:]
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        reply_ids_T = self._generate(inputs, seed)[0, prompt_tokens:]
         self.usage.prompt_tokens += prompt_tokens
         self.usage.completion_tokens += len(reply_ids_T)
         return str(self.tokenizer.decode(reply_ids_T, skip_special_tokens=True))

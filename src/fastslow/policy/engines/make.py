@@ -10,10 +10,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fastslow.policy.engines.base import Sampler
 from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.loading import pad_id
+from fastslow.policy.trials import sampling_way
 
 
 def make_engine(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, eos_ids: Sequence[int], dtype: torch.dtype
 ) -> Sampler:
-    """Return what samples with `model`, computing in `dtype`; `eos_ids` end a completion."""
-    return PrefixSampler(model, eos_ids=eos_ids, pad_id=pad_id(tokenizer), dtype=dtype)
+    """Return what samples with `model`, computing in `dtype`; `eos_ids` end a completion.
+
+    Raises BadInput for a model that cannot be sampled from token by token.
+    """
+    pad = pad_id(tokenizer)
+    return PrefixSampler(model, eos_ids=eos_ids, pad_id=pad, dtype=dtype, way=sampling_way(model, pad_id=pad))

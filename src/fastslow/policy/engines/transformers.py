@@ -3,18 +3,22 @@
 Rollouts come in families: many completions of one prompt, many prompts under one context. `PrefixSampler` runs a
 context once per policy version and a prompt once per call, and only then fans out to rollouts; rows that have ended
 leave the batch. Each rollout draws from its own seed, so its text does not depend on the other rows of its batch.
+
+That needs a cache that can be padded and stitched together. What a model with another cache, or with none, allows is
+a `Way` (`policy.trials` finds it out by trying); `rows` has one class for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 from transformers.generation.logits_process import (
     LogitsProcessorList,
     MinPLogitsWarper,
@@ -24,6 +28,7 @@ from transformers.generation.logits_process import (
 )
 
 from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
+from fastslow.policy.engines.rows import CachedRows, PaddedRows, Rows, Way, WholeRows, likely_way
 from fastslow.policy.loading import frozen_clone
 
 # Dropping finished rows copies the cache, so it waits until this share of a batch has ended.
@@ -34,7 +39,8 @@ class PrefixSampler:
     """Generate with transformers on one device.
 
     `dtype` is the compute type. Where it differs from the type of the weights, a copy of the model in `dtype` is kept
-    and updated at each `refresh`, because autocast would convert every weight again for every token.
+    and updated at each `refresh`, because autocast would convert every weight again for every token. `way` is how the
+    model's rows can be continued; None goes by the kind of its cache.
     """
 
     def __init__(
@@ -45,6 +51,7 @@ class PrefixSampler:
         pad_id: int,
         dtype: torch.dtype,
         max_rows: int = 128,
+        way: Way | None = None,
     ):
         self._live = model
         self._eos = torch.tensor(sorted(set(eos_ids)))
@@ -54,9 +61,7 @@ class PrefixSampler:
         self._shadow: PreTrainedModel | None = None
         self._version: int | None = None
         self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
-        # The cache of sliding or linear attention cannot be padded on the left and stitched together. The cache is
-        # asked and not the config: Mistral and Phi-3 use sliding windows without declaring them by layer.
-        self._can_share = {type(layer) for layer in DynamicCache(config=model.config).layers} == {DynamicLayer}
+        self._way = way or likely_way(model)
         self.prefill_tokens = 0
         self.decode_tokens = 0
 
@@ -99,23 +104,35 @@ class PrefixSampler:
         return model is self._live and self._dtype != torch.float32
 
     def _sample(self, model: PreTrainedModel, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]:
-        # Rows of one prompt stay together and neighbours have similar lengths: little padding, few repeats.
-        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), prompts[i].ids))
         samples: list[Sample | None] = [None] * len(prompts)
-        for start in range(0, len(order), self._max_rows):
-            chunk = order[start : start + self._max_rows]
+        for chunk in self._chunks(prompts):
             for i, sample in zip(chunk, self._sample_chunk(model, [prompts[i] for i in chunk], params), strict=True):
                 samples[i] = sample
         return [sample for sample in samples if sample is not None]
 
+    def _chunks(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Return the prompts of each batch: of neighbouring lengths where rows are padded, else of equal length."""
+        # Rows of one prompt stay together and neighbours have similar lengths: little padding, few repeats.
+        order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i].ids), prompts[i].ids))
+        alike = [order] if self._way.pads else [list(g) for _, g in groupby(order, key=lambda i: len(prompts[i].ids))]
+        return [rows[start : start + self._max_rows] for rows in alike for start in range(0, len(rows), self._max_rows)]
+
     def _sample_chunk(self, model: PreTrainedModel, prompts: list[Prompt], params: SamplingParams) -> list[Sample]:
-        unique = list(dict.fromkeys((p.ids, p.prefix if self._can_share else 0) for p in prompts))
+        if self._way.pads:
+            return self._decode(prompts, self._padded(model, prompts), params, model.device)
+        kind = WholeRows if self._way is Way.WHOLE else CachedRows
+        rows = kind(model, [p.ids for p in prompts], reorders=self._way is Way.OWN_CACHE)
+        self.prefill_tokens += rows.computed
+        return self._decode(prompts, rows, params, model.device)
+
+    def _padded(self, model: PreTrainedModel, prompts: list[Prompt]) -> PaddedRows:
+        unique = list(dict.fromkeys((p.ids, p.prefix if self._way is Way.PREFIXES else 0) for p in prompts))
         row_of = {ids: row for row, (ids, _) in enumerate(unique)}
         cache, mask_U_P, logits_U_V = self._prefill(model, unique)
         rows = torch.tensor([row_of[p.ids] for p in prompts], device=model.device)
         if len(rows) != len(unique) or not torch.equal(rows, torch.arange(len(unique), device=model.device)):
             cache.batch_select_indices(rows)
-        return self._decode(model, prompts, cache, mask_U_P[rows], logits_U_V[rows], params)
+        return PaddedRows(partial(self._forward, model), cache, mask_U_P[rows], logits_U_V[rows])
 
     def _prefill(
         self, model: PreTrainedModel, unique: list[tuple[tuple[int, ...], int]]
@@ -141,7 +158,7 @@ class PrefixSampler:
         cache = DynamicCache(config=model.config)
         self._forward(model, ids, mask, cache)
         for row, prefix in enumerate(missing):
-            layers: list[Any] = cache.layers  # all of kind DynamicLayer, see _can_share
+            layers: list[Any] = cache.layers  # all of kind DynamicLayer, see Way.PREFIXES
             self._prefixes[prefix] = [
                 (layer.keys[row, :, -len(prefix) :].clone(), layer.values[row, :, -len(prefix) :].clone())
                 for layer in layers
@@ -172,16 +189,7 @@ class PrefixSampler:
             cache.update(keys[pick], values[pick], layer)
         return cache, mask
 
-    def _decode(
-        self,
-        model: PreTrainedModel,
-        prompts: list[Prompt],
-        cache: DynamicCache,
-        mask: Int[Tensor, "N P"],
-        logits: Float[Tensor, "N V"],
-        params: SamplingParams,
-    ) -> list[Sample]:
-        device = model.device
+    def _decode(self, prompts: list[Prompt], rows: Rows, params: SamplingParams, device: torch.device) -> list[Sample]:
         eos = self._eos.to(device)
         uniforms_N_T = torch.stack(
             [torch.rand(params.max_new_tokens, generator=torch.Generator().manual_seed(p.seed)) for p in prompts]
@@ -198,7 +206,7 @@ class PrefixSampler:
         alive = torch.arange(len(prompts), device=device)  # row of the batch -> index into prompts
         done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
         for t in range(params.max_new_tokens):
-            chosen, chosen_logprobs = _pick(logits, uniforms_N_T[alive, t], params, warpers, history)
+            chosen, chosen_logprobs = _pick(rows.logits, uniforms_N_T[alive, t], params, warpers, history)
             for row, (i, token, logprob) in enumerate(
                 zip(alive.tolist(), chosen.tolist(), chosen_logprobs.tolist(), strict=True)
             ):
@@ -210,14 +218,13 @@ class PrefixSampler:
                 break
             if history is not None:
                 history = torch.cat([history, chosen[:, None]], dim=1)
-            mask = torch.cat([mask, mask.new_ones(mask.size(0), 1)], dim=1)
-            if float(done.float().mean()) >= COMPACT_WHEN_DONE:
+            if rows.can_drop and float(done.float().mean()) >= COMPACT_WHEN_DONE:
                 keep = (~done).nonzero(as_tuple=True)[0]
-                cache.batch_select_indices(keep)
-                alive, mask, chosen, done = alive[keep], mask[keep], chosen[keep], done[keep]
+                rows.keep(keep)
+                alive, chosen, done = alive[keep], chosen[keep], done[keep]
                 history = None if history is None else history[keep]
             self.decode_tokens += chosen.numel()
-            logits = self._forward(model, chosen[:, None], mask, cache)
+            rows.append(chosen)
         return [Sample(tuple(ids), tuple(lps)) for ids, lps in zip(tokens, logprobs, strict=True)]
 
     def _forward(

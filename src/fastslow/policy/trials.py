@@ -1,0 +1,187 @@
+"""Try a model out before a run: short rows through the paths that the run would take, against a plain forward.
+
+Settings do not tell whether a model lets tokens see later ones, takes padding for content, or has a cache that can be
+cut and reordered. A few forwards over a few tokens do, and a path that gives other log-probabilities is never taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from fastslow.core.errors import BadInput
+from fastslow.core.machine import is_out_of_memory
+from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
+from fastslow.policy.engines.rows import Way, likely_way, plain_logits, without_adapter_shell
+from fastslow.policy.engines.transformers import PrefixSampler
+from fastslow.policy.token_trees import Row
+
+Result = TypeVar("Result")
+
+# Most that two ways of computing one log-probability may differ in fp32, by rounding. Padding that is taken for content
+# moves log-probabilities of models with random weights, the least sensitive ones, by a hundred times as much.
+ROUNDING = 2e-4
+LONG = 140
+"""Tokens of the one longer row, more than kernels take as one chunk."""
+TOKENS = 6
+"""Tokens that a trial samples for each row."""
+
+_KNOWN: dict[tuple[str, ...], Way] = {}
+"""Ways found in this process, by class, configuration and type: base, copies and checkpoints of a model are alike."""
+
+
+def tolerance(model: PreTrainedModel) -> float:
+    """Return how far two ways of computing a log-probability may be apart in the type of the weights."""
+    return max(ROUNDING, float(torch.finfo(model.dtype).eps) ** 0.5 / 2)
+
+
+def trial_rows(model: PreTrainedModel) -> list[Row]:
+    """Return rows of different lengths, of ids that the model has; the prompts of the first two are of one length and
+    have a common beginning."""
+    size = vocabulary(model)
+    config: Any = model.config.get_text_config()
+    ends = {getattr(config, f"{name}_token_id", None) for name in ("pad", "bos", "eos", "sep", "cls")}
+    ids = [i for i in range(size) if i not in ends] or list(range(size))
+    token = [ids[(7 + 5 * i) % len(ids)] for i in range(40)]
+    common = tuple(token[:6])
+    return [
+        Row((*common, *token[6:9], *token[20:23]), 3),
+        Row((*common, *token[9:12], *token[23:27]), 4),
+        Row((*token[14:20], *token[27:29]), 2),
+    ]
+
+
+def vocabulary(model: PreTrainedModel) -> int:
+    """Return how many token ids the model's embedding has rows for."""
+    embedding: Any = model.get_input_embeddings()
+    rows = getattr(embedding, "num_embeddings", None) or getattr(embedding, "weight", torch.empty(0, 0)).shape[0]
+    return int(rows or model.config.get_text_config().vocab_size)
+
+
+@torch.no_grad()
+def plain_logprobs(model: PreTrainedModel, row: Row, *, temperature: float = 1.0) -> Float[Tensor, " T"]:
+    """Return the log-probabilities of a row's answer from a forward over that row alone."""
+    ids = torch.tensor([row.ids], device=model.device)
+    logits = plain_logits(model, ids)[0, -1 - row.answer : -1].float() / temperature
+    return logits.log_softmax(-1).gather(1, ids[0, -row.answer :, None])[:, 0]
+
+
+def in_evaluation(model: PreTrainedModel, attempt: Callable[[], Result]) -> Result:
+    """Return what `attempt` returns with the model in evaluation mode, and the model in the mode it was found in."""
+    was_training = model.training
+    model.eval()
+    try:
+        return attempt()
+    finally:
+        model.train(was_training)
+
+
+def sampling_way(model: PreTrainedModel, *, pad_id: int) -> Way:
+    """Return the cheapest way of sampling whose log-probabilities are those of a plain forward.
+
+    Raises BadInput for a model that is no causal language model over text: one that fails on token ids alone, or whose
+    tokens see later ones.
+    """
+    inner = without_adapter_shell(model)
+    config: Any = inner.config
+    key = (type(inner).__qualname__, config.to_json_string(), str(config._attn_implementation), str(model.dtype))
+    if key not in _KNOWN:
+        way = in_evaluation(model, lambda: _try_ways(model, pad_id))
+        if way is None:
+            return likely_way(model)  # weights that are not finite say nothing about the architecture
+        _KNOWN[key] = way
+    return _KNOWN[key]
+
+
+def _try_ways(model: PreTrainedModel, pad_id: int) -> Way | None:
+    name, rows = name_of(model), trial_rows(model)
+    try:
+        wanted = [plain_logprobs(model, row) for row in rows]
+        plain_logprobs(model, _long(rows[0], model))  # kernels that compute in chunks fail on longer rows only
+        causal = _is_causal(model, rows[0])
+    except Exception as error:
+        raise not_for_text(model, error) from error
+    if not all(bool(torch.isfinite(logprobs).all()) for logprobs in wanted):
+        return None
+    if not causal:
+        raise BadInput(
+            f"the model ({name}) is no causal language model: its tokens see later ones, so that it cannot be sampled "
+            "from token by token. Take a decoder-only model, or set is_decoder in its config.json if it is one."
+        )
+    ways, likely = list(Way), likely_way(model)
+    problem = ""
+    for way in ways[ways.index(likely) :]:
+        try:
+            found = _differs(model, way, rows, pad_id)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            problem = first_line(error)
+            continue
+        if found <= tolerance(model):
+            return way
+        problem = f"log-probabilities that are off by {found:.1g}"
+    raise BadInput(
+        f"the model ({name}) cannot be sampled from: what it says of a token depends on the tokens beside it or after "
+        f"it ({problem}). Take another model."
+    )
+
+
+def _long(row: Row, model: PreTrainedModel) -> Row:
+    """Return a row of about as many tokens as a short prompt has, or as the model's window holds."""
+    window = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or LONG)
+    return Row((row.ids * LONG)[: min(LONG, window)], row.answer)
+
+
+def _is_causal(model: PreTrainedModel, row: Row) -> bool:
+    """Return whether the log-probabilities of a row's tokens stay the same when later tokens change."""
+    changed = Row((*row.ids[:-2], row.ids[0], row.ids[1]), row.answer)
+    before = [Row(ids.ids, len(ids.ids) - 1) for ids in (row, changed)]
+    one, other = (plain_logprobs(model, each)[: len(row.ids) - 3] for each in before)
+    return not bool(((one - other).abs() > tolerance(model)).any())
+
+
+def _differs(model: PreTrainedModel, way: Way, rows: Sequence[Row], pad_id: int) -> float:
+    """Return by how much log-probabilities sampled in this way differ from a plain forward over the same tokens.
+
+    What one row says first ends all rows that say it, so that the dropping of rows is tried as well.
+    """
+    prompts = [row.ids[: -row.answer] for row in rows]
+    prefixes = [6, 6, 0]
+    asked = [Prompt(prompts[i], seed, prefixes[i]) for seed, i in enumerate((0, 1, 2, 0, 1))]
+    eos: list[int] = []
+    samples: list[Sample] = []
+    for tokens in (1, TOKENS):
+        sampler = PrefixSampler(model, eos_ids=eos, pad_id=pad_id, dtype=model.dtype, way=way)
+        sampler.refresh(0)
+        samples = sampler.sample(asked, SamplingParams(max_new_tokens=tokens))
+        eos = [samples[0].ids[0]]
+    wanted = [plain_logprobs(model, Row(p.ids + s.ids, len(s.ids))) for p, s in zip(asked, samples, strict=True)]
+    found = torch.tensor([logprob for sample in samples for logprob in sample.logprobs], device=wanted[0].device)
+    return float((found - torch.cat(wanted)).abs().max())  # NaN, where one is
+
+
+def not_for_text(model: PreTrainedModel, error: Exception) -> Exception:
+    """Return the refusal of a model whose forward fails on token ids alone; where memory ran out, that error itself."""
+    if is_out_of_memory(error):
+        return error
+    return BadInput(
+        f"the model ({name_of(model)}) cannot be trained on text: a forward over token ids alone fails with "
+        f"{first_line(error)}. Take a causal language model."
+    )
+
+
+def name_of(model: PreTrainedModel) -> str:
+    """Return the name of the model's class, whatever wraps it."""
+    return type(without_adapter_shell(model)).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """Return kind and first line of an error."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:200] if text else ''}".rstrip(": ")
