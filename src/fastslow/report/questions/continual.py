@@ -46,6 +46,8 @@ def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
     ours = _seeds(arm)
     sure = over_seeds(lambda seeds: numbers_of(_measured(seeds)), ours)
     theirs = _seeds(reference) if reference is not None else []
+    if not ours or not theirs:
+        return sure
 
     def against(a: Sequence[Stages], b: Sequence[Stages]) -> dict[str, float | None]:
         one, other = _measured(a), _measured(b)
@@ -58,7 +60,7 @@ def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
             **{f"times {at}": times(*pair) for at, pair in enumerate(pairs, start=1)},
         }
 
-    return sure | over_seeds(against, ours, theirs)
+    return sure | over_seeds(against, ours, theirs, ratios=[f"times {at}" for at in range(1, len(ours[0].tasks) + 1)])
 
 
 def numbers_of(measures: Continual | None) -> dict[str, float | None]:

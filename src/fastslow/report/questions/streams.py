@@ -41,7 +41,8 @@ class StreamArm:
 
     def forgotten_interval(self) -> tuple[float, float] | None:
         """Return the 95% interval of `forgotten` over seeds."""
-        return over_seeds(lambda seeds: {"forgotten": mean(seeds)}, self._forgotten_by_seed).get("forgotten")
+        seeds = self._forgotten_by_seed
+        return over_seeds(lambda some: {"forgotten": mean(some)}, seeds, within=(0.0, 1.0)).get("forgotten")
 
     def worst_forgotten(self) -> float | None:
         return max((share for end in self.ends.values() for share in end.forgotten.values()), default=None)
