@@ -94,7 +94,9 @@ def efficiency(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int 
         return 0.0 if once is None or once.ratio is None else once.ratio
 
     ratios = resampled(ratio, reference, other, seed=seed)
-    sure = over_seeds(lambda a, b: {"ratio": ratio(a, b)}, reference, other, within=NOT_NEGATIVE, ratios=("ratio",))
+    sure = over_seeds(
+        lambda a, b: {"ratio": ratio(a, b)}, reference, other, within={"ratio": NOT_NEGATIVE}, ratios=("ratio",)
+    )
     low, high = sure.get("ratio", (None, None))
     return Efficiency(
         estimate.target, estimate.reference_x, estimate.other_x, estimate.ratio,

@@ -15,6 +15,7 @@ LEVEL = 0.95
 Interval = tuple[float, float]
 ANYTHING: Interval = (-math.inf, math.inf)
 NOT_NEGATIVE: Interval = (0.0, math.inf)
+SHARE: Interval = (0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def kl_at_matched_accuracy(reference: Sequence[Curve], other: Sequence[Curve]) -
         once = _compare(mean_curve(a), mean_curve(b))
         return {"share": None if once is None else once.share}
 
-    sure = over_seeds(share, reference, other, within=NOT_NEGATIVE, ratios=("share",))
+    sure = over_seeds(share, reference, other, within={"share": NOT_NEGATIVE}, ratios=("share",))
     low, high = sure.get("share", (None, None))
     return replace(matched, low=low, high=high)
 

@@ -32,7 +32,7 @@ Values = list[tuple[float | None, float]]
 def over_seeds(
     measure: Callable[..., Mapping[str, float | None]],
     *sides: Sequence[Any],
-    within: Interval = ANYTHING,
+    within: Mapping[str, Interval] | None = None,
     ratios: Collection[str] = (),
 ) -> dict[str, Interval]:
     """Return the 95% interval of every number that `measure(*sides)` gives, by its name.
@@ -40,8 +40,8 @@ def over_seeds(
     Each side holds what its seeds measured. The variance of a number is that over samples of the seeds of one side
     with the others as they are (Efron 1979), times n / (n - 1), summed over the sides; the interval is Student's, with
     the degrees of freedom of Welch 1947. Of a mean that is Student's own interval, of a difference of two means
-    Welch's. `within` holds the values that a number can have. Of the numbers named in `ratios` the interval is made for
-    the logarithm, where there is one.
+    Welch's. `within` holds the values that a number can have, by its name. Of the numbers named in `ratios` the
+    interval is made for the logarithm, where there is one.
 
     With fewer than two seeds on a side there are no intervals. A number that is None in some sample has none either. Of
     what may never be reached, `measure` gives infinity instead of None: then the interval is made for the reciprocal,
@@ -63,8 +63,8 @@ def over_seeds(
             value, [[(one.get(name), p) for one, p in side] for side in sampled], list(map(len, sides)), name in ratios
         )
         if found is not None:
-            low, high = (min(max(end, within[0]), within[1]) for end in found)
-            intervals[name] = (low, high)
+            least, most = (within or {}).get(name, ANYTHING)
+            intervals[name] = (min(max(found[0], least), most), min(max(found[1], least), most))
     return intervals
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from fastslow.metrics.intervals import NOT_NEGATIVE
+from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE
 from fastslow.report.questions.compare import Arm, Comparison
 from fastslow.report.questions.series import (
     FAST,
@@ -111,7 +111,7 @@ def _series(arm: Arm, at: int, tasks: list[str]) -> list[dict[str, Any]]:
 
 
 def _drawn(arm: Arm, at: int, chart: str, samples: list[list[Sample]], **where: str) -> list[dict[str, Any]]:
-    whole = band(samples, (0.0, 1.0) if chart in SHARES else NOT_NEGATIVE)
+    whole = band(samples, SHARE if chart in SHARES else NOT_NEGATIVE)
     if whole is None:
         return []
     return [{"chart": chart, "arm": at, **where, **_band(whole), "runs": _runs(arm, samples, whole)}]

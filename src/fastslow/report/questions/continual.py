@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from fastslow.metrics import Continual, Interval, measure_continual, over_seeds
+from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE
 from fastslow.report.questions.compare import Arm, mean_or_none
 from fastslow.report.reading.data import RunData
 from fastslow.report.reading.values import count, text
 from fastslow.streams import has_stages
 
+POSSIBLE = {"average": SHARE, "retained": NOT_NEGATIVE}
 Matrix = list[list[float | None]]
 
 
@@ -44,7 +46,7 @@ def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
     `times 1`, `times 2`, ..., the acquisition divided by the reference's (see `times`).
     """
     ours = _seeds(arm)
-    sure = over_seeds(lambda seeds: numbers_of(_measured(seeds)), ours)
+    sure = over_seeds(lambda seeds: numbers_of(_measured(seeds)), ours, within=POSSIBLE)
     theirs = _seeds(reference) if reference is not None else []
     if not ours or not theirs:
         return sure

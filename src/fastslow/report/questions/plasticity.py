@@ -9,11 +9,15 @@ from typing import Any
 
 from fastslow.metrics import Curve, Interval, area_under, over_seeds, reach
 from fastslow.metrics.curves import mean_curve
-from fastslow.metrics.intervals import NOT_NEGATIVE
+from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE
 from fastslow.report.questions.compare import Comparison
 
 STEPS = ("halfway", "top")
-BOUNDS: dict[str, Any] = {"within": NOT_NEGATIVE, "ratios": ("ratio", "end_ratio")}
+RATIOS = ("ratio", "end_ratio")
+BOUNDS: dict[str, Any] = {
+    "within": dict.fromkeys(("start", "best", "end", "area"), SHARE) | dict.fromkeys((*RATIOS, *STEPS), NOT_NEGATIVE),
+    "ratios": RATIOS,
+}
 
 
 @dataclass(frozen=True)

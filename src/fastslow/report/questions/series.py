@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastslow.metrics.intervals import NOT_NEGATIVE, Interval, mean_intervals
+from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE, Interval, mean_intervals
 from fastslow.report.questions.compare import Arm
 from fastslow.report.reading.data import AXES, RunData
 
@@ -118,7 +118,7 @@ def band(samples: Sequence[Sequence[Sample]], within: Interval = NOT_NEGATIVE) -
 
 def bands_of(arm: Arm, quantity: str, context: str = "shipped", task: str = "") -> Band | None:
     share = quantity in ("accuracy", "best")
-    return band([evaluated(run, quantity, context, task) for run in arm.runs], (0.0, 1.0) if share else NOT_NEGATIVE)
+    return band([evaluated(run, quantity, context, task) for run in arm.runs], SHARE if share else NOT_NEGATIVE)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
