@@ -17,28 +17,28 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "losses", "what scales the bonus does not scale advantages", "slow/trainer.py",
         '"advantages": inputs["advantages"] * rest}', '"advantages": inputs["advantages"]}',
-        (TERMS + "test_a_step_is_a_stock_trainers",),
+        (TERMS + "test_a_step_is_a_stock_trainers[36]",),
     ),
     Mutation(
         "losses", "what scales the bonus does not scale KL", "slow/trainer.py",
         "self._coefficients(beta=rest, ", "self._coefficients(",
-        (TERMS + "test_a_step_is_a_stock_trainers",),
+        (TERMS + "test_a_step_is_a_stock_trainers[35]",),
     ),
     Mutation(
         "losses", "the most uncertain tokens are chosen before rows are left out", "slow/trainer.py",
         "return self._entropy_mask & mask.bool()",
         "return super().get_high_entropy_mask(entropies, mask, threshold)",
-        (TERMS + "test_a_step_is_a_stock_trainers",),
+        (TERMS + "test_a_step_is_a_stock_trainers[22]",),
     ),
     Mutation(
         "losses", "the most uncertain tokens are those of rows that count", "slow/trainer.py",
         "counted = mask * counted_n[:, None].to(mask)", "counted = mask",
-        (TERMS + "test_a_step_is_a_stock_trainers",),
+        (TERMS + "test_a_step_is_a_stock_trainers[27]",),
     ),
     Mutation(
         "losses", "the bonus is a mean over the tokens that it acts on", "slow/split.py",
         'acting = int(out["entropy_mask"][:weighty].sum()) if "entropy_mask" in out else tokens', "acting = tokens",
-        (TERMS + "test_a_step_is_a_stock_trainers",),
+        (TERMS + "test_a_step_is_a_stock_trainers[27]",),
     ),
     Mutation(
         "losses", "every process has as many rows where TRL gathers them", "slow/split.py",

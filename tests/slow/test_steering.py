@@ -255,14 +255,14 @@ def test_a_fall_has_more_rehearsed(tmp_path: Path, falling) -> None:
 
 
 def budgeted() -> Steering:
-    return make_steering(FastSlowConfig(bf16=False, kl_target=0.1, beta=1e-3), staged(0.0))
+    return make_steering(FastSlowConfig(bf16=False, kl_target=1.0, beta=1e-3), staged(0.0))
 
 
 def test_the_kl_of_a_step_is_that_of_its_tokens() -> None:
-    """However a step is cut into micro-batches: 30 tokens at 0.2 and 10 at 0.04 are 40 at 0.16."""
+    """However a step is cut into micro-batches: 30 tokens at 0.9 and 10 at 0.5 are 40 at 0.8."""
     whole, parts = budgeted(), budgeted()
-    whole.measured(0.16, 40)
-    for kl, tokens in ((0.2, 30), (0.04, 10)):
+    whole.measured(0.8, 40)
+    for kl, tokens in ((0.9, 30), (0.5, 10)):
         parts.measured(kl, tokens)
     for steering in (whole, parts):
         steering.next_step(["a"])
@@ -272,11 +272,11 @@ def test_the_kl_of_a_step_is_that_of_its_tokens() -> None:
 
 def test_what_was_measured_of_a_step_survives_a_kill_and_older_checkpoints_are_read() -> None:
     saved, resumed, older = budgeted(), budgeted(), budgeted()
-    for kl, tokens in ((0.2, 30), (0.04, 10)):
+    for kl, tokens in ((0.9, 30), (0.5, 10)):
         saved.measured(kl, tokens)
     state = json.loads(json.dumps(saved.state_dict()))
     resumed.load_state_dict(state)
-    older.load_state_dict({**state, "kls": [0.16]})
+    older.load_state_dict({**state, "kls": [0.8]})
     for steering in (saved, resumed, older):
         steering.next_step(["a"])
     assert resumed.beta == saved.beta == pytest.approx(older.beta)

@@ -87,15 +87,17 @@ def cases() -> list[Case]:
     return found
 
 
-@pytest.mark.parametrize("case", cases(), ids=str)
+@pytest.mark.parametrize("case", cases(), ids=lambda case: str(case.seed))
 def test_a_step_is_a_stock_trainers(folder: Path, case: Case) -> None:
     rollouts = rollouts_of(case)
     ours, stock = our_step(folder, case, rollouts), stock_step(folder, case, rollouts)
     assert max(float(change.abs().max()) for change in stock.moved.values()) > 1e-3, "the step moved nothing"
-    assert ours.loss == pytest.approx(stock.loss, abs=CLOSE)
+    assert ours.loss == pytest.approx(stock.loss, abs=CLOSE), case
     assert set(ours.moved) == set(stock.moved)
     for name, change in stock.moved.items():
-        torch.testing.assert_close(ours.moved[name], change, atol=CLOSE, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            ours.moved[name], change, atol=CLOSE, rtol=0, msg=lambda m, n=name: f"{case}, {n}: {m}"
+        )
 
 
 def test_the_cases_are_a_stock_trainers_own_where_nothing_leaves() -> None:

@@ -29,7 +29,7 @@ COMMON: dict[str, Any] = {
     "learning_rate": 1.0, "warmup_steps": 0, "lr_scheduler_type": "constant", "bf16": False, "use_cpu": True,
     "max_steps": 1, "report_to": "none", "gradient_checkpointing": False, "save_strategy": "no", "seed": 3,
 }  # fmt: skip
-LORA = {"r": 4, "lora_alpha": 8}
+LORA: dict[str, Any] = {"r": 4, "lora_alpha": 8}
 
 
 @dataclass(frozen=True)
