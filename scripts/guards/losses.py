@@ -4,4 +4,106 @@ from __future__ import annotations
 
 from guards.base import Mutation
 
-MUTATIONS: list[Mutation] = []
+TERMS = "tests/slow/test_terms.py::"
+INTERVALS = "tests/metrics/test_intervals.py::"
+ASYMPTOTE = "tests/metrics/test_asymptote.py::"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "losses", "the entropy bonus has a scale of its own", "slow/trainer.py",
+        "(scales.entropy if self._entropy_bonus_enabled else 0.0) or scales.policy or 1.0", "scales.policy or 1.0",
+        (TERMS + "test_the_entropy_bonus_does_not_depend_on_memory[cispo]",),
+    ),
+    Mutation(
+        "losses", "what scales the bonus does not scale advantages", "slow/trainer.py",
+        '"advantages": inputs["advantages"] * rest}', '"advantages": inputs["advantages"]}',
+        (TERMS + "test_a_step_is_a_stock_trainers[36]",),
+    ),
+    Mutation(
+        "losses", "what scales the bonus does not scale KL", "slow/trainer.py",
+        "self._coefficients(beta=rest, ", "self._coefficients(",
+        (TERMS + "test_a_step_is_a_stock_trainers[35]",),
+    ),
+    Mutation(
+        "losses", "the most uncertain tokens are chosen before rows are left out", "slow/trainer.py",
+        "return self._entropy_mask & mask.bool()",
+        "return super().get_high_entropy_mask(entropies, mask, threshold)",
+        (TERMS + "test_a_step_is_a_stock_trainers[22]",),
+    ),
+    Mutation(
+        "losses", "the most uncertain tokens are those of rows that count", "slow/trainer.py",
+        "counted = mask * counted_n[:, None].to(mask)", "counted = mask",
+        (TERMS + "test_a_step_is_a_stock_trainers[27]",),
+    ),
+    Mutation(
+        "losses", "the bonus is a mean over the tokens that it acts on", "slow/split.py",
+        'acting = int(out["entropy_mask"][:weighty].sum()) if "entropy_mask" in out else tokens', "acting = tokens",
+        (TERMS + "test_a_step_is_a_stock_trainers[27]",),
+    ),
+    Mutation(
+        "losses", "every process has as many rows where TRL gathers them", "slow/split.py",
+        "if self.loss_type in ROWS_GATHERED:", "if False:",
+        (TERMS + "test_two_processes_take_the_steps_of_one",),
+    ),
+    Mutation(
+        "losses", "a load-balancing loss in parts is refused", "slow/trainer.py",
+        "if self.aux_loss_enabled and (self.slots > 1 or ", "if False and (self.slots > 1 or ",
+        (TERMS + "test_a_load_balancing_loss_in_parts_is_refused",),
+    ),
+    Mutation(
+        "losses", "load balancing sees every row that counts", "slow/trainer.py",
+        "prompts_count=self.aux_loss_enabled,", "prompts_count=False,",
+        (TERMS + "test_the_load_balancing_loss_of_experts_is_a_stock_trainers",),
+    ),
+    Mutation(
+        "losses", "advantages within a context follow scale_rewards=batch", "slow/batches.py",
+        "std = whole_std if by_batch else rewards.std()", "std = rewards.std()",
+        ("tests/slow/test_batches.py::test_advantages_within_parts_may_be_scaled_by_the_spread_of_the_batch",),
+    ),
+    Mutation(
+        "losses", "advantages within a context follow reward_weights", "slow/trainer.py",
+        "_rewards(batch.rollouts) * self.reward_weights.item(),", "_rewards(batch.rollouts),",
+        (TERMS + "test_a_weight_of_the_reward_reaches_advantages_within_a_context",),
+    ),
+    Mutation(
+        "losses", "the KL of a step is a mean over its tokens", "slow/steering.py",
+        "sum(kl * (tokens / total) for kl, tokens in self._kls)", "sum(kl for kl, _ in self._kls) / len(self._kls)",
+        ("tests/slow/test_steering.py::test_the_kl_of_a_step_is_that_of_its_tokens",),
+    ),
+    Mutation(
+        "losses", "a quantile is between 0 and 1", "config/checks.py",
+        "if not 0 <= config.top_entropy_quantile <= 1:", "if False:",
+        (TERMS + "test_what_the_loss_cannot_do_is_refused",),
+    ),
+    Mutation(
+        "losses", "no reward is normalised over groups where contexts are compared", "config/checks.py",
+        'and config.multi_objective_aggregation != "sum_then_normalize":', "and False:",
+        (TERMS + "test_what_the_loss_cannot_do_is_refused",),
+    ),
+    Mutation(
+        "losses, intervals", "few seeds have Student's quantile", "metrics/intervals.py",
+        "return float(student_t.ppf((1 + LEVEL) / 2, freedom))", "return 1.96",
+        (INTERVALS + "test_the_interval_of_a_mean_covers_the_truth",),
+    ),
+    Mutation(
+        "losses, intervals", "what may never be reached has no upper end", "metrics/seeds.py",
+        "return _reciprocal(high), _reciprocal(low)", "return _reciprocal(high), 1 / low",
+        (INTERVALS + "test_what_some_sample_does_not_reach_may_never_be_reached",),
+    ),
+    Mutation(
+        "losses, intervals", "samples of few seeds are corrected for their number", "metrics/seeds.py",
+        "variances.append(n / (n - 1) * ", "variances.append(1.0 * ",
+        (INTERVALS + "test_of_means_it_is_the_textbooks_interval",),
+    ),
+    Mutation(
+        "losses, asymptote", "B has no bound that a curve could meet", "metrics/asymptote.py",
+        "slope = np.exp(np.clip(point[0], -30.0, 30.0))", "slope = np.exp(np.clip(point[0], np.log(0.2), 30.0))",
+        (ASYMPTOTE + "test_the_interval_ends_where_the_profile_does",),
+    ),
+    Mutation(
+        "losses, asymptote", "a point at no cost is R0", "metrics/asymptote.py",
+        "self._before = np.log(c.max()) - np.log(c)",
+        "self._before = np.log(c.max()) - np.log(np.maximum(c, c.max() * 1e-6))",
+        (ASYMPTOTE + "test_the_point_at_no_cost_is_the_start_whatever_the_form",),
+    ),
+]  # fmt: skip

@@ -23,6 +23,7 @@ PAGE = (ROOT / "docs/decisions/0001-trl-and-gepa-as-they-are.md").read_text(enco
 OVERRIDDEN = {
     "_prepare_inputs": ["self", "generation_batch"],
     "_get_per_token_logps_and_entropies": ["self", "model", "input_ids", "attention_mask", "logits_to_keep"],
+    "get_high_entropy_mask": ["self", "entropies", "mask", "threshold"],
     "_compute_loss": ["self", "model", "inputs"],
     "_get_grad_norm": ["self", "model", "grad_norm"],
     "evaluate": ["self"],
@@ -46,7 +47,7 @@ ATTRIBUTES = {
     "_step", "_buffered_inputs", "_metrics", "_tr_loss", "_entropy_bonus_enabled", "accelerator", "args",
     "aux_loss_enabled", "beta", "callback_handler", "chat_template_kwargs", "control", "eos_token_ids",
     "is_deepspeed_enabled", "is_fsdp_enabled", "lr_scheduler", "model", "num_generations", "optimizer", "ref_model",
-    "scale_rewards", "state", "temperature",
+    "reward_weights", "router_aux_loss_coef", "scale_rewards", "state", "temperature", "top_entropy_quantile",
 }  # fmt: skip
 """Attributes of TRL's and transformers' trainers that are read or set."""
 

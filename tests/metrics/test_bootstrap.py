@@ -1,4 +1,4 @@
-"""One bootstrap for seeds and examples, and one interval of a mean."""
+"""Other draws of the same examples, and one interval of a mean."""
 
 from __future__ import annotations
 

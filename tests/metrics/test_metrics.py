@@ -85,7 +85,7 @@ def test_the_interval_covers_the_truth_in_most_experiments():
         found = efficiency(seeds(60), seeds(20), seed=experiment)
         assert found is not None
         covered += present(found.low) <= 3.0 <= present(found.high)
-    assert covered >= 28, "three seeds make a bootstrap optimistic, but not useless"
+    assert covered >= 36, covered
 
 
 def test_seeds_that_do_not_get_there_show_in_the_interval():
@@ -184,7 +184,8 @@ def test_the_share_has_an_interval_over_seeds_and_none_without_a_move():
     found = kl_at_matched_accuracy(rl, fst)
     assert found is not None
     assert found.share == pytest.approx(0.3)
-    assert 0.2 / 1.2 <= present(found.low) <= present(found.share) <= present(found.high) <= 0.4 / 0.8
+    assert 0.0 < present(found.low) < 0.2 / 1.2, "wider than from the lowest to the highest"
+    assert 0.4 / 0.8 < present(found.high) < 1.0
     assert present(kl_at_matched_accuracy([moved((0.0, 0.4))], [moved((0.1, 0.4))])).share is None
     assert kl_at_matched_accuracy([], rl) is None
 
@@ -219,9 +220,9 @@ def test_the_interval_of_an_accuracy_covers_the_truth():
     assert inside >= 0.93 * 400
 
 
-def test_an_interval_over_seeds_is_between_the_lowest_and_the_highest():
-    found = over_seeds(lambda a: {"mean": sum(a) / len(a)}, [1.0, 2.0, 3.0])
-    assert found == {"mean": (1.0, 3.0)}, "with three seeds one draw in nine is all one seed"
+def test_an_interval_over_seeds_reaches_beyond_the_lowest_and_the_highest():
+    low, high = over_seeds(lambda a: {"mean": sum(a) / len(a)}, [1.0, 2.0, 3.0])["mean"]
+    assert (low, high) == pytest.approx((2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), abs=1e-3)
     assert over_seeds(lambda a: {"mean": sum(a) / len(a)}, [2.0, 2.0]) == {"mean": (2.0, 2.0)}
 
 
@@ -231,23 +232,14 @@ def test_one_seed_on_a_side_has_no_interval_over_seeds():
     assert over_seeds(lambda: {"nothing": 1.0}) == {}
 
 
-def test_a_number_that_some_draw_lacks_has_no_interval():
+def test_a_number_that_is_lacking_without_some_seed_has_no_interval():
     def measure(a):
         return {"known": sum(a), "ratio": 1 / sum(a) if sum(a) else None, "far": math.inf if sum(a) else 1.0}
 
     found = over_seeds(measure, [0.0, 1.0])
     assert set(found) == {"known", "far"}
-    assert found["far"] == (1.0, math.inf)
-
-
-def test_the_interval_over_seeds_covers_the_truth():
-    """A mean of eight seeds; a percentile bootstrap of few is optimistic, and 95% is not to be had."""
-    covered = 0
-    for experiment in range(100):
-        seeds = np.random.default_rng(experiment).normal(0.5, 0.1, 8).tolist()
-        low, high = over_seeds(lambda a: {"mean": sum(a) / len(a)}, seeds)["mean"]
-        covered += low <= 0.5 <= high
-    assert covered >= 85, covered
+    low, high = found["far"]
+    assert (0 < low < 1, high) == (True, math.inf)
 
 
 def test_a_threshold_crossed_twice_on_a_noisy_plateau_counts_once():

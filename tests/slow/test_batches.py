@@ -7,7 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastslow.slow.batches import MicroBatch, RowPlan, advantages_within, loss_scale, micro_batches, plan_rows
+from fastslow.slow.batches import (
+    Counts,
+    MicroBatch,
+    RowPlan,
+    advantages_within,
+    loss_scale,
+    micro_batches,
+    plan_rows,
+    term_scales,
+)
 from tests.support.present import present
 
 NAN = float("nan")
@@ -222,3 +231,28 @@ def test_advantages_within_parts_compare_only_their_rows() -> None:
         per_problem=False, regularised=False, parts_N=parts_N,
     )  # fmt: skip
     assert got.live_N.tolist() == [True, False, True, False, False, False, False, False], "spread across parts is none"
+
+
+def test_advantages_within_parts_may_be_scaled_by_the_spread_of_the_batch() -> None:
+    rewards_N, parts_N = torch.tensor([0.0, 1.0, 0.4, 0.6, NAN, 1.0]), torch.tensor([0, 0, 1, 1, 1, 2])
+    found = advantages_within(rewards_N, parts_N, scaled=True, by_batch=True)
+    std = float(torch.tensor([0.0, 1.0, 0.4, 0.6, 1.0]).std()) + 1e-4
+    assert found.tolist() == pytest.approx([-0.5 / std, 0.5 / std, -0.1 / std, 0.1 / std, 0.0, 0.0])
+
+
+def test_a_row_whose_prompt_counts_is_live_without_an_answer() -> None:
+    rewards_N, lengths_N = torch.tensor([0.0, 1.0, NAN, 1.0]), torch.tensor([0, 2, 2, 2])
+    got = plan_rows(
+        rewards_N=rewards_N, lengths_N=lengths_N, slow_B=torch.tensor([True]), per_problem=False, regularised=True,
+        prompts_count=True,
+    )  # fmt: skip
+    assert got.live_N.tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("loss_type", ["cispo", "grpo", "bnpo", "dr_grpo"])
+def test_the_scales_of_the_entropy_bonus_add_up_over_unequal_parts_of_whatever_loss(loss_type: str) -> None:
+    """Means over 6 and 2 acting tokens, of 8, in 2 of 4 slots on one process."""
+    whole = Counts(rows=5, tokens=20, acting=8)
+    parts = [(Counts(3, 12, 6), 0.5), (Counts(2, 8, 2), 1.5)]
+    total = sum(mean * term_scales(loss_type, part, whole, slots=4, processes=1).entropy / 4 for part, mean in parts)
+    assert total == pytest.approx((6 * 0.5 + 2 * 1.5) / 8)

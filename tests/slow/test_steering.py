@@ -25,6 +25,7 @@ from fastslow.run.assemble import make_steering
 from fastslow.run.train import resume, train
 from fastslow.slow.kl_budget import KLBudget
 from fastslow.slow.retention import Forgetting, RetentionWatch
+from fastslow.slow.steering import Steering
 from fastslow.streams import ScheduledStream, Setting, make_schedule
 from fastslow.streams.epochs import EpochStream
 from fastslow.streams.rehearsal import RehearsalStream
@@ -251,6 +252,34 @@ def test_a_fall_has_more_rehearsed(tmp_path: Path, falling) -> None:
     train(FastSlowConfig(**tiny_settings(tmp_path, **WATCHED, retention_action="rehearse")), display=SilentDisplay())
     shares = [row["fst/rehearsal_share"] for row in lines(tmp_path / "run") if "fst/rehearsal_share" in row]
     assert shares == pytest.approx([0.0, 0.0, 0.0, 0.2, 0.4, 0.5])
+
+
+def budgeted() -> Steering:
+    return make_steering(FastSlowConfig(bf16=False, kl_target=1.0, beta=1e-3), staged(0.0))
+
+
+def test_the_kl_of_a_step_is_that_of_its_tokens() -> None:
+    """However a step is cut into micro-batches: 30 tokens at 0.9 and 10 at 0.5 are 40 at 0.8."""
+    whole, parts = budgeted(), budgeted()
+    whole.measured(0.8, 40)
+    for kl, tokens in ((0.9, 30), (0.5, 10)):
+        parts.measured(kl, tokens)
+    for steering in (whole, parts):
+        steering.next_step(["a"])
+    assert parts.beta == pytest.approx(whole.beta)
+    assert parts.advantage_scale == pytest.approx(whole.advantage_scale)
+
+
+def test_what_was_measured_of_a_step_survives_a_kill_and_older_checkpoints_are_read() -> None:
+    saved, resumed, older = budgeted(), budgeted(), budgeted()
+    for kl, tokens in ((0.9, 30), (0.5, 10)):
+        saved.measured(kl, tokens)
+    state = json.loads(json.dumps(saved.state_dict()))
+    resumed.load_state_dict(state)
+    older.load_state_dict({**state, "kls": [0.8]})
+    for steering in (saved, resumed, older):
+        steering.next_step(["a"])
+    assert resumed.beta == saved.beta == pytest.approx(older.beta)
 
 
 def test_a_usual_share_of_more_than_half_is_not_lowered_by_a_fall() -> None:

@@ -42,6 +42,7 @@ def check_rules(config: AllSettings) -> None:
     _check_topics(config)
     _check_retention(config)
     _check_group_size(config)
+    _check_loss(config)
     _check_phase_budget(config)
 
 
@@ -120,6 +121,17 @@ def _check_group_size(config: AllSettings) -> None:
         raise BadInput(
             f"advantage_group 'context' compares rollouts under one context, so num_generations ({rollouts}) must be "
             f"at least twice population_size ({contexts})."
+        )
+
+
+def _check_loss(config: AllSettings) -> None:
+    """Refuse what the loss cannot do: TRL would fail in the first step, or do something else without a word."""
+    if not 0 <= config.top_entropy_quantile <= 1:
+        raise BadInput(f"top_entropy_quantile must be between 0 and 1, got {config.top_entropy_quantile}.")
+    if config.advantage_group == "context" and config.multi_objective_aggregation != "sum_then_normalize":
+        raise BadInput(
+            f"multi_objective_aggregation '{config.multi_objective_aggregation}' normalises over whole groups, and "
+            "advantage_group 'context' compares rollouts under one context; leave it at sum_then_normalize."
         )
 
 

@@ -1,7 +1,7 @@
 """Measures of runs, as pure functions of numbers, curves and matrices. docs/metrics.md has formulas and sources.
 
 - `accuracy`: confidence interval of one accuracy. `intervals`: a number with its interval, and the interval of a mean.
-- `bootstrap`: intervals of any other measure, over seeds or examples.
+- `bootstrap`: intervals of a measure over examples. `seeds`: those of any measure over few seeds.
 - `curves`: efficiency, area under a curve, steps to a threshold. `asymptote`: the ceiling of a curve, by a sigmoid fit.
 - `matched`: KL to the base at equal accuracy.
 - `continual`: transfer and forgetting from an accuracy matrix. `streams`: the same for streams without stages.
@@ -12,11 +12,12 @@
 
 from fastslow.metrics.accuracy import accuracy_interval
 from fastslow.metrics.asymptote import Asymptote, fit_asymptote
-from fastslow.metrics.bootstrap import over_examples, over_seeds
+from fastslow.metrics.bootstrap import over_examples
 from fastslow.metrics.continual import Continual, measure_continual
 from fastslow.metrics.curves import Curve, Efficiency, area_under, efficiency, reach
 from fastslow.metrics.intervals import Estimate, Interval, mean_interval
 from fastslow.metrics.matched import MatchedKL, kl_at_matched_accuracy
+from fastslow.metrics.seeds import over_seeds
 
 __all__ = [
     "Asymptote",

@@ -1,31 +1,41 @@
 """Estimate the accuracy a run is heading for, by a sigmoid in compute: R = R0 + (A - R0) / (1 + (Cmid / C)^B).
 
 The form is that of Khatri et al. 2025 (ScaleRL, arXiv 2510.13786), which Fast-Slow Training uses as well.
+
+R0 and A enter linearly, so that only the shape (Cmid, B) has to be searched for, and R0 is solved for at every shape
+(variable projection, Golub and Pereyra 1973). The search has no bounds of Cmid and B that a curve could meet: a grid of
+shapes from nearly straight to a step gives the start, and Levenberg and Marquardt's method goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, least_squares
+from scipy.special import expit
 from scipy.stats import f as f_distribution
 
 from fastslow.metrics.curves import Curve
 from fastslow.metrics.intervals import LEVEL
 
 PARAMETERS = 4
-STEEPEST = 10.0
-FARTHEST = 10.0  # Cmid at most this many times the last x: beyond that the curve has not reached its middle
 CEILING = 2.0  # where the search for an upper bound ends; accuracies end at 1
+SLOPES = np.geomspace(0.02, 100.0, 40)  # B of the grid: at 0.02 a curve is its own limit, at 100 a step
+PLACES = np.linspace(0.0, 1.0, 60)  # of the middle: from far beyond the last point to far before the first
+BEYOND = 15.0  # log-odds at which a sigmoid is its own limit
+LEVELS = np.linspace(0.0, CEILING, 81)  # A of the grid
+START = (-0.5, 1.0)  # R0 is an accuracy; room below 0, or rounding and noise near 0 would bend a straight curve
+EXACT = 1e-12  # an exact fit has no residual spread: rounding errors stand in for it
+Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Asymptote:
-    """`a` in [0, 1] with its interval; None and a `reason` where the curve does not determine `a`."""
+    """`a` in [0, 1] with its interval; None and a `reason` where the curve does not determine `a`. Then `low` or `high`
+    may still be known: an end that is None is open."""
 
     a: float | None
     low: float | None = None
@@ -41,76 +51,134 @@ def fit_asymptote(curve: Curve) -> Asymptote:
     parameters can still explain the curve nearly as well. Without an upper end within reach, the curve is not
     identifiable.
 
-    Points at x = 0 are the start and fix nothing about the form; they are used with C so small that R is R0.
+    Points at x = 0 are the start: there R is R0, whatever the form.
     """
     c, r = np.array(curve.x), np.array(curve.y)
     if len(c) < PARAMETERS + 2:
         return Asymptote(None, reason=f"not identifiable: {len(c)} points are too few for four parameters")
-    if np.ptp(r) == 0:
+    if np.ptp(r) == 0 or np.ptp(c) == 0:
         return Asymptote(None, reason="not identifiable: the curve is flat")
-    c = np.maximum(c, c[-1] * 1e-6)
-    best = _fit(c, r)
-    a, squares = float(best[1]), _squares(best, c, r)
-    spare = len(c) - PARAMETERS
-    # an exact fit has no residual spread: rounding errors stand in for it
-    limit = max(squares, 1e-12) * (1 + float(f_distribution.ppf(LEVEL, 1, spare)) / spare)
-
-    def excess(value: float) -> float:
-        rest = _fit(c, r, fixed_a=value, start=best)
-        return _squares(rest, c, r) - limit
-
-    low, high = _bound(excess, a, 0.0), _bound(excess, a, CEILING)
+    fit = _Fit(c, r)
+    best = fit.best()
+    squares, spare = fit.squares(best), len(c) - PARAMETERS
+    limit = max(squares, EXACT) * (1 + float(f_distribution.ppf(LEVEL, 1, spare)) / spare)
+    a = float(best[2])
+    low, high = (fit.bound(best, limit, upwards=upwards) for upwards in (False, True))
     if low is None or high is None or a > 1.0 + 1e-6:
         return Asymptote(None, low, high, "not identifiable: the curve does not bend towards a ceiling yet")
-    return Asymptote(a, low, min(high, 1.0), r0=float(best[0]), c_mid=float(best[2]), b=float(best[3]))
+    slope, last = float(np.exp(best[0])), float(best[1])
+    with np.errstate(over="ignore"):
+        c_mid = float(c.max() * np.exp(-last / slope))
+    return Asymptote(a, low, min(high, 1.0), r0=fit.r0(best), c_mid=c_mid, b=slope)
 
 
-def sigmoid(parameters: NDArray[np.float64], c: NDArray[np.float64]) -> NDArray[np.float64]:
+def sigmoid(parameters: Numbers, c: Numbers) -> Numbers:
     """Return R at compute `c` for `(R0, A, Cmid, B)`."""
     r0, a, c_mid, b = parameters
-    return r0 + (a - r0) / (1.0 + (c_mid / c) ** b)
+    with np.errstate(divide="ignore"):
+        return r0 + (a - r0) / (1.0 + (c_mid / c) ** b)
 
 
-def _squares(parameters: NDArray[np.float64], c: NDArray[np.float64], r: NDArray[np.float64]) -> float:
-    return float(np.sum((sigmoid(parameters, c) - r) ** 2))
+class _Fit:
+    """The sums of squares of one curve. Points in the space of parameters are (log B, log-odds of the sigmoid at the
+    last x, A); R0 is the best one for them."""
 
+    def __init__(self, c: Numbers, r: Numbers):
+        self._r = r
+        with np.errstate(divide="ignore"):
+            self._before = np.log(c.max()) - np.log(c)  # infinite at x = 0
+        span = float(self._before[c > 0].max())
+        slopes, places = np.meshgrid(SLOPES, PLACES, indexing="ij")
+        odds = -BEYOND + places * (2 * BEYOND + slopes * span)
+        self._shapes = np.stack([np.log(slopes).ravel(), odds.ravel()], axis=1)
+        rising = expit(odds.ravel()[:, None] - slopes.ravel()[:, None] * self._before)
+        rest = 1.0 - rising
+        # The sums from which the squares at any A follow.
+        self._sums = (
+            r @ r, rising @ r, (rising**2).sum(1), rest @ r, (rest * rising).sum(1),
+            np.maximum((rest**2).sum(1), 1e-300),
+        )  # fmt: skip
 
-def _fit(
-    c: NDArray[np.float64],
-    r: NDArray[np.float64],
-    *,
-    fixed_a: float | None = None,
-    start: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:
-    """Return the best `(R0, A, Cmid, B)`, from several starts; `fixed_a` holds A fixed."""
-    low = np.array([-0.5, 0.0, c[c > c[-1] * 1e-5][0] / 10, 0.2])
-    high = np.array([1.0, CEILING, c[-1] * FARTHEST, STEEPEST])
-    free = [0, 2, 3] if fixed_a is not None else [0, 1, 2, 3]
-    starts = [np.array([r[0], max(r), middle * c[-1], b]) for middle in (0.1, 0.3, 0.7) for b in (1.0, 3.0)]
-    starts += [start] if start is not None else []
-    fits = []
-    for guess in starts:
-        whole = np.clip(guess, low + 1e-9, high - 1e-9)
-        if fixed_a is not None:
-            whole[1] = fixed_a
+    def squares(self, point: Numbers) -> float:
+        return float(np.sum(self._residuals(point) ** 2))
 
-        def residual(x: NDArray[np.float64], whole: NDArray[np.float64] = whole) -> NDArray[np.float64]:
-            parameters = whole.copy()
-            parameters[free] = x
-            return sigmoid(parameters, c) - r
+    def r0(self, point: Numbers) -> float:
+        """Return the best R0."""
+        return self._solved(point)[0]
 
-        done = least_squares(residual, whole[free], bounds=(low[free], high[free]), x_scale=(high - low)[free])
-        parameters = whole.copy()
-        parameters[free] = done.x
-        fits.append((float(done.cost), parameters))
-    return min(fits, key=lambda pair: pair[0])[1]
+    def best(self) -> Numbers:
+        """Return the best point over all A."""
+        cells = self._squares_of_cells(LEVELS)
+        starts = [np.array([*self._shapes[cells[at].argmin()], LEVELS[at]]) for at in _lowest(cells.min(axis=1))]
+        return min((self._refined(start, 3) for start in starts), key=self.squares)
 
+    def at(self, a: float, near: Numbers) -> Numbers:
+        """Return the best point with this A, from the grid and from a point nearby."""
+        cell = self._shapes[self._squares_of_cells(np.array([a]))[0].argmin()]
+        starts = [np.array([*cell, a]), np.array([*near[:2], a])]
+        return min((self._refined(start, 2) for start in starts), key=self.squares)
 
-def _bound(excess: Callable[[float], float], a: float, end: float) -> float | None:
-    """Return where the curve stops being explained between `a` and `end`; None if it is explained all the way."""
-    if excess(end) < 0:
+    def bound(self, best: Numbers, limit: float, *, upwards: bool) -> float | None:
+        """Return the farthest A on this side of the best one that explains the curve within `limit`; None if A does at
+        the end of the search."""
+        a = float(best[2])
+        side = LEVELS[a < LEVELS] if upwards else LEVELS[a > LEVELS][::-1]
+        explained = self._squares_of_cells(side).min(axis=1) <= limit
+        after = int(np.flatnonzero(explained).max()) + 1 if explained.any() else 0
+        inside, near = (float(side[after - 1]) if after else a), best
+        for level in side[after:].tolist():  # the grid is coarse: the curve may be explained beyond
+            near = self.at(level, near)
+            if self.squares(near) > limit:
+                return self._crossing(inside, level, near, limit)
+            inside = level
         return None
-    if excess(a) >= 0:
-        return a
-    root: Any = brentq(excess, a, end, xtol=1e-4)  # the annotation of brentq covers only the form with full_output
-    return float(root)
+
+    def _crossing(self, inside: float, outside: float, near: Numbers, limit: float) -> float:
+        def excess(a: float) -> float:
+            return self.squares(self.at(a, near)) - limit
+
+        if excess(inside) >= 0:
+            return inside
+        root: Any = brentq(excess, inside, outside, xtol=1e-4)  # brentq's annotation covers the form with full_output
+        return float(root)
+
+    def _refined(self, start: Numbers, free: int) -> Numbers:
+        """Go downhill from `start` in its first `free` coordinates."""
+
+        def residuals(x: Numbers) -> Numbers:
+            return self._residuals(np.array([*x, *start[free:]]))
+
+        with np.errstate(over="ignore", invalid="ignore"):
+            done = least_squares(residuals, start[:free], method="lm", xtol=1e-12, ftol=1e-12, gtol=1e-15, max_nfev=400)
+        found = np.array([*done.x, *start[free:]])
+        found[2] = np.clip(found[2], 0.0, CEILING)
+        return found if self.squares(found) <= self.squares(start) else start
+
+    def _residuals(self, point: Numbers) -> Numbers:
+        r0, rising = self._solved(point)
+        return r0 * (1.0 - rising) + np.clip(point[2], 0.0, CEILING) * rising - self._r
+
+    def _solved(self, point: Numbers) -> tuple[float, Numbers]:
+        slope = np.exp(np.clip(point[0], -30.0, 30.0))
+        rising = expit(point[1] - slope * self._before)
+        rest = 1.0 - rising
+        weight = float(rest @ rest)
+        if weight == 0.0:
+            return 0.0, rising
+        r0 = float(rest @ (self._r - np.clip(point[2], 0.0, CEILING) * rising)) / weight
+        return min(START[1], max(START[0], r0)), rising
+
+    def _squares_of_cells(self, levels: Numbers) -> Numbers:
+        """Return the sums of squares at each A (first axis) and each shape of the grid."""
+        rr, sr, ss, qr, qs, qq = self._sums
+        a = levels[:, None]
+        free = (qr - a * qs) / qq
+        r0 = np.clip(free, *START)
+        return rr - 2 * a * sr + a**2 * ss - qq * free**2 + qq * (r0 - free) ** 2
+
+
+def _lowest(values: Numbers) -> list[int]:
+    """Return the places of the lowest values: of each dip, the deepest three."""
+    inner = np.pad(values, 1, constant_values=np.inf)
+    dips = np.flatnonzero((values <= inner[:-2]) & (values <= inner[2:]))
+    return sorted(dips.tolist(), key=lambda at: values[at])[:3]

@@ -1,4 +1,6 @@
-"""Estimate how sure any measure is, from other draws of the same seeds or examples (Efron 1979).
+"""Estimate how sure a measure over many examples is, from other draws of them (Efron 1979).
+
+Seeds are too few for this (see `seeds`); of them it says only how often something happens in other draws.
 
 `scipy.stats.bootstrap` is not used: it draws one side after the other, interpolates between infinities, and calls the
 measure anew for draws that are equal, which with three seeds is nearly all of them.
@@ -6,14 +8,14 @@ measure anew for draws that are equal, which with three seeds is nearly all of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastslow.metrics.intervals import LEVEL, Estimate, Interval
+from fastslow.metrics.intervals import LEVEL, Estimate
 
 RESAMPLES = 2_000
 Measured = TypeVar("Measured")
@@ -46,27 +48,6 @@ def resampled(measure: Callable[..., Measured], *sides: Sequence[Any], seed: int
     # The order of seeds changes no mean: with three of them, 2,000 draws are ten different ones.
     sorted_draws = [np.sort(side, axis=1).tolist() for side in draws(tuple(map(len, sides)), seed)]
     return [of(tuple(map(tuple, drawn))) for drawn in zip(*sorted_draws, strict=True)]
-
-
-def over_seeds(
-    measure: Callable[..., Mapping[str, float | None]], *sides: Sequence[Any], seed: int = 0
-) -> dict[str, Interval]:
-    """Return the 95% percentile interval of every number that `measure(*sides)` gives, by its name.
-
-    Each side holds what its seeds measured; seeds are drawn with replacement, each side independently. With fewer than
-    two seeds on a side there are no intervals. A number that is None in any draw has none either: an interval over the
-    other draws would leave out the worst. A measure of what may never be reached gives infinity instead of None.
-    """
-    if min(map(len, sides), default=0) < 2:
-        return {}
-    measured = resampled(measure, *sides, seed=seed)
-    intervals = {}
-    for name in measured[0]:
-        known = [value for one in measured if (value := one.get(name)) is not None]
-        if len(known) == len(measured):
-            low, high = percentiles(known)
-            intervals[name] = (float(low), float(high))
-    return intervals
 
 
 def over_examples(count: int, statistic: Callable[[NDArray[np.int64]], float], seed: int = 0) -> Estimate:

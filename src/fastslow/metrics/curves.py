@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastslow.metrics.bootstrap import percentiles, resampled
+from fastslow.metrics.bootstrap import resampled
+from fastslow.metrics.intervals import NOT_NEGATIVE
+from fastslow.metrics.seeds import over_seeds
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Efficiency:
     """`ratio` is what the reference spent until its best accuracy, over what the other spent until it was as good:
     above 1, the other needs less. None: the other never was as good.
 
-    `low` and `high` bound it over resampled seeds (None with fewer than two seeds on a side), with 0 where the other
-    did not get there; `reached` is the share of resamples in which it did.
+    `low` and `high` bound it over seeds (None with fewer than two seeds on a side), with 0 where the other may not get
+    there; `reached` is the share of resamples of the seeds in which it did.
     """
 
     target: float
@@ -78,7 +80,7 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def efficiency(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int = 0) -> Efficiency | None:
-    """Compare the reference's mean curve with the other's, with a bootstrap interval over seeds.
+    """Compare the reference's mean curve with the other's, with its interval over seeds.
 
     None where either side has no step at which all its seeds were measured. A level reached at no cost (x = 0) gives
     infinity.
@@ -92,10 +94,13 @@ def efficiency(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int 
         return 0.0 if once is None or once.ratio is None else once.ratio
 
     ratios = resampled(ratio, reference, other, seed=seed)
-    low, high = percentiles(ratios)
+    sure = over_seeds(
+        lambda a, b: {"ratio": ratio(a, b)}, reference, other, within={"ratio": NOT_NEGATIVE}, ratios=("ratio",)
+    )
+    low, high = sure.get("ratio", (None, None))
     return Efficiency(
         estimate.target, estimate.reference_x, estimate.other_x, estimate.ratio,
-        low=float(low), high=float(high), reached=float(np.mean(np.array(ratios) > 0)),
+        low=low, high=high, reached=float(np.mean(np.array(ratios) > 0)),
     )  # fmt: skip
 
 

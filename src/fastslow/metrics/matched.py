@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fastslow.metrics.bootstrap import percentiles, resampled
 from fastslow.metrics.curves import Curve, mean_curve
-from fastslow.metrics.intervals import Interval
+from fastslow.metrics.intervals import NOT_NEGATIVE, Interval
+from fastslow.metrics.seeds import over_seeds
 
 
 @dataclass(frozen=True)
 class MatchedKL:
     """KL to the base of two arms, at the highest accuracy that both mean curves came to.
 
-    `share` is the other's KL over the reference's: below 1, the other moved less. `low` and `high` bound it over
-    resampled seeds (None with fewer than two seeds on a side).
+    `share` is the other's KL over the reference's: below 1, the other moved less. `low` and `high` bound it over seeds
+    (None with fewer than two seeds on a side).
     """
 
     accuracy: float
@@ -45,21 +45,23 @@ def kl_when(curve: Curve, accuracy: float) -> float | None:
     return x0 + (x1 - x0) * (accuracy - y0) / (y1 - y0)
 
 
-def kl_at_matched_accuracy(reference: Sequence[Curve], other: Sequence[Curve], *, seed: int = 0) -> MatchedKL | None:
+def kl_at_matched_accuracy(reference: Sequence[Curve], other: Sequence[Curve]) -> MatchedKL | None:
     """Compare curves of accuracy (y) over KL to the base (x), one a seed. None where either arm has no common
     evaluation.
 
-    The level is that of the mean curves over seeds, and is determined anew in each bootstrap sample.
+    The level is that of the mean curves over seeds, and is determined anew for each sample of the seeds.
     """
     matched = _compare(mean_curve(reference), mean_curve(other))
     if matched is None or min(len(reference), len(other)) < 2:
         return matched
-    compared = resampled(lambda a, b: _compare(mean_curve(a), mean_curve(b)), reference, other, seed=seed)
-    shares = [once.share for once in compared if once is not None and once.share is not None]
-    if not shares:
-        return matched
-    low, high = percentiles(shares)
-    return MatchedKL(matched.accuracy, matched.reference_kl, matched.other_kl, matched.share, float(low), float(high))
+
+    def share(a: Sequence[Curve], b: Sequence[Curve]) -> dict[str, float | None]:
+        once = _compare(mean_curve(a), mean_curve(b))
+        return {"share": None if once is None else once.share}
+
+    sure = over_seeds(share, reference, other, within={"share": NOT_NEGATIVE}, ratios=("share",))
+    low, high = sure.get("share", (None, None))
+    return replace(matched, low=low, high=high)
 
 
 def _compare(reference: Curve, other: Curve) -> MatchedKL | None:

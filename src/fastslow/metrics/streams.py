@@ -42,8 +42,7 @@ def measure_stream(accuracies: Mapping[str, Sequence[float]], base: Mapping[str,
 def paired_difference(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Estimate | None:
     """Estimate `ours` minus `theirs` over the seeds that both have; None without such a seed, no interval with one.
 
-    The same seed means the same examples in the same order, so much of the noise is shared. Student's t is used instead
-    of a bootstrap because three pairs have only ten resamples.
+    The same seed means the same examples in the same order, so much of the noise is shared.
     """
     pairs = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     return mean_interval(pairs)

@@ -224,9 +224,9 @@ class FastSlowTrainer:
         """Wait until the checkpoint of the step before is whole, before the weights move."""
         self.checkpointing.wait()
 
-    def kl_measured(self, kl: float) -> None:
+    def kl_measured(self, kl: float, tokens: int) -> None:
         """Steer by the KL of a micro-batch."""
-        self.steering.measured(kl)
+        self.steering.measured(kl, tokens)
 
     def measure(self) -> dict[str, float]:
         """Measure seed context, lead context and population mean separately, and the KL to the base; act on losses."""

@@ -17,6 +17,10 @@ TOKEN_SUM_LOSSES = frozenset({"cispo", "dapo", "vespo"})
 TOKEN_MEAN_LOSSES = frozenset({"bnpo"})
 
 
+# TRL's losses that clip: of these it gathers a number for each row from all processes.
+ROWS_GATHERED = frozenset({"bnpo", "dapo", "dr_grpo", "grpo", "luspo"})
+
+
 @dataclass(frozen=True)
 class RowPlan:
     """The role of each of the batch's N rows (all ranks).
@@ -40,6 +44,7 @@ def plan_rows(
     slow_B: Bool[Tensor, " B"],
     per_problem: bool,
     regularised: bool,
+    prompts_count: bool = False,
     parts_N: Int[Tensor, " N"] | None = None,
 ) -> RowPlan:
     """Decide over the rows of a whole generation batch.
@@ -51,6 +56,8 @@ def plan_rows(
         per_problem: give every problem's tokens the same total weight (the paper's CISPO, as in ScaleRL) instead
             of every token the same weight.
         regularised: a KL or entropy term acts on every counted row, so that rows without an advantage are live.
+        prompts_count: a term acts on prompts too (the load-balancing loss of experts), so that every counted row is
+            live, even without completion tokens.
         parts_N: rows whose rewards are compared with each other share a number; None: those of a problem.
     """
     group = rewards_N.numel() // slow_B.numel()
@@ -62,6 +69,8 @@ def plan_rows(
     spread_B_G = _spread(rewards_N, parts_N).view_as(counted_B_G)
     speaks_B_G = (lengths_N > 0).view(-1, group)  # TRL empties truncated completions when told to mask them
     live_B_G = counted_B_G & speaks_B_G if regularised else counted_B_G & speaks_B_G & spread_B_G
+    if prompts_count:
+        live_B_G = counted_B_G
     tokens_B = (lengths_N.view(-1, group) * counted_B_G).sum(1)
     items = int(tokens_B.sum())
     weight_B_G = torch.ones_like(rewards_B_G)
@@ -86,25 +95,35 @@ def _spread(rewards_N: Float[Tensor, " N"], parts_N: Int[Tensor, " N"]) -> Bool[
 
 
 def advantages_within(
-    rewards_N: Float[Tensor, " N"], parts_N: Int[Tensor, " N"], *, scaled: bool
+    rewards_N: Float[Tensor, " N"], parts_N: Int[Tensor, " N"], *, scaled: bool, by_batch: bool = False
 ) -> Float[Tensor, " N"]:
     """Compute TRL's advantage, (r - mean) / (std + 1e-4) over scored rows, within parts instead of whole groups; 0
-    where a part has fewer than two scored rows."""
+    where a part has fewer than two scored rows. `by_batch` divides by the std of all scored rows."""
     advantages_N = torch.zeros_like(rewards_N)
+    scored_N = ~rewards_N.isnan()
+    whole_std = rewards_N[scored_N].std() if by_batch and scored_N.sum() > 1 else torch.tensor(0.0)
     for part in parts_N.unique():
-        rows = ((parts_N == part) & ~rewards_N.isnan()).nonzero()[:, 0]
+        rows = ((parts_N == part) & scored_N).nonzero()[:, 0]
         if len(rows) > 1:
             rewards = rewards_N[rows]
-            advantages_N[rows] = (rewards - rewards.mean()) / (rewards.std() + 1e-4 if scaled else 1.0)
+            std = whole_std if by_batch else rewards.std()
+            advantages_N[rows] = (rewards - rewards.mean()) / (std + 1e-4 if scaled else 1.0)
     return advantages_N
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Row indices (local to the rank) of one forward. A placeholder row keeps a rank in step and has weight 0."""
+    """Row indices (local to the rank) of one forward. A placeholder row keeps a rank in step and has weight 0; `spare`
+    repeats of the first row do too, where every rank needs as many rows."""
 
     rows: list[int]
     placeholder: bool = False
+    spare: int = 0
+
+    @property
+    def weightless(self) -> int:
+        """Number of rows at the end that have no weight."""
+        return self.spare + (len(self.rows) if self.placeholder else 0)
 
 
 def micro_batches(rows: Sequence[int], *, needed: int, slots: int) -> list[MicroBatch | None]:
@@ -120,10 +139,55 @@ def micro_batches(rows: Sequence[int], *, needed: int, slots: int) -> list[Micro
     return batches
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What a loss is a mean over, in a micro-batch or in the whole batch of all processes.
+
+    rows: rows that count.
+    tokens: their completion tokens.
+    acting: those of the tokens that the entropy bonus acts on: all, or the most uncertain ones.
+    """
+
+    rows: int
+    tokens: int
+    acting: int
+
+
+@dataclass(frozen=True)
+class Scales:
+    """For each term of a micro-batch's loss, the factor that makes the term its fair share of the whole batch's.
+
+    policy: the policy's loss, and the KL term, which TRL adds to it token by token.
+    entropy: the entropy bonus.
+    router: the load-balancing loss of a mixture of experts.
+    """
+
+    policy: float
+    entropy: float
+    router: float
+
+
+def term_scales(loss_type: str, part: Counts, whole: Counts, *, slots: int, processes: int) -> Scales:
+    """Return the factors of a micro-batch.
+
+    TRL divides the policy's term by what the loss is a mean over, the entropy bonus always by the tokens of the
+    micro-batch that the bonus acts on, the load-balancing loss by nothing; and all but token-sum losses by the
+    accumulation slots, of which only those that are needed run.
+    """
+    return Scales(
+        policy=loss_scale(
+            loss_type, rows=part.rows, tokens=part.tokens, counted_rows=whole.rows, items=whole.tokens, slots=slots,
+            processes=processes,
+        ),
+        entropy=_share(part.acting, whole.acting, slots * processes),
+        router=_share(part.rows, whole.rows, slots * processes),
+    )  # fmt: skip
+
+
 def loss_scale(
     loss_type: str, *, rows: int, tokens: int, counted_rows: int, items: int, slots: int, processes: int
 ) -> float:
-    """Return the factor that makes a micro-batch's loss its fair share of the whole batch's.
+    """Return the factor that makes the policy's term of a micro-batch its fair share of the whole batch's.
 
     TRL divides token-sum losses by the batch's tokens, whatever the micro-batches: 1. The others are means over a
     micro-batch, averaged over accumulation slots and ranks; once rows are left out, a mean over fewer rows must
@@ -132,5 +196,10 @@ def loss_scale(
     if loss_type in TOKEN_SUM_LOSSES:
         return 1.0
     if loss_type in TOKEN_MEAN_LOSSES:
-        return tokens * slots * processes / max(items, 1)
-    return rows * slots * processes / max(counted_rows, 1)
+        return _share(tokens, items, slots * processes)
+    return _share(rows, counted_rows, slots * processes)
+
+
+def _share(part: int, whole: int, means: int) -> float:
+    """Return the factor of one of `means` means that are averaged, so that they add up to the mean over the whole."""
+    return part * means / max(whole, 1)

@@ -54,8 +54,8 @@ class Listener(Protocol):
         """Prepare for a change of the weights: called right before the optimiser steps."""
         ...
 
-    def kl_measured(self, kl: float) -> None:
-        """Take note of the KL per token (nats) to the base over a micro-batch, all processes together."""
+    def kl_measured(self, kl: float, tokens: int) -> None:
+        """Take note of the KL per token (nats) to the base over a micro-batch and of its tokens, of all processes."""
         ...
 
     def measure(self) -> dict[str, float]:
@@ -83,7 +83,7 @@ class NoListener:
     def weights_change_next(self) -> None:
         return None
 
-    def kl_measured(self, kl: float) -> None:
+    def kl_measured(self, kl: float, tokens: int) -> None:
         return None
 
     def measure(self) -> dict[str, float]:

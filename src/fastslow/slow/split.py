@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fastslow.core import processes
 from fastslow.policy.token_trees import Row, tree_tokens
-from fastslow.slow.batches import MicroBatch, RowPlan, loss_scale, micro_batches
+from fastslow.slow.batches import ROWS_GATHERED, Counts, MicroBatch, RowPlan, micro_batches, term_scales
 
 EMPTY: dict[str, Any] = {"empty": True}
 """A micro-batch in which no process has a row."""
@@ -39,7 +39,8 @@ class Splitter:
         """Return one dict per accumulation slot for TRL's loss. Every process has to call this method.
 
         Args:
-            scored: TRL's batch of this process: tensors of one row per rollout, padded.
+            scored: TRL's batch of this process: tensors of one row per rollout, padded. `entropy_mask`, where it has
+                one, marks the tokens that the policy's loss and the entropy bonus act on.
             rows: the same rows without padding.
             plan: what each row of all processes is good for.
             first: place of this process's first row among those of all processes.
@@ -47,7 +48,13 @@ class Splitter:
         """
         live = plan.live_N[first : first + len(rows)].nonzero()[:, 0].tolist()
         chunks = self._chunks(rows, live)
-        return [self._micro_batch(scored, plan, chunk, first, scale) if chunk else EMPTY for chunk in chunks]
+        if self.loss_type in ROWS_GATHERED:
+            chunks = _of_equal_rows(chunks)
+        acting = sum(processes.gather([int(scored["entropy_mask"].sum())])) if "entropy_mask" in scored else plan.items
+        whole = Counts(rows=int(plan.counted_N.sum()), tokens=plan.items, acting=acting)
+        parts = [self._micro_batch(scored, plan, chunk, first, scale, whole) if chunk else EMPTY for chunk in chunks]
+        _count_tokens(parts)
+        return parts
 
     def _chunks(self, rows: Sequence[Row], live: list[int]) -> list[MicroBatch | None]:
         """Spread the live rows over as few forwards as memory allows."""
@@ -62,9 +69,9 @@ class Splitter:
         return micro_batches(live, needed=max(processes.gather([needed])), slots=self.slots)
 
     def _micro_batch(
-        self, scored: Mapping[str, Any], plan: RowPlan, chunk: MicroBatch, first: int, scale: float
+        self, scored: Mapping[str, Any], plan: RowPlan, chunk: MicroBatch, first: int, scale: float, whole: Counts
     ) -> dict[str, Any]:
-        rows = torch.tensor(chunk.rows)
+        rows = torch.tensor(chunk.rows + chunk.rows[:1] * chunk.spare)
         out = {
             name: value[rows] if isinstance(value, Tensor) and value.ndim else value for name, value in scored.items()
         }
@@ -75,18 +82,36 @@ class Splitter:
                 out[name] = value[:, -prompt:] if name.startswith("prompt") else value[:, :answer]
         weight = scale * plan.weight_N[first + rows].to(out["advantages"].device)
         out["advantages"] = out["advantages"] * weight
-        if chunk.placeholder:
+        if chunk.weightless:
             # tool_mask is TRL's mask of the loss alone: attention is unchanged, every loss term of the row is dropped.
-            out["tool_mask"] = torch.zeros_like(out["completion_mask"])
-            out["advantages"] = torch.zeros_like(out["advantages"])
+            out["tool_mask"] = torch.ones_like(out["completion_mask"])
+            out["tool_mask"][-chunk.weightless :] = 0
+            out["advantages"][-chunk.weightless :] = 0.0
         out["num_items_in_batch"] = torch.tensor(float(plan.items), device=out["advantages"].device)
-        out["loss_scale"] = loss_scale(
-            self.loss_type,
-            rows=0 if chunk.placeholder else len(chunk.rows),
-            tokens=int(out["completion_mask"].sum()),
-            counted_rows=int(plan.counted_N.sum()),
-            items=plan.items,
-            slots=self.slots,
-            processes=processes.count(),
-        )
+        weighty = len(rows) - chunk.weightless
+        tokens = int(out["completion_mask"][:weighty].sum())
+        acting = int(out["entropy_mask"][:weighty].sum()) if "entropy_mask" in out else tokens
+        # (a mean over the rows of a forward is one over the spare rows too)
+        part = Counts(0 if chunk.placeholder else len(rows), tokens, acting)
+        out["scales"] = term_scales(self.loss_type, part, whole, slots=self.slots, processes=processes.count())
+        out["tokens"] = part.tokens
         return out
+
+
+def _count_tokens(parts: Sequence[dict[str, Any]]) -> None:
+    """Set the `tokens` of every micro-batch in use to those of all processes: numbers that TRL measures over all
+    processes count by them."""
+    used = [part for part in parts if not part.get("empty")]
+    everywhere = processes.gather([[part["tokens"] for part in used]])
+    for part, tokens in zip(used, zip(*everywhere, strict=True), strict=True):
+        part["tokens"] = sum(tokens)
+
+
+def _of_equal_rows(chunks: Sequence[MicroBatch | None]) -> list[MicroBatch | None]:
+    """Add spare rows until every process has as many in each micro-batch."""
+    sizes = [len(chunk.rows) if chunk else 0 for chunk in chunks]
+    most = map(max, zip(*processes.gather([sizes]), strict=True))
+    return [
+        replace(chunk, spare=size - len(chunk.rows)) if chunk else None
+        for chunk, size in zip(chunks, most, strict=True)
+    ]

@@ -52,7 +52,7 @@ class Steering:
         self._stream = stream
         self._budget = KLBudget(settings.kl_target, settings.beta) if settings.kl_target else None
         self._watch = RetentionWatch(settings.retention_floor) if settings.retention_floor else None
-        self._kls: list[float] = []
+        self._kls: list[tuple[float, float]] = []
 
     @property
     def active(self) -> bool:
@@ -69,15 +69,16 @@ class Steering:
     def advantage_scale(self) -> float:
         return self._budget.brake if self._budget is not None else 1.0
 
-    def measured(self, kl: float) -> None:
-        """Take note of the KL per token (nats) of one micro-batch of the current step."""
+    def measured(self, kl: float, tokens: float = 1.0) -> None:
+        """Take note of the KL per token (nats) of one micro-batch of the current step, and of its tokens."""
         if self._budget is not None:
-            self._kls.append(kl)
+            self._kls.append((kl, tokens))
 
     def next_step(self, tasks: Iterable[str]) -> None:
         """Apply the measurements of the last step; the coming step trains on examples of `tasks`."""
         if self._budget is not None and self._kls:
-            self._budget.update(sum(self._kls) / len(self._kls))
+            total = sum(tokens for _, tokens in self._kls)
+            self._budget.update(sum(kl * (tokens / total) for kl, tokens in self._kls) if total else 0.0)
         self._kls = []
         if self._watch is not None:
             self._watch.saw(tasks)
@@ -115,7 +116,7 @@ class Steering:
         return {
             "budget": self._budget.state_dict() if self._budget is not None else None,
             "watch": self._watch.state_dict() if self._watch is not None else None,
-            "kls": list(self._kls),
+            "kls": [list(measured) for measured in self._kls],
             "rehearsal": self._stream.state_dict() if isinstance(self._stream, RehearsalStream) else None,
         }
 
@@ -124,6 +125,7 @@ class Steering:
             self._budget.load_state_dict(state["budget"])
         if self._watch is not None:
             self._watch.load_state_dict(state["watch"])
-        self._kls = list(state["kls"])
+        # (older checkpoints hold the KL alone)
+        self._kls = [(one, 1.0) if isinstance(one, float) else (one[0], one[1]) for one in state["kls"]]
         if isinstance(self._stream, RehearsalStream) and state.get("rehearsal"):  # older checkpoints lack it
             self._stream.load_state_dict(state["rehearsal"])

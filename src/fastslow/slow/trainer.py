@@ -32,7 +32,7 @@ from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, why_not
 from fastslow.policy.trials import in_evaluation, name_of
-from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, advantages_within, plan_rows
+from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, Scales, advantages_within, plan_rows
 from fastslow.slow.hooks import Listener, NoListener, StepBatch, StepSource
 from fastslow.slow.padding import Padding, Scores, exact_padding, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
@@ -68,6 +68,7 @@ class SlowTrainer(GRPOTrainer):
     accelerator: Any
     model: Any
     num_generations: int
+    _entropy_mask: Tensor | None = None
 
     def __init__(
         self,
@@ -107,6 +108,7 @@ class SlowTrainer(GRPOTrainer):
             self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
         self.remove_callback(PrinterCallback)
         self.add_callback(_Moments(self))
+        self._check_router_loss()
         self.packing_problem = self._why_not_pack()
         with self._without_autocast():
             self.padding = self._exact_padding(pad_id(tokenizer))
@@ -151,8 +153,15 @@ class SlowTrainer(GRPOTrainer):
         plan = self._plan(batch, scored)
         if batch.parts_N is not None:
             parts_N = torch.tensor(batch.parts_N)
-            within_N = advantages_within(_rewards(batch.rollouts), parts_N, scaled=self.scale_rewards != "none")
+            within_N = advantages_within(
+                _rewards(batch.rollouts) * self.reward_weights.item(),
+                parts_N,
+                scaled=self.scale_rewards != "none",
+                by_batch=self.scale_rewards == "batch",
+            )
             scored["advantages"] = within_N[place].to(scored["advantages"])
+        if self.top_entropy_quantile < 1.0:
+            scored["entropy_mask"] = self._uncertain_tokens(scored, plan.counted_N[place])
         self.note({"fst/live_rows": float(plan.live_N.float().mean())})
         rows = [Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts]
         return self._splitter().split(scored, rows, plan, first=place.start, scale=batch.advantage_scale)
@@ -170,8 +179,26 @@ class SlowTrainer(GRPOTrainer):
             slow_B=torch.tensor(batch.slow_B),
             per_problem=self.args.loss_aggregation == "problem" and self.args.loss_type in TOKEN_SUM_LOSSES,
             regularised=self.beta != 0.0 or self._entropy_bonus_enabled,
+            prompts_count=self.aux_loss_enabled,
             parts_N=None if batch.parts_N is None else torch.tensor(batch.parts_N),
         )
+
+    def _uncertain_tokens(self, scored: Mapping[str, Any], counted_n: Tensor) -> Tensor:
+        """Mark the tokens of most entropy among those of all counted rows of all processes: TRL's quantile, taken
+        before rows are left out and cut into micro-batches."""
+        mask = scored["completion_mask"]
+        with torch.no_grad():
+            _, entropies, _ = self._get_per_token_logps_and_entropies(
+                self.model,
+                torch.cat([scored["prompt_ids"], scored["completion_ids"]], dim=1),
+                torch.cat([scored["prompt_mask"], mask], dim=1),
+                mask.shape[1],
+                batch_size=self.args.per_device_train_batch_size,
+                compute_entropy=True,
+            )
+        assert entropies is not None
+        counted = mask * counted_n[:, None].to(mask)
+        return super().get_high_entropy_mask(entropies, counted, 1 - self.top_entropy_quantile)
 
     def _splitter(self) -> Splitter:
         return Splitter(
@@ -223,17 +250,32 @@ class SlowTrainer(GRPOTrainer):
         with self.accelerator.autocast():
             return score_on_the_right(plain, ids, mask, keep)
 
+    def get_high_entropy_mask(self, entropies: Tensor, mask: Tensor, threshold: float) -> Tensor:
+        """Return which tokens of this micro-batch were marked when the whole batch was there."""
+        assert self._entropy_mask is not None
+        return self._entropy_mask & mask.bool()
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """Weigh a micro-batch by its share of the batch; a micro-batch without a row on any process has no gradient at
-        all."""
+        """Weigh every term of a micro-batch by its share of the batch; a micro-batch without a row on any process has
+        no gradient at all."""
         if inputs.get("empty"):
             # A loss without a graph leaves every gradient None, and the optimiser skips what has none: weights,
             # momenta and step counts stay bit-identical.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
-        with self._own_randomness("loss"):
-            loss = super()._compute_loss(model, inputs) * inputs["loss_scale"]
+        scales: Scales = inputs["scales"]
+        # TRL returns the sum of the terms. The whole is scaled as the bonus has to be, and what the policy's term needs
+        # beside that goes into its factors. A scale is 0 where the term is: then any other will do.
+        whole = (scales.entropy if self._entropy_bonus_enabled else 0.0) or scales.policy or 1.0
+        rest = scales.policy / whole or 1.0
+        self._entropy_mask = inputs.get("entropy_mask")
+        if rest != 1.0:
+            inputs = {**inputs, "advantages": inputs["advantages"] * rest}
+        with self._own_randomness("loss"), self._coefficients(beta=rest, router_aux_loss_coef=scales.router / whole):
+            loss = super()._compute_loss(model, inputs) * whole
+        if self._entropy_bonus_enabled:
+            self._metrics["train"]["policy_loss"][-1] /= rest
         if self.beta:
-            self.listener.kl_measured(self._metrics["train"]["kl"][-1])
+            self.listener.kl_measured(self._metrics["train"]["kl"][-1], inputs["tokens"])
         return loss
 
     @contextlib.contextmanager
@@ -245,6 +287,18 @@ class SlowTrainer(GRPOTrainer):
             place = self.state.global_step, self._step % self.slots, processes.rank()
             torch.manual_seed(derive_seed(self.args.seed, "dropout", purpose, *place))
             yield
+
+    @contextlib.contextmanager
+    def _coefficients(self, **factors: float) -> Iterator[None]:
+        """Multiply coefficients of TRL's loss for a while."""
+        before = {name: getattr(self, name) for name in factors}
+        for name, factor in factors.items():
+            setattr(self, name, before[name] * factor)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                setattr(self, name, value)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Refuse a gradient that is not finite: transformers asks right before the optimiser steps."""
@@ -313,6 +367,17 @@ class SlowTrainer(GRPOTrainer):
             yield
         finally:
             self.accelerator.autocast_handler = usual
+
+    def _check_router_loss(self) -> None:
+        """Refuse a load-balancing loss in parts: it is a product of two means over the tokens of one forward, and such
+        products do not add up to that of the whole batch."""
+        rows = self.slots * self.args.per_device_train_batch_size
+        if self.aux_loss_enabled and (self.slots > 1 or self.accelerator.num_processes > 1):
+            raise BadInput(
+                "the load-balancing loss of this mixture of experts needs a whole step in one forward: set "
+                f"per_device_train_batch_size to {rows * self.accelerator.num_processes} on one process, or "
+                "router_aux_loss_coef to 0."
+            )
 
     def _why_not_pack(self) -> str | None:
         """Return None if rollouts are trained on as trees; else the reason for padded rows."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
+from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE
 from fastslow.report.questions.compare import Arm, Comparison
 from fastslow.report.questions.series import (
     FAST,
@@ -62,6 +63,7 @@ CHARTS = (
     Chart("context_length", "Length of accepted contexts", "characters", group="fast"),
     Chart("lead_score", "Lead context on its anchor set", "mean score", group="fast", share=True),
 )
+SHARES = frozenset(chart.key for chart in CHARTS if chart.share)
 
 
 def payload(comparison: Comparison) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _series(arm: Arm, at: int, tasks: list[str]) -> list[dict[str, Any]]:
 
 
 def _drawn(arm: Arm, at: int, chart: str, samples: list[list[Sample]], **where: str) -> list[dict[str, Any]]:
-    whole = band(samples)
+    whole = band(samples, SHARE if chart in SHARES else NOT_NEGATIVE)
     if whole is None:
         return []
     return [{"chart": chart, "arm": at, **where, **_band(whole), "runs": _runs(arm, samples, whole)}]

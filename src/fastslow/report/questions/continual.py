@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from fastslow.metrics import Continual, Interval, measure_continual, over_seeds
+from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE
 from fastslow.report.questions.compare import Arm, mean_or_none
 from fastslow.report.reading.data import RunData
 from fastslow.report.reading.values import count, text
 from fastslow.streams import has_stages
 
+POSSIBLE = {"average": SHARE, "retained": NOT_NEGATIVE}
 Matrix = list[list[float | None]]
 
 
@@ -44,8 +46,10 @@ def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
     `times 1`, `times 2`, ..., the acquisition divided by the reference's (see `times`).
     """
     ours = _seeds(arm)
-    sure = over_seeds(lambda seeds: numbers_of(_measured(seeds)), ours)
+    sure = over_seeds(lambda seeds: numbers_of(_measured(seeds)), ours, within=POSSIBLE)
     theirs = _seeds(reference) if reference is not None else []
+    if not ours or not theirs:
+        return sure
 
     def against(a: Sequence[Stages], b: Sequence[Stages]) -> dict[str, float | None]:
         one, other = _measured(a), _measured(b)
@@ -58,7 +62,7 @@ def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
             **{f"times {at}": times(*pair) for at, pair in enumerate(pairs, start=1)},
         }
 
-    return sure | over_seeds(against, ours, theirs)
+    return sure | over_seeds(against, ours, theirs, ratios=[f"times {at}" for at in range(1, len(ours[0].tasks) + 1)])
 
 
 def numbers_of(measures: Continual | None) -> dict[str, float | None]:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastslow.metrics import Curve, Interval, area_under, over_seeds, reach
 from fastslow.metrics.curves import mean_curve
+from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE
 from fastslow.report.questions.compare import Comparison
 
 STEPS = ("halfway", "top")
+RATIOS = ("ratio", "end_ratio")
+BOUNDS: dict[str, Any] = {
+    "within": dict.fromkeys(("start", "best", "end", "area"), SHARE) | dict.fromkeys((*RATIOS, *STEPS), NOT_NEGATIVE),
+    "ratios": RATIOS,
+}
 
 
 @dataclass(frozen=True)
@@ -47,10 +54,10 @@ def _area(curves: list[Curve], reference: list[Curve]) -> Area:
         reachable = numbers["best"] is not None and len(mean_curve(theirs)) > 0
         return numbers | {name: math.inf for name in STEPS if numbers[name] is None and reachable}
 
-    if not reference or curves is reference:  # the reference against itself: the same draw on both sides
-        sure = over_seeds(lambda ours: bounded(ours, ours if reference else []), curves)
+    if not reference or curves is reference:  # the reference against itself: the same seeds on both sides
+        sure = over_seeds(lambda ours: bounded(ours, ours if reference else []), curves, **BOUNDS)
     else:
-        sure = over_seeds(bounded, curves, reference)
+        sure = over_seeds(bounded, curves, reference, **BOUNDS)
     return Area(len(curves), **_numbers(curves, reference), sure=sure)
 
 

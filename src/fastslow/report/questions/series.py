@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastslow.metrics.bootstrap import draws, percentiles
+from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE, Interval, mean_intervals
 from fastslow.report.questions.compare import Arm
 from fastslow.report.reading.data import AXES, RunData
 
@@ -40,7 +40,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Band:
-    """The mean over seeds and its 95% bootstrap interval, where every seed has a point."""
+    """The mean over seeds and its 95% interval, where every seed has a point."""
 
     steps: list[int]
     spent: dict[str, list[float | None]]
@@ -99,16 +99,15 @@ def context_lengths(run: RunData) -> list[Sample]:
     )
 
 
-def band(samples: Sequence[Sequence[Sample]]) -> Band | None:
-    """Average over seeds, where every seed that has any point has one. None without a point."""
+def band(samples: Sequence[Sequence[Sample]], within: Interval = NOT_NEGATIVE) -> Band | None:
+    """Average over seeds, where every seed that has any point has one. None without a point. `within` holds the values
+    that the quantity can have."""
     by_key = [{sample.key: sample for sample in one} for one in samples if one]
     common = sorted(set.intersection(*(set(one) for one in by_key))) if by_key else []
     if not common:
         return None
     y_S_P = np.array([[one[key].y for key in common] for one in by_key])
-    # With two or three seeds the ends are the lowest and the highest.
-    (seeds_R_S,) = draws((len(by_key),))
-    low_P, high_P = percentiles(y_S_P[seeds_R_S].mean(axis=1))
+    low_P, high_P = mean_intervals(y_S_P, within)
     spent: dict[str, list[float | None]] = {}
     for axis in AXES:
         spent[axis] = [_mean([one[key].spent.get(axis) for one in by_key]) for key in common]
@@ -118,7 +117,8 @@ def band(samples: Sequence[Sequence[Sample]]) -> Band | None:
 
 
 def bands_of(arm: Arm, quantity: str, context: str = "shipped", task: str = "") -> Band | None:
-    return band([evaluated(run, quantity, context, task) for run in arm.runs])
+    share = quantity in ("accuracy", "best")
+    return band([evaluated(run, quantity, context, task) for run in arm.runs], SHARE if share else NOT_NEGATIVE)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -7,6 +7,7 @@ from statistics import mean
 from typing import Literal
 
 from fastslow.metrics import Estimate, over_seeds
+from fastslow.metrics.intervals import SHARE
 from fastslow.metrics.streams import StreamEnd, measure_stream, paired_difference
 from fastslow.report.questions.compare import Arm, Comparison, mean_or_none
 from fastslow.report.reading.data import RunData
@@ -41,7 +42,8 @@ class StreamArm:
 
     def forgotten_interval(self) -> tuple[float, float] | None:
         """Return the 95% interval of `forgotten` over seeds."""
-        return over_seeds(lambda seeds: {"forgotten": mean(seeds)}, self._forgotten_by_seed).get("forgotten")
+        seeds = self._forgotten_by_seed
+        return over_seeds(lambda some: {"forgotten": mean(some)}, seeds, within={"forgotten": SHARE}).get("forgotten")
 
     def worst_forgotten(self) -> float | None:
         return max((share for end in self.ends.values() for share in end.forgotten.values()), default=None)

@@ -1,0 +1,35 @@
+"""Take the steps of CASES in each of several processes, and keep what the first one saw: python -m ... FOLDER"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from fastslow.core import processes
+from tests.support.stock import PROBLEMS, Case, Step, our_step, rollouts_of
+
+AWAY = (False, False, True, True)  # the first half of the rows: one of two processes has nothing to do
+CASES = [
+    Case({"loss_type": "cispo", "epsilon_high": 4.0, "entropy_coef": 0.2, "beta": 0.1}, seed=1),
+    Case({"loss_type": "grpo", "entropy_coef": 0.2, "top_entropy_quantile": 0.37}, unscored=True, seed=2),
+    Case({"loss_type": "bnpo", "entropy_coef": 0.2, "beta": 0.1}, batch={"slow_B": AWAY}, seed=3),
+    Case(
+        {"loss_type": "dr_grpo", "entropy_coef": 0.2, "top_entropy_quantile": 0.37, "mask_truncated_completions": True},
+        {"per_device_train_batch_size": 2}, {"slow_B": (True,) * (PROBLEMS - 1) + (False,)}, seed=4,
+    ),
+]  # fmt: skip
+
+
+def steps_of(folder: Path) -> list[Step]:
+    return [our_step(folder, case, rollouts_of(case)) for case in CASES]
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    taken = steps_of(target)
+    losses = processes.gather([[step.loss for step in taken]])
+    if processes.is_main():
+        torch.save({"moved": [step.moved for step in taken], "losses": losses}, target / "two.pt")
+    processes.wait()
