@@ -19,6 +19,7 @@ from fastslow.files.locks import LOCK
 
 LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
 FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl")
+MADE_IN = "# Made in "
 # What a process killed in its first moments may leave: no reason to refuse a directory.
 REMNANTS = frozenset({LOCK, "config.yaml.tmp"})
 
@@ -57,7 +58,7 @@ class RunDirectory:
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             # First, so that a run killed here can be started over by `fastslow resume` like any other.
-            run.write_bytes("config.yaml", config.encode())
+            run.write_bytes("config.yaml", f"{MADE_IN}{os.getcwd()}\n{config}".encode())
             for name in FILES:
                 (run.path / name).touch()
         except OSError as error:
@@ -71,6 +72,15 @@ class RunDirectory:
         if not (run.path / "config.yaml").is_file():
             raise BadInput(f"'{path}' holds no run (no config.yaml); give a directory written by 'fastslow train'.")
         return run
+
+    def made_in(self) -> str | None:
+        """Return the folder that the run was started in, where modules of the user's were found; None: unknown."""
+        try:
+            with (self.path / "config.yaml").open(encoding="utf-8") as file:
+                line = file.readline()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return line.removeprefix(MADE_IN).rstrip("\n") if line.startswith(MADE_IN) else None
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add lines to a JSONL file."""

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import Display, SilentDisplay, TerminalDisplay
 from fastslow.record.recorder import Recorder
 from fastslow.run.closing import finish
-from fastslow.run.preflight import preflight
+from fastslow.run.preflight import preflight, refusals
 from fastslow.run.resume import choose_checkpoint, read_config, rewind, summary_of, tidy
 from fastslow.run.signals import stop_on_signals
 from fastslow.run.trainer import FastSlowTrainer
@@ -50,9 +50,10 @@ def train(
     Raises BadInput before anything is written if the settings, the model or the task cannot be used.
     """
     path = Path(config.output_dir or ".")
-    fresh = processes.from_main(lambda: _refuse_or_is_fresh(path))  # before the first process makes the directory
+    missing = processes.from_main(lambda: _refuse_or_list_missing(path))  # before the first process makes them
     main = config.process_index == 0
     recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
+    refusals(config)
     short = preflight(config, model)
     for warning in [*warnings_of(config), *([short] if short else [])]:
         recorder.display.note(f"warning: {warning}")
@@ -69,8 +70,9 @@ def train(
     except BaseException:
         if recorder.run is not None and trainer is not None and _nothing_to_keep(trainer, path):
             _empty(path)
-        if main and fresh and path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+        for folder in missing if main else ():
+            with suppress(OSError):  # not made, or in use by others meanwhile
+                folder.rmdir()
         raise
 
 
@@ -103,6 +105,7 @@ def resume(
             return run.summary()
         start = choose_checkpoint(run, checkpoint)
         config = read_config(run, max_minutes=max_minutes)
+        refusals(config)
         recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
         trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
         if start is not None:
@@ -115,11 +118,11 @@ def resume(
         return _run(trainer, start)
 
 
-def _refuse_or_is_fresh(path: Path) -> bool:
-    """Return whether nothing is at `path` yet. Raises BadInput where a run cannot begin there."""
+def _refuse_or_list_missing(path: Path) -> list[Path]:
+    """Return the folders that the run will make, the innermost first. Raises BadInput where a run cannot begin."""
     refuse_held(path)
     RunDirectory.refuse_existing(path)
-    return not path.exists()
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
 def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
