@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ PLAIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "LANG": "
 LIGHT = "import sys; from fastslow.cli.main import script; sys.argv = ['fastslow', *sys.argv[1:]]; script()"
 
 
-def command(*argv: str, switches: tuple[str, ...] = (), shell: str = "", **variables: str) -> Any:
+def command(
+    *argv: str, switches: tuple[str, ...] = (), shell: str = "", variables: Mapping[str, str] | None = None
+) -> Any:
     """Run a command in a process of its own, with `shell` after it."""
     words = [sys.executable, *switches, "-c", LIGHT, *argv]
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
     return subprocess.run(
         ["bash", "-c", f'"$@" {shell}', "_", *words],
-        env={**os.environ, "PYTHONPATH": path, **variables},
+        env={**os.environ, "PYTHONPATH": path, **(variables or {})},
         capture_output=True,
         timeout=60,
         check=False,
@@ -55,7 +58,7 @@ def test_any_text_can_be_shown(tmp_path: Path, variables: dict[str, str]) -> Non
     (run / "config.yaml").write_text("mode: fst\n")
     (run / "summary.json").write_text(json.dumps({"status": "done ✓ ü"}))
     (run / "metrics.jsonl").write_bytes("{ü".encode())
-    done = command("doctor", str(run), **variables)
+    done = command("doctor", str(run), variables=variables)
     assert done.returncode in (0, 1)
     assert b"Traceback" not in done.stderr
     assert b"metrics.jsonl" in done.stdout
@@ -80,7 +83,7 @@ def test_an_output_that_takes_nothing_is_no_traceback(tmp_path: Path, shell: str
 def test_a_path_that_the_locale_cannot_express_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("output_dir: ü\ntask: jsonl:x.jsonl\nmodel: nowhere/ä/b\n", encoding="utf-8")
-    done = command("train", "--config", str(path), **PLAIN)
+    done = command("train", "--config", str(path), variables=PLAIN)
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
     assert b"set LC_ALL=C.UTF-8" in done.stderr

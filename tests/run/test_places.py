@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -99,7 +100,11 @@ def test_what_is_no_file_here_stays_as_it_is_spelled(tmp_path: Path, monkeypatch
 
 
 def test_the_home_of_nobody_is_refused() -> None:
-    for settings in ({"model": "~nobody_of_this_name/model"}, {"task": "jsonl:~nobody_of_this_name/a.jsonl"}):
+    cases: list[dict[str, Any]] = [
+        {"model": "~nobody_of_this_name/model"},
+        {"task": "jsonl:~nobody_of_this_name/a.jsonl"},
+    ]
+    for settings in cases:
         with pytest.raises(BadInput, match="has none here"):
             FastSlowConfig(bf16=False, **settings)
 

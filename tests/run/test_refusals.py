@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 from transformers import trainer_optimizer
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig, foreign_settings
@@ -24,10 +25,12 @@ from tests.cli.test_cli import recipe
 
 @pytest.fixture(autouse=True)
 def a_process_of_its_own() -> Iterator[None]:
-    """accelerate keeps the precision of the first trainer of a process; a command is a process."""
+    """accelerate keeps the precision of the first trainer of a process, transformers a half-made configuration of
+    deepspeed; a command is a process."""
     AcceleratorState._reset_state(True)
     yield
     AcceleratorState._reset_state(True)
+    unset_hf_deepspeed_config()
 
 
 LATE: list[tuple[dict[str, Any], str]] = [

@@ -45,7 +45,8 @@ def rehearse(args: Any, names: Sequence[str], measured: Sequence[str]) -> None:
     `names` are the settings that are in question, for the message; `measured` is what the run's evaluations will
     measure. Trackers are made, and not started.
     """
-    shown = ", ".join(f"{name} {getattr(args, name)}" for name in names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+    values = {name: getattr(args, name) for name in names[:SHOWN]}
+    shown = ", ".join(f"{name} {getattr(v, 'value', v)}" for name, v in values.items()) + ", ..." * (len(names) > SHOWN)
     with _randomness_kept(), _temporary_folder() as folder:
         settings, steps = _small(args, folder), args.max_steps
         _check_trackers(args.report_to)
@@ -132,7 +133,7 @@ def _stand_in(folder: Path) -> tuple[Any, PreTrainedTokenizerFast]:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words, pad_token="<pad>", eos_token="<end>", chat_template=TEMPLATE, padding_side="left"
     )
-    shape = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    shape: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = LlamaConfig(vocab_size=256, pad_token_id=0, eos_token_id=1, bos_token_id=2, **shape)
     LlamaForCausalLM(config).save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
