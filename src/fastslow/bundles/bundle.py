@@ -20,6 +20,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
 from fastslow.core.paths import place_after_move, relocated
 from fastslow.files import atomic
+from fastslow.files.run_directory import RunDirectory
 from fastslow.policy.base_model import BaseModel, adapters_off, frozen_copy
 from fastslow.policy.loading import ModelSource, load_model, load_tokenizer, resolve_model
 from fastslow.streams.labels import Labels
@@ -148,13 +149,11 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand.
     """
     # Bundles of one task may be older than these settings.
-    newer = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm", "dtype": None, "run": None}
+    newer = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm", "dtype": None}
     checked = {**newer, **settings}
     for name in ("mode", "model", "task", "labels", "clusters", "embedder"):
         if not isinstance(checked[name], str):
             raise ValueError(f"'{name}' must be text")
-    if not isinstance(checked["run"], str | None):
-        raise ValueError("'run' must be text")
     if checked["dtype"] not in (None, *DTYPES):
         raise ValueError(f"'dtype' must be one of {', '.join(DTYPES)}")
     tasks = checked["tasks"] or []
@@ -180,15 +179,15 @@ def _found(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
     Raises BadInput, naming both places, for a model that is at neither.
     """
-    here = folder.absolute()
-    now = str(here.parent if here.name == "bundle" else here)
+    run = RunDirectory(folder.absolute().parent)
+    was, now = run.written_to(), str(run.path)
 
     def find(path: str) -> str:
-        return relocated(path, was=settings["run"], now=now)
+        return relocated(path, was=was, now=now)
 
     model = find(settings["model"])
     if os.path.isabs(model) and not os.path.isdir(model):
-        other = place_after_move(model, was=settings["run"], now=now)
+        other = place_after_move(model, was=was, now=now)
         also = f" nor '{other}'" if other not in (None, model) else ""
         raise BadInput(f"the base model of '{folder}' is not at '{model}'{also}; put its folder back.")
     tasks = [with_paths(name, find) for name in settings["tasks"] or ()]

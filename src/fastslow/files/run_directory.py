@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from fastslow.core.errors import BadInput
 from fastslow.files import atomic, jsonl
@@ -81,6 +82,15 @@ class RunDirectory:
         except (OSError, UnicodeDecodeError):
             return None
         return line.removeprefix(MADE_IN).rstrip("\n") if line.startswith(MADE_IN) else None
+
+    def written_to(self) -> str | None:
+        """Return the run's folder when it was made, which may have moved since; None: unknown."""
+        try:
+            settings = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            return None
+        folder = settings.get("output_dir") if isinstance(settings, dict) else None
+        return folder if isinstance(folder, str) else None
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add lines to a JSONL file."""

@@ -55,7 +55,6 @@ def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, An
     config = trainer.args
     settings = {name: getattr(config, name) for name in bundled_fields()}
     settings |= {"task": config.task or summary["task"], "dtype": compute_type(config)}
-    settings["run"] = str(run.path.absolute())  # paths above have their places from there, also after a move
     provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
     if config.save_bundle:
         run.write_json("bundle/bundle.json", {"settings": settings, **provenance})
