@@ -144,7 +144,8 @@ def without_clocks(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace(f"{Path.cwd()}/", "")
     if isinstance(value, dict):
-        return {k: without_clocks(v) for k, v in value.items() if not any(word in k for word in NOT_RESULTS)}
+        results = {without_clocks(k): v for k, v in value.items() if not any(word in k for word in NOT_RESULTS)}
+        return {k: without_clocks(v) for k, v in results.items()}
     return [without_clocks(v) for v in value] if isinstance(value, list) else value
 
 
