@@ -79,8 +79,9 @@ results: .venv/.installed ## Write docs/results.md from results/reproduce
 architectures: .venv/.installed ## Train, resume and evaluate tiny models of every known architecture, then write docs/models.md (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/architectures.py results/architectures.json docs/models.md
 
-fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts (hours)
+fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts, and the commands 5,000 recipes and flags (hours)
 	$(BIN)/python -m pytest tests/tasks/test_generators.py -k any_text --texts 10000
+	FUZZ=5000 $(BIN)/python -m pytest tests/cli/test_fuzz_commands.py
 
 browser: .venv/.browser ## Install Chromium for the tests of the report, where root may and it is missing
 

@@ -266,7 +266,7 @@ def test_malformed_jsonl_names_its_line(tmp_path: Path, capsys) -> None:
     ("text", "expected"),
     [
         ("a: [", "is not YAML"),
-        ("max_steps: " + "9" * 5000, "is not YAML"),
+        ("max_steps: " + "9" * 5000, "max_steps must be a whole number"),
         ("- a\n", "setting: value"),
         ("populaton_size: 4\n", "Did you mean 'population_size'"),
         (None, "cannot be read"),

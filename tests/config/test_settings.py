@@ -116,6 +116,8 @@ def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
         ({"save_total_limit": 2}, "keep_last, keep_every and keep_best say which"),
         ({"save_time_share": 1.5}, "save_time_share is a share from 0 to 1, got 1.5"),
         ({"keep_last": 0}, "keep_last must be at least 1, got 0"),
+        ({"problems_per_step": 10**9}, "problems_per_step x num_generations is 8,000,000,000, more than 1,000,000"),
+        ({"max_steps": 10**6, "problems_per_step": 1000}, "max_steps x problems_per_step is 1,000,000,000, more than"),
         ({"max_steps": 2_000_000}, "max_steps must be at most 1,000,000, got 2,000,000"),
         ({"num_generations": 1}, "num_generations must be at least 2"),
         ({"num_generations": 0}, "num_generations must be at least 2"),

@@ -11,7 +11,7 @@ import pytest
 from transformers import Trainer, TrainerState
 from trl import GRPOTrainer
 
-from fastslow.slow import channel, state, trainer
+from fastslow.slow import channel, rehearsal, state, trainer
 from fastslow.slow.state import COUNTERS
 from fastslow.slow.trainer import SlowTrainer
 from tests.support.runs import tiny_trainer
@@ -41,6 +41,8 @@ CALLED = {
     "log": ["self", "logs"],
     "add_callback": ["self", "callback"],
     "remove_callback": ["self", "callback"],
+    "create_optimizer": ["self"],
+    "create_scheduler": ["self", "num_training_steps"],
 }
 
 ATTRIBUTES = {
@@ -85,7 +87,7 @@ def test_nothing_is_relied_on_that_is_not_listed() -> None:
         "source", "listener", "_replay", "_trainer", "packing_problem", "padding", "saved", "saved_by_process", "train",
     }  # fmt: skip
     used: set[str] = set()
-    for module in (trainer, state, channel):
+    for module in (trainer, state, channel, rehearsal):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Attribute) and _is_trainer(node.value, module is trainer):
                 used.add(node.attr)

@@ -140,9 +140,12 @@ def results_of(run: Path) -> dict[str, Any]:
 
 
 def without_clocks(value: Any) -> Any:
-    """`value` less what is no result."""
+    """`value` less what is no result: clocks, and the folder of the test, which is part of absolute paths."""
+    if isinstance(value, str):
+        return value.replace(f"{Path.cwd()}/", "")
     if isinstance(value, dict):
-        return {k: without_clocks(v) for k, v in value.items() if not any(word in k for word in NOT_RESULTS)}
+        results = {without_clocks(k): v for k, v in value.items() if not any(word in k for word in NOT_RESULTS)}
+        return {k: without_clocks(v) for k, v in results.items()}
     return [without_clocks(v) for v in value] if isinstance(value, list) else value
 
 

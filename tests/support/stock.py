@@ -63,7 +63,7 @@ def rollouts_of(case: Case) -> list[Rollout]:
     """Random completions of 1 to LONGEST tokens under two contexts a problem, half of them ended. The first problem has
     equal rewards; the last two have a long right and a long wrong answer that ended and were scored, so that something
     is learned in every case."""
-    draw, end = random.Random(case.seed), tiny_tokenizer().eos_token_id
+    draw, end = random.Random(case.seed), int(tiny_tokenizer().eos_token_id)  # type: ignore[arg-type]
     rollouts = []
     for row in range(ROWS):
         problem, context = row // GROUP, row % 2

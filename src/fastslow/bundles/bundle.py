@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,19 +18,25 @@ from fastslow.contexts.population import Population
 from fastslow.contexts.storage import read_population, write_state
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
+from fastslow.core.paths import place_after_move, relocated
 from fastslow.files import atomic
+from fastslow.files.run_directory import RunDirectory
 from fastslow.policy.base_model import BaseModel, adapters_off, frozen_copy
 from fastslow.policy.loading import ModelSource, load_model, load_tokenizer, resolve_model
 from fastslow.policy.pairing import make_fit
 from fastslow.policy.settings import TEMPLATE_DATE, moment_of
 from fastslow.streams.labels import Labels
 from fastslow.tasks.base import Task
+from fastslow.tasks.names import with_paths
 from fastslow.tasks.resolve import foreign_code, resolve_task
 from fastslow.tasks.task_set import TaskSet, spelled_once
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import OURS, make_embedder
 from fastslow.topics.topics import Topics
+
+DTYPES = ("float32", "bfloat16", "float16")
+"""Types that answers may be computed in, by torch's names."""
 
 MOST = 1_000_000
 """Samples or tokens that a bundle may ask for: more fills the memory before anything is measured."""
@@ -70,9 +77,8 @@ def write_bundle(
     (aside / "README.md").unlink(missing_ok=True)  # peft's template, which holds no information
     adapters = aside / "adapter_config.json"
     if adapters.exists():  # peft names the base by its path on this machine
-        adapters.write_text(
-            json.dumps(json.loads(adapters.read_text()) | {"base_model_name_or_path": base_name}, indent=2) + "\n"
-        )
+        named = json.loads(adapters.read_text(encoding="utf-8")) | {"base_model_name_or_path": base_name}
+        adapters.write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
     write_state(aside, population, router)
     topics.write(aside)
     for entry in aside.rglob("*"):  # checkpoints go once the run is done: the bundle must outlive a power cut
@@ -92,6 +98,7 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
         raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
+    settings = _found(settings, folder)
     base_name = settings["model"]
     source = ModelSource(str(folder), str(folder))
     population, tokenizer = read_population(folder), load_tokenizer(source)
@@ -147,12 +154,15 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises ValueError, KeyError or TypeError: a bundle may have been edited by hand.
     """
     # Bundles of one task may be older than these settings.
-    checked = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm",
-               "template_date": TEMPLATE_DATE, **settings}  # fmt: skip
+    newer = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm", "dtype": None,
+             "template_date": TEMPLATE_DATE}  # fmt: skip
+    checked = {**newer, **settings}
     for name in ("mode", "model", "task", "labels", "clusters", "embedder", "template_date"):
         if not isinstance(checked[name], str):
             raise ValueError(f"'{name}' must be text")
     moment_of(checked["template_date"])
+    if checked["dtype"] not in (None, *DTYPES):
+        raise ValueError(f"'dtype' must be one of {', '.join(DTYPES)}")
     tasks = checked["tasks"] or []
     if not isinstance(tasks, list) or not all(isinstance(name, str) for name in tasks):
         raise ValueError("'tasks' must be a list of names")
@@ -169,6 +179,26 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"'{name}' must be a number")
         float(checked[name])  # OverflowError: a whole number of hundreds of digits
     return checked
+
+
+def _found(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the settings with paths as they are after a move of the run with what it names.
+
+    Raises BadInput, naming both places, for a model that is at neither.
+    """
+    run = RunDirectory(folder.absolute().parent)
+    was, now = run.written_to(), str(run.path)
+
+    def find(path: str) -> str:
+        return relocated(path, was=was, now=now)
+
+    model = find(settings["model"])
+    if os.path.isabs(model) and not os.path.isdir(model):
+        other = place_after_move(model, was=was, now=now)
+        also = f" nor '{other}'" if other not in (None, model) else ""
+        raise BadInput(f"the base model of '{folder}' is not at '{model}'{also}; put its folder back.")
+    tasks = [with_paths(name, find) for name in settings["tasks"] or ()]
+    return {**settings, "model": model, "task": with_paths(settings["task"], find), "tasks": tasks or None}
 
 
 def tasks_of(settings: Mapping[str, Any]) -> list[str]:

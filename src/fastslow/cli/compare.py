@@ -45,11 +45,12 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
     options, flags = parser.parse_known_args(list(argv))
     console = Console(stderr=True)
     console.print("[dim]loading libraries ...[/dim]")
-    from fastslow.experiments.experiment import read_recipe
+    from fastslow.config.reading import number
+    from fastslow.experiments.experiment import read_section
     from fastslow.experiments.plan import checked_sweep, parse_modes, parse_seeds, parse_sweep, plan_arms, plan_modes
 
     check_flags(flags)
-    section = read_recipe(options.recipe)
+    section = read_section(options.recipe)
     unknown = set(section) - {"modes", "seeds", "sweep", "arms", "minutes"}
     if unknown:
         raise BadInput(f"recipe '{options.recipe}': 'compare' has no '{sorted(unknown)[0]}'.")
@@ -70,7 +71,8 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
         experiment = plan_modes(path, modes=listed, sweep=sweep, **common)
     if kind == "continual":
         check_stages(experiment.cells[0].settings)
-    return carry_out(experiment, console, dry_run=options.dry_run, minutes=section.get("minutes"))
+    minutes = number(str(section.get("minutes")))
+    return carry_out(experiment, console, dry_run=options.dry_run, minutes=minutes)
 
 
 def check_flags(flags: Sequence[str]) -> None:
@@ -82,7 +84,7 @@ def check_flags(flags: Sequence[str]) -> None:
             raise BadInput(f"an experiment sets '--{name}' for each cell; give {instead[name]}.")
 
 
-def carry_out(experiment: Any, console: Console, *, dry_run: bool, minutes: Any = None) -> int:
+def carry_out(experiment: Any, console: Console, *, dry_run: bool, minutes: float | None = None) -> int:
     """Show what an experiment takes, run it, and write its report."""
     for line in estimate(experiment, minutes):
         console.print(escape(line), highlight=False, soft_wrap=True)
@@ -102,7 +104,7 @@ def write_reports(folder: Path, console: Console) -> None:
     console.print(escape(f"report: {folder / 'report.html'}"), highlight=False, soft_wrap=True)
 
 
-def estimate(experiment: Any, minutes: Any) -> list[str]:
+def estimate(experiment: Any, minutes: float | None) -> list[str]:
     """Return the cells, and the time and disk that the remaining ones will take."""
     from fastslow.policy.loading import weight_bytes
 
@@ -110,9 +112,7 @@ def estimate(experiment: Any, minutes: Any) -> list[str]:
     lines = [f"{cell.folder}: {cell.status}" for cell in experiment.cells]
     done = [cell.seconds for cell in experiment.cells if cell.status == "done" and cell.seconds]
     known = sum(done) / len(done) / 60 if done else minutes
-    time = (
-        f"about {known * len(left):.0f} minutes" if isinstance(known, (int, float)) else "time unknown until one ends"
-    )
+    time = f"about {known * len(left):.0f} minutes" if known is not None else "time unknown until one ends"
     bundles = [cell.settings["model"] for cell in left if cell.settings.get("save_bundle", True)]
     needed = sum(weight_bytes(model) for model in bundles)  # all other files of a run are small
     lines.append(f"{len(left)} of {len(experiment.cells)} cells to run: {time}, {needed / 1e9:.1f} GB of bundles")

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastslow.cli.eval import Parser
+from fastslow.record.tables import print_table
 
 # SmolLM2-135M in fp32 with AdamW, gradients, a frozen base and one packed batch peaks below this.
 GIB_FOR_QUICKSTART = 6.0
@@ -23,8 +24,8 @@ def run(argv: Sequence[str]) -> int:
         prog="fastslow doctor",
         description="Check this machine: versions, compute, memory, the embedded model. With a run directory: whether "
         "its files and checkpoints are whole, and what to do about those that are not. With --config RECIPE (and any "
-        "setting as --flag): the disk and memory that run needs at least, and whether it could begin: its model is "
-        "loaded and tried, its task read, and nothing is written.",
+        "setting as --flag): the disk and memory that run needs at least, what its libraries refuse, and whether it "
+        "could begin: its model is loaded and tried, its task read, and nothing is written.",
     )
     if "--config" in [argument.partition("=")[0] for argument in argv]:
         return _recipe(argv)
@@ -38,7 +39,7 @@ def run(argv: Sequence[str]) -> int:
         table.add_row(
             escape(name), escape(state), "ok" if problem is None else f"[bold red]{escape(problem)}[/bold red]"
         )
-    Console().print(table)
+    print_table(Console(), table)
     return 1 if any(problem for _, _, problem in checks) else 0
 
 
@@ -47,11 +48,12 @@ def _recipe(argv: Sequence[str]) -> int:
     could begin: what `train` would refuse is refused here."""
     from fastslow.cli.train import quiet_libraries
     from fastslow.config.parsing import parse_config
-    from fastslow.run.preflight import gigabytes, room_for
-    from fastslow.run.train import rehearse
+    from fastslow.run.preflight import gigabytes, refusals, room_for
+    from fastslow.run.train import dry_run
 
     quiet_libraries()
     config = parse_config(argv)
+    refusals(config)
     room = room_for(config)
     refused = "[bold red]too small: train refuses[/bold red]"
     table = Table("what", "a run needs at least", "there is", "verdict")
@@ -67,10 +69,10 @@ def _recipe(argv: Sequence[str]) -> int:
         "memory", f"{gigabytes(room.wanted)}: {room.needs.in_memory()}", there,
         refused if room.memory_is_short else verdict,
     )  # fmt: skip
-    Console().print(table)
+    print_table(Console(), table)
     if room.disk_is_short or room.memory_is_short:
         return 1
-    for line in rehearse(config):
+    for line in dry_run(config):
         Console().print(line, markup=False, highlight=False, soft_wrap=True)
     return 0
 
@@ -84,7 +86,7 @@ def _run_directory(folder: str) -> int:
     findings, advice, fine = examine(RunDirectory.open(folder))
     for name, problem in findings:
         table.add_row(escape(name), "ok" if problem is None else f"[bold red]{escape(problem)}[/bold red]")
-    console.print(table)
+    print_table(console, table)
     console.print(advice, markup=False, highlight=False, soft_wrap=True)
     return 0 if fine else 1
 

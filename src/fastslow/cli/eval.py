@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -19,6 +18,7 @@ from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.files.atomic import write_file
+from fastslow.tasks.names import split_names
 
 if TYPE_CHECKING:
     from fastslow.core.measurement import Measurement
@@ -43,23 +43,25 @@ def run(argv: Sequence[str]) -> int:
     options, kinds = _options(argv)
     Console(stderr=True).print("[dim]loading model ...[/dim]")
     with foreign.output_aside():  # scorers may print, and the rows go to standard output
-        measurements, params = _measure(options, kinds)
-    _show(measurements, params, options)
+        measurements, params, dtype = _measure(options, kinds)
+    _show(measurements, params, dtype, options)
     return 0
 
 
-def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Measurement], SamplingParams]:
-    """Return what was measured, and how answers were sampled."""
+def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Measurement], SamplingParams, str]:
+    """Return what was measured, how answers were sampled, and the compute type."""
     import torch
 
     from fastslow.bundles.bundle import open_bundle, open_task, tasks_of
-    from fastslow.cli.train import quiet_libraries
-    from fastslow.core.machine import bf16_is_fast
+    from fastslow.cli.train import find_modules_of, quiet_libraries
     from fastslow.evaluation.accuracy import CHOOSING
     from fastslow.evaluation.bundle import evaluate_bundle
     from fastslow.policy.engines.base import SamplingParams
 
     quiet_libraries()
+    if options.trust_task:
+        find_modules_of(options.path)
+        find_modules_of(str(Path(options.path).resolve().parent))
     bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)
     settings = bundle.settings
     if "nearest" in kinds and bundle.topics is not None and bundle.topics.clusters is None:
@@ -76,6 +78,7 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     samples = int(_either(options.samples, settings["eval_samples"]))
     names = [name for text in options.tasks or () for name in split_names(text)]
     tasks = [open_task(n, settings, trusted=options.trust_task or bool(names)) for n in names or tasks_of(settings)]
+    dtype = _dtype(options.dtype, settings["dtype"])
     measurements = [
         one
         for task in tasks
@@ -86,29 +89,46 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
             params=params,
             samples=samples,
             kl_examples=options.kl_examples,
-            dtype=torch.bfloat16 if bf16_is_fast() else torch.float32,
+            dtype=getattr(torch, dtype),
             limit=options.limit,
             kinds=kinds,
         )
     ]
-    return measurements, params
+    return measurements, params, dtype
 
 
-def _show(measurements: Sequence[Measurement], params: SamplingParams, options: argparse.Namespace) -> None:
+def _dtype(asked: str | None, of_run: str | None) -> str:
+    """Return the type to compute in, by default that of the run, and say where that makes numbers hard to compare."""
+    from fastslow.core.machine import bf16_is_fast
+
+    dtype = asked or of_run or ("bfloat16" if bf16_is_fast() else "float32")
+    if of_run is None and asked is None:
+        _warn(f"the bundle does not say which type its run computed in; measured in {dtype} (--dtype)")
+    elif of_run not in (None, dtype):
+        _warn(f"the run computed in {of_run}, and this is measured in {dtype}: not for comparison with its numbers")
+    return dtype
+
+
+def _warn(text: str) -> None:
+    Console(stderr=True).print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show(measurements: Sequence[Measurement], params: SamplingParams, dtype: str, options: argparse.Namespace) -> None:
     """Write the files that were asked for, and print the tables unless the rows go to standard output."""
     from fastslow.files.run_directory import clean, to_json
+    from fastslow.record.tables import print_table
 
     if options.samples_file:
-        lines = (to_json(line) for one in measurements for line in one.answer_rows())
+        lines = (to_json(line | {"dtype": dtype}) for one in measurements for line in one.answer_rows())
         _write(Path(options.samples_file), b"".join(lines))
-    how = {"temperature": params.temperature, "top_p": params.top_p}
+    how = {"temperature": params.temperature, "top_p": params.top_p, "dtype": dtype}
     rows = json.dumps(clean([{**one.row(), **how} for one in measurements]), indent=2)
     if options.json == "-":
         print(rows)
         return
     for task in dict.fromkeys(one.task for one in measurements):
         of_task = [one for one in measurements if one.task == task]
-        Console().print(_table(of_task, params))
+        print_table(Console(), _table(of_task, params, dtype))
         for line in _choices(of_task):
             Console().print(line, highlight=False)
     if options.json:
@@ -141,6 +161,11 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--kl_examples", type=_count, default=16, help="prompts for the KL to the base; 0: none (default 16)"
     )
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        help="type that answers are computed in (default: the run's; another one gives other answers)",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON as well ('-': standard output)")
     parser.add_argument(
         "--samples_file",
@@ -165,10 +190,11 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return options, kinds
 
 
-def _table(measurements: Sequence[Measurement], params: SamplingParams) -> Table:
+def _table(measurements: Sequence[Measurement], params: SamplingParams, dtype: str) -> Table:
     first = measurements[0]
     n, samples = first.n, first.samples
-    how = f"{n} {first.split} examples x {samples} samples at temperature {params.temperature}, top-p {params.top_p}"
+    sampled = f"{samples} samples at temperature {params.temperature}, top-p {params.top_p}"
+    how = f"{n} {first.split} examples x {sampled}, computed in {dtype}"
     table = Table(title=f"{escape(first.task)}\n{how}")
     for heading in (
         "weights",
@@ -208,12 +234,6 @@ def _choices(measurements: Iterable[Measurement]) -> list[str]:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}%"
-
-
-def split_names(text: str) -> list[str]:
-    """Split 'a,b?x=1,2' into a; b?x=1,2: a comma separates tasks only where a name follows, family and colon
-    included."""
-    return [name.strip() for name in re.split(r",(?=\s*[A-Za-z_][\w.]*(?:[:?]|\s*(?:,|$)))", text) if name.strip()]
 
 
 def _either(first: float | None, second: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -55,13 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] not in COMMANDS:
         print(f"fastslow: unknown command '{args[0]}'.{nearest(args[0], COMMANDS)}", file=sys.stderr)
         return 2
+    if sys.flags.optimize >= 2:
+        print("fastslow: python -OO strips docstrings, which transformers reads; leave it at -O.", file=sys.stderr)
+        return 2
     # Progress bars of the libraries would break up ours.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Idle OpenMP threads spin for milliseconds by default. Where another process holds a core, every small operation
     # then waits for the end of a spinner's time slice; a shorter spin costs nothing measurable on an idle machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    sys.path.insert(0, os.getcwd())  # a user's scorer or router next to the recipe is found as with `python -m`
+    try:
+        sys.path.insert(0, os.getcwd())  # a user's scorer or router next to the recipe is found as with `python -m`
+    except FileNotFoundError:
+        print("fastslow: the current folder does not exist any more; go to another one.", file=sys.stderr)
+        return 2
     try:
         return importlib.import_module(f".{args[0].replace('-', '_')}", __package__).run(args[1:])
     except BadInput as error:
@@ -81,6 +89,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    except UnicodeEncodeError as error:
+        if error.encoding.replace("-", "").lower() == "utf8":
+            raise
+        what = error.object[error.start : error.end]
+        print(
+            f"fastslow {args[0]}: this locale's encoding ({error.encoding}) has no {what!a}; set LC_ALL=C.UTF-8.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print(f"fastslow {args[0]}: interrupted", file=sys.stderr)
         return 130
@@ -88,17 +105,60 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def script() -> None:
     """Run the installed command. A reader that leaves early (`fastslow tasks | head`) is not an error worth a
-    traceback."""
+    traceback, nor is an output that takes no more."""
+    _open_streams()
     try:
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141  # what a shell reports for SIGPIPE
+        code = _left_early()
+    except SystemExit as end:  # help was shown, or rich met a reader that had left
+        code = _left_early() if end.code == 1 else int(end.code or 0)
     except Exception as error:
-        sys.excepthook(type(error), error, error.__traceback__)
+        problem = _problem_of_output() if isinstance(error, OSError) else None
+        if problem is None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        else:
+            print(f"fastslow: standard output cannot be written: {problem}.", file=sys.stderr)
+            _left_early()
         code = 1
     foreign.end_despite_leftovers(code)
+
+
+def _open_streams() -> None:
+    """Have all three standard streams: a file opened later would take the number of a closed one, and text meant for
+    people would end in it. What their encoding lacks is escaped."""
+    closed = [descriptor for descriptor in (0, 1, 2) if not _is_open(descriptor)]
+    for _ in closed:
+        os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _problem_of_output() -> str | None:
+    """Return why standard output takes nothing; None where it takes a line."""
+    try:
+        print(flush=True)
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _left_early() -> int:
+    """Write the rest of the output nowhere; return what a shell reports for SIGPIPE."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 if __name__ == "__main__":

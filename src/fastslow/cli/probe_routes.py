@@ -43,12 +43,13 @@ def run(argv: Sequence[str]) -> int:
         raise BadInput(f"--json would overwrite the probes in '{output}'; give it a file of its own.")
     console = Console(stderr=True)
     console.print("[dim]loading libraries ...[/dim]")
-    from fastslow.cli.train import quiet_libraries
+    from fastslow.cli.train import find_modules_of, quiet_libraries
     from fastslow.experiments.probe.prober import probe_routes
     from fastslow.experiments.probe.results import ProbePlan
     from fastslow.files.run_directory import RunDirectory
 
     quiet_libraries()
+    find_modules_of(args.run)
     directory = RunDirectory.open(args.run)
     plan = ProbePlan(args.examples, args.steps, args.held_out, args.samples, args.seed)
     with console.status("probing ..."):

@@ -30,12 +30,13 @@ def run(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(list(argv))
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
-    from fastslow.cli.train import close, leave_processes, quiet_libraries
+    from fastslow.cli.train import close, find_modules_of, leave_processes, quiet_libraries
     from fastslow.record.display import TerminalDisplay
     from fastslow.run.signals import exit_code
     from fastslow.run.train import resume
 
     quiet_libraries()
+    find_modules_of(args.run)
     summary = resume(args.run, checkpoint=args.checkpoint, max_minutes=args.max_minutes, display=TerminalDisplay())
     if summary:
         close(summary, args.run)

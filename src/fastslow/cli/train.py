@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,20 @@ def run(argv: Sequence[str]) -> int:
 def close(summary: Mapping[str, Any], run: str) -> None:
     """Print the closing table and where to read on; only files that this run has are named."""
     from fastslow.record.display import closing_table
+    from fastslow.record.tables import print_table
 
     there = [name for name in ("summary.json", "metrics.jsonl", "bundle/") if (Path(run) / name).exists()]
-    Console().print(closing_table(summary))
+    print_table(Console(), closing_table(summary))
     Console().print(f"run directory: {run} ({', '.join(there)})", markup=False, highlight=False, soft_wrap=True)
+
+
+def find_modules_of(run: str) -> None:
+    """Have Python find the modules that a run names where `train` found them: in the folder it was started in."""
+    from fastslow.files.run_directory import RunDirectory
+
+    made_in = RunDirectory(run).made_in()
+    if made_in is not None and made_in not in sys.path:
+        sys.path.append(made_in)
 
 
 def leave_processes() -> None:

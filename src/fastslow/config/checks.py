@@ -26,8 +26,13 @@ UNSUPPORTED = {
     "restore_callback_states_from_checkpoint": (False, "callbacks start afresh"),
     "generation_kwargs": (None, "sampling is set by temperature, top_p, top_k, min_p, repetition_penalty"),
     "load_best_model_at_end": (False, "the end of the run is what is kept"),
+    "parallelism_config": (None, "processes share the rows of a step, under torchrun"),
     "push_to_hub": (False, "a finished bundle can be uploaded by hand"),
 }
+
+MOST_ROWS = 1_000_000
+MOST_PLACES = 100_000_000
+"""Rollouts of a step, and problems of a run, counted with repeats: what follows is done for each of them."""
 
 
 def check_rules(config: AllSettings) -> None:
@@ -37,6 +42,7 @@ def check_rules(config: AllSettings) -> None:
     for name, (only, why) in UNSUPPORTED.items():
         if getattr(config, name) != only:
             raise BadInput(f"{name} is not supported: {why}. Leave it at {only}.")
+    _check_size(config)
     _check_router(config)
     _check_stages(config)
     _check_topics(config)
@@ -59,6 +65,15 @@ def warnings_of(config: AllSettings) -> list[str]:
             f"to at most {max(1, rollouts // 2)}."
         )
     return warnings
+
+
+def _check_size(config: AllSettings) -> None:
+    """Refuse numbers that are typing errors, before anything as large is made of them."""
+    rows, places = config.problems_per_step * config.num_generations, config.max_steps * config.problems_per_step
+    if rows > MOST_ROWS:
+        raise BadInput(f"problems_per_step x num_generations is {rows:,}, more than {MOST_ROWS:,} rollouts of a step.")
+    if places > MOST_PLACES:
+        raise BadInput(f"max_steps x problems_per_step is {places:,}, more than {MOST_PLACES:,} problems of a run.")
 
 
 def _check_router(config: AllSettings) -> None:

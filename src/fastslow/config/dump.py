@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import MISSING, fields
 from typing import Any
 
 import yaml
 
-from fastslow.config.settings import FastSlowConfig, own_fields
-
-# Settings of TRL and transformers that say where and how, not what; that are derived; or that may hold a secret.
-NOT_IN_CONFIG = {
-    "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
-    "shuffle_dataset", "remove_unused_columns", "hub_token", "push_to_hub_token", "deepspeed_plugin",
-    "distributed_state", "logging_dir", "local_rank", "debug", "dataloader_pin_memory", "use_cpu",
-}  # fmt: skip
+from fastslow.config.settings import NOT_IN_CONFIG, FastSlowConfig, own_fields
 
 
 def dump_config(config: FastSlowConfig) -> str:
@@ -33,4 +27,5 @@ def dump_config(config: FastSlowConfig) -> str:
         shown = value != default or f.name == "seed"
         if shown and plain and f.init and f.name not in ours and f.name not in NOT_IN_CONFIG:
             out[f.name] = value
+    out["output_dir"] = os.path.abspath(str(config.output_dir))  # what it names has its place from there
     return yaml.safe_dump({k: getattr(v, "value", v) for k, v in out.items()}, sort_keys=False, allow_unicode=True)

@@ -1,17 +1,19 @@
-"""Parse a YAML recipe and flags into a FastSlowConfig, through TRL's parser, with our one-line errors."""
+"""Parse a YAML recipe and flags into a FastSlowConfig, by TRL's parser, with our readings and one-line errors."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NoReturn, get_type_hints
 
-import yaml
 from trl import TrlParser
 
 from fastslow.config.groups import GROUPS
+from fastslow.config.reading import read_value
+from fastslow.config.recipe import read_recipe
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.settings import specs_of
@@ -21,34 +23,56 @@ _DATACLASSES: Any = [FastSlowConfig]  # a list of classes; transformers' annotat
 EXPERIMENT = "compare"
 """Section of a recipe for `fastslow compare` and the other experiments; a single run ignores the section."""
 
+ENVIRONMENT = "env"
+"""Section of a recipe with environment variables."""
+
 
 class _Parser(TrlParser):
+    """transformers' parser, which reads every flag as the type of its setting says (`reading`)."""
+
+    def __init__(self, hints: Mapping[str, Any]):
+        super().__init__(_DATACLASSES, prog="fastslow train", add_help=False, allow_abbrev=False)
+        for action in self._actions:
+            if action.dest in hints and action.nargs in (None, "?") and action.choices is None:
+                action.type = partial(_of_flag, hint=hints[action.dest])
+
     def error(self, message: str) -> NoReturn:
         raise BadInput(message)
-
-    def set_defaults_with_config(self, **kwargs: Any) -> list[str]:
-        kwargs.pop(EXPERIMENT, None)
-        return super().set_defaults_with_config(**kwargs)
 
 
 def parse_config(argv: Sequence[str]) -> FastSlowConfig:
     """Parse `--config recipe.yaml --flag value ...` into settings. Flags win over the recipe.
 
-    Raises BadInput for a missing or malformed recipe, and for a key that is not a setting, with the nearest one.
+    Raises BadInput for a missing or malformed recipe, for a key that is not a setting, with the nearest one, and for
+    a value that its setting cannot be.
     """
-    argv = list(argv)
-    parser = _Parser(_DATACLASSES, prog="fastslow train", add_help=False, allow_abbrev=False)
+    hints = get_type_hints(FastSlowConfig)
+    parser = _Parser(hints)
     known = {action.dest for action in parser._actions}
-    _check_recipe(argv, known)
-    for argument in argv:
+    path, flags = _without_recipe(argv)
+    for argument in flags:
         flag = argument[2:].partition("=")[0].replace("-", "_")
-        if argument.startswith("--") and flag not in known | {"config"}:
+        if argument.startswith("--") and flag not in known:
             raise BadInput(f"unknown flag '--{flag}'.{_suggest(flag, known, '--')}")
+    if path is not None:
+        parser.set_defaults_with_config(**_settings_of(path, known, hints))
     try:
-        (config,) = parser.parse_args_and_config(argv)
+        # Without its file of arguments: transformers would read flags from a file beside the command.
+        config, rest = parser.parse_args_into_dataclasses(
+            flags, return_remaining_strings=True, look_for_args_file=False
+        )
     except (ValueError, TypeError) as error:
         raise BadInput(str(error).splitlines()[0]) from error
+    if rest:
+        raise BadInput(f"'{rest[0]}' belongs to no flag; a setting is given as --SETTING VALUE.")
     return config
+
+
+def _of_flag(text: str, hint: Any) -> Any:
+    try:
+        return read_value(text, hint)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _suggest(name: str, known: set[str], dashes: str = "") -> str:
@@ -56,30 +80,42 @@ def _suggest(name: str, known: set[str], dashes: str = "") -> str:
     return f" Did you mean '{dashes}{close[0]}'?" if close else " 'fastslow train --help-all' lists every setting."
 
 
-def _check_recipe(argv: list[str], known: set[str]) -> None:
-    joined = [a for a in argv if a.startswith("--config=")]
-    for argument in joined:  # TRL reads '--config FILE' only
-        index = argv.index(argument)
-        argv[index : index + 1] = ["--config", argument.partition("=")[2]]
-    if "--config" not in argv:
-        return
-    position = argv.index("--config") + 1
-    if position >= len(argv):
-        raise BadInput("--config needs a file: --config recipes/quickstart.yaml.")
-    path = Path(argv[position])
+def _without_recipe(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the recipe's path, if one is given, and the other arguments."""
+    paths, flags, rest = [], [], iter(argv)
+    for argument in rest:
+        if argument.partition("=")[0] != "--config":
+            flags.append(argument)
+            continue
+        path = argument.partition("=")[2] if "=" in argument else next(rest, "")
+        if not path or path.startswith("--"):
+            raise BadInput("--config needs a file: --config recipes/quickstart.yaml.")
+        paths.append(path)
+    if len(paths) > 1:
+        raise BadInput(f"--config is given twice ('{paths[0]}', '{paths[1]}'); a run has one recipe.")
+    return next(iter(paths), None), flags
+
+
+def _settings_of(path: str, known: set[str], hints: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a recipe, and set its environment variables."""
+    recipe, settings = read_recipe(path), {}
+    for name, value in recipe.items():
+        if name in (ENVIRONMENT, EXPERIMENT):
+            continue
+        if name not in known:
+            raise BadInput(f"recipe '{path}': unknown setting '{name}'.{_suggest(name, known)}")
+        try:
+            settings[name] = read_value(value, hints[name])
+        except ValueError as error:
+            raise BadInput(f"recipe '{path}': {name} {error}.") from None
+    variables = recipe.get(ENVIRONMENT) or {}
+    if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
+        raise BadInput(f"recipe '{path}': '{ENVIRONMENT}' must hold 'VARIABLE: value' lines.")
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a number of thousands of digits
-        where = getattr(error, "problem_mark", None)
-        line = f" line {where.line + 1}" if where else ""
-        raise BadInput(f"recipe '{path}'{line} is not YAML: {getattr(error, 'problem', None) or error}.") from error
-    if not isinstance(recipe, dict):
-        raise BadInput(f"recipe '{path}' must hold 'setting: value' lines.")
-    for key in recipe:
-        if key not in known | {"env", EXPERIMENT}:
-            raise BadInput(f"recipe '{path}': unknown setting '{key}'.{_suggest(str(key), known)}")
+        os.environ.update({name: str(value) for name, value in variables.items()})
+    except ValueError as error:  # a name or value that no process can have
+        raise BadInput(f"recipe '{path}': '{ENVIRONMENT}' holds what no environment can: {error}.") from None
+    return settings
 
 
 def train_help(everything: bool) -> str:

@@ -7,17 +7,28 @@ config.yaml follow from the field.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import get_type_hints
 
 import torch
 
 from fastslow.config.checks import check_rules
 from fastslow.config.groups import GROUPS, SPECS, AllSettings
 from fastslow.config.run_settings import MOST_STEPS
-from fastslow.core.errors import BadInput
-from fastslow.core.machine import bf16_is_fast
-from fastslow.core.settings import check_settings
+from fastslow.core.errors import BadInput, in_one_line
+from fastslow.core.machine import bf16_is_fast, is_out_of_memory
+from fastslow.core.paths import absolute
+from fastslow.core.settings import WORDS, check_settings, check_text, check_type, kinds_of
+from fastslow.policy.loading import EMBEDDED
 from fastslow.streams import SEQUENCE, Setting, make_schedule
+from fastslow.tasks.names import with_paths
+
+# Settings of TRL and transformers that say where and how, not what; that are derived; or that may hold a secret.
+NOT_IN_CONFIG = {
+    "gradient_accumulation_steps", "generation_batch_size", "steps_per_generation", "num_generations_eval",
+    "shuffle_dataset", "remove_unused_columns", "hub_token", "push_to_hub_token", "deepspeed_plugin",
+    "distributed_state", "logging_dir", "local_rank", "debug", "dataloader_pin_memory", "use_cpu",
+}  # fmt: skip
 
 
 # Where a group and GRPOConfig both have a field, the group's counts, and it may be of another type (None of a rate).
@@ -33,10 +44,12 @@ class FastSlowConfig(AllSettings):
     """
 
     def __post_init__(self) -> None:
+        self._check_types()
         check_settings(self, SPECS)
         for group in GROUPS:
             group.check(self)
         check_rules(self)
+        self._fix_paths()
         if self.epsilon_high is None and self.loss_type == "cispo":
             self.epsilon_high = 4.0
         if self.tasks:
@@ -54,9 +67,36 @@ class FastSlowConfig(AllSettings):
         self.learning_rate = chosen_rate if chosen_rate is not None else 0.0
         try:
             super().__post_init__()
-        except (ValueError, NotImplementedError, ImportError) as error:
-            raise BadInput(str(error).strip().splitlines()[0]) from error
+        except Exception as error:  # a value may break any of the libraries' rules, or their code, which trusts it
+            if is_out_of_memory(error):
+                raise
+            raise BadInput(f"the settings are refused: {in_one_line(error)}") from error
         self.learning_rate = chosen_rate
+
+    def _check_types(self) -> None:
+        """Check the types of all settings, TRL's too, and make floats of whole numbers where TRL wants floats."""
+        hints = get_type_hints(type(self))
+        for f in fields(self):
+            value, types = getattr(self, f.name), kinds_of(hints[f.name])
+            unset = value is f.default or (value is None and list in types)  # None: a list that no flag names
+            if f.init and not unset and set(types) <= set(WORDS):
+                check_type(f.name, value, hints[f.name])
+            check_text(f.name, value)
+            if type(value) is int and float in types and isinstance(f.default, float):
+                setattr(self, f.name, float(value))
+        if self.report_to is None:
+            self.report_to = "none"
+        elif isinstance(self.report_to, str):
+            self.report_to = [name.strip() for name in self.report_to.split(",")]
+
+    def _fix_paths(self) -> None:
+        """Make the paths of what exists here absolute: resumed, and in its bundle, a run finds it from any folder."""
+        for name in ("model", "reflection_model", "deepspeed", "accelerator_config", "fsdp_config"):
+            value = getattr(self, name)
+            if value and isinstance(value, str) and value != EMBEDDED:
+                setattr(self, name, absolute(value))
+        self.task = with_paths(self.task, absolute) if self.task else self.task
+        self.tasks = [with_paths(name, absolute) for name in self.tasks] if self.tasks else self.tasks
 
     def _steps_of(self, tasks: list[str]) -> int:
         """Return the steps that the stream of several tasks takes. Raises BadInput where max_steps gives another
@@ -90,6 +130,22 @@ def own_fields() -> list[str]:
     """List the settings that are ours or have another default than TRL's, in reading order: the short help, and what
     config.yaml always shows."""
     return [name for name, spec in SPECS.items() if not spec.inherited]
+
+
+def foreign_settings(config: FastSlowConfig) -> list[str]:
+    """List the settings with another value than their default that only the libraries can judge."""
+    ours = FastSlowConfig(**{name: getattr(config, name) for name in SPECS})
+    theirs = {f.name for f in fields(config) if f.init} - set(SPECS) - (NOT_IN_CONFIG - {"debug"})
+    judged = {"lr_scheduler_type", "report_to", "gradient_checkpointing"}  # declared here, and checked by them
+    default = FastSlowConfig.__dataclass_fields__
+    changed = {name for name in theirs if getattr(config, name) != getattr(ours, name)}
+    changed |= {n for n in judged if getattr(config, n) not in (default[n].default, [])}
+    return sorted(changed)
+
+
+def compute_type(config: FastSlowConfig) -> str:
+    """Return the type that rollouts and evaluations compute in, by torch's name; the weights are fp32."""
+    return "bfloat16" if config.bf16 else "float16" if config.fp16 else "float32"
 
 
 def bundled_fields() -> list[str]:

@@ -16,3 +16,14 @@ class ContractBroken(FastSlowError):
 
 class EndpointError(FastSlowError):
     """Raised where the reflection LM cannot be reached or refuses the call. Never turned into a reward."""
+
+
+LONGEST = 300
+"""Most characters that are quoted of a library's own words."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return a library's words in one line, with the kind of the error where the words alone say little."""
+    words = " ".join(next((line for line in str(error).splitlines() if line.strip()), "").split())[:LONGEST]
+    told = isinstance(error, (ValueError, ImportError, NotImplementedError, OSError)) and words
+    return words if told else f"{type(error).__name__}: {words}".removesuffix(": ")

@@ -125,13 +125,38 @@ def check_settings(values: Any, specs: Mapping[str, Spec]) -> None:
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:
-    """Refuse a value that is not of the annotated type, as a YAML file may hold anything. Raises BadInput."""
-    types = [get_origin(t) or t for t in (get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint])]
+    """Refuse a value that is not of the annotated type, as a caller may give anything. Raises BadInput."""
+    types = kinds_of(hint)
     as_float = type(value) is int and float in types
     if not as_float and (not isinstance(value, tuple(types)) or (type(value) is bool and bool not in types)):
         raise BadInput(f"{name} must be {' or '.join(WORDS[t] for t in types)}, got {value!r}.")
-    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        raise BadInput(f"{name} must be a list of texts, got {value!r}.")
+    numbers = items_of(hint) is float
+    if isinstance(value, list) and not all(type(v) in (int, float) if numbers else isinstance(v, str) for v in value):
+        raise BadInput(f"{name} must be a list of {'numbers' if numbers else 'texts'}, got {value!r}.")
+
+
+def kinds_of(hint: Any) -> list[type]:
+    """Return the types that an annotation allows, without their parameters; those of a Literal are its values'."""
+    if get_origin(hint) in (Union, UnionType):
+        return [kind for part in get_args(hint) for kind in kinds_of(part)]
+    if get_origin(hint) is Literal:
+        return [type(value) for value in get_args(hint)]
+    return [get_origin(hint) or hint]
+
+
+def items_of(hint: Any) -> type:
+    """Return the type of the items of the list that an annotation allows: numbers or, if nothing is said, texts."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    items = next((get_args(part) for part in parts if get_origin(part) is list), ())
+    return items[0] if items and items[0] in WORDS else str
+
+
+def check_text(name: str, value: Any) -> None:
+    """Refuse characters that no file, path or tokenizer takes: NUL, and halves of surrogate pairs. Raises BadInput."""
+    texts = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else [value]
+    for text in texts:
+        if isinstance(text, str) and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text):
+            raise BadInput(f"{name} holds characters that are not text (NUL, or bytes that are not UTF-8): {text!r}.")
 
 
 def check_value(name: str, value: Any, spec: Spec) -> None:

@@ -23,6 +23,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from fastslow.config.groups import SPECS
+from fastslow.config.parsing import EXPERIMENT
+from fastslow.config.recipe import read_recipe
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.files.locks import alone_in, refuse_held
@@ -265,15 +267,10 @@ def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
             child.wait()
 
 
-def read_recipe(path: str) -> dict[str, Any]:
-    """Read the `compare:` section of a recipe: what an experiment asks for beyond one run. {} without one."""
-    try:
-        recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # not UTF-8, or a number of thousands of digits
-        raise BadInput(f"recipe '{path}' is not YAML ({str(error).splitlines()[0]}).") from error
-    section = recipe.get("compare") if isinstance(recipe, dict) else {}
+def read_section(path: str) -> dict[str, Any]:
+    """Read the `compare:` section of a recipe, with its texts as they are written: what an experiment asks for beyond
+    one run. {} without one."""
+    section = read_recipe(path).get(EXPERIMENT)
     if not isinstance(section or {}, dict):
-        raise BadInput(f"recipe '{path}': 'compare' must hold 'name: value' lines.")
-    return section or {}
+        raise BadInput(f"recipe '{path}': '{EXPERIMENT}' must hold 'name: value' lines.")
+    return dict(section or {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from fastslow.config.dump import dump_config
 from fastslow.config.groups import SPECS
 from fastslow.config.parsing import parse_config
+from fastslow.config.reading import plain
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES, REFERENCE, SEQUENTIAL, Mode
@@ -68,7 +70,7 @@ def checked_sweep(sweep: Mapping[str, Any]) -> dict[str, list[str]]:
             raise BadInput(f"'{name}' cannot be swept over.{nearest(name, known)}")
         if not isinstance(values, (list, tuple)) or not values:
             raise BadInput(f"the sweep over '{name}' needs a list of values.")
-    return {name: [str(value) for value in values] for name, values in sweep.items()}
+    return {name: [_word(value) for value in values] for name, values in sweep.items()}
 
 
 def plan_modes(
@@ -124,7 +126,7 @@ def plan_arms(
             if name not in known or name in ("seed", "output_dir"):
                 raise BadInput(f"arm '{arm}': no setting '{name}'.{nearest(name, known)}")
             if name != "mode":
-                words += [f"--{name}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
+                words += [f"--{name}", *map(_word, value if isinstance(value, (list, tuple)) else [value])]
         cells.append(make_cell(str(arm), str(settings.get("mode", known["mode"].default)), seed, [*flags, *words]))
     reference = _reference(cells) or cells[0].arm
     return Experiment(path, kind=kind, title=title, reference=reference, cells=_apart(cells))
@@ -148,6 +150,11 @@ def make_cell(arm: str, mode: str, seed: int, flags: Sequence[str]) -> Cell:
     words = [*flags, "--mode", mode, "--seed", str(seed)]
     settings = yaml.safe_load(dump_config(parse_config([*words, "--output_dir", "x"])))
     return Cell(arm, mode, seed, f"{_folder(arm)}-s{seed}", tuple(words), settings)
+
+
+def _word(value: Any) -> str:
+    """Return a value of a recipe as the command line takes it: a mapping as JSON."""
+    return json.dumps(plain(value)) if isinstance(value, dict) else str(value)
 
 
 def _reference(cells: Iterable[Cell]) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from fastslow.core.errors import BadInput
 from fastslow.files import atomic, jsonl
@@ -19,6 +20,7 @@ from fastslow.files.locks import LOCK
 
 LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
 FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl")
+MADE_IN = "# Made in "
 # What a process killed in its first moments may leave: no reason to refuse a directory.
 REMNANTS = frozenset({LOCK, "config.yaml.tmp"})
 
@@ -57,7 +59,7 @@ class RunDirectory:
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             # First, so that a run killed here can be started over by `fastslow resume` like any other.
-            run.write_bytes("config.yaml", config.encode())
+            run.write_bytes("config.yaml", f"{MADE_IN}{os.getcwd()}\n{config}".encode())
             for name in FILES:
                 (run.path / name).touch()
         except OSError as error:
@@ -71,6 +73,24 @@ class RunDirectory:
         if not (run.path / "config.yaml").is_file():
             raise BadInput(f"'{path}' holds no run (no config.yaml); give a directory written by 'fastslow train'.")
         return run
+
+    def made_in(self) -> str | None:
+        """Return the folder that the run was started in, where modules of the user's were found; None: unknown."""
+        try:
+            with (self.path / "config.yaml").open(encoding="utf-8") as file:
+                line = file.readline()
+        except (OSError, UnicodeDecodeError):
+            return None
+        return line.removeprefix(MADE_IN).rstrip("\n") if line.startswith(MADE_IN) else None
+
+    def written_to(self) -> str | None:
+        """Return the run's folder when it was made, which may have moved since; None: unknown."""
+        try:
+            settings = yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            return None
+        folder = settings.get("output_dir") if isinstance(settings, dict) else None
+        return folder if isinstance(folder, str) else None
 
     def append(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add lines to a JSONL file."""

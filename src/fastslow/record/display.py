@@ -56,12 +56,18 @@ class SilentDisplay:
     def stop(self) -> None: ...
 
 
+class _LastingConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Fall silent where the reader has left (`fastslow train 2>&1 | head`): a run is more than what it shows."""
+        self.quiet = True
+
+
 class TerminalDisplay:
     """Show a rich progress line; without a terminal, print one plain line for each step, so that a log file stays
     readable."""
 
     def __init__(self, console: Console | None = None):
-        self.console = console or Console(file=sys.stderr)
+        self.console = console or _LastingConsole(file=sys.stderr)
         self._progress: Progress | None = None
         self._total = 0
 

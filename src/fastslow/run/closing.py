@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from fastslow.bundles.bundle import write_bundle
-from fastslow.config.settings import FastSlowConfig, bundled_fields
+from fastslow.config.settings import FastSlowConfig, bundled_fields, compute_type
 from fastslow.core import processes
 from fastslow.core.measurement import means
 from fastslow.files.run_directory import RunDirectory, machine, versions
@@ -54,7 +54,7 @@ def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, An
     """Write the summary, and `bundle.json`, or without a bundle the contexts."""
     config = trainer.args
     settings = {name: getattr(config, name) for name in bundled_fields()}
-    settings["task"] = config.task or summary["task"]
+    settings |= {"task": config.task or summary["task"], "dtype": compute_type(config)}
     provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
     if config.save_bundle:
         run.write_json("bundle/bundle.json", {"settings": settings, **provenance})

@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fastslow.config.settings import FastSlowConfig
+from fastslow.config.settings import FastSlowConfig, compute_type
 from fastslow.core.modes import MODES
 from fastslow.evaluation.accuracy import Sampling
 from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
@@ -57,7 +57,7 @@ def make_policy(
 ) -> Policy:
     """Make the policy that answers this run's task with the weights in training, or those of `model`, sampled like
     rollouts."""
-    dtype = torch.bfloat16 if config.bf16 else torch.float16 if config.fp16 else torch.float32
+    dtype = getattr(torch, compute_type(config))
     return Policy(
         sampler=make_engine(model or slow.model, tokenizer, eos_ids=slow.eos_ids, dtype=dtype),
         tokenizer=tokenizer,

@@ -15,11 +15,12 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from fastslow.config.settings import FastSlowConfig
+from fastslow.config.settings import FastSlowConfig, foreign_settings
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import memory_of, processes_here
 from fastslow.core.modes import MODES
 from fastslow.policy.loading import describe_model, loading, resolve_model
+from fastslow.slow.rehearsal import rehearse
 
 FP32 = 4
 # Moments of every trained weight, in fp32, by optimiser; of an optimiser that is not listed none are certain.
@@ -118,6 +119,18 @@ def preflight(config: FastSlowConfig, model: PreTrainedModel | None = None) -> s
     if room.memory_is_taken:
         return f"memory may run out: this run needs {what}, and {gigabytes(free)} are free."
     return None
+
+
+def refusals(config: FastSlowConfig) -> None:
+    """Raise BadInput for settings that a library would refuse once the run has begun; `train` and `doctor` ask here.
+
+    Settings that fastslow judges itself were judged when `config` was made.
+    """
+    names = foreign_settings(config)
+    if names and processes_here() == 1:  # processes that train together would each have to be at this place
+        contexts = ["seed", "lead", "mean", config.clusters] if MODES[config.mode].fast else ["seed"]
+        measured = [f"eval_{context}_{what}" for context in contexts for what in ("accuracy", "kl", "entropy")]
+        rehearse(config, names, measured)
 
 
 def needs_of(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Needs:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.core.paths import relocated
 from fastslow.files.atomic import discard
 from fastslow.files.locks import refuse_held
 from fastslow.files.run_directory import FILES, RunDirectory
 from fastslow.files.sealed import Checkpoints, Damaged, digest, verify
 from fastslow.files.snapshot import read_plain
+from fastslow.tasks.names import with_paths
 
 FROM_START = "none"
 """Given instead of a checkpoint's name: start over."""
@@ -135,11 +138,26 @@ def read_config(run: RunDirectory, *, max_minutes: float | None = None) -> FastS
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
         ceiling = {} if max_minutes is None else {"max_minutes": max_minutes}
-        return FastSlowConfig(**{**settings, "output_dir": str(run.path), **ceiling})
+        here = {"output_dir": str(run.path), **_found(settings, run.path), **ceiling}
+        return FastSlowConfig(**{**settings, **here})
     except BadInput:
         raise
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, AttributeError) as error:
         raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {str(error).splitlines()[0]}).") from error
+
+
+def _found(settings: Any, folder: Path) -> dict[str, Any]:
+    """Return the settings with paths, as they are after a move of the run with what it names."""
+
+    def find(path: str) -> str:
+        return relocated(path, was=settings.get("output_dir"), now=str(folder))
+
+    found: dict[str, Any] = {name: find(settings[name]) for name in ("model", "reflection_model") if settings.get(name)}
+    if settings.get("task"):
+        found["task"] = with_paths(settings["task"], find)
+    if settings.get("tasks"):
+        found["tasks"] = [with_paths(name, find) for name in settings["tasks"]]
+    return found
 
 
 def summary_of(run: RunDirectory) -> dict:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from fastslow.policy.trials import sampling_way
 from fastslow.record.display import Display, SilentDisplay, TerminalDisplay
 from fastslow.record.recorder import Recorder
 from fastslow.run.closing import finish
-from fastslow.run.preflight import preflight
+from fastslow.run.preflight import preflight, refusals
 from fastslow.run.resume import choose_checkpoint, read_config, rewind, summary_of, tidy
 from fastslow.run.signals import stop_on_signals
 from fastslow.run.trainer import FastSlowTrainer
@@ -52,9 +52,10 @@ def train(
     Raises BadInput before anything is written if the settings, the model or the task cannot be used.
     """
     path = Path(config.output_dir or ".")
-    fresh = processes.from_main(lambda: _refuse_or_is_fresh(path))  # before the first process makes the directory
+    missing = processes.from_main(lambda: _refuse_or_list_missing(path))  # before the first process makes them
     main = config.process_index == 0
     recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
+    refusals(config)
     short = preflight(config, model)
     for warning in [*warnings_of(config), *([short] if short else [])]:
         recorder.display.note(f"warning: {warning}")
@@ -71,26 +72,24 @@ def train(
     except BaseException:
         if recorder.run is not None and trainer is not None and _nothing_to_keep(trainer, path):
             _empty(path)
-        if main and fresh and path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+        _remove(missing if main else ())
         raise
 
 
-def rehearse(config: FastSlowConfig) -> list[str]:
+def dry_run(config: FastSlowConfig) -> list[str]:
     """Do all that `train` does before it writes anything, and return in lines what the run would do with its model.
 
     Raises BadInput for what `train` would refuse.
     """
     path = Path(config.output_dir or ".")
-    fresh = _refuse_or_is_fresh(path)
+    missing = _refuse_or_list_missing(path)
     try:
         trainer = FastSlowTrainer(config)
         samples = sampling_way(trainer.model, pad_id=pad_id(trainer.tokenizer)).value
         trains = trainer.slow.how_it_trains if trainer.mode.slow else "keeps its weights"
         return [f"model {config.model}: {samples}; {trains}.", "The run can begin."]
     finally:
-        if fresh and path.is_dir() and not any(path.iterdir()):  # made by the trainer of transformers
-            path.rmdir()
+        _remove(missing)  # made by the trainer of transformers
 
 
 def resume(
@@ -122,6 +121,7 @@ def resume(
             return run.summary()
         start = choose_checkpoint(run, checkpoint)
         config = read_config(run, max_minutes=max_minutes)
+        refusals(config)
         recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
         trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
         if start is not None:
@@ -134,11 +134,18 @@ def resume(
         return _run(trainer, start)
 
 
-def _refuse_or_is_fresh(path: Path) -> bool:
-    """Return whether nothing is at `path` yet. Raises BadInput where a run cannot begin there."""
+def _refuse_or_list_missing(path: Path) -> list[Path]:
+    """Return the folders that the run will make, the innermost first. Raises BadInput where a run cannot begin."""
     refuse_held(path)
     RunDirectory.refuse_existing(path)
-    return not path.exists()
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are there and empty, in this order."""
+    for folder in folders:
+        with suppress(OSError):  # not made, or in use by others meanwhile
+            folder.rmdir()
 
 
 def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:

@@ -25,7 +25,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import GRPOTrainer
 
 from fastslow.core import processes
-from fastslow.core.errors import BadInput, ContractBroken, FastSlowError
+from fastslow.core.errors import BadInput, ContractBroken, FastSlowError, in_one_line
+from fastslow.core.machine import is_out_of_memory
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Rollout
 from fastslow.policy.loading import frozen_clone, pad_id
@@ -101,8 +102,10 @@ class SlowTrainer(GRPOTrainer):
                 peft_config=lora if args.lora_r else None,
                 rollout_func=self._replay.roll_out,
             )
-        except (ValueError, NotImplementedError, ImportError, OSError) as error:  # refused by TRL or its trackers
-            raise BadInput(f"the trainer refuses these settings: {str(error).strip().splitlines()[0]}") from error
+        except Exception as error:  # refused by TRL, transformers, accelerate or a tracker, each in its own way
+            if is_out_of_memory(error):
+                raise
+            raise BadInput(f"the trainer refuses these settings: {in_one_line(error)}") from error
         if reference is not None:
             args.beta = self.beta = beta
             self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)

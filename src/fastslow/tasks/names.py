@@ -1,12 +1,19 @@
-"""Shorten task names for tables and terminals."""
+"""Shorten task names for tables and terminals, tell the names in one text apart, and find the files in them."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from fastslow.core.errors import BadInput
 from fastslow.tasks.spec import Spec, format_spec, parse_spec
+
+OF_FILES = ("jsonl", "hf")
+"""Families whose names are those of a file or folder."""
+
+PATHS = ("path", "corpus")
+"""Parameters that name a file or folder."""
 
 
 def short_names(tasks: Iterable[str]) -> dict[str, str]:
@@ -24,6 +31,26 @@ def short_names(tasks: Iterable[str]) -> dict[str, str]:
         short[task] = format_spec(bases[task], own)
     counts = Counter(short.values())
     return {task: name if counts[name] == 1 else task for task, name in short.items()}
+
+
+def split_names(text: str) -> list[str]:
+    """Split 'a,b?x=1,2' into a; b?x=1,2: a comma separates tasks only where a name follows, family and colon
+    included."""
+    return [name.strip() for name in re.split(r",(?=\s*[A-Za-z_][\w.]*(?:[:?]|\s*(?:,|$)))", text) if name.strip()]
+
+
+def with_paths(name: str, change: Callable[[str], str]) -> str:
+    """Return a task's name with `change` applied to every file or folder in it; other names stay as they are spelled.
+
+    Raises BadInput for what is no task's name.
+    """
+    spec = parse_spec(name)
+    rest = change(spec.rest) if spec.family in OF_FILES and spec.rest else spec.rest
+    # star_graph counts nodes by its `path`; the samples that come with fastslow are no file.
+    files = {key for key, value in spec.params.items() if key in PATHS and not value.isdecimal() and value != "sample"}
+    params = {key: change(value) if key in files else value for key, value in spec.params.items()}
+    changed = rest != spec.rest or params != spec.params
+    return format_spec(f"{spec.family}:{rest}" if spec.rest else spec.head, params) if changed else name
 
 
 def _base(spec: Spec) -> str:

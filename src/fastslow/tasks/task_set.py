@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks.base import Task
-from fastslow.tasks.families import hf, jsonl
+from fastslow.tasks.names import with_paths
 from fastslow.tasks.own import own_task
 from fastslow.tasks.spec import format_spec, parse_spec
 
@@ -57,12 +57,14 @@ class TaskSet:
 
 
 def spelled_once(name: str) -> str:
-    """Return one name for all spellings of a task: parameters in order, and a file by its real path."""
-    spec = parse_spec(name)
-    family, _, path = spec.head.partition(":")
-    file = Path(path).expanduser()
-    in_file = family in (hf.FAMILY, jsonl.FAMILY) and file.exists()
-    return format_spec(f"{family}:{file.resolve()}" if in_file else spec.head, spec.params)
+    """Return one name for all spellings of a task: parameters in order, and files by their real paths."""
+    spec = parse_spec(with_paths(name, _real))
+    return format_spec(spec.head, spec.params)
+
+
+def _real(path: str) -> str:
+    file = os.path.expanduser(path)
+    return os.path.realpath(file) if os.path.exists(file) else path
 
 
 def by_task(task: Task, examples: Sequence[Example]) -> dict[str, list[Example]]:

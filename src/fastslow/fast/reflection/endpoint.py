@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import openai
 
 from fastslow.core.errors import BadInput, EndpointError
+from fastslow.core.proxies import proxy_for
 from fastslow.fast.reflection.dialects import (
     BROKEN_OFF,
     CUT,
@@ -30,6 +31,7 @@ from fastslow.fast.reflection.dialects import (
     read_reply,
     refused_parameters,
 )
+from fastslow.fast.reflection.http import http_client
 from fastslow.fast.reflection.journal import Journal, LMReply, request_key
 from fastslow.fast.reflection.thoughts import without_thoughts
 
@@ -126,6 +128,7 @@ class OpenAIReflectionLM:
         journal: Journal | None = None,
     ):
         self.host = _checked_host(base_url)
+        self._scheme = urlsplit(base_url).scheme
         if not model:
             raise BadInput(f"the reflection LM at {self.host} needs a model name; its /models lists what it serves.")
         self.model = model
@@ -146,8 +149,7 @@ class OpenAIReflectionLM:
             api_key=self._key,
             timeout=timeout,
             max_retries=HTTP_RETRIES,
-            # A redirect could take prompt and key to another host.
-            http_client=openai.DefaultHttpxClient(follow_redirects=False),
+            http_client=http_client(),
         )
 
     def __repr__(self) -> str:
@@ -298,8 +300,9 @@ class OpenAIReflectionLM:
             return f"{who} gave no answer within {self._timeout:g} s ({tries}); is it overloaded, or timeout too short?"
         if isinstance(error, openai.APIStatusError):
             return f"{who} answered HTTP {error.status_code} ({tries}): {self._advice(error)}"
-        cause = type(error.__cause__ or error).__name__
-        return f"{who} could not be reached ({tries}, {cause}): is the server up and base_url right?"
+        cause, proxy = type(error.__cause__ or error).__name__, proxy_for(self._scheme, self.host.partition(":")[0])
+        through = f" The request goes through the proxy of the environment variable {proxy}." if proxy else ""
+        return f"{who} could not be reached ({tries}, {cause}): is the server up and base_url right?{through}"
 
     def _advice(self, error: openai.APIStatusError) -> str:
         status = error.status_code

@@ -13,6 +13,7 @@ from fastslow.report.reading.values import mapping, number, read_json, text
 
 KINDS = ("compare", "plasticity", "continual")
 PLAN = "comparison.json"
+MOST_NAMED = 3  # runs that a notice names for each type
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,22 @@ def load_sources(paths: Sequence[str | Path]) -> list[Source]:
             sources.append(_comparison(path))
         else:
             plain.runs.append(load_run(path))
-    return [*([plain] if plain.runs else []), *sources]
+    read = [*([plain] if plain.runs else []), *sources]
+    for source in read:
+        _note_types(source)
+    return read
+
+
+def _note_types(source: Source) -> None:
+    """Note where runs computed in different types: rounding alone makes other answers then."""
+    by_type: dict[str, list[str]] = {}
+    for run in source.runs:
+        if isinstance(run.config.get("bf16"), bool):
+            kind = "bfloat16" if run.config["bf16"] else "float16" if run.config.get("fp16") is True else "float32"
+            by_type.setdefault(kind, []).append(run.path.name)
+    if len(by_type) > 1:
+        shown = "; ".join(f"{kind}: {', '.join(names[:MOST_NAMED])}" for kind, names in sorted(by_type.items()))
+        source.notices.append(f"not all runs computed in one type ({shown}); some of any difference is rounding")
 
 
 def _comparison(folder: Path) -> Source:

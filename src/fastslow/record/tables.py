@@ -1,0 +1,38 @@
+"""Print a table so that no number of it is lost, however narrow the terminal is."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+FRAME = 3  # characters of padding and border that a column costs, and one more for the table
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print `table`; where the console is narrower than its words, print each row as one line instead.
+
+    Cells are texts. In such a line the columns before the first right-aligned one name the row.
+    """
+    if least_width(table) <= console.width:
+        console.print(table)
+        return
+    right = [column.justify == "right" for column in table.columns]
+    first = right.index(True) if True in right else 1
+    if table.title:
+        console.print(table.title, highlight=False, soft_wrap=True)
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        cells = [str(cell) for cell in row]
+        pairs = zip((str(column.header) for column in table.columns[first:]), cells[first:], strict=True)
+        values = ", ".join(f"{heading} {cell}" for heading, cell in pairs if cell)
+        console.print(f"{' '.join(filter(None, cells[:first]))}: {values}", highlight=False, soft_wrap=True)
+
+
+def least_width(table: Table) -> int:
+    """Return the columns of a terminal in which no word of the table is cut."""
+    return sum(_least(column) + FRAME for column in table.columns) + 1
+
+
+def _least(column: Column) -> int:
+    texts = [Text.from_markup(str(cell)).plain for cell in (column.header, *column.cells)]
+    return max((len(part) for text in texts for part in (text.split() if not column.no_wrap else [text])), default=0)
