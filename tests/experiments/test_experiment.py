@@ -301,7 +301,7 @@ def test_plasticity_trains_from_the_base_and_from_each_run(tmp_path, capsys, mon
     models = [
         yaml.safe_load((tmp_path / "out" / c["path"] / "config.yaml").read_text())["model"] for c in found["cells"]
     ]
-    assert models == [str(tmp_path / "model"), os.path.join("first", "bundle")]
+    assert models == [str(tmp_path / "model"), str(tmp_path / "first" / "bundle")]
     assert not (tmp_path / "out/base-s1/bundle").exists(), "only numbers are wanted here"
     capsys.readouterr()
     assert main(["plasticity", "--from", "out", "--task", task]) == 2

@@ -21,15 +21,15 @@ pytestmark = pytest.mark.processes
 SCRIPT = """
 import json, os, sys
 from fastslow.cli.main import main
-from fastslow.policy.engines.transformers import PrefixSampler
+from fastslow.policy.policy import Policy
 
-made, sample = [], PrefixSampler.sample
+made, roll_out = [], Policy._roll_out
 
-def counted(self, prompts, params):
-    made.append(len(prompts))
-    return sample(self, prompts, params)
+def counted(self, jobs, params):
+    made.append(len(jobs))
+    return roll_out(self, jobs, params)
 
-PrefixSampler.sample = counted
+Policy._roll_out = counted
 code = main(["train", "--config", "recipe.yaml", "--output_dir", sys.argv[1]])
 with open(f"{sys.argv[1]}-{os.environ.get('RANK', '0')}.json", "w") as file:
     json.dump(sum(made), file)

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
 from fastslow.contexts.rendering import render
 from fastslow.core.types import GroupEvidence, Rollout, Route
+from fastslow.slow.batches import Scales
 from tests.support.present import present
 from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.watch import LastBatch, grpo
@@ -273,7 +274,8 @@ def test_leaving_rows_out_changes_no_gradient(tmp_path: Path, loss: str) -> None
         trainer.add_callback(Grads(found))
         flatten_first_group(trainer)
         if not drop:
-            whole = SimpleNamespace(split=lambda batch, rows, plan, **_: [{**batch, "loss_scale": 1.0}])
+            alone = {"scales": Scales(1.0, 1.0, 1.0), "tokens": 1}
+            whole = SimpleNamespace(split=lambda batch, rows, plan, alone=alone, **_: [batch | alone])
             grpo(trainer)._splitter = lambda whole=whole: whole
         trainer.train()
         grads.append(found)

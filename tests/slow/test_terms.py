@@ -149,10 +149,11 @@ def test_a_weight_of_the_reward_reaches_advantages_within_a_context(folder: Path
 def experts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a saved tiny mixture of experts."""
     folder, tokenizer = tmp_path_factory.mktemp("experts"), tiny_tokenizer()
+    end, pad = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)  # type: ignore[arg-type]
     config = Qwen3MoeConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=48, moe_intermediate_size=16, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, num_experts=4, num_experts_per_tok=2,
-        router_aux_loss_coef=0.5, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        router_aux_loss_coef=0.5, eos_token_id=end, pad_token_id=pad,
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

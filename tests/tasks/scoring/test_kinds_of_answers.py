@@ -6,6 +6,8 @@ stands where the answer should.
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fastslow.tasks.scoring import SCORERS
@@ -308,3 +310,12 @@ def test_contains_finds_words_of_scripts_without_spaces(gold: str, completion: s
 @pytest.mark.parametrize("completion", ["a\r\nb", "a\nb\r\n", "a\rb"])
 def test_exact_takes_any_line_ends(completion: str) -> None:
     assert judged("exact", "a\nb", completion) == "none"
+
+
+@pytest.mark.parametrize("scorer", ["json", "number", "boxed"])
+@pytest.mark.parametrize("given", ["0e999999999", "-0.00e99999999", "0e-999999999", "0.0e+888888888"])
+def test_a_zero_with_any_exponent_is_judged_at_once(scorer: str, given: str) -> None:
+    """Exact arithmetic would compute the power of ten first, for hours."""
+    started = time.process_time()
+    assert judged(scorer, "7", rf"\boxed{{{given}}}" if scorer == "boxed" else given) is not None
+    assert time.process_time() - started < 2.0

@@ -39,7 +39,8 @@ class Written(float):
 
     def __new__(cls, text: str) -> Written:
         number = super().__new__(cls, text)
-        number.exact = Fraction(text)
+        # Any exponent may stand after a zero, and Fraction would compute that power of ten.
+        number.exact = Fraction(text) if number else Fraction(0)
         return number
 
 
