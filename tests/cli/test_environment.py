@@ -49,8 +49,8 @@ def test_python_without_docstrings_is_refused_in_one_line() -> None:
 @pytest.mark.processes
 @pytest.mark.parametrize(
     "variables",
-    [{"PYTHONIOENCODING": "ascii"}, PLAIN, {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "20"}],
-    ids=["ascii output", "plain locale", "dumb terminal"],
+    [{"PYTHONIOENCODING": "ascii"}, {**PLAIN, "TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "20"}],
+    ids=["ascii output", "plain locale, dumb terminal"],
 )
 def test_any_text_can_be_shown(tmp_path: Path, variables: dict[str, str]) -> None:
     run = tmp_path / "run"
@@ -74,9 +74,11 @@ def test_an_output_that_takes_nothing_is_no_traceback(tmp_path: Path, shell: str
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.yaml").write_text("mode: fst\n")
-    done = command("doctor", str(run), shell=shell)
+    argv = ("doctor", str(run)) if "head" in shell else ("tasks",)  # the latter starts in a second
+    done = command(*argv, shell=shell)
     assert b"Traceback" not in done.stderr
-    assert done.returncode in (code, 0 if "&-" in shell else code)
+    in_time = "&-" in shell or "head" in shell  # all was said before the reader left, or nothing had to be said
+    assert done.returncode in (code, 0 if in_time else code)
 
 
 @pytest.mark.processes
