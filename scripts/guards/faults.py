@@ -100,7 +100,7 @@ MUTATIONS = [
         ("tests/report/test_page.py::test_hostile_texts_make_no_element",),
     ),
     Mutation(
-        "signals", "a signal ends the run after the step", "slow/trainer.py",
+        "signals", "a signal ends the run after the step", "slow/hooks.py",
         "control.should_training_stop = control.should_save = True", "pass",
         ("tests/faults/test_kills.py::test_a_signal_saves_the_step_it_came_in_and_the_run_goes_on_later[15-143]",),
     ),

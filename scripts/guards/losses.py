@@ -62,7 +62,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "losses", "advantages within a context follow reward_weights", "slow/trainer.py",
-        "_rewards(batch.rollouts) * self.reward_weights.item(),", "_rewards(batch.rollouts),",
+        "batch.rewards_N * self.reward_weights.item(),", "batch.rewards_N,",
         (TERMS + "test_a_weight_of_the_reward_reaches_advantages_within_a_context",),
     ),
     Mutation(

@@ -39,7 +39,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "models", "doctor tries the run's model", "cli/doctor.py",
-        "for line in rehearse(config):", "for line in ():",
+        "for line in dry_run(config):", "for line in ():",
         (KINDS + "[encoder-bert-is no causal language model]",),
     ),
     Mutation(

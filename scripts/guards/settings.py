@@ -42,7 +42,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "settings", "folders made on the way to a refused run are removed", "run/train.py",
-        "for folder in missing if main else ():", "for folder in ():",
+        "_remove(missing if main else ())", "pass",
         ("tests/run/test_refusals.py::test_a_refusal_by_the_trainer_itself_leaves_no_folders",),
     ),
     Mutation(

@@ -102,7 +102,7 @@ def _try_ways(model: PreTrainedModel, pad_id: int) -> Way | None:
     name, rows = name_of(model), trial_rows(model)
     try:
         wanted = [plain_logprobs(model, row) for row in rows]
-        plain_logprobs(model, _long(rows[0], model))  # kernels that compute in chunks fail on longer rows only
+        plain_logprobs(model, long_row(rows[0], model))  # kernels that compute in chunks fail on longer rows only
         causal = _is_causal(model, rows[0])
     except Exception as error:
         raise not_for_text(model, error) from error
@@ -132,7 +132,7 @@ def _try_ways(model: PreTrainedModel, pad_id: int) -> Way | None:
     )
 
 
-def _long(row: Row, model: PreTrainedModel) -> Row:
+def long_row(row: Row, model: PreTrainedModel) -> Row:
     """Return a row of about as many tokens as a short prompt has, or as the model's window holds."""
     window = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or LONG)
     return Row((row.ids * LONG)[: min(LONG, window)], row.answer)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import TrainerCallback
 
 from fastslow.core.types import Example, Rollout
 
@@ -29,6 +35,17 @@ class StepBatch:
     reused: bool = False
     beta: float = 0.0
     advantage_scale: float = 1.0
+
+    @property
+    def rewards_N(self) -> Float[Tensor, " N"]:
+        """Rewards as TRL computes with them: fp32, NaN where unscored."""
+        return torch.tensor([math.nan if r.verdict.reward is None else r.verdict.reward for r in self.rollouts])
+
+    @property
+    def examples_N(self) -> list[Example]:
+        """The problem of each rollout."""
+        group = len(self.rollouts) // len(self.examples)
+        return [example for example in self.examples for _ in range(group)]
 
 
 class StepSource(Protocol):
@@ -94,3 +111,24 @@ class NoListener:
 
     def save(self) -> None:
         return None
+
+
+class Moments(TrainerCallback):
+    """Pass on to the listener the events that transformers tells a callback only, not a method of the trainer."""
+
+    def __init__(self, trainer: Any):
+        self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.saved.restore_counters()
+        self._trainer.saved_by_process.restore_metrics()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.listener.step_begins()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.listener.weights_change_next()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._trainer.listener.step_ends():
+            control.should_training_stop = control.should_save = True

@@ -18,8 +18,9 @@ from transformers import PreTrainedModel
 
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import is_out_of_memory
+from fastslow.policy.engines.rows import takes
 from fastslow.policy.token_trees import Row
-from fastslow.policy.trials import first_line, name_of, not_for_text, plain_logprobs, tolerance, trial_rows
+from fastslow.policy.trials import first_line, long_row, name_of, not_for_text, plain_logprobs, tolerance, trial_rows
 
 Scores = tuple[Tensor, Tensor | None, Tensor | None]
 """Log-probabilities and entropies (or None) of the last tokens of rows, and a loss of the router (or None)."""
@@ -44,6 +45,7 @@ def exact_padding(
     Raises BadInput where none has: gradients would be those of other rows than the ones that were sampled.
     """
     rows = trial_rows(model)
+    rows.append(long_row(rows[0], model))  # kernels that compute in chunks fail on longer rows only
     ids, mask, keep = as_trl_pads(rows, pad)
     try:
         wanted = [plain_logprobs(model, row, temperature=temperature) for row in rows]
@@ -103,9 +105,12 @@ def score_on_the_right(score: Score, ids: Int[Tensor, "B T"], mask: Int[Tensor, 
 
 def score_plainly(model: Any, temperature: float, *, entropy: bool, router_loss: bool) -> Score:
     """Return what scores rows by the logits of the model's own forward: TRL's fused head does not know every head."""
+    takes_no_cache = takes(getattr(model, "module", model), "use_cache")
 
     def score(ids: Int[Tensor, "B T"], mask: Int[Tensor, "B T"], keep: int) -> Scores:
         extra = {"output_router_logits": True} if router_loss else {}
+        if takes_no_cache:
+            extra["use_cache"] = False  # xLSTM's kernel fails on longer rows where it has to keep a state
         output = model(input_ids=ids, attention_mask=mask, **extra)
         logps = (output.logits[:, -1 - keep : -1].float() / temperature).log_softmax(-1)
         chosen = logps.gather(-1, ids[:, -keep:, None])[..., 0]

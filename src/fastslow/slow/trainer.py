@@ -28,13 +28,12 @@ from fastslow.core import processes
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError, in_one_line
 from fastslow.core.machine import is_out_of_memory
 from fastslow.core.seeding import derive_seed
-from fastslow.core.types import Rollout
 from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, why_not
 from fastslow.policy.trials import in_evaluation, name_of
 from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, Scales, advantages_within, plan_rows
-from fastslow.slow.hooks import Listener, NoListener, StepBatch, StepSource
+from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
 from fastslow.slow.padding import Padding, Scores, exact_padding, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
 from fastslow.slow.split import EMPTY, Splitter
@@ -110,7 +109,7 @@ class SlowTrainer(GRPOTrainer):
             args.beta = self.beta = beta
             self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
         self.remove_callback(PrinterCallback)
-        self.add_callback(_Moments(self))
+        self.add_callback(Moments(self))
         self._check_router_loss()
         self.packing_problem = self._why_not_pack()
         with self._without_autocast():
@@ -147,7 +146,7 @@ class SlowTrainer(GRPOTrainer):
             return [EMPTY] * self.slots
         self.beta = batch.beta  # before TRL scores: with a KL term it computes the reference's log-probabilities
         place = self._place(batch, rows_per_process)
-        rollouts, problems = batch.rollouts[place], _of_rows(batch)[place]
+        rollouts, problems = batch.rollouts[place], batch.examples_N[place]
         self._replay.rollouts = rollouts
         with self._own_randomness("score"):
             scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
@@ -157,7 +156,7 @@ class SlowTrainer(GRPOTrainer):
         if batch.parts_N is not None:
             parts_N = torch.tensor(batch.parts_N)
             within_N = advantages_within(
-                _rewards(batch.rollouts) * self.reward_weights.item(),
+                batch.rewards_N * self.reward_weights.item(),
                 parts_N,
                 scaled=self.scale_rewards != "none",
                 by_batch=self.scale_rewards == "batch",
@@ -177,7 +176,7 @@ class SlowTrainer(GRPOTrainer):
 
     def _plan(self, batch: StepBatch, scored: Mapping[str, Any]) -> RowPlan:
         return plan_rows(
-            rewards_N=_rewards(batch.rollouts),
+            rewards_N=batch.rewards_N,
             lengths_N=self.accelerator.gather(scored["completion_mask"].sum(1)).cpu(),
             slow_B=torch.tensor(batch.slow_B),
             per_problem=self.args.loss_aggregation == "problem" and self.args.loss_type in TOKEN_SUM_LOSSES,
@@ -395,38 +394,6 @@ class SlowTrainer(GRPOTrainer):
         return problem
 
 
-class _Moments(TrainerCallback):
-    """Pass on to the listener the events that transformers tells a callback only, not a method of the trainer."""
-
-    def __init__(self, trainer: SlowTrainer):
-        self._trainer = trainer
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer.saved.restore_counters()
-        self._trainer.saved_by_process.restore_metrics()
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer.listener.step_begins()
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer.listener.weights_change_next()
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._trainer.listener.step_ends():
-            control.should_training_stop = control.should_save = True
-
-
 def _places(count: int) -> Dataset:
     """Return a dataset that makes TRL take the right number of steps; the source supplies the actual content."""
     return Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]] * count})
-
-
-def _of_rows(batch: StepBatch) -> list[Any]:
-    """Return the problem of each of the batch's rows."""
-    group = len(batch.rollouts) // len(batch.examples)
-    return [example for example in batch.examples for _ in range(group)]
-
-
-def _rewards(rollouts: Sequence[Rollout]) -> Tensor:
-    """Return the rewards as TRL computes with them: fp32, NaN where unscored."""
-    return torch.tensor([math.nan if r.verdict.reward is None else r.verdict.reward for r in rollouts])
