@@ -20,9 +20,10 @@ from fastslow.files.sealed import Checkpoints, verify
 from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
-from fastslow.slow import trainer as trainer_module
+from fastslow.slow.hooks import StepBatch
 from fastslow.slow.kl_budget import KLBudget
 from fastslow.slow.trainer import SlowTrainer
+from tests.support.present import present
 from tests.support.runs import tiny_settings
 
 BROKEN_STEP = 1
@@ -34,7 +35,7 @@ def in_step(trainer: Any) -> bool:
 
 
 def reward(patch: Any, value: float) -> None:
-    real, plan = SlowTrainer._calculate_rewards, trainer_module._rewards
+    real, plan = SlowTrainer._calculate_rewards, present(StepBatch.rewards_N.fget)
     steps = [0]
 
     def broken(self: Any, *args: Any) -> Any:
@@ -43,15 +44,15 @@ def reward(patch: Any, value: float) -> None:
             rewards[0] = value
         return rewards
 
-    def broken_plan(rollouts: Any) -> Any:
-        rewards_N = plan(rollouts)
+    def broken_plan(batch: StepBatch) -> Any:
+        rewards_N = plan(batch)
         if steps[0] == BROKEN_STEP:
             rewards_N[0] = value
         steps[0] += 1
         return rewards_N
 
     patch(SlowTrainer, "_calculate_rewards", broken)
-    patch(trainer_module, "_rewards", broken_plan)
+    patch(StepBatch, "rewards_N", property(broken_plan))
 
 
 def logprob(patch: Any, value: float) -> None:
