@@ -87,4 +87,9 @@ MUTATIONS: list[Mutation] = [
         'policy.check_prompts(self.population.seed, [*task.split("train"), *task.split("validation")])', "pass",
         (ODD + "a_row_that_the_template_refuses_is_named_by_train_check_show_and_doctor",),
     ),
+    Mutation(
+        "models", "trackers are not told of trials", "slow/trainer.py",
+        "trackers, self.args.report_to = self.args.report_to, []", "trackers = self.args.report_to",
+        ("tests/slow/test_padding.py::test_a_tracker_that_has_not_begun_changes_nothing",),
+    ),
 ]  # fmt: skip

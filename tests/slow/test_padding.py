@@ -37,6 +37,12 @@ def test_training_rows_are_computed_as_if_each_were_alone(
     assert gradient < 1e-3
 
 
+def test_a_tracker_that_has_not_begun_changes_nothing(tmp_path: Path) -> None:
+    """TRL tells trackers how long each forward took, and trackio raises before its run has begun."""
+    settings = tiny_settings(tmp_path, packing="off", report_to=["trackio"])
+    assert grpo(FastSlowTrainer(FastSlowConfig(**settings))).padding is Padding.LEFT
+
+
 def test_rows_that_ended_score_0_and_the_others_stay_in_their_places() -> None:
     rows = [Row((5, 6, 7, 8, 9), 2), Row((4, 3), 1), Row((1, 2, 3, 4, 5, 6, 7), 4)]
     ids, mask, keep = as_trl_pads(rows, 0)

@@ -112,7 +112,7 @@ class SlowTrainer(GRPOTrainer):
         self.add_callback(Moments(self))
         self._check_router_loss()
         self.packing_problem = self._why_not_pack()
-        with self._without_autocast():
+        with self._for_a_trial():
             self.padding = self._exact_padding(pad_id(tokenizer))
         if self.packing_problem is not None and args.packing != "off":
             logger.warning("training on %s: %s", self.padding.value, self.packing_problem)
@@ -362,13 +362,15 @@ class SlowTrainer(GRPOTrainer):
         return in_evaluation(base, lambda: exact_padding(base, score, pad=pad, temperature=self.temperature))
 
     @contextlib.contextmanager
-    def _without_autocast(self) -> Iterator[None]:
-        """Compute in the type of the weights: the rounding of bf16 would hide what a trial looks for."""
+    def _for_a_trial(self) -> Iterator[None]:
+        """Compute in the type of the weights, as the rounding of bf16 would hide what a trial looks for; and without
+        trackers, which TRL tells how long a forward took, and which have not begun."""
         usual, self.accelerator.autocast_handler = self.accelerator.autocast_handler, AutocastKwargs(enabled=False)
+        trackers, self.args.report_to = self.args.report_to, []
         try:
             yield
         finally:
-            self.accelerator.autocast_handler = usual
+            self.accelerator.autocast_handler, self.args.report_to = usual, trackers
 
     def _check_router_loss(self) -> None:
         """Refuse a load-balancing loss in parts: it is a product of two means over the tokens of one forward, and such

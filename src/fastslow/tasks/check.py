@@ -111,7 +111,12 @@ def _check_splits(task: Task, report: TaskReport) -> None:
         report.facts.append(f"dropped {duplicates} that repeat a question")
     if not sizes["train"]:
         report.problem("no training example")
-    report.remarks.extend(f"the {split} split is empty" for split in ("validation", "test") if not sizes[split])
+    if not sizes["validation"]:
+        report.problem(
+            "no validation example, and runs need them: put some rows into that split, or leave the splits out"
+        )
+    if not sizes["test"]:
+        report.remarks.append("the test split is empty")
     contents = {split: {canonical(e.messages) for e in task.split(split)} for split in SPLITS}
     for a, b in combinations(SPLITS, 2):
         if shared := len(contents[a] & contents[b]):

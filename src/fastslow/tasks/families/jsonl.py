@@ -55,6 +55,8 @@ def read(path: Path, task: str) -> Rows:
     except jsonl.BadLine as damage:
         repeated = isinstance(damage.__cause__, jsonl.RepeatedKey)
         mend = "keep one of them" if repeated else "write one object a line, in UTF-8"
+        if path.suffix.lower() in (".csv", ".parquet", ".json"):
+            mend = f"read this kind of file by hf:{path}"
         raise BadInput(f"task '{task}': {damage}; {mend}.") from None
     except OSError as error:
         raise BadInput(f"task '{task}': cannot read '{path}' ({error.strerror}); give the path of a file.") from None

@@ -239,8 +239,13 @@ def _read_parquet(path: Path, task: str) -> Rows:
     try:
         _check_columns(parquet.read_schema(path).names, path, task)
         return _numbered(parquet.read_table(path).to_pylist())
-    except (pyarrow.ArrowException, OSError) as error:
-        raise BadInput(f"task '{task}': '{path.name}' is not a Parquet file ({_one_line(error)}).") from None
+    except BadInput:
+        raise
+    # Values may be of any kind: text that is not UTF-8, times of a zone that nobody knows (KeyError).
+    except (pyarrow.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
+        raise BadInput(
+            f"task '{task}': '{path.name}' is not a Parquet file that can be read ({_one_line(error)})."
+        ) from None
 
 
 READERS: dict[str, Callable[[Path, str], Rows]] = {

@@ -19,11 +19,17 @@ LED = re.compile(rf"{OPENS}{NAMED}([A-Z])[*_`\"']{{0,3}}[).:\]}}、]")
 OTHER = re.compile(r"(?<![A-Za-z0-9])[A-Z][).:、]")
 # "B) or C", "B. and (D)" and "B) is wrong" choose nothing.
 HEDGED = re.compile(
-    r"[\s*_`\"').,:;\]}]{0,8}(?:(?i:and|or|nor|und|oder|et|ou|versus|vs)\b|[/,;&|+、和或]|\?|(?=[(\[]))[\s*_`\"'(\[]{0,8}"
-    r"(?:(?i:option|choice|answer)\s)?(?:(?<![\w])[A-Z](?![A-Za-z0-9'])|\Z|(?<=\?))"
+    r"[\s*_`\"').,:;\]}]{0,8}(?:(?i:and|or|nor|und|oder|et|ou|versus|vs)\b(?:\s(?i:maybe|perhaps|possibly))?|[/,;&|+、・→和或与及]|\?"
+    r"|または|또는|(?=[(\[]))[\s*_`\"'(\[]{0,8}"
+    r"(?:(?i:option|choice|answer)\s)?(?:(?<![A-Za-z0-9_])[A-Z](?![A-Za-z0-9'])|\Z|(?<=\?))"
 )
 DENIED = re.compile(
     r"[\s*_`\"').,:\]}]{0,8}(?i:(?:is|was|are|would be)(?:n['’]t|\s(?:not|wrong|incorrect|false|no)\b))"
+)
+ENTRY = re.compile(r"(?<![A-Za-z0-9])[A-Z][):]\s")
+CORRECTED = re.compile(
+    r"\b(?:No|Actually|Wait|Sorry|Correction|Rather|Hmm)\b[\s,.:;-]{1,4}"
+    r"(?:(?i:it is|it's|i mean|the answer is)\s)?[(\[]?[A-Z](?![A-Za-z0-9'])"
 )
 ASIDE = r"[\s*_`\"'(\[{:「【]"
 SAID = re.compile(
@@ -98,9 +104,21 @@ def _letter(text: str) -> str | None:
     if lone:
         return lone[1].upper()
     led = LED.match(text)
-    if led is None or OTHER.search(text, led.end()) or HEDGED.match(text, led.end()) or DENIED.match(text, led.end()):
+    if (
+        led is None
+        or OTHER.search(text, led.end())
+        or _is_taken_back(text, led.end() - 1)
+        or LONE.fullmatch(text, led.end())
+    ):
         return None
     return led[1]
+
+
+def _is_taken_back(text: str, end: int) -> bool:
+    """Return whether what follows a letter names another beside it, denies it, or corrects it."""
+    sentence = text[end : end + 200]
+    listed = ENTRY.search(re.split(r"[.!?\n]\s", sentence, maxsplit=1)[0])
+    return bool(HEDGED.match(text, end) or DENIED.match(text, end) or CORRECTED.search(sentence) or listed)
 
 
 def _said(text: str) -> str | None:
@@ -111,5 +129,5 @@ def _said(text: str) -> str | None:
             continue
         if said[1] in "AI" and ARTICLE.match(text, said.end()):  # the answer is A lot, the answer is I do not know
             continue
-        letter = None if HEDGED.match(text, said.end()) else said[1]
+        letter = None if _is_taken_back(text, said.end()) else said[1]
     return letter

@@ -11,6 +11,9 @@ THOUGHT = r"(?:think|thinking|thought|reasoning|scratchpad)"
 THINKS = re.compile(rf"<{THOUGHT}>|\[THINK\]", re.IGNORECASE)
 THOUGHT_ENDS = re.compile(rf"</{THOUGHT}>|\[/THINK\]", re.IGNORECASE)
 BOXED = re.compile(r"\\(?:f?boxed|fbox)\s{0,20}\{")
+# What an emphasis, the mark of a list, a unit of degrees or a full stop is made of says nothing.
+BOX_FOLLOWS = re.compile(r"(?:[0-9^/+\u2212-]|\\(?:times|cdot|div|pm)\s?|(?<=[0-9)}])\s?[*/+\u2212-]\s?)\Z")
+BOX_GOES_ON = re.compile(r"[0-9]|\s?(?:[/+\u2212]|\^(?!\s?\{?\s?\\circ)|\\(?:times|cdot|div|pi|frac|sqrt)|-\s?[0-9\\])")
 BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
@@ -39,6 +42,12 @@ def tagged(text: str) -> str | None:
 
 def boxed(text: str) -> str | None:
     r"""Return the content of the last `\boxed{...}` whose braces close. Braces behind a backslash do not count."""
+    span = _box(text)
+    return None if span is None else text[span[0] + 1 : span[1]].strip()
+
+
+def _box(text: str) -> tuple[int, int] | None:
+    """Return where the braces of the last box stand."""
     starts = {match.end() - 1 for match in BOXED.finditer(text)}
     if not starts:
         return None
@@ -51,7 +60,16 @@ def boxed(text: str) -> str | None:
             start = opened.pop()
             if start in starts and (last is None or start > last[0]):
                 last = (start, brace.start())
-    return None if last is None else text[last[0] + 1 : last[1]].strip()
+    return last
+
+
+def stands_alone(text: str) -> bool:
+    r"""Return whether the last box is a whole answer: of -\boxed{2}, 3\boxed{2} and \boxed{2}^3 it holds a part."""
+    span = _box(text)
+    if span is None:
+        return True
+    before, after = text[: text.rindex("\\", 0, span[0])], text[span[1] + 1 :]
+    return BOX_FOLLOWS.search(before[-40:]) is None and BOX_GOES_ON.match(after) is None
 
 
 def marked(text: str) -> str | None:

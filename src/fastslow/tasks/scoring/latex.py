@@ -59,7 +59,8 @@ BASE = re.compile(r"[0-9)]\s?_")
 ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{([^{}]*)\}")
 FACTORIAL = re.compile(r"([0-9]*)\s*(!+)")
 BINOM = re.compile(r"\\d?binom(?!\s*\{\s*[0-9]{1,2}\s*\}\s*\{\s*[0-9]{1,2}\s*\})")
-EXPONENT = re.compile(r"\^\s*(?:\{([^{}^]*)\}|([A-Za-z0-9*\u2032'])|\{?\s*(\\[A-Za-z]++)\s*\}?)")
+# Without braces LaTeX raises one digit, and math-verify more of them: what may be the exponent is taken for it.
+EXPONENT = re.compile(r"\^\s*(?:\{([^{}^]*)\}|([0-9]++|[A-Za-z*\u2032'])|\{?\s*(\\[A-Za-z]++)\s*\}?)\s*")
 FRACTION_EXPONENT = re.compile(r"\^\s*\{\s*-?\s*\\[dt]?frac\s*\{[^{}^]{1,20}\}\s*\{[^{}^]{1,20}\}\s*\}")
 OPENING, CLOSING = "([{", ")]}"
 

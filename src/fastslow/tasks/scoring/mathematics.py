@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from fastslow.tasks.scoring import exact, latex, measures, numbers, structure, watch
 from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
 from fastslow.tasks.scoring.exact import Read
-from fastslow.tasks.scoring.extract import boxed, is_blank, tail
+from fastslow.tasks.scoring.extract import boxed, is_blank, stands_alone, tail
 
 T = TypeVar("T")
 SECONDS = 0.5  # of processor time. What `latex` lets through needs a hundredth of it on average, see docs/scorers.md
@@ -26,6 +26,8 @@ SET_OPERATION = re.compile(r"\\(?:setminus|cap)(?![A-Za-z])")
 ALL_NUMBERS = "\\mathbb{R}"
 NO_SYMBOLS = re.compile(r"\\mathbb\s*\{[A-Z]\}|\\(?:text|mathrm|textbf|mathbf)\s*\{[^{}]*\}|\\[A-Za-z]+")
 IN_WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s,.'-]+[^\W\d_]+)*")
+# Letters beside each other are a product for math-verify, and then "on" is "no", and ACB is ABC.
+AS_WORDS = re.compile(r"(?i:no|on|up|in|[a-z]{3,})(?:[\s,.'-]+[^\W\d_]+)*")
 SYMBOL = re.compile(r"[A-Za-df-hj-z]")  # all but e and i
 
 _lock = threading.RLock()  # antlr's tables and SymPy's assumptions are shared between threads
@@ -45,6 +47,8 @@ class Boxed(PlainScorer):
             return no_answer(half)
         if is_blank(given):
             return no_answer("the box is empty")
+        if not stands_alone(text):
+            return unparsable(given, "is a part of a formula that goes on outside the box")
         return _compare(given, _content(gold))
 
     def completion(self, gold: str) -> str:
@@ -87,6 +91,8 @@ def _compare(given: str, gold: str) -> Judgement:
     plain, right = structure.plain(given), structure.plain(gold)
     if plain == right or _same(right, plain) or _same_share(given, plain, gold, right):
         return RIGHT
+    if AS_WORDS.fullmatch(right):
+        return RIGHT if plain.casefold() == right.casefold() else wrong(given)
     problem = latex.objection(plain)
     if problem:
         return unparsable(given, problem)
@@ -168,6 +174,8 @@ def _equal(gold: str, given: str) -> bool:
     if same is not None:
         return same
     if _holds_symbols(given) and not _holds_symbols(gold):
+        return False
+    if measures.other_words(given) != measures.other_words(gold):
         return False
     pairs = structure.split(given), structure.split(gold)
     if len(pairs[0].elements) > 1 and structure.same_form(*pairs):  # a pair in a set, an interval in a union

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from fastslow.tasks.scoring.latex import FUNCTIONS
 from fastslow.tasks.scoring.standing import CHANGES, JOINERS, OPERATORS, SIGNS, UNITS
 
 LONG = "|".join(sorted((name for name in UNITS if len(name) > 1), key=len, reverse=True))
@@ -15,6 +16,8 @@ UNIT = re.compile(
     rf"(?P<measured>.*(?:[0-9}})\]!]|\\pi))(?P<unit>(?:{WORDS}|{BARE})(?:(?:/|\\cdot)?(?:{WORDS}|{BARE})){{0,3}})"
 )
 CONSTANTS = frozenset({"e", "i"})  # \mathrm{i} is no unit
+IN_TEXT = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\{([^{}]*)\}")
+CHANGING = re.compile("|".join(f"^{word}|{word}$" for word in CHANGES | OPERATORS | JOINERS | SIGNS if len(word) > 2))
 NAMES = {
     **dict.fromkeys(("meter", "metre"), "m"),
     **dict.fromkeys(("centimeter", "centimetre"), "cm"),
@@ -46,10 +49,29 @@ def without_unit(text: str) -> tuple[str, str]:
     match = UNIT.fullmatch(text)
     if match is None:
         return text, ""
-    words = re.sub(r"\\(?:text|mathrm)|\\cdot|[{}.\s]", " ", match["unit"]).split()
-    if not words or set(words) & (CHANGES | OPERATORS | JOINERS | SIGNS | CONSTANTS):
+    words = re.sub(r"\\(?:text|mathrm)|\\cdot|[{}./\s]|\^\{?-?[1-9]\}?", " ", match["unit"]).split()
+    if not words or not all(map(_counts_or_measures, words)):
         return text, ""
     return match["measured"], " ".join(map(_short, words))
+
+
+def other_words(text: str) -> set[str]:
+    """Return the words of a plain text that are no unit behind a number.
+
+    math-verify leaves out all words: 5 million and 3 halves would be 5 and 3.
+    """
+    bare, _ = without_unit(text)
+    found = {word for match in IN_TEXT.findall(bare) for word in match.split()}
+    return {word for word in found if word not in FUNCTIONS}
+
+
+def _counts_or_measures(word: str) -> bool:
+    """Return whether a word is a unit, or names things that are counted and says nothing about how many."""
+    if word in UNITS and word not in CONSTANTS:
+        return True
+    noun = word in ("people", "children", "men", "women") or (len(word) > 3 and word.endswith("s") and word != "gross")
+    # Spaces are gone, so that a word may be several.
+    return noun and not CHANGING.search(word.lower())
 
 
 def _short(word: str) -> str:

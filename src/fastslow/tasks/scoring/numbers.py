@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 
 from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
-from fastslow.tasks.scoring.extract import is_blank, marked, tail
+from fastslow.tasks.scoring.extract import is_blank, marked, stands_alone, tagged, tail
 from fastslow.tasks.scoring.notation import flat
 from fastslow.tasks.scoring.numerals import GAP, MAX_DIGITS, SCALED, Quantity, valued
 from fastslow.tasks.scoring.standing import last
@@ -30,6 +30,8 @@ class Number(PlainScorer):
         if is_blank(text):
             return no_answer("the completion is empty")
         answer = marked(text)
+        if answer is not None and tagged(text) is None and not stands_alone(text):
+            return unparsable(answer, "is a part of a formula that goes on outside the box")
         found = last(text if answer is None else answer, marked=answer is not None)
         if found is None:
             return no_answer("there is no number in the " + ("completion" if answer is None else "marked answer"))

@@ -7,6 +7,7 @@ digit is cut into tokens, and what stands beside the last number decides. In dou
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from fastslow.tasks.scoring.notation import END, FRACTION, HIDDEN, OVER, RAISED, THIN, VULGAR, flat
@@ -37,7 +38,7 @@ CHANGES = _words(
     "squared cubed factorial half halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths",
     "seventh sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths hundred",
     "thousand million billion trillion hundreds thousands millions billions trillions dozen dozens lakh lakhs crore",
-    "crores mn bn mio mrd",
+    "crores mn bn mio mrd mil ppm ppb permille millionen milliarden millones",
 )
 JOINERS = _words("and or to through till until versus vs und oder et ou bis of per by times 和 或 与 及 到 至")
 SIGNS = frozenset({"minus", "negative"})
@@ -162,6 +163,8 @@ def _glued(token: Token, left: list[Token], *, gap: bool, signed: bool) -> bool:
         return True
     if token.kind == "word":
         return not gap and token.latin
+    if token.kind == "other":  # a separator or a sign of other scripts
+        return not gap and not token.text.isascii() and unicodedata.category(token.text) != "Sc"
     if token.kind == "close":
         return not gap or signed or _encloses_number(left)
     if token.kind == "equal":
