@@ -105,7 +105,8 @@ def test_what_a_call_changed_in_the_process_is_put_back_and_logged_once(what: st
         if raises:
             raise SystemExit
 
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    # A suite that a shell started in the background has inherited that SIGINT is ignored.
+    handlers = {each: signal.signal(each, lambda *_: None) for each in foreign.SIGNALS}
     try:
         before = foreign._state()
         with caplog.at_level(logging.WARNING, "fastslow"):
@@ -116,7 +117,8 @@ def test_what_a_call_changed_in_the_process_is_put_back_and_logged_once(what: st
                     assert raises
         assert foreign._state() == before
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
         signal.setitimer(signal.ITIMER_REAL, 0)
     assert [what in record.getMessage() for record in caplog.records] == [True]
 
