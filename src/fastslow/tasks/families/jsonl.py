@@ -55,7 +55,7 @@ def read(path: Path, task: str) -> Rows:
     except jsonl.BadLine as damage:
         repeated = isinstance(damage.__cause__, jsonl.RepeatedKey)
         mend = "keep one of them" if repeated else "write one object a line, in UTF-8"
-        if path.suffix.lower() in (".csv", ".parquet", ".json"):
+        if path.suffix.lower() in (".csv", ".parquet"):
             mend = f"read this kind of file by hf:{path}"
         raise BadInput(f"task '{task}': {damage}; {mend}.") from None
     except OSError as error:
