@@ -38,12 +38,12 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "settings", "any error of the trainer's constructor is a refusal", "slow/trainer.py",
         "except Exception as error:  # refused by TRL", "except ValueError as error:  # refused by TRL",
-        ("tests/run/test_refusals.py::test_a_refusal_by_the_trainer_itself_leaves_no_folders",),
+        ("tests/run/test_refusals.py::test_a_refusal_after_the_libraries_have_made_their_folder_removes_it",),
     ),
     Mutation(
         "settings", "folders made on the way to a refused run are removed", "run/train.py",
         "_remove(missing if main else ())", "pass",
-        ("tests/run/test_refusals.py::test_a_refusal_by_the_trainer_itself_leaves_no_folders",),
+        ("tests/run/test_refusals.py::test_a_refusal_after_the_libraries_have_made_their_folder_removes_it",),
     ),
     Mutation(
         "settings", "TRL's settings have their types checked", "config/settings.py",

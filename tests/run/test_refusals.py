@@ -21,6 +21,7 @@ from fastslow.core.errors import BadInput
 from fastslow.run import train as running
 from fastslow.run.preflight import refusals
 from tests.cli.test_cli import recipe
+from tests.support.zoo import save_zoo
 
 
 @pytest.fixture(autouse=True)
@@ -176,6 +177,15 @@ def test_a_refusal_by_the_trainer_itself_leaves_no_folders(tmp_path: Path, capsy
     folder = tmp_path / "deep" / "down"
     assert main(["train", "--config", recipe(tmp_path, output_dir=str(folder)), "--report_to", "wandb"]) == 2
     assert "WandbCallback requires wandb" in capsys.readouterr().err
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_refusal_after_the_libraries_have_made_their_folder_removes_it(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "deep" / "down"
+    model = save_zoo("rwkv", tmp_path / "rwkv")
+    flags = ["--model", str(model), "--packing", "on"]
+    assert main(["train", "--config", recipe(tmp_path, output_dir=str(folder)), *flags]) == 2
+    assert "packing=on, but" in capsys.readouterr().err
     assert not (tmp_path / "deep").exists()
 
 
