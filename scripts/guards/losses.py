@@ -21,7 +21,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "losses", "what scales the bonus does not scale KL", "slow/trainer.py",
-        "self._coefficients(beta=rest, ", "self._coefficients(",
+        "multiplied(self, beta=rest, ", "multiplied(self, ",
         (TERMS + "test_a_step_is_a_stock_trainers[35]",),
     ),
     Mutation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from guards.base import Mutation
 
 KINDS = "tests/tasks/scoring/test_kinds_of_answers.py::"
+HOSTILE = "tests/tasks/scoring/test_hostile_answers.py::"
 CORPUS = "tests/tasks/scoring/test_corpus.py::test_no_wrong_answer_of_two_thousand_pairs_is_rewarded"
 
 MUTATIONS: list[Mutation] = [
@@ -126,31 +127,31 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "rewards", "an exponent without braces may have many digits", "tasks/scoring/latex.py",
         "([0-9]++|[A-Za-z*", "([0-9]|[A-Za-z*",
-        (KINDS + "test_towers_of_powers_are_refused_at_once[2^99999]",),
+        (HOSTILE + "test_towers_of_powers_are_refused_at_once[2^99999]",),
     ),
     Mutation(
         "rewards", "words that make another number count", "tasks/scoring/mathematics.py",
         "if measures.other_words(given) != measures.other_words(gold):", "if False:",
-        (KINDS + "test_words_that_make_another_number_are_not_left_out",),
+        (HOSTILE + "test_words_that_make_another_number_are_not_left_out",),
     ),
     Mutation(
         "rewards", "letters of a word have their order", "tasks/scoring/mathematics.py",
         "if AS_WORDS.fullmatch(right):", "if False:",
-        (KINDS + "test_letters_of_a_word_have_their_order",),
+        (HOSTILE + "test_letters_of_a_word_have_their_order",),
     ),
     Mutation(
         "rewards", "a formula may go on outside the box", "tasks/scoring/mathematics.py",
         "if not stands_alone(text):", "if False:",
-        (KINDS + "test_a_box_that_holds_a_part_of_a_formula_is_no_answer",),
+        (HOSTILE + "test_a_box_that_holds_a_part_of_a_formula_is_no_answer",),
     ),
     Mutation(
         "rewards", "signs that are not known make no number", "tasks/scoring/standing.py",
         'return not gap and not token.text.isascii() and unicodedata.category(token.text) != "Sc"', "return False",
-        (KINDS + "test_signs_that_are_not_known_make_no_number",),
+        (HOSTILE + "test_signs_that_are_not_known_make_no_number",),
     ),
     Mutation(
         "rewards", "a letter may be taken back", "tasks/scoring/choice.py",
         "letter = None if _is_taken_back(text, said.end()) else said[1]", "letter = said[1]",
-        (KINDS + "test_a_letter_beside_another_or_taken_back_is_not_chosen",),
+        (HOSTILE + "test_a_letter_beside_another_or_taken_back_is_not_chosen",),
     ),
 ]  # fmt: skip

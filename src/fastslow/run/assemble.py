@@ -18,7 +18,8 @@ from fastslow.fast.phase import FastChannel
 from fastslow.fast.proposers import Proposer, ProposerInputs
 from fastslow.fast.proposers import make_proposer as proposer_named
 from fastslow.fast.proposers.validate import HeldOut, proposal_problem
-from fastslow.fast.reflection.endpoint import Ceiling, OpenAIReflectionLM, ReflectionLM
+from fastslow.fast.reflection.costs import Ceiling
+from fastslow.fast.reflection.endpoint import OpenAIReflectionLM, ReflectionLM
 from fastslow.fast.reflection.local import LocalReflectionLM
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
 from fastslow.policy.pairing import tokens_past

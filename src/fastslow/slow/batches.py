@@ -5,8 +5,10 @@ Everything here is arithmetic on small tensors, the same on every rank.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,8 +17,6 @@ from torch import Tensor
 # TRL's losses by what it divides by: all completion tokens of the batch, or the rows of a micro-batch.
 TOKEN_SUM_LOSSES = frozenset({"cispo", "dapo", "vespo"})
 TOKEN_MEAN_LOSSES = frozenset({"bnpo"})
-
-
 # TRL's losses that clip: of these it gathers a number for each row from all processes.
 ROWS_GATHERED = frozenset({"bnpo", "dapo", "dr_grpo", "grpo", "luspo"})
 
@@ -165,6 +165,19 @@ class Scales:
     policy: float
     entropy: float
     router: float
+
+
+@contextlib.contextmanager
+def multiplied(trainer: Any, **factors: float) -> Iterator[None]:
+    """Multiply coefficients of TRL's loss, which are attributes of its trainer, for a while."""
+    before = {name: getattr(trainer, name) for name in factors}
+    for name, factor in factors.items():
+        setattr(trainer, name, before[name] * factor)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(trainer, name, value)
 
 
 def term_scales(loss_type: str, part: Counts, whole: Counts, *, slots: int, processes: int) -> Scales:

@@ -32,7 +32,7 @@ from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, why_not
 from fastslow.policy.trials import in_evaluation, name_of
-from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, Scales, advantages_within, plan_rows
+from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, Scales, advantages_within, multiplied, plan_rows
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
 from fastslow.slow.padding import Padding, Scores, exact_padding, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
@@ -272,7 +272,7 @@ class SlowTrainer(GRPOTrainer):
         self._entropy_mask = inputs.get("entropy_mask")
         if rest != 1.0:
             inputs = {**inputs, "advantages": inputs["advantages"] * rest}
-        with self._own_randomness("loss"), self._coefficients(beta=rest, router_aux_loss_coef=scales.router / whole):
+        with self._own_randomness("loss"), multiplied(self, beta=rest, router_aux_loss_coef=scales.router / whole):
             loss = super()._compute_loss(model, inputs) * whole
         if self._entropy_bonus_enabled:
             self._metrics["train"]["policy_loss"][-1] /= rest
@@ -289,18 +289,6 @@ class SlowTrainer(GRPOTrainer):
             place = self.state.global_step, self._step % self.slots, processes.rank()
             torch.manual_seed(derive_seed(self.args.seed, "dropout", purpose, *place))
             yield
-
-    @contextlib.contextmanager
-    def _coefficients(self, **factors: float) -> Iterator[None]:
-        """Multiply coefficients of TRL's loss for a while."""
-        before = {name: getattr(self, name) for name in factors}
-        for name, factor in factors.items():
-            setattr(self, name, before[name] * factor)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                setattr(self, name, value)
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Refuse a gradient that is not finite: transformers asks right before the optimiser steps."""

@@ -9,7 +9,7 @@ from typing import Any
 from fastslow.contexts.context import Context, WorkedExample, dump_examples
 from fastslow.core.types import Example, Split, Trace, Verdict
 from fastslow.fast.proposers import ProposalRequest, ProposerInputs
-from fastslow.fast.reflection.endpoint import Usage
+from fastslow.fast.reflection.costs import Usage
 
 
 def example(question: str, split: Split = "train", answer: str | None = None, turns: int = 1) -> Example:

@@ -8,7 +8,8 @@ import torch
 
 from fastslow.core.errors import BadInput, EndpointError
 from fastslow.fast.proposers import ReflectionProposer
-from fastslow.fast.reflection.endpoint import OpenAIReflectionLM, Usage
+from fastslow.fast.reflection.costs import Usage
+from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
 from fastslow.fast.reflection.local import LocalReflectionLM
 from tests.fast.proposers.helpers import parent, request, trace
 from tests.support.openai_server import CHAT_PATH, NO_WAIT, OpenAIServer, Reply

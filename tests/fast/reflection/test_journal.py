@@ -10,7 +10,8 @@ import pytest
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput, EndpointError, FastSlowError
-from fastslow.fast.reflection.endpoint import Ceiling, OpenAIReflectionLM
+from fastslow.fast.reflection.costs import Ceiling
+from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
 from fastslow.fast.reflection.journal import JOURNAL, Journal, LMReply, request_key
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import resume, train

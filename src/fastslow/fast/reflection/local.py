@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fastslow.core.errors import BadInput, EndpointError
-from fastslow.fast.reflection.endpoint import Usage
+from fastslow.fast.reflection.costs import Usage
 from fastslow.policy.chat import Chat
 from fastslow.policy.settings import TEMPLATE_DATE
 
