@@ -19,7 +19,6 @@ from fastslow.streams.labels import noise_of
 # Settings that TRL would take and this trainer would ignore: the only value allowed, and why.
 UNSUPPORTED = {
     "use_vllm": (False, "rollouts are made by the model in this process"),
-    "num_iterations": (1, "every batch is used for one update, as in the paper"),
     "resume_from_checkpoint": (None, "to go on with a run, say 'fastslow resume RUN'"),
     "save_total_limit": (None, "keep_last, keep_every and keep_best say which checkpoints stay"),
     "save_only_model": (False, "a checkpoint holds all that a run needs to go on"),

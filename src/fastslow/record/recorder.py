@@ -193,9 +193,10 @@ class Recorder(TrainerCallback):
         phase = "eval" if any(key.startswith("eval_") for key in logs) else "slow"
         if "train_runtime" in logs:
             phase = "end"
-        self._append("metrics.jsonl", [{**self._head(state.global_step, phase), **logs}])
+        step = state.global_step // args.num_iterations  # transformers counts updates
+        self._append("metrics.jsonl", [{**self._head(step, phase), **logs}])
         if phase == "slow":
-            self.display.step(state.global_step, logs)
+            self.display.step(step, logs)
 
     def wall_by_phase(self) -> dict[str, float]:
         """Return the seconds by phase; `update` is the rest: forward, backward, optimiser and the trainer around

@@ -67,6 +67,10 @@ class SlowSettings(SettingsGroup):
         0, "Rank of LoRA adapters on all linear layers; 0 trains every weight.", at_least=0, channel="slow"
     )
     lora_alpha: int = setting(32, "Scale of the LoRA adapters.", above=0, channel="slow")
+    num_iterations: int = inherited(
+        1, "Updates from each step's rollouts (the paper's 1); above 1, ratios are to the policy that sampled.",
+        unit="updates", at_least=1, at_most=1000, channel="slow",
+    )  # fmt: skip
     per_device_train_batch_size: int = setting(
         32, "Rollouts per forward and backward; lowered to divide the batch. Bounds memory, not the result.",
         unit="rollouts", at_least=1, incidental=True,

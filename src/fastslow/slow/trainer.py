@@ -8,6 +8,7 @@ to every behaviour relied on. Nothing outside this package touches a private nam
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import math
 import os
@@ -79,6 +80,7 @@ class SlowTrainer(GRPOTrainer):
         callbacks: Sequence[TrainerCallback] = (),
         given: bool = False,
     ):
+        args = _counted_in_updates(args)
         self.source: StepSource | None = None
         self.listener: Listener = NoListener()
         self._replay = Replay()
@@ -108,6 +110,7 @@ class SlowTrainer(GRPOTrainer):
         if reference is not None:
             args.beta = self.beta = beta
             self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
+        self.num_iterations = 1  # TRL must not compute log-probabilities again that came with the rollouts
         self.remove_callback(PrinterCallback)
         self.add_callback(Moments(self))
         self._check_router_loss()
@@ -124,6 +127,16 @@ class SlowTrainer(GRPOTrainer):
         """Most forwards and backwards per optimiser step."""
         return int(self.args.steps_per_generation or 1)
 
+    @property
+    def updates(self) -> int:
+        """Optimiser updates of a step: each goes over the step's whole batch."""
+        return int(self.args.num_iterations)
+
+    @property
+    def steps_done(self) -> int:
+        """Steps that are behind the weights; transformers counts updates."""
+        return self.state.global_step // self.updates
+
     def note(self, metrics: Mapping[str, float]) -> None:
         """Log these numbers with TRL's own of the current step."""
         for name, value in metrics.items():
@@ -133,10 +146,10 @@ class SlowTrainer(GRPOTrainer):
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """Run a whole step of the source where TRL would generate; else hand out the next of its micro-batches."""
-        if self._step % self.slots == 0 or self._buffered_inputs is None:
+        if self._step % (self.slots * self.updates) == 0 or self._buffered_inputs is None:
             if self.source is None:
                 raise ContractBroken("TRL asked for a step before there was a source of steps")
-            batch = self.source.next_step(self.state.global_step)
+            batch = self.source.next_step(self.steps_done)
             self._buffered_inputs = self._micro_batches(batch, len(generation_batch))
         return self._buffered_inputs[self._step % self.slots]
 
@@ -150,7 +163,8 @@ class SlowTrainer(GRPOTrainer):
         self._replay.rollouts = rollouts
         with self._own_randomness("score"):
             scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
-        if batch.reused:  # some rows come from older weights: every ratio is to the policy that sampled the row
+        # Where some rows come from older weights, or soon will, every ratio is to the policy that sampled the row.
+        if batch.reused or self.updates > 1:
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
         if batch.parts_N is not None:
@@ -295,7 +309,7 @@ class SlowTrainer(GRPOTrainer):
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if norm is not None and not math.isfinite(float(norm)):
             raise FastSlowError(
-                f"the gradient of step {self.state.global_step + 1} is not finite; the weights before it are kept. A "
+                f"the gradient of step {self.steps_done + 1} is not finite; the weights before it are kept. A "
                 "lower learning_rate or a smaller epsilon_high may help; config.yaml has the values in use."
             )
         return norm
@@ -307,7 +321,7 @@ class SlowTrainer(GRPOTrainer):
         metrics = self.listener.measure()
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        if self.listener.keeps(self.state.global_step):
+        if self.listener.keeps(self.steps_done):
             self.control.should_save = True
         return metrics
 
@@ -382,6 +396,18 @@ class SlowTrainer(GRPOTrainer):
         if problem and self.args.packing == "on":
             raise BadInput(f"packing=on, but {problem}; use packing=auto to fall back to padded rows.")
         return problem
+
+
+def _counted_in_updates(args: Any) -> Any:
+    """Return the settings with times in updates, as transformers counts them, where a step has several."""
+    if args.num_iterations == 1:
+        return args
+    args = copy.copy(args)
+    for name in ("max_steps", "eval_steps", "save_steps", "logging_steps"):
+        steps = getattr(args, name) or 0
+        if steps >= 1:  # below 1, transformers takes it for a share of the run
+            setattr(args, name, steps * args.num_iterations)
+    return args
 
 
 def _places(count: int) -> Dataset:
