@@ -178,7 +178,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "rewards", "a negated relation is one", "tasks/scoring/notation.py",
         'NEGATED.sub("≠", ', '(lambda text: text)(',
-        (LOOKS + "test_a_number_behind_a_relation_is_not_the_answer",),
+        (LOOKS + "test_a_negated_sign_is_one_sign",),
     ),
     Mutation(
         "rewards", "K and T glued to a number are magnitudes", "tasks/scoring/standing.py",

@@ -27,6 +27,11 @@ def test_a_number_behind_a_relation_is_not_the_answer(completion: str) -> None:
     assert judged("number", "2", completion) == "unparsable"
 
 
+def test_a_negated_sign_is_one_sign() -> None:
+    assert judged("boxed", r"x \neq 2", r"\boxed{x \not= 2}") == "none"
+    assert judged("boxed", "x = 2", r"\boxed{x \not= 2}") != "none"
+
+
 @pytest.mark.parametrize(
     "completion", ["about 2", r"\approx 2", "≈ 2", "The answer is not 3 but 2.", "equal to 2", "So it's 2, as expected"]
 )
@@ -49,6 +54,10 @@ def test_a_letter_behind_money_is_its_magnitude(completion: str) -> None:
     assert judged("number", "1.5", completion) == "wrong value"
 
 
+def test_a_letter_in_a_formula_is_no_magnitude() -> None:
+    assert judged("number", "87", r"$87\text{ m}$") == judged("boxed", "87", r"\boxed{$87\text{ m}$}") == "none"
+
+
 def test_a_letter_apart_from_a_number_may_be_a_unit() -> None:
     assert judged("number", "300", "300 K") == "none"
     assert judged("boxed", "300", r"\boxed{300\text{ K}}") == "none"
@@ -58,7 +67,14 @@ def test_a_letter_apart_from_a_number_may_be_a_unit() -> None:
 @pytest.mark.parametrize(
     ("gold", "completion"),
     [
-        *(("23", "2<sup>3</sup>"), ("2", "2<sup>3</sup>"), ("23", "2<b>3</b>"), ("2", "1&frasl;2"), ("2", "&minus;2")),
+        *(
+            ("23", "2<sup>3</sup>"),
+            ("2", "2<sup>3</sup>"),
+            ("23", "2<b>3</b>"),
+            ("3", "2<b>3</b>"),
+            ("2", "1&frasl;2"),
+            ("2", "&minus;2"),
+        ),
         *(("2", "&#8722;2"), ("2", "&amp;minus;2"), ("2", "&radic;2"), ("2", "<del>2</del>"), ("2", "x<sub>2</sub>")),
     ],
 )

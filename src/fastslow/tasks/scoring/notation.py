@@ -87,12 +87,14 @@ MAGNITUDES = {
     **dict.fromkeys(("B", "b", "bn"), "billion"),
     **dict.fromkeys(("T", "t", "tn"), "trillion"),
 }
-MAGNITUDE = rf"(?:\\(?:text|mathrm)\s?\{{\s?)?({'|'.join(sorted(MAGNITUDES, key=len, reverse=True))})\}}?"
+MAGNITUDE = f"({'|'.join(sorted(MAGNITUDES, key=len, reverse=True))})"
+IN_WORDS = rf"\\(?:text|mathrm)\s?\{{\s?{MAGNITUDE}\s?\}}"
 AMOUNT = r"\s?[0-9][0-9,]*+(?:\.[0-9]++)?)\s?"
 FOLLOWS = r"[.,;!?)\]}*_]{0,3}(?:\s+[A-Za-z]|\s*\Z|\s*\n)|[)\]}*_]"
 # $2k$ is a formula, and $\$2k$ is an amount in one.
 MAGNIFIED = re.compile(
-    rf"(\${AMOUNT}{MAGNITUDE}(?={FOLLOWS})|((?:\\\$|[€£¥₹]|\\(?:pounds|euro)(?![A-Za-z])){AMOUNT}{MAGNITUDE}(?={FOLLOWS}|\$)"
+    rf"(\${AMOUNT}{MAGNITUDE}(?={FOLLOWS})"
+    rf"|((?:\\\$|[€£¥₹]|\\(?:pounds|euro)(?![A-Za-z])){AMOUNT}(?:{MAGNITUDE}|{IN_WORDS})(?={FOLLOWS}|\$)"
 )
 COMMANDS = {
     **dict.fromkeys(("approx", "simeq", "sim", "equiv"), "="),
@@ -119,7 +121,7 @@ def ascii_signs(text: str) -> str:
         text = INFIX.sub(_infix, text) if "\\over" in text or "\\choose" in text else text
     if "." in text and ("(" in text or "\\" in text):
         text = REPEATING.sub(_repeating, text)
-    return MAGNIFIED.sub(lambda m: f"{m[1] or m[3]} {MAGNITUDES[m[2] or m[4]]}", text)
+    return MAGNIFIED.sub(lambda m: f"{m[1] or m[3]} {MAGNITUDES[m[2] or m[4] or m[5]]}", text)
 
 
 def _from_unicode(text: str) -> str:
