@@ -292,11 +292,6 @@ MUTATIONS: list[Mutation] = [
         (LOOKS + "test_a_value_among_others_or_denied_is_none",),
     ),
     Mutation(
-        "rewards", "a value behind prose is the only one", "tasks/scoring/values.py",
-        "if depth or len(spans) != 1 or", "if depth or not spans or",
-        (LOOKS + "test_a_value_among_others_or_denied_is_none",),
-    ),
-    Mutation(
         "rewards", "a box in a relation holds no answer", "tasks/scoring/extract.py",
         r"|(?:\u2260|!=|\\neq?|\\not\s?=)\s?", "",
         (LOOKS + "test_a_number_behind_a_relation_is_not_the_answer",),

@@ -194,7 +194,7 @@ def _after_prose(text: str) -> Iterator[str]:
             depth -= 1
             if depth == 0:
                 spans.append((start, token.end()))
-    if depth or len(spans) != 1 or text[spans[0][1] :].strip(STOPS):
+    if depth or not spans or text[spans[0][1] :].strip(STOPS):
         return
     before = text[: spans[0][0]]
     if before[-1:] in APART and not hedges.unsure(before) and not hedges.before(before):
