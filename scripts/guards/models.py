@@ -31,6 +31,11 @@ MUTATIONS: list[Mutation] = [
         (BACK + "the_trial_leaves_no_gradient_and_no_trace_in_random_states",),
     ),
     Mutation(
+        "models", "the KL asks a forward over whole rows for no cache", "evaluation/drift.py",
+        "partial(type(model).forward, model, **without_cache(model))", "partial(type(model).forward, model)",
+        ("tests/evaluation/test_drift.py::test_rows_longer_than_a_chunk_of_a_recurrent_kernel_have_a_kl",),
+    ),
+    Mutation(
         "models", "what a template renders is text", "policy/chat.py",
         "if not encodes(text):", "if False:",
         (CHAT + "half_a_surrogate_pair_in_what_a_template_renders_is_refused_in_one_line",),
