@@ -19,7 +19,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "settings", "a tracker that is not installed is refused", "slow/rehearsal.py",
-        "raise BadInput(_problem_of_tracker(name, error)) from error", "pass",
+        "        raise BadInput(problems[0])", "        pass",
         (LATE + '[{"report_to": "wandb"}]',),
     ),
     Mutation(

@@ -205,7 +205,7 @@ def test_a_run_made_before_a_setting_existed_is_picked_up(tmp_path, capsys):
     ("flags", "said"),
     [
         (["--samples", "1" + "0" * 20], "must be at most 1,000,000"),
-        (["--temperature", "nan"], "must be at least 0"),
+        (["--temperature", "nan"], "must be 0 (greedy), or from 0.01 to 100"),
         (["--top_p", "0"], "above 0 and at most 1"),
         (["--contexts", ","], "name at least one context"),
         (["--json", "."], "it is a directory"),

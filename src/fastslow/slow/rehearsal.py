@@ -82,22 +82,24 @@ def check_trackers(names: Sequence[str]) -> None:
     """Raise BadInput for the first tracker that cannot be made."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None  # a tracker that is half made complains at its end
     try:
-        for name in names:
-            try:
-                [make() for make in get_reporting_integration_callbacks([name])]
-            except Exception as error:  # each has exceptions of its own
-                raise BadInput(_problem_of_tracker(name, error)) from error
+        problems = [problem for name in names if (problem := _problem_of_tracker(name))]
     finally:
         sys.unraisablehook = hook
+    if problems:
+        raise BadInput(problems[0])
 
 
-def _problem_of_tracker(name: str, error: Exception) -> str:
-    if name not in TRACKERS:
-        return f"report_to: there is no tracker '{name}'.{nearest(name, TRACKERS)}"
-    module, package = TRACKERS[name]
-    if importlib.util.find_spec(module) is None:
-        return f"report_to: the tracker '{name}' is not installed; pip install {package}, or leave it out."
-    return f"report_to: the tracker '{name}' cannot be used: {in_one_line(error)}"
+def _problem_of_tracker(name: str) -> str | None:
+    try:
+        [make() for make in get_reporting_integration_callbacks([name])]
+    except Exception as error:  # each has exceptions of its own
+        if name not in TRACKERS:
+            return f"report_to: there is no tracker '{name}'.{nearest(name, TRACKERS)}"
+        module, package = TRACKERS[name]
+        if importlib.util.find_spec(module) is None:
+            return f"report_to: the tracker '{name}' is not installed; pip install {package}, or leave it out."
+        return f"report_to: the tracker '{name}' cannot be used: {in_one_line(error)}"
+    return None
 
 
 def _check_optimiser(trainer: SlowTrainer, steps: int) -> None:
