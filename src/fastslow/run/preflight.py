@@ -20,7 +20,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.machine import memory_of, processes_here
 from fastslow.core.modes import MODES
 from fastslow.policy.loading import describe_model, loading, resolve_model
-from fastslow.slow.rehearsal import rehearse
+from fastslow.slow.rehearsal import check_trackers, rehearse
 
 FP32 = 4
 # Moments of every trained weight, in fp32, by optimiser; of an optimiser that is not listed none are certain.
@@ -126,6 +126,7 @@ def refusals(config: FastSlowConfig) -> None:
 
     Settings that fastslow judges itself were judged when `config` was made.
     """
+    check_trackers(config.report_to)
     names = foreign_settings(config)
     if names and processes_here() == 1:  # processes that train together would each have to be at this place
         contexts = ["seed", "lead", "mean", config.clusters] if MODES[config.mode].fast else ["seed"]

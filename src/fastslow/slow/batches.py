@@ -157,7 +157,9 @@ class Scales:
 
     policy: the policy's loss, and the KL term, which TRL adds to it token by token.
     entropy: the entropy bonus.
-    router: the load-balancing loss of a mixture of experts.
+    router: the load-balancing loss of a mixture of experts. That loss is a product of two means over the tokens of a
+        forward, and such products do not add up to that of the whole batch: as with TRL, the loss of several forwards
+        is the mean of theirs, here by their rows.
     """
 
     policy: float

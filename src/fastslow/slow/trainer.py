@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import AutocastKwargs
 from datasets import Dataset
 from peft import LoraConfig
 from safetensors.torch import load_file
@@ -28,17 +27,27 @@ from trl import GRPOTrainer
 from fastslow.core import processes
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError, in_one_line
 from fastslow.core.machine import is_out_of_memory
+from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
 from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, why_not
-from fastslow.policy.trials import in_evaluation, name_of
-from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, Scales, advantages_within, multiplied, plan_rows
+from fastslow.policy.trials import name_of
+from fastslow.slow.batches import (
+    ROWS_GATHERED,
+    TOKEN_SUM_LOSSES,
+    RowPlan,
+    Scales,
+    advantages_within,
+    multiplied,
+    plan_rows,
+)
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
-from fastslow.slow.padding import Padding, Scores, exact_padding, score_on_the_right, score_plainly
+from fastslow.slow.padding import Padding, Scores, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
 from fastslow.slow.split import EMPTY, Splitter
 from fastslow.slow.state import ProcessState, SlowState, load_weights
+from fastslow.slow.trials import padding_of, try_backward
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +124,9 @@ class SlowTrainer(GRPOTrainer):
         self.add_callback(Moments(self))
         self._check_router_loss()
         self.packing_problem = self._why_not_pack()
-        with self._for_a_trial():
-            self.padding = self._exact_padding(pad_id(tokenizer))
+        self.padding = padding_of(self, pad_id(tokenizer))
+        if MODES[args.mode].slow:
+            try_backward(self, pad_id(tokenizer))
         if self.packing_problem is not None and args.packing != "off":
             logger.warning("training on %s: %s", self.padding.value, self.packing_problem)
         self.saved = SlowState(self)
@@ -221,7 +231,7 @@ class SlowTrainer(GRPOTrainer):
             loss_type=self.args.loss_type,
             rows_per_forward=self.args.per_device_train_batch_size,
             slots=self.slots,
-            as_trees=self.packing_problem is None,
+            as_trees=self.packing_problem is None and not self.aux_loss_enabled,  # which needs TRL's padded forward
         )
 
     # Forward, loss, gradient
@@ -348,41 +358,12 @@ class SlowTrainer(GRPOTrainer):
         self.optimizer = self.lr_scheduler = None  # type: ignore[assignment]
         self._step, self._buffered_inputs = 0, None
 
-    def _exact_padding(self, pad: int) -> Padding:
-        """Try TRL's padding, then others. Raises BadInput where none is exact."""
-        base = self.accelerator.unwrap_model(self.model)
-
-        def score(padding: Padding, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
-            router = {"compute_aux_loss": True} if self.aux_loss_enabled else {}
-            logps, _, router_loss = self._score_padded(padding, base, ids, mask, keep, compute_entropy=True, **router)
-            if router and router_loss is None:
-                raise BadInput(
-                    f"the model ({name_of(base)}) returns no loss of its router; set --router_aux_loss_coef 0."
-                )
-            return logps
-
-        return in_evaluation(base, lambda: exact_padding(base, score, pad=pad, temperature=self.temperature))
-
-    @contextlib.contextmanager
-    def _for_a_trial(self) -> Iterator[None]:
-        """Compute in the type of the weights, as the rounding of bf16 would hide what a trial looks for; and without
-        trackers, which TRL tells how long a forward took, and which have not begun."""
-        usual, self.accelerator.autocast_handler = self.accelerator.autocast_handler, AutocastKwargs(enabled=False)
-        trackers, self.args.report_to = self.args.report_to, []
-        try:
-            yield
-        finally:
-            self.accelerator.autocast_handler, self.args.report_to = usual, trackers
-
     def _check_router_loss(self) -> None:
-        """Refuse a load-balancing loss in parts: it is a product of two means over the tokens of one forward, and such
-        products do not add up to that of the whole batch."""
-        rows = self.slots * self.args.per_device_train_batch_size
-        if self.aux_loss_enabled and (self.slots > 1 or self.accelerator.num_processes > 1):
+        """Refuse a load-balancing loss where spare rows would count in it, as no mask of the loss takes one out."""
+        if self.aux_loss_enabled and self.accelerator.num_processes > 1 and self.args.loss_type in ROWS_GATHERED:
             raise BadInput(
-                "the load-balancing loss of this mixture of experts needs a whole step in one forward: set "
-                f"per_device_train_batch_size to {rows * self.accelerator.num_processes} on one process, or "
-                "router_aux_loss_coef to 0."
+                f"loss_type '{self.args.loss_type}' repeats rows on several processes, and the load-balancing loss of "
+                "this mixture of experts would count them; take cispo, one process, or router_aux_loss_coef 0."
             )
 
     def _why_not_pack(self) -> str | None:
@@ -404,9 +385,7 @@ def _counted_in_updates(args: Any) -> Any:
         return args
     args = copy.copy(args)
     for name in ("max_steps", "eval_steps", "save_steps", "logging_steps"):
-        steps = getattr(args, name) or 0
-        if steps >= 1:  # below 1, transformers takes it for a share of the run
-            setattr(args, name, steps * args.num_iterations)
+        setattr(args, name, getattr(args, name) * args.num_iterations)
     return args
 
 
