@@ -150,7 +150,7 @@ class SlowTrainer(GRPOTrainer):
         self._replay.rollouts = rollouts
         with self._own_randomness("score"):
             scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
-        if batch.reused:  # some rows come from older weights: every ratio is to the policy that sampled the row
+        if batch.off_policy:  # older weights, or another program: every ratio is to the policy that sampled the row
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
         if batch.parts_N is not None:
