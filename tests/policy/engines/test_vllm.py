@@ -73,8 +73,8 @@ def test_contexts_stay_with_their_server_and_every_server_has_as_much_to_do(fold
         engine = engine_for(tiny_model(TOKENIZER), servers)
         engine.refresh(0)
         contexts = [tuple(range(c, c + 40)) for c in (10, 60, 110, 160)]
+        prompts = [Prompt((*c, 7, q), q, prefix=40) for c in contexts for q in range(4)]
         for _ in range(3):  # of every context as many rollouts in each batch
-            prompts = [Prompt((*c, 7, q), q, prefix=40) for c in contexts for q in range(4)]
             engine.sample(prompts, PARAMS)
         served = [Counter(tuple(body["prompt"][:40]) for body in server.asked) for server in servers]
         assert [sum(counts.values()) for counts in served] == [24, 24]

@@ -52,12 +52,12 @@ def whole_weights(model: PreTrainedModel, dtype: torch.dtype, *, kept: bool) -> 
 
     Every process has to call this function where weights are sharded; those with `kept` false get nothing.
     """
-    added = {
-        f"{name}.weight": layer.get_delta_weight(adapter)  # pyright: ignore[reportCallIssue]
-        for name, layer in without_adapter_shell(model).named_modules()
-        if isinstance(layer, BaseTunerLayer) and not layer.disable_adapters
-        for adapter in layer.active_adapters
-    }
+    added: dict[str, torch.Tensor] = {}
+    layers: dict[str, Any] = dict(without_adapter_shell(model).named_modules())
+    for name, layer in layers.items():
+        if isinstance(layer, BaseTunerLayer) and not layer.disable_adapters:
+            delta: Any = layer.get_delta_weight  # pyright: ignore[reportAttributeAccessIssue]
+            added[f"{name}.weight"] = sum(map(delta, layer.active_adapters))  # pyright: ignore[reportArgumentType]
     whole: dict[str, torch.Tensor] = {}
     memory: set[int] = set()
     for name, weight in plain_names(model).items():
