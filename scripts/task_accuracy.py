@@ -62,7 +62,7 @@ def measure(name: str, model: Any, tokenizer: Any, sampler: PrefixSampler) -> di
     shots = shown(task)
     longest = max((len(tokenizer(worked.answer)["input_ids"]) for worked in shots), default=0)
     params = SamplingParams(max_new_tokens=min(MOST_TOKENS, longest + 8 if longest else MOST_TOKENS), temperature=0.0)
-    policy = Policy(sampler=sampler, tokenizer=tokenizer, task=task, params=params, window=context_window(model))
+    policy = Policy(engine=sampler, tokenizer=tokenizer, task=task, params=params, window=context_window(model))
     policy.refresh(0)
     questions = affordable(policy, task.split("validation"))
     row: dict[str, Any] = {"questions": len(questions), "max_new_tokens": params.max_new_tokens}

@@ -49,7 +49,10 @@ class Sums:
 
 
 class Spy:
-    """A sampler that remembers its prompts and says fixed tokens, or asks a real one."""
+    """An engine that remembers its prompts and says fixed tokens, or asks a real one."""
+
+    separate = False
+    window = None
 
     def __init__(self, says: Sequence[int] = (), real: PrefixSampler | None = None):
         self.says, self.real = tuple(says), real
@@ -64,6 +67,17 @@ class Spy:
 
     def forget(self) -> None: ...
 
+    def close(self) -> None: ...
+
+    def place(self, prompt: Prompt) -> str:
+        return "here"
+
+    def describe(self) -> dict[str, Any]:
+        return {"engine": "spy", "version": "1"}
+
+    def usage(self) -> dict[str, float]:
+        return {}
+
     def sample(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]:
         self.prompts, self.params = list(prompts), params
         if self.real:
@@ -71,9 +85,9 @@ class Spy:
         return [Sample(self.says, tuple(-0.5 for _ in self.says)) for _ in prompts]
 
 
-def policy(sampler: Spy | None = None, *, task: Sums | None = None, window: int = 4096, **kwargs) -> Policy:
+def policy(engine: Spy | None = None, *, task: Sums | None = None, window: int = 4096, **kwargs) -> Policy:
     made = Policy(
-        sampler=sampler or Spy(says=[65]),
+        engine=engine or Spy(says=[65]),
         tokenizer=kwargs.pop("tokenizer", TOKENIZER),
         task=task or Sums(),
         params=PARAMS,
@@ -140,7 +154,7 @@ def test_a_rollout_holds_what_was_sampled_and_the_verdict_on_its_text() -> None:
     assert rollout.policy_version == 3
 
 
-def test_refresh_reaches_the_sampler_and_dates_what_is_said_from_then_on() -> None:
+def test_refresh_reaches_the_engine_and_dates_what_is_said_from_then_on() -> None:
     spy = Spy(says=[65])
     under_test = policy(spy)
     before = under_test.rollouts([Job(FEW, asked("1 + 2"), 0)])

@@ -22,6 +22,7 @@ COMMANDS = {
     "probe-routes": "is a route right? what each channel alone would gain from single examples, measured",
     "report": "what runs say side by side, as a page (HTML), Markdown, CSV or picture",
     "tasks": "list tasks, show one with prompts and verdicts, or check one",
+    "engine": "write the folder that vLLM servers are started on: fastslow engine prepare --model M --output DIR",
     "doctor": "check this machine, a run (fastslow doctor RUN: is it whole?), or what a recipe needs (--config)",
 }
 

@@ -28,6 +28,9 @@ def run(argv: Sequence[str]) -> int:
         metavar="MINUTES",
         help="another limit of wall time, counting all that the run has taken so far",
     )
+    parser.add_argument(
+        "--engine_urls", nargs="+", metavar="URL", help="where the vLLM servers are now, if not where they were"
+    )
     args = parser.parse_args(list(argv))
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from fastslow.cli.train import close, find_modules_of, leave_processes, quiet_libraries
@@ -37,7 +40,13 @@ def run(argv: Sequence[str]) -> int:
 
     quiet_libraries()
     find_modules_of(args.run)
-    summary = resume(args.run, checkpoint=args.checkpoint, max_minutes=args.max_minutes, display=TerminalDisplay())
+    summary = resume(
+        args.run,
+        checkpoint=args.checkpoint,
+        max_minutes=args.max_minutes,
+        engine_urls=args.engine_urls,
+        display=TerminalDisplay(),
+    )
     if summary:
         close(summary, args.run)
     leave_processes()

@@ -19,7 +19,7 @@ from fastslow.streams.labels import noise_of
 
 # Settings that TRL would take and this trainer would ignore: the only value allowed, and why.
 UNSUPPORTED = {
-    "use_vllm": (False, "rollouts are made by the model in this process"),
+    "use_vllm": (False, "vLLM samples over HTTP, with engine 'vllm' and engine_urls"),
     "resume_from_checkpoint": (None, "to go on with a run, say 'fastslow resume RUN'"),
     "save_total_limit": (None, "keep_last, keep_every and keep_best say which checkpoints stay"),
     "save_only_model": (False, "a checkpoint holds all that a run needs to go on"),
@@ -52,6 +52,8 @@ def check_rules(config: AllSettings) -> None:
     _check_group_size(config)
     _check_loss(config)
     _check_phase_budget(config)
+    if config.engine_sync == "lora" and not config.lora_r:
+        raise BadInput("engine_sync 'lora' brings adapters, and lora_r is 0: set lora_r, or engine_sync to disk.")
 
 
 def warnings_of(config: AllSettings) -> list[str]:

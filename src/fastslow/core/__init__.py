@@ -12,6 +12,7 @@
 - `settings`: what a field of settings says of itself (help, unit, bounds, choices), and the one checker of it.
 - `processes`: which of several processes this is, and what they exchange.
 - `paths`: absolute paths of what a run names, and where it is after a move.
+- `hosts`: whether a URL stays on this machine.
 - `proxies`: the proxies that the environment asks for, by the names of their variables.
 - `machine`: the memory of this machine, and errors that mean that it is used up.
 """

@@ -18,6 +18,10 @@ class EndpointError(FastSlowError):
     """Raised where the reflection LM cannot be reached or refuses the call. Never turned into a reward."""
 
 
+class EngineError(FastSlowError):
+    """Raised where an engine outside of this process fails, or cannot prove that it holds the policy's weights."""
+
+
 LONGEST = 300
 """Most characters that are quoted of a library's own words."""
 

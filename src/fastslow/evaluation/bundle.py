@@ -64,7 +64,7 @@ def _policy(bundle: Bundle, model: PreTrainedModel, task: Task, params: Sampling
     eos = model.generation_config.eos_token_id if model.generation_config is not None else None
     eos_ids = [*(eos if isinstance(eos, list) else [eos] if eos is not None else []), bundle.tokenizer.eos_token_id]
     return Policy(
-        sampler=make_engine(model, bundle.tokenizer, eos_ids=[int(i) for i in eos_ids], dtype=dtype),
+        engine=make_engine(model, bundle.tokenizer, eos_ids=[int(i) for i in eos_ids], dtype=dtype),
         tokenizer=bundle.tokenizer,
         task=task,
         params=params,

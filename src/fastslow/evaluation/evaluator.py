@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 
 from transformers import PreTrainedModel
@@ -100,8 +101,7 @@ class Evaluator:
         limit: int | None = None,
     ) -> list[Measurement]:
         """Measure the base weights likewise; their KL is 0 and their entropy is not measured."""
-        with self._base() as model:
-            policy = self._policy_of(model)
+        with self._base() as model, closing(self._policy_of(model)) as policy:
             policy.refresh(0)
             return [
                 replace(measurement, kl=0.0)

@@ -87,6 +87,7 @@ class Cycle:
         with self.recorder.phase("rollout", step):
             slots = self._assign(step, examples)
             rollouts = self._roll_out(slots)
+        self._log(self.policy.engine_metrics())
         routes = self._route(step, examples, slots, rollouts)
         return self._batch(examples, slots, rollouts, routes)
 
@@ -175,7 +176,7 @@ class Cycle:
 
     def _roll_out(self, slots: Sequence[Rollout | Job]) -> list[Rollout]:
         """Return the slots' rollouts: cached ones as they are, the rest from the policy."""
-        fresh = iter(self.policy.rollouts([slot for slot in slots if isinstance(slot, Job)]))
+        fresh = iter(self.policy.rollouts([slot for slot in slots if isinstance(slot, Job)], step=True))
         return [slot if isinstance(slot, Rollout) else next(fresh) for slot in slots]
 
     def _batch(
@@ -191,7 +192,7 @@ class Cycle:
             rollouts=tuple(rollouts),
             slow_B=tuple(route.slow for route in routes),
             parts_N=_parts(rollouts, self._group) if by_context else None,
-            reused=any(isinstance(slot, Rollout) for slot in slots),
+            off_policy=self.policy.engine.separate or any(isinstance(slot, Rollout) for slot in slots),
             beta=self.steering.beta,
             advantage_scale=self.steering.advantage_scale,
         )

@@ -6,8 +6,9 @@
 - `chat`: messages as the text and ids that a model reads, through its chat template.
 - `policy`: renders contexts and questions, asks an engine for completions, scores them, and returns rollouts; of
   several processes each does its share.
-- `dealing`: which process makes which rollouts.
+- `dealing`: which process, or which server, makes which rollouts.
 - `engines/`: sample completions; one engine a file.
+- `tripwire`: compares the log-probabilities of an engine in another program with those of the model in training.
 - `trials`: tries a model out before a run, so that no path is taken that would give other log-probabilities.
 - `token_trees`: rows that share prefixes as one tree, so that each shared token is computed once.
 - `tree_forward`: the forward pass over such trees, equal to that over the separate rows.

@@ -1,12 +1,15 @@
-"""Deal rollouts out to the processes of a run, so that each context stays where its tokens were computed."""
+"""Deal rollouts out to the processes of a run, or to servers, so that each context stays where its tokens were
+computed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 
 class Dealer:
     """Give every process an equal share of the jobs, and a context to as few processes as that allows.
+
+    What holds for processes holds for the servers of an engine too.
 
     An engine computes the tokens of a context once and keeps them until the weights change. A process that answered
     under a context before is therefore given its next jobs. Each process has a dealer of its own; all deal alike
@@ -14,22 +17,22 @@ class Dealer:
     """
 
     def __init__(self) -> None:
-        self._homes: dict[str, list[int]] = {}
+        self._homes: dict[Hashable, list[int]] = {}
 
     def forget(self) -> None:
         """Forget who answered under which context; call it where engines drop what they have computed."""
         self._homes.clear()
 
-    def deal(self, contexts_N: Sequence[str], processes: int) -> list[list[int]]:
-        """Return the places of each process's jobs, given the context's id of every job."""
+    def deal(self, contexts_N: Sequence[Hashable], processes: int) -> list[list[int]]:
+        """Return the places of each process's jobs, given the context of every job."""
         count = len(contexts_N)
         room = [(process + 1) * count // processes - process * count // processes for process in range(processes)]
-        places: dict[str, list[int]] = {}
+        places: dict[Hashable, list[int]] = {}
         for place, context in enumerate(contexts_N):
             places.setdefault(context, []).append(place)
         dealt: list[list[int]] = [[] for _ in room]
 
-        def give(context: str, process: int) -> None:
+        def give(context: Hashable, process: int) -> None:
             taken, places[context] = places[context][: room[process]], places[context][room[process] :]
             room[process] -= len(taken)
             dealt[process] += taken

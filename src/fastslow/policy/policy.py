@@ -22,8 +22,9 @@ from fastslow.core.errors import FastSlowError
 from fastslow.core.types import Example, Rollout, Verdict
 from fastslow.policy.chat import Chat, named
 from fastslow.policy.dealing import Dealer
-from fastslow.policy.engines.base import Prompt, Sampler, SamplingParams
+from fastslow.policy.engines.base import Engine, Prompt, SamplingParams
 from fastslow.policy.settings import TEMPLATE_DATE
+from fastslow.policy.tripwire import Tripwire
 from fastslow.tasks.base import Task
 from fastslow.tasks.own import own_task
 from fastslow.tasks.verdicts import REASONS_KEPT
@@ -48,7 +49,7 @@ class Policy:
     def __init__(
         self,
         *,
-        sampler: Sampler,
+        engine: Engine,
         tokenizer: PreTrainedTokenizerBase,
         task: Task,
         params: SamplingParams,
@@ -56,14 +57,16 @@ class Policy:
         chat_template_kwargs: dict[str, Any] | None = None,
         template_date: str = TEMPLATE_DATE,
         ids_below: int | None = None,
+        tripwire: Tripwire | None = None,
     ):
         self.task = own_task(task)
         self.params = params
         self.version = -1
         self.skipped = 0
-        self._sampler = sampler
+        self.engine = engine
         self._tokenizer = tokenizer
-        self.window = window
+        self.window = min(window, engine.window or window)
+        self.tripwire = tripwire
         self._chat = Chat(tokenizer, kwargs=chat_template_kwargs, date=template_date, ids_below=ids_below)
         self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._prefixes: dict[str, tuple[int, ...]] = {}
@@ -75,7 +78,7 @@ class Policy:
         if version != self.version:
             self._dealer.forget()
         self.version = version
-        self._sampler.refresh(version)
+        self.engine.refresh(version)
 
     def begin_step(self, version: int) -> None:
         """Call `refresh`, and drop what was computed before.
@@ -83,7 +86,7 @@ class Policy:
         The last bits of a cached context depend on the batch it was computed in. Because the cache is dropped here, a
         resumed run, which has no cache, computes what the unbroken run does.
         """
-        self._sampler.forget()
+        self.engine.forget()
         self._dealer.forget()
         self.refresh(version)
 
@@ -112,16 +115,32 @@ class Policy:
         """Whether the chat template shows questions and answers that come before the question."""
         return self._chat.shows_worked_examples()
 
-    def rollouts(self, jobs: Sequence[Job], params: SamplingParams | None = None) -> list[Rollout]:
+    def rollouts(
+        self, jobs: Sequence[Job], params: SamplingParams | None = None, *, step: bool = False
+    ) -> list[Rollout]:
         """Return one scored rollout per job, in order; jobs that do not fit the window come back unscored.
 
         Every process has to call this method, with the same jobs: the jobs are dealt out in equal shares, and each
-        process gets all rollouts back. Raises FastSlowError where the weights give a log-probability that is not
-        finite, and ContractBroken where the processes brought different jobs.
+        process gets all rollouts back. `step` says that the rollouts are those of an optimiser step, of which more are
+        compared with the model in training where a separate engine makes them.
+
+        Raises FastSlowError where the weights give a log-probability that is not finite, EngineError where a separate
+        engine fails or has other weights, and ContractBroken where the processes brought different jobs.
         """
         params = params or self.params
+        if self.engine.separate:
+            self.engine.refresh(self.version)  # it may have been restarted since
         rollouts = self._roll_out(jobs, params) if processes.count() == 1 else self._shared(jobs, params)
-        self.skipped += sum(rollout.verdict.info.get("unscored") == TOO_LONG for rollout in rollouts)
+        made = [at for at, rollout in enumerate(rollouts) if rollout.verdict.info.get("unscored") != TOO_LONG]
+        self.skipped += len(rollouts) - len(made)
+        if self.tripwire is not None and params.whole:
+            self.tripwire.check(
+                [rollouts[at] for at in made],
+                version=self.version,
+                temperature=params.temperature or 1.0,
+                step=step,
+                place=lambda at: self.engine.place(self._prompt(jobs[made[at]])),
+            )
         return rollouts
 
     def _shared(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
@@ -129,15 +148,15 @@ class Policy:
         processes.check_same("the rollouts to make", [(job.context.id, job.example.id, job.seed) for job in jobs])
         dealt = self._dealer.deal([job.context.id for job in jobs], processes.count())
         made: list[Rollout] = []
-        problem: str | None = None
+        problem: FastSlowError | None = None
         try:
             made = self._roll_out([jobs[place] for place in dealt[processes.rank()]], params)
         except FastSlowError as error:  # raised on every process once all have met, or the others would wait for ever
-            problem = str(error)
+            problem = error.with_traceback(None)
         shares = processes.gather([(problem, made)])
-        problem = next((text for text, _ in shares if text), None)
+        problem = next((error for error, _ in shares if error is not None), None)
         if problem is not None:
-            raise FastSlowError(problem)
+            raise problem
         places = [place for own in dealt for place in own]
         by_place = dict(zip(places, (rollout for _, share in shares for rollout in share), strict=True))
         return [by_place[place] for place in range(len(jobs))]
@@ -149,7 +168,7 @@ class Policy:
         rollouts = [self._too_long(job) for job in jobs]
         if not prompts:
             return rollouts
-        samples = self._sampler.sample(prompts, params)
+        samples = self.engine.sample(prompts, params)
         broken = next((s for s in samples if not math.isfinite(sum(s.logprobs))), None)
         if broken is not None:
             raise FastSlowError(
@@ -169,6 +188,28 @@ class Policy:
                 policy_version=self.version,
             )
         return rollouts
+
+    def engine_metrics(self) -> dict[str, float]:
+        """Return what is logged of a separate engine: the gap measured last, and the share of prompt tokens so far that
+        the servers had cached, where they say so. Nothing of an engine in this process."""
+        usage, metrics = self.engine.usage(), {}
+        if self.tripwire is not None and self.tripwire.last is not None:
+            gap = self.tripwire.last
+            metrics = {
+                "fst/engine_gap": gap.largest, "fst/engine_gap_mean": gap.mean, "fst/engine_gap_rows": float(gap.rows),
+            }  # fmt: skip
+        if "cached_tokens" in usage and usage["prompt_tokens"]:
+            metrics["fst/engine_hit_rate"] = usage["cached_tokens"] / usage["prompt_tokens"]
+        return metrics
+
+    def describe_engine(self) -> dict[str, Any]:
+        """Return what summary.json says of the engine."""
+        measured = {} if self.tripwire is None else {"largest_gap": self.tripwire.largest}
+        return {**self.engine.describe(), **measured, **self.engine.usage()}
+
+    def close(self) -> None:
+        """Let go of the engine. Nothing can be sampled afterwards."""
+        self.engine.close()
 
     def state_dict(self) -> dict[str, int]:
         """Return the number of rollouts that were not made because they did not fit the window."""

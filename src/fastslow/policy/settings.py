@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from fastslow.core.errors import BadInput
+from fastslow.core.hosts import is_loopback
 from fastslow.core.settings import SettingsGroup, inherited, setting
 
 LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 100.0
@@ -29,6 +31,24 @@ def moment_of(date: str) -> datetime:
         raise BadInput(f"template_date must be a date such as 2026-01-31 or 2026-01-31T09:30, got '{date}'.") from None
 
 
+def _check_url(url: str, *, remote: bool) -> None:
+    """Refuse what is no URL of a server, and one of another machine unless that was allowed. Raises BadInput."""
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        raise BadInput("engine_urls holds what is no URL; give http://HOST:PORT.") from None
+    if parts.username or parts.password or parts.query:
+        raise BadInput("engine_urls must hold no user, password or query; a server's key goes into VLLM_API_KEY.")
+    if not plain or parts.path or parts.fragment:
+        raise BadInput(f"engine_urls holds '{url}', which is not of the form http://HOST:PORT.")
+    if not remote and not is_loopback(url):
+        raise BadInput(
+            f"engine_urls names another machine, {parts.hostname}: a server in development mode runs whatever it is "
+            "told by whoever can reach it. Where only you can reach it, say --engine_remote true."
+        )
+
+
 @dataclass
 class PolicySettings(SettingsGroup):
     """Which model answers, and how training samples its answers."""
@@ -44,6 +64,28 @@ class PolicySettings(SettingsGroup):
     temperature: float = setting(
         1.0, "Sampling temperature of rollouts.", at_least=LEAST_TEMPERATURE, at_most=MOST_TEMPERATURE
     )
+
+    engine: str = setting(
+        "transformers", "What samples answers: 'transformers' in this process, or 'vllm' servers over HTTP.",
+        choices=("transformers", "vllm"), incidental=True,
+    )  # fmt: skip
+    engine_urls: list[str] | None = setting(  # noqa: RUF009 - the default is None
+        None, "URLs of the vLLM servers, such as http://127.0.0.1:8001; contexts are shared out among several.",
+        incidental=True,
+    )  # fmt: skip
+    engine_sync: str = setting(
+        "disk", "How weights reach the servers: whole by 'disk', or the adapters of a LoRA run by 'lora'.",
+        choices=("disk", "lora"), incidental=True,
+    )  # fmt: skip
+    engine_gap: float | None = setting(
+        None, "Stop where a fresh rollout's token differs by more between server and trainer; default: by the compute "
+        "type, 0.001 in fp32.", unit="nats", above=0, incidental=True,
+    )  # fmt: skip
+    engine_remote: bool = setting(
+        False, "Allow engine_urls of other machines: whoever reaches such a server can run code on it.",
+        incidental=True,
+    )  # fmt: skip
+
     max_completion_length: int = inherited(
         512, "Longest answer; short answers train much faster.", unit="tokens", above=0, in_bundle=True
     )
@@ -69,5 +111,25 @@ class PolicySettings(SettingsGroup):
     )  # fmt: skip
 
     def check(self) -> None:
-        """Refuse a date that is none."""
+        """Refuse a date that is none, and servers that cannot be meant; several URLs in one text are taken apart."""
         moment_of(self.template_date)
+        urls = [url.strip().rstrip("/") for text in self.engine_urls or [] for url in text.split(",") if url.strip()]
+        self.engine_urls = urls or None
+        if self.engine == "vllm":
+            self._check_servers(urls)
+        elif urls:
+            raise BadInput(f"engine_urls are for engine 'vllm', and engine is '{self.engine}'.")
+
+    def _check_servers(self, urls: list[str]) -> None:
+        if not urls:
+            raise BadInput("engine 'vllm' needs engine_urls, such as http://127.0.0.1:8001; see docs/engines.md.")
+        if len(set(urls)) < len(urls):
+            raise BadInput("engine_urls names a server twice.")
+        for url in urls:
+            _check_url(url, remote=self.engine_remote)
+        for name, usual in (("top_p", 1.0), ("top_k", 0), ("min_p", None), ("repetition_penalty", 1.0)):
+            if (getattr(self, name) or usual) != usual:
+                raise BadInput(
+                    f"{name} changes what vLLM calls a token's probability, which training needs whole: leave it at "
+                    f"{usual} with engine 'vllm'. eval_top_p may differ."
+                )

@@ -85,6 +85,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "status": status,
         "mode": config.mode,
         "channels": {"fast": trainer.mode.fast, "slow": trainer.mode.slow},
+        "engine": trainer.policy.describe_engine(),
         "ships": trainer.shipped_context,
         "seed": config.seed,
         "model": config.model,

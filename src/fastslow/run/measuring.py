@@ -18,6 +18,7 @@ from fastslow.policy.engines.make import make_engine
 from fastslow.policy.loading import ModelSource, frozen_clone, load_model
 from fastslow.policy.policy import Policy
 from fastslow.policy.trials import vocabulary
+from fastslow.policy.tripwire import BOUNDS, Tripwire
 from fastslow.slow.channel import SlowChannel
 from fastslow.tasks.base import Task
 
@@ -57,9 +58,18 @@ def make_policy(
 ) -> Policy:
     """Make the policy that answers this run's task with the weights in training, or those of `model`, sampled like
     rollouts."""
-    dtype = getattr(torch, compute_type(config))
+    dtype, answering = getattr(torch, compute_type(config)), model or slow.model
+    engine = make_engine(
+        answering,
+        tokenizer,
+        eos_ids=slow.eos_ids,
+        dtype=dtype,
+        urls=config.engine_urls or (),
+        adapters=config.engine_sync == "lora",
+    )
     return Policy(
-        sampler=make_engine(model or slow.model, tokenizer, eos_ids=slow.eos_ids, dtype=dtype),
+        engine=engine,
+        tripwire=make_tripwire(config, slow, answering, dtype) if engine.separate else None,
         tokenizer=tokenizer,
         task=task,
         params=SamplingParams(
@@ -73,8 +83,13 @@ def make_policy(
         window=window,
         chat_template_kwargs=slow.chat_template_kwargs,
         template_date=config.template_date,
-        ids_below=vocabulary(model or slow.model),
+        ids_below=vocabulary(answering),
     )
+
+
+def make_tripwire(config: FastSlowConfig, slow: SlowChannel, model: PreTrainedModel, dtype: torch.dtype) -> Tripwire:
+    """Make the comparison of a separate engine with the model whose weights it was sent."""
+    return Tripwire(model, bound=config.engine_gap or BOUNDS[dtype], dtype=dtype, packing=slow.as_trees)
 
 
 def make_base(config: FastSlowConfig, slow: SlowChannel, source: ModelSource, *, given: bool) -> BaseModel:

@@ -15,10 +15,11 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from fastslow.config.settings import FastSlowConfig, foreign_settings
+from fastslow.config.settings import FastSlowConfig, compute_type, foreign_settings
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import memory_of, processes_here
 from fastslow.core.modes import MODES
+from fastslow.policy.engines.vllm import check_servers
 from fastslow.policy.loading import describe_model, loading, resolve_model
 from fastslow.slow.rehearsal import check_trackers, rehearse
 
@@ -122,11 +123,15 @@ def preflight(config: FastSlowConfig, model: PreTrainedModel | None = None) -> s
 
 
 def refusals(config: FastSlowConfig) -> None:
-    """Raise BadInput for settings that a library would refuse once the run has begun; `train` and `doctor` ask here.
+    """Raise BadInput for servers that cannot be used, and for settings that a library would refuse once the run has
+    begun; `train` and `doctor` ask here.
 
     Settings that fastslow judges itself were judged when `config` was made.
     """
     check_trackers(config.report_to)
+    if config.engine_urls:
+        dtype = getattr(torch, compute_type(config))
+        check_servers(config.engine_urls, adapters=config.engine_sync == "lora", dtype=dtype)
     names = foreign_settings(config)
     if names and processes_here() == 1:  # processes that train together would each have to be at this place
         contexts = ["seed", "lead", "mean", config.clusters] if MODES[config.mode].fast else ["seed"]

@@ -132,13 +132,14 @@ def rewind(run: RunDirectory, start: Path | None) -> None:
     run.rewind(read_plain(start, "recorder")["positions"] if start else {})
 
 
-def read_config(run: RunDirectory, *, max_minutes: float | None = None) -> FastSlowConfig:
-    """Return the run's settings for its current folder; `max_minutes`, if given, replaces the run's own."""
+def read_config(run: RunDirectory, **instead: Any) -> FastSlowConfig:
+    """Return the run's settings for its current folder; those given in `instead`, unless None, replace the run's
+    own."""
     file = run.path / "config.yaml"
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        ceiling = {} if max_minutes is None else {"max_minutes": max_minutes}
-        here = {"output_dir": str(run.path), **_found(settings, run.path), **ceiling}
+        given = {name: value for name, value in instead.items() if value is not None}
+        here = {"output_dir": str(run.path), **_found(settings, run.path), **given}
         return FastSlowConfig(**{**settings, **here})
     except BadInput:
         raise

@@ -17,7 +17,7 @@ from fastslow.config.checks import warnings_of
 from fastslow.config.dump import dump_config
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core import processes
-from fastslow.core.errors import FastSlowError
+from fastslow.core.errors import EngineError, FastSlowError
 from fastslow.core.machine import is_out_of_memory
 from fastslow.fast.proposers.base import journal_into
 from fastslow.fast.reflection.journal import JOURNAL
@@ -85,11 +85,20 @@ def dry_run(config: FastSlowConfig) -> list[str]:
     missing = _refuse_or_list_missing(path)
     try:
         trainer = FastSlowTrainer(config)
-        samples = sampling_way(trainer.model, pad_id=pad_id(trainer.tokenizer)).value
         trains = trainer.slow.how_it_trains if trainer.mode.slow else "keeps its weights"
-        return [f"model {config.model}: {samples}; {trains}.", "The run can begin."]
+        try:
+            return [f"model {config.model}: {_how_it_samples(trainer)}; {trains}.", "The run can begin."]
+        finally:
+            trainer.policy.close()
     finally:
         _remove(missing)  # made by the trainer of transformers
+
+
+def _how_it_samples(trainer: FastSlowTrainer) -> str:
+    if not trainer.policy.engine.separate:
+        return sampling_way(trainer.model, pad_id=pad_id(trainer.tokenizer)).value
+    told = trainer.policy.engine.describe()
+    return f"sampled by {told['engine']} {told['version']} at {', '.join(told['urls'])}"
 
 
 def resume(
@@ -97,6 +106,7 @@ def resume(
     *,
     checkpoint: str | None = None,
     max_minutes: float | None = None,
+    engine_urls: list[str] | None = None,
     task: Task | None = None,
     model: PreTrainedModel | None = None,
     display: Display | None = None,
@@ -105,8 +115,8 @@ def resume(
     """Resume a run that was stopped or broken off, and return what summary.json holds, at once for a run that is done.
 
     The run starts at its newest checkpoint, or at the one named `checkpoint`; a run without any starts over.
-    `max_minutes` takes the place of the run's own, this time. `task` and `model` are those that `train` was given, if
-    any. On one machine and a CPU the end is bit for bit that of an unbroken run.
+    `max_minutes` and `engine_urls` take the place of the run's own, this time. `task` and `model` are those that
+    `train` was given, if any. On one machine and a CPU the end is bit for bit that of an unbroken run.
 
     Raises BadInput for what cannot be resumed, Damaged for a checkpoint that is not what was written.
     """
@@ -120,7 +130,7 @@ def resume(
                 tidy(run)
             return run.summary()
         start = choose_checkpoint(run, checkpoint)
-        config = read_config(run, max_minutes=max_minutes)
+        config = read_config(run, max_minutes=max_minutes, engine_urls=engine_urls)
         refusals(config)
         recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
         trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
@@ -163,22 +173,29 @@ def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
     except Exception as error:
         if is_out_of_memory(error):
             raise FastSlowError(_out_of_memory(trainer, error)) from error
+        if isinstance(error, EngineError):
+            raise FastSlowError(f"{error}{_go_on(trainer, fresh=start is None)}") from error
         if not isinstance(error, (OSError, SafetensorError)):
             raise
         raise FastSlowError(_disk_failed(trainer, error, fresh=start is None)) from error
     finally:
         display.stop()
+        trainer.policy.close()
 
 
 def _disk_failed(trainer: FastSlowTrainer, error: Exception, *, fresh: bool) -> str:
     """Name the file that a full, lost or read-only disk did not take, and say how to resume."""
-    run, problem = trainer.recorder.run, getattr(error, "strerror", None) or error
-    file = getattr(error, "filename", None)
+    problem, file = getattr(error, "strerror", None) or error, getattr(error, "filename", None)
     where = f" ({file})" if file else ""
-    mend = f" What was saved is whole; go on with: fastslow resume {run.path}" if run is not None else ""
+    return f"the run broke off: {problem}{where}.{_go_on(trainer, fresh=fresh)}"
+
+
+def _go_on(trainer: FastSlowTrainer, *, fresh: bool) -> str:
+    """Say how a run that broke off goes on."""
+    run = trainer.recorder.run
     if run is not None and fresh and _nothing_to_keep(trainer, run.path):
-        mend = " Nothing was saved yet: give the same command again."
-    return f"the run broke off: {problem}{where}.{mend}"
+        return " Nothing was saved yet: give the same command again."
+    return f" What was saved is whole; go on with: fastslow resume {run.path}" if run is not None else ""
 
 
 def _out_of_time(trainer: FastSlowTrainer) -> str:

@@ -23,7 +23,8 @@ class StepBatch:
         rollouts: N = B x G scored rollouts, group by group; none where the step trains no weights.
         slow_B: for each problem, whether its group trains the weights.
         parts_N: rollouts whose rewards are compared with each other share a number; None: those of a problem.
-        reused: whether some rollouts were sampled before this step, so that every ratio is to the policy that sampled.
+        off_policy: whether some rollouts were sampled before this step, or by another program, so that every ratio is
+            to the policy that sampled.
         beta: coefficient of the KL term in this step.
         advantage_scale: factor on every advantage in this step.
     """
@@ -32,7 +33,7 @@ class StepBatch:
     rollouts: tuple[Rollout, ...] = ()
     slow_B: tuple[bool, ...] = ()
     parts_N: tuple[int, ...] | None = None
-    reused: bool = False
+    off_policy: bool = False
     beta: float = 0.0
     advantage_scale: float = 1.0
 

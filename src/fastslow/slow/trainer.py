@@ -173,8 +173,8 @@ class SlowTrainer(GRPOTrainer):
         self._replay.rollouts = rollouts
         with self._own_randomness("score"):
             scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
-        # Where some rows come from older weights, or soon will, every ratio is to the policy that sampled the row.
-        if batch.reused or self.updates > 1:
+        # Of older weights, or soon to be, or another program's: every ratio is to the policy that sampled the row.
+        if batch.off_policy or self.updates > 1:
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
         if batch.parts_N is not None:

@@ -7,18 +7,28 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fastslow.policy.engines.base import Sampler
+from fastslow.policy.engines.base import Engine
 from fastslow.policy.engines.transformers import PrefixSampler
+from fastslow.policy.engines.vllm import VllmEngine
 from fastslow.policy.loading import pad_id
 from fastslow.policy.trials import sampling_way
 
 
 def make_engine(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, eos_ids: Sequence[int], dtype: torch.dtype
-) -> Sampler:
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    eos_ids: Sequence[int],
+    dtype: torch.dtype,
+    urls: Sequence[str] = (),
+    adapters: bool = False,
+) -> Engine:
     """Return what samples with `model`, computing in `dtype`; `eos_ids` end a completion.
 
-    Raises BadInput for a model that cannot be sampled from token by token.
+    With `urls` it is vLLM servers there that sample, and `adapters` says that they are brought the adapters alone.
+    Raises BadInput for a model that cannot be sampled from token by token, and for a server that cannot be used.
     """
+    if urls:
+        return VllmEngine(model, tokenizer, urls=urls, adapters=adapters, eos_ids=eos_ids, dtype=dtype)
     pad = pad_id(tokenizer)
     return PrefixSampler(model, eos_ids=eos_ids, pad_id=pad, dtype=dtype, way=sampling_way(model, pad_id=pad))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from importlib.metadata import version as version_of
 from itertools import groupby
 from typing import Any
 
@@ -42,6 +43,9 @@ class PrefixSampler:
     and updated at each `refresh`, because autocast would convert every weight again for every token. `way` is how the
     model's rows can be continued; None goes by the kind of its cache.
     """
+
+    separate = False
+    window = None
 
     def __init__(
         self,
@@ -85,6 +89,19 @@ class PrefixSampler:
 
     def forget(self) -> None:
         self._prefixes.clear()
+
+    def close(self) -> None:
+        self.forget()
+        self._shadow = None
+
+    def place(self, prompt: Prompt) -> str:
+        return "this process"
+
+    def describe(self) -> dict[str, Any]:
+        return {"engine": "transformers", "version": version_of("transformers")}
+
+    def usage(self) -> dict[str, float]:
+        return {"prefill_tokens": self.prefill_tokens, "decode_tokens": self.decode_tokens}
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Sample]:
