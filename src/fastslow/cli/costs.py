@@ -31,8 +31,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the cost model."""
     group = parser.add_argument_group("costs of a recipe on rented GPUs, before anything is rented (with --config)")
     group.add_argument("--gpus", metavar="8xH100", help="kinds: A100 L40S H100 H200 B200; of several nodes: 2x8xH100")
-    group.add_argument("--processes", type=int, metavar="N", help="training processes; default: one on each GPU")
-    group.add_argument("--servers", type=int, default=0, metavar="N", help="GPUs that only generate; default: none")
+    group.add_argument("--processes", type=_positive, metavar="N", help="training processes; default: one on each GPU")
+    group.add_argument("--servers", type=_count, default=0, metavar="N", help="GPUs that only generate; default: none")
     group.add_argument("--pilot", metavar="RUN", help="a run whose lengths and shares are taken")
     group.add_argument("--prices", metavar="FILE", help="YAML with prices of your own (docs/costs.md)")
     group.add_argument("--json", action="store_true", help="print the table as JSON")
@@ -107,8 +107,9 @@ def _range(flag: str, text: str, *, share: bool) -> Range:
         numbers = []
     if len(numbers) == 1:
         numbers *= 3
-    most = 1.0 if share else 1e7
-    if len(numbers) != 3 or numbers != sorted(numbers) or not all(math.isfinite(n) and 0 <= n <= most for n in numbers):
-        kind = "a share from 0 to 1" if share else "a number of tokens"
+    least, most = (1e-3 if flag == "mfu" else 0.0, 1.0) if share else (1.0, 1e7)
+    fine = len(numbers) == 3 and numbers == sorted(numbers) and all(math.isfinite(n) for n in numbers)
+    if not fine or numbers[0] < least or numbers[2] > most:
+        kind = f"a share from {least:g} to 1" if share else "a number of tokens"
         raise BadInput(f"--{flag} is {kind}, or three that rise, as in LOW,TYPICAL,HIGH; got '{text}'.")
     return Range(*numbers)

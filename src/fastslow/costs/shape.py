@@ -107,7 +107,7 @@ def adapter_parameters(model: PreTrainedModel, rank: int) -> int:
 
 
 def sharded(shapes: tuple[tuple[int, ...], ...], processes: int) -> int:
-    """Return the elements that one process holds under FSDP2: each parameter is cut along its first dimension into equal
+    """Return the elements that a process holds under FSDP2: each parameter is cut along its first dimension into equal
     chunks, of which the last may be partly or wholly padding (torch's fully_shard)."""
     return sum(-(-shape[0] // processes) * math.prod(shape[1:]) if shape else 1 for shape in shapes)
 
