@@ -45,13 +45,15 @@ def disk_of(
     moments: int,
     moving: bool,
     bundle: bool,
+    copied: bool = False,
 ) -> Disk:
-    """Return what a run takes that saves the steps `saved`; `moving`: it has a reference model that is trained on."""
+    """Return what a run takes that saves the steps `saved`. `moving`: it has a reference model that is trained on;
+    `copied`: one more checkpoint is held while it is copied to a second place."""
     milestones = {step for step in saved if keep_every and step % keep_every == 0}
     return Disk(
         checkpoint=FP32 * (shape.trained * (1 + moments) + moving * shape.every),
-        checkpoints=len({*saved[-keep_last - 1 :], *milestones}),
-        kept=len({*saved[-keep_last:], *milestones}),
+        checkpoints=len({*saved[-keep_last - 1 - copied :], *milestones}),
+        kept=len({*saved[-keep_last - copied :], *milestones}),
         milestones=len(milestones),
         bundle=FP32 * (shape.trained if shape.adapted else shape.every) * bundle,
     )

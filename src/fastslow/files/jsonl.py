@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+TAIL = 2**16
+"""Bytes that are read at a time where a file is searched from its end."""
+
 
 class RepeatedKey(ValueError):
     """A key that stands twice in one object. `json.loads` keeps the last value and says nothing."""
@@ -70,6 +73,23 @@ def append(path: Path, lines: Iterable[bytes], *, sync: bool = False) -> None:
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+def end_of_lines(path: Path) -> int:
+    """Return where the last whole line of a file ends; 0 where there is no file."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end > 0:
+                start = max(0, end - TAIL)
+                file.seek(start)
+                whole = file.read(end - start).rfind(b"\n") + 1
+                if whole:
+                    return start + whole
+                end = start
+    except FileNotFoundError:
+        pass
+    return 0
 
 
 def cut_torn_line(file: BinaryIO) -> None:

@@ -6,7 +6,8 @@
 - `trainer`: `FastSlowTrainer`, both channels of a run assembled; listens to what happens between the steps.
 - `assemble`: makes task, stream, fast channel, router, topics and steering from the settings. `measuring`: makes the
   policy, the base and the evaluator.
-- `checkpoints`: decides when a checkpoint is written, which ones are kept, and goes back to one.
+- `checkpoints`: decides when a checkpoint is written, which ones are kept, and goes back to one. `mirror`: copies them
+  to a second place.
 - `signals`: ends a run after its step.
 - `closing`: bundle, last measurements and summary.
 - `resume`: chooses the checkpoint to continue from and cuts the files back to it.

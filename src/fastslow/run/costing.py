@@ -127,6 +127,7 @@ def disk_needs(config: FastSlowConfig, shape: ModelShape) -> Disk:
         moments=moments(config),
         moving=moves_reference(config),
         bundle=config.save_bundle,
+        copied=bool(config.save_to),
     )
 
 

@@ -120,18 +120,22 @@ class Reader:
         first: dict[str, Candidate] = {}
         ids: dict[str, int] = {}
         for number, row in self.rows:
-            messages, own_id = self._messages(number, row), self._id(number, row, ids)
-            self._check_answer(number, row)
-            self._split(number, row)
-            # `answer` is what no context may copy from a held-out example; scorers read the row.
-            payload = {"row": row, "line": number, "answer": self.answer_of(row)}
-            candidate = Candidate(messages, payload, own_id)
+            candidate = self.candidate(number, row, ids)
             known = first.setdefault(candidate.content, candidate)
             if known is not candidate:
                 self._check_repeat(known, candidate, "ask the same question")
         if self.split:
             self._check_wordings(list(first.values()))
         return list(first.values())
+
+    def candidate(self, number: int, row: Row, ids: dict[str, int] | None = None) -> Candidate:
+        """Return the question of one row; `ids` are those of the rows before. Raises BadInput for a row of a wrong
+        form."""
+        messages, own_id = self._messages(number, row), self._id(number, row, {} if ids is None else ids)
+        self._check_answer(number, row)
+        self._split(number, row)
+        # `answer` is what no context may copy from a held-out example; scorers read the row.
+        return Candidate(messages, {"row": row, "line": number, "answer": self.answer_of(row)}, own_id)
 
     def split_of(self, candidate: Candidate) -> Split | None:
         return candidate.payload["row"][self.split] if self.split else None
