@@ -15,8 +15,8 @@ from tests.costs.given import qwen
 from tests.support.nursery import ROOT
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
-WHOLE = Training(1, trains=True, moments=2, references=1)
-EIGHTH = Training(8, trains=True, moments=2, references=1)
+WHOLE = Training(1, 1, trains=True, moments=2, references=1)
+EIGHTH = Training(8, 8, trains=True, moments=2, references=1)
 
 
 def test_whole_copies_of_qwen3_8b_take_16_bytes_a_parameter_and_4_for_the_base() -> None:
@@ -30,6 +30,12 @@ def test_eight_processes_hold_an_eighth_each() -> None:
     assert sum(standing(shape, EIGHTH).values()) == pytest.approx(20 * shape.every / 8, rel=1e-3)
 
 
+def test_zero_2_shares_gradients_and_optimiser_and_keeps_whole_weights() -> None:
+    parts, shape = standing(qwen(), Training(1, 8, trains=True, moments=2, references=1)), qwen()
+    assert parts["weights"] == 4 * shape.every
+    assert parts["optimiser"] == pytest.approx(8 * shape.every / 8, rel=1e-3)
+
+
 def test_adapters_leave_no_gradients_of_the_weights_and_no_second_base() -> None:
     shape = qwen(lora_r=16)
     parts = standing(shape, WHOLE)
@@ -38,13 +44,13 @@ def test_adapters_leave_no_gradients_of_the_weights_and_no_second_base() -> None
 
 
 def test_without_a_slow_channel_only_weights_stand() -> None:
-    parts = standing(qwen(), Training(1, trains=False, moments=0, references=1))
+    parts = standing(qwen(), Training(1, 1, trains=False, moments=0, references=1))
     assert parts["gradients"] == parts["optimiser"] == 0
 
 
 def test_checkpointing_keeps_the_inputs_of_layers_and_one_layer() -> None:
     shape = qwen()
-    kept = passing(shape, Training(8, True, 2, 1, checkpointing=True), 1000)["activations"]
+    kept = passing(shape, Training(8, 8, True, 2, 1, checkpointing=True), 1000)["activations"]
     all_kept = passing(shape, EIGHTH, 1000)["activations"]
     inputs = 1000 * 2 * 4096 * 36
     assert inputs < kept < all_kept / 8

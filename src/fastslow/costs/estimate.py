@@ -13,7 +13,7 @@ from fastslow.core.errors import BadInput
 from fastslow.costs import seconds
 from fastslow.costs.disk import Disk
 from fastslow.costs.machines import Gpu, Machines
-from fastslow.costs.memory import FP32, RUNTIME, Training, passing, serving, standing
+from fastslow.costs.memory import RUNTIME, Training, passing, serving, standing
 from fastslow.costs.prices import Prices
 from fastslow.costs.shape import ModelShape
 from fastslow.costs.work import Range, Unknowns, Work
@@ -68,7 +68,8 @@ class Estimate:
     def how(self) -> Training:
         """How a process trains."""
         work = self.work
-        return Training(self.place.trainers, work.trains, work.moments, work.references, work.checkpointing)
+        n = self.place.trainers
+        return Training(n, n, work.trains, work.moments, work.references, work.checkpointing)
 
     def tokens_at_once(self, case: int) -> int:
         """Return the tokens of a micro-batch of one process; in the low case its rows are of mean length."""
@@ -86,10 +87,9 @@ class Estimate:
 
     @cached_property
     def server_weights(self) -> int:
-        """Bytes of the weights that rollouts are made with, beside those in training."""
-        if self.work.engine == "vllm":
-            return serving(self.shape)
-        return FP32 * self.shape.every if self.place.trainers > 1 else 0
+        """Bytes of the weights that rollouts are made with, beside those in training: a server's, or a whole copy of
+        what is cut up."""
+        return serving(self.shape) if self.work.engine == "vllm" or self.place.trainers > 1 else 0
 
     def trains_in(self, case: int) -> float:
         """Return the bytes of a training process, without the runtime."""

@@ -27,11 +27,11 @@ ACTIVATION_WIDTHS = 6
 
 @dataclass(frozen=True)
 class Training:
-    """Say how a process trains: with whole copies or as one of `processes` that share each weight (FSDP2), and which
-    copies it keeps.
+    """Say how a process trains: with whole copies or as one of several that share them, and which copies it keeps.
 
     Args:
-        processes: that share the weights; 1: whole copies.
+        processes: that share each weight (FSDP2); 1: whole copies.
+        states: processes that share gradients and optimiser: `processes`, or more of them (ZeRO-2).
         trains: whether weights are trained at all.
         moments: of the optimiser, for each trained weight.
         references: whole base models in fp32 beside the trained one, for the KL.
@@ -39,6 +39,7 @@ class Training:
     """
 
     processes: int
+    states: int
     trains: bool
     moments: int
     references: int
@@ -47,15 +48,24 @@ class Training:
 
 def standing(shape: ModelShape, how: Training) -> dict[str, int]:
     """Return the bytes that a process holds all the time, by purpose: fp32, each weight cut by FSDP2's rule."""
-    every = shape.every if how.processes == 1 else sharded(shape.shapes, how.processes)
-    # Adapters are cut like any weight; their shapes are not known before peft has made them.
-    trained = -(-shape.trained // how.processes) if shape.adapted else every
+    every, trained, states = _held(shape, how.processes), _trained(shape, how.processes), _trained(shape, how.states)
     return {
         "weights": FP32 * (every + (trained if shape.adapted else 0)),
-        "gradients": FP32 * trained * how.trains,
-        "optimiser": FP32 * trained * how.moments * how.trains,
+        "gradients": FP32 * states * how.trains,
+        "optimiser": FP32 * states * how.moments * how.trains,
         "base for the KL": 0 if shape.adapted else FP32 * every * how.references,
     }
+
+
+def _held(shape: ModelShape, processes: int) -> int:
+    """Return how many of all parameters one of `processes` holds."""
+    return shape.every if processes == 1 else sharded(shape.shapes, processes)
+
+
+def _trained(shape: ModelShape, processes: int) -> int:
+    """Return how many of the trained parameters one of `processes` holds. The shapes of adapters are not known before
+    peft has made them: they are taken to be cut without padding."""
+    return -(-shape.trained // processes) if shape.adapted else _held(shape, processes)
 
 
 def passing(shape: ModelShape, how: Training, tokens: int) -> dict[str, int]:

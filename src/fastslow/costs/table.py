@@ -84,8 +84,8 @@ def _memory(e: Estimate) -> Iterator[Line]:
         yield Line(part, "in all", Range(*(u + RUNTIME for u in used)), "bytes", of, e.gpu.source)
         part, used = "memory of a serving GPU", Range.exactly(0)
     if e.server_weights:
-        formula = "2 B x parameters" if e.work.engine == "vllm" else "4 B x parameters, gathered"
-        yield _exactly(part, "weights that generate", e.server_weights, "bytes", formula, f"engine {e.work.engine}")
+        source = f"engine {e.work.engine}"
+        yield _exactly(part, "weights that generate", e.server_weights, "bytes", "2 B x parameters", source)
     kv = Range.of(e.keys_and_values)
     formula = "rows at once x (prompt + answer) x keys and values of a token"
     yield Line(part, "keys and values", kv, "bytes", formula, DERIVED)

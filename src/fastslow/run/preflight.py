@@ -131,7 +131,7 @@ def needs_of(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Ne
     Raises BadInput where the model has no configuration.
     """
     shape = shape_of(model if model is not None else without_weights(config), lora_r=config.lora_r)
-    how = Training(1, MODES[config.mode].slow, moments(config), references(config))
+    how = Training(1, 1, MODES[config.mode].slow, moments(config), references(config))
     return Needs(disk_needs(config, shape), standing(shape, how))
 
 
