@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ UNKNOWN = Unknowns(
     efficiency=EFFICIENCY,
     mfu=MFU,
     transport=TRANSPORT,
-    reply=Range(2e3, 6e3, 16e3),
+    request=Range(2e3, 6e3, 16e3),
     wait=Range(0, 0, 0),
     source="test",
 )
@@ -68,6 +69,7 @@ def on_meta(config: Any) -> Any:
         return AutoModelForCausalLM.from_config(config)
 
 
+@cache
 def qwen(name: str = "Qwen/Qwen3-8B", **kwargs: Any) -> ModelShape:
     return shape_of(on_meta(shipped_config(name)), **kwargs)
 

@@ -65,7 +65,7 @@ def test_twice_the_gpus_take_less_time_but_not_less_than_the_longest_answer() ->
 def test_reused_rollouts_cheapen_a_step_and_idle_rows_are_not_trained_on() -> None:
     longest = {"longest": 3000}  # so that the tail does not hide the throughput
     without = estimate(reused=Range(0, 0, 0), **longest)
-    assert estimate(reused=Range.exactly(0.5), **longest).step_throughput(1) < 0.7 * without.step_throughput(1)
+    assert estimate(reused=Range.exactly(0.5), **longest).step_throughput(1) < 0.8 * without.step_throughput(1)
     assert estimate(live=Range.exactly(0.5)).training(1) == pytest.approx(
         estimate(live=Range.exactly(1)).training(1) / 2
     )
@@ -88,7 +88,6 @@ def test_more_processes_than_gpus_are_refused(processes: int | None, servers: in
 def test_generation_in_the_trainer_is_called_outside_the_model() -> None:
     made = estimate(engine="transformers")
     assert any("outside the model" in note for note in notes_of(made))
-    assert made.step_throughput(1) > estimate().step_throughput(1)
 
 
 def test_the_budget_bounds_what_the_reflection_lm_costs_and_unknown_prices_are_said() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fastslow.core.errors import BadInput
+from fastslow.files import second_place
 from fastslow.files.sealed import Checkpoints, Damaged
 from fastslow.files.second_place import SecondPlace, check_url
 
@@ -45,7 +46,7 @@ def run(tmp_path: Path) -> Path:
 def pushed(url: str, run: Path) -> SecondPlace:
     place = SecondPlace(url)
     place.push_config(run)
-    for step, end in ((1, 22), (2, 44)):
+    for step, end in ((1, 24), (2, 48)):
         place.push_logs(run, {"metrics.jsonl": end}, go_on)
         place.push_checkpoint(run / f"checkpoint-{step}", go_on)
     return place
@@ -71,9 +72,9 @@ def test_an_older_checkpoint_can_be_asked_for(url: str, run: Path, tmp_path: Pat
 
 def test_logs_are_copied_by_the_part_that_is_new(url: str, run: Path) -> None:
     place = pushed(url, run)
-    assert place._segments("metrics.jsonl") == [(0, 22), (22, 44)]
-    place.push_logs(run, {"metrics.jsonl": 44}, go_on)
-    assert place._segments("metrics.jsonl") == [(0, 22), (22, 44)]
+    assert place._segments("metrics.jsonl") == [(0, 24), (24, 48)]
+    place.push_logs(run, {"metrics.jsonl": 48}, go_on)
+    assert place._segments("metrics.jsonl") == [(0, 24), (24, 48)]
 
 
 class Cut(Exception):
@@ -119,12 +120,12 @@ def test_a_deleted_checkpoint_loses_its_manifest_first(url: str, run: Path, monk
 
 def test_going_back_takes_later_checkpoints_and_lines_away(url: str, run: Path) -> None:
     place = pushed(url, run)
-    place.rewind(1, {"metrics.jsonl": 22})
+    place.rewind(1, {"metrics.jsonl": 24})
     assert place.steps() == [1]
-    assert place._segments("metrics.jsonl") == [(0, 22)]
-    (run / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"other": 2}\n'[:22] + '{"other": "longer"}\n')
-    place.push_logs(run, {"metrics.jsonl": 42}, go_on)
-    assert place._segments("metrics.jsonl") == [(0, 22), (22, 42)]
+    assert place._segments("metrics.jsonl") == [(0, 24)]
+    (run / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"other": "longer"}\n')
+    place.push_logs(run, {"metrics.jsonl": 44}, go_on)
+    assert place._segments("metrics.jsonl") == [(0, 24), (24, 44)]
 
 
 def test_an_empty_place_and_an_unknown_file_system_are_refused(url: str, tmp_path: Path) -> None:
@@ -155,3 +156,21 @@ def test_a_manifest_is_what_makes_a_checkpoint(url: str, run: Path) -> None:
     place._fs.rm_file(place._at("checkpoint-2", "manifest.json"))
     assert place.steps() == [1]
     assert json.loads(place._fs.cat_file(place._at("checkpoint-1", "manifest.json")))["step"] == 1
+
+
+def test_a_part_of_a_log_that_was_broken_off_is_copied_again(url: str, run: Path, tmp_path: Path) -> None:
+    place, back = pushed(url, run), tmp_path / "back"
+    back.mkdir()
+    place._fs.pipe_file(place._at("logs", "metrics.jsonl", f"{24:015d}-{48:015d}"), b"{")
+    place.push_logs(run, {"metrics.jsonl": 48}, go_on)
+    place.pull(back)
+    assert (back / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
+
+
+def test_a_long_log_is_copied_in_parts(url: str, run: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(second_place, "PART", 10)
+    place, back = pushed(url, run), tmp_path / "back"
+    back.mkdir()
+    assert len(place._segments("metrics.jsonl")) == 6
+    place.pull(back)
+    assert (back / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()

@@ -76,7 +76,10 @@ def test_what_the_paper_states_is_the_papers_or_the_line_says_what_the_paper_has
     values, comments, wrong = read(recipe), tags(recipe), []
     for name, value in stated(recipe).items():
         if name not in values:
-            wrong += [f"{name} is missing"] if not (values["mode"] == "rl" and name in FAST_ALONE) else []
+            needless = (values["mode"] == "rl" and name in FAST_ALONE) or (
+                name == "reflection_budget_usd" and values["proposer"] != "reflection"
+            )
+            wrong += [] if needless else [f"{name} is missing"]
         elif values[name] == value:
             wrong += [f"{name} is the paper's and called ours"] * (
                 comments[name].startswith("[ours]") and "not stated" not in comments[name]
@@ -97,8 +100,8 @@ def test_what_is_called_the_papers_is_in_the_papers_table(recipe: Path) -> None:
 
 def read_only_in_prose(recipe: Path) -> dict[str, object]:
     """What the paper says in words: model, tasks, modes, lengths of runs."""
-    steps = {"8xh100": 500, "hover": 400, "plasticity": 400}
-    length = next((number for part, number in steps.items() if f"-{part}" in recipe.stem), None)
+    steps = {"hover": 400, "plasticity": 400, "8b-8xh100": 500, "8b-2x8xh100": 500}
+    length = next((number for part, number in steps.items() if part in recipe.stem), None)
     return {"model": "Qwen/Qwen3-8B", "task": None, "tasks": None, "mode": None, "max_steps": length}
 
 

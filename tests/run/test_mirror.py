@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -221,6 +222,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an-access-key-of-the-test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-of-the-test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
     s3fs.S3FileSystem.clear_instance_cache()
     s3fs.S3FileSystem().mkdir("runs")
     yield "s3://runs/first"

@@ -65,7 +65,7 @@ def test_the_disk_a_run_really_takes_at_its_fullest_is_what_was_estimated(tmp_pa
         most[0] = max(most[0], sum(path.stat().st_size for path in files))
 
     prune, bundle = Checkpoints.prune, "fastslow.run.closing.write_bundle"
-    monkeypatch.setattr(Checkpoints, "prune", lambda *a: (look(), prune(*a)))
+    monkeypatch.setattr(Checkpoints, "prune", lambda *a, **k: (look(), prune(*a, **k)))
     from fastslow.run.closing import write_bundle
 
     monkeypatch.setattr(bundle, lambda *a, **k: (write_bundle(*a, **k), look()))

@@ -59,7 +59,7 @@ def test_a_run_that_is_resumed_ends_as_the_unbroken_one(tmp_path: Path, task: st
     assert {name: ended[name] for name in same} == {name: whole[name] for name in same}
     routes = [(tmp_path / name / "routes.jsonl").read_text() for name in ("whole", "cut")]
     assert routes[0] == routes[1]
-    assert len({json.loads(line)["example_id"] for line in routes[0].splitlines()}) > 10
+    assert len({json.loads(line)["example_id"] for line in routes[0].splitlines()}) > 5
 
 
 def test_what_needs_the_past_is_refused(tmp_path: Path, task: str) -> None:

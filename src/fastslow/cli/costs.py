@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fastslow.cli.eval import _count, _positive
 from fastslow.costs.estimate import Estimate
 from fastslow.costs.table import Line, lines_of, notes_of
 from fastslow.costs.work import CASES, Range

@@ -223,7 +223,7 @@ class Estimate:
         if self.work.reply_prices is None:
             return 0.0
         prompt, completion = self.work.reply_prices
-        paid = self.replies * (self.unknown.reply[case] * prompt + self.work.reply * completion) / 1e6
+        paid = self.replies * (self.unknown.request[case] * prompt + self.work.reply * completion) / 1e6
         return paid if self.work.reply_budget is None else min(paid, self.work.reply_budget)
 
     def storage(self, case: int) -> float:

@@ -66,9 +66,7 @@ def _prompts(slow: list[dict[str, Any]], tokens: dict[int, list[int]]) -> Iterab
 
 def _rows(path: Path) -> Iterable[dict[str, Any]]:
     try:
-        with path.open("rb") as file:
-            for _, row in jsonl.objects(file):
-                yield row
+        yield from jsonl.rows(path)
     except (OSError, jsonl.BadLine) as problem:
         raise BadInput(f"--pilot: '{path}' cannot be read: {problem}.") from problem
 

@@ -40,7 +40,7 @@ SERVED = (
 )
 SERVED_SOURCE = "vLLM, Qwen3-8B in bf16, one H100: tgarg01/silybench-data, derived/csv/capacity.csv, 24 Sep 2026"
 
-EFFICIENCY = Range(0.528, 0.607, 0.699)
+EFFICIENCY = Range(0.527, 0.607, 0.699)
 """Share of the data sheet's bandwidth that the two rows of SERVED reach in which decoding bounds the server, and their
 geometric mean; tests/costs/test_published.py derives the numbers again."""
 

@@ -101,7 +101,7 @@ class Unknowns:
         live: share of the rows of a step that can move the weights and are computed.
         efficiency: share of the memory bandwidth that decoding reaches. `mfu`: of the FLOP/s that training reaches.
         transport: bytes a second at which weights reach a server.
-        reply: tokens that the reflection LM reads for a proposal. `wait`: seconds for its reply.
+        request: tokens that the reflection LM reads for a proposal. `wait`: seconds for its reply.
     """
 
     prompt: Range
@@ -111,7 +111,7 @@ class Unknowns:
     efficiency: Range
     mfu: Range
     transport: Range
-    reply: Range
+    request: Range
     wait: Range
     source: str
     """Where prompt, answer, reused and live come from."""

@@ -59,11 +59,16 @@ def objects(
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a file; none where there is no file. Raises BadLine and OSError."""
+    return list(rows(path))
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file one by one, for files that grow with a run; as `read` does otherwise."""
     try:
         with path.open("rb") as file:
-            return [value for _, value in objects(file)]
+            yield from (value for _, value in objects(file))
     except FileNotFoundError:
-        return []
+        return
 
 
 def append(path: Path, lines: Iterable[bytes], *, sync: bool = False) -> None:

@@ -12,8 +12,7 @@ Credentials are fsspec's and its file systems' own (environment, files of the us
 from __future__ import annotations
 
 import contextlib
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,8 +22,10 @@ from fastslow.files.sealed import MANIFEST, NAME, Damaged, verify
 
 CONFIG = "config.yaml"
 LOGS = "logs"
-CHUNK = 2**22
+PIECE = 2**22
 """Bytes copied between two looks at whether to go on."""
+PART = 2**26
+"""Bytes of a log's part at most, which is in memory while it is copied."""
 
 
 def check_url(name: str, url: str) -> None:
@@ -39,7 +40,7 @@ def check_url(name: str, url: str) -> None:
             f"{name} must hold no user, password or query, which may be secrets; give them to the file system by its "
             "own environment variables or files."
         )
-    if "://" not in url or not (parts.netloc + parts.path).strip("/"):
+    if not parts.scheme or "://" not in url or not (parts.netloc + parts.path).strip("/"):
         raise BadInput(f"{name} must be a URL with a place in it, such as s3://bucket/run or file:///mnt/run.")
 
 
@@ -86,20 +87,31 @@ class SecondPlace:
         """Copy what is new of each log up to its position in `ends`."""
         for name, end in ends.items():
             start = max((to for _, to in self._segments(name)), default=0)
-            if end > start:
-                self._push_part(run / name, self._at(LOGS, name, f"{start:015d}-{end:015d}"), start, end, proceed)
+            for at in range(start, end, PART):
+                proceed()
+                with (run / name).open("rb") as file:
+                    file.seek(at)
+                    data = file.read(min(PART, end - at))
+                self._fs.pipe_file(self._at(LOGS, name, _part(at, at + len(data))), data)
 
     def push_checkpoint(self, folder: Path, proceed: Callable[[], None]) -> None:
         """Copy a checkpoint, its manifest last. What an earlier attempt left of it is deleted first."""
         self.drop(folder.name)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        for path in sorted(files, key=lambda path: path == folder / MANIFEST):
-            target = self._at(folder.name, path.relative_to(folder).as_posix())
-            self._push_part(path, target, 0, path.stat().st_size, proceed)
+        manifest = folder / MANIFEST
+        for path in files:
+            if path != manifest:
+                self.push_file(path, f"{folder.name}/{path.relative_to(folder).as_posix()}", proceed)
+        proceed()
+        self._fs.pipe_file(self._at(folder.name, MANIFEST), manifest.read_bytes())
 
-    def push_file(self, path: Path, name: str) -> None:
-        """Copy one file that is written whole."""
-        self._push_part(path, self._at(name), 0, path.stat().st_size, lambda: None)
+    def push_file(self, path: Path, name: str, proceed: Callable[[], None] = lambda: None) -> None:
+        """Copy one file piece by piece. Where that is broken off, a file system may keep the pieces under the file's
+        name: only what is judged by a checksum afterwards is copied this way."""
+        with path.open("rb") as file, self._fs.open(self._at(name), "wb") as out:
+            while data := file.read(PIECE):
+                proceed()
+                out.write(data)
 
     def drop(self, name: str) -> None:
         """Delete a checkpoint, its manifest first, so that it is never taken for whole."""
@@ -116,7 +128,7 @@ class SecondPlace:
         for name in self._names(LOGS):
             for start, end in self._segments(name):
                 if end > positions.get(name, end):
-                    self._fs.rm_file(self._at(LOGS, name, f"{start:015d}-{end:015d}"))
+                    self._fs.rm_file(self._at(LOGS, name, _part(start, end)))
 
     # Reading
 
@@ -171,8 +183,7 @@ class SecondPlace:
                 for start, end in self._segments(name):
                     if start != file.tell():
                         break  # a part was lost: what follows cannot be placed; the checkpoint's check says so
-                    with self._fs.open(self._at(LOGS, name, f"{start:015d}-{end:015d}"), "rb") as part:
-                        shutil.copyfileobj(part, file, CHUNK)
+                    file.write(self._fs.cat_file(self._at(LOGS, name, _part(start, end))))
 
     # Names
 
@@ -188,22 +199,16 @@ class SecondPlace:
         return []
 
     def _segments(self, name: str) -> list[tuple[int, int]]:
-        """Return start and end of each part of a log, in order."""
-        parts = (part.partition("-") for part in self._names(f"{LOGS}/{name}"))
-        return sorted((int(start), int(end)) for start, _, end in parts if start.isdecimal() and end.isdecimal())
-
-    def _push_part(self, path: Path, target: str, start: int, end: int, proceed: Callable[[], None]) -> None:
-        with path.open("rb") as file, self._fs.open(target, "wb") as out:
-            file.seek(start)
-            for size in _chunks(end - start):
-                proceed()
-                data = file.read(size)
-                if len(data) < size:
-                    raise OSError(f"'{path}' became shorter while it was copied")
-                out.write(data)
+        """Return start and end of each part of a log, in order. One of another length was broken off, and is none."""
+        self._fs.invalidate_cache()
+        found: list[tuple[int, int]] = []
+        with contextlib.suppress(FileNotFoundError):
+            for entry in self._fs.ls(self._at(LOGS, name), detail=True):
+                start, _, end = entry["name"].rpartition("/")[2].partition("-")
+                if start.isdecimal() and end.isdecimal() and entry["size"] == int(end) - int(start):
+                    found.append((int(start), int(end)))
+        return sorted(found)
 
 
-def _chunks(size: int) -> Iterator[int]:
-    while size > 0:
-        yield min(size, CHUNK)
-        size -= CHUNK
+def _part(start: int, end: int) -> str:
+    return f"{start:015d}-{end:015d}"

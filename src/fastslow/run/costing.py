@@ -28,7 +28,7 @@ ANSWER_SHARES = Range(1 / 8, 3 / 8, 3 / 4)
 REUSED = Range(0.0, 0.22, 0.22)
 """The paper: about 22% of the trajectories are served by the fast phase."""
 LIVE = Range(0.5, 0.7, 1.0)
-REPLY, WAIT = Range(2_000, 6_000, 16_000), Range(5, 20, 60)
+REQUEST, WAIT = Range(2_000, 6_000, 16_000), Range(5, 20, 60)
 """Tokens that the reflection LM reads for a proposal, and seconds of its reply: assumptions of ours."""
 
 
@@ -113,7 +113,7 @@ def unknowns(work: Work, inputs: Inputs) -> Unknowns:
     return Unknowns(
         prompt=known["prompt"], answer=known["answer"], reused=known["reused"], live=known["live"],
         efficiency=EFFICIENCY if work.engine == "vllm" else ELSEWHERE, mfu=known.get("mfu", MFU),
-        transport=TRANSPORT, reply=REPLY, wait=WAIT if work.reply else Range(0, 0, 0), source=source,
+        transport=TRANSPORT, request=REQUEST, wait=WAIT if work.reply else Range(0, 0, 0), source=source,
     )  # fmt: skip
 
 

@@ -209,7 +209,7 @@ def test_a_folder_of_files_in_the_layout_of_the_hub_is_streamed(tmp_path: Path, 
     made: Any = resolve_task(f"hf:{tmp_path}?streaming=1&validation=validation", **sizes)
     assert isinstance(made, StreamedTask)
     assert all(e.question.startswith("Q") for e in made.split("validation"))
-    assert len({made.at(p, seed=1).question for p in range(100)}) == 96
+    assert len({made.at(p, seed=1).question for p in range(100)}) == 100
     assert made.at(90, seed=1) == resolve_task(made.name, **sizes).at(90, seed=1)  # type: ignore[attr-defined]
 
 
@@ -248,3 +248,9 @@ def test_a_file_of_another_kind_and_a_damaged_one_are_refused(tmp_path: Path) ->
     with pytest.raises(BadInput, match="cannot read the stream") as caught:
         resolve_task(f"hf:{tmp_path}/mine.jsonl?streaming=1")
     assert "\n" not in str(caught.value)
+
+
+def test_test_rows_of_a_named_split_need_validation_rows_of_one(tmp_path: Path) -> None:
+    write(tmp_path / "data", "jsonl", "train", rows(100))
+    with pytest.raises(BadInput, match="name both, or neither"):
+        resolve_task(f"hf:{tmp_path}?streaming=1&test=train")

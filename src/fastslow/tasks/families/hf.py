@@ -8,7 +8,8 @@ Columns and `scorer` are as for `jsonl:`. Where a folder or a file of that name 
 The rows of that split are cut into train, validation and test by content, as the rows of a file are.
 
     streaming=1        a data set larger than memory: rows are read one after another (see `streamed`)
-    validation, test   with streaming: the splits that these rows come from; else they come from the head of the stream
+    validation, test   with streaming: the splits that these rows come from, without `test` no test rows; else both come
+                       from the head of the stream
 """
 
 from __future__ import annotations
@@ -75,5 +76,7 @@ def _streamed(
     if "id" in params:
         raise BadInput(f"task '{name}': the rows of a stream are known by their numbers; leave 'id' out.")
     source = stream_rows(rest, name, split=params.get("split", "train"), config=params.get("config"))
+    if "test" in params and "validation" not in params:
+        raise BadInput(f"task '{name}': 'test' names a split and 'validation' does not; name both, or neither.")
     held_out: dict[Split, str] = {split: params[split] for split in ("validation", "test") if split in params}
     return StreamedTask(name, kind, source, columns=columns, scorer=params.get("scorer"), held_out=held_out, **sizes)

@@ -4,8 +4,8 @@ Rows are read one after another and forgotten. What is held in memory is bounded
 
 - the *head*, the first HEAD rows, which are read as those of any other data set: checked, refused or doubted, and
   divided by content into validation, test and a training part, which stands for the whole where the whole would be read
-  (prompts, demonstrations, what no context may copy). With `validation=SPLIT` or `test=SPLIT` those rows come from the
-  beginning of a named split instead;
+  (prompts, demonstrations, what no context may copy). With `validation=SPLIT`, and `test=SPLIT` where there is one,
+  those rows come from the beginning of the named splits instead;
 - BLOCKS blocks of BLOCK rows, from which training examples are taken.
 
 **Order.** Row number n stands in block n // BLOCK; within a block rows are shuffled by the run's seed, the epoch and
