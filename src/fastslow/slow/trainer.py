@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import AutocastKwargs
 from datasets import Dataset
@@ -386,4 +387,5 @@ class SlowTrainer(GRPOTrainer):
 
 def _places(count: int) -> Dataset:
     """Return a dataset that makes TRL take the right number of steps; the source supplies the actual content."""
-    return Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]] * count})
+    place = Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]]})
+    return place.select(np.zeros(count, dtype=np.int64))  # one row for all: a run of days has millions of places
