@@ -9,7 +9,63 @@ SOURCES = "tests/tasks/families/test_sources.py::"
 SPLITS = "tests/tasks/test_splits.py::"
 VALIDATE = "tests/fast/proposers/test_validate.py::"
 
+FAULTS = "tests/tasks/families/test_faults.py::test_"
+HF = "tests/tasks/families/test_hf.py::test_"
+ASSEMBLE = "tests/run/test_assemble.py::test_"
+CHECK = "tests/tasks/test_check.py::test_"
+
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "data", "every row that cannot be used is named", "tasks/families/reader.py",
+        "                self.faults.add(fault)\n        if self.split:",
+        "                self.faults.add(fault)\n                break\n        if self.split:",
+        (FAULTS + "every_format_tells_of_all_rows_that_are_wrong_and_of_what_is_wrong",),
+    ),
+    Mutation(
+        "data", "of many wrong rows the others are counted", "tasks/families/faults.py",
+        "more = self._count - len(places)", "more = 0",
+        (FAULTS + "of_more_faults_than_are_shown_the_others_are_counted",),
+    ),
+    Mutation(
+        "data", "a column split of a file divides its rows", "tasks/families/hf.py",
+        'source, split = load_local(rest, name), params.get("split")', 'source, split = load_local(rest, name), ""',
+        (HF + "a_split_column_is_obeyed_in_every_format",),
+    ),
+    Mutation(
+        "data", "a column split of a folder divides its rows", "tasks/families/hf.py",
+        "split = DIVIDES if _divides(source, name) else", "split = DIVIDES if False else",
+        (HF + "a_split_column_is_obeyed_in_every_format",),
+    ),
+    Mutation(
+        "data", "a column split that is not used is told", "tasks/families/hf.py",
+        "if len(said) > 1:", "if False:",
+        (HF + "a_column_of_a_folder_that_says_something_else_is_not_used",),
+    ),
+    Mutation(
+        "data", "columns that something else than commas separates are told", "tasks/families/sources.py",
+        "if len(header) == 1 and", "if False and",
+        (SOURCES + "test_a_file_with_another_separator_says_so",),
+    ),
+    Mutation(
+        "data", "what stands in for an answer is reported", "tasks/doubts.py",
+        "if answer.casefold() in STAND_INS and answer not in NOTHING", "if False",
+        (READER + "test_what_stands_in_for_an_answer_is_reported_and_in_most_rows_not_fit",),
+    ),
+    Mutation(
+        "data", "train warns of answers that its scorer refuses", "run/assemble.py",
+        "        if not refused:\n            return", "        if True:\n            return",
+        (ASSEMBLE + "a_scorer_that_gives_its_own_answers_nothing_is_warned_of",),
+    ),
+    Mutation(
+        "data", "a row is named as a person counts it", "core/types.py",
+        'return f"{place} {number}" if place', 'return f"example {self.id}" if place',
+        (CHECK + "check_names_rows_as_a_person_counts_them",),
+    ),
+    Mutation(
+        "data", "tasks check gives a template its arguments", "cli/tasks.py",
+        "kwargs=options.chat_template_kwargs,", "kwargs=None,",
+        (CHECK + "check_and_show_take_what_train_takes_of_a_template",),
+    ),
     Mutation(
         "data", "a blank answer is missing", "tasks/families/reader.py",
         "return None if is_blank(value) else value", "return value",

@@ -46,9 +46,20 @@ MUTATIONS: list[Mutation] = [
         (TERMS + "test_two_processes_take_the_steps_of_one",),
     ),
     Mutation(
-        "losses", "a load-balancing loss in parts is refused", "slow/trainer.py",
-        "if self.aux_loss_enabled and (self.slots > 1 or ", "if False and (self.slots > 1 or ",
-        (TERMS + "test_a_load_balancing_loss_in_parts_is_refused",),
+        "losses", "a load-balancing loss that would count spare rows is refused", "slow/trainer.py",
+        "if self.aux_loss_enabled and self.accelerator.num_processes > 1",
+        "if False and self.accelerator.num_processes > 1",
+        (TERMS + "test_a_load_balancing_loss_that_would_count_spare_rows_is_refused",),
+    ),
+    Mutation(
+        "losses", "the load-balancing loss of several forwards is weighed by their rows", "slow/batches.py",
+        "router=_share(part.rows, whole.rows, slots * processes),", "router=1.0,",
+        (TERMS + "test_the_load_balancing_loss_of_several_forwards_is_the_mean_by_rows",),
+    ),
+    Mutation(
+        "losses", "forwards with a load-balancing loss hold as many rows as was asked for", "slow/trainer.py",
+        "self.packing_problem is None and not self.aux_loss_enabled", "self.packing_problem is None",
+        (TERMS + "test_the_load_balancing_loss_in_parts_is_a_stock_trainers_in_the_same_parts",),
     ),
     Mutation(
         "losses", "load balancing sees every row that counts", "slow/trainer.py",

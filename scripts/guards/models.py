@@ -11,7 +11,40 @@ CHAT = "tests/policy/test_chat.py::test_"
 ODD = "tests/run/test_odd_models.py::test_"
 KINDS = "tests/run/test_architectures.py::test_a_model_of_another_kind_is_refused_before_anything_is_written"
 
+BACK = "tests/slow/test_trials.py::test_"
+LOADING = "tests/policy/test_loading.py::test_"
+
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "models", "a model without a way back is refused before a run", "slow/trainer.py",
+        "            try_backward(self, pad_id(tokenizer))\n", "            pass\n",
+        (BACK + "a_model_without_a_way_back_is_refused_in_one_line",),
+    ),
+    Mutation(
+        "models", "the way back is tried in training mode", "slow/trials.py",
+        "    base.train()\n    try:", "    try:",
+        (BACK + "a_kernel_that_fails_in_training_mode_alone_is_found",),
+    ),
+    Mutation(
+        "models", "a trial of the way back leaves no gradient", "slow/trials.py",
+        "        base.zero_grad(set_to_none=True)\n", "",
+        (BACK + "the_trial_leaves_no_gradient_and_no_trace_in_random_states",),
+    ),
+    Mutation(
+        "models", "the KL asks a forward over whole rows for no cache", "evaluation/drift.py",
+        "partial(type(model).forward, model, **without_cache(model))", "partial(type(model).forward, model)",
+        ("tests/evaluation/test_drift.py::test_rows_longer_than_a_chunk_of_a_recurrent_kernel_have_a_kl",),
+    ),
+    Mutation(
+        "models", "what a template renders is text", "policy/chat.py",
+        "if not encodes(text):", "if False:",
+        (CHAT + "half_a_surrogate_pair_in_what_a_template_renders_is_refused_in_one_line",),
+    ),
+    Mutation(
+        "models", "a template that no file can hold is refused", "policy/loading.py",
+        "if not encodes(str(tokenizer.chat_template)):", "if False:",
+        (LOADING + "half_a_surrogate_pair_in_a_chat_template_is_refused",),
+    ),
     Mutation(
         "models", "a way of sampling with other log-probabilities is not taken", "policy/trials.py",
         "if found <= tolerance(model):", "if True:",

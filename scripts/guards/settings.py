@@ -6,6 +6,8 @@ from guards.base import Mutation
 
 RECIPE = "tests/config/test_recipe.py::"
 LATE = "tests/run/test_refusals.py::test_what_a_library_refuses_late_is_refused_in_one_line_at_once"
+REFUSALS = "tests/run/test_refusals.py::"
+INHERITED = "tests/config/test_inherited.py::"
 PROXY = "tests/fast/reflection/test_http.py::"
 PLACES = "tests/run/test_places.py::"
 
@@ -17,8 +19,34 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "settings", "a tracker that is not installed is refused", "slow/rehearsal.py",
-        "_check_trackers(args.report_to)", "pass",
+        "        raise BadInput(problems[0])", "        pass",
         (LATE + '[{"report_to": "wandb"}]',),
+    ),
+    Mutation(
+        "settings", "a tracker that is not installed is named with its package", "slow/rehearsal.py",
+        "if importlib.util.find_spec(module) is None:", "if False:",
+        (REFUSALS + "test_a_tracker_that_is_not_installed_is_named_with_the_command_that_mends_it",),
+    ),
+    Mutation(
+        "settings", "numbers of TRL and transformers are bounded", "config/checks.py",
+        "        check_value(name, getattr(config, name), spec)\n", "        pass\n",
+        (INHERITED + "test_a_value_out_of_bounds_is_refused_by_name",),
+    ),
+    Mutation(
+        "settings", "a part of a step is refused", "core/settings.py",
+        "if spec.whole and value != int(value):", "if False:",
+        (INHERITED + "test_a_part_of_a_step_is_refused",),
+    ),
+    Mutation(
+        "settings", "a temperature of evaluation that overflows is refused", "policy/settings.py",
+        "return value == 0 or LEAST_TEMPERATURE <= value <= MOST_TEMPERATURE", "return 0 <= value <= MOST_TEMPERATURE",
+        (INHERITED + "test_what_overflows_is_refused_by_its_own_name",
+         "tests/cli/test_eval_files.py::test_a_temperature_that_overflows_is_refused_before_anything_is_loaded"),
+    ),
+    Mutation(
+        "settings", "a report is refused before runs are read", "cli/report.py",
+        "        check_target(Path(options.output))\n", "        pass\n",
+        ("tests/cli/test_eval_files.py::test_every_command_refuses_a_file_it_cannot_write_before_it_reads_anything",),
     ),
     Mutation(
         "settings", "a scheduler's rate is computed for the whole run", "slow/rehearsal.py",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fastslow.cli.eval import _check_target, _options, _write
+from fastslow.cli.eval import _options, _write, check_target
+from fastslow.cli.main import main
 from fastslow.core.errors import BadInput
 
 
@@ -23,11 +24,11 @@ def test_two_spellings_of_one_file_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["/proc/x.jsonl", "a" * 300, "no/such/folder/x"])
 def test_a_file_that_cannot_be_made_is_refused_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match="cannot write"):
-        _check_target(tmp_path / name)
+        check_target(tmp_path / name)
 
 
 def test_checking_leaves_nothing_behind(tmp_path: Path) -> None:
-    _check_target(tmp_path / "x")
+    check_target(tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -48,3 +49,30 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     reader.join(timeout=10)
     assert read == [b"rows"]
     assert not (tmp_path / "pipe").is_file()
+
+
+@pytest.mark.parametrize("value", ["1e-300", "0.005", "-1", "nan", "1e9"])
+def test_a_temperature_that_overflows_is_refused_before_anything_is_loaded(tmp_path: Path, value: str) -> None:
+    with pytest.raises(BadInput, match=r"must be 0 \(greedy\), or from 0.01 to 100, got"):
+        _options([str(tmp_path), f"--temperature={value}"])
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["eval", "RUN", "--samples_file", "FILE"],
+        ["eval", "RUN", "--json", "FILE"],
+        ["probe-routes", "RUN", "--output", "FILE"],
+        ["probe-routes", "RUN", "--json", "FILE"],
+        ["report", "RUN", "--output", "FILE"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(("place", "why"), [("no/such/x.csv", "its folder does not exist"), ("run", "is a directory")])
+def test_every_command_refuses_a_file_it_cannot_write_before_it_reads_anything(
+    argv: list[str], place: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()  # an empty folder: whoever reads it first says something else
+    words = {"RUN": str(tmp_path / "run"), "FILE": str(tmp_path / place)}
+    assert main([words.get(word, word) for word in argv]) == 2
+    assert why in capsys.readouterr().err

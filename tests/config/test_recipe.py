@@ -46,7 +46,7 @@ TAKEN: list[tuple[str, Any]] = [
     ("learning_rate: '1e-5'", 1e-5),
     ("learning_rate: 1E-5", 1e-5),
     ("learning_rate: .5", 0.5),
-    ("learning_rate: 1_000.5", 1000.5),
+    ("beta: 1_000.5", 1000.5),
     ("learning_rate: none", None),
     ("beta: 0", 0.0),
     ("adam_beta1: 0", 0.0),

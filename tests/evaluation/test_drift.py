@@ -9,12 +9,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from fastslow.evaluation.drift import measure_drift
+from fastslow.core.types import Rollout, Verdict
+from fastslow.evaluation.drift import _drift_of_rows, measure_drift
 from fastslow.policy.base_model import adapters_off, frozen_copy
 from fastslow.policy.loading import frozen_clone
 from fastslow.policy.tree_forward import why_not
 from tests.support.present import present
 from tests.support.runs import tiny_trainer
+from tests.support.zoo import zoo_model
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,18 @@ def test_kl_does_not_depend_on_packing_or_batch_size(trainer, monkeypatch) -> No
     monkeypatch.setattr("fastslow.evaluation.drift.HEAD_ROWS", 2)
     values.append(kl(trainer, lambda: nullcontext(other), packing=True))
     assert values == pytest.approx([values[0]] * 5, rel=1e-4)
+
+
+def test_rows_longer_than_a_chunk_of_a_recurrent_kernel_have_a_kl() -> None:
+    """Asked to keep a state as well, xLSTM's kernel fails on them."""
+    model = zoo_model("xlstm")
+    rows = [
+        Rollout("e", "c", tuple(range(60)), tuple(range(90, 90 + n)), (0.0,) * n, "", Verdict(1.0, ""), 0)
+        for n in (9, 12)
+    ]
+    found = _drift_of_rows(model, lambda: nullcontext(moved(model)), rows)
+    assert found.shape == (21, 2)
+    assert float(found[:, 0].mean()) > 1e-3
 
 
 @pytest.mark.parametrize("packing", [True, False])

@@ -205,7 +205,7 @@ def test_a_run_made_before_a_setting_existed_is_picked_up(tmp_path, capsys):
     ("flags", "said"),
     [
         (["--samples", "1" + "0" * 20], "must be at most 1,000,000"),
-        (["--temperature", "nan"], "must be at least 0"),
+        (["--temperature", "nan"], "must be 0 (greedy), or from 0.01 to 100"),
         (["--top_p", "0"], "above 0 and at most 1"),
         (["--contexts", ","], "name at least one context"),
         (["--json", "."], "it is a directory"),
@@ -306,3 +306,12 @@ def test_plasticity_trains_from_the_base_and_from_each_run(tmp_path, capsys, mon
     capsys.readouterr()
     assert main(["plasticity", "--from", "out", "--task", task]) == 2
     assert "holds no finished bundle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("place", "said"), [("taken", "is not a directory"), ("a" * 300, "cannot be a directory")])
+def test_an_output_directory_that_cannot_be_one_is_refused_before_anything_runs(place, said, tmp_path):
+    (tmp_path / "taken").write_text("")
+    path = recipe(tmp_path)
+    with pytest.raises(BadInput, match=said):
+        plan_modes(tmp_path / place, kind="compare", title=path, flags=["--config", path], seeds=[1], modes=["rl"],
+                   sweep={})  # fmt: skip

@@ -198,7 +198,7 @@ def test_a_setting_that_may_hold_a_secret_is_refused_without_repeating_it(tmp_pa
 
 @pytest.mark.parametrize(
     "overrides",
-    [{"num_iterations": 2}, {"resume_from_checkpoint": "x"}, {"generation_kwargs": {"top_k": 1}}, {"seed": -1}],
+    [{"num_iterations": 0}, {"resume_from_checkpoint": "x"}, {"generation_kwargs": {"top_k": 1}}, {"seed": -1}],
     ids=str,
 )
 def test_what_could_only_be_ignored_is_refused(tmp_path: Path, overrides: dict[str, Any]) -> None:

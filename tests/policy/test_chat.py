@@ -56,6 +56,11 @@ def test_a_template_that_cannot_show_any_question_is_refused_in_one_line(templat
     assert said in refused(template)
 
 
+@pytest.mark.parametrize("end", ["{{ '\\ud83d' }}", "{{ '\\udc00' }}", "{{ '\\ud83d\\ude00'[:1] }}"])
+def test_half_a_surrogate_pair_in_what_a_template_renders_is_refused_in_one_line(end: str) -> None:
+    assert "renders half a surrogate pair for" in refused(LOOP + end)
+
+
 @pytest.mark.parametrize("template", ["", "{# nothing #}", "Hello.", "{% if false %}" + LOOP + "{% endif %}"])
 def test_a_template_that_leaves_the_question_out_is_refused(template: str) -> None:
     assert "leaves out the user turn" in refused(template or "{{ '' }}")

@@ -67,6 +67,18 @@ def test_a_broken_config_is_one_line(folder: Path, tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_half_a_surrogate_pair_in_a_chat_template_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Also where no question shows it: no bundle could be written."""
+    tiny_tokenizer().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config["chat_template"] = "{{ messages[0]['content'] }}{% if false %}\ud83d{% endif %}"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match="holds half a surrogate pair"):
+        load_tokenizer(resolve_model(str(tmp_path)))
+
+
 def test_a_tokenizer_without_a_chat_template_is_refused(folder: Path, tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = None

@@ -14,12 +14,14 @@ import torch
 from accelerate.state import AcceleratorState
 from transformers import trainer_optimizer
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig, foreign_settings
 from fastslow.core.errors import BadInput
 from fastslow.run import train as running
 from fastslow.run.preflight import refusals
+from fastslow.slow.rehearsal import TRACKERS, check_trackers
 from tests.cli.test_cli import recipe
 from tests.support.zoo import save_zoo
 
@@ -66,7 +68,7 @@ LATE: list[tuple[dict[str, Any], str]] = [
     ({"accelerator_config": {"dispatch_batches": "x"}}, "accelerator_config"),
     ({"accelerator_config": {"gradient_accumulation_kwargs": {"nothing": 1}}}, "nothing"),
     ({"dataloader_num_workers": -1}, "num_workers"),
-    ({"sync_ref_model": True, "ref_model_sync_steps": 0}, "ref_model_sync_steps 0"),
+    ({"sync_ref_model": True, "ref_model_sync_steps": 0}, "ref_model_sync_steps must be at least 1"),
     ({"fsdp": "full_shard"}, "fsdp"),
 ]
 
@@ -77,6 +79,23 @@ def test_what_a_library_refuses_late_is_refused_in_one_line_at_once(settings: di
         refusals(FastSlowConfig(bf16=False, **settings))
     assert names in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", INTEGRATION_TO_CALLBACK)
+def test_a_tracker_that_is_not_installed_is_named_with_the_command_that_mends_it(name: str, monkeypatch: Any) -> None:
+    module, package = TRACKERS[name]
+    if name == "kubeflow":  # comes with transformers, and wants a variable
+        said = "the tracker 'kubeflow' cannot be used: .*KUBEFLOW_TRAINER_SERVER_URL"
+    else:
+        said = f"the tracker '{name}' is not installed; pip install {package}, or leave it out"
+
+        def missing() -> None:
+            raise RuntimeError(f"{name} requires {module} to be installed")
+
+        monkeypatch.setitem(INTEGRATION_TO_CALLBACK, name, missing)
+        monkeypatch.setattr("importlib.util.find_spec", lambda asked: None)
+    with pytest.raises(BadInput, match=f"^report_to: {said}"):
+        check_trackers([name])
 
 
 EARLY: list[tuple[dict[str, Any], str]] = [
@@ -196,5 +215,5 @@ def test_resume_refuses_what_is_missing_on_its_machine(tmp_path: Path, capsys) -
     before = sorted((tmp_path / "run").rglob("*"))
     capsys.readouterr()
     assert main(["resume", str(tmp_path / "run"), "--checkpoint", "none"]) == 2
-    assert "report_to ['wandb'] cannot be used" in capsys.readouterr().err
+    assert "report_to: the tracker 'wandb' is not installed; pip install wandb" in capsys.readouterr().err
     assert sorted((tmp_path / "run").rglob("*")) == before

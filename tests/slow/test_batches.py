@@ -146,24 +146,18 @@ def test_a_group_routed_away_changes_no_number_of_the_others(batch) -> None:
         assert torch.equal(got.view(len(rewards), -1)[kept].flatten(), want)
 
 
-@given(rows=st.lists(st.integers(0, 99), max_size=12, unique=True), needed=st.integers(0, 6), spare=st.integers(0, 4))
-def test_every_live_row_is_in_exactly_one_micro_batch(rows: list[int], needed: int, spare: int) -> None:
-    if rows and not needed:
-        needed = 1
-    batches = micro_batches(rows, needed=needed, slots=needed + spare)
+@given(shares=st.lists(st.lists(st.integers(0, 99), max_size=4), max_size=6), spare=st.integers(0, 4))
+def test_every_share_is_one_micro_batch_in_the_last_slots(shares: list[list[int]], spare: int) -> None:
+    batches = micro_batches(shares, slots=len(shares) + spare)
     assert batches[:spare] == [None] * spare, "the last slots are the used ones: gradients are exchanged there"
-    used = batches[spare:]
-    assert len(used) == needed
-    assert all(isinstance(b, MicroBatch) for b in used), "a rank without rows keeps in step"
-    assert [row for b in used if not present(b).placeholder for row in present(b).rows] == rows
-    sizes = [0 if present(b).placeholder else len(present(b).rows) for b in used]
-    assert max(sizes, default=0) - min(sizes, default=0) <= 1
-    assert all(present(b).rows for b in used), "a forward needs at least one row"
+    used = [present(batch) for batch in batches[spare:]]
+    assert [[] if batch.placeholder else batch.rows for batch in used] == shares
+    assert all(batch.rows for batch in used), "a forward needs at least one row"
 
 
 def test_a_rank_without_live_rows_runs_placeholders_where_another_rank_works() -> None:
-    assert micro_batches([], needed=2, slots=3) == [None, MicroBatch([0], True), MicroBatch([0], True)]
-    assert micro_batches([], needed=0, slots=2) == [None, None]
+    assert micro_batches([[], []], slots=3) == [None, MicroBatch([0], True), MicroBatch([0], True)]
+    assert micro_batches([], slots=2) == [None, None]
 
 
 @pytest.mark.parametrize("loss_type", ["cispo", "dapo", "vespo", "bnpo", "grpo", "dr_grpo"])

@@ -174,19 +174,50 @@ def test_the_load_balancing_loss_of_experts_is_a_stock_trainers(experts: Path, l
         torch.testing.assert_close(ours.moved[name], change, atol=CLOSE, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_a_load_balancing_loss_in_parts_is_refused(experts: Path) -> None:
-    case = Case(ours={"per_device_train_batch_size": 8})
-    with pytest.raises(
-        BadInput, match="set per_device_train_batch_size to 16 on one process, or router_aux_loss_coef to 0"
-    ):
-        our_step(experts, case, rollouts_of(case))
+@pytest.mark.parametrize("loss", ["cispo", "grpo"])
+@pytest.mark.parametrize(("rows", "slow_B"), [(8, True), (4, True), (8, False)])
+def test_the_load_balancing_loss_in_parts_is_a_stock_trainers_in_the_same_parts(
+    experts: Path, loss: str, rows: int, slow_B: bool
+) -> None:
+    """TRL adds that of each forward, and takes the mean over them: so do we, where the forwards hold the same rows."""
+    trl = {"loss_type": loss, "epsilon_high": 4.0 if loss == "cispo" else 0.2}
+    case = Case(trl, {"per_device_train_batch_size": rows}, {"slow_B": (True, slow_B, True, True)})
+    rollouts = rollouts_of(case)
+    ours, stock = our_step(experts, case, rollouts), stock_step(experts, case, rollouts, rows_per_forward=rows)
+    assert len(ours.metrics["aux_loss"]) == len(stock.metrics["aux_loss"]) == ROWS // rows
+    assert ours.loss == pytest.approx(stock.loss, abs=CLOSE)
+    for name, change in stock.moved.items():
+        torch.testing.assert_close(ours.moved[name], change, atol=CLOSE, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_the_load_balancing_loss_of_several_forwards_is_the_mean_by_rows(experts: Path) -> None:
+    """Also where the forwards hold different numbers of rows. Without advantages it is all there is of the loss."""
+    case = Case({}, {"per_device_train_batch_size": 4}, {"advantage_scale": 0.0}, unscored=True, seed=4)
+    rollouts = rollouts_of(case)
+    rows = sum(r.verdict.reward is not None for r in rollouts)
+    step = our_step(experts, case, rollouts)
+    losses, parts = step.metrics["aux_loss"], len(step.metrics["aux_loss"])
+    sizes = [(i + 1) * rows // parts - i * rows // parts for i in range(parts)]
+    assert len(set(sizes)) > 1, "rows that split evenly show nothing"
+    mean = sum(size * loss for size, loss in zip(sizes, losses, strict=True)) / rows
+    assert step.loss == pytest.approx(0.5 * mean, abs=CLOSE)
+
+
+def test_a_load_balancing_loss_that_would_count_spare_rows_is_refused(
+    experts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case({"loss_type": "grpo"}, {"per_device_train_batch_size": 8})
+    rollouts = rollouts_of(case)
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", property(lambda self: 2))
+    with pytest.raises(BadInput, match="would count them; take cispo, one process, or router_aux_loss_coef 0"):
+        our_step(experts, case, rollouts)
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"top_entropy_quantile": 1.5}, "top_entropy_quantile must be between 0 and 1"),
-        ({"top_entropy_quantile": -0.1}, "top_entropy_quantile must be between 0 and 1"),
+        ({"top_entropy_quantile": 1.5}, "top_entropy_quantile must be at most 1"),
+        ({"top_entropy_quantile": -0.1}, "top_entropy_quantile must not be negative"),
         ({"advantage_group": "context", "multi_objective_aggregation": "normalize_then_sum"}, "leave it at"),
     ],
 )

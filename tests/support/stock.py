@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM
 from trl import GRPOConfig, GRPOTrainer
+from trl.trainer import grpo_trainer
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.types import Example, Rollout, Verdict
@@ -106,13 +108,14 @@ def our_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, steps: in
     return _train(trainer)
 
 
-def stock_step(folder: Path, case: Case, rollouts: Sequence[Rollout]) -> Step:
-    """A step of TRL's trainer: one forward of padded rows; of rows that count for nothing it is given none."""
+def stock_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, rows_per_forward: int = ROWS) -> Step:
+    """A step of TRL's trainer: forwards of padded rows, by default one, else by length; of rows that count for nothing
+    it is given none."""
     settings = {**COMMON, **case.trl}
     settings.setdefault("beta", 0.0)
     args = GRPOConfig(
-        output_dir=str(folder / "stock"), per_device_train_batch_size=ROWS, shuffle_dataset=False, disable_tqdm=True,
-        **settings,
+        output_dir=str(folder / "stock"), per_device_train_batch_size=rows_per_forward, shuffle_dataset=False,
+        gradient_accumulation_steps=ROWS // rows_per_forward, disable_tqdm=True, **settings,
     )  # fmt: skip
 
     def replay(prompts: list[Any], trainer: Any) -> dict[str, Any]:
@@ -132,7 +135,14 @@ def stock_step(folder: Path, case: Case, rollouts: Sequence[Rollout]) -> Step:
         peft_config=LoraConfig(target_modules="all-linear", task_type="CAUSAL_LM", **LORA) if case.lora else None,
     )
     trainer.case, trainer.played = case, rollouts
-    return _train(trainer)
+    with mock.patch.object(grpo_trainer, "shuffle_sequence_dict", _by_length):
+        return _train(trainer)
+
+
+def _by_length(batch: dict[str, Any]) -> dict[str, Any]:
+    """Order rows as ours cuts padded ones into forwards, where TRL shuffles them."""
+    order = (batch["prompt_mask"].sum(1) + batch["completion_mask"].sum(1)).argsort(stable=True)
+    return {name: v[order] if isinstance(v, torch.Tensor) and v.ndim else v for name, v in batch.items()}
 
 
 class _OfCountedRows(GRPOTrainer):

@@ -178,13 +178,16 @@ class OwnTask:
     [
         (
             [("What is IT?", "a", "train"), ("what  is it?", "a", "test")],
-            "form of characters alone in train and test: 0",
+            "form of characters alone in train and test: example 0 and example 1",
         ),
-        ([("What is it?", "a", "train"), ("What is it?", "b", "train")], "have different answers: 0 and 1"),
-        ([(" \n", "a", "train")], "a question is empty: 0"),
-        ([("q", "a\x00", "train")], "the right answer holds a control character or U+FFFD: 0 (U+0000)"),
-        ([("q", "nan", "train")], "a word that programs write for no value: 0, 'nan'"),
-        ([("q", "", "train")], "the empty answer gets full marks: 0"),
+        (
+            [("What is it?", "a", "train"), ("What is it?", "b", "train")],
+            "have different answers: example 0 and example 1",
+        ),
+        ([(" \n", "a", "train")], "a question is empty: example 0"),
+        ([("q", "a\x00", "train")], "the right answer holds a control character or U+FFFD: example 0 (U+0000)"),
+        ([("q", "nan", "train")], "a word that programs write for no value: example 0, 'nan'"),
+        ([("q", "", "train")], "the empty answer gets full marks: example 0"),
     ],
 )
 def test_a_task_of_ones_own_is_looked_at_like_rows_of_data(asked, found):
@@ -302,6 +305,41 @@ def test_check_reads_the_users_download_and_says_what_leaks(capsys, tmp_path):
     command = ["tasks", "check", f"jsonl:{tmp_path}/test.jsonl", "--against", f"jsonl:{tmp_path}/train.jsonl"]
     assert main([*command, "--model", model]) == 1
     assert "6 held-out questions are training questions of" in capsys.readouterr().out
+
+
+def test_check_names_rows_as_a_person_counts_them(capsys, tmp_path, monkeypatch):
+    """Also where a scorer of the user's raises: the number of the row, never a hash."""
+    (tmp_path / "scorer_of_the_check.py").write_text(
+        "def score(text, row):\n    return 1 / 0 if row['question'] == 'q7' else float(text == row['answer'])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = ["question,answer", *(f"q{n},{n}" for n in range(12))]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    model = str(save_tiny(tmp_path / "model"))
+    spec = f"hf:{tmp_path}/t.csv?question=question&answer=answer&scorer=scorer_of_the_check:score"
+    main(["tasks", "check", spec, "--model", model])
+    said = capsys.readouterr().out
+    assert "answers are unscored: the scorer raised ZeroDivisionError: division by zero (row 8)" in said
+    assert "row 1 is the first below the header" in said
+
+
+def test_check_and_show_take_what_train_takes_of_a_template(capsys, tmp_path):
+    model, task = save_tiny(tmp_path / "model"), tmp_path / "t.jsonl"
+    task.write_text("".join(json.dumps({"question": f"What is {n}?", "answer": str(n)}) + "\n" for n in range(8)))
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    template = model / "chat_template.jinja"
+    text = template.read_text() if template.exists() else config["chat_template"]
+    template.write_text("{{ persona.upper() }} {{ strftime_now('%Y') }} " + text)
+    for command in ("check", "show"):
+        argv = ["tasks", command, f"jsonl:{task}", "--model", str(model)]
+        assert main(argv) == 2
+        assert "--chat_template_kwargs may give it" in capsys.readouterr().err
+        taken = [*argv, "--chat_template_kwargs", '{"persona": "sage"}', "--template_date", "1999-12-31"]
+        assert main(taken) == 0
+        assert ("SAGE 1999" in capsys.readouterr().out) is (command == "show")
+        for flag, value in (("--chat_template_kwargs", "[1]"), ("--template_date", "tomorrow")):
+            assert main([*argv, flag, value]) == 2
+            assert flag.strip("-") in capsys.readouterr().err
 
 
 def test_what_a_question_holds_cannot_command_the_terminal(capsys, tmp_path):

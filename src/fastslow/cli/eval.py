@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.files.atomic import write_file
+from fastslow.policy.settings import LEAST_TEMPERATURE, MOST_TEMPERATURE, is_temperature
 from fastslow.tasks.names import split_names
 
 if TYPE_CHECKING:
@@ -73,8 +73,11 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
         temperature=_either(options.temperature, settings["eval_temperature"]),
         top_p=_either(options.top_p, settings["eval_top_p"]),
     )
-    if not 0 <= params.temperature < math.inf or not 0 < params.top_p <= 1:
-        raise BadInput("temperature must be at least 0 and top_p in (0, 1].")
+    if not is_temperature(params.temperature) or not 0 < params.top_p <= 1:
+        raise BadInput(
+            f"the bundle's temperature ({params.temperature}) or top_p ({params.top_p}) cannot be sampled with; give "
+            "--temperature and --top_p."
+        )
     samples = int(_either(options.samples, settings["eval_samples"]))
     names = [name for text in options.tasks or () for name in split_names(text)]
     tasks = [open_task(n, settings, trusted=options.trust_task or bool(names)) for n in names or tasks_of(settings)]
@@ -186,7 +189,7 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if options.samples_file in ("", "-") or same:
         raise BadInput(f"--samples_file needs a file of its own, got '{options.samples_file}'.")
     for target in targets:
-        _check_target(target)
+        check_target(target)
     return options, kinds
 
 
@@ -255,7 +258,7 @@ def _write(path: Path, content: bytes) -> None:
         raise BadInput(f"cannot write '{path}': {error.strerror or error}.") from error
 
 
-def _check_target(path: Path) -> None:
+def check_target(path: Path) -> None:
     """Refuse a file that cannot be written, before a model is loaded and measured for minutes."""
     try:
         target = path.resolve()
@@ -276,7 +279,7 @@ def _check_target(path: Path) -> None:
 
 
 def _temperature(text: str) -> float:
-    return _between(text, "at least 0", lambda value: 0 <= value < math.inf)
+    return _between(text, f"0 (greedy), or from {LEAST_TEMPERATURE} to {MOST_TEMPERATURE:g}", is_temperature)
 
 
 def _top_p(text: str) -> float:

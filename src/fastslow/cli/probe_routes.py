@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fastslow.cli.eval import Parser, _check_target, _positive
+from fastslow.cli.eval import Parser, _positive, check_target
 from fastslow.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
     args = parser.parse_args(list(argv))
     output = Path(args.output or Path(args.run) / "probes.jsonl")
     for target in (output, *([Path(args.json)] if args.json else [])):
-        _check_target(target)
+        check_target(target)
     if args.json and Path(args.json).resolve() == output.resolve():
         raise BadInput(f"--json would overwrite the probes in '{output}'; give it a file of its own.")
     console = Console(stderr=True)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastslow.cli.eval import Parser
+from fastslow.cli.eval import Parser, check_target
 from fastslow.core.errors import BadInput
 
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".png": "png"}
@@ -29,8 +29,8 @@ def run(argv: Sequence[str]) -> int:
     )
     options = parser.parse_args(list(argv))
     chosen = options.format or SUFFIXES.get(Path(options.output or "").suffix.lower(), "md")
-    if options.output is not None and not Path(options.output).absolute().parent.is_dir():
-        raise BadInput(f"cannot write '{options.output}': its folder does not exist.")
+    if options.output is not None:
+        check_target(Path(options.output))
     if chosen == "png" and options.output is None:
         raise BadInput("a PNG goes to a file: give --output, e.g. --output report.png.")
     made = _made(chosen, options.runs)

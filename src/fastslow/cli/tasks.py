@@ -14,6 +14,7 @@ from rich.table import Table
 from fastslow.cli.eval import Parser, _positive
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
+from fastslow.policy.settings import TEMPLATE_DATE, moment_of
 
 if TYPE_CHECKING:
     from fastslow.core.types import Example
@@ -43,6 +44,11 @@ def run(argv: Sequence[str]) -> int:
             default="smollm2-135m",
             help="model whose template and window are used (default %(default)s)",
         )
+        command.add_argument(
+            "--chat_template_kwargs", type=_mapping, metavar="JSON", help="arguments of the template, as in a run"
+        )
+        command.add_argument("--template_date", default=TEMPLATE_DATE, help="as in a run (default %(default)s)")
+        command.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
     show.add_argument("--examples", type=_positive, default=3, help="how many to show (default 3)")
     show.add_argument("--split", choices=["train", "validation", "test"], default="train", help="default: train")
     check.add_argument(
@@ -55,7 +61,17 @@ def run(argv: Sequence[str]) -> int:
     options = parser.parse_args(list(argv))
     if options.command in (None, "list"):
         return _list()
+    moment_of(options.template_date)
     return {"show": _show, "check": _check}[options.command](options)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    from fastslow.config.reading import read_value
+
+    try:
+        return read_value(text, dict)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _list() -> int:
@@ -78,7 +94,7 @@ def _show(options: argparse.Namespace) -> int:
 
     sizes = {size: getattr(options, size) for size in SIZES}
     task = _resolve(options.name, options.path, {**sizes, "train_size": options.train_size or SHOWN_FROM})
-    prompt_of, _, _ = _reader(options.model)
+    prompt_of, _, _ = _reader(options)
 
     def line(text: str, **how: Any) -> None:
         console.print(escape(printable(text)), highlight=False, soft_wrap=True, **how)
@@ -89,7 +105,7 @@ def _show(options: argparse.Namespace) -> int:
     if not examples:
         raise BadInput(f"task '{task.name}' has no {options.split} example.")
     for example in examples:
-        console.rule(escape(f"{options.split} {example.id}"))
+        console.rule(escape(f"{options.split}, {example.where}"))
         line(prompt_of(example), style="dim")
         try:
             answer = task.answer(example)
@@ -101,7 +117,7 @@ def _show(options: argparse.Namespace) -> int:
                 line(f"{kind} {text!r}: {said(verdict)}. {verdict.feedback}")
         except Exception as error:  # the user's code may raise anything
             raise BadInput(
-                f"task '{options.name}', example {example.id}: {foreign.words(error)}; "
+                f"task '{options.name}', {example.where}: {foreign.words(error)}; "
                 "fastslow tasks check looks at all of them."
             ) from error
     return 0
@@ -114,7 +130,7 @@ def _check(options: argparse.Namespace) -> int:
     sizes = {size: getattr(options, size) for size in SIZES}
     task = _resolve(options.name, options.path, sizes)
     others = [(name, _resolve(name, None, sizes)) for name in options.against]
-    prompt_of, tokens_of, window = _reader(options.model)
+    prompt_of, tokens_of, window = _reader(options)
     refused = {}
     for example in (e for split in SPLITS for e in task.split(split)):
         try:
@@ -158,7 +174,7 @@ def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
     return resolve_task(name, **sizes)
 
 
-def _reader(name: str) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
+def _reader(options: argparse.Namespace) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
     """Return the prompt of an example as this model sees it under an empty instruction, its tokens, and the model's
     window. Raises BadInput for a chat template that cannot show a question."""
     from fastslow.contexts.context import seed_context
@@ -166,8 +182,11 @@ def _reader(name: str) -> tuple[Callable[[Example], str], Callable[[Example], in
     from fastslow.policy.chat import Chat, named
     from fastslow.policy.loading import load_tokenizer, model_window, resolve_model
 
-    source = resolve_model(name)
-    chat, window, context = Chat(load_tokenizer(source)), model_window(source), seed_context("")
+    source, trust = resolve_model(options.model), bool(options.trust_remote_code)
+    chat = Chat(
+        load_tokenizer(source, trust_remote_code=trust), kwargs=options.chat_template_kwargs, date=options.template_date
+    )
+    window, context = model_window(source, trust_remote_code=trust), seed_context("")
 
     def prompt_of(example: Example) -> str:
         return chat.text(render(context, example, system_role=chat.system_role), named(example))

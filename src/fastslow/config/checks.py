@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import fields
 
 from fastslow.config.groups import AllSettings
+from fastslow.config.inherited import BOUNDS
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
-from fastslow.core.settings import check_finite
+from fastslow.core.settings import check_finite, check_value
 from fastslow.core.types import Route
 from fastslow.streams import ARRIVAL
 from fastslow.streams.labels import noise_of
@@ -19,7 +20,6 @@ from fastslow.streams.labels import noise_of
 # Settings that TRL would take and this trainer would ignore: the only value allowed, and why.
 UNSUPPORTED = {
     "use_vllm": (False, "rollouts are made by the model in this process"),
-    "num_iterations": (1, "every batch is used for one update, as in the paper"),
     "resume_from_checkpoint": (None, "to go on with a run, say 'fastslow resume RUN'"),
     "save_total_limit": (None, "keep_last, keep_every and keep_best say which checkpoints stay"),
     "save_only_model": (False, "a checkpoint holds all that a run needs to go on"),
@@ -39,6 +39,8 @@ def check_rules(config: AllSettings) -> None:
     """Refuse settings that contradict each other, and settings of TRL that this trainer would ignore."""
     for f in fields(config):  # settings of TRL too
         check_finite(f.name, getattr(config, f.name))
+    for name, spec in BOUNDS.items():
+        check_value(name, getattr(config, name), spec)
     for name, (only, why) in UNSUPPORTED.items():
         if getattr(config, name) != only:
             raise BadInput(f"{name} is not supported: {why}. Leave it at {only}.")
@@ -141,8 +143,11 @@ def _check_group_size(config: AllSettings) -> None:
 
 def _check_loss(config: AllSettings) -> None:
     """Refuse what the loss cannot do: TRL would fail in the first step, or do something else without a word."""
-    if not 0 <= config.top_entropy_quantile <= 1:
-        raise BadInput(f"top_entropy_quantile must be between 0 and 1, got {config.top_entropy_quantile}.")
+    if config.entropy_coef_min > config.entropy_coef_max:
+        raise BadInput(
+            f"entropy_coef_min ({config.entropy_coef_min}) must not be above entropy_coef_max "
+            f"({config.entropy_coef_max})."
+        )
     if config.advantage_group == "context" and config.multi_objective_aggregation != "sum_then_normalize":
         raise BadInput(
             f"multi_objective_aggregation '{config.multi_objective_aggregation}' normalises over whole groups, and "

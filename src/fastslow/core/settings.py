@@ -31,6 +31,8 @@ class Spec:
     Args:
         unit: of a number. 'share' and 'probability' are named so where a value is refused.
         at_least, above, at_most: bounds of a number; None is within them where the type allows None.
+        whole: whether a number with a fraction is refused, where TRL's type is float: transformers takes steps below 1
+            for a share of the run.
         choices: the texts allowed; None allows any.
         channel: the channel without which the setting has no effect, so that a mode without the channel has no need
             of it in a sweep.
@@ -45,6 +47,7 @@ class Spec:
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
+    whole: bool = False
     choices: tuple[str, ...] | None = None
     channel: Literal["fast", "slow"] | None = None
     in_bundle: bool = False
@@ -52,14 +55,15 @@ class Spec:
     inherited: bool = False
 
     def bounds(self) -> str:
-        """Return the bounds in words: '>= 1', '0 to 0.9', 'above 0, at most 1'; '' without any."""
+        """Return the bounds in words: '>= 1', '0 to 0.9', 'above 0, at most 1', 'whole'; '' without any."""
+        whole = "whole" if self.whole else ""
         if self.at_least is not None and self.at_most is not None:
-            return f"{self.at_least:,} to {self.at_most:,}"
+            return ", ".join(filter(None, (f"{self.at_least:,} to {self.at_most:,}", whole)))
         lower = f">= {self.at_least:,}" if self.at_least is not None else ""
         upper = f"at most {self.at_most:,}" if self.at_most is not None else ""
         if self.above is not None:
             lower = f"above {self.above:,}" if upper else f"> {self.above:,}"
-        return ", ".join(filter(None, (lower, upper)))
+        return ", ".join(filter(None, (lower, upper, whole)))
 
 
 class HelpText(str):
@@ -166,6 +170,8 @@ def check_value(name: str, value: Any, spec: Spec) -> None:
     if isinstance(value, (int, float)):
         check_finite(name, value)
         _check_bounds(name, value, spec)
+        if spec.whole and value != int(value):
+            raise BadInput(f"{name} must be a whole number, got {value}.")
 
 
 def check_finite(name: str, value: float) -> None:

@@ -48,6 +48,12 @@ class Example:
         """Text of the whole conversation: of several turns the last alone may be the same in every example."""
         return conversation(self.messages)
 
+    @property
+    def where(self) -> str:
+        """How a person finds this example: by the line or row of its file, where it has one, or by its id."""
+        place, number = self.payload.get("place"), self.payload.get("line")
+        return f"{place} {number}" if place in ("line", "row") and isinstance(number, int) else f"example {self.id}"
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -22,6 +22,7 @@ from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout
 from fastslow.policy.base_model import BaseModel
 from fastslow.policy.engines.base import SamplingParams
+from fastslow.policy.engines.rows import without_cache
 from fastslow.policy.policy import Job, Policy
 from fastslow.policy.token_trees import Row
 from fastslow.policy.tree_forward import HEAD_ROWS, forward_hidden, pack, place_logits
@@ -106,4 +107,4 @@ def _drift(ours_N_V: Float[Tensor, "N V"], theirs_N_V: Float[Tensor, "N V"]) -> 
 def _plain_forward(model: PreTrainedModel) -> Callable[..., Any]:
     """Return the class's own forward: the instance's may be wrapped in autocast by accelerate, and in a fused head by
     TRL."""
-    return partial(type(model).forward, model)
+    return partial(type(model).forward, model, **without_cache(model))

@@ -114,8 +114,13 @@ class Experiment:
     def _check_place(self, cells: Sequence[Cell]) -> None:
         """Raise BadInput where the directory cannot take these cells: it is a run, another kind of experiment, or has
         seeds of one of these arms made with other settings, which must not be averaged with these."""
-        if (self.path / "config.yaml").exists():
-            raise BadInput(f"'{self.path}' holds a run; choose another --output_dir for the experiment.")
+        try:
+            if (self.path / "config.yaml").exists():
+                raise BadInput(f"'{self.path}' holds a run; choose another --output_dir for the experiment.")
+            if self.path.exists() and not self.path.is_dir():
+                raise BadInput(f"'{self.path}' is not a directory; choose another --output_dir.")
+        except OSError as error:  # a name that no file can have
+            raise BadInput(f"'{self.path}' cannot be a directory: {error.strerror or error}.") from error
         plan = self._plan()
         if plan.get("kind", self.kind) != self.kind:
             raise BadInput(f"'{self.path}' holds a {plan['kind']} experiment; choose another --output_dir.")

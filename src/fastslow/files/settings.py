@@ -21,7 +21,9 @@ class FileSettings(SettingsGroup):
         "steps", "'steps' makes checkpoints to resume from; 'no' only where a signal stops the run.",
         choices=("no", "steps"), incidental=True,
     )  # fmt: skip
-    save_steps: float = setting(1, "Time between checkpoints.", unit="optimiser steps", at_least=1, incidental=True)
+    save_steps: float = setting(
+        1, "Time between checkpoints.", unit="optimiser steps", at_least=1, whole=True, incidental=True
+    )
     save_time_share: float = setting(
         1.0,
         "Part of the run's time that training may wait for checkpoints, which are written beside the next step. Below "

@@ -20,6 +20,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Message
 from fastslow.policy.loading import has_system_role
 from fastslow.policy.settings import TEMPLATE_DATE, moment_of
+from fastslow.tasks.damage import encodes
 
 PROBE = "fastslow-probe"
 CONTINUED = ({"role": "user", "content": f"{PROBE}-1"}, {"role": "assistant", "content": f"{PROBE}-2"})
@@ -97,6 +98,11 @@ class Chat:
                 problem = problem or BadInput(f"the model's chat template {refusal(error)} This was for {whose}.")
                 problem.__cause__ = problem.__cause__ or error
                 continue
+            if not encodes(text):
+                raise BadInput(
+                    f"the model's chat template renders half a surrogate pair for {whose}, which is no text; mend the "
+                    "template, or take another model."
+                )
             hidden = self._hidden(arranged, text)
             if hidden is None:
                 return text
@@ -152,10 +158,10 @@ def merged(turns: Messages) -> Messages:
 
 
 def named(example: Example) -> str:
-    """Return how a message names an example: by its id, its line where it comes from a file, and its first words."""
-    line, first = example.payload.get("line"), " ".join(example.messages[0]["content"].split())
-    place = f", line {line}" if isinstance(line, int) else ""
-    return f"example {example.id}{place}, {first if len(first) <= 40 else first[:40] + '...'!r}"
+    """Return how a message names an example: by its row where it comes from data, else by its id; and its first
+    words."""
+    first = " ".join(example.messages[0]["content"].split())
+    return f"{example.where}, {first if len(first) <= 40 else first[:40] + '...'!r}"
 
 
 @contextmanager

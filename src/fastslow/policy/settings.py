@@ -8,8 +8,17 @@ from datetime import datetime
 from fastslow.core.errors import BadInput
 from fastslow.core.settings import SettingsGroup, inherited, setting
 
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 100.0
+"""Logits are divided by it. Below, sampling is greedy but for overflows of fp32 (vLLM raises lower ones to 0.01 for
+that reason); above, it is uniform."""
+
 TEMPLATE_DATE = "2026-01-01"
 """What chat templates that print the date are told: always the same, or two runs of one seed would differ."""
+
+
+def is_temperature(value: float) -> bool:
+    """Return whether answers can be sampled at this temperature; 0 is greedy."""
+    return value == 0 or LEAST_TEMPERATURE <= value <= MOST_TEMPERATURE
 
 
 def moment_of(date: str) -> datetime:
@@ -32,8 +41,9 @@ class PolicySettings(SettingsGroup):
     bf16: bool | None = setting(
         None, "Compute in bf16 over fp32 weights; default: where the machine is faster with it.", incidental=True
     )
-    temperature: float = setting(1.0, "Sampling temperature of rollouts.", above=0)
-
+    temperature: float = setting(
+        1.0, "Sampling temperature of rollouts.", at_least=LEAST_TEMPERATURE, at_most=MOST_TEMPERATURE
+    )
     max_completion_length: int = inherited(
         512, "Longest answer; short answers train much faster.", unit="tokens", above=0, in_bundle=True
     )
@@ -46,7 +56,10 @@ class PolicySettings(SettingsGroup):
         None, "Rollouts: leave out tokens below this share of the likeliest token's probability.", unit="probability",
         at_least=0, at_most=1,
     )  # fmt: skip
-    repetition_penalty: float = inherited(1.0, "Rollouts: above 1, tokens already used become less likely.", above=0)
+    repetition_penalty: float = inherited(
+        1.0, "Rollouts: above 1, tokens already used become less likely.", at_least=LEAST_TEMPERATURE,
+        at_most=MOST_TEMPERATURE,
+    )  # fmt: skip
     chat_template_kwargs: dict | str | None = inherited(  # noqa: RUF009 - the default is None
         None, "Arguments of the chat template, a mapping; on the command line as JSON.", in_bundle=True
     )

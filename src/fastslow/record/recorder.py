@@ -196,9 +196,10 @@ class Recorder(TrainerCallback):
         phase = "eval" if any(key.startswith("eval_") for key in logs) else "slow"
         if "train_runtime" in logs:
             phase = "end"
-        self._append("metrics.jsonl", [{**self._head(state.global_step, phase), **logs}])
+        step = state.global_step // args.num_iterations  # transformers counts updates
+        self._append("metrics.jsonl", [{**self._head(step, phase), **logs}])
         if phase == "slow":
-            self.display.step(state.global_step, logs)
+            self.display.step(step, logs)
         del state.log_history[:-HISTORY]  # metrics.jsonl has it all; in memory it would grow with the run
 
     def wall_by_phase(self) -> dict[str, float]:

@@ -17,7 +17,9 @@ class RecordSettings(SettingsGroup):
         1, "Groups of each step whose rollouts are written whole to rollouts.jsonl.", unit="groups", at_least=0,
         incidental=True,
     )  # fmt: skip
-    logging_steps: float = setting(1, "Time between lines of metrics.jsonl.", unit="optimiser steps", above=0)
+    logging_steps: float = setting(
+        1, "Time between lines of metrics.jsonl.", unit="optimiser steps", at_least=1, whole=True
+    )
     disable_tqdm: bool | None = setting(
         True, "Leave out transformers' own bar; ours shows both channels.", incidental=True
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context, WorkedExample, seed_context
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
 from fastslow.core.types import Example
@@ -32,6 +35,8 @@ from fastslow.streams.labels import Labels
 from fastslow.streams.rehearsal import RehearsalStream
 from fastslow.streams.streamed import SourceStream
 from fastslow.tasks.base import Task
+from fastslow.tasks.check import said, stated_answer
+from fastslow.tasks.doubts import excerpt
 from fastslow.tasks.families.streamed import StreamedTask
 from fastslow.tasks.own import own_task
 from fastslow.tasks.resolve import resolve_task
@@ -40,6 +45,8 @@ from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import make_embedder
 from fastslow.topics.topics import Topics
+
+logger = logging.getLogger(__name__)
 
 # Verified answers offered to proposers; more would cost scoring time without being used in one run.
 MAX_DEMONSTRATIONS = 512
@@ -173,14 +180,37 @@ def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
 
 
 def verified_demonstrations(task: Task) -> list[tuple[Example, WorkedExample]]:
-    """Collect training examples with answers that the scorer accepts."""
+    """Collect training examples with answers that the scorer accepts, and warn of answers in the data that it does
+    not."""
     verified = []
-    for examples in by_task(task, task.split("train")).values():
+    for name, examples in by_task(task, task.split("train")).items():
+        refused: list[Example] = []
         for example in examples[:MAX_DEMONSTRATIONS]:
             answer = task.answer(example)
             if answer is not None:
                 verified.append((example, WorkedExample(example.question, answer)))
+            else:
+                refused.append(example)
+        _warn_of_refused(task, name, refused, len(examples[:MAX_DEMONSTRATIONS]))
     return verified
+
+
+def _warn_of_refused(task: Task, name: str, examples: Sequence[Example], looked_at: int) -> None:
+    """Warn of those examples whose right answer stands in the data: the scorer does not accept it."""
+    try:
+        refused = [(e, answer) for e in examples if (answer := stated_answer(task, e)) is not None]
+        if not refused:
+            return
+        (first, answer), hardly = refused[0], ", so that hardly anything can earn it" * (len(refused) == looked_at)
+        verdict = said(task.score(first, answer))
+    except Exception as error:  # a task of the user's may raise anything
+        logger.warning("task '%s': its right answers cannot be looked at: %s", name, foreign.words(error))
+        return
+    logger.warning(
+        "task '%s': of %d right answers of the data, the scorer gives %d less than full reward%s; the first: %s, %s: "
+        "%s. 'fastslow tasks check' lists more.",
+        *(name, looked_at, len(refused), hardly, first.where, excerpt(answer), verdict),
+    )
 
 
 def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Proposer:

@@ -21,7 +21,7 @@ from fastslow.costs.disk import Disk
 from fastslow.costs.memory import Training, standing
 from fastslow.costs.shape import shape_of
 from fastslow.run.costing import disk_needs, moments, references, without_weights
-from fastslow.slow.rehearsal import rehearse
+from fastslow.slow.rehearsal import check_trackers, rehearse
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,7 @@ def refusals(config: FastSlowConfig) -> None:
 
     Settings that fastslow judges itself were judged when `config` was made.
     """
+    check_trackers(config.report_to)
     names = foreign_settings(config)
     if names and processes_here() == 1:  # processes that train together would each have to be at this place
         contexts = ["seed", "lead", "mean", config.clusters] if MODES[config.mode].fast else ["seed"]

@@ -8,7 +8,9 @@
   functions.
 - `rehearsal`: two steps of a stand-in, by which settings that the libraries refuse late are refused before a run.
 - `batches`: which rows can change the weights, and how much each counts. `split`: these rows as micro-batches.
-- `padding`: rows padded so that the model computes each as if it were alone.
+  `cuts`: where rows are cut into forwards.
+- `padding`: rows padded so that the model computes each as if it were alone. `trials`: the model tried out with the
+  trainer, forwards and back.
 - `steering`: what limits the update: the KL coefficient by `kl_budget`, the floors of `retention`, rehearsal.
 - `state`: optimiser, counters and random states as parts of a checkpoint.
 - `settings`: the settings of this package.

@@ -126,17 +126,15 @@ class MicroBatch:
         return self.spare + (len(self.rows) if self.placeholder else 0)
 
 
-def micro_batches(rows: Sequence[int], *, needed: int, slots: int) -> list[MicroBatch | None]:
-    """Spread a rank's live rows over `needed` of its `slots` accumulation slots; None where no rank has anything to do.
+def micro_batches(shares: Sequence[list[int]], *, slots: int) -> list[MicroBatch | None]:
+    """Put a rank's shares of live rows into its accumulation slots; None where no rank has anything to do.
 
-    `needed` is the most that any rank needs: all run the same slots, or collectives would hang. The last slots are
-    the ones in use, because distributed data parallel exchanges gradients in the last one.
+    Every rank brings as many shares, an empty one where it has no row left: all run the same slots, or collectives
+    would hang. The last slots are the ones in use, because distributed data parallel exchanges gradients in the last
+    one.
     """
-    batches: list[MicroBatch | None] = [None] * (slots - needed)
-    for i in range(needed):
-        share = list(rows[i * len(rows) // needed : (i + 1) * len(rows) // needed])
-        batches.append(MicroBatch(share) if share else MicroBatch([0], placeholder=True))
-    return batches
+    used = [MicroBatch(share) if share else MicroBatch([0], placeholder=True) for share in shares]
+    return [None] * (slots - len(used)) + used
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,9 @@ class Scales:
 
     policy: the policy's loss, and the KL term, which TRL adds to it token by token.
     entropy: the entropy bonus.
-    router: the load-balancing loss of a mixture of experts.
+    router: the load-balancing loss of a mixture of experts. That loss is a product of two means over the tokens of a
+        forward, and such products do not add up to that of the whole batch: as with TRL, the loss of several forwards
+        is the mean of theirs, here by their rows.
     """
 
     policy: float

@@ -93,13 +93,13 @@ class SlowChannel:
 
     @property
     def step(self) -> int:
-        """Number of optimiser steps that the weights have taken."""
-        return self._trainer.state.global_step
+        """Number of steps that are behind the weights."""
+        return self._trainer.steps_done
 
     @property
     def last_step(self) -> int:
-        """Number of optimiser steps at which the current training ends."""
-        return self._trainer.state.max_steps
+        """Number of steps at which the current training ends."""
+        return self._trainer.state.max_steps // self._trainer.updates
 
     # Training
 
@@ -113,9 +113,9 @@ class SlowChannel:
         self._trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 
     def fit(self, source: StepSource, steps: int) -> None:
-        """Take `steps` optimiser steps with a new optimiser, from the current weights; no listener is called."""
+        """Take `steps` steps with a new optimiser, from the current weights; no listener is called."""
         self._trainer.forget_progress()
-        self._trainer.args.max_steps = steps
+        self._trainer.args.max_steps = steps * self._trainer.updates
         self.train(source, NoListener())
 
     def evaluate(self) -> dict[str, float]:

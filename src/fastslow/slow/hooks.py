@@ -124,11 +124,16 @@ class Moments(TrainerCallback):
         self._trainer.saved_by_process.restore_metrics()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._trainer.listener.step_begins()
+        if self._is_between_steps():
+            self._trainer.listener.step_begins()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.listener.weights_change_next()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._trainer.listener.step_ends():
+        if self._is_between_steps() and self._trainer.listener.step_ends():
             control.should_training_stop = control.should_save = True
+
+    def _is_between_steps(self) -> bool:
+        """Return whether all updates of a step are done: transformers takes each for a step."""
+        return self._trainer.state.global_step % self._trainer.updates == 0

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import is_out_of_memory
-from fastslow.policy.engines.rows import takes
+from fastslow.policy.engines.rows import without_cache
 from fastslow.policy.token_trees import Row
 from fastslow.policy.trials import first_line, long_row, name_of, not_for_text, plain_logprobs, tolerance, trial_rows
 
@@ -105,13 +105,11 @@ def score_on_the_right(score: Score, ids: Int[Tensor, "B T"], mask: Int[Tensor, 
 
 def score_plainly(model: Any, temperature: float, *, entropy: bool, router_loss: bool) -> Score:
     """Return what scores rows by the logits of the model's own forward: TRL's fused head does not know every head."""
-    takes_no_cache = takes(getattr(model, "module", model), "use_cache")
+    no_cache = without_cache(getattr(model, "module", model))
 
     def score(ids: Int[Tensor, "B T"], mask: Int[Tensor, "B T"], keep: int) -> Scores:
         extra = {"output_router_logits": True} if router_loss else {}
-        if takes_no_cache:
-            extra["use_cache"] = False  # xLSTM's kernel fails on longer rows where it has to keep a state
-        output = model(input_ids=ids, attention_mask=mask, **extra)
+        output = model(input_ids=ids, attention_mask=mask, **no_cache, **extra)
         logps = (output.logits[:, -1 - keep : -1].float() / temperature).log_softmax(-1)
         chosen = logps.gather(-1, ids[:, -keep:, None])[..., 0]
         entropies = -(logps.exp() * logps).sum(-1) if entropy else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib.util
 import math
 import random
 import sys
@@ -27,6 +28,7 @@ from transformers.trainer_pt_utils import LayerWiseDummyOptimizer
 
 from fastslow.core.errors import LONGEST, BadInput, in_one_line
 from fastslow.core.machine import is_out_of_memory
+from fastslow.core.registry import nearest
 from fastslow.core.types import Example, Rollout, Verdict
 from fastslow.slow.hooks import NoListener, StepBatch
 from fastslow.slow.trainer import SlowTrainer
@@ -35,6 +37,23 @@ STEPS = 2
 SHOWN = 5  # settings that a message names
 GROUP = 2
 PLACES = 1000  # of a long run, at which its learning rate is looked at
+TRACKERS = {
+    "azure_ml": ("azureml", "azureml-sdk"),
+    "clearml": ("clearml", "clearml"),
+    "codecarbon": ("codecarbon", "codecarbon"),
+    "comet_ml": ("comet_ml", "comet-ml"),
+    "dagshub": ("dagshub", "dagshub"),
+    "dvclive": ("dvclive", "dvclive"),
+    "flyte": ("flytekit", "flytekit"),
+    "kubeflow": ("transformers", "transformers"),
+    "mlflow": ("mlflow", "mlflow"),
+    "neptune": ("neptune", "neptune"),
+    "swanlab": ("swanlab", "swanlab"),
+    "tensorboard": ("tensorboard", "tensorboard"),
+    "trackio": ("trackio", "trackio"),
+    "wandb": ("wandb", "wandb"),
+}
+"""Trackers of transformers: the module that each imports, and the package that brings it."""
 VOCABULARY = ("<pad>", "<end>", "<user>", "a", "b", "c")
 TEMPLATE = "{% for message in messages %}<user> {{ message['content'] }} {% endfor %}"
 
@@ -49,7 +68,6 @@ def rehearse(args: Any, names: Sequence[str], measured: Sequence[str]) -> None:
     shown = ", ".join(f"{name} {getattr(v, 'value', v)}" for name, v in values.items()) + ", ..." * (len(names) > SHOWN)
     with _randomness_kept(), _temporary_folder() as folder:
         settings, steps = _small(args, folder), args.max_steps
-        _check_trackers(args.report_to)
         with _refusing(shown):
             model, tokenizer = _stand_in(folder)
             trainer = SlowTrainer(settings, model=model, tokenizer=tokenizer)
@@ -60,21 +78,27 @@ def rehearse(args: Any, names: Sequence[str], measured: Sequence[str]) -> None:
             trainer.train()
 
 
-def _check_trackers(names: Sequence[str]) -> None:
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise BadInput for the first tracker that cannot be made."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None  # a tracker that is half made complains at its end
     try:
-        problem = _problem_of_trackers(names)
+        problems = [problem for name in names if (problem := _problem_of_tracker(name))]
     finally:
         sys.unraisablehook = hook
-    if problem is not None:
-        raise BadInput(f"report_to {list(names)} cannot be used: {problem}")
+    if problems:
+        raise BadInput(problems[0])
 
 
-def _problem_of_trackers(names: Sequence[str]) -> str | None:
+def _problem_of_tracker(name: str) -> str | None:
     try:
-        [make() for make in get_reporting_integration_callbacks(names)]
+        [make() for make in get_reporting_integration_callbacks([name])]
     except Exception as error:  # each has exceptions of its own
-        return in_one_line(error)
+        if name not in TRACKERS:
+            return f"report_to: there is no tracker '{name}'.{nearest(name, TRACKERS)}"
+        module, package = TRACKERS[name]
+        if importlib.util.find_spec(module) is None:
+            return f"report_to: the tracker '{name}' is not installed; pip install {package}, or leave it out."
+        return f"report_to: the tracker '{name}' cannot be used: {in_one_line(error)}"
     return None
 
 

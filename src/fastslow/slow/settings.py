@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fastslow.core.errors import BadInput
 from fastslow.core.settings import SettingsGroup, inherited, setting
 
+MOST_RATE = 10.0
+"""Highest learning rate: more is a typing error, such as 1e5 for 1e-5."""
 LOSSES = ("cispo", "grpo", "bnpo", "dapo", "dr_grpo", "luspo", "sapo", "vespo")
 
 
@@ -36,6 +38,7 @@ class SlowSettings(SettingsGroup):
         None,
         "CISPO: absolute upper bound of the importance ratio, at least 1, default 4 as in the paper. Other losses: the "
         "distance above 1 at which they clip, default epsilon.",
+        at_least=0,
         channel="slow",
     )
     epsilon: float = inherited(
@@ -54,12 +57,14 @@ class SlowSettings(SettingsGroup):
         channel="slow",
     )
     learning_rate: float | None = setting(
-        None, "Default by size: 1e-5 below 0.5B, 3e-6 below 3B, else the paper's 1e-6.", at_least=0, channel="slow"
-    )
+        None, "Default by size: 1e-5 below 0.5B, 3e-6 below 3B, else the paper's 1e-6.", at_least=0,
+        at_most=MOST_RATE, channel="slow",
+    )  # fmt: skip
     lr_scheduler_type: str = setting("constant_with_warmup", "As in the paper: constant after warm-up.", channel="slow")
     warmup_steps: float = setting(
-        10, "Warm-up of the learning rate (the paper's 10).", unit="optimiser steps", at_least=0, channel="slow"
-    )
+        10, "Warm-up of the learning rate (the paper's 10).", unit="optimiser steps", at_least=0, whole=True,
+        channel="slow",
+    )  # fmt: skip
     max_grad_norm: float = inherited(
         1.0, "Norm to which larger gradients are clipped; 0 clips none.", at_least=0, channel="slow"
     )
@@ -67,6 +72,10 @@ class SlowSettings(SettingsGroup):
         0, "Rank of LoRA adapters on all linear layers; 0 trains every weight.", at_least=0, channel="slow"
     )
     lora_alpha: int = setting(32, "Scale of the LoRA adapters.", above=0, channel="slow")
+    num_iterations: int = inherited(
+        1, "Updates from each step's rollouts (the paper's 1); above 1, ratios are to the policy that sampled.",
+        unit="updates", at_least=1, at_most=1000, channel="slow",
+    )  # fmt: skip
     per_device_train_batch_size: int = setting(
         32, "Rollouts per forward and backward; lowered to divide the batch. Bounds memory, not the result.",
         unit="rollouts", at_least=1, incidental=True,

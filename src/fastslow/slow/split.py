@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from fastslow.core import processes
 from fastslow.policy.token_trees import Row, tree_tokens
 from fastslow.slow.batches import ROWS_GATHERED, Counts, MicroBatch, RowPlan, micro_batches, term_scales
+from fastslow.slow.cuts import equal_shares, least_padded
 
 EMPTY: dict[str, Any] = {"empty": True}
 """A micro-batch in which no process has a row."""
@@ -66,7 +68,12 @@ class Splitter:
         else:
             live.sort(key=lambda i: len(rows[i].ids))  # neighbours of similar length: little padding
             needed = -(-len(live) // limit)
-        return micro_batches(live, needed=max(processes.gather([needed])), slots=self.slots)
+        needed = max(processes.gather([needed]))
+        if self.as_trees or self.loss_type in ROWS_GATHERED:  # (which needs as many rows in every process)
+            return micro_batches(equal_shares(live, needed), slots=self.slots)
+        remaining = iter(live)
+        sizes = least_padded([len(rows[i].ids) for i in live], needed, limit)
+        return micro_batches([list(islice(remaining, size)) for size in sizes], slots=self.slots)
 
     def _micro_batch(
         self, scored: Mapping[str, Any], plan: RowPlan, chunk: MicroBatch, first: int, scale: float, whole: Counts

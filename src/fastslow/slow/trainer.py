@@ -8,6 +8,7 @@ to every behaviour relied on. Nothing outside this package touches a private nam
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import math
 import os
@@ -17,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate.utils import AutocastKwargs
 from datasets import Dataset
 from peft import LoraConfig
 from safetensors.torch import load_file
@@ -28,17 +28,27 @@ from trl import GRPOTrainer
 from fastslow.core import processes
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError, in_one_line
 from fastslow.core.machine import is_out_of_memory
+from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
 from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, why_not
-from fastslow.policy.trials import in_evaluation, name_of
-from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, Scales, advantages_within, multiplied, plan_rows
+from fastslow.policy.trials import name_of
+from fastslow.slow.batches import (
+    ROWS_GATHERED,
+    TOKEN_SUM_LOSSES,
+    RowPlan,
+    Scales,
+    advantages_within,
+    multiplied,
+    plan_rows,
+)
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
-from fastslow.slow.padding import Padding, Scores, exact_padding, score_on_the_right, score_plainly
+from fastslow.slow.padding import Padding, Scores, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
 from fastslow.slow.split import EMPTY, Splitter
 from fastslow.slow.state import ProcessState, SlowState, load_weights
+from fastslow.slow.trials import padding_of, try_backward
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +90,7 @@ class SlowTrainer(GRPOTrainer):
         callbacks: Sequence[TrainerCallback] = (),
         given: bool = False,
     ):
+        args = _counted_in_updates(args)
         self.source: StepSource | None = None
         self.listener: Listener = NoListener()
         self._replay = Replay()
@@ -109,12 +120,14 @@ class SlowTrainer(GRPOTrainer):
         if reference is not None:
             args.beta = self.beta = beta
             self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
+        self.num_iterations = 1  # TRL must not compute log-probabilities again that came with the rollouts
         self.remove_callback(PrinterCallback)
         self.add_callback(Moments(self))
         self._check_router_loss()
         self.packing_problem = self._why_not_pack()
-        with self._for_a_trial():
-            self.padding = self._exact_padding(pad_id(tokenizer))
+        self.padding = padding_of(self, pad_id(tokenizer))
+        if MODES[args.mode].slow:
+            try_backward(self, pad_id(tokenizer))
         if self.packing_problem is not None and args.packing != "off":
             logger.warning("training on %s: %s", self.padding.value, self.packing_problem)
         self.saved = SlowState(self)
@@ -125,6 +138,16 @@ class SlowTrainer(GRPOTrainer):
         """Most forwards and backwards per optimiser step."""
         return int(self.args.steps_per_generation or 1)
 
+    @property
+    def updates(self) -> int:
+        """Optimiser updates of a step: each goes over the step's whole batch."""
+        return int(self.args.num_iterations)
+
+    @property
+    def steps_done(self) -> int:
+        """Steps that are behind the weights; transformers counts updates."""
+        return self.state.global_step // self.updates
+
     def note(self, metrics: Mapping[str, float]) -> None:
         """Log these numbers with TRL's own of the current step."""
         for name, value in metrics.items():
@@ -134,10 +157,10 @@ class SlowTrainer(GRPOTrainer):
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
         """Run a whole step of the source where TRL would generate; else hand out the next of its micro-batches."""
-        if self._step % self.slots == 0 or self._buffered_inputs is None:
+        if self._step % (self.slots * self.updates) == 0 or self._buffered_inputs is None:
             if self.source is None:
                 raise ContractBroken("TRL asked for a step before there was a source of steps")
-            batch = self.source.next_step(self.state.global_step)
+            batch = self.source.next_step(self.steps_done)
             self._buffered_inputs = self._micro_batches(batch, len(generation_batch))
         return self._buffered_inputs[self._step % self.slots]
 
@@ -151,7 +174,8 @@ class SlowTrainer(GRPOTrainer):
         self._replay.rollouts = rollouts
         with self._own_randomness("score"):
             scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
-        if batch.reused:  # some rows come from older weights: every ratio is to the policy that sampled the row
+        # Where some rows come from older weights, or soon will, every ratio is to the policy that sampled the row.
+        if batch.reused or self.updates > 1:
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
         if batch.parts_N is not None:
@@ -208,7 +232,7 @@ class SlowTrainer(GRPOTrainer):
             loss_type=self.args.loss_type,
             rows_per_forward=self.args.per_device_train_batch_size,
             slots=self.slots,
-            as_trees=self.packing_problem is None,
+            as_trees=self.packing_problem is None and not self.aux_loss_enabled,  # which needs TRL's padded forward
         )
 
     # Forward, loss, gradient
@@ -296,7 +320,7 @@ class SlowTrainer(GRPOTrainer):
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if norm is not None and not math.isfinite(float(norm)):
             raise FastSlowError(
-                f"the gradient of step {self.state.global_step + 1} is not finite; the weights before it are kept. A "
+                f"the gradient of step {self.steps_done + 1} is not finite; the weights before it are kept. A "
                 "lower learning_rate or a smaller epsilon_high may help; config.yaml has the values in use."
             )
         return norm
@@ -308,7 +332,7 @@ class SlowTrainer(GRPOTrainer):
         metrics = self.listener.measure()
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        if self.listener.keeps(self.state.global_step):
+        if self.listener.keeps(self.steps_done):
             self.control.should_save = True
         return metrics
 
@@ -335,41 +359,12 @@ class SlowTrainer(GRPOTrainer):
         self.optimizer = self.lr_scheduler = None  # type: ignore[assignment]
         self._step, self._buffered_inputs = 0, None
 
-    def _exact_padding(self, pad: int) -> Padding:
-        """Try TRL's padding, then others. Raises BadInput where none is exact."""
-        base = self.accelerator.unwrap_model(self.model)
-
-        def score(padding: Padding, ids: Tensor, mask: Tensor, keep: int) -> Tensor:
-            router = {"compute_aux_loss": True} if self.aux_loss_enabled else {}
-            logps, _, router_loss = self._score_padded(padding, base, ids, mask, keep, compute_entropy=True, **router)
-            if router and router_loss is None:
-                raise BadInput(
-                    f"the model ({name_of(base)}) returns no loss of its router; set --router_aux_loss_coef 0."
-                )
-            return logps
-
-        return in_evaluation(base, lambda: exact_padding(base, score, pad=pad, temperature=self.temperature))
-
-    @contextlib.contextmanager
-    def _for_a_trial(self) -> Iterator[None]:
-        """Compute in the type of the weights, as the rounding of bf16 would hide what a trial looks for; and without
-        trackers, which TRL tells how long a forward took, and which have not begun."""
-        usual, self.accelerator.autocast_handler = self.accelerator.autocast_handler, AutocastKwargs(enabled=False)
-        trackers, self.args.report_to = self.args.report_to, []
-        try:
-            yield
-        finally:
-            self.accelerator.autocast_handler, self.args.report_to = usual, trackers
-
     def _check_router_loss(self) -> None:
-        """Refuse a load-balancing loss in parts: it is a product of two means over the tokens of one forward, and such
-        products do not add up to that of the whole batch."""
-        rows = self.slots * self.args.per_device_train_batch_size
-        if self.aux_loss_enabled and (self.slots > 1 or self.accelerator.num_processes > 1):
+        """Refuse a load-balancing loss where spare rows would count in it, as no mask of the loss takes one out."""
+        if self.aux_loss_enabled and self.accelerator.num_processes > 1 and self.args.loss_type in ROWS_GATHERED:
             raise BadInput(
-                "the load-balancing loss of this mixture of experts needs a whole step in one forward: set "
-                f"per_device_train_batch_size to {rows * self.accelerator.num_processes} on one process, or "
-                "router_aux_loss_coef to 0."
+                f"loss_type '{self.args.loss_type}' repeats rows on several processes, and the load-balancing loss of "
+                "this mixture of experts would count them; take cispo, one process, or router_aux_loss_coef 0."
             )
 
     def _why_not_pack(self) -> str | None:
@@ -383,6 +378,16 @@ class SlowTrainer(GRPOTrainer):
         if problem and self.args.packing == "on":
             raise BadInput(f"packing=on, but {problem}; use packing=auto to fall back to padded rows.")
         return problem
+
+
+def _counted_in_updates(args: Any) -> Any:
+    """Return the settings with times in updates, as transformers counts them, where a step has several."""
+    if args.num_iterations == 1:
+        return args
+    args = copy.copy(args)
+    for name in ("max_steps", "eval_steps", "save_steps", "logging_steps"):
+        setattr(args, name, getattr(args, name) * args.num_iterations)
+    return args
 
 
 def _places(count: int) -> Dataset:

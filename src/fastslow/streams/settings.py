@@ -15,7 +15,7 @@ class StreamSettings(SettingsGroup):
     title = "Stream"
 
     stage_steps: int = setting(
-        0, "Steps on each of several tasks, at least 1; max_steps follows from it.", unit="optimiser steps"
+        0, "Steps on each of several tasks, at least 1; max_steps follows from it.", unit="optimiser steps", at_least=0
     )
     stream: str = setting(
         "",

@@ -107,6 +107,9 @@ def _check_splits(task: Task, report: TaskReport) -> None:
     report.facts.append(", ".join(f"{size} {split}" for split, size in sizes.items()))
     for kind, count in (getattr(task, "dropped", None) or {}).items():
         report.facts.append(f"left out {count}: {kind}")
+    numbering = getattr(task, "row_numbering", "")
+    if numbering and isinstance(numbering, str):
+        report.facts.append(numbering[0].lower() + numbering[1:].rstrip("."))
     if duplicates := getattr(task, "duplicates", 0):
         report.facts.append(f"dropped {duplicates} that repeat a question")
     if not sizes["train"]:
@@ -142,9 +145,9 @@ def _check_wordings(task: Task, report: TaskReport) -> None:
             if other.split == first.split or canonical(other.messages) == canonical(first.messages):
                 continue
             if same_answer(_stated(task, first, report), _stated(task, other, report)):
-                report.problem(f"{ALIKE} in {first.split} and {other.split}", f"{first.id} and {other.id}")
+                report.problem(f"{ALIKE} in {first.split} and {other.split}", f"{first.where} and {other.where}")
             else:
-                apart.append(f"{first.id} and {other.id}")
+                apart.append(f"{first.where} and {other.where}")
     if apart and not isinstance(getattr(task, "doubts", None), Doubts):
         report.remarks.extend(summaries({DIFFERING: apart}))
 
@@ -167,9 +170,9 @@ def _questions(task: Task, report: TaskReport) -> Iterator[Question]:
         answered = {e.id for e in _sample(examples)} if hasattr(task, "stated_answer") or split == "train" else set()
         for example in examples:
             answer = _stated(task, example, report) if example.id in answered else None
-            yield Question(example.id, example.question, answer)
+            yield Question(example.where, example.question, answer)
             if not example.question.strip():
-                report.problem("a question is empty", example.id)
+                report.problem("a question is empty", example.where)
 
 
 def _check_contradictions(task: Task, report: TaskReport) -> None:
@@ -180,25 +183,34 @@ def _check_contradictions(task: Task, report: TaskReport) -> None:
             if first is example or first.split != split:
                 continue
             if not same_answer(_stated(task, first, report), _stated(task, example, report)):
-                report.problem("examples ask one question and have different answers", f"{first.id} and {example.id}")
+                report.problem(
+                    "examples ask one question and have different answers", f"{first.where} and {example.where}"
+                )
+
+
+def stated_answer(task: Task, example: Example) -> str | None:
+    """Return the right answer in the data, where the task tells, whether or not its scorer accepts it."""
+    stated = getattr(task, "stated_answer", None)
+    return None if stated is None else stated(example)
 
 
 def _stated(task: Task, example: Example, report: TaskReport) -> str | None:
     """Return the right answer in the data where the task tells, else one that its scorer accepts."""
-    stated = getattr(task, "stated_answer", None)
-    return _answer(task, example, report) if stated is None else stated(example)
+    return stated_answer(task, example) if hasattr(task, "stated_answer") else _answer(task, example, report)
 
 
 def _check_answers(task: Task, examples: Sequence[Example], report: TaskReport) -> None:
-    stated, accepted = getattr(task, "stated_answer", None), 0
+    accepted = 0
     for example in examples:
         answer = _answer(task, example, report)
-        if answer is None and stated is not None:
-            answer = stated(example)  # the answer in the data, though the scorer may not accept it
+        if answer is None:
+            answer = stated_answer(task, example)  # the answer in the data, though the scorer may not accept it
         verdict = None if answer is None else _score(task, example, answer, report)
         accepted += verdict is not None and verdict.reward == 1.0
         if answer is not None and verdict is not None and verdict.reward != 1.0:
-            report.problem("its own right answer is not accepted", f"{example.id}, {_short(answer)}: {said(verdict)}")
+            report.problem(
+                "its own right answer is not accepted", f"{example.where}, {_short(answer)}: {said(verdict)}"
+            )
     report.facts.append(f"the right answers of {accepted} of {len(examples)} training examples looked at are accepted")
     if accepted < len(examples):
         report.remarks.append("examples without a right answer that is accepted cannot be shown in contexts")
@@ -209,7 +221,7 @@ def _check_literal(task: Task, examples: Sequence[Example], report: TaskReport) 
     literal = getattr(task, "literal_answer", None)
     if literal is None:
         return
-    reasons = [(example.id, reason) for example in examples if (reason := literal(example)) is not None]
+    reasons = [(example.where, reason) for example in examples if (reason := literal(example)) is not None]
     if reasons:
         report.remarks.append(
             f"{len(reasons)} of {len(examples)} right answers can be met by their own letters only; the first: "
@@ -227,16 +239,16 @@ def _check_wrong_answers(task: Task, examples: Sequence[Example], report: TaskRe
             continue
         silent += verdict.scored and not verdict.feedback
         if not verdict.scored:
-            unscored.append(str(verdict.info.get("unscored")))
+            unscored.append(f"{verdict.info.get('unscored')} ({example.where})")
         if verdict.reward == 1.0:
-            report.problem(f"the {kind} answer gets full marks", example.id)
+            report.problem(f"the {kind} answer gets full marks", example.where)
         if _score(task, example, text, report) != verdict:
-            report.problem("the same text is judged in two ways: scoring is not pure", f"{example.id}, {text!r}")
+            report.problem("the same text is judged in two ways: scoring is not pure", f"{example.where}, {text!r}")
         if example.split != "train":
             said_of.setdefault((example.split, text), []).append((example, _answer(task, example, report), verdict))
     for (split, _), feedbacks in said_of.items():
         for example, secret in _leaks([(e, (answer or "").strip(), v.feedback) for e, answer, v in feedbacks]):
-            report.problem(f"feedback on a {split} example shows its answer", f"{example.id}, {secret}")
+            report.problem(f"feedback on a {split} example shows its answer", f"{example.where}, {secret}")
     if unscored and len(unscored) == len(spent):
         report.problem("nothing is scored", unscored[0])
     elif unscored:
@@ -255,10 +267,10 @@ def _score(task: Task, example: Example, text: str, report: TaskReport) -> Verdi
     try:
         verdict = task.score(example, text)
     except Exception as error:  # the user's code may raise anything; here that is a finding
-        report.problem("scoring raises", f"{example.id}, {_short(text)}: {foreign.words(error)}")
+        report.problem("scoring raises", f"{example.where}, {_short(text)}: {foreign.words(error)}")
         return None
     if not isinstance(verdict, Verdict):
-        report.problem("scoring returns no Verdict", f"{example.id}, {_short(text)}: {type(verdict).__name__}")
+        report.problem("scoring returns no Verdict", f"{example.where}, {_short(text)}: {type(verdict).__name__}")
         return None
     return verdict
 
@@ -274,10 +286,10 @@ def _asked(task: Task, example: Example, report: TaskReport) -> str | None:
     try:
         answer = task.answer(example)
     except Exception as error:
-        report.problem("asking for the right answer raises", f"{example.id}: {foreign.words(error)}")
+        report.problem("asking for the right answer raises", f"{example.where}: {foreign.words(error)}")
         return None
     if answer is not None and not isinstance(answer, str):
-        report.problem("the right answer is not text", f"{example.id}: {type(answer).__name__}")
+        report.problem("the right answer is not text", f"{example.where}: {type(answer).__name__}")
         return None
     return answer
 

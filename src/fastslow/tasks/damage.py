@@ -58,6 +58,13 @@ MISSING = ("none", "None", "NONE", "null", "Null", "NULL", "nil", "undefined", "
 NOTHING = frozenset([*MISSING, "inf", "+inf", "-inf", "Infinity", "-Infinity"])
 """Words that programs write for what is missing or beyond their numbers, and that can be an answer."""
 
+STAND_INS = frozenset(
+    ["-", "--", "---", "\u2013", "\u2014", "?", "??", "???", "..", "...", "\u2026", "_", "__", "___", "xx", "xxx",
+     "n.a.", "na", "tbd", "t.b.d.", "tba", "todo", "to do", "fixme", "unknown", "not known",
+     "not available", "not applicable", "no answer", "placeholder", "your answer", "<answer>", "[answer]"]
+)  # fmt: skip
+"""What people write, in any case, where they have no answer yet; some of it can be one."""
+
 
 class Eaten(NamedTuple):
     """A command whose backslash and first letter became one control character."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fastslow.core.texts import folded
-from fastslow.tasks.damage import ESCAPES, NOT_A_NUMBER, NOTHING, possible_command, strange_character
+from fastslow.tasks.damage import ESCAPES, NOT_A_NUMBER, NOTHING, STAND_INS, possible_command, strange_character
 
 LINE_FEED = ESCAPES["\n"][1]
 ALIKE = "questions differ in case, spaces or the form of characters alone"
@@ -87,12 +87,19 @@ def _doubt_answer(place: str, answer: str, doubts: Doubts) -> None:
 
 def _doubt_words(questions: Sequence[Question], doubts: Doubts) -> None:
     """Doubt words that can be an answer, which they hardly are in most rows."""
-    answers = [q for q in questions if q.answer is not None]
-    found = [q for q in answers if (q.answer or "").strip() in NOTHING]
-    note = doubts.problem if 2 * len(found) > len(answers) else doubts.remark
-    for question in found:
-        kind = "the right answer is a word that programs write where there is none; is it meant?"
-        note(kind, f"{question.place}, {excerpt(question.answer or '')}")
+    answers = [(q, q.answer.strip()) for q in questions if q.answer is not None]
+    kinds = {
+        "the right answer is a word that programs write where there is none; is it meant?": [
+            q for q, answer in answers if answer in NOTHING
+        ],
+        "the right answer is what people write where they have none; is it meant?": [
+            q for q, answer in answers if answer.casefold() in STAND_INS and answer not in NOTHING
+        ],
+    }
+    for kind, found in kinds.items():
+        note = doubts.problem if 2 * len(found) > len(answers) else doubts.remark
+        for question in found:
+            note(kind, f"{question.place}, {excerpt(question.answer or '')}")
 
 
 def doubt_wordings(questions: Iterable[Question], doubts: Doubts) -> None:

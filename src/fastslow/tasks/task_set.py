@@ -50,6 +50,11 @@ class TaskSet:
     def answer(self, example: Example) -> str | None:
         return self.tasks[example.task].answer(self._own[example.id])
 
+    def stated_answer(self, example: Example) -> str | None:
+        """Return the right answer in the data of the example's task; None where that task does not tell."""
+        stated = getattr(self.tasks[example.task], "stated_answer", None)
+        return None if stated is None else stated(self._own[example.id])
+
     def _named(self, number: int, task_name: str, example: Example) -> Example:
         named = replace(example, id=f"{number}.{example.id}", task=task_name)
         self._own[named.id] = example

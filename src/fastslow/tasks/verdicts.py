@@ -24,18 +24,18 @@ REASONS_KEPT = 100  # distinct reasons logged per task: a scorer that fails in m
 
 
 class Unscored:
-    """Make unscored verdicts, logging each distinct reason once per task."""
+    """Make unscored verdicts, logging each distinct reason once per task, with the first example concerned."""
 
     def __init__(self, task: str, logger: logging.Logger):
         self.task = task
         self.logger = logger
         self.reasons: set[str] = set()
 
-    def __call__(self, reason: str) -> Verdict:
+    def __call__(self, reason: str, where: str) -> Verdict:
         reason = reason[:500]
         if reason not in self.reasons and len(self.reasons) < REASONS_KEPT:
             self.reasons.add(reason)
-            self.logger.warning("task '%s': a rollout is unscored: %s", self.task, reason)
+            self.logger.warning("task '%s': a rollout of %s is unscored: %s", self.task, where, reason)
         return Verdict.unscored(reason)
 
 

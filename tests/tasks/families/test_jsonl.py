@@ -156,6 +156,7 @@ def test_a_failing_scorer_leaves_the_rollout_unscored_and_is_logged_once(scorer,
         verdicts = [task.score(first(task), "x") for _ in range(3)]
     assert all(v.reward is None and reason in v.info["unscored"] for v in verdicts), verdicts
     assert len(caplog.records) == 1, "one line for one reason"
+    assert f"a rollout of line {first(task).payload['line']} is unscored" in caplog.text, "where a person finds it"
     assert task.answer(first(task)) is None, "an answer that cannot be verified is none"
 
 

@@ -278,6 +278,23 @@ def test_a_word_that_may_be_an_answer_is_reported_and_in_most_rows_not_fit() -> 
     assert any("programs write where there is none" in line for line in report.lines())
 
 
+@pytest.mark.parametrize(
+    "answer", ["-", "--", "?", "???", "...", "\u2026", "TBD", "tbd", "ToDo", "Unknown", "n.a.", "___"]
+)
+def test_what_stands_in_for_an_answer_is_reported_and_in_most_rows_not_fit(answer: str) -> None:
+    report = check_task(mine(*[(f"q{i}", answer if i == 2 else str(i)) for i in range(8)]))
+    said = "the right answer is what people write where they have none; is it meant?"
+    assert not report.problems
+    assert f"{said}: row 3, {answer!r}" in report.remarks
+    assert any(said in line for line in check_task(mine(*[(f"q{i}", answer) for i in range(9)])).lines())
+
+
+@pytest.mark.parametrize("answer", ["x", "+", "*", "0", "no", "A", "unknown planet", "-1", "\\ldots 5"])
+def test_an_answer_that_only_looks_like_it_is_not_reported(answer: str) -> None:
+    report = check_task(mine(*[(f"q{i}", answer if i == 2 else str(i)) for i in range(8)]))
+    assert not any("people write" in remark for remark in report.remarks)
+
+
 def test_whole_numbers_that_became_floats_are_reported_where_letters_are_compared() -> None:
     said = "24 is wrong for 24.0"
     assert any(said in remark for remark in check_task(mine(("q", 24.0))).remarks)

@@ -119,3 +119,20 @@ def test_a_row_with_more_or_fewer_fields_is_refused_with_its_number(tmp_path: Pa
     for row in ("q9,9", "q9,9,9,9"):
         (tmp_path / "t.csv").write_text(csv_text("question,answer,more", rows=3) + row + "\n")
         assert "row 4" in refused(f"hf:{tmp_path}/t.csv{QUERY}")
+
+
+@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")])
+def test_a_file_with_another_separator_says_so(mark: str, name: str, folder: bool, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/train.csv").write_text("question,answer\nq0,1\nq1,2,5\nq3,4\n".replace(",", mark))
+    said = refused(f"hf:{tmp_path}/data{'' if folder else '/train.csv'}{QUERY}")
+    assert f"the columns of 'train.csv' are separated by {name}; save it with commas" in said
+
+
+@pytest.mark.parametrize(("row", "fields"), [("q9,9", "2 fields"), ("q9,9,9,9", "4 fields"), ("q9", "1 field")])
+def test_ragged_rows_are_counted_and_the_refusal_says_how_to_quote(row: str, fields: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(csv_text("question,answer,more", rows=3) + row + "\n" + row + "\n")
+    said = refused(f"hf:{tmp_path}/t.csv{QUERY}")
+    assert f"row 4 of 't.csv' has {fields} and the header 3; put fields with a comma" in said
+    assert "into double quotes. In all, 2 rows cannot be used: 4, 5. Row 1 is the first below the header." in said

@@ -160,10 +160,16 @@ def plain_logits(model: PreTrainedModel, ids: Int[Tensor, "N T"], *, last: bool 
 
     With `last`, those of the last position only, where the model can leave the others out.
     """
-    settings: dict[str, Any] = {"use_cache": False} if takes(model, "use_cache") else {}
+    settings: dict[str, Any] = without_cache(model)
     if last and takes(model, "logits_to_keep"):
         settings["logits_to_keep"] = 1
     return model(input_ids=ids, **settings).logits
+
+
+def without_cache(model: PreTrainedModel) -> dict[str, bool]:
+    """Return the argument of a forward that keeps no cache, where the model has one: for a forward over whole rows it
+    is lost memory, and kernels that carry a state may fail (xLSTM's on rows longer than a chunk)."""
+    return {"use_cache": False} if takes(model, "use_cache") else {}
 
 
 def takes(model: PreTrainedModel, name: str) -> bool:

@@ -122,7 +122,7 @@ class CodeioTask:
             try:
                 judgement = self._judge_input(example.payload, completion)
             except Exception as error:  # raised by `run` alone: training continues whatever happens to the sandbox
-                return self._unscored(f"running the program raised {type(error).__name__}: {error}")
+                return self._unscored(f"running the program raised {type(error).__name__}: {error}", example.where)
         return verdict(judgement, self._scorer, self._gold(example), example.split)
 
     def answer(self, example: Example) -> str | None:

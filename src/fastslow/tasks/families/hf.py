@@ -1,11 +1,13 @@
 """Make tasks from a data set: `hf:OWNER/NAME?question=problem&answer=solution&scorer=boxed`.
 
-Columns and `scorer` are as for `jsonl:`. Where a folder or a file of that name exists, that is read instead of the hub.
+Columns and `scorer` are as for `jsonl:`. Where a file or folder of that name exists, that is read instead of the hub.
 
-    split      the split to take rows from, in datasets' own notation ("train", "train+test"); "train" without it
+    split      of a file: the column that divides its rows, as for `jsonl:` ("split" without it, "" for none); of a
+               folder or of the hub: the split to take rows from, in datasets' own notation ("train" without it)
     config     the configuration, for data sets that have several
 
-The rows of that split are cut into train, validation and test by content, as the rows of a file are.
+Rows of a folder or of the hub that say train, validation or test in a column `split` are divided by it as well. All
+other rows are cut into train, validation and test by content, as the rows of a file are.
 
     streaming=1        a data set larger than memory: rows are read one after another (see `streamed`)
     validation, test   with streaming: the splits that these rows come from, without `test` no test rows; else both come
@@ -14,6 +16,7 @@ The rows of that split are cut into train, validation and test by content, as th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,15 +24,19 @@ from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.core.types import Split
 from fastslow.tasks.base import TASKS
-from fastslow.tasks.families.rows import Columns, RowsTask
+from fastslow.tasks.families.rows import Columns, Rows, RowsTask
 from fastslow.tasks.families.sources import load_hub, load_local, stream_rows
 from fastslow.tasks.families.streamed import StreamedTask
 from fastslow.tasks.spec import coerce, format_spec
+from fastslow.tasks.splits import SPLITS
+
+logger = logging.getLogger(__name__)
 
 FAMILY = "hf"
 COLUMNS = ("question", "answer", "id")
 OPTIONS = ("scorer", "split", "config", "streaming", "validation", "test")
-SPLITS_NAMED = ("split", "validation", "test")
+DIVIDES = "split"
+"""The column that divides rows where no other one is named, as for `jsonl:`."""
 
 
 @TASKS.register(FAMILY)
@@ -39,22 +46,28 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
     for key in params:
         if key not in COLUMNS + OPTIONS:
             raise BadInput(f"task '{FAMILY}:{rest}' has no parameter '{key}'.{nearest(key, COLUMNS + OPTIONS)}")
-    here = Path(rest).expanduser()
-    if here.exists():
-        if "config" in params:
-            raise BadInput(f"task '{name}': a local file or folder has no configurations; leave 'config' out.")
-        named = next((key for key in SPLITS_NAMED if key in params), None)
-        if named is not None and here.is_file():
-            raise BadInput(f"task '{name}': a file has no splits; leave '{named}' out.")
-    # A column that happens to be called id or split means nothing until it is named.
-    columns = Columns(params.get("question"), params.get("answer"), params.get("id", ""), split="")
-    kind = f"{FAMILY}:{Path(rest).name if Path(rest).exists() else rest}"
+    place = Path(rest).expanduser()
+    if place.exists() and "config" in params:
+        raise BadInput(f"task '{name}': a local file or folder has no configurations; leave 'config' out.")
+    kind = f"{FAMILY}:{place.name if place.exists() else rest}"
     if _streams(name, params):
-        return _streamed(rest, name, kind, params, columns, sizes)
-    if here.exists():
-        source = load_local(rest, name, params.get("split"))
+        return _streamed(rest, name, kind, params, sizes)
+    if place.is_file():
+        source, split = load_local(rest, name), params.get("split")
+        if split and not any(split in row for _, row in source.rows):
+            columns = {str(column) for _, row in source.rows for column in row}
+            raise BadInput(
+                f"task '{name}': a file has no splits but those that a column says, and no row has the column "
+                f"'{split}'.{nearest(split, columns)}"
+            )
     else:
-        source = load_hub(rest, name, split=params.get("split", "train"), config=params.get("config"))
+        if place.exists():
+            source = load_local(rest, name, params.get("split"))
+        else:
+            source = load_hub(rest, name, split=params.get("split", "train"), config=params.get("config"))
+        split = DIVIDES if _divides(source, name) else ""
+    # A column that happens to be called id means nothing until it is named.
+    columns = Columns(params.get("question"), params.get("answer"), params.get("id", ""), split)
     return RowsTask(name, kind, source, columns=columns, scorer=params.get("scorer"), **sizes)
 
 
@@ -70,13 +83,29 @@ def _streams(name: str, params: Mapping[str, str]) -> bool:
     return asked
 
 
-def _streamed(
-    rest: str, name: str, kind: str, params: Mapping[str, str], columns: Columns, sizes: Mapping[str, int]
-) -> StreamedTask:
+def _streamed(rest: str, name: str, kind: str, params: Mapping[str, str], sizes: Mapping[str, int]) -> StreamedTask:
     if "id" in params:
         raise BadInput(f"task '{name}': the rows of a stream are known by their numbers; leave 'id' out.")
+    named = next((key for key in ("split", "validation", "test") if key in params), None)
+    if named is not None and Path(rest).expanduser().is_file():
+        raise BadInput(f"task '{name}': a file that is streamed has no splits; leave '{named}' out.")
+    columns = Columns(params.get("question"), params.get("answer"), id="", split="")
     source = stream_rows(rest, name, split=params.get("split", "train"), config=params.get("config"))
     if "test" in params and "validation" not in params:
         raise BadInput(f"task '{name}': 'test' names a split and 'validation' does not; name both, or neither.")
     held_out: dict[Split, str] = {split: params[split] for split in ("validation", "test") if split in params}
     return StreamedTask(name, kind, source, columns=columns, scorer=params.get("scorer"), held_out=held_out, **sizes)
+
+
+def _divides(source: Rows, task: str) -> bool:
+    """Return whether the rows say in a column of their own which split they belong to. Where they differ in something
+    else, a warning says that the column is not used."""
+    said = {str(row.get(DIVIDES)) for _, row in source.rows}
+    if said <= set(SPLITS) and {"train", "validation"} <= said:
+        return True
+    if len(said) > 1:
+        logger.warning(
+            "task '%s': the column '%s' is not used, as it does not say train, validation or test in every row; the "
+            "rows are divided by content.", *(task, DIVIDES),
+        )  # fmt: skip
+    return False

@@ -22,6 +22,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.files import jsonl
 from fastslow.tasks.base import TASKS
+from fastslow.tasks.families.faults import BadRow, Faults
 from fastslow.tasks.families.rows import DEFAULT, Columns, Rows, RowsTask, ScoringFunction
 from fastslow.tasks.scoring import Scorer
 from fastslow.tasks.spec import format_spec
@@ -48,18 +49,23 @@ class JsonlTask(RowsTask):
 
 
 def read(path: Path, task: str) -> Rows:
-    """Return line numbers, counted from 1, and rows; blank lines are skipped. Raises BadInput naming a damaged line."""
-    try:
-        with path.open("rb") as file:
-            rows = list(jsonl.objects(file, parse=jsonl.loads))
-    except jsonl.BadLine as damage:
+    """Return line numbers, counted from 1, and rows; blank lines are skipped. Raises BadInput naming the damaged
+    lines."""
+    faults = Faults(task, "line")
+
+    def damaged(damage: jsonl.BadLine) -> None:
         repeated = isinstance(damage.__cause__, jsonl.RepeatedKey)
         mend = "keep one of them" if repeated else "write one object a line, in UTF-8"
         if path.suffix.lower() in (".csv", ".parquet"):
             mend = f"read this kind of file by hf:{path}"
-        raise BadInput(f"task '{task}': {damage}; {mend}.") from None
+        faults.add(BadRow(damage.number, damage.problem, f"; {mend}."))
+
+    try:
+        with path.open("rb") as file:
+            rows = list(jsonl.objects(file, damaged, parse=jsonl.loads))
     except OSError as error:
         raise BadInput(f"task '{task}': cannot read '{path}' ({error.strerror}); give the path of a file.") from None
+    faults.refuse()
     if not rows:
         raise BadInput(f"task '{task}': '{path}' is empty; write one JSON object a line.")
     return Rows(rows, "line")

@@ -18,6 +18,7 @@ from fastslow.core.registry import nearest
 from fastslow.core.types import Message, Split
 from fastslow.tasks.damage import eaten_command, encodes
 from fastslow.tasks.doubts import excerpt, same_answer
+from fastslow.tasks.families.faults import BadRow, Faults
 from fastslow.tasks.scoring import Scorer
 from fastslow.tasks.scoring.extract import is_blank
 from fastslow.tasks.scoring.values import Json
@@ -47,11 +48,12 @@ DEFAULT = Columns()
 @dataclass(frozen=True)
 class Rows:
     """Hold numbered rows, the source's word for one (the line of a file, the row of a data set), and how many rows were
-    left out, by reason."""
+    left out, by reason. `numbering` is a sentence on how the rows are counted, where that is not plain."""
 
     rows: list[tuple[int, Row]]
     place: str = "row"
     dropped: Mapping[str, int] = field(default_factory=dict)
+    numbering: str = ""
 
 
 def answer_text(value: Any, *, structured: bool = False) -> str | None:
@@ -86,6 +88,7 @@ class Reader:
         self.task = task
         self.rows = source.rows
         self.place = source.place
+        self.faults = Faults(task, source.place, source.numbering)
         self.judge = judge
         self.contradictions: list[str] = []
         self.question = columns.question or "question"
@@ -115,27 +118,31 @@ class Reader:
         raise BadInput(f"task '{self.task}': no row has the column '{named}'.{nearest(named, known)}")
 
     def candidates(self) -> list[Candidate]:
-        """Return distinct questions in file order. Raises BadInput where a repeated question would leak between
-        splits."""
+        """Return distinct questions in file order. Raises BadInput that names every row that cannot be used, and every
+        repeated question that would leak between splits."""
         first: dict[str, Candidate] = {}
         ids: dict[str, int] = {}
         for number, row in self.rows:
-            candidate = self.candidate(number, row, ids)
-            known = first.setdefault(candidate.content, candidate)
-            if known is not candidate:
-                self._check_repeat(known, candidate, "ask the same question")
+            try:
+                candidate = self.candidate(number, row, ids)
+                known = first.setdefault(candidate.content, candidate)
+                if known is not candidate:
+                    self._check_repeat(known, candidate, "ask the same question")
+            except BadRow as fault:
+                self.faults.add(fault)
         if self.split:
             self._check_wordings(list(first.values()))
+        self.faults.refuse()
         return list(first.values())
 
     def candidate(self, number: int, row: Row, ids: dict[str, int] | None = None) -> Candidate:
-        """Return the question of one row; `ids` are those of the rows before. Raises BadInput for a row of a wrong
-        form."""
+        """Return the question of one row; `ids` are those of the rows before. Raises BadRow for one of a wrong form."""
         messages, own_id = self._messages(number, row), self._id(number, row, {} if ids is None else ids)
         self._check_answer(number, row)
         self._split(number, row)
         # `answer` is what no context may copy from a held-out example; scorers read the row.
-        return Candidate(messages, {"row": row, "line": number, "answer": self.answer_of(row)}, own_id)
+        payload = {"row": row, "line": number, "place": self.place, "answer": self.answer_of(row)}
+        return Candidate(messages, payload, own_id)
 
     def split_of(self, candidate: Candidate) -> Split | None:
         return candidate.payload["row"][self.split] if self.split else None
@@ -155,10 +162,8 @@ class Reader:
         lines = f"{self.place}s {known.payload['line']} and {again.payload['line']}"
         splits = self.split_of(known), self.split_of(again)
         if splits[0] != splits[1]:
-            raise BadInput(
-                f"task '{self.task}': {lines} {how} in two splits ({splits[0]} and {splits[1]}), which leaks; "
-                "keep one of them."
-            )
+            what = f"{how} in two splits ({splits[0]} and {splits[1]}), which leaks"
+            raise BadRow(again.payload["line"], what, "; keep one of them.", lines)
         one, other = self.answer_of(known.payload["row"]), self.answer_of(again.payload["row"])
         if not same_answer(one, other) and not self._accepts(one or "", other or ""):
             self.contradictions.append(f"{lines}: {excerpt(one or '')} and {excerpt(other or '')}")
@@ -176,7 +181,10 @@ class Reader:
             answers = (self.answer_of(c.payload["row"]) for c in (known, candidate))
             if known is not candidate and self.split_of(known) != self.split_of(candidate) and same_answer(*answers):
                 how = "ask one question, but for case, spaces or the form of characters,"
-                self._check_repeat(known, candidate, how)
+                try:
+                    self._check_repeat(known, candidate, how)
+                except BadRow as fault:
+                    self.faults.add(fault)
 
     def _check_answer(self, number: int, row: Row) -> None:
         value, answer = row.get(self.answer) if self.answer else None, self.answer_of(row)
@@ -218,11 +226,8 @@ class Reader:
 
     def _messages(self, number: int, row: Row) -> tuple[Message, ...]:
         if self.question not in row:
-            raise BadInput(
-                f"task '{self.task}': {self.place} {number} has no column '{self.question}'."
-                f"{nearest(self.question, row)} "
-                "Another column is chosen with ?question=NAME."
-            )
+            hint = f".{nearest(self.question, row)} Another column is chosen with ?question=NAME."
+            raise BadRow(number, f"has no column '{self.question}'", hint)
         value = row[self.question]
         turns = [{"role": "user", "content": value}] if isinstance(value, str) else value
         if not isinstance(turns, list) or not turns:
@@ -251,18 +256,18 @@ class Reader:
             self._bad(number, f"has a character that cannot be shown in '{self.id}'", "write the id without it")
         first = ids.setdefault(str(value), number)
         if first != number:
-            raise BadInput(
-                f"task '{self.task}': {self.place}s {first} and {number} have the same id '{value}'; change one."
-            )
+            both = f"{self.place}s {first} and {number}"
+            raise BadRow(number, f"have the same id '{value}'", "; change one.", both)
         return str(value)
 
     def _split(self, number: int, row: Row) -> None:
         if self.split is not None and row.get(self.split) not in SPLITS:
             value = row.get(self.split)
-            self._bad(number, f"has {value!r} as '{self.split}'", f"every row or none says one of {', '.join(SPLITS)}")
+            mend = f"every row or none says one of {', '.join(SPLITS)}; ?split=NAME takes another column, ?split= none"
+            self._bad(number, f"has {value!r} as '{self.split}'", mend)
 
     def _bad(self, number: int, what: str, mend: str) -> NoReturn:
-        raise BadInput(f"task '{self.task}': {self.place} {number} {what}; {mend}.")
+        raise BadRow(number, what, f"; {mend}.")
 
 
 def _texts(value: Any) -> Iterator[str]:

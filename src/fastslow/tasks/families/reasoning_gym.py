@@ -114,7 +114,7 @@ class ReasoningGymTask:
         try:
             reward = foreign.call(self._reward, completion.strip(), entry, who=f"the scorer of task '{self.name}'")
         except foreign.Failed as fault:  # no fault of a scorer may become a reward, and the run continues
-            return self._unscored(f"the scorer raised {fault}")
+            return self._unscored(f"the scorer raised {fault}", example.where)
         return Verdict(reward, explain(completion, self._shown_answer(entry), reward, example.split))
 
     def _judged(self, scorer: Scorer, example: Example, completion: str) -> Verdict:

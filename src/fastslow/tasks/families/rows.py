@@ -56,6 +56,7 @@ class RowsTask:
         self._judge, self._function = _load_scorer(scorer, name)
         self._reader = Reader(name, columns, source, judge=self._judge, scored=self._function is not None)
         self._unscored = Unscored(name, logger)
+        self.row_numbering = source.numbering
         self.dropped = dict(source.dropped)
         for reason, count in self.dropped.items():
             logger.warning("task '%s': left out %d rows: %s.", name, count, reason)
@@ -102,9 +103,9 @@ class RowsTask:
         if self._judge is not None:
             gold = self._reader.answer_of(row) or ""
             judged = verdict(self._judge.judge(completion, gold), self._judge, gold, example.split)
-            return judged if judged.scored else self._unscored(judged.info["unscored"])
+            return judged if judged.scored else self._unscored(judged.info["unscored"], example.where)
         if self._function is not None:
-            return self._ask(self._function, completion, row, example.split)
+            return self._ask(self._function, completion, example)
         answer = self._reader.answer_of(row)
         reward = float(answer is not None and canonical(completion) == canonical(answer))
         return Verdict(reward, explain(completion, answer, reward, example.split))
@@ -125,22 +126,23 @@ class RowsTask:
         literal = getattr(self._judge, "literal", None)
         return None if answer is None or literal is None else literal(answer)
 
-    def _ask(self, function: ScoringFunction, completion: str, row: Row, split: Split) -> Verdict:
+    def _ask(self, function: ScoringFunction, completion: str, example: Example) -> Verdict:
+        row, where = example.payload["row"], example.where
         try:
             result = foreign.call(function, completion, foreign.fresh(row), who=f"the scorer of task '{self.name}'")
         except foreign.Failed as fault:  # no fault of a scorer may become a reward, and the run continues
-            return self._unscored(f"the scorer raised {fault}")
+            return self._unscored(f"the scorer raised {fault}", where)
         if result is None:
-            return self._unscored("the scorer returned None")
+            return self._unscored("the scorer returned None", where)
         score, feedback = result if isinstance(result, tuple) and len(result) == 2 else (result, "")
         try:
             reward = as_reward(score)
         except (ValueError, ArithmeticError) as error:
-            return self._unscored(str(error))
+            return self._unscored(str(error), where)
         if not isinstance(feedback, str):
-            return self._unscored(f"the scorer's feedback is {type(feedback).__name__}, not text")
+            return self._unscored(f"the scorer's feedback is {type(feedback).__name__}, not text", where)
         # A scorer does not know which split it judges, and its feedback may name the right answer.
-        return Verdict(reward, feedback if feedback and split == "train" else _plain_feedback(reward))
+        return Verdict(reward, feedback if feedback and example.split == "train" else _plain_feedback(reward))
 
 
 def _plain_feedback(reward: float) -> str:

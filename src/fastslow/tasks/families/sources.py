@@ -22,11 +22,14 @@ from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.files.jsonl import RepeatedKey, loads
 from fastslow.tasks.families import jsonl
+from fastslow.tasks.families.faults import BadRow, Faults
 from fastslow.tasks.families.rows import Row, Rows
 from fastslow.tasks.families.streamed import Source
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 SAMPLE = "sample"
+BELOW_HEADER = "Row 1 is the first below the header."
+OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 OFFLINE = "offline, give a file that was downloaded before"
 
 
@@ -54,13 +57,13 @@ def load_public(
         raise BadInput(f"task '{task}': a local file or folder has no configurations; leave 'config' out.")
     else:
         source = load_local(path, task, split)
+    faults = Faults(task, source.place, source.numbering)
     for number, row in source.rows:
-        for column in columns:
-            if column not in row:
-                raise BadInput(
-                    f"task '{task}': {source.place} {number} has no column '{column}'.{nearest(column, map(str, row))} "
-                    f"Rows as in {hub} have {', '.join(columns)}."
-                )
+        column = next((column for column in columns if column not in row), None)
+        if column is not None:
+            hint = f".{nearest(column, map(str, row))} Rows as in {hub} have {', '.join(columns)}."
+            faults.add(BadRow(number, f"has no column '{column}'", hint))
+    faults.refuse()
     return source
 
 
@@ -79,7 +82,7 @@ def keep(source: Rows, task: str, convert: Callable[[Row], Row | str]) -> Rows:
     if not usable:
         reasons = "; ".join(f"{count} {reason}" for reason, count in dropped.most_common(3))
         raise BadInput(f"task '{task}': none of {len(source.rows)} rows can be used: {reasons}.")
-    return Rows(usable, source.place, dict(dropped))
+    return Rows(usable, source.place, dict(dropped), source.numbering)
 
 
 def check_params(params: Mapping[str, str], known: Sequence[str], rest: str, family: str) -> None:
@@ -192,6 +195,7 @@ def _csv_options(config: Any, task: str) -> dict[str, Any]:
             if path.is_file() and path.suffix == ".csv":
                 with path.open(encoding="utf-8-sig", newline="") as file:
                     columns = next(csv.reader(file), [])
+                _check_separator(columns, path, task)
                 _check_columns(columns, path, task)
     if not columns:
         return {}
@@ -221,9 +225,11 @@ def _read_json(path: Path, task: str) -> Rows:
         return jsonl.read(path, task)  # which names the wrong line
     if not isinstance(source, list):
         return jsonl.read(path, task)
+    faults = Faults(task, "row")
     for number, row in enumerate(source, start=1):
         if not isinstance(row, dict):
-            raise BadInput(f"task '{task}': row {number} of '{path.name}' is not an object; write a list of objects.")
+            faults.add(BadRow(number, f"of '{path.name}' is not an object", "; write a list of objects."))
+    faults.refuse()
     return _numbered(source)
 
 
@@ -246,16 +252,32 @@ def _read_csv(path: Path, task: str) -> Rows:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            _check_columns(reader.fieldnames or (), path, task)
+            header = reader.fieldnames or ()
+            _check_separator(header, path, task)
+            _check_columns(header, path, task)
             rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"task '{task}': '{path.name}' is not CSV in UTF-8 ({_one_line(error)}).") from None
     finally:
         csv.field_size_limit(before)
+    faults = Faults(task, "row", BELOW_HEADER)
     for number, row in enumerate(rows, start=1):
         if None in row or None in row.values():
-            raise BadInput(f"task '{task}': row {number} of '{path.name}' has more or fewer fields than the header.")
-    return _numbered(rows)
+            # DictReader puts fields past the header under None, and None where the row lacks a field.
+            fields = sum(value is not None for value in row.values()) + len(row.get(None) or [None]) - 1
+            what = f"of '{path.name}' has {fields} field{'s' * (fields != 1)} and the header {len(header)}"
+            faults.add(BadRow(number, what, "; put fields with a comma, a quote or a line end into double quotes."))
+    faults.refuse()
+    return Rows(list(enumerate(rows, start=1)), numbering=BELOW_HEADER)
+
+
+def _check_separator(header: Sequence[str], path: Path, task: str) -> None:
+    """Raise BadInput for a file whose columns are separated by something other than commas."""
+    if len(header) == 1 and (other := next((mark for mark in OTHER_SEPARATORS if mark in header[0]), None)):
+        raise BadInput(
+            f"task '{task}': the columns of '{path.name}' are separated by {OTHER_SEPARATORS[other]}; save it with "
+            "commas."
+        )
 
 
 def _read_parquet(path: Path, task: str) -> Rows:

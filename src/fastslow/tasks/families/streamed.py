@@ -28,6 +28,7 @@ from dataclasses import replace
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Split
+from fastslow.tasks.families.faults import BadRow
 from fastslow.tasks.families.rows import Columns, Row, Rows, RowsTask
 from fastslow.tasks.splits import identity
 
@@ -37,6 +38,8 @@ HEAD = 2048
 BLOCK = 2048
 BLOCKS = 4
 """Blocks in memory: the one in use, those of a lookahead that crosses a border, and one that a resumed run asks for."""
+KINDS = 20
+"""Kinds of rows of a wrong form that are said; the others are passed over in silence."""
 HOME = "split of the source"
 """Column that marks which named split a row of the head came from, while the head is divided."""
 
@@ -156,19 +159,18 @@ class StreamedTask(RowsTask):
         """Return the example of a row, or None where it is held out or of a wrong form."""
         try:
             candidate = self._reader.candidate(place + 1, row if self._reader.split is None else {**row, HOME: "train"})
-        except BadInput as problem:
-            self._pass_over(str(problem), place)
+        except BadRow as fault:
+            self._pass_over(fault)
             return None
         if candidate.identity in self._held_out:
             return None
         return _numbered(candidate.example("row", self.name, "train"))
 
-    def _pass_over(self, problem: str, place: int) -> None:
+    def _pass_over(self, fault: BadRow) -> None:
         """Say of the first row of each kind that it is passed over."""
-        kind = problem.partition(f"row {place + 1} ")[2] or problem
-        self._passed_over[kind] += 1
-        if self._passed_over[kind] == 1 and len(self._passed_over) <= 20:
-            logger.warning("%s Rows like it are passed over.", problem)
+        self._passed_over[fault.what] += 1
+        if self._passed_over[fault.what] == 1 and len(self._passed_over) <= KINDS:
+            logger.warning("task '%s': row %d %s. Rows like it are passed over.", self.name, fault.number, fault.what)
 
 
 @functools.lru_cache(maxsize=2 * BLOCKS)

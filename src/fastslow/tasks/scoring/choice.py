@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+from fastslow.tasks.scoring import hedges
 from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
 from fastslow.tasks.scoring.extract import is_blank, marked, tagged, tail
-from fastslow.tasks.scoring.notation import NESTED, SIZES, SPACES, STRUCK, TAG, WORDS, ascii_signs
+from fastslow.tasks.scoring.markup import STRUCK, TAG
+from fastslow.tasks.scoring.notation import NESTED, SIZES, SPACES, WORDS, ascii_signs
 
 LETTERS = "ABCDEFGHIJ"
-OPENS, CLOSES = r"[\s*_`\"'(\[{「【《]{0,8}", r"[\s*_`\"')\]}」】》.:,。、]{0,8}"
+OPENS, CLOSES = r"[\s*_`\"'(\[{「【《#]{0,8}", r"[\s*_`\"')\]}」】》.:,!。、]{0,8}"
 NAMED = (
     r"(?:(?i:(?:the\s)?(?:(?:correct|right|best|final)\s)?(?:answer|option|choice|letter)(?:\sis|\swould\sbe)?"
     rf"(?:\s(?:option|choice))?)[\s:]{{1,3}}{OPENS})?"
@@ -32,12 +34,22 @@ CORRECTED = re.compile(
     r"(?:(?i:it is|it's|i mean|the answer is)\s)?[(\[]?[A-Z](?![A-Za-z0-9'])"
 )
 ASIDE = r"[\s*_`\"'(\[{:「【]"
+CHOSEN = (
+    r"(?:answer|(?:correct|right|best|final|my)\s(?:option|choice|letter))(?:\sis|\swould\sbe)?(?:\s(?:option|choice))?"
+    r"|i(?:\swould|\swill|['’]d|['’]ll)?\s(?:choose|chose|pick|select|go\swith)(?:\s(?:option|choice|answer))?"
+)
 SAID = re.compile(
-    rf"(?:\b(?i:answer(?:\sis|\swould\sbe)?(?:\s(?:option|choice))?){ASIDE}{{1,8}}"
+    rf"(?:\b(?i:{CHOSEN}){ASIDE}{{1,8}}"
     rf"|(?:答案|答え|正解|정답|답|คำตอบ|(?<![不非])[选選]|(?i:respuesta|réponse|antwort|ответ|risposta|resposta))"
     rf"\s{{0,2}}(?:应该是|是|为|為|は|은|는|คือ|(?i:es|est|ist|è|é)\s|择|擇)?{ASIDE}{{0,8}})([A-Z])(?![A-Za-z0-9'’])"
+    rf"|(?:\A|\n)[ \t]{{0,3}}\#{{4}}[ \t]{{0,3}}{OPENS}([A-Z]){CLOSES}(?=\n|\Z)"
+    r"|(?<![A-Za-z0-9'’])([A-Z])[*_`\"')\]}]{0,4}\s(?i:(?:is|would\sbe|must\sbe)\s(?:indeed\s|clearly\s|therefore\s|thus\s)?"
+    r"(?:the\s)?(?:(?:only\s|most\s)?(?:correct|right|best)(?:\s(?:answer|option|choice|one|letter)\b"
+    r"|(?=[*_\s]{0,4}(?:[.,;:!\n]|\Z|because\b|since\b)))|answer\b))"
 )
-UNSURE = re.compile(r"(?i:\bnot\b|n['’]t\b|\bnever\b|\bif\b|\bunless\b|\bwhether\b)[^.!?\n]{0,60}\Z")
+BESIDE = re.compile(
+    r"(?:\b(?i:and|or|nor|either|neither)\s|[/&+、]|(?<![A-Za-z])[A-Z][)\]*.]{0,3}\s?,)[\s*_`\"'(\[{]{0,8}\Z"
+)
 ARTICLE = re.compile(r"\s+(?!because|since|as\b|for\b|due|with|and\b|or\b|so\b|in\b|by\b|at\b)[a-z]")
 BRACED = re.compile(r"(?<![A-Za-z}\]^_])\{([^{}]*)\}")
 MATH = re.compile(r"\\[()\[\]]|\\?\$")
@@ -125,9 +137,13 @@ def _said(text: str) -> str | None:
     """Return the letter that is named last as the answer; None where none is, or that one is one of several."""
     letter = None
     for said in SAID.finditer(text):
-        if UNSURE.search(text, max(0, said.start() - 80), said.start()) or DENIED.match(text, said.end()):
+        if hedges.unsure(text[max(0, said.start() - hedges.CHARS) : said.start()]) or DENIED.match(text, said.end()):
             continue
-        if said[1] in "AI" and ARTICLE.match(text, said.end()):  # the answer is A lot, the answer is I do not know
+        named = said[1] or said[2] or said[3]
+        if said[1] in ("A", "I") and ARTICLE.match(
+            text, said.end()
+        ):  # the answer is A lot, the answer is I do not know
             continue
-        letter = None if _is_taken_back(text, said.end()) else said[1]
+        beside = said[3] and BESIDE.search(text[max(0, said.start() - 20) : said.start()])
+        letter = None if beside or _is_taken_back(text, said.end()) else named
     return letter

@@ -17,6 +17,7 @@ from fastslow.tasks.scoring import numbers
 
 SPARE_DIGITS = 40  # beyond those of the numbers in an expression
 PLACES = 3  # where expressions with symbols are compared
+ROUNDED = 0.05
 FAR = 1e-6  # a relative difference that rounding does not explain
 
 
@@ -88,6 +89,13 @@ def same_number(gold: Read, given: Read) -> bool | None:
     noise = size / Rational(10) ** (digits - SPARE_DIGITS // 2)
     rounding = Rational(numbers.TOLERANCE) if gold.decimal or given.decimal else 0
     return all(abs(a - b) <= max(noise, rounding * abs(a)) for a, b in zip(*parts, strict=True))
+
+
+def near(a: Read, b: Read) -> bool:
+    """Return whether one number may be the rounding of the other, to two figures or more."""
+    if a.at_places is None or b.at_places is None or a.symbols or b.symbols:
+        return False
+    return abs(a.at_places[0] - b.at_places[0]) <= ROUNDED * abs(a.at_places[0])
 
 
 def far_apart(a: Read, b: Read) -> bool:

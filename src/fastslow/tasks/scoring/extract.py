@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from fastslow.tasks.scoring.markup import without_special_tokens
+
 MAX_CHARS = 20_000  # characters of a completion; reasoning-gym's scorers have the same limit (screen.py)
 TAG = re.compile(r"</?answer>", re.IGNORECASE)
 THOUGHT = r"(?:think|thinking|thought|reasoning|scratchpad)"
@@ -12,8 +14,12 @@ THINKS = re.compile(rf"<{THOUGHT}>|\[THINK\]", re.IGNORECASE)
 THOUGHT_ENDS = re.compile(rf"</{THOUGHT}>|\[/THINK\]", re.IGNORECASE)
 BOXED = re.compile(r"\\(?:f?boxed|fbox)\s{0,20}\{")
 # What an emphasis, the mark of a list, a unit of degrees or a full stop is made of says nothing.
-BOX_FOLLOWS = re.compile(r"(?:[0-9^/+\u2212-]|\\(?:times|cdot|div|pm)\s?|(?<=[0-9)}])\s?[*/+\u2212-]\s?)\Z")
-BOX_GOES_ON = re.compile(r"[0-9]|\s?(?:[/+\u2212]|\^(?!\s?\{?\s?\\circ)|\\(?:times|cdot|div|pi|frac|sqrt)|-\s?[0-9\\])")
+BOX_FOLLOWS = re.compile(
+    r"(?:[0-9^/+\u2212-]|(?:\u2260|!=|\\neq?|\\not\s?=)\s?|\\(?:times|cdot|div|pm)\s?|(?<=[0-9)}])\s?[*/+\u2212-]\s?)\Z"
+)
+BOX_GOES_ON = re.compile(
+    r"[0-9]|[A-Za-z](?![A-Za-z])|_\{?[0-9]|\s?(?:[/+\u2212]|\^(?!\s?\{?\s?\\circ)|\\(?:times|cdot|div|pi|frac|sqrt)|-\s?[0-9\\])"
+)
 BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
@@ -22,9 +28,9 @@ def tail(completion: str) -> str:
 
     Drafts stand there, so that what follows the last `</think>` counts, and nothing after a `<think>` without an end.
     """
-    text = completion[-MAX_CHARS:]
-    for end in THOUGHT_ENDS.finditer(text):
-        text = completion[-MAX_CHARS:][end.end() :]
+    read = text = without_special_tokens(completion[-MAX_CHARS:])
+    for end in THOUGHT_ENDS.finditer(read):
+        text = read[end.end() :]
     draft = THINKS.search(text)
     return text if draft is None else text[: draft.start()]
 

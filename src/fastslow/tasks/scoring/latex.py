@@ -102,6 +102,8 @@ def _unknown(text: str) -> str | None:
         return f"has the command {command}, which is not read"
     if not text.isascii() and re.search(r"[^\x00-\x7f°Ω∨]", text):
         return "has characters that are not read"
+    if ".." in text:
+        return "has dots in the place of something"
     if NUMBER_IN_WORDS.search(text):
         return "has a number among words"  # math-verify takes words for a unit: 12\text{ or 13} would be 12
     if BASE.search(text):

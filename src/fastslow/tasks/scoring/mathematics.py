@@ -11,10 +11,10 @@ import functools
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from fastslow.tasks.scoring import exact, latex, measures, numbers, structure, watch
+from fastslow.tasks.scoring import equations, exact, latex, measures, numbers, structure, watch
 from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
 from fastslow.tasks.scoring.exact import Read
 from fastslow.tasks.scoring.extract import boxed, is_blank, stands_alone, tail
@@ -28,6 +28,12 @@ NO_SYMBOLS = re.compile(r"\\mathbb\s*\{[A-Z]\}|\\(?:text|mathrm|textbf|mathbf)\s
 IN_WORDS = re.compile(r"[^\W\d_]{2,}(?:[\s,.'-]+[^\W\d_]+)*")
 # Letters beside each other are a product for math-verify, and then "on" is "no", and ACB is ABC.
 AS_WORDS = re.compile(r"(?i:no|on|up|in|[a-z]{3,})(?:[\s,.'-]+[^\W\d_]+)*")
+LONG_WORD = re.compile(r"(?i:[a-z][a-z]*[aeiou][a-z]*)(?<=....)")
+SHORT_WORDS = frozenset({"yes", "no", "odd", "all", "any", "one", "two", "six", "ten", "red", "on", "up", "in"})
+OPTION = re.compile(r"\\text(?:bf|rm)?\s?\{\s?\(?([A-J])\)?\s?\}|\(([A-J])\)")
+# Two numbers beside each other, a factor of one behind a bracket, a number with a prime: math-verify makes a product of
+# the former and leaves out the latter.
+UNJOINED = re.compile(r"[0-9] [0-9]|\A[^'\"]*[0-9)}]['\"]|(?:\)|\\(?:sqrt|frac\{[^{}]*\})\{[^{}]*\})1(?![0-9.,/^!])")
 SYMBOL = re.compile(r"[A-Za-df-hj-z]")  # all but e and i
 
 _lock = threading.RLock()  # antlr's tables and SymPy's assumptions are shared between threads
@@ -65,6 +71,7 @@ class Boxed(PlainScorer):
 
     def literal(self, gold: str) -> str | None:
         plain = structure.plain(_content(gold))
+        plain = next((side.text for side in equations.values(plain)), plain)
         if _is_number(plain):
             return None
         if IN_WORDS.fullmatch(plain):
@@ -89,10 +96,16 @@ def _content(gold: str) -> str:
 
 def _compare(given: str, gold: str) -> Judgement:
     plain, right = structure.plain(given), structure.plain(gold)
-    if plain == right or _same(right, plain) or _same_share(given, plain, gold, right):
+    if measures.magnified(given) and not measures.magnified(gold):
+        return wrong(given)
+    if plain == right or _same(right, plain) or _same_share(given, plain, gold, right) or _same_option(plain, gold):
         return RIGHT
     if AS_WORDS.fullmatch(right):
-        return RIGHT if plain.casefold() == right.casefold() else wrong(given)
+        return RIGHT if _same_words(given, plain, gold, right) else wrong(given)
+    plain, right = measures.cased(plain, right)
+    stated = _compare_stated(given, plain, right)
+    if stated is not None:
+        return stated
     problem = latex.objection(plain)
     if problem:
         return unparsable(given, problem)
@@ -116,6 +129,41 @@ def _compare(given: str, gold: str) -> Judgement:
         return Judgement("unscored", f"comparing '{given[:100]}' with the right answer {error}")
 
 
+def _compare_stated(given: str, plain: str, right: str) -> Judgement | None:
+    """Compare the values that an equation states, where the other side is a value; None where neither is so."""
+    if structure.is_relation(right):
+        sides = () if structure.is_relation(plain) else equations.values(right)
+        return _first_wrong(given, (_compare(plain, side.text) for side in sides if not side.rounded))
+    sides = equations.values(plain)
+    exactly = [side.text for side in sides if not side.rounded] or [side.text for side in sides]
+    judgement = _first_wrong(given, (_compare(text, right) for text in exactly))
+    if judgement is RIGHT and not all(_is_near(side.text, right) for side in sides if side.text not in exactly):
+        return wrong(given)
+    return judgement
+
+
+def _first_wrong(given: str, judgements: Iterable[Judgement]) -> Judgement | None:
+    """Return the first judgement that is not right, of the whole that was given; RIGHT where all are, and None where
+    there are none."""
+    found = None
+    for found in judgements:
+        if not found.right:
+            return wrong(given) if found.defect == "wrong value" else found
+    return found
+
+
+def _is_near(given: str, gold: str) -> bool:
+    """Return whether one text may be a rounding of the other."""
+    if latex.objection(given) or latex.objection(gold):
+        return False
+    try:
+        with _lock:
+            right, rounded = _read(gold), _read(given)
+            return bool(right and rounded and _limited(lambda: exact.near(right, rounded)))
+    except TimeoutError:
+        return False
+
+
 def _compare_elements(given: str, left: structure.Parts, wanted: structure.Parts) -> Judgement:
     unused = list(left.elements)
     ordered = wanted.ordered or left.ordered
@@ -135,6 +183,8 @@ def _same(gold: str, given: str) -> bool | None:
 
     A unit counts where both have one, and a base other than ten must be the same.
     """
+    if ":" in gold or ":" in given:
+        return measures.same_ratio(gold, given)
     gold, unit = measures.without_unit(gold)
     given, given_unit = measures.without_unit(given)
     if unit and given_unit and unit != given_unit:
@@ -169,10 +219,28 @@ def _same_share(given: str, plain: str, gold: str, right: str) -> bool:
     return numbers.agree(got, numbers.Quantity(expected.value / 100, expected.decimal))
 
 
+def _same_option(plain: str, gold: str) -> bool:
+    r"""Return whether (b) is the option \text{B}; a bare B is a symbol, and b another."""
+    option = OPTION.fullmatch(gold.strip())
+    return option is not None and plain.strip("()").casefold() == (option[1] or option[2]).casefold()
+
+
+def _same_words(given: str, plain: str, gold: str, right: str) -> bool:
+    """Return whether two answers in words are the same. Case counts where letters may be symbols: ABC is not abc."""
+    if plain.casefold() != right.casefold():
+        return False
+    return plain == right or "\\" in given + gold or right.casefold() in SHORT_WORDS or bool(LONG_WORD.search(right))
+
+
 def _equal(gold: str, given: str) -> bool:
     same = True if gold == given else _same(gold, given)
     if same is not None:
         return same
+    if UNJOINED.search(given):
+        return False
+    if gold.count(":") > 1 or given.count(":") > 1:
+        terms = [text.split(":") for text in (gold, given)]
+        return len(terms[0]) == len(terms[1]) and all(map(_equal, *terms))
     if _holds_symbols(given) and not _holds_symbols(gold):
         return False
     if measures.other_words(given) != measures.other_words(gold):

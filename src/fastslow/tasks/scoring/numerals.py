@@ -5,18 +5,21 @@ The texts are those of `notation.flat`. A numeral is read as a whole or not at a
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from fastslow.tasks.scoring.notation import END, FRACTION, HIDDEN, OVER, THIN
+from fastslow.tasks.scoring.markup import HIDDEN
+from fastslow.tasks.scoring.notation import END, FRACTION, OVER, THIN
 
 MAX_EXPONENT = 400  # 10^400 is beyond every float, and still quick to compute with
 MAX_DIGITS = 400
 MAX_POWER_DIGITS = 3_000  # of a whole power such as 2^{100}
+MAX_FACTORIAL = 50
 
 # Possessive repeats (++) never backtrack, so that reading stays linear in the text.
-GROUPED = "|".join(f"(?:{separator}[0-9]{{3}})++" for separator in (",", "'", "\u2019", THIN, "[ ]"))
+GROUPED = "|".join(f"(?:{separator}[0-9]{{3}})++" for separator in (",", "'", "\u2019", "_", THIN, "[ ]"))
 WHOLE = rf"(?:[1-9][0-9]{{0,2}}(?:{GROUPED})(?![0-9])|[1-9][0-9]?(?:,[0-9]{{2}}(?=,))++,[0-9]{{3}}(?![0-9])|[0-9]++)"
 POINT = rf"(?:\.(?:[0-9]{{3}}(?:{THIN}[0-9]{{3}})++(?:{THIN}[0-9]{{1,2}})?(?![0-9])|[0-9]++))"
 DECIMAL = rf"(?:(?:{WHOLE}{POINT}?|{POINT})(?:[eE][-+]?[0-9]++)?)"
@@ -38,7 +41,7 @@ _IS_MIXED, _IS_BUILT = re.compile(MIXED), re.compile(BUILT)
 _IS_POWER = re.compile(rf"(?:({DECIMAL}){TIMES})?([0-9]+){RAISED}")
 _EXPONENT = re.compile(r"([-+]?)\s?([0-9]+)\s?[})]?\Z")
 _PARTS = re.compile(r"(?P<whole>[0-9]*)(?P<point>\.[0-9]+)?(?:[eE](?P<exponent>[-+]?[0-9]+))?")
-_SEPARATORS = re.compile(rf"[,'\u2019 {THIN}]")
+_SEPARATORS = re.compile(rf"[,'\u2019_ {THIN}]")
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,11 @@ def _numeral(text: str) -> Quantity | None:
         return _power(power[1], power[2], text)
     above, slash, below = text.partition("/")
     return _quotient(above, below) if slash else _decimal(above)
+
+
+def factorial(number: int) -> Quantity | None:
+    """Return the factorial of a whole number up to MAX_FACTORIAL; None for others."""
+    return Quantity(Fraction(math.factorial(number))) if 0 <= number <= MAX_FACTORIAL else None
 
 
 def _quotient(above: str, below: str) -> Quantity | None:

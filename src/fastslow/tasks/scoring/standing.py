@@ -10,10 +10,15 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from fastslow.tasks.scoring.notation import END, FRACTION, HIDDEN, OVER, RAISED, THIN, VULGAR, flat
-from fastslow.tasks.scoring.numerals import GAP, MAX_DIGITS, SCALED, Quantity, valued
+from fastslow.tasks.scoring import hedges
+from fastslow.tasks.scoring.markup import HIDDEN
+from fastslow.tasks.scoring.notation import END, FRACTION, OVER, RAISED, THIN, VULGAR, flat
+from fastslow.tasks.scoring.numerals import GAP, MAX_DIGITS, SCALED, Quantity, factorial, valued
+from fastslow.tasks.scoring.texts import HANGUL, UNSPACED
 
 BEFORE, AFTER = 3 * MAX_DIGITS, 200  # characters that are read around the last digit
+LONG_DECIMAL = re.compile(r"\.[0-9]{6}")  # 0.3... is no number, and 0.333333... is one within the tolerance
+LIKELY_FACTORIAL = 20  # the answer is 5! may be 120; nobody answers 42!
 
 
 def _words(*lines: str) -> frozenset[str]:
@@ -28,12 +33,17 @@ UNITS = _words(
     "seconds minute minutes hour hours day days week weeks month months year years gram grams kilogram kilograms",
     "liter liters litre litres degree degrees dollar dollars euro euros unit units square sq cubic cu cc st nd rd th",
 )
-NAME = rf"(?:°[CF]?|Ω|[µμ]m|(?:{'|'.join(sorted(UNITS, key=len, reverse=True))})(?![A-Za-z]))"
+# Glued to a digit these are magnitudes, as in 2K and 2T; apart they are the kelvin and the tesla.
+MAGNITUDES = frozenset("KT")
+NAME = (
+    rf"(?:°[CF]?|Ω|[µμ]m|(?<![0-9])[{''.join(sorted(MAGNITUDES))}](?![A-Za-z])"
+    rf"|(?:{'|'.join(sorted(UNITS - MAGNITUDES, key=len, reverse=True))})(?![A-Za-z]))"
+)
 POWERED = rf"{NAME}(?:\s?\^\s?[{{(]?-?[1-4][)}}]?|(?<=m)[23](?![0-9]))?"
 UNIT = rf"{GAP}{POWERED}(?:{GAP}[/·*]?{GAP}{POWERED}){{0,3}}(?![A-Za-z0-9_^{{(])"
 
 # Words that make another number of the one before or after them.
-OPERATORS = _words("plus over divided multiplied mod modulo base sqrt root log ln lg exp sin cos tan pi")
+OPERATORS = _words("plus over divided multiplied mod modulo base sqrt root log ln lg exp sin cos tan pi choose")
 CHANGES = _words(
     "squared cubed factorial half halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths",
     "seventh sevenths eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths hundred",
@@ -42,15 +52,16 @@ CHANGES = _words(
 )
 JOINERS = _words("and or to through till until versus vs und oder et ou bis of per by times 和 或 与 及 到 至")
 SIGNS = frozenset({"minus", "negative"})
+UNEQUAL = frozenset({"!=", "/", "<", ">", "<=", ">="})  # before an equals sign, as in =/= and !==
 POWERS_OF_TEN = "十百千万萬亿億兆십백천만억조"
 
 OF = r"(?:root|out|square|cube|log|half|third|quarter|power|reciprocal|inverse|opposite|double|twice|factorial)\s+of\b"
 TOKEN = re.compile(
     rf"(?P<number>{SCALED}(?:{UNIT})?)|(?P<hidden>[{HIDDEN}\"'`\u2018\u2019\u201c\u201d]++)|(?P<equal>[=-]+>|[⇒→≈]|:?=)"
     rf"|(?P<operator>\\[A-Za-z]++|[<>!]=|[<>≤≥≠^*/×·÷!|\\π√±∓∞%‰∈_{FRACTION}{OVER}{END}]|(?<=[0-9])(?:\ :\ |:)(?=[0-9])"
-    rf"|and\s(?:a|one)\s(?:half|quarter|third)\b|{OF}|(?:divided|multiplied)\s+by\b|\d)"
+    rf"|and\s(?:a|one)\s(?:half|quarter|third)\b|{OF}|(?:divided|multiplied)\s+by\b|\d)|(?P<dots>\.{{2,}}|…)"
     r"|(?P<sign>[-+])|(?P<joiner>[,;、&])|(?P<open>[(\[{（「【])|(?P<close>[)\]}）」】])"
-    rf"|(?P<break>\n\s*+(?:[*>]\s(?=\s*\S))?)|(?P<space>[\s{THIN}]++)"
+    rf"|(?P<break>\n\s*+(?:\*\s(?=\s*\S))?)|(?P<space>[\s{THIN}]++)"
     r"|(?P<word>[A-Za-z]++|[^\W\d_A-Za-z]++)|(?P<other>.)",
     re.DOTALL,
 )
@@ -63,8 +74,9 @@ class Token:
     number: Quantity | None = None
 
     @property
-    def latin(self) -> bool:
-        return self.text[-1].isascii()
+    def spaced(self) -> bool:
+        """Whether the script of a word has spaces between words, so that a word beside a digit is one with it."""
+        return not UNSPACED.match(self.text[-1]) and not HANGUL.match(self.text[-1])
 
 
 @dataclass(frozen=True)
@@ -88,11 +100,39 @@ def last(text: str, *, marked: bool) -> Found | None:
     at = max((i for i, t in enumerate(tokens) if t.kind == "number" or t.text.isdecimal()), default=0)
     sign = _sign(tokens[:at], marked=marked and not start, cut=start > 0)
     found = tokens[at]
-    if found.kind != "number" or sign is None or not _ends(tokens[at + 1 :]):
+    if found.kind != "number" or sign is None or _is_hedged(tokens, at):
         return Found(text[max(0, end - 60) : end + 60].strip())
-    number = found.number
+    number, rest = found.number, tokens[at + 1 :]
+    if rest and rest[0].text == "!":
+        prose = not marked and any(token.kind == "word" for token in tokens[:at])
+        marks = next((i for i, token in enumerate(rest) if token.text != "!"), len(rest))
+        number, rest = _exclaimed(found, marks, prose=prose), rest[marks:]
+    elif _kind_right(rest) == "dots" and not LONG_DECIMAL.search(found.text):
+        number = None
+    if number is None or not _ends(rest):
+        return Found(text[max(0, end - 60) : end + 60].strip())
     shown = ("-" if sign < 0 else "") + _shown(found.text)
     return Found(shown, number and Quantity(sign * number.value, number.decimal))
+
+
+def _is_hedged(tokens: list[Token], at: int) -> bool:
+    """Return whether the words beside a number make it a bound or deny it."""
+    texts = [token.text for token in tokens[max(0, at - 24) : at + 24]]
+    at = min(at, 24)
+    return hedges.before("".join(texts[:at])) or hedges.after("".join(texts[at + 1 :]))
+
+
+def _exclaimed(found: Token, marks: int, *, prose: bool) -> Quantity | None:
+    """Return the value of a number before exclamation marks, of which one makes a factorial of a whole number.
+
+    In a sentence it ends that, unless the number is so small that a factorial may be meant: then there is no value.
+    """
+    whole = found.number if found.text.isdecimal() else None
+    if whole is None:
+        return found.number if prose or not found.text[-1].isdecimal() else None
+    if prose:
+        return found.number if whole.value > LIKELY_FACTORIAL else None
+    return factorial(int(whole.value)) if marks == 1 else None
 
 
 def _shown(text: str) -> str:
@@ -123,7 +163,8 @@ def _kind_of_word(word: str) -> str:
         return "joiner"
     if lower in SIGNS:
         return "sign"
-    return "letter" if len(word) == 1 and word.isascii() and word not in ("a", "A", "I") else "word"
+    single = len(word) == 1 and (word.isascii() or "\u0370" <= word <= "\u03ff")
+    return "letter" if single and word not in ("a", "A", "I") else "word"
 
 
 def _sign(before: list[Token], *, marked: bool, cut: bool) -> int | None:
@@ -162,13 +203,16 @@ def _glued(token: Token, left: list[Token], *, gap: bool, signed: bool) -> bool:
     if token.kind == "changes":
         return True
     if token.kind == "word":
-        return not gap and token.latin
-    if token.kind == "other":  # a separator or a sign of other scripts
-        return not gap and not token.text.isascii() and unicodedata.category(token.text) != "Sc"
+        return not gap and token.spaced
+    if token.kind == "other":  # a separator or a sign of other scripts, or a relation such as ≲
+        category = unicodedata.category(token.text)
+        return category == "Sm" or (not gap and not token.text.isascii() and category != "Sc")
+    if token.kind == "dots":
+        return _kind_left(left) in ("number", "joiner")
     if token.kind == "close":
         return not gap or signed or _encloses_number(left)
     if token.kind == "equal":
-        return _is_listed(left)
+        return bool(left and left[-1].text in UNEQUAL) or _is_listed(left)
     return token.kind == "break" and _kind_left(left) in ("operator", "sign", "joiner")
 
 
@@ -190,7 +234,9 @@ def _ends(after: list[Token]) -> bool:
         elif token.text == "/":
             return following == "word"
         elif token.kind == "word":
-            return gap or not token.latin
+            return gap or not token.spaced
+        elif token.kind == "other" and not token.text.isascii():  # an accent, or a relation such as ≲
+            return unicodedata.category(token.text)[0] != "M" and unicodedata.category(token.text) != "Sm"
         else:
             return token.kind not in ("operator", "changes", "letter")
     return True
@@ -202,6 +248,10 @@ def _kind_left(tokens: list[Token]) -> str:
         if token.kind not in ("hidden", "space", "close"):
             return token.kind
     return "start"
+
+
+def _kind_right(tokens: list[Token]) -> str:
+    return next((token.kind for token in tokens if token.kind not in ("hidden", "space")), "end")
 
 
 def _encloses_number(left: list[Token]) -> bool:

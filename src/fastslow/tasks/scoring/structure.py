@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 
 from fastslow.tasks.scoring import latex
-from fastslow.tasks.scoring.notation import ascii_signs
+from fastslow.tasks.scoring.notation import FONTS, ascii_signs
 
 GREEK = ("pi", "theta", "alpha", "beta", "gamma", "delta", "lambda", "mu", "omega", "phi", "sigma", "rho", "tau")
 SIGNS = str.maketrans(
     {"∞": r"\infty ", "∪": r"\cup ", "∩": r"\cap ", "∅": r"\emptyset ", "∈": r"\in ", "∖": r"\setminus "}
     | {"≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "×": r"\times ", "·": r"\cdot ", "÷": r"\div ", "±": r"\pm "}
     | {letter: f"\\{name} " for letter, name in zip("πθαβγδλμωφσρτ", GREEK, strict=True)}
-    | {"ℝ": r"\mathbb{R}"}
+    | {"ℝ": r"\mathbb{R}", "≃": "≈", "≅": "≈", "⋯": "…"}
 )
 ALIASES = {
     **dict.fromkeys(("geqslant", "geqq"), r"\geq"),
@@ -23,12 +23,24 @@ ALIASES = {
     **dict.fromkeys(("smallsetminus", "backslash"), r"\setminus"),
     **dict.fromkeys(("textrm", "textit", "textsf", "textnormal", "mbox", "hbox"), r"\text"),
     **dict.fromkeys(("dbinom", "tbinom"), r"\binom"),
+    **dict.fromkeys(("approx", "simeq", "thickapprox", "doteq"), "≈"),
+    **dict.fromkeys(
+        ("bm", "boldsymbol", "mathit", "mathsf", "mathtt", "mathnormal", "underline", "emph", "ensuremath"), ""
+    ),
 } | {"lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "infin": r"\infty", "R": r"\mathbb{R}", "ast": "*"}
+ALIASES |= {"varnothing": r"\emptyset", "colon": ":", "coloneqq": ":="}
 ALIAS = re.compile(rf"\\({'|'.join(ALIASES)})(?![A-Za-z])")
 ROOT = re.compile(r"√\s?(?:\(([^()]*)\)|\{([^{}]*)\}|([0-9]++(?:\.[0-9]++)?|[A-Za-z]))")
+OVER = re.compile(r"\\over(?![A-Za-z])")
 CONSTANT = re.compile(r"\\(?:mathrm|text)\{\s?([eid])\s?\}")
-NOT_EQUAL = re.compile(r"\\not\s?=")
 PER_CENT = re.compile(r"\\text\s?\{\s*(?:percent|per cent|pct)\s*\}|(?<=[0-9}])\s*(?:percent|pct)(?![A-Za-z])")
+# Words before a value that say what is meant by it, and no more.
+LEAD = re.compile(
+    r"\A[\s$]{0,3}(?:\\displaystyle)?\s{0,3}\\text\s?\{\s*(?:(?:so|thus|hence|therefore),?\s)?(?:the\s)?(?:final\s|correct\s)?(?:answer|result|value|solution)"
+    r"(?:\sis)?\s?[:=]?\s*\}",
+    re.IGNORECASE,
+)
+ABOUT = re.compile(r"\\text\s?\{\s*(?:approximately|approx\.?|about|roughly|around|circa|ca\.)\s*\}", re.IGNORECASE)
 TEMPERATURE = re.compile(r"(?:\^\s?\{?\s?\\circ\s?\}?|°)\s?(?:\\mathrm\{)?([CF])\}?(?![A-Za-z])")
 OR = "∨"  # between alternatives, after `plain`
 SPACE = r"(?:(?<!\\)\\[,;: ]|~)"
@@ -40,9 +52,7 @@ JOINER = re.compile(
 )
 # In "100, 200" the space tells that these are two.
 APART = re.compile(rf"(?<=[0-9]),(?:\s|{SPACE})+(?=[0-9]{{3}}(?![0-9]))")
-DECORATION = re.compile(
-    r"(?<!\\)\\[,;:!> ]|\\(?:left|right|[bB]igg?[lr]?|displaystyle|textstyle|thinspace|limits)(?![A-Za-z])|~|\\?\$|\s+"
-)
+DECORATION = re.compile(rf"(?<!\\)\\[,;:!> ]|\\(?:left|right|[bB]igg?[lr]?|thinspace)(?![A-Za-z])|{FONTS}|~|\\?\$|\s+")
 DEGREES = re.compile(r"\^\{?\\circ\}?|\\degree(?![a-z])|°|\\?%")
 THOUSANDS = re.compile(r"(?<=[0-9])\{,\}(?=[0-9]{3})")
 THIN = re.compile(rf"(?<=[0-9])(?:{SPACE}|\u2009)(?=[0-9]{{3}}(?![0-9]))")
@@ -60,6 +70,7 @@ ASSIGNED = re.compile(
     r"(?:=|\\in(?![a-z]) ?)(?P<value>.+)"
 )
 UNION = "\\cup"
+EMPTY = "\\emptyset"
 PAIRS = {"(": ")", "[": "]", "\\{": "\\}"}
 
 
@@ -82,8 +93,11 @@ def plain(text: str) -> str:
     and dollar, a full stop, an equals sign at the start."""
     if len(text) > 10 * latex.MAX_CHARS:
         return text.strip()
-    text = ROOT.sub(lambda match: f"\\sqrt{{{match[1] or match[2] or match[3]}}}", ascii_signs(text).translate(SIGNS))
-    text = NOT_EQUAL.sub(r"\\neq ", ALIAS.sub(lambda match: ALIASES[match[1]], text))
+    text = ascii_signs(text)
+    if OVER.search(text):
+        text = ascii_signs(f"{{{text.strip().removesuffix('.')}}}")  # the braces around 1 \over 2 may be the box's
+    text = ROOT.sub(lambda match: f"\\sqrt{{{match[1] or match[2] or match[3]}}}", text.translate(SIGNS))
+    text = ABOUT.sub("≈", LEAD.sub("", ALIAS.sub(lambda match: ALIASES[match[1]], text)))
     text = TEMPERATURE.sub(r"\\text{\1}", CONSTANT.sub(r"\1", PER_CENT.sub("%", text)))
     text = JOINER.sub(
         lambda match: (
@@ -95,7 +109,8 @@ def plain(text: str) -> str:
     # The space that ends a command, and that in 1 2, stay.
     text = WORD_END.sub(lambda match: match.group().rstrip() + "\0", text)
     text = DECORATION.sub("", text).replace("\0", " ")
-    text = DEGREES.sub("", THOUSANDS.sub(",", text)).strip().removesuffix(".").removeprefix("=")
+    text = DEGREES.sub("", THOUSANDS.sub(",", text)).strip().removesuffix(".").removeprefix("=").removeprefix("≈")
+    text = EMPTY if text == "{}" else text.replace("\\{\\}", EMPTY)
     if text.startswith("{") and _encloses(text):
         text = f"\\{text[:-1]}\\}}"  # braces without backslashes show nothing in LaTeX, and mean a set
     words = WORDS.fullmatch(text)
@@ -104,7 +119,7 @@ def plain(text: str) -> str:
 
 def split(text: str) -> Parts:
     """Return the parts of a plain text whose brackets are balanced."""
-    members = [member for member in _at_top(text, UNION) if member]
+    members = [member for member in at_top(text, UNION) if member]
     if len(members) > 1:
         return Parts(tuple(members), union=True)
     opening = next((o for o in PAIRS if text.startswith(o)), "")
@@ -114,7 +129,7 @@ def split(text: str) -> Parts:
         elements = _elements(inside)
         if len(elements) > 1:
             return Parts(tuple(elements), opening, closing)
-        if closing == PAIRS[opening] and opening != "[":
+        if closing == PAIRS[opening] and opening != "[" and inside != EMPTY:
             return split(inside) if inside.strip() else Parts((text,))  # (3) and \{3\} are 3
         return Parts((text,))
     # x < 1 or x > 2 is a union, and x > 1, x < 2 an intersection; x = 1 or x = 2 are two numbers, as x = 1, x = 2.
@@ -241,11 +256,11 @@ def _alternatives(element: str) -> tuple[str, ...]:
 
 
 def _elements(text: str) -> list[str]:
-    elements = [part.strip() for part in _at_top(text, ",", ";", OR)]
+    elements = [part.strip() for part in at_top(text, ",", ";", OR)]
     return elements if all(elements) else [text]
 
 
-def _at_top(text: str, *separators: str) -> list[str]:
+def at_top(text: str, *separators: str) -> list[str]:
     """Return the pieces between separators that stand outside all brackets."""
     pieces, start, depth = [], 0, 0
     at = 0

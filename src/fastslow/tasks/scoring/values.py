@@ -11,16 +11,24 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from fastslow.tasks.scoring import fences
+from fastslow.tasks.scoring import fences, hedges
 from fastslow.tasks.scoring.base import RIGHT, SCORERS, Judgement, PlainScorer, no_answer, unparsable, wrong
-from fastslow.tasks.scoring.extract import is_blank, tagged, tail
+from fastslow.tasks.scoring.extract import boxed, is_blank, stands_alone, tagged, tail
 
 MAX_DEPTH = 50  # deeper than any answer, and far from Python's recursion limit
 MAX_DIGITS = 400  # digits of a whole number: exact arithmetic stays instant
 RELATIVE = Fraction(1, 10**6)  # largest relative error of a number that is not whole
 UNLABELLED = ("", "text", "txt", "plaintext", "output", "none")
 CODE = re.compile(r"`(?!`).*(?<!`)`", re.DOTALL)
+BOX_WORDS = re.compile(r"\A\\(?:text|mathrm|texttt|mathtt)\s?\{(.*)\}\Z", re.DOTALL)
 SHOWN_CHARS = 60  # characters of each side of a difference
+# Prose before a value that stands alone: the first bracket, or what follows "answer:".
+LABEL = re.compile(
+    r"(?:^|\n)[\s*_#]{0,8}(?i:(?:so\s|hence\s|thus\s|therefore,?\s)?(?:the\s|my\s)?(?:final\s|correct\s)?"
+    r"(?:answer|result|output|value|solution|json))[*_]{0,3}\s{0,3}(?:(?:is)?\s{0,3}:|is|=)[*_]{0,3}\s{1,4}(?=[^\n]*+\s*+\Z)"
+)
+STOPS = " \t\r\n.`*_$"  # what may follow such a value
+APART = ("", *" \t\n*`_:$")  # what may stand right before one; -[1] and f[1] are none
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 
 KINDS: dict[type, str] = {
@@ -51,7 +59,7 @@ class NotJson(ValueError):
 @SCORERS.register("json")
 class Json(PlainScorer):
     """Compare the value in the last answer tags, else in the last fenced block that holds JSON, else the whole text,
-    else its last line.
+    else in the last box, else its last line, or what follows "answer:" or is its only list or object, at its end.
 
     Objects are equal in any order of keys, lists in the same order only. 1, true, "1" and null differ; 1 and 1.0 do
     not. A whole number must be met exactly, any other within a millionth of its size.
@@ -155,9 +163,42 @@ def json_texts(text: str) -> Iterator[str]:
     if marked is not None or is_blank(rest):
         yield blocks[-1].content if blocks and is_blank(rest) else _uncoded(rest)
         return
-    yield _uncoded(rest)
-    if "\n" in rest.strip():
-        yield _uncoded(rest.strip().rpartition("\n")[2])
+    box = boxed(rest)
+    candidates = [_uncoded(rest)]
+    if box is not None:
+        candidates += [_unescaped(box)] if stands_alone(rest) else []
+    else:
+        label = LABEL.search(rest)
+        if "\n" in rest.strip():
+            candidates.append(_uncoded(rest.strip().rpartition("\n")[2]))
+        if label:
+            candidates.append(_uncoded(rest[label.end() :].strip(STOPS.replace("`", ""))))
+        candidates += _after_prose(rest)
+    yield from dict.fromkeys(candidates)
+
+
+def _unescaped(box: str) -> str:
+    r"""Return the content of a box without LaTeX's wrappers: \text{[1]}, $[1]$ and \{"a": 1\}."""
+    text = BOX_WORDS.sub(r"\1", box.strip().strip("$").strip())
+    return text.replace("\\{", "{").replace("\\}", "}") if text.startswith(("\\{", "[\\{")) else text
+
+
+def _after_prose(text: str) -> Iterator[str]:
+    """Yield the list or object that ends a text, if it is the only one: of several it is not said which is meant."""
+    spans, depth, start = [], 0, 0
+    for token in TOKEN.finditer(text):
+        if token[0] in "[{":
+            start = token.start() if depth == 0 else start
+            depth += 1
+        elif token[0] in "]}" and depth:
+            depth -= 1
+            if depth == 0:
+                spans.append((start, token.end()))
+    if depth or not spans or text[spans[0][1] :].strip(STOPS):
+        return
+    before = text[: spans[0][0]]
+    if before[-1:] in APART and not hedges.unsure(before) and not hedges.before(before):
+        yield text[slice(*spans[0])]
 
 
 def _uncoded(text: str) -> str:

@@ -6,7 +6,9 @@ down another value, or a text of which the gold is only a part, and knows that i
 
 - `base`: what a pair is, and how its scores are counted.
 - `notations`: ways to write a fraction. `frames`: ways to put it into a completion.
-- `numbers`, `formulas`, `texts`, `values`: the pairs for `number`; `boxed`; `exact`, `contains`, `choice`; `json`.
+- `lookalikes`: what changes an answer, or does not, around it.
+- `numbers`; `formulas` and `dressed`; `texts`; `values`: the pairs for `number`; `boxed`; `exact`, `contains` and
+  `choice`; `json`.
 
     python -m tests.tasks.scoring.corpus          prints the table of docs/scorers.md
     python -m tests.tasks.scoring.corpus boxed    prints what `boxed` judges otherwise, too

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import isqrt
 
+from tests.tasks.scoring.corpus import dressed
 from tests.tasks.scoring.corpus.base import Pair
 from tests.tasks.scoring.corpus.notations import LATEX, decimal, number, other_than, quotient, written
 
@@ -24,6 +25,7 @@ LISTS = (", ", ",", "; ", r"\text{ and }", r"\text{ or }", " and ", " or ", r"\q
 Fractions = tuple[Fraction, ...]
 Drawn = tuple[str, str, bool, str]
 PARTS = {"\\frac": quotient("%(s)s\\frac{%(a)s}{%(b)s}"), "decimal": decimal, "fraction": quotient("%(s)s%(a)s/%(b)s")}
+SHARE = 0.4  # of the kinds in `dressed`
 # Right, and not read: see docs/scorers.md.
 UNREAD = (("\\text{five}", "5", "a number in words"), ("100\\text{ cm}", "1\\text{ m}", "another unit of one size"))
 
@@ -32,12 +34,12 @@ def right(rng: random.Random) -> Pair:
     if rng.random() < 0.006:
         given, gold, kind = rng.choice(UNREAD)
         return Pair(gold, f"\\boxed{{{given}}}", True, kind)
-    gold, given, kind = rng.choice(KINDS)(rng, True)
+    gold, given, kind = rng.choice(dressed.KINDS if rng.random() < SHARE else KINDS)(rng, True)
     return Pair(gold, rng.choice(BOXES).replace("%s", given), True, kind)
 
 
 def wrong(rng: random.Random) -> Pair:
-    gold, given, kind = rng.choice(KINDS)(rng, False)
+    gold, given, kind = rng.choice(dressed.KINDS if rng.random() < SHARE else KINDS)(rng, False)
     return Pair(gold, rng.choice(BOXES).replace("%s", given), False, kind)
 
 

@@ -213,6 +213,7 @@ WRAPPED = (
         "\\emph{%s}",
         "\\boxed{%s}",
     ),
+    *("\\bf %s", "{\\bf %s}", "\\textcolor{red}{%s}", "\\large\\text{%s}", "\\mathsf{%s}", "&nbsp;%s", "{\\rm (%s)}"),
 )
 PLACED = (
     *(
@@ -228,6 +229,13 @@ PLACED = (
         "Not \\boxed{Z}, but \\boxed{%s}",
         "<think>The answer is J</think>%s",
         "<answer>\\boxed{%s}</answer>",
+    ),
+    *(
+        "%s<|im_end|>",
+        "<answer>%s</answer><|eot_id|>",
+        "<|im_start|>assistant\n%s<|im_end|>\n",
+        "\\boxed{%s}</s>",
+        "#### %s",
     ),
 )
 SAID = (
@@ -254,6 +262,19 @@ SAID = (
         "The answer is A. No, the answer is %s.",
         "The answer is \\textbf{%s}.",
         "正解は「%s」",
+    ),
+    *(
+        "%s is the correct answer.",
+        "After all, %s is the best choice.",
+        "Option %s is correct.",
+        "(%s) is the answer<|im_end|>",
+    ),
+    *(
+        "Reasoning.\n#### %s",
+        "I choose %s.",
+        "I would go with option %s",
+        "The correct option is %s.",
+        "**%s** is right.",
     ),
 )
 NOT_CHOSEN = (
@@ -303,6 +324,27 @@ NOT_CHOSEN = (
         "The answer is %s. No, the answer is %o.",
         "\\boxed{%s} \\boxed{%o}",
     ),
+    *(
+        "%s is not the correct answer.",
+        "%s and %o is the correct answer.",
+        "%s or %o is correct.",
+        "If %s is correct, so be it.",
+    ),
+    *(
+        "%s is the correct answer, or %o.",
+        "<del>%s</del>",
+        "<s>%s</s>",
+        "%s<sup>2</sup>",
+        "#### %s or %o",
+        "#### %s\n#### %o",
+    ),
+    *(
+        "I did not choose %s.",
+        "Neither %s is the right choice.",
+        "%s is the wrong answer.",
+        "%s, %o is the best answer.",
+    ),
+    *("\\boxed{{\\bf %s} or {\\bf %o}}", "%s is the answer? No, %o is the answer."),
 )
 
 

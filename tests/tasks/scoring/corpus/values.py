@@ -57,6 +57,26 @@ FRAMES = (
     ),
     *(f"{F}json title=a\n%s\n{F}", f"{F}json\n%s", "<think>[0]</think>%s"),
 )
+# Around a list or an object; a text or a number among words is none of them by its form.
+BRACKETED = (
+    *(
+        "The value is %s",
+        "Answer: %s",
+        "It is this: %s.",
+        "So **%s**",
+        "It is `%s`.",
+        "Here it is:\n\n%s\n",
+        r"\boxed{%s}",
+    ),
+    *(r"$\boxed{%s}$", r"So \boxed{\text{%s}}", "%s<|im_end|>", f"{F}json\n%s\n{F}<|eot_id|>", "The answer is %s</s>"),
+)
+LABELLED = (
+    "Answer: %s",
+    "**Answer:** %s",
+    "Thought over.\nThe final answer is: %s",
+    "Result: `%s`",
+    "The answer is %s",
+)
 # The gold stands in the completion, and another value is the answer; `%o` is that value.
 DRAFTS = (
     *(
@@ -78,6 +98,15 @@ DRAFTS = (
         "[%s]",
         '{"a": %s}',
     ),
+    *(
+        "It is not %s but %o",
+        "It is either %s or %o",
+        r"\boxed{%s} \boxed{%o}",
+        "Answer: [%s]",
+        "Answer: %s or %o",
+        "%s is wrong",
+    ),
+    *(r"\boxed{%s,%o}", "Answer: %s\nAnswer: %o", "Answer: -%s.", r"\boxed{[%s]}", "It is not %s.", "If it is %s"),
 )
 WORDS = ("a", "b c", "é", "東京", "`", "```", "line\nbreak", '"', "\\", "1", "true", "</answer", "~~~", "")
 
@@ -111,6 +140,8 @@ def written(rng: random.Random, value: Any, *, lines: bool = True) -> str:
 
 def right(rng: random.Random) -> Pair:
     value, frame = drawn(rng), rng.choice(FRAMES)
+    if rng.random() < 0.25:
+        frame = rng.choice(BRACKETED if isinstance(value, dict | list) else LABELLED)
     # A text in several lines can be told from the text around it by a fence or a tag only.
     alone = F not in frame and "~~~" not in frame and "<answer>" not in frame
     return Pair(
