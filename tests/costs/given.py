@@ -31,6 +31,7 @@ WORK = Work(
     evaluated=400,
     longest=8192,
     rows=1,
+    updates=1,
     packed=True,
     trains=True,
     checkpointing=True,

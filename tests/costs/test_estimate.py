@@ -71,6 +71,12 @@ def test_reused_rollouts_cheapen_a_step_and_idle_rows_are_not_trained_on() -> No
     )
 
 
+def test_several_updates_from_one_batch_train_as_often() -> None:
+    once, thrice = estimate(), estimate(updates=3)
+    assert thrice.training(1) == pytest.approx(3 * once.training(1))
+    assert thrice.generation(1) == once.generation(1)
+
+
 def test_gpus_set_apart_for_servers_have_a_table_of_their_own() -> None:
     made = estimate("8xH100", servers=2)
     assert (made.place.trainers, made.place.servers, made.place.shared) == (6, 2, False)

@@ -155,7 +155,7 @@ class Estimate:
         u = self.unknown
         if not self.work.trains:
             return 0.0
-        return seconds.update(
+        return self.work.updates * seconds.update(
             self.shape, self.gpu, tokens=self.trained_on(case), length=u.prompt[case] + u.answer[case],
             gpus=self.place.trainers, mfu=u.mfu[2 - case], forwards=self.forwards,
         )  # fmt: skip

@@ -143,7 +143,9 @@ def _seconds(e: Estimate) -> Iterator[Line]:
     yield Line(part, "generation", Range.of(e.generation), "s", "the larger of the two; high: their sum", DERIVED)
     if work.trains:
         low, high = e.unknown.mfu.low, e.unknown.mfu.high
-        formula = f"tokens x {e.forwards} x (2 parameters + attention) / (GPUs x FLOP/s x MFU {low:.2f} to {high:.2f})"
+        updates = f"{work.updates} updates x " * (work.updates > 1)
+        rate = f"(GPUs x FLOP/s x MFU {low:.2f} to {high:.2f})"
+        formula = f"{updates}tokens x {e.forwards} x (2 parameters + attention) / {rate}"
         yield Line(part, "training", Range.of(e.training), "s", formula, f"{e.gpu.source}; MFU assumed")
         yield Line(part, "weights", Range.of(e.transport), "s", "2 B x trained / 0.5 to 8 GB/s, to servers", "assumed")
     yield Line(part, "one step", Range.of(e.step), "s", "generation + training + weights", DERIVED)

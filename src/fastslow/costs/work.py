@@ -38,6 +38,7 @@ class Work:
         evaluations: of the run. `evaluated`: rollouts of one of them.
         longest: tokens of the longest answer allowed.
         rows: rollouts of a micro-batch of one process.
+        updates: updates of the weights from one batch of rollouts.
         packed: whether the prompt tokens that rows of a problem share are trained on once.
         trains, checkpointing, references, moments: as in `memory.Training`.
         kl: whether the loss has a KL term.
@@ -60,6 +61,7 @@ class Work:
     evaluated: int
     longest: int
     rows: int
+    updates: int
     packed: bool
     trains: bool
     checkpointing: bool

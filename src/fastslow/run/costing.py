@@ -79,6 +79,7 @@ def work_of(config: FastSlowConfig, processes: int) -> Work:
         evaluated=config.validation_size * tasks * config.eval_samples * measured,
         longest=config.max_completion_length,
         rows=config.rows_of_a_forward(processes),
+        updates=config.num_iterations,
         packed=config.packing != "off",
         trains=mode.slow,
         checkpointing=bool(config.gradient_checkpointing),
