@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,18 @@ from fastslow.cli.main import main
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
 from tests.support.nursery import ROOT
+from tests.support.recipes import readable
 
-RECIPE = str(ROOT / "recipes/qwen3-8b-8xh100.yaml")
+RECIPE = ROOT / "recipes/qwen3-8b-8xh100.yaml"
+
+
+@pytest.fixture(autouse=True)
+def recipe(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECIPE", str(readable(RECIPE, tmp_path_factory.mktemp("recipe"))))
 
 
 def doctor(*arguments: str) -> int:
-    return main(["doctor", "--config", RECIPE, *arguments])
+    return main(["doctor", "--config", os.environ["RECIPE"], *arguments])
 
 
 def lines(capsys: Any) -> dict[str, dict[str, float]]:

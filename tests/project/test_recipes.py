@@ -10,6 +10,7 @@ import yaml
 
 from fastslow.config.parsing import parse_config
 from fastslow.run.costing import Inputs, estimate
+from tests.support.recipes import readable
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("qwen3-*.yaml"))
@@ -106,15 +107,15 @@ def read_only_in_prose(recipe: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_fits_the_gpus_that_it_is_named_after(recipe: Path) -> None:
+def test_a_recipe_fits_the_gpus_that_it_is_named_after(recipe: Path, tmp_path: Path) -> None:
     """By the model's real shape, on the meta device: no weights, no network."""
-    made = estimate(parse_config(["--config", str(recipe)]), Inputs(gpus=gpus(recipe)))
+    made = estimate(parse_config(["--config", str(readable(recipe, tmp_path))]), Inputs(gpus=gpus(recipe)))
     assert made.fits
     assert made.shape.every in (8_190_735_360, 1_720_574_976)
     assert f"--config {recipe.relative_to(ROOT)} --gpus {gpus(recipe)}" in recipe.read_text()
 
 
-def test_without_its_gpus_a_recipe_does_not_fit() -> None:
-    config = parse_config(["--config", str(ROOT / "recipes/qwen3-8b-8xh100.yaml")])
+def test_without_its_gpus_a_recipe_does_not_fit(tmp_path: Path) -> None:
+    config = parse_config(["--config", str(readable(ROOT / "recipes/qwen3-8b-8xh100.yaml", tmp_path))])
     assert not estimate(config, Inputs(gpus="1xH100")).fits
     assert not estimate(config, Inputs(gpus="8xL40S")).fits
