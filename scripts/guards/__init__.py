@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from guards import data, engines, faults, losses, models, scoring, settings, user_code
+from guards import data, engines, faults, losses, models, scale, scoring, settings, user_code
 from guards.base import Mutation
 
-PARTS = (faults, scoring, data, models, settings, user_code, losses, engines)
+PARTS = (faults, scoring, data, models, settings, user_code, losses, engines, scale)
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -14,7 +14,8 @@ updated by RL through TRL. Data flows through the packages in this order:
 - `contexts`: the fast weights as values. `policy`: answers examples under contexts.
 - `routers`: decide which channel takes a group. `fast`, `slow`: the two channels. `loop`: the cycle that couples them.
 - `evaluation`: accuracy and drift. `metrics`: measures as pure functions. `bundles`: what a run ships.
-- `config`: the settings. `run`: one run. `experiments`: many runs. `record`, `report`: files, display and reports.
+- `config`: the settings. `costs`: what a run will cost. `run`: one run. `experiments`: many runs.
+- `record`, `report`: files, display and reports.
 - `cli`: the command line.
 
 A package imports only packages of lower layers; CONTRIBUTING.md lists the layers, and `[tool.importlinter]` in

@@ -20,11 +20,13 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.core import machine as memory
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.machine import is_out_of_memory, memory_of
+from fastslow.costs.shape import shape_of
 from fastslow.files.sealed import Checkpoints
 from fastslow.policy.loading import load_model, resolve_model
 from fastslow.record.display import SilentDisplay
 from fastslow.run import preflight
-from fastslow.run.preflight import gigabytes, needs_of, parameters
+from fastslow.run.costing import without_weights
+from fastslow.run.preflight import gigabytes, needs_of
 from fastslow.run.train import resume, train
 from tests.files.test_background import Notes
 from tests.support.nursery import ROOT
@@ -38,12 +40,13 @@ def settings(folder: Path, **overrides: Any) -> FastSlowConfig:
 @pytest.mark.parametrize("lora", [0, 2])
 def test_parameters_are_counted_without_loading_them_as_the_trainer_has_them(tmp_path: Path, lora: int) -> None:
     config = settings(tmp_path, lora_r=lora)
-    every, trained = parameters(config)
+    shape = shape_of(without_weights(config), lora_r=lora)
+    every, trained = shape.every, shape.trained
     model = tiny_trainer(tmp_path, mode="rl", lora_r=lora).model
     counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
     assert trained == sum(n for n, trains in counts if trains)
     assert every == sum(n for n, _ in counts) - (trained if lora else 0)
-    assert parameters(config, load_model(resolve_model(config.model))) == (every, trained)
+    assert shape_of(load_model(resolve_model(config.model)), lora_r=lora) == shape
 
 
 SHAPES: list[dict[str, Any]] = [
@@ -62,7 +65,7 @@ def test_the_disk_a_run_really_takes_at_its_fullest_is_what_was_estimated(tmp_pa
         most[0] = max(most[0], sum(path.stat().st_size for path in files))
 
     prune, bundle = Checkpoints.prune, "fastslow.run.closing.write_bundle"
-    monkeypatch.setattr(Checkpoints, "prune", lambda *a: (look(), prune(*a)))
+    monkeypatch.setattr(Checkpoints, "prune", lambda *a, **k: (look(), prune(*a, **k)))
     from fastslow.run.closing import write_bundle
 
     monkeypatch.setattr(bundle, lambda *a, **k: (write_bundle(*a, **k), look()))

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fastslow.cli.costs import FLAGS, add_flags, costs
 from fastslow.cli.eval import Parser
+from fastslow.core.errors import BadInput
 from fastslow.record.tables import print_table
 
 # SmolLM2-135M in fp32 with AdamW, gradients, a frozen base and one packed batch peaks below this.
@@ -25,12 +27,25 @@ def run(argv: Sequence[str]) -> int:
         description="Check this machine: versions, compute, memory, the embedded model. With a run directory: whether "
         "its files and checkpoints are whole, and what to do about those that are not. With --config RECIPE (and any "
         "setting as --flag): the disk and memory that run needs at least, what its libraries refuse, and whether it "
-        "could begin: its model is loaded and tried, its task read, and nothing is written.",
+        "could begin: its model is loaded and tried, its task read, and nothing is written. With --gpus too: what the "
+        "run would cost there, from the model's configuration alone.",
+        allow_abbrev=False,
     )
+    add_flags(parser)
     if "--config" in [argument.partition("=")[0] for argument in argv]:
+        if {"-h", "--help"} & set(argv):
+            parser.print_help()
+            return 0
+        options, settings = parser.parse_known_args(list(argv))
+        if options.gpus is not None:
+            return costs(options, settings)
+        _refuse_without_gpus(argv)
         return _recipe(argv)
     parser.add_argument("run", nargs="?", help="a run directory, or --config RECIPE")
     folder = parser.parse_args(list(argv)).run
+    if "--gpus" in [argument.partition("=")[0] for argument in argv]:
+        raise BadInput("--gpus estimates the costs of a recipe; name one: --config RECIPE --gpus 8xH100.")
+    _refuse_without_gpus(argv)
     if folder is not None:
         return _run_directory(folder)
     checks = [*_versions(), _compute(), _memory(), _disk(), _embedded_model(), _isolation()]
@@ -41,6 +56,14 @@ def run(argv: Sequence[str]) -> int:
         )
     print_table(Console(), table)
     return 1 if any(problem for _, _, problem in checks) else 0
+
+
+def _refuse_without_gpus(argv: Sequence[str]) -> None:
+    """Raise BadInput for a flag of the cost model without --gpus, which would change nothing."""
+    flags = {"--processes", "--servers", "--pilot", "--prices", "--json", *(f"--{flag}" for flag in FLAGS)}
+    given = next((argument for argument in argv if argument.partition("=")[0] in flags), None)
+    if given is not None:
+        raise BadInput(f"{given.partition('=')[0]} belongs to --gpus, which estimates costs, e.g. --gpus 8xH100.")
 
 
 def _recipe(argv: Sequence[str]) -> int:

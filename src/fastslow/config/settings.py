@@ -115,15 +115,20 @@ class FastSlowConfig(AllSettings):
     def _derive_batches(self) -> None:
         """Derive gradient_accumulation_steps from problems_per_step, whatever the number of processes."""
         processes = int(os.environ.get("WORLD_SIZE", "1"))
+        self.per_device_train_batch_size = self.rows_of_a_forward(processes)
+        rows = self.problems_per_step * self.num_generations
+        self.gradient_accumulation_steps = rows // processes // self.per_device_train_batch_size
+        self.generation_batch_size = None
+        self.steps_per_generation = None
+
+    def rows_of_a_forward(self, processes: int) -> int:
+        """Return the rollouts of a micro-batch where `processes` share those of a step: at most
+        per_device_train_batch_size. Raises BadInput where they cannot be shared out evenly."""
         rows = self.problems_per_step * self.num_generations
         if rows % processes:
             raise BadInput(f"problems_per_step x num_generations ({rows}) must divide by the {processes} processes.")
         local = rows // processes
-        size = max(n for n in range(1, min(self.per_device_train_batch_size, local) + 1) if local % n == 0)
-        self.per_device_train_batch_size = size
-        self.gradient_accumulation_steps = local // size
-        self.generation_batch_size = None
-        self.steps_per_generation = None
+        return max(n for n in range(1, min(self.per_device_train_batch_size, local) + 1) if local % n == 0)
 
 
 def own_fields() -> list[str]:

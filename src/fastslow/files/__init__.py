@@ -6,6 +6,7 @@
 - `sealed`: checkpoint folders, complete and verified by SHA-256, or refused.
 - `snapshot`: what a checkpoint holds: parts of a run by name, each with `state_dict`, and the weights.
 - `background`: writes a checkpoint beside training, and bounds the time that training waits for it.
+- `second_place`: a copy of a run at a URL.
 - `settings`: the settings of this package.
 
 `run` decides when a checkpoint is written, and its parts decide what it holds; this package knows only how.

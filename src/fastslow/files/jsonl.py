@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+TAIL = 2**16
+"""Bytes that are read at a time where a file is searched from its end."""
+
 
 class RepeatedKey(ValueError):
     """A key that stands twice in one object. `json.loads` keeps the last value and says nothing."""
@@ -56,11 +59,16 @@ def objects(
 
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the objects of a file; none where there is no file. Raises BadLine and OSError."""
+    return list(rows(path))
+
+
+def rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file one by one, for files that grow with a run; as `read` does otherwise."""
     try:
         with path.open("rb") as file:
-            return [value for _, value in objects(file)]
+            yield from (value for _, value in objects(file))
     except FileNotFoundError:
-        return []
+        return
 
 
 def append(path: Path, lines: Iterable[bytes], *, sync: bool = False) -> None:
@@ -70,6 +78,23 @@ def append(path: Path, lines: Iterable[bytes], *, sync: bool = False) -> None:
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+def end_of_lines(path: Path) -> int:
+    """Return where the last whole line of a file ends; 0 where there is no file."""
+    try:
+        with path.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            while end > 0:
+                start = max(0, end - TAIL)
+                file.seek(start)
+                whole = file.read(end - start).rfind(b"\n") + 1
+                if whole:
+                    return start + whole
+                end = start
+    except FileNotFoundError:
+        pass
+    return 0
 
 
 def cut_torn_line(file: BinaryIO) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -63,12 +63,16 @@ class Checkpoints:
         atomic.put_in_place(aside, target)
         return target
 
-    def prune(self, best: int | None = None, good: int | None = None) -> None:
-        """Delete the checkpoints that no rule keeps. `good` is the step to which the run may still be rolled back."""
+    def prune(self, best: int | None = None, good: int | None = None, held: Collection[int] = ()) -> None:
+        """Delete the checkpoints that no rule keeps, but those that are `held`, because they are being copied."""
         steps = self.steps()
-        retained = {*steps[-self.keep_last :], *self.milestones(steps, best), good}
-        for step in set(steps) - retained:
+        for step in set(steps) - self.retained(steps, best, good) - set(held):
             atomic.discard(self.folder(step))
+
+    def retained(self, steps: Sequence[int], best: int | None = None, good: int | None = None) -> set[int | None]:
+        """Return those of the steps, given in order, whose checkpoints are kept while the run goes on. `good` is the
+        step to which the run may still be rolled back."""
+        return {*steps[-self.keep_last :], *self.milestones(steps, best), good}
 
     def drop_all_but_milestones(self, best: int | None = None) -> None:
         """Delete all but the milestones of a finished run: its bundle holds the end, and nothing will be resumed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastslow.core.settings import SettingsGroup, setting
+from fastslow.files.second_place import check_url
 
 
 @dataclass
@@ -32,6 +33,10 @@ class FileSettings(SettingsGroup):
         at_most=1,
         incidental=True,
     )
+    save_to: str = setting(
+        "", "Second place for checkpoints and logs, copied beside training: a URL that fsspec knows, e.g. "
+        "s3://bucket/run. `fastslow resume URL` goes on from there on another machine.", incidental=True,
+    )  # fmt: skip
     keep_last: int = setting(
         2, "Newest checkpoints kept during the run; a finished run deletes them.", unit="checkpoints", at_least=1,
         incidental=True,
@@ -44,3 +49,8 @@ class FileSettings(SettingsGroup):
         False, "Keep the checkpoint of the best evaluation (under the context the run ships) for good.",
         incidental=True,
     )  # fmt: skip
+
+    def check(self) -> None:
+        """Refuse a second place that is not a URL or may hold a secret. Raises BadInput."""
+        if self.save_to:
+            check_url("save_to", self.save_to)

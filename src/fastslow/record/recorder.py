@@ -24,6 +24,9 @@ from fastslow.topics.clusters import Observation
 BARREN_PHASES = 3
 """Fast phases in a row without a usable reply of the language model before the terminal says so."""
 
+HISTORY = 256
+"""Lines of metrics that transformers keeps in memory."""
+
 TALLIES = ("rollouts", "tokens", "wall", "reflection")
 
 
@@ -197,6 +200,7 @@ class Recorder(TrainerCallback):
         self._append("metrics.jsonl", [{**self._head(step, phase), **logs}])
         if phase == "slow":
             self.display.step(step, logs)
+        del state.log_history[:-HISTORY]  # metrics.jsonl has it all; in memory it would grow with the run
 
     def wall_by_phase(self) -> dict[str, float]:
         """Return the seconds by phase; `update` is the rest: forward, backward, optimiser and the trainer around

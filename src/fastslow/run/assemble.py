@@ -33,9 +33,11 @@ from fastslow.streams import ARRIVAL, ArrivalStream, ScheduledStream, Setting, m
 from fastslow.streams.epochs import EpochStream, Stream
 from fastslow.streams.labels import Labels
 from fastslow.streams.rehearsal import RehearsalStream
+from fastslow.streams.streamed import SourceStream
 from fastslow.tasks.base import Task
 from fastslow.tasks.check import said, stated_answer
 from fastslow.tasks.doubts import excerpt
+from fastslow.tasks.families.streamed import StreamedTask
 from fastslow.tasks.own import own_task
 from fastslow.tasks.resolve import resolve_task
 from fastslow.tasks.task_set import TaskSet, by_task
@@ -118,6 +120,9 @@ def task_from(args: FastSlowConfig) -> Task:
         name: getattr(args, name) for name in ("train_size", "validation_size", "test_size", "data_seed")
     }
     tasks = [resolve_task(name, **sizes) for name in names]
+    streamed = next((task.name for task in tasks if isinstance(task, StreamedTask)), None)
+    if streamed is not None and args.tasks:
+        raise BadInput(f"task '{streamed}' is streamed, which is for one task; give it alone, as --task.")
     return TaskSet(tasks) if args.tasks else tasks[0]
 
 
@@ -127,11 +132,16 @@ def make_stream(args: FastSlowConfig, task: Task) -> Stream:
     watched = args.retention_floor is not None and args.retention_action == "rehearse"
     if not args.rehearsal_share and not watched:
         return stream
+    if isinstance(task, StreamedTask):
+        raise BadInput(f"task '{task.name}' is streamed, and what has passed is forgotten: leave rehearsal_share at 0.")
     return RehearsalStream(stream, share=args.rehearsal_share, seed=args.seed)
 
 
 def _newcomers(args: FastSlowConfig, task: Task) -> Stream:
     """Make the stream of new examples: epochs of one task, its lines in their order, or several tasks by a schedule."""
+    if isinstance(task, StreamedTask):
+        seed = None if args.stream == ARRIVAL else args.seed
+        return SourceStream(task, batch_size=args.problems_per_step, seed=seed)
     if not args.tasks:
         if args.stream == ARRIVAL:
             return ArrivalStream(task, batch_size=args.problems_per_step)

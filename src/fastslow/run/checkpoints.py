@@ -17,10 +17,12 @@ from fastslow.core import processes
 from fastslow.core.errors import FastSlowError
 from fastslow.files import snapshot
 from fastslow.files.background import Background, SavingTime
-from fastslow.files.run_directory import RunDirectory, versions
+from fastslow.files.run_directory import FILES, RunDirectory, versions
 from fastslow.files.sealed import Checkpoints, verify
-from fastslow.files.snapshot import Stateful
+from fastslow.files.second_place import SecondPlace
+from fastslow.files.snapshot import Stateful, read_plain
 from fastslow.record.recorder import Recorder
+from fastslow.run.mirror import Mirror, mirroring
 from fastslow.slow.channel import PROGRESS, SlowChannel
 from fastslow.slow.steering import Steering
 
@@ -56,6 +58,7 @@ class Checkpointing:
         self._recorder = recorder
         self._time = SavingTime(config.save_time_share)
         self._writer = Background()
+        self._mirror: Mirror | None = None
         self._overlaps = True
 
     # Which steps matter
@@ -123,11 +126,34 @@ class Checkpointing:
             )
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """Wait at the end for the checkpoint that is still being written, so that nothing is left half done."""
-        with self._writer:
-            yield
-            self.wait()
+    def writing(self, start: Path | None = None) -> Iterator[None]:
+        """Wait at the end for the checkpoint that is still being written, and for its copy at a second place, so that
+        nothing is left half done. `start` is the checkpoint that training goes on from."""
+        self._mirror = self._open_mirror(start)
+        with mirroring(self._mirror):
+            with self._writer:
+                yield
+                self.wait()
+            if self._mirror is not None:
+                self._mirror.close()
+
+    def _open_mirror(self, start: Path | None) -> Mirror | None:
+        run, url = self._recorder.run, self._config.save_to
+        if run is None or not url:
+            return None
+        mirror = Mirror(SecondPlace(url), self.of(run), self._recorder.display.note)
+        positions = read_plain(start, "recorder")["positions"] if start else dict.fromkeys(FILES, 0)
+        mirror.rewind(self._slow.step if start else -1, positions)
+        return mirror
+
+    def finish(self) -> None:
+        """Delete what served only for resuming a run that is done now, and copy its end to the second place."""
+        run = self._recorder.run
+        if run is None:
+            return
+        self.of(run).drop_all_but_milestones(self.kept_best)
+        if self._mirror is not None:
+            self._mirror.finish(self.kept_best)
 
     def _is_due(self, step: int) -> bool:
         milestone = self._config.keep_every and step % self._config.keep_every == 0
@@ -143,7 +169,9 @@ class Checkpointing:
                 run.sync()
                 written = standing.write(aside, proceed)
                 checkpoints.commit(step, {"versions": versions()}, written)
-                checkpoints.prune(*needed)
+                checkpoints.prune(*needed, held=self._mirror.held() if self._mirror is not None else ())
+            if self._mirror is not None:
+                self._mirror.offer(step, *needed)
 
         with _explained(checkpoints, step):
             aside = checkpoints.begin(step)

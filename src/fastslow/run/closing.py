@@ -40,7 +40,7 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
     if run is not None:
         _write(run, trainer, summary)
         if not stopped_by:
-            trainer.checkpointing.of(run).drop_all_but_milestones(trainer.checkpointing.kept_best)
+            trainer.checkpointing.finish()
     processes.wait()
     return summary if processes.is_main() else {}
 

@@ -11,43 +11,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
-from transformers.pytorch_utils import Conv1D
+from transformers import PreTrainedModel
 
 from fastslow.config.settings import FastSlowConfig, compute_type, foreign_settings
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import memory_of, processes_here
 from fastslow.core.modes import MODES
+from fastslow.costs.disk import Disk
+from fastslow.costs.memory import Training, standing
+from fastslow.costs.shape import shape_of
 from fastslow.policy.engines.vllm import check_servers
-from fastslow.policy.loading import describe_model, loading, resolve_model
+from fastslow.run.costing import disk_needs, moments, references, without_weights
 from fastslow.slow.rehearsal import check_trackers, rehearse
-
-FP32 = 4
-# Moments of every trained weight, in fp32, by optimiser; of an optimiser that is not listed none are certain.
-MOMENTS = {"adamw_torch": 2, "adamw_torch_fused": 2, "adafactor": 0, "sgd": 0}
 
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes that a run needs at least, by purpose."""
+    """Bytes that a run needs at least: on the disk, and in the memory of one process by purpose."""
 
-    checkpoint: int
-    checkpoints: int
-    """Checkpoints on the disk at once, including the one being written."""
-    kept: int
-    """Checkpoints that are still on the disk when the bundle is written."""
-    bundle: int
+    stored: Disk
     memory: dict[str, int]
-    """Bytes of memory of one process, by purpose."""
 
     @property
     def disk(self) -> int:
-        return max(self.checkpoints * self.checkpoint, self.kept * self.checkpoint + self.bundle)
+        return self.stored.fullest
 
     def on_disk(self) -> str:
-        bundle = f" and a bundle of {gigabytes(self.bundle)}" if self.bundle else ""
-        return f"{self.checkpoints} checkpoints of {gigabytes(self.checkpoint)}{bundle}"
+        stored = self.stored
+        bundle = f" and a bundle of {gigabytes(stored.bundle)}" if stored.bundle else ""
+        return f"{stored.checkpoints} checkpoints of {gigabytes(stored.checkpoint)}{bundle}"
 
     def in_memory(self) -> str:
         return ", ".join(f"{name} {gigabytes(size)}" for name, size in self.memory.items() if size)
@@ -144,50 +136,9 @@ def needs_of(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Ne
 
     Raises BadInput where the model has no configuration.
     """
-    every, trained = parameters(config, model)
-    trains = MODES[config.mode].slow
-    moments = MOMENTS.get(getattr(config.optim, "value", config.optim), 0) if trains else 0
-    moving = bool(config.beta and config.sync_ref_model)  # a separate reference model, in memory and in checkpoints
-    saved = _saved_steps(config)
-    milestones = {step for step in saved if config.keep_every and step % config.keep_every == 0}
-    return Needs(
-        checkpoint=FP32 * (trained * (1 + moments) + moving * every),
-        checkpoints=len({*saved[-config.keep_last - 1 :], *milestones}),
-        kept=len({*saved[-config.keep_last :], *milestones}),
-        bundle=FP32 * (trained if config.lora_r else every) * config.save_bundle,
-        memory={
-            "weights": FP32 * (every + (trained if config.lora_r else 0)),
-            "gradients": FP32 * trained * trains,
-            "optimiser": FP32 * trained * moments,
-            "base for the KL": 0 if config.lora_r else FP32 * every * (1 + moving),
-        },
-    )
-
-
-def parameters(config: FastSlowConfig, model: PreTrainedModel | None = None) -> tuple[int, int]:
-    """Count (the model's parameters, the trained ones): all of them, or the adapters'."""
-    model = model if model is not None else _without_weights(config)
-    every = sum(p.numel() for p in model.parameters())
-    if not config.lora_r:
-        return every, every
-    head = model.get_output_embeddings()  # peft's "all-linear" leaves this layer out
-    layers = [m for m in model.modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
-    return every, config.lora_r * sum(sum(layer.weight.shape) for layer in layers)
-
-
-def _without_weights(config: FastSlowConfig) -> PreTrainedModel:
-    source, trust = resolve_model(config.model), config.trust_remote_code
-    described = describe_model(source, trust_remote_code=trust)
-    with loading(source), torch.device("meta"):
-        return AutoModelForCausalLM.from_config(described, trust_remote_code=trust)
-
-
-def _saved_steps(config: FastSlowConfig) -> list[int]:
-    """Return the steps that are certain to be saved."""
-    if getattr(config.save_strategy, "value", config.save_strategy) == "no":
-        return []
-    steps = list(range(int(config.save_steps), config.max_steps + 1, int(config.save_steps)))
-    return steps if config.save_time_share >= 1 else steps[-1:]
+    shape = shape_of(model if model is not None else without_weights(config), lora_r=config.lora_r)
+    how = Training(1, 1, MODES[config.mode].slow, moments(config), references(config))
+    return Needs(disk_needs(config, shape), standing(shape, how))
 
 
 def free_disk(config: FastSlowConfig) -> tuple[Path, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.paths import relocated
+from fastslow.files import jsonl
 from fastslow.files.atomic import discard
 from fastslow.files.locks import refuse_held
 from fastslow.files.run_directory import FILES, RunDirectory
@@ -86,7 +88,7 @@ def examine(run: RunDirectory) -> tuple[list[tuple[str, str | None]], str, bool]
     for folder in folders:
         findings.append((folder.name, _problem(lambda folder=folder: check(run, folder))))
     for name in FILES:
-        problem = _problem(lambda name=name: run.read(name))
+        problem = _problem(lambda name=name: deque(jsonl.rows(run.path / name), maxlen=0))
         # A line cut off by a kill is later than the newest checkpoint, and resuming removes the line.
         findings.append((name, f"not all of its lines are JSON: {problem}" if problem else None))
     held = _problem(lambda: refuse_held(run.path))

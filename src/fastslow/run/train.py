@@ -28,12 +28,14 @@ from fastslow.policy.trials import sampling_way
 from fastslow.record.display import Display, SilentDisplay, TerminalDisplay
 from fastslow.record.recorder import Recorder
 from fastslow.run.closing import finish
+from fastslow.run.mirror import open_place
 from fastslow.run.preflight import preflight, refusals
 from fastslow.run.resume import choose_checkpoint, read_config, rewind, summary_of, tidy
 from fastslow.run.signals import stop_on_signals
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams import SEQUENCE
 from fastslow.tasks.base import Task
+from fastslow.tasks.families.streamed import StreamedTask
 from fastslow.tasks.names import short_names
 
 OUT_OF_TIME = "max_minutes"
@@ -52,7 +54,9 @@ def train(
     Raises BadInput before anything is written if the settings, the model or the task cannot be used.
     """
     path = Path(config.output_dir or ".")
-    missing = processes.from_main(lambda: _refuse_or_list_missing(path))  # before the first process makes them
+    missing = processes.from_main(
+        lambda: _refuse_or_list_missing(path, config.save_to)
+    )  # before the first process makes them
     main = config.process_index == 0
     recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
     refusals(config)
@@ -82,7 +86,7 @@ def dry_run(config: FastSlowConfig) -> list[str]:
     Raises BadInput for what `train` would refuse.
     """
     path = Path(config.output_dir or ".")
-    missing = _refuse_or_list_missing(path)
+    missing = _refuse_or_list_missing(path, config.save_to)
     try:
         trainer = FastSlowTrainer(config)
         trains = trainer.slow.how_it_trains if trainer.mode.slow else "keeps its weights"
@@ -144,10 +148,12 @@ def resume(
         return _run(trainer, start)
 
 
-def _refuse_or_list_missing(path: Path) -> list[Path]:
+def _refuse_or_list_missing(path: Path, second_place: str) -> list[Path]:
     """Return the folders that the run will make, the innermost first. Raises BadInput where a run cannot begin."""
     refuse_held(path)
     RunDirectory.refuse_existing(path)
+    if second_place:
+        open_place(second_place)
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 
@@ -250,5 +256,6 @@ def _title(trainer: FastSlowTrainer) -> str:
     return (
         f"fastslow {config.mode}: {config.model} on {on}{settings}, {config.max_steps} steps of "
         f"{config.problems_per_step} problems x {config.num_generations} rollouts, "
-        f"{len(task.split('train'))} training and {len(task.split('validation'))} validation examples"
+        f"{'streamed' if isinstance(task, StreamedTask) else len(task.split('train'))} training and "
+        f"{len(task.split('validation'))} validation examples"
     )

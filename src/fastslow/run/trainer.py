@@ -172,7 +172,7 @@ class FastSlowTrainer:
             self.args.eval_on_start = False  # the start was measured before the run was stopped
             if self.out_of_time():  # the weights of the checkpoint go into bundle and summary
                 return self.slow.load_weights(folder)
-        with self.checkpointing.writing():
+        with self.checkpointing.writing(folder):
             self.slow.train(self.cycle, self, resume_from=folder)
         step = self.step
         if not self.time_is_up and self.cycle.cycles_at(step):

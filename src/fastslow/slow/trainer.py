@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig
@@ -391,4 +392,5 @@ def _counted_in_updates(args: Any) -> Any:
 
 def _places(count: int) -> Dataset:
     """Return a dataset that makes TRL take the right number of steps; the source supplies the actual content."""
-    return Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]] * count})
+    place = Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]]})
+    return place.select(np.zeros(count, dtype=np.int64))  # one row for all: a run of days has millions of places

@@ -5,7 +5,7 @@
 - `blocks`: `sequence`, `recur:ROUNDS`, `interleave:STEPS`: one task at a time. `overlap`: `overlap:SHARE`, a sequence
   whose neighbouring stages share examples.
 - `dealt`: `mixture:WEIGHTS`, `drift`: each place of a batch is dealt to a task by weights.
-- `arrival`: the lines of a file in their order.
+- `arrival`: the lines of a file in their order. `streamed`: a data set larger than memory.
 - `rehearsal`: a share of each batch from the past. `labels`: what the learner is told of an example's task.
 - `arrivals`: which examples have arrived before a step.
 - `settings`: the settings of this package.

@@ -9,6 +9,9 @@ from typing import Protocol
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example
 
+EPOCHS = 8
+"""Orders of epochs in memory: as many as a batch or a lookahead spans; others are made again."""
+
 
 class Stream(Protocol):
     """Return the batch of any step, in any order of calls: a stream is a function of the step alone."""
@@ -45,6 +48,8 @@ class EpochStream:
             order = list(range(len(self._examples)))
             random.Random(derive_seed(self._seed, "stream", epoch)).shuffle(order)
             self._epochs[epoch] = order
+            if len(self._epochs) > EPOCHS:  # a run of days would collect thousands
+                del self._epochs[next(iter(self._epochs))]
         return self._examples[self._epochs[epoch][offset]]
 
 

@@ -8,6 +8,10 @@ Columns and `scorer` are as for `jsonl:`. Where a file or folder of that name ex
 
 Rows of a folder or of the hub that say train, validation or test in a column `split` are divided by it as well. All
 other rows are cut into train, validation and test by content, as the rows of a file are.
+
+    streaming=1        a data set larger than memory: rows are read one after another (see `streamed`)
+    validation, test   with streaming: the splits that these rows come from, without `test` no test rows; else both come
+                       from the head of the stream
 """
 
 from __future__ import annotations
@@ -18,17 +22,19 @@ from pathlib import Path
 
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
+from fastslow.core.types import Split
 from fastslow.tasks.base import TASKS
 from fastslow.tasks.families.rows import Columns, Rows, RowsTask
-from fastslow.tasks.families.sources import load_hub, load_local
-from fastslow.tasks.spec import format_spec
+from fastslow.tasks.families.sources import load_hub, load_local, stream_rows
+from fastslow.tasks.families.streamed import StreamedTask
+from fastslow.tasks.spec import coerce, format_spec
 from fastslow.tasks.splits import SPLITS
 
 logger = logging.getLogger(__name__)
 
 FAMILY = "hf"
 COLUMNS = ("question", "answer", "id")
-OPTIONS = ("scorer", "split", "config")
+OPTIONS = ("scorer", "split", "config", "streaming", "validation", "test")
 DIVIDES = "split"
 """The column that divides rows where no other one is named, as for `jsonl:`."""
 
@@ -43,6 +49,9 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
     place = Path(rest).expanduser()
     if place.exists() and "config" in params:
         raise BadInput(f"task '{name}': a local file or folder has no configurations; leave 'config' out.")
+    kind = f"{FAMILY}:{place.name if place.exists() else rest}"
+    if _streams(name, params):
+        return _streamed(rest, name, kind, params, sizes)
     if place.is_file():
         source, split = load_local(rest, name), params.get("split")
         if split and not any(split in row for _, row in source.rows):
@@ -59,8 +68,33 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
         split = DIVIDES if _divides(source, name) else ""
     # A column that happens to be called id means nothing until it is named.
     columns = Columns(params.get("question"), params.get("answer"), params.get("id", ""), split)
-    kind = f"{FAMILY}:{Path(rest).name if Path(rest).exists() else rest}"
     return RowsTask(name, kind, source, columns=columns, scorer=params.get("scorer"), **sizes)
+
+
+def _streams(name: str, params: Mapping[str, str]) -> bool:
+    """Return whether the rows are to be streamed. Raises BadInput for what belongs to streaming without it."""
+    try:
+        asked = coerce(params.get("streaming", "0"), bool)
+    except ValueError as error:
+        raise BadInput(f"task '{name}': streaming must be {error}.") from None
+    named = next((key for key in ("validation", "test") if key in params), None)
+    if named is not None and not asked:
+        raise BadInput(f"task '{name}': '{named}' names a split of a stream; add streaming=1, or leave it out.")
+    return asked
+
+
+def _streamed(rest: str, name: str, kind: str, params: Mapping[str, str], sizes: Mapping[str, int]) -> StreamedTask:
+    if "id" in params:
+        raise BadInput(f"task '{name}': the rows of a stream are known by their numbers; leave 'id' out.")
+    named = next((key for key in ("split", "validation", "test") if key in params), None)
+    if named is not None and Path(rest).expanduser().is_file():
+        raise BadInput(f"task '{name}': a file that is streamed has no splits; leave '{named}' out.")
+    columns = Columns(params.get("question"), params.get("answer"), id="", split="")
+    source = stream_rows(rest, name, split=params.get("split", "train"), config=params.get("config"))
+    if "test" in params and "validation" not in params:
+        raise BadInput(f"task '{name}': 'test' names a split and 'validation' does not; name both, or neither.")
+    held_out: dict[Split, str] = {split: params[split] for split in ("validation", "test") if split in params}
+    return StreamedTask(name, kind, source, columns=columns, scorer=params.get("scorer"), held_out=held_out, **sizes)
 
 
 def _divides(source: Rows, task: str) -> bool:

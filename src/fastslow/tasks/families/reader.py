@@ -124,7 +124,7 @@ class Reader:
         ids: dict[str, int] = {}
         for number, row in self.rows:
             try:
-                candidate = self._candidate(number, row, ids)
+                candidate = self.candidate(number, row, ids)
                 known = first.setdefault(candidate.content, candidate)
                 if known is not candidate:
                     self._check_repeat(known, candidate, "ask the same question")
@@ -135,8 +135,9 @@ class Reader:
         self.faults.refuse()
         return list(first.values())
 
-    def _candidate(self, number: int, row: Row, ids: dict[str, int]) -> Candidate:
-        messages, own_id = self._messages(number, row), self._id(number, row, ids)
+    def candidate(self, number: int, row: Row, ids: dict[str, int] | None = None) -> Candidate:
+        """Return the question of one row; `ids` are those of the rows before. Raises BadRow for one of a wrong form."""
+        messages, own_id = self._messages(number, row), self._id(number, row, {} if ids is None else ids)
         self._check_answer(number, row)
         self._split(number, row)
         # `answer` is what no context may copy from a held-out example; scorers read the row.

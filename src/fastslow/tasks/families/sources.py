@@ -14,7 +14,7 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from fastslow.files.jsonl import RepeatedKey, loads
 from fastslow.tasks.families import jsonl
 from fastslow.tasks.families.faults import BadRow, Faults
 from fastslow.tasks.families.rows import Row, Rows
+from fastslow.tasks.families.streamed import Source
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 SAMPLE = "sample"
@@ -131,6 +132,31 @@ def load_hub(name: str, task: str, *, split: str, config: str | None = None, off
         raise BadInput(
             f"task '{task}': cannot load split '{split}' of '{name}' from the hub ({_one_line(error)}); {offline}."
         ) from error
+
+
+def stream_rows(place: str, task: str, *, split: str, config: str | None = None) -> Source:
+    """Return what reads the rows of a file, a folder or a data set of the hub one after another, from any row on.
+
+    Raises BadInput for a file that cannot be streamed; what else is wrong shows when the first row is read.
+    """
+    path = Path(place).expanduser()
+    builder, arguments = place, {"name": config}
+    if path.is_file():
+        if path.suffix.lower() not in STREAMED:
+            raise BadInput(f"task '{task}': '{path.name}' cannot be streamed; save it as one of {', '.join(STREAMED)}.")
+        builder, arguments, split = STREAMED[path.suffix.lower()], {"data_files": str(path)}, "train"
+    elif path.is_dir():
+        builder, arguments = str(path), {}
+    elif not HUB_NAME.fullmatch(place):
+        raise BadInput(f"task '{task}': '{place}' is neither a file or folder here nor a name OWNER/NAME of the hub.")
+
+    def read(named: str | None, skip: int) -> Iterator[Row]:
+        import datasets
+
+        rows: Any = datasets.load_dataset(builder, split=named or split, streaming=True, **arguments)
+        yield from (rows.skip(skip) if skip else rows)
+
+    return read
 
 
 def _load_folder(folder: Path, task: str, split: str) -> Rows:
@@ -269,6 +295,9 @@ def _read_parquet(path: Path, task: str) -> Rows:
             f"task '{task}': '{path.name}' is not a Parquet file that can be read ({_one_line(error)})."
         ) from None
 
+
+STREAMED = {".jsonl": "json", ".parquet": "parquet"}
+"""Endings of files that can be streamed, and the builder of `datasets` that reads them."""
 
 READERS: dict[str, Callable[[Path, str], Rows]] = {
     ".jsonl": jsonl.read,

@@ -1,0 +1,124 @@
+"""Read off a model what its costs depend on: parameters by part, width, keys and values. No weights are needed."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+BF16 = 2
+"""Bytes of a number in bf16, the type of compute and of keys and values."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Hold the numbers of a model that costs depend on. Parameters are counted once where they are tied.
+
+    Args:
+        every: all parameters of the model, without adapters.
+        trained: those that the optimiser moves: all of them, or the adapters'.
+        adapted: whether adapters are trained.
+        layer: parameters of the largest decoder layer. `outside`: those outside all decoder layers.
+        lookup: parameters of an embedding table that is only looked up, so that no token is multiplied with it.
+        idle: parameters of experts that a token does not pass.
+        width: of a hidden state. `attention`, `kv`: of all query heads, and of all key heads, of a layer.
+        inner: width of the feed-forward part that a token passes.
+        shapes: of every parameter.
+    """
+
+    every: int
+    trained: int
+    adapted: bool
+    layers: int
+    layer: int
+    outside: int
+    lookup: int
+    idle: int
+    width: int
+    attention: int
+    kv: int
+    inner: int
+    vocabulary: int
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def multiplied(self) -> int:
+        """Parameters that each token is multiplied with: 2 FLOPs each in a forward."""
+        return self.every - self.lookup - self.idle
+
+    @property
+    def weights_read(self) -> int:
+        """Bytes of weights that a decoding step of a batch reads, in bf16."""
+        return BF16 * (self.every - self.lookup)
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of keys and values of one token in bf16; an upper bound where layers have windows or a state."""
+        return 2 * BF16 * self.layers * self.kv
+
+
+def shape_of(model: PreTrainedModel, *, lora_r: int = 0) -> ModelShape:
+    """Return the shape of a model, which may lie on the meta device."""
+    config: Any = model.config.get_text_config()
+    every, head, embedding = count(model), model.get_output_embeddings(), model.get_input_embeddings()
+    layers = list(_layers(model))
+    heads = config.num_attention_heads
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    untied = head is None or head.weight is not embedding.weight
+    experts = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
+    active = getattr(config, "num_experts_per_tok", None) or 1
+    known = getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None) or 1
+    inner = getattr(config, "moe_intermediate_size", None) if experts else None
+    return ModelShape(
+        every=every,
+        trained=adapter_parameters(model, lora_r) if lora_r else every,
+        adapted=bool(lora_r),
+        layers=config.num_hidden_layers,
+        layer=max(map(count, layers), default=0),
+        outside=every - sum(map(count, layers)),
+        lookup=count(embedding) if untied else 0,
+        idle=experts - experts * active // known if experts else 0,
+        width=config.hidden_size,
+        attention=heads * head_size,
+        kv=(getattr(config, "num_key_value_heads", None) or heads) * head_size,
+        inner=active * inner if inner else getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        vocabulary=config.vocab_size,
+        shapes=tuple(tuple(p.shape) for p in model.parameters()),
+    )
+
+
+def count(module: nn.Module) -> int:
+    """Return the number of parameters, tied ones once."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def adapter_parameters(model: PreTrainedModel, rank: int) -> int:
+    """Return the parameters of LoRA adapters of this rank on all linear layers."""
+    head = model.get_output_embeddings()  # peft's "all-linear" leaves this layer out
+    layers = [m for m in model.modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
+    return rank * sum(sum(layer.weight.shape) for layer in layers)
+
+
+def sharded(shapes: tuple[tuple[int, ...], ...], processes: int) -> int:
+    """Return the elements that a process holds under FSDP2: each parameter is cut along its first dimension into equal
+    chunks, of which the last may be partly or wholly padding (torch's fully_shard)."""
+    return sum(-(-shape[0] // processes) * math.prod(shape[1:]) if shape else 1 for shape in shapes)
+
+
+def shipped_config(name: str) -> PreTrainedConfig | None:
+    """Return the configuration of a model of the hub that this package has, so that its costs need no network."""
+    file = importlib.resources.files(__package__) / "models" / f"{name.replace('/', '--')}.json"
+    return AutoConfig.for_model(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+
+def _layers(model: PreTrainedModel) -> Iterator[nn.Module]:
+    """Yield the decoder layers: what transformers does not split, and what FSDP wraps one by one."""
+    kinds = set(getattr(model, "_no_split_modules", None) or ())
+    yield from (module for module in model.modules() if type(module).__name__ in kinds)
