@@ -41,7 +41,7 @@ def make_evaluator(
         settings=EvaluationSettings(
             Sampling(params, config.eval_samples, config.seed),
             kl_examples=config.kl_examples if MODES[config.mode].slow else 0,
-            packing=slow.as_trees,
+            packing=slow.as_trees and not slow.sharding.of_weights,  # a forward of each process at a time
         ),
     )
 
@@ -59,7 +59,7 @@ def make_policy(
     rollouts."""
     dtype = getattr(torch, compute_type(config))
     return Policy(
-        sampler=make_engine(model or slow.model, tokenizer, eos_ids=slow.eos_ids, dtype=dtype),
+        sampler=make_engine(model or slow.model, tokenizer, eos_ids=slow.eos_ids, dtype=dtype, blank=slow.blank),
         tokenizer=tokenizer,
         task=task,
         params=SamplingParams(
@@ -87,4 +87,8 @@ def make_base(config: FastSlowConfig, slow: SlowChannel, source: ModelSource, *,
     if slow.reference is not None:
         return frozen_copy(lambda: cast(PreTrainedModel, slow.reference))
     start = frozen_clone(slow.model) if given else None
-    return frozen_copy(lambda: start or load_model(source, trust_remote_code=config.trust_remote_code))
+
+    def load() -> PreTrainedModel:
+        return slow.frozen(start or load_model(source, trust_remote_code=config.trust_remote_code))
+
+    return frozen_copy(load)

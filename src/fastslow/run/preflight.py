@@ -15,12 +15,13 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from fastslow.config.settings import FastSlowConfig, foreign_settings
+from fastslow.config.settings import FastSlowConfig, compute_type, foreign_settings
 from fastslow.core.errors import BadInput
-from fastslow.core.machine import memory_of, processes_here
+from fastslow.core.machine import all_processes, memory_of, processes_here
 from fastslow.core.modes import MODES
 from fastslow.policy.loading import describe_model, loading, resolve_model
 from fastslow.slow.rehearsal import rehearse
+from fastslow.slow.sharding import asked_for, refuse_sharding
 
 FP32 = 4
 # Moments of every trained weight, in fp32, by optimiser; of an optimiser that is not listed none are certain.
@@ -126,6 +127,7 @@ def refusals(config: FastSlowConfig) -> None:
 
     Settings that fastslow judges itself were judged when `config` was made.
     """
+    refuse_sharding(config)
     names = foreign_settings(config)
     if names and processes_here() == 1:  # processes that train together would each have to be at this place
         contexts = ["seed", "lead", "mean", config.clusters] if MODES[config.mode].fast else ["seed"]
@@ -141,6 +143,9 @@ def needs_of(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Ne
     every, trained = parameters(config, model)
     trains = MODES[config.mode].slow
     moments = MOMENTS.get(getattr(config.optim, "value", config.optim), 0) if trains else 0
+    sharding, count = asked_for(config), all_processes()
+    weights = count if sharding.of_weights else 1  # what one process holds is a share of so many
+    states = count if sharding.of_optimiser else 1
     moving = bool(config.beta and config.sync_ref_model)  # a separate reference model, in memory and in checkpoints
     saved = _saved_steps(config)
     milestones = {step for step in saved if config.keep_every and step % config.keep_every == 0}
@@ -150,10 +155,13 @@ def needs_of(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Ne
         kept=len({*saved[-config.keep_last :], *milestones}),
         bundle=FP32 * (trained if config.lora_r else every) * config.save_bundle,
         memory={
-            "weights": FP32 * (every + (trained if config.lora_r else 0)),
-            "gradients": FP32 * trained * trains,
-            "optimiser": FP32 * trained * moments,
-            "base for the KL": 0 if config.lora_r else FP32 * every * (1 + moving),
+            "weights": FP32 * (every + (trained if config.lora_r else 0)) // weights,
+            "gradients": FP32 * trained * trains // states,
+            "optimiser": FP32 * trained * moments // states,
+            "base for the KL": 0 if config.lora_r else FP32 * every * (1 + moving) // weights,
+            "whole copy to sample from": (FP32 if compute_type(config) == "float32" else 2)
+            * every
+            * sharding.of_weights,
         },
     )
 

@@ -19,15 +19,16 @@ import torch
 from accelerate.utils import AutocastKwargs
 from datasets import Dataset
 from peft import LoraConfig
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
+from trl.trainer.utils import add_fused_lm_head
 
 from fastslow.core import processes
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError, in_one_line
 from fastslow.core.machine import is_out_of_memory
 from fastslow.core.seeding import derive_seed
+from fastslow.policy import shards
 from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, why_not
@@ -36,15 +37,14 @@ from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, Scales, advantages_
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
 from fastslow.slow.padding import Padding, Scores, exact_padding, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
+from fastslow.slow.sharding import active, asked_for, frozen
 from fastslow.slow.split import EMPTY, Splitter
-from fastslow.slow.state import ProcessState, SlowState, load_weights
+from fastslow.slow.state import ProcessState, SlowState, load_weights, saved_weights
 
 logger = logging.getLogger(__name__)
 
 # TRL warns that rollout_func may change; our version range and contract tests cover a change.
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-
-WEIGHTS = "model.safetensors"
 
 
 class SlowTrainer(GRPOTrainer):
@@ -83,8 +83,9 @@ class SlowTrainer(GRPOTrainer):
         self.listener: Listener = NoListener()
         self._replay = Replay()
         beta, reference = args.beta, None
-        if given and beta and not args.lora_r and not args.sync_ref_model:
-            args.beta = 0.0  # or TRL loads a reference by the model's name, which may hold other weights, or nothing
+        own = given or asked_for(args).of_weights
+        if own and beta and not args.lora_r and not args.sync_ref_model:
+            args.beta = 0.0  # or TRL loads a reference by name, which may hold other weights, and gathers it at once
             reference = frozen_clone(model)
         if args.gradient_checkpointing and not model.supports_gradient_checkpointing:
             raise BadInput(f"gradient_checkpointing: {name_of(model)} does not support it; leave it at false.")
@@ -105,9 +106,15 @@ class SlowTrainer(GRPOTrainer):
             if is_out_of_memory(error):
                 raise
             raise BadInput(f"the trainer refuses these settings: {in_one_line(error)}") from error
+        self.sharding = active(self)
+        self.blank = shards.blank_of(self.model) if self.sharding.of_weights else None
         if reference is not None:
             args.beta = self.beta = beta
-            self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
+            add_fused_lm_head(reference, self.temperature, args.cast_lm_head_to_fp32)
+            if self.sharding.of_weights:
+                self.ref_model = frozen(self, reference)
+            else:
+                self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
         self.remove_callback(PrinterCallback)
         self.add_callback(Moments(self))
         self._check_router_loss()
@@ -223,7 +230,10 @@ class SlowTrainer(GRPOTrainer):
                 for ids, mask in zip(input_ids.cpu(), attention_mask.cpu(), strict=True)
             ]
             packed = pack(rows, width=logits_to_keep)
-            if self.args.packing != "auto" or packed.cost <= padded_cost(rows):
+            padded = self.args.packing == "auto" and packed.cost > padded_cost(rows)
+            if self.sharding.of_weights:  # processes make their forwards together, and those of one kind
+                padded = any(processes.gather([padded]))
+            if not padded:
                 with self.accelerator.autocast():
                     logps, entropies = forward_packed(
                         model,
@@ -315,7 +325,7 @@ class SlowTrainer(GRPOTrainer):
         self.listener.save()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_weights(self, load_file(Path(resume_from_checkpoint) / WEIGHTS), resume_from_checkpoint)
+        load_weights(self, saved_weights(self, Path(resume_from_checkpoint)), resume_from_checkpoint)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         self.saved.restore_optimizer()
@@ -377,8 +387,8 @@ class SlowTrainer(GRPOTrainer):
             return "packing is off"
         base = self.accelerator.unwrap_model(self.model)
         problem = why_not(base.get_base_model() if self.args.lora_r else base)
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            problem = "sharded weights are only whole inside the model's own forward"
+        if self.sharding.of_weights and type(base.get_output_embeddings()) is not nn.Linear:
+            problem = problem or "its head is no plain layer, which sharded weights would need"
         if problem and self.args.packing == "on":
             raise BadInput(f"packing=on, but {problem}; use packing=auto to fall back to padded rows.")
         return problem

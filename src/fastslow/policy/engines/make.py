@@ -14,11 +14,19 @@ from fastslow.policy.trials import sampling_way
 
 
 def make_engine(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, eos_ids: Sequence[int], dtype: torch.dtype
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    eos_ids: Sequence[int],
+    dtype: torch.dtype,
+    blank: PreTrainedModel | None = None,
 ) -> Sampler:
-    """Return what samples with `model`, computing in `dtype`; `eos_ids` end a completion.
+    """Return what samples with `model`, computing in `dtype`; `eos_ids` end a completion. `blank` is the model without
+    weights, where those of `model` are or will be cut up between processes.
 
     Raises BadInput for a model that cannot be sampled from token by token.
     """
     pad = pad_id(tokenizer)
-    return PrefixSampler(model, eos_ids=eos_ids, pad_id=pad, dtype=dtype, way=sampling_way(model, pad_id=pad))
+    return PrefixSampler(
+        model, eos_ids=eos_ids, pad_id=pad, dtype=dtype, way=sampling_way(model, pad_id=pad), blank=blank
+    )
