@@ -10,6 +10,7 @@ import faulthandler
 import hashlib
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Witness(TrainerCallback):
         self.name, self.empty = name, empty
         self.seen: dict[str, Any] = {"losses": {}, "kl_forwards": 0, "samples": 0, "still": None, "lengths": []}
         self.trainer: Any = None
+        self.began = time.monotonic()
 
     def digest(self) -> str:
         slow = self.trainer.slow
@@ -52,6 +54,10 @@ class Witness(TrainerCallback):
         self.before = self.digest() if state.global_step == self.empty else None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        held = {"weights": list(self.trainer.slow.weights.values()),
+                "optimiser": _tensors(self.trainer.slow._trainer.saved.state_dict()["optimizer"])}  # fmt: skip
+        self.seen["bytes"] = {what: sum(t.numel() * t.element_size() for t in each) for what, each in held.items()}
+        self.seen["seconds"] = round(time.monotonic() - self.began, 2)
         if self.before is not None:
             self.seen["still"] = self.before == self.digest()
 

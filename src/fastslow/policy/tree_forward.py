@@ -146,8 +146,8 @@ def forward_packed(
     """Return the log-probability of every completion token and the entropy of its distribution; 0 where a row has
     ended.
 
-    `model` is what is called (it may be wrapped for distribution), `base` the causal LM inside it. Where weights are cut
-    up, every process has to call this function.
+    `model` is what is called (it may be wrapped for distribution), `base` the causal LM inside it. Where weights are
+    cut up, every process has to call this function.
     """
     if shards.is_sharded(base):
         return _as_one_forward(base)(packed, temperature, entropy_grad)

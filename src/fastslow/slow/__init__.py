@@ -10,7 +10,9 @@
 - `batches`: which rows can change the weights, and how much each counts. `split`: these rows as micro-batches.
 - `padding`: rows padded so that the model computes each as if it were alone.
 - `steering`: what limits the update: the KL coefficient by `kl_budget`, the floors of `retention`, rehearsal.
-- `sharding`: how weights and optimiser are cut up between processes, and what of that is refused.
+- `sharding`: how weights and optimiser are cut up between processes, and what of that is refused. `zero`: what
+  DeepSpeed's engine does out of our sight.
+- `limits`: what a model cannot be trained with.
 - `state`: optimiser, counters and random states as parts of a checkpoint.
 - `settings`: the settings of this package.
 

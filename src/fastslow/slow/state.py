@@ -23,6 +23,7 @@ from fastslow.core.errors import BadInput
 from fastslow.files.snapshot import WEIGHTS, own_file, shard_files
 from fastslow.policy import shards
 from fastslow.slow.sharding import Sharding
+from fastslow.slow.zero import load_zero_state, zero_state
 
 # Counters of transformers' and TRL's loops that their own checkpoints omit or reset.
 COUNTERS = (
@@ -139,8 +140,7 @@ class ProcessState:
 def optimizer_state(trainer: Any) -> dict[str, Any]:
     """Return the optimiser's state, with this process's share of each tensor."""
     if trainer.sharding is Sharding.ZERO2:
-        engine = _zero(trainer)
-        return {"base": engine.optimizer.state_dict(), "partitions": list(engine.single_partition_of_fp32_groups)}
+        return zero_state(trainer)
     state = trainer.optimizer.state_dict()
     own = {i: {key: _share(value) for key, value in of_one.items()} for i, of_one in state["state"].items()}
     return {**state, "state": own}
@@ -149,27 +149,18 @@ def optimizer_state(trainer: Any) -> dict[str, Any]:
 def load_optimizer(trainer: Any, saved: Mapping[str, Any]) -> None:
     """Take up what `optimizer_state` returned."""
     if trainer.sharding is Sharding.ZERO2:
-        engine = _zero(trainer)
-        engine.optimizer.load_state_dict(saved["base"])
-        with torch.no_grad():
-            for partition, held in zip(engine.single_partition_of_fp32_groups, saved["partitions"], strict=True):
-                partition.copy_(held)
-        return
+        return load_zero_state(trainer, saved)
     weights = [weight for group in trainer.optimizer.param_groups for weight in group["params"]]
     state = {
         i: {key: shards.like(weights[i], v) if isinstance(v, torch.Tensor) else v for key, v in of_one.items()}
         for i, of_one in saved["state"].items()
     }
     trainer.optimizer.load_state_dict({**saved, "state": state})
+    return None
 
 
 def _share(value: Any) -> Any:
     return shards.share(value) if isinstance(value, torch.Tensor) else value
-
-
-def _zero(trainer: Any) -> Any:
-    """Return DeepSpeed's optimiser, which holds a flat share of the weights of each group in fp32."""
-    return trainer.model_wrapped.optimizer
 
 
 def weights_of(trainer: Any) -> dict[str, torch.Tensor]:

@@ -19,7 +19,7 @@ import torch
 from accelerate.utils import AutocastKwargs
 from datasets import Dataset
 from peft import LoraConfig
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
 from trl.trainer.utils import add_fused_lm_head
@@ -31,15 +31,17 @@ from fastslow.core.seeding import derive_seed
 from fastslow.policy import shards
 from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
-from fastslow.policy.tree_forward import forward_packed, pack, why_not
+from fastslow.policy.tree_forward import forward_packed, pack
 from fastslow.policy.trials import in_evaluation, name_of
 from fastslow.slow.batches import TOKEN_SUM_LOSSES, RowPlan, Scales, advantages_within, multiplied, plan_rows
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
+from fastslow.slow.limits import check_router_loss, why_not_pack
 from fastslow.slow.padding import Padding, Scores, exact_padding, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
-from fastslow.slow.sharding import active, asked_for, frozen
+from fastslow.slow.sharding import Sharding, active, asked_for, frozen
 from fastslow.slow.split import EMPTY, Splitter
 from fastslow.slow.state import ProcessState, SlowState, load_weights, saved_weights
+from fastslow.slow.zero import GuardedEngine
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +119,8 @@ class SlowTrainer(GRPOTrainer):
                 self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
         self.remove_callback(PrinterCallback)
         self.add_callback(Moments(self))
-        self._check_router_loss()
-        self.packing_problem = self._why_not_pack()
+        check_router_loss(self)
+        self.packing_problem = why_not_pack(self)
         with self._for_a_trial():
             self.padding = self._exact_padding(pad_id(tokenizer))
         if self.packing_problem is not None and args.packing != "off":
@@ -321,6 +323,17 @@ class SlowTrainer(GRPOTrainer):
             self.control.should_save = True
         return metrics
 
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
+        """Guard DeepSpeed's engine, under which transformers would also look for a checkpoint of DeepSpeed's own."""
+        if self.sharding is not Sharding.ZERO2:
+            return super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        self.accelerator.deepspeed_engine_wrapped = GuardedEngine(self)
+        if resume_from_checkpoint is not None:
+            self._load_from_checkpoint(resume_from_checkpoint)
+            self._load_optimizer_and_scheduler(resume_from_checkpoint)
+        return prepared
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.listener.save()
 
@@ -369,29 +382,6 @@ class SlowTrainer(GRPOTrainer):
             yield
         finally:
             self.accelerator.autocast_handler, self.args.report_to = usual, trackers
-
-    def _check_router_loss(self) -> None:
-        """Refuse a load-balancing loss in parts: it is a product of two means over the tokens of one forward, and such
-        products do not add up to that of the whole batch."""
-        rows = self.slots * self.args.per_device_train_batch_size
-        if self.aux_loss_enabled and (self.slots > 1 or self.accelerator.num_processes > 1):
-            raise BadInput(
-                "the load-balancing loss of this mixture of experts needs a whole step in one forward: set "
-                f"per_device_train_batch_size to {rows * self.accelerator.num_processes} on one process, or "
-                "router_aux_loss_coef to 0."
-            )
-
-    def _why_not_pack(self) -> str | None:
-        """Return None if rollouts are trained on as trees; else the reason for padded rows."""
-        if self.args.packing == "off":
-            return "packing is off"
-        base = self.accelerator.unwrap_model(self.model)
-        problem = why_not(base.get_base_model() if self.args.lora_r else base)
-        if self.sharding.of_weights and type(base.get_output_embeddings()) is not nn.Linear:
-            problem = problem or "its head is no plain layer, which sharded weights would need"
-        if problem and self.args.packing == "on":
-            raise BadInput(f"packing=on, but {problem}; use packing=auto to fall back to padded rows.")
-        return problem
 
 
 def _places(count: int) -> Dataset:
