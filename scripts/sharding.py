@@ -54,8 +54,8 @@ def measure() -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     lines = [
         f"Two gloo processes of one thread, a Llama of two small layers, {found['machine']['cpu']}; the largest",
-        "difference to whole copies over all steps and evaluations. Contexts, routes, rewards and lengths of answers were",
-        "the same everywhere.",
+        "difference to whole copies over all steps and evaluations. Contexts, routes, rewards and lengths of answers",
+        "were the same everywhere.",
         "",
         "| run | sharding | loss | weights at the end | KL (nats) | weights and moments that a process holds |",
         "|---|---|---|---|---|---|",

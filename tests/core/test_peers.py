@@ -54,7 +54,7 @@ def test_a_process_that_is_killed_ends_the_others_with_a_line_that_names_it(wher
     _, said = ranks[0].communicate(timeout=30)
     assert ranks[0].returncode == code, said
     assert f"process 1 (pid {ranks[1].pid} on " in said
-    assert "the other of 2 cannot go on without. Go on." in said
+    assert "ended, and the rest of 2 cannot go on without it. Go on." in said
 
 
 def test_an_error_of_the_code_itself_stays_what_it_is(monkeypatch) -> None:

@@ -40,8 +40,8 @@ class Peers:
     def in_words(self, ranks: list[int]) -> str:
         """Say which processes have ended."""
         named = ", ".join(f"{rank} (pid {self._all[rank][1]} on {self._all[rank][0]})" for rank in ranks)
-        which = f"process {named} has" if len(ranks) == 1 else f"processes {named} have"
-        return f"{which} ended, and the other{'s' * (len(self._all) > 2)} of {len(self._all)} cannot go on without"
+        which, them = (f"process {named} has", "it") if len(ranks) == 1 else (f"processes {named} have", "them")
+        return f"{which} ended, and the rest of {len(self._all)} cannot go on without {them}"
 
 
 @contextmanager
