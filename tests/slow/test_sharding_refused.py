@@ -12,11 +12,10 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.state import AcceleratorState
 
 from fastslow.cli.main import main
-from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.slow.sharding import Sharding, asked_for, refuse_sharding
 from tests.support.runs import tiny_settings
-from tests.support.sharding import FSDP2, ZERO2
+from tests.support.sharding import FSDP2
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,12 +84,10 @@ def test_fsdp1_is_one_line_and_leaves_nothing(launched, tmp_path: Path, capsys, 
     assert not (tmp_path / "run").exists()
 
 
-def test_deepspeed_that_is_not_installed_is_one_line(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("accelerate.utils.dataclasses.is_deepspeed_available", lambda: False)
-    for name, value in ZERO2.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(BadInput, match="DeepSpeed is not installed"):
-        FastSlowConfig(**tiny_settings(tmp_path))
+def test_deepspeed_that_is_not_installed_is_one_line(launched) -> None:
+    launched.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=r"not installed: pip install 'fastslow\[deepspeed\]'"):
+        refuse_sharding(settings(deepspeed_plugin=SimpleNamespace(zero_stage=2)))
 
 
 @pytest.mark.parametrize("name", ["ddp-8gpu", "fsdp2-8gpu", "fsdp2-2x8gpu", "zero2-8gpu"])

@@ -67,10 +67,11 @@ def measure_drift(
     rollouts = rollouts[processes.share_of(len(rollouts))]  # the forwards are dealt out as the rollouts were
     compute, size = (_drift_of_trees, len(rollouts)) if packing else (_drift_of_rows, KL_ROWS)
     chunks = [rollouts[start : start + size] for start in range(0, len(rollouts), max(1, size))]
+    # A forward of sharded models gathers their weights: every process has to make as many, and to know it before.
+    missing = max(processes.gather([len(chunks)])) - len(chunks) if shards.is_sharded(model) else 0
     own = [compute(model, base, chunk).cpu() for chunk in chunks]
-    if shards.is_sharded(model):  # a forward gathers the weights: every process has to make as many
-        for _ in range(max(processes.gather([len(chunks)])) - len(chunks)):
-            _drift_of_rows(model, base, [STAND_IN])
+    for _ in range(missing):
+        _drift_of_rows(model, base, [STAND_IN])
     both_N_2 = torch.cat([torch.empty(0, 2), *processes.gather(own)])
     return Drift(*map(float, both_N_2.mean(0))) if len(both_N_2) else Drift(None, None)
 

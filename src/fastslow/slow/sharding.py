@@ -6,6 +6,7 @@ do what was asked for, it trains on whole copies without a word; here that is re
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from enum import Enum
 from typing import Any
@@ -69,6 +70,8 @@ def refuse_sharding(args: Any) -> None:
             f"{sharding.value} was asked for, and there is one process alone; start several: accelerate launch "
             "--config_file FILE -m fastslow train ..."
         )
+    if sharding is Sharding.ZERO2 and importlib.util.find_spec("deepspeed") is None:
+        raise BadInput("DeepSpeed was asked for and is not installed: pip install 'fastslow[deepspeed]'.")
     optimiser = getattr(args.optim, "value", args.optim)
     if optimiser not in OPTIMISERS:
         raise BadInput(f"optim '{optimiser}' does not work under {sharding.value}; take {' or '.join(OPTIMISERS)}.")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from fastslow.policy import shards
 from fastslow.policy.engines.base import Sampler
 from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.loading import pad_id
@@ -27,6 +28,7 @@ def make_engine(
     Raises BadInput for a model that cannot be sampled from token by token.
     """
     pad = pad_id(tokenizer)
-    return PrefixSampler(
-        model, eos_ids=eos_ids, pad_id=pad, dtype=dtype, way=sampling_way(model, pad_id=pad), blank=blank
-    )
+    # Weights that are cut up cannot be tried: the blank model is of the kind that was, before they were.
+    tried = blank if blank is not None and shards.is_sharded(model) else model
+    way = sampling_way(tried, pad_id=pad)
+    return PrefixSampler(model, eos_ids=eos_ids, pad_id=pad, dtype=dtype, way=way, blank=blank)
