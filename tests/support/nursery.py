@@ -32,7 +32,8 @@ class Nursery:
         self._environment = environment
 
     def __enter__(self) -> Nursery:
-        env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1", **self._environment}
+        path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **self._environment}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.nursery"], env=env, cwd=self.folder, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -65,7 +66,7 @@ class Nursery:
         return json.loads(self._process.stdout.readline())
 
 
-GRACE_S = 20.0
+GRACE_S = 60.0
 """Seconds that a process has to end by itself after another one of its run has ended."""
 
 

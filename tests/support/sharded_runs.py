@@ -43,9 +43,8 @@ def launch(folder: Path, runs: list[dict[str, Any]], processes: int = 2) -> None
     """Have `processes` processes train the runs of a plan. Raises RuntimeError where one of them fails."""
     (folder / "plan.json").write_text(json.dumps(runs))
     port = free_port()
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
-    if "PYTHONPATH" in os.environ:
-        env["PYTHONPATH"] += os.pathsep + os.environ["PYTHONPATH"]
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     ranks = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.support.on_shards", str(folder), str(folder / "plan.json")],
