@@ -4,7 +4,11 @@ unbroken ones do, and the other process ends by itself with a line that names wh
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from tests.support.nursery import Nursery
 from tests.support.runs import tiny_settings
 
 pytestmark = pytest.mark.processes
+ROOT = Path(__file__).parents[2]
 KINDS = ["FSDP2", "ZeRO-2"]
 # point, call, after it, rank
 PLACES = [
@@ -132,3 +137,30 @@ def test_sharding_that_is_not_active_is_refused_before_anything_is_written(nurse
     assert nursery.launch(argv, kind="FSDP2", shim=False) == [2, 2]
     assert "FSDP2 was asked for and is not active" in said(nursery)
     assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "point", "rank"),
+    [("DDP", "fast", 1), pytest.param("FSDP2", "update", 0, marks=pytest.mark.faults)],
+)
+def test_a_launcher_whose_process_is_killed_ends_within_a_minute_and_names_it(
+    tmp_path: Path, kind: str, point: str, rank: int
+) -> None:
+    """In a fast phase, and in a training step."""
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(tiny_settings(tmp_path)))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+    with (tmp_path / "log.txt").open("wb") as log:
+        running = subprocess.Popen(
+            [*launch, "-m", "tests.support.struck", kind, point, "2", str(rank), *train(tmp_path / "run")],
+            env=env, stdout=log, stderr=log, cwd=tmp_path,
+        )  # fmt: skip
+        named, began = f"process {rank} (pid", time.monotonic()
+        while named not in (tmp_path / "log.txt").read_text() and running.poll() is None:
+            assert time.monotonic() - began < 300, (tmp_path / "log.txt").read_text()[-3000:]
+            time.sleep(0.2)
+        code = running.wait(timeout=60)
+    said = (tmp_path / "log.txt").read_text()
+    assert code == 1, said[-3000:]
+    assert named in said, said[-3000:]
+    assert "cannot go on without it" in said

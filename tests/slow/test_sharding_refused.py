@@ -92,7 +92,7 @@ def test_deepspeed_that_is_not_installed_is_one_line(launched) -> None:
 
 @pytest.mark.parametrize("name", ["ddp-8gpu", "fsdp2-8gpu", "fsdp2-2x8gpu", "zero2-8gpu"])
 def test_the_configurations_for_accelerate_are_read_by_it_and_ask_for_what_works(name: str) -> None:
-    config = load_config_from_file(str(ROOT / f"recipes/accelerate/{name}.yaml"))
+    config: Any = load_config_from_file(str(ROOT / f"recipes/accelerate/{name}.yaml"))
     kind = name.partition("-")[0]
     assert str(config.distributed_type.value) == {"ddp": "MULTI_GPU", "fsdp2": "FSDP", "zero2": "DEEPSPEED"}[kind]
     assert config.num_processes == (16 if "2x8" in name else 8)

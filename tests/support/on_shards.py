@@ -9,6 +9,7 @@ from __future__ import annotations
 import faulthandler
 import hashlib
 import json
+import os
 import sys
 import time
 from dataclasses import replace
@@ -30,7 +31,8 @@ from fastslow.slow.channel import SlowChannel
 from fastslow.slow.trainer import SlowTrainer
 from tests.support.sharding import shard_on_cpu, shards_by, start_over
 
-SECONDS = 60
+SECONDS = int(os.environ.get("SHARDING_TEST_SECONDS", "60"))
+"""Most that a run may take, of about five; a busy machine may be given more."""
 ENDS = 30
 """Ids that end a completion, of 259: answers of the random model get different lengths without being long."""
 

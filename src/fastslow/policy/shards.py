@@ -33,7 +33,10 @@ def settle(model: nn.Module) -> None:
 
 def share(tensor: Tensor) -> Tensor:
     """Return what this process holds of a tensor, without a copy: all of it where it is not cut up."""
-    return tensor.detach().to_local() if isinstance(tensor, DTensor) else tensor
+    if not isinstance(tensor, DTensor):
+        return tensor
+    own: Any = tensor.detach()  # a DTensor too, which torch does not say
+    return own.to_local()
 
 
 def like(weight: Tensor, held: Tensor) -> Tensor:
@@ -59,7 +62,8 @@ def whole_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """
     settle(model)
     for name, tensor in chain(model.named_parameters(), model.named_buffers()):
-        yield name, tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
+        own: Any = tensor.detach()
+        yield name, own.full_tensor() if isinstance(own, DTensor) else own
 
 
 def blank_of(model: PreTrainedModel) -> PreTrainedModel:

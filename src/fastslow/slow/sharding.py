@@ -129,7 +129,8 @@ def frozen(trainer: Any, model: PreTrainedModel) -> PreTrainedModel:
     """Return a model that is not trained, prepared for forwards beside the trained one: cut up as that one is."""
     model = model.eval().requires_grad_(False)
     if trainer.sharding is Sharding.FSDP2 and not shards.is_sharded(model):
-        return fsdp2_prepare_model(trainer.accelerator, model)
+        cut: Any = fsdp2_prepare_model(trainer.accelerator, model)
+        return cut
     return model
 
 

@@ -197,9 +197,9 @@ def saved_shapes(trainer: Any, folder: Path) -> dict[str, tuple[int, ...]]:
     for file in files:
         with safe_open(file, "pt") as saved:
             for name in saved.keys():  # noqa: SIM118
-                rows, *rest = saved.get_slice(name).get_shape() or [None]
-                before = shapes[name][0] if name in shapes and name in cut else 0
-                shapes[name] = () if rows is None else (before + rows, *rest)
+                shape = tuple(saved.get_slice(name).get_shape())
+                before = shapes.get(name)
+                shapes[name] = (before[0] + shape[0], *shape[1:]) if before and name in cut else shape
     return shapes
 
 
