@@ -27,6 +27,8 @@ def test_fsdp2_trains_as_whole_copies_do(runs: Path, case: str) -> None:
     """With two fast phases, answers of different lengths, a KL term, and a step that trains nothing."""
     whole, cut = f"{case}-DDP", f"{case}-FSDP2"
     assert [seen(runs, name)["kind"] for name in (whole, cut)] == ["DDP", "FSDP2"]
+    as_trees = "trains on token trees" in seen(runs, cut)["how"]
+    assert as_trees == (case != "padded"), "rows of both kinds are to be trained on"
     lengths = seen(runs, cut)["lengths"]
     assert len({n for step in lengths for n in step}) > 3, "the answers are to have different lengths"
     assert any(abs(loss) > 1e-4 for loss in mean_losses(runs, whole).values()), "there is to be a loss"

@@ -85,7 +85,7 @@ def watch(witness: Witness) -> None:
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         make(self, *args, **kwargs)
         witness.trainer = self
-        seen["kind"] = shards_by(self)
+        seen["kind"], seen["how"] = shards_by(self), self.slow.how_it_trains
         next_step = self.cycle.next_step
 
         def with_an_empty_step(step: int) -> Any:
