@@ -23,7 +23,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results architectures fuzz test test-faults test-vllm mutations audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results architectures fuzz test test-sharding test-faults test-vllm mutations audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -95,6 +95,12 @@ browser: .venv/.browser ## Install Chromium for the tests of the report, where r
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null && touch $@; } || \
 			echo "Chromium could not be installed: the browser tests will be skipped."; \
 	else echo "No Chromium: the browser tests will be skipped. On Debian: sudo apt-get install chromium"; fi
+
+test-sharding: .venv/.installed ## FSDP2 and, where it is installed, DeepSpeed between two processes of the CPU (its operator is built first: minutes)
+	@$(BIN)/python -c 'import deepspeed' 2>/dev/null || echo "deepspeed is not installed (pip install 'fastslow[deepspeed]'): ZeRO-2 is skipped."
+	@$(BIN)/python -c 'import deepspeed' 2>/dev/null && DS_ACCELERATOR=cpu $(BIN)/python -c \
+		'from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder as B; B().load()' || true
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slow/test_sharding.py tests/faults/test_sharded_kills.py -m 'faults or not faults'
 
 test-faults: .venv/.installed browser ## Every row of the proof in docs/promises.md, then a table of them (hours); ROW=kills: one of them
 	FUZZ=10000 $(BIN)/python -m pytest -m "row$(if $(ROW),(name='$(ROW)'))"

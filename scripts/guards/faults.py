@@ -21,7 +21,7 @@ MUTATIONS = [
     ),
     Mutation(
         "b, resume", "the optimiser's state is restored", "slow/state.py",
-        'trainer.optimizer.load_state_dict(self._saved["optimizer"])', "pass",
+        'load_optimizer(trainer, self._saved["optimizer"])', "pass",
         (RESUME + "[best-('commit', 2, False)]",),
     ),
     Mutation(

@@ -11,7 +11,7 @@ import pytest
 from transformers import Trainer, TrainerState
 from trl import GRPOTrainer
 
-from fastslow.slow import channel, rehearsal, state, trainer
+from fastslow.slow import channel, limits, rehearsal, sharding, state, trainer, zero
 from fastslow.slow.state import COUNTERS
 from fastslow.slow.trainer import SlowTrainer
 from tests.support.runs import tiny_trainer
@@ -31,6 +31,7 @@ OVERRIDDEN = {
     "_load_from_checkpoint": ["self", "resume_from_checkpoint", "model"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
     "_load_scaler": ["self", "checkpoint"],
+    "_prepare_for_training": ["self", "max_steps", "train_dataloader", "resume_from_checkpoint"],
     "_load_rng_state": ["self", "checkpoint"],
     "create_model_card": ["self"],
 }
@@ -48,8 +49,8 @@ CALLED = {
 ATTRIBUTES = {
     "_step", "_buffered_inputs", "_metrics", "_tr_loss", "_entropy_bonus_enabled", "accelerator", "args",
     "aux_loss_enabled", "beta", "callback_handler", "chat_template_kwargs", "control", "eos_token_ids",
-    "is_deepspeed_enabled", "is_fsdp_enabled", "lr_scheduler", "model", "num_generations", "optimizer", "ref_model",
-    "reward_weights", "router_aux_loss_coef", "scale_rewards", "state", "temperature", "top_entropy_quantile",
+    "lr_scheduler", "model", "model_wrapped", "num_generations", "optimizer", "ref_model", "reward_weights",
+    "router_aux_loss_coef", "scale_rewards", "state", "temperature", "top_entropy_quantile",
 }  # fmt: skip
 """Attributes of TRL's and transformers' trainers that are read or set."""
 
@@ -85,9 +86,10 @@ def test_nothing_is_relied_on_that_is_not_listed() -> None:
     """Attributes that our code reads of `self`, `trainer` or `self._trainer` and that TRL or transformers own."""
     own = methods_of(SlowTrainer) | set(vars(SlowTrainer)) | {
         "source", "listener", "_replay", "_trainer", "packing_problem", "padding", "saved", "saved_by_process", "train",
+        "sharding", "blank",
     }  # fmt: skip
     used: set[str] = set()
-    for module in (trainer, state, channel, rehearsal):
+    for module in (trainer, state, channel, rehearsal, limits, sharding, zero):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Attribute) and _is_trainer(node.value, module is trainer):
                 used.add(node.attr)

@@ -1,8 +1,9 @@
 """Real processes that start at once: the libraries are loaded here, and every run is a fork that may be killed.
 
 Reads one order a line, {"argv": [...], "point": [name, count, after] or null, "kill_after": seconds or null, "delay":
-[name, seconds] or null, "twins": how many at once}, and answers with how the processes ended. It never trains itself:
-torch's threads would not survive a fork.
+[name, seconds] or null, "twins": how many at once, "kind": how "ranks" many processes of one run share weights,
+"rank": which of them is killed, "shim": false for accelerate as it is}, and answers with how the processes ended. It
+never trains itself: torch's threads would not survive a fork.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,7 +32,8 @@ class Nursery:
         self._environment = environment
 
     def __enter__(self) -> Nursery:
-        env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1", **self._environment}
+        path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **self._environment}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.nursery"], env=env, cwd=self.folder, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -46,6 +49,11 @@ class Nursery:
         """Exit code of `fastslow argv`; -9 where it was killed."""
         return self._ordered({"argv": argv, "point": point, **order})[0]
 
+    def launch(self, argv: list[str], *, kind: str, ranks: int = 2, rank: int = 0, **order: Any) -> list[int]:
+        """Exit codes of the processes of one run, sharded by `kind`. The blow falls on `rank`; the others get SIGKILL
+        as a launcher would give it, where they do not end by themselves."""
+        return self._ordered({"point": None, **order, "argv": argv, "kind": kind, "ranks": ranks, "rank": rank})
+
     def race(self, argv: list[str]) -> list[int]:
         """Exit codes of two processes that do the same at once."""
         return self._ordered({"argv": argv, "point": None, "twins": 2})
@@ -58,11 +66,22 @@ class Nursery:
         return json.loads(self._process.stdout.readline())
 
 
-def _child(order: dict[str, Any]) -> None:
+GRACE_S = 60.0
+"""Seconds that a process has to end by itself after another one of its run has ended."""
+
+
+def _child(order: dict[str, Any], number: int, port: int) -> None:
     log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    if order["point"]:
+    if order.get("kind"):
+        from tests.support.sharding import rank_environment, shard_on_cpu, start_over
+
+        os.environ.update(rank_environment(number, order["ranks"], port))
+        if order.get("shim", True):
+            shard_on_cpu()
+        start_over(order["kind"])
+    if order["point"] and number == order.get("rank", number):
         from tests.support.points import arm
 
         def strike() -> None:
@@ -92,14 +111,41 @@ def _serve() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         processes = []
-        for _ in range(order.get("twins", 1)):
+        port = _free_port()
+        for number in range(order.get("ranks", order.get("twins", 1))):
             processes.append(os.fork())
             if processes[-1] == 0:
-                _child(order)
+                _child(order, number, port)
         if order.get("kill_after") is not None:
             time.sleep(order["kill_after"])
-            os.kill(processes[0], signal.SIGKILL)
-        print([os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes], flush=True)
+            os.kill(processes[order.get("rank", 0)], signal.SIGKILL)
+        print(_ended(processes) if order.get("kind") else [_code(os.waitpid(p, 0)[1]) for p in processes], flush=True)
+
+
+_code = os.waitstatus_to_exitcode
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _ended(processes: list[int]) -> list[int]:
+    """How the processes of one run end, the last of them by SIGKILL some time after the first has failed."""
+    codes: dict[int, int] = {}
+    failed: float | None = None
+    while len(codes) < len(processes):
+        for process in processes:
+            if process not in codes and (ended := os.waitpid(process, os.WNOHANG))[0]:
+                codes[process] = _code(ended[1])
+        if failed is None and any(codes.values()):
+            failed = time.monotonic()
+        if failed is not None and time.monotonic() - failed > GRACE_S:
+            for process in set(processes) - set(codes):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.02)
+    return [codes[process] for process in processes]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ ROWS = {
     "resume": ("resume, cut in every phase, bit for bit", 50),
     "kills": ("kill -9 of a real process", 200),
     "smollm2": ("kill -9 with SmolLM2-135M", 5),
+    "sharded": ("kill -9 of one of two processes under FSDP2 and ZeRO-2", 40),
     "recovery": ("kill -9 during recovery", 40),
     "sigterm": ("SIGTERM", 20),
     "sigint": ("SIGINT", 20),

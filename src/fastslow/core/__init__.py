@@ -10,7 +10,7 @@
 - `seeding`: seeds derived from the run's seed and a purpose.
 - `modes`: what each mode trains and ships, as data.
 - `settings`: what a field of settings says of itself (help, unit, bounds, choices), and the one checker of it.
-- `processes`: which of several processes this is, and what they exchange.
+- `processes`: which of several processes this is, and what they exchange. `peers`: notices that one of them has ended.
 - `paths`: absolute paths of what a run names, and where it is after a move.
 - `hosts`: whether a URL stays on this machine.
 - `proxies`: the proxies that the environment asks for, by the names of their variables.

@@ -58,6 +58,11 @@ def processes_here(environment: Mapping[str, str] = os.environ) -> int:
     return int(environment.get("LOCAL_WORLD_SIZE") or environment.get("WORLD_SIZE") or 1)
 
 
+def all_processes(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes train together, on all machines."""
+    return int(environment.get("WORLD_SIZE") or 1)
+
+
 def _number(path: Path) -> int | None:
     """The number in a file of the control group; None where there is none ("max")."""
     try:

@@ -66,6 +66,24 @@ def from_main(make: Callable[[], T]) -> T:
     return result
 
 
+def together(attempt: Callable[[], T]) -> list[T]:
+    """Call `attempt` on every process and return all results, in the order of the processes; what one of them raises,
+    every process raises. Every process has to call this function."""
+    if count() == 1:
+        return [attempt()]
+    result: Any = None
+    error: Exception | None = None
+    try:
+        result = attempt()
+    except Exception as problem:
+        error = _sendable(problem)
+    everyone = _exchange("together", (result, error))
+    for _, problem in everyone:
+        if problem is not None:
+            raise problem
+    return [one for one, _ in everyone]
+
+
 def wait() -> None:
     """Return when every process has come to this place."""
     _exchange("wait", None)

@@ -19,7 +19,8 @@ from transformers import PreTrainedModel
 from fastslow.contexts.context import Context
 from fastslow.core import processes
 from fastslow.core.seeding import derive_seed
-from fastslow.core.types import Example, Rollout
+from fastslow.core.types import Example, Rollout, Verdict
+from fastslow.policy import shards
 from fastslow.policy.base_model import BaseModel
 from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.engines.rows import without_cache
@@ -29,6 +30,10 @@ from fastslow.policy.tree_forward import HEAD_ROWS, forward_hidden, pack, place_
 
 # Rows of one fp32 forward for the KL: two (rows, tokens, vocabulary) arrays are alive at once.
 KL_ROWS = 8
+
+
+STAND_IN = Rollout("", "", (0,), (0,), (0.0,), "", Verdict.unscored(""), -1)
+"""A row of two tokens, for a process that has no row left where another one has."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ def measure_drift(
     """Measure the distance of the model from the base, and the entropy of the model.
 
     Compares the two on completions sampled from the policy at temperature 1 under `context`; both models see the same
-    prompt. Computes in fp32 without autocast: bf16 rounding alone would show as a KL near 1e-3. `packing` computes
+    prompt. Computes in fp32 without autocast: bf16 rounding alone would show as a KL near 1e-3 (under FSDP2 in the type
+    of its mixed precision). `packing` computes
     shared tokens once, for models where that is exact. Every process has to call this function.
     """
     params = SamplingParams(max_new_tokens=policy.params.max_new_tokens)
@@ -62,7 +68,11 @@ def measure_drift(
     rollouts = rollouts[processes.share_of(len(rollouts))]  # the forwards are dealt out as the rollouts were
     compute, size = (_drift_of_trees, len(rollouts)) if packing else (_drift_of_rows, KL_ROWS)
     chunks = [rollouts[start : start + size] for start in range(0, len(rollouts), max(1, size))]
+    # A forward of sharded models gathers their weights: every process has to make as many, and to know it before.
+    missing = max(processes.gather([len(chunks)])) - len(chunks) if shards.is_sharded(model) else 0
     own = [compute(model, base, chunk).cpu() for chunk in chunks]
+    for _ in range(missing):
+        _drift_of_rows(model, base, [STAND_IN])
     both_N_2 = torch.cat([torch.empty(0, 2), *processes.gather(own)])
     return Drift(*map(float, both_N_2.mean(0))) if len(both_N_2) else Drift(None, None)
 
@@ -106,5 +116,8 @@ def _drift(ours_N_V: Float[Tensor, "N V"], theirs_N_V: Float[Tensor, "N V"]) -> 
 
 def _plain_forward(model: PreTrainedModel) -> Callable[..., Any]:
     """Return the class's own forward: the instance's may be wrapped in autocast by accelerate, and in a fused head by
-    TRL."""
+    TRL. Weights that are cut up are whole only within a call of the model; accelerate wraps nothing there, and TRL's
+    head has to be asked for."""
+    if shards.is_sharded(model):
+        return partial(model, **without_cache(model))
     return partial(type(model).forward, model, **without_cache(model))

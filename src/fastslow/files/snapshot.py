@@ -5,6 +5,8 @@
     state.safetensors       the tensors of those states
     and files that a library wants to find under its own name
 
+Where weights or optimiser are cut up between processes, each process writes its share: model.0.safetensors and so on.
+
 Weights and optimiser change in one place only, the optimiser's step. So the two files of tensors are written while the
 next step samples, scores and computes gradients, from the tensors themselves; all else is written at once.
 """
@@ -21,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from fastslow.core import processes
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.files.nested_state import dumps, flatten, rebuild
 from fastslow.files.tensors import write_tensors
@@ -74,19 +77,79 @@ def states_of(parts: Mapping[str, Stateful]) -> dict[str, Any]:
     return {name: part.state_dict() for name, part in parts.items()}
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Which tensors of a run are cut up between its processes, each of which then writes a file of its own."""
+
+    weights: bool = False
+    states: bool = False
+
+    @property
+    def anything(self) -> bool:
+        return self.weights or self.states
+
+    def files(self) -> dict[str, str]:
+        """Return the names of the files of tensors that this process writes: the first one those that are whole."""
+        cut = {WEIGHTS: self.weights, TENSORS: self.states}
+        return {
+            name: shard_name(name, processes.rank()) if is_cut else name
+            for name, is_cut in cut.items()
+            if is_cut or processes.is_main()
+        }
+
+    def check(self, folder: Path) -> None:
+        """Raise BadInput where the tensors of a checkpoint are not cut up as those of this run."""
+        found = {name: len(shard_files(folder, name)) for name in (WEIGHTS, TENSORS)}
+        own = {name: processes.count() * cut for name, cut in ((WEIGHTS, self.weights), (TENSORS, self.states))}
+        if found != own:
+            raise BadInput(
+                f"'{folder}' was written with {_in_words(found)} and can only go on so; this run has "
+                f"{_in_words(own)}. Start it as it was started: the same accelerate configuration, as many processes."
+            )
+
+
+def _in_words(shares: Mapping[str, int]) -> str:
+    """Describe into how many shares weights and optimiser are cut."""
+    if not any(shares.values()):
+        return "whole weights"
+    what = "weights and optimiser" if shares[WEIGHTS] else "the optimiser"
+    return f"{what} cut up between {shares[TENSORS]} processes"
+
+
+def shard_name(name: str, rank: int) -> str:
+    """Return the name of one process's share of the file `name`."""
+    stem, _, kind = name.rpartition(".")
+    return f"{stem}.{rank}.{kind}"
+
+
+def shard_files(folder: Path, name: str) -> list[Path]:
+    """Return the shares of the file `name`, in the order of the processes; none where it is whole."""
+    stem, _, kind = name.rpartition(".")
+    found = [path for path in folder.glob(f"{stem}.*.{kind}") if path.name.split(".")[-2].isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.split(".")[-2]))
+
+
+def own_file(folder: Path, name: str) -> Path:
+    """Return the file that holds this process's tensors of `name`."""
+    whole = folder / name
+    return whole if whole.exists() else folder / shard_name(name, processes.rank())
+
+
 def take(
     folder: Path,
     parts: Mapping[str, Stateful],
     states: Mapping[str, Any],
     weights: Mapping[str, torch.Tensor],
     others: Mapping[str, bytes],
+    cut: Cut = Cut(),
 ) -> Standing:
-    """Write what is small into `folder`, and return what is not.
+    """Write what is small into `folder`, and return what is not. What is small is written by the first process.
 
     Args:
         parts, states: every part and its state (`states_of`).
         weights: by name.
         others: whole files by name.
+        cut: which tensors are this process's share only. Where any are, every process calls this function.
 
     Raises:
         OSError, and FastSlowError for a state that holds an object of another kind.
@@ -96,17 +159,19 @@ def take(
         name: flatten(states[name], tensors, name, copy=not getattr(part, "stands_still", False))
         for name, part in parts.items()
     }
-    (folder / STATE).write_bytes(dumps(content))
-    for name, data in others.items():
-        (folder / name).write_bytes(data)
-    files = {WEIGHTS: {name: weight.detach() for name, weight in weights.items()}, TENSORS: tensors}
+    if processes.is_main():
+        (folder / STATE).write_bytes(dumps(content))
+        for name, data in others.items():
+            (folder / name).write_bytes(data)
+    held = {WEIGHTS: {name: weight.detach() for name, weight in weights.items()}, TENSORS: tensors}
+    files = {file: held[name] for name, file in cut.files().items()}
     return Standing(files, {name: t._version for of_file in files.values() for name, t in of_file.items()})
 
 
 def read(folder: Path) -> dict[str, Any]:
     """Return every part's state of a verified checkpoint. Raises BadInput for one that no version of ours wrote."""
     try:
-        return rebuild(json.loads((folder / STATE).read_bytes()), load_file(folder / TENSORS))
+        return rebuild(json.loads((folder / STATE).read_bytes()), load_file(own_file(folder, TENSORS)))
     except UNREADABLE as error:
         raise _unreadable(folder, error) from error
 

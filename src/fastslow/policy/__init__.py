@@ -1,6 +1,7 @@
 """The model that answers examples under contexts.
 
 - `loading`: finds a model by name, folder or hub id, and loads it with its tokenizer.
+- `shards`: weights that are cut up between processes: gathered whole, or this process's share of them.
 - `base_model`: gives access to the weights that training started from.
 - `pairing`: makes a model and its tokenizer fit each other, and fit to be saved.
 - `chat`: messages as the text and ids that a model reads, through its chat template.

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MethodType
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.fsdp import register_fsdp_forward_method
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from fastslow.policy import shards
 from fastslow.policy.token_trees import ATTENTION_WEIGHT, Row, cost, grow, lay_out
 
 # Most positions whose logits over the whole vocabulary are in memory at once.
@@ -142,8 +146,31 @@ def forward_packed(
     """Return the log-probability of every completion token and the entropy of its distribution; 0 where a row has
     ended.
 
-    `model` is what is called (it may be wrapped for distribution), `base` the causal LM inside it.
+    `model` is what is called (it may be wrapped for distribution), `base` the causal LM inside it. Where weights are
+    cut up, every process has to call this function.
     """
+    if shards.is_sharded(base):
+        return _as_one_forward(base)(packed, temperature, entropy_grad)
+    return _forward_packed(model, base, packed, temperature, entropy_grad)
+
+
+def _as_one_forward(base: PreTrainedModel) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Return what FSDP2 takes for a forward of the model: body and head both run while the weights are whole."""
+    name = "score_token_trees"
+    if name not in base.__dict__:
+
+        def score(self: Any, packed: Packed, temperature: float, entropy_grad: bool) -> tuple[Tensor, Tensor]:
+            plain = partial(shards.class_of(self).forward, self)  # its own hooks belong to `score` now
+            return _forward_packed(plain, self, packed, temperature, entropy_grad)
+
+        setattr(base, name, MethodType(score, base))
+        register_fsdp_forward_method(base, name)
+    return base.__dict__[name]
+
+
+def _forward_packed(
+    model: Callable[..., Any], base: PreTrainedModel, packed: Packed, temperature: float, entropy_grad: bool
+) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
     device = base.device
     hidden = forward_hidden(model, base, packed)
     source_U, which_E = packed.source_E.to(device).unique(return_inverse=True)
@@ -186,7 +213,10 @@ def forward_hidden(model: Callable[..., Any], base: PreTrainedModel, packed: Pac
 def place_logits(base: PreTrainedModel, hidden_U_D: Float[Tensor, "U D"]) -> Float[Tensor, "U V"]:
     """Return fp32 logits over the vocabulary after each place."""
     head: Any = base.get_output_embeddings()
-    logits = head(hidden_U_D).float()
+    if shards.is_sharded(base):  # FSDP2 counts the calls of a module, and expects one of each
+        logits = nn.functional.linear(hidden_U_D, head.weight, head.bias).float()
+    else:
+        logits = head(hidden_U_D).float()
     softcap = getattr(base.config.get_text_config(), "final_logit_softcapping", None)
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import is_out_of_memory
+from fastslow.policy import shards
 from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
 from fastslow.policy.engines.rows import Way, likely_way, plain_logits, without_adapter_shell
 from fastslow.policy.engines.transformers import PrefixSampler
@@ -89,7 +90,12 @@ def sampling_way(model: PreTrainedModel, *, pad_id: int) -> Way:
     """
     inner = without_adapter_shell(model)
     config: Any = inner.config
-    key = (type(inner).__qualname__, config.to_json_string(), str(config._attn_implementation), str(model.dtype))
+    key = (
+        shards.class_of(inner).__qualname__,
+        config.to_json_string(),
+        str(config._attn_implementation),
+        str(model.dtype),
+    )
     if key not in _KNOWN:
         way = in_evaluation(model, lambda: _try_ways(model, pad_id))
         if way is None:
@@ -178,7 +184,7 @@ def not_for_text(model: PreTrainedModel, error: Exception) -> Exception:
 
 def name_of(model: PreTrainedModel) -> str:
     """Return the name of the model's class, whatever wraps it."""
-    return type(without_adapter_shell(model)).__name__
+    return shards.class_of(without_adapter_shell(model)).__name__
 
 
 def first_line(error: BaseException) -> str:

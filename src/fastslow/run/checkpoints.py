@@ -20,7 +20,7 @@ from fastslow.files.background import Background, SavingTime
 from fastslow.files.run_directory import FILES, RunDirectory, versions
 from fastslow.files.sealed import Checkpoints, verify
 from fastslow.files.second_place import SecondPlace
-from fastslow.files.snapshot import Stateful, read_plain
+from fastslow.files.snapshot import Cut, Stateful, read_plain
 from fastslow.record.recorder import Recorder
 from fastslow.run.mirror import Mirror, mirroring
 from fastslow.slow.channel import PROGRESS, SlowChannel
@@ -60,6 +60,10 @@ class Checkpointing:
         self._writer = Background()
         self._mirror: Mirror | None = None
         self._overlaps = True
+        self._cut = Cut(weights=slow.sharding.of_weights, states=slow.sharding.of_optimiser)
+        self._shares: tuple[int, dict[str, Any], tuple[int | None, ...]] | None = None
+        """Step of the checkpoint that all processes are writing, the files that this one has written of it, and the
+        steps whose checkpoints are needed besides."""
 
     # Which steps matter
 
@@ -104,20 +108,24 @@ class Checkpointing:
         self._slow.check_finite()
         states = snapshot.states_of(self.parts)
         run = self._recorder.run
-        if run is not None:
+        if run is not None or self._cut.anything:
             with self._time.taking(), self._recorder.phase("save", step):
-                self._begin(run, step, states)
+                if self._cut.anything:
+                    self._begin_share(step, states)
+                elif run is not None:
+                    self._begin(run, step, states)
             if not self._overlaps:
                 self.wait()
         processes.wait()
 
     def wait(self) -> None:
-        """Return when the last checkpoint is whole. Raises FastSlowError where the disk does not take it."""
+        """Return when the last checkpoint is whole. Raises FastSlowError where the disk does not take it. Every process
+        calls this method."""
         if not self._writer.pending:
             return
         try:
             with self._time.waiting(), self._recorder.phase("save", self._slow.step):
-                self._writer.wait()
+                self._finish_shares() if self._shares is not None else self._writer.wait()
         except snapshot.WeightsMoved as moved:
             self._overlaps = False
             self._recorder.display.note(
@@ -165,13 +173,7 @@ class Checkpointing:
         checkpoints, needed = self.of(run), (self.kept_best, self._steering.good_step)
 
         def commit(proceed: Callable[[], None]) -> None:
-            with _explained(checkpoints, step):
-                run.sync()
-                written = standing.write(aside, proceed)
-                checkpoints.commit(step, {"versions": versions()}, written)
-                checkpoints.prune(*needed, held=self._mirror.held() if self._mirror is not None else ())
-            if self._mirror is not None:
-                self._mirror.offer(step, *needed)
+            self._seal(run, step, needed, lambda: standing.write(aside, proceed))
 
         with _explained(checkpoints, step):
             aside = checkpoints.begin(step)
@@ -179,10 +181,84 @@ class Checkpointing:
             standing = snapshot.take(aside, self.parts, states, self._slow.weights, others)
         self._writer.start(commit)
 
+    def _seal(
+        self,
+        run: RunDirectory,
+        step: int,
+        needed: tuple[int | None, ...],
+        write: Callable[[], Mapping[str, Any]],
+        **about: Any,
+    ) -> None:
+        """Commit the files that `write` returns as a checkpoint, drop older ones, and have it copied to the second
+        place."""
+        checkpoints = self.of(run)
+        with _explained(checkpoints, step):
+            run.sync()
+            checkpoints.commit(step, {"versions": versions(), **about}, write())
+            checkpoints.prune(*needed, held=self._mirror.held() if self._mirror is not None else ())
+        if self._mirror is not None:
+            self._mirror.offer(step, *needed)
+
+    def _begin_share(self, step: int, states: Mapping[str, Any]) -> None:
+        """Begin a checkpoint of which every process writes its share beside the next step; `_finish_shares` commits."""
+        aside = processes.from_main(lambda: self._aside(step))
+        if aside is None:
+            return
+
+        def take() -> snapshot.Standing:
+            others = {PROGRESS: self._slow.progress()}
+            return snapshot.take(aside, self.parts, states, self._slow.weights, others, self._cut)
+
+        standing: list[snapshot.Standing] = []
+        with _explained(self._here, step):
+            processes.together(lambda: standing.append(take()))
+        written: dict[str, Any] = {}
+        self._shares = step, written, (self.kept_best, self._steering.good_step)
+        self._writer.start(lambda proceed: written.update(standing[0].write(aside, proceed)))
+
+    def _aside(self, step: int) -> Path | None:
+        """Make the folder that all processes write into; None without a run directory."""
+        if self._recorder.run is None:
+            return None
+        with _explained(self._here, step):
+            return self._here.begin(step)
+
+    def _finish_shares(self) -> None:
+        """Commit the checkpoint once every process has written its share. Every process calls this method."""
+        assert self._shares is not None
+        (step, own, needed), self._shares = self._shares, None
+
+        def written() -> dict[str, Any]:
+            self._writer.wait()
+            return own
+
+        def commit() -> None:
+            run, checkpoints = self._recorder.run, self._here
+            assert run is not None
+            missing = [name for name in files if not (checkpoints.run / f"checkpoint-{step}.tmp" / name).is_file()]
+            if missing:
+                raise FastSlowError(
+                    f"checkpoint-{step}: '{missing[0]}' was written by another process and is not in "
+                    f"'{checkpoints.run}' here; processes on several machines need an output_dir that all of them see."
+                )
+            self._seal(run, step, needed, lambda: files, processes=processes.count())
+
+        with _explained(self._here, step):
+            shares = processes.together(written)
+        files = {name: about for share in shares for name, about in share.items()}
+        processes.from_main(commit)
+
+    @property
+    def _here(self) -> Checkpoints:
+        """The checkpoints of this run, on any process."""
+        config = self._config
+        return Checkpoints(Path(str(config.output_dir)), keep_last=config.keep_last, keep_every=config.keep_every)
+
     # Going back
 
     def check(self, folder: Path) -> None:
         """Raise BadInput where a verified checkpoint does not fit this run, before anything of the run is changed."""
+        self._cut.check(folder)
         self._slow.check_fits(folder)
         # The tallies and the clock count what they are given: they take up their state once, in `restore`.
         others = {name: part for name, part in self.parts.items() if part is not self._recorder}
@@ -205,7 +281,7 @@ class Checkpointing:
             raise FastSlowError("without a run directory there is no checkpoint to roll back to.")
         self.wait()
         processes.wait()
-        folder = Checkpoints(Path(str(self._config.output_dir))).folder(step)
+        folder = self._here.folder(step)
         verify(folder)
         self._slow.roll_back(folder, snapshot.read(folder)["slow"])
 

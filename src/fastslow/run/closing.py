@@ -20,10 +20,11 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
     A signal ends the measuring, and loses no weights. Every process has to call this function.
     """
     run, config = trainer.recorder.run, trainer.args
-    if run is not None and config.save_bundle:
+    whole = trainer.slow.whole_model() if config.save_bundle else None
+    if run is not None and whole is not None:
         write_bundle(
             run.path / "bundle",
-            model=trainer.model,
+            model=whole,
             tokenizer=trainer.tokenizer,
             population=trainer.population,
             router=trainer.parts.router.state_dict(),

@@ -42,7 +42,7 @@ def make_evaluator(
         settings=EvaluationSettings(
             Sampling(params, config.eval_samples, config.seed),
             kl_examples=config.kl_examples if MODES[config.mode].slow else 0,
-            packing=slow.as_trees,
+            packing=slow.as_trees and not slow.sharding.of_weights,  # a forward of each process at a time
         ),
     )
 
@@ -66,6 +66,7 @@ def make_policy(
         dtype=dtype,
         urls=config.engine_urls or (),
         adapters=config.engine_sync == "lora",
+        blank=slow.blank,
     )
     return Policy(
         engine=engine,
@@ -102,4 +103,8 @@ def make_base(config: FastSlowConfig, slow: SlowChannel, source: ModelSource, *,
     if slow.reference is not None:
         return frozen_copy(lambda: cast(PreTrainedModel, slow.reference))
     start = frozen_clone(slow.model) if given else None
-    return frozen_copy(lambda: start or load_model(source, trust_remote_code=config.trust_remote_code))
+
+    def load() -> PreTrainedModel:
+        return slow.frozen(start or load_model(source, trust_remote_code=config.trust_remote_code))
+
+    return frozen_copy(load)

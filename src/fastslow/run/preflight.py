@@ -15,14 +15,15 @@ from transformers import PreTrainedModel
 
 from fastslow.config.settings import FastSlowConfig, compute_type, foreign_settings
 from fastslow.core.errors import BadInput
-from fastslow.core.machine import memory_of, processes_here
+from fastslow.core.machine import all_processes, memory_of, processes_here
 from fastslow.core.modes import MODES
 from fastslow.costs.disk import Disk
-from fastslow.costs.memory import Training, standing
-from fastslow.costs.shape import shape_of
+from fastslow.costs.memory import FP32, Training, standing
+from fastslow.costs.shape import BF16, shape_of
 from fastslow.policy.engines.vllm import check_servers
 from fastslow.run.costing import disk_needs, moments, references, without_weights
 from fastslow.slow.rehearsal import check_trackers, rehearse
+from fastslow.slow.sharding import asked_for, refuse_sharding
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def refusals(config: FastSlowConfig) -> None:
 
     Settings that fastslow judges itself were judged when `config` was made.
     """
+    refuse_sharding(config)
     check_trackers(config.report_to)
     if config.engine_urls:
         dtype = getattr(torch, compute_type(config))
@@ -137,8 +139,18 @@ def needs_of(config: FastSlowConfig, model: PreTrainedModel | None = None) -> Ne
     Raises BadInput where the model has no configuration.
     """
     shape = shape_of(model if model is not None else without_weights(config), lora_r=config.lora_r)
-    how = Training(1, 1, MODES[config.mode].slow, moments(config), references(config))
-    return Needs(disk_needs(config, shape), standing(shape, how))
+    sharding, count = asked_for(config), all_processes()
+    how = Training(
+        processes=count if sharding.of_weights else 1,
+        states=count if sharding.of_optimiser else 1,
+        trains=MODES[config.mode].slow,
+        moments=moments(config),
+        references=references(config),
+    )
+    memory = standing(shape, how)
+    if sharding.of_weights and not config.engine_urls:
+        memory["whole copy to sample from"] = (FP32 if compute_type(config) == "float32" else BF16) * shape.every
+    return Needs(disk_needs(config, shape), memory)
 
 
 def free_disk(config: FastSlowConfig) -> tuple[Path, int]:

@@ -19,6 +19,7 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.core import processes
 from fastslow.core.errors import EngineError, FastSlowError
 from fastslow.core.machine import is_out_of_memory
+from fastslow.core.peers import watched
 from fastslow.fast.proposers.base import journal_into
 from fastslow.fast.reflection.journal import JOURNAL
 from fastslow.files.locks import alone_in, refuse_held
@@ -170,7 +171,10 @@ def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
         journal_into(trainer.parts.fast.proposer, trainer.recorder.run.path / JOURNAL)
     display.start(trainer.args.max_steps, _title(trainer))
     try:
-        with stop_on_signals(trainer):
+        with (
+            stop_on_signals(trainer),
+            watched(f"What was saved is whole; go on with: fastslow resume {trainer.args.output_dir}"),
+        ):
             trainer.train(resume_from_checkpoint=start)
             if trainer.time_is_up:
                 trainer.stop(OUT_OF_TIME)

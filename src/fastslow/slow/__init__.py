@@ -12,6 +12,9 @@
 - `padding`: rows padded so that the model computes each as if it were alone. `trials`: the model tried out with the
   trainer, forwards and back.
 - `steering`: what limits the update: the KL coefficient by `kl_budget`, the floors of `retention`, rehearsal.
+- `sharding`: how weights and optimiser are cut up between processes, and what of that is refused. `zero`: what
+  DeepSpeed's engine does out of our sight.
+- `limits`: what a model cannot be trained with.
 - `state`: optimiser, counters and random states as parts of a checkpoint.
 - `settings`: the settings of this package.
 

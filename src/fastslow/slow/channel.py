@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState
 
+from fastslow.core import processes
 from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.files.snapshot import WEIGHTS
+from fastslow.policy import shards
 from fastslow.slow.hooks import Listener, NoListener, StepSource
-from fastslow.slow.state import check_fit, load_weights, weights_of
-from fastslow.slow.trainer import WEIGHTS, SlowTrainer
+from fastslow.slow.sharding import Sharding, frozen
+from fastslow.slow.state import check_fit, load_weights, saved_shapes, saved_weights, weights_of
+from fastslow.slow.trainer import SlowTrainer
 
 PROGRESS = "trainer_state.json"
 """transformers' own file of counters, which transformers reads when a run is resumed."""
@@ -61,6 +64,28 @@ class SlowChannel:
         if trainer.ref_model is None or trainer.args.sync_ref_model:
             return None
         return trainer.accelerator.unwrap_model(trainer.ref_model)
+
+    @property
+    def sharding(self) -> Sharding:
+        """What every process holds a share of."""
+        return self._trainer.sharding
+
+    @property
+    def blank(self) -> PreTrainedModel | None:
+        """The model without its weights, for engines to fill, where the weights are cut up between processes."""
+        return self._trainer.blank
+
+    def frozen(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Return a model that is not trained, cut up as the trained one is. Every process calls this method."""
+        return frozen(self._trainer, model)
+
+    def whole_model(self) -> PreTrainedModel | None:
+        """Return the model with whole weights on the first process, to be saved; None elsewhere, where the weights are
+        cut up. Every process calls this method."""
+        if not shards.is_sharded(self.model):
+            return self.model
+        assert self.blank is not None
+        return shards.whole_copy(self.blank, self.model, keep=processes.is_main())
 
     @property
     def device(self) -> torch.device:
@@ -143,12 +168,13 @@ class SlowChannel:
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:
-        """The trained weights by name, not copies."""
+        """The trained weights by name, not copies; of weights that are cut up, the share of this process."""
         return weights_of(self._trainer)
 
     def check_finite(self) -> None:
-        """Raise FastSlowError where a weight is not finite."""
-        bad = next((name for name, weight in self.weights.items() if not is_finite(weight)), None)
+        """Raise FastSlowError where a weight is not finite, on every process. Every process calls this method."""
+        own = next((name for name, weight in self.weights.items() if not is_finite(weight)), None)
+        bad = next((name for name in processes.gather([own]) if name is not None), None)
         if bad is not None:
             raise FastSlowError(
                 f"after step {self.step} the weight '{bad}' is not finite: no checkpoint was made of it, the one "
@@ -171,13 +197,12 @@ class SlowChannel:
 
     def load_weights(self, folder: Path) -> None:
         """Load the weights of a checkpoint, not to train on them. Raises BadInput where the model has other weights."""
-        load_weights(self._trainer, load_file(folder / WEIGHTS), folder)
+        load_weights(self._trainer, saved_weights(self._trainer, folder), folder)
 
     def check_fits(self, folder: Path) -> None:
         """Raise BadInput where a checkpoint's weights are not those of the model, by name and shape."""
         try:
-            with safe_open(folder / WEIGHTS, "pt") as saved:
-                shapes = {name: tuple(saved.get_slice(name).get_shape()) for name in saved.keys()}  # noqa: SIM118
+            shapes = saved_shapes(self._trainer, folder)
         except (OSError, SafetensorError) as error:
             raise BadInput(f"'{folder / WEIGHTS}' cannot be read ({error}).") from error
         check_fit(self._trainer, shapes, folder)
@@ -191,7 +216,7 @@ class SlowChannel:
 
         `state` is that of the part "slow". Raises BadInput where the model has other weights.
         """
-        load_weights(self._trainer, load_file(folder / WEIGHTS), folder)
+        load_weights(self._trainer, saved_weights(self._trainer, folder), folder)
         self._trainer.saved.roll_back(state)
 
 

@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 from trl import GRPOTrainer
 
 from fastslow.core import processes
 from fastslow.core.errors import BadInput
+from fastslow.files.snapshot import WEIGHTS, own_file, shard_files
+from fastslow.policy import shards
+from fastslow.slow.sharding import Sharding
+from fastslow.slow.zero import load_zero_state, zero_state
 
 # Counters of transformers' and TRL's loops that their own checkpoints omit or reset.
 COUNTERS = (
@@ -40,7 +47,7 @@ class SlowState:
         trainer: Any = self._trainer
         scaler = getattr(trainer.accelerator, "scaler", None)
         return {
-            "optimizer": trainer.optimizer.state_dict(),
+            "optimizer": optimizer_state(trainer),
             "scheduler": trainer.lr_scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
             "counters": {name: getattr(trainer, name) for name in COUNTERS if hasattr(trainer, name)},
@@ -55,7 +62,7 @@ class SlowState:
         trainer: Any = self._trainer
         if self._saved is None:
             return
-        trainer.optimizer.load_state_dict(self._saved["optimizer"])
+        load_optimizer(trainer, self._saved["optimizer"])
         trainer.lr_scheduler.load_state_dict(self._saved["scheduler"])
         scaler = getattr(trainer.accelerator, "scaler", None)
         if scaler is not None and self._saved["scaler"] is not None:
@@ -75,7 +82,7 @@ class SlowState:
         """Take up the optimiser of an earlier step; the learning rate goes on as scheduled."""
         optimizer: Any = self._trainer.optimizer
         rates = [group["lr"] for group in optimizer.param_groups]
-        optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self._trainer, state["optimizer"])
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
@@ -130,19 +137,70 @@ class ProcessState:
             trainer._metrics[mode].update(values)
 
 
+def optimizer_state(trainer: Any) -> dict[str, Any]:
+    """Return the optimiser's state, with this process's share of each tensor."""
+    if trainer.sharding is Sharding.ZERO2:
+        return zero_state(trainer)
+    state = trainer.optimizer.state_dict()
+    own = {i: {key: _share(value) for key, value in of_one.items()} for i, of_one in state["state"].items()}
+    return {**state, "state": own}
+
+
+def load_optimizer(trainer: Any, saved: Mapping[str, Any]) -> None:
+    """Take up what `optimizer_state` returned."""
+    if trainer.sharding is Sharding.ZERO2:
+        return load_zero_state(trainer, saved)
+    weights = [weight for group in trainer.optimizer.param_groups for weight in group["params"]]
+    state = {
+        i: {key: shards.like(weights[i], v) if isinstance(v, torch.Tensor) else v for key, v in of_one.items()}
+        for i, of_one in saved["state"].items()
+    }
+    trainer.optimizer.load_state_dict({**saved, "state": state})
+    return None
+
+
+def _share(value: Any) -> Any:
+    return shards.share(value) if isinstance(value, torch.Tensor) else value
+
+
 def weights_of(trainer: Any) -> dict[str, torch.Tensor]:
-    """Return the trained parameters and the buffers that a model counts among its weights; tied ones once.
+    """Return the trained parameters and the buffers that a model counts among its weights; tied ones once. Of weights
+    that are cut up, the share of this process.
 
     Names under `reference.` belong to TRL's reference model, where it moves.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
+    shards.settle(model)
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     in_state = model.state_dict()
     weights |= {name: buffer for name, buffer in model.named_buffers() if name in in_state}
     if trainer.ref_model is not None and trainer.args.sync_ref_model:
         reference = trainer.accelerator.unwrap_model(trainer.ref_model)
         weights |= {f"reference.{name}": weight for name, weight in reference.named_parameters()}
-    return weights
+    return {name: shards.share(weight) for name, weight in weights.items()}
+
+
+def saved_weights(trainer: Any, folder: Path) -> dict[str, torch.Tensor]:
+    """Read the weights of a checkpoint as the model holds them now: this process's share, or all of them."""
+    if shards.is_sharded(trainer.accelerator.unwrap_model(trainer.model)) or not shard_files(folder, WEIGHTS):
+        return load_file(own_file(folder, WEIGHTS))
+    parts = [load_file(file) for file in shard_files(folder, WEIGHTS)]
+    cut = {name for name, _ in trainer.model.named_parameters()}
+    return {name: torch.cat([p[name] for p in parts]) if name in cut else held for name, held in parts[0].items()}
+
+
+def saved_shapes(trainer: Any, folder: Path) -> dict[str, tuple[int, ...]]:
+    """Read the shapes of the weights of a checkpoint, put together where they are cut up: by their rows (FSDP2)."""
+    files = shard_files(folder, WEIGHTS) or [folder / WEIGHTS]
+    cut = {name for name, _ in trainer.model.named_parameters()}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        with safe_open(file, "pt") as saved:
+            for name in saved.keys():  # noqa: SIM118
+                shape = tuple(saved.get_slice(name).get_shape())
+                before = shapes.get(name)
+                shapes[name] = (before[0] + shape[0], *shape[1:]) if before and name in cut else shape
+    return shapes
 
 
 def load_weights(trainer: Any, saved: Mapping[str, torch.Tensor], origin: object) -> None:

@@ -20,22 +20,22 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
+from trl.trainer.utils import add_fused_lm_head
 
 from fastslow.core import processes
 from fastslow.core.errors import BadInput, ContractBroken, FastSlowError, in_one_line
 from fastslow.core.machine import is_out_of_memory
 from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
+from fastslow.policy import shards
 from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
-from fastslow.policy.tree_forward import forward_packed, pack, why_not
+from fastslow.policy.tree_forward import forward_packed, pack
 from fastslow.policy.trials import name_of
 from fastslow.slow.batches import (
-    ROWS_GATHERED,
     TOKEN_SUM_LOSSES,
     RowPlan,
     Scales,
@@ -44,18 +44,19 @@ from fastslow.slow.batches import (
     plan_rows,
 )
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
+from fastslow.slow.limits import check_router_loss, why_not_pack
 from fastslow.slow.padding import Padding, Scores, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
+from fastslow.slow.sharding import Sharding, active, asked_for, frozen
 from fastslow.slow.split import EMPTY, Splitter
-from fastslow.slow.state import ProcessState, SlowState, load_weights
+from fastslow.slow.state import ProcessState, SlowState, load_weights, saved_weights
 from fastslow.slow.trials import padding_of, try_backward
+from fastslow.slow.zero import GuardedEngine
 
 logger = logging.getLogger(__name__)
 
 # TRL warns that rollout_func may change; our version range and contract tests cover a change.
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-
-WEIGHTS = "model.safetensors"
 
 
 class SlowTrainer(GRPOTrainer):
@@ -95,8 +96,9 @@ class SlowTrainer(GRPOTrainer):
         self.listener: Listener = NoListener()
         self._replay = Replay()
         beta, reference = args.beta, None
-        if given and beta and not args.lora_r and not args.sync_ref_model:
-            args.beta = 0.0  # or TRL loads a reference by the model's name, which may hold other weights, or nothing
+        own = given or asked_for(args).of_weights
+        if own and beta and not args.lora_r and not args.sync_ref_model:
+            args.beta = 0.0  # or TRL loads a reference by name, which may hold other weights, and gathers it at once
             reference = frozen_clone(model)
         if args.gradient_checkpointing and not model.supports_gradient_checkpointing:
             raise BadInput(f"gradient_checkpointing: {name_of(model)} does not support it; leave it at false.")
@@ -117,14 +119,20 @@ class SlowTrainer(GRPOTrainer):
             if is_out_of_memory(error):
                 raise
             raise BadInput(f"the trainer refuses these settings: {in_one_line(error)}") from error
+        self.sharding = active(self)
+        self.blank = shards.blank_of(self.model) if self.sharding.of_weights else None
         if reference is not None:
             args.beta = self.beta = beta
-            self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
+            add_fused_lm_head(reference, self.temperature, args.cast_lm_head_to_fp32)
+            if self.sharding.of_weights:
+                self.ref_model = frozen(self, reference)
+            else:
+                self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
         self.num_iterations = 1  # TRL must not compute log-probabilities again that came with the rollouts
         self.remove_callback(PrinterCallback)
         self.add_callback(Moments(self))
-        self._check_router_loss()
-        self.packing_problem = self._why_not_pack()
+        check_router_loss(self)
+        self.packing_problem = why_not_pack(self)
         self.padding = padding_of(self, pad_id(tokenizer))
         if MODES[args.mode].slow:
             try_backward(self, pad_id(tokenizer))
@@ -248,7 +256,10 @@ class SlowTrainer(GRPOTrainer):
                 for ids, mask in zip(input_ids.cpu(), attention_mask.cpu(), strict=True)
             ]
             packed = pack(rows, width=logits_to_keep)
-            if self.args.packing != "auto" or packed.cost <= padded_cost(rows):
+            padded = self.args.packing == "auto" and packed.cost > padded_cost(rows)
+            if self.sharding.of_weights:  # processes make their forwards together, and those of one kind
+                padded = any(processes.gather([padded]))
+            if not padded:
                 with self.accelerator.autocast():
                     logps, entropies = forward_packed(
                         model,
@@ -336,11 +347,22 @@ class SlowTrainer(GRPOTrainer):
             self.control.should_save = True
         return metrics
 
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
+        """Guard DeepSpeed's engine, under which transformers would also look for a checkpoint of DeepSpeed's own."""
+        if self.sharding is not Sharding.ZERO2:
+            return super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        self.accelerator.deepspeed_engine_wrapped = GuardedEngine(self)
+        if resume_from_checkpoint is not None:
+            self._load_from_checkpoint(resume_from_checkpoint)
+            self._load_optimizer_and_scheduler(resume_from_checkpoint)
+        return prepared
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.listener.save()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_weights(self, load_file(Path(resume_from_checkpoint) / WEIGHTS), resume_from_checkpoint)
+        load_weights(self, saved_weights(self, Path(resume_from_checkpoint)), resume_from_checkpoint)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         self.saved.restore_optimizer()
@@ -358,26 +380,6 @@ class SlowTrainer(GRPOTrainer):
         """Let the next `train` begin at step 0 with a new optimiser, on the weights as they are."""
         self.optimizer = self.lr_scheduler = None  # type: ignore[assignment]
         self._step, self._buffered_inputs = 0, None
-
-    def _check_router_loss(self) -> None:
-        """Refuse a load-balancing loss where spare rows would count in it, as no mask of the loss takes one out."""
-        if self.aux_loss_enabled and self.accelerator.num_processes > 1 and self.args.loss_type in ROWS_GATHERED:
-            raise BadInput(
-                f"loss_type '{self.args.loss_type}' repeats rows on several processes, and the load-balancing loss of "
-                "this mixture of experts would count them; take cispo, one process, or router_aux_loss_coef 0."
-            )
-
-    def _why_not_pack(self) -> str | None:
-        """Return None if rollouts are trained on as trees; else the reason for padded rows."""
-        if self.args.packing == "off":
-            return "packing is off"
-        base = self.accelerator.unwrap_model(self.model)
-        problem = why_not(base.get_base_model() if self.args.lora_r else base)
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            problem = "sharded weights are only whole inside the model's own forward"
-        if problem and self.args.packing == "on":
-            raise BadInput(f"packing=on, but {problem}; use packing=auto to fall back to padded rows.")
-        return problem
 
 
 def _counted_in_updates(args: Any) -> Any:

@@ -10,6 +10,7 @@ a `Way` (`policy.trials` finds it out by trying); `rows` has one class for each.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version as version_of
@@ -28,6 +29,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from fastslow.policy import shards
 from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
 from fastslow.policy.engines.rows import CachedRows, PaddedRows, Rows, Way, WholeRows, likely_way
 from fastslow.policy.loading import frozen_clone
@@ -41,7 +43,9 @@ class PrefixSampler:
 
     `dtype` is the compute type. Where it differs from the type of the weights, a copy of the model in `dtype` is kept
     and updated at each `refresh`, because autocast would convert every weight again for every token. `way` is how the
-    model's rows can be continued; None goes by the kind of its cache.
+    model's rows can be continued; None goes by the kind of its cache. `blank` is the model without weights
+    (`shards.blank_of`), for one whose weights are going to be cut up: the engine then samples from a whole copy, and
+    every process has to call `refresh`.
     """
 
     separate = False
@@ -56,6 +60,7 @@ class PrefixSampler:
         dtype: torch.dtype,
         max_rows: int = 128,
         way: Way | None = None,
+        blank: PreTrainedModel | None = None,
     ):
         self._live = model
         self._eos = torch.tensor(sorted(set(eos_ids)))
@@ -66,6 +71,7 @@ class PrefixSampler:
         self._version: int | None = None
         self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
         self._way = way or likely_way(model)
+        self._blank = blank
         self.prefill_tokens = 0
         self.decode_tokens = 0
 
@@ -74,6 +80,9 @@ class PrefixSampler:
             return
         self._prefixes.clear()
         self._version = version
+        if shards.is_sharded(self._live):
+            self._gather()
+            return
         if next(self._live.parameters()).dtype == self._dtype or hasattr(self._live, "peft_config"):
             return  # LoRA: the live model runs under autocast; merging adapters would lose bits of the base
         if self._shadow is None:
@@ -86,6 +95,15 @@ class PrefixSampler:
         with torch.no_grad():
             for shadow, live in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
                 shadow.copy_(live)
+
+    def _gather(self) -> None:
+        """Take a whole copy of weights that are cut up, on every process."""
+        if self._shadow is None:
+            if self._blank is None:
+                raise RuntimeError("an engine of a sharded model needs the blank model that it can fill")
+            self._shadow = copy.deepcopy(self._blank)
+            _keep_head_fast(self._shadow)
+        shards.fill(self._shadow, self._live, dtype=self._dtype)
 
     def forget(self) -> None:
         self._prefixes.clear()

@@ -1,0 +1,85 @@
+"""How far runs of shares are from runs of whole copies, and what a process holds of them.
+
+    python scripts/sharding.py results/sharding.json docs/sharding.md       a minute or two; with DeepSpeed some more
+
+Two gloo processes on the CPU train a tiny model: with two fast phases, answers of different lengths, a KL term and a
+step that trains nothing; on padded rows; and with adapters. accelerate is made to shard on a CPU as the tests do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from tests.support.sharded_runs import CASES, differences, launch, plan, same_course, seen  # noqa: E402
+
+from fastslow.files.run_directory import machine, versions  # noqa: E402
+
+WORDS = {"whole": "all weights, token trees, KL term, an empty step", "padded": "all weights, padded rows",
+         "lora": "LoRA, token trees, KL term"}  # fmt: skip
+BEGIN, END = "<!-- measured: scripts/sharding.py -->", "<!-- end -->"
+
+
+def measure() -> dict[str, Any]:
+    kinds = ["FSDP2"] + (["ZeRO-2"] if importlib.util.find_spec("deepspeed") else [])
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for kind in kinds:
+            launch(folder, plan(folder, ["DDP", kind] if kind == "FSDP2" else [kind]))
+        for case in CASES:
+            for kind in kinds:
+                one, other = f"{case}-DDP", f"{case}-{kind}"
+                ranks = [seen(folder, other, rank) for rank in (0, 1)]
+                assert {rank["kind"] for rank in ranks} == {kind}, "sharding was not active"
+                rows.append({
+                    "case": case, "sharding": kind, "steps": len(ranks[0]["losses"]),
+                    "max_difference_to_ddp": differences(folder, one, other),
+                    "same_contexts_routes_rewards_lengths": same_course(folder, one, other),
+                    "empty_step_bit_for_bit": [rank["still"] for rank in ranks] if case == "whole" else None,
+                    "bytes_held": [rank["bytes"] for rank in ranks],
+                    "bytes_held_by_ddp": seen(folder, one)["bytes"],
+                    "seconds": [seen(folder, one)["seconds"], ranks[0]["seconds"]],
+                })  # fmt: skip
+    return {"processes": 2, "backend": "gloo", "machine": machine(), "versions": versions(), "runs": rows}
+
+
+def table(found: dict[str, Any]) -> str:
+    lines = [
+        f"Two gloo processes of one thread, a Llama of two small layers, {found['machine']['cpu']}; the largest",
+        "difference to whole copies over all steps and evaluations. Contexts, routes, rewards and lengths of answers",
+        "were the same everywhere.",
+        "",
+        "| run | sharding | loss | weights at the end | KL (nats) | weights and moments that a process holds |",
+        "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for row in found["runs"]:
+        assert row["same_contexts_routes_rewards_lengths"]
+        apart = row["max_difference_to_ddp"]
+        shares = [sum(held.values()) / sum(row["bytes_held_by_ddp"].values()) for held in row["bytes_held"]]
+        held = " and ".join(f"{share:.2f}" for share in shares)
+        lines.append(
+            f"| {WORDS[row['case']]}, {row['steps']} steps | {row['sharding']} | {apart['loss']:.1e} | "
+            f"{apart['weights']:.1e} | {apart['kl']:.1e} | {held} of DDP's |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    output, page = map(Path, sys.argv[1:3])
+    found = measure()
+    output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{table(found)}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

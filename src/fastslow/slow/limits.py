@@ -1,0 +1,34 @@
+"""What a model cannot be trained with: found out once the trainer has it, before the first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from fastslow.core.errors import BadInput
+from fastslow.policy.tree_forward import why_not
+from fastslow.slow.batches import ROWS_GATHERED
+
+
+def check_router_loss(trainer: Any) -> None:
+    """Refuse a load-balancing loss where spare rows would count in it, as no mask of the loss takes one out."""
+    loss = trainer.args.loss_type
+    if trainer.aux_loss_enabled and trainer.accelerator.num_processes > 1 and loss in ROWS_GATHERED:
+        raise BadInput(
+            f"loss_type '{loss}' repeats rows on several processes, and the load-balancing loss of this mixture of "
+            "experts would count them; take cispo, one process, or router_aux_loss_coef 0."
+        )
+
+
+def why_not_pack(trainer: Any) -> str | None:
+    """Return None if rollouts are trained on as trees; else the reason for padded rows."""
+    if trainer.args.packing == "off":
+        return "packing is off"
+    base = trainer.accelerator.unwrap_model(trainer.model)
+    problem = why_not(base.get_base_model() if trainer.args.lora_r else base)
+    if trainer.sharding.of_weights and type(base.get_output_embeddings()) is not nn.Linear:
+        problem = problem or "its head is no plain layer, which weights that are cut up would need"
+    if problem and trainer.args.packing == "on":
+        raise BadInput(f"packing=on, but {problem}; use packing=auto to fall back to padded rows.")
+    return problem
