@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -155,7 +156,7 @@ def decide_prose(
 
 def decide_limit(name: str, value: float | None, limit: float, unit: str, **numbers: float | None) -> Check:
     """Return whether a figure is within its limit, compared as measured."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return Check("limit", name, "invalid", f"{name} could not be measured", against=limit)
     within = value <= limit
     return Check(

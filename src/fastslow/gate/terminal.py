@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from fastslow.gate.verdict import Check, Verdict
 from fastslow.record.tables import print_table
+from fastslow.report.pages.safe import seen
 
 COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow", "invalid": "red"}
 
@@ -75,3 +76,8 @@ def _table(verdict: Verdict) -> Table:
         state = f"[{COLOURS[check.state]}]{check.state}[/]"
         table.add_row(check.kind, escape(check.name), state, *numbers(check), *counts)
     return table
+
+
+def escape(text: str) -> str:
+    """Return text that neither rich nor the terminal obeys: names and notes may come from anywhere."""
+    return escape_markup(seen(text))

@@ -18,6 +18,12 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 
+UNSEEN = 3
+"""Questions that are added to the variance of graded rewards. Where n questions show no difference, up to 3 / n of all
+questions may still be lost (the 95% bound of the rule of three, Hanley and Lippman-Hand 1983): few questions without a
+difference must not count as proof that there is none."""
+
+
 @dataclass(frozen=True)
 class Paired:
     """The answers to `n` questions, summarised.
@@ -106,13 +112,12 @@ def interval_of(pairs: Paired, z: float) -> tuple[float, float]:
 def _clustered_z(pairs: Paired, against: float) -> float:
     """Return Student's t as the z value of the same probability.
 
-    The variance is at least that of one question of the n that was lost or won entirely, and that which a difference of
-    `against` has if it consists of such questions: few questions without any difference are no proof that none exists.
+    The variance is that of the questions and of `UNSEEN` more, each lost or won entirely.
     """
     if pairs.n < 2:
         return 0.0
-    floor = max(1 / pairs.n, abs(against) * (1 - abs(against)))
-    error = math.sqrt(max(pairs.deviation**2, floor) / pairs.n)
+    squares = (pairs.n - 1) * pairs.deviation**2 + UNSEEN
+    error = math.sqrt(squares / (pairs.n + UNSEEN - 1) / pairs.n)
     t = (pairs.mean - against) / error
     # Through the smaller tail, which keeps its digits.
     z = float(norm.isf(student_t.sf(abs(t), pairs.n - 1)))
