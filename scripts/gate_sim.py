@@ -22,7 +22,14 @@ from fastslow.metrics.sequential import bounds_at, looks_at
 GATES = 10_000
 ALPHA = 0.05
 # Margin, share of questions on which the two differ, questions.
-CELLS = ((0.05, 0.10, 200), (0.05, 0.10, 400), (0.05, 0.20, 400), (0.05, 0.20, 800), (0.10, 0.20, 200), (0.02, 0.05, 1600))
+CELLS = (
+    (0.05, 0.10, 200),
+    (0.05, 0.10, 400),
+    (0.05, 0.20, 400),
+    (0.05, 0.20, 800),
+    (0.10, 0.20, 200),
+    (0.02, 0.05, 1600),
+)
 LOOKS = (1, 4)
 BEGIN, END = "<!-- gate-sim -->", "<!-- /gate-sim -->"
 

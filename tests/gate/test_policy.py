@@ -15,7 +15,9 @@ def policy(text: str) -> Policy:
 
 
 def test_what_a_task_does_not_say_the_rules_say() -> None:
-    read = policy("margin: 0.1\nquestions: 50\nretain:\n- task: star_graph\n- {task: codeio, margin: 0.02, questions: 9}")
+    read = policy(
+        "margin: 0.1\nquestions: 50\nretain:\n- task: star_graph\n- {task: codeio, margin: 0.02, questions: 9}"
+    )
     first, second = read.retain
     assert (read.margin_of(first), read.questions_of(first)) == (0.1, 50)
     assert (read.margin_of(second), read.questions_of(second)) == (0.02, 9)

@@ -41,7 +41,12 @@ def text_of(verdict: Verdict) -> str:
 
 
 def test_every_form_names_every_check_and_its_state() -> None:
-    forms = [text_of(VERDICT), dumps(VERDICT.to_json()).decode(), junit.xml(VERDICT).decode(), page.html(VERDICT).decode()]
+    forms = [
+        text_of(VERDICT),
+        dumps(VERDICT.to_json()).decode(),
+        junit.xml(VERDICT).decode(),
+        page.html(VERDICT).decode(),
+    ]
     for form in forms:
         for check in CHECKS:
             assert check.name in form

@@ -17,7 +17,6 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-
 UNSEEN = 3
 """Questions that are added to the variance of graded rewards. Where n questions show no difference, up to 3 / n of all
 questions may still be lost (the 95% bound of the rule of three, Hanley and Lippman-Hand 1983): few questions without a
