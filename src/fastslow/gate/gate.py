@@ -195,8 +195,8 @@ def _decided(policy: Policy, entry: Gain | Retain, task: Answered) -> Check:
         chance=0.0 if gain else entry.chance,
         unscored=policy.limits.unscored,
     )
-    rewards = [[[a.reward for a in answers] for answers in side] for side in (task.candidate, task.baseline)]
-    return replace(decide(test, *rewards, task.looks), losses=tuple(_losses(task)))
+    candidate, baseline = ([[a.reward for a in one] for one in side] for side in (task.candidate, task.baseline))
+    return replace(decide(test, candidate, baseline, task.looks), losses=tuple(_losses(task)))
 
 
 def _losses(task: Answered) -> list[Lost]:
