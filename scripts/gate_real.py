@@ -36,10 +36,10 @@ from fastslow.topics.topics import Topics
 
 TASK = "reasoning_gym:chain_sum?min_terms=2&max_terms=2&min_digits=2&max_digits=2"
 SHOTS = 4
-TOKENS = 8
+TOKENS = 4  # three digits and the end
 SEEDS = 20
 AIM = 0.15
-QUESTIONS = 200  # for each step of the search for the noise
+QUESTIONS = 100  # for each step of the search for the noise
 POLICY = f"questions: 400\nlooks: 4\nretain:\n- {{task: '{TASK}', margin: 0.05}}\n"
 OF_A_RUN = "looks: 1\ngain:\n- task: '{task}'\ngeneral:\n  prose: {{}}\n  neutral: {{max_kl: 0.5}}\n"
 
@@ -86,7 +86,7 @@ def find_noise(folder: Path) -> dict[str, float]:
     """Search for the noise that costs about 15 points, by halving the interval."""
     whole = accuracy(write_noisy(folder / "whole", 0.0, 0))
     low, high, found = 0.0, 0.4, {"sigma": 0.0, "drop": 0.0, "accuracy": whole}
-    for _ in range(6):
+    for _ in range(5):
         sigma = (low + high) / 2
         drop = whole - accuracy(write_noisy(folder / "search", sigma, 0))
         print(f"noise {sigma:.4f}: {100 * drop:.1f} points", flush=True)

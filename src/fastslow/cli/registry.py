@@ -15,7 +15,7 @@ from fastslow.cli.eval import Parser
 from fastslow.core.errors import BadInput
 from fastslow.record.tables import print_table
 from fastslow.registry.log import Entry
-from fastslow.registry.registry import ModelRegistry
+from fastslow.registry.registry import ModelRegistry, resolve
 
 
 def run(argv: Sequence[str]) -> int:
@@ -41,7 +41,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    version = ModelRegistry.open(options.registry).add(options.bundle, note=options.note)
+    version = ModelRegistry.open(options.registry).add(resolve(options.bundle), note=options.note)
     print(f"{version} is the candidate")
     return 0
 
@@ -144,7 +144,7 @@ def _parser() -> Parser:
     init = command("init", "make an empty registry")
     init.add_argument("--policy", metavar="FILE.yaml", help="what every policy has to ask for at least")
     add = command("add", "copy a bundle in as the candidate")
-    add.add_argument("bundle", help="a run directory or a bundle folder")
+    add.add_argument("bundle", help="a run directory, a bundle folder, or OTHER@VERSION")
     add.add_argument("--note", default="", help="what the log says about it")
     for name, text in (("list", "every version, and what it is"), ("show", "the log, or what concerns one version")):
         shown = command(name, text)
