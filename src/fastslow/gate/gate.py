@@ -160,10 +160,7 @@ def _paired_checks(
                 order.tell(_line(checks[i]))
         if any(check is not None and check.state in ("fail", "invalid") for check in checks):
             break
-    return [
-        check or Check("retain", e.task, "invalid", "it was not asked")
-        for check, e in zip(checks, entries, strict=True)
-    ]
+    return [check for check in checks if check is not None]  # every task was asked at the first look
 
 
 def _open_still(check: Check | None) -> bool:
