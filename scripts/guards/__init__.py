@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from guards import data, engines, faults, losses, models, scale, scoring, settings, sharding, user_code
+from guards import data, engines, faults, losses, models, release, scale, scoring, settings, sharding, user_code
 from guards.base import Mutation
 
-PARTS = (faults, scoring, data, models, settings, user_code, losses, engines, scale, sharding)
+PARTS = (faults, scoring, data, models, settings, user_code, losses, engines, scale, sharding, release)
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -6,6 +6,7 @@ updated by RL through TRL. Data flows through the packages in this order:
     tasks -> streams -> topics -> contexts -> policy -> routers -+-> slow (weights)
                                                                  +-> fast (contexts)
     tasks -> contexts -> policy -> evaluation -> record -> report
+                                   evaluation -> gate -> registry
 
 `loop` drives the first line, `run` both.
 
@@ -16,6 +17,7 @@ updated by RL through TRL. Data flows through the packages in this order:
 - `evaluation`: accuracy and drift. `metrics`: measures as pure functions. `bundles`: what a run ships.
 - `config`: the settings. `costs`: what a run will cost. `run`: one run. `experiments`: many runs.
 - `record`, `report`: files, display and reports.
+- `gate`: may a bundle be released? `registry`: what was released.
 - `cli`: the command line.
 
 A package imports only packages of lower layers; CONTRIBUTING.md lists the layers, and `[tool.importlinter]` in

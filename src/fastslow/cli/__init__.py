@@ -3,6 +3,7 @@
 - `main`: finds the command, runs it, and turns errors into one line and an exit code.
 - `train`, `resume`: one run. `eval`: measures a bundle. `report`: shows run directories.
 - `compare`, `continual`, `plasticity`: many runs as one experiment. `probe_routes`: what each route would have gained.
+- `gate`: a candidate against a baseline. `registry`: versions of released models.
 - `tasks`: lists, shows and checks tasks. `doctor`: checks the installation; `costs`: its page of what a recipe would
   cost. `engine`: prepares what servers serve.
 

@@ -20,6 +20,8 @@ COMMANDS = {
     "plasticity": "can it still learn? plain RL on another task from each run's weights and from the base",
     "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
     "probe-routes": "is a route right? what each channel alone would gain from single examples, measured",
+    "gate": "may it be released? a candidate against a baseline, question by question, by a policy",
+    "registry": "versions of released models: add, promote, roll back",
     "report": "what runs say side by side, as a page (HTML), Markdown, CSV or picture",
     "tasks": "list tasks, show one with prompts and verdicts, or check one",
     "engine": "write the folder that vLLM servers are started on: fastslow engine prepare --model M --output DIR",
