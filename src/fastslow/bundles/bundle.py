@@ -90,15 +90,7 @@ def write_bundle(
 def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:
     """Load a bundle folder, or the bundle of a run directory; with `choosing`, also the topics that choose contexts by
     the question. Raises BadInput naming what is missing or damaged."""
-    folder = Path(path)
-    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
-    try:
-        settings = _checked_settings(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["settings"])
-    except FileNotFoundError:
-        raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
-    settings = _found(settings, folder)
+    folder, settings = read_settings(path)
     base_name = settings["model"]
     source = ModelSource(str(folder), str(folder))
     population, tokenizer = read_population(folder), load_tokenizer(source)
@@ -111,6 +103,22 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
     model = load_model(source)
     make_fit(model, tokenizer, saves=False)
     return Bundle(model, base, tokenizer, population, topics, settings)
+
+
+def read_settings(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a bundle, or of the bundle of a run directory, and the checked settings of its run.
+
+    Raises BadInput naming what is missing or damaged.
+    """
+    folder = Path(path)
+    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    try:
+        settings = _checked_settings(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["settings"])
+    except FileNotFoundError:
+        raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
+    return folder, _found(settings, folder)
 
 
 def _no_bundle(folder: Path) -> str:
