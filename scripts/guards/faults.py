@@ -35,18 +35,18 @@ MUTATIONS = [
         ("tests/faults/test_kills.py::test_a_resume_that_is_killed_can_be_resumed[('restore', 1, False)]",),
     ),
     Mutation(
-        "c, corruption", "the SHA-256 of every file is compared", "files/sealed.py",
+        "c, corruption", "the SHA-256 of every file is compared", "files/manifest.py",
         'if digest(folder / name) != expected["sha256"]:', "if False:",
         (DAMAGED + "[model.safetensors-flip]",),
     ),
     Mutation(
-        "c, corruption", "a link in a checkpoint is refused", "files/sealed.py",
-        "if path.is_symlink() or not path.is_file():", "if not path.is_file():",
+        "c, corruption", "a link in a checkpoint is refused", "files/manifest.py",
+        "if path.is_symlink() or not (path.is_file()", "if not (path.is_file()",
         (DAMAGED + "[state.json-link]",),
     ),
     Mutation(
-        "c, corruption", "another format is refused", "files/sealed.py",
-        "if type(version) is int and version != FORMAT:", "if False:",
+        "c, corruption", "another format is refused", "files/manifest.py",
+        "if type(version) is int and version != format:", "if False:",
         (DAMAGED + "[manifest.json-other_version]",),
     ),
     Mutation(

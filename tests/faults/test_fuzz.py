@@ -22,9 +22,10 @@ from fastslow.core.errors import BadInput, EndpointError, FastSlowError
 from fastslow.fast.proposers import ReflectionProposer
 from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
 from fastslow.fast.reflection.journal import JOURNAL, Journal
-from fastslow.files.nested_state import dumps
+from fastslow.files.jsonl import dumps
+from fastslow.files.manifest import Damaged, seal
 from fastslow.files.run_directory import RunDirectory
-from fastslow.files.sealed import Checkpoints, Damaged, seal, verify
+from fastslow.files.sealed import FORMAT, Checkpoints, verify
 from fastslow.files.snapshot import read as read_state
 from fastslow.run.resume import read_config
 from fastslow.tasks.resolve import resolve_task
@@ -167,7 +168,7 @@ def test_any_checkpoint_is_loaded_as_written_or_refused(tmp_path_factory, state:
         return
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    seal(folder, {"step": 1})
+    seal(folder, {"format": FORMAT, "step": 1})
     verify(folder)
     with pytest.raises(FastSlowError):
         read_state(folder)
@@ -178,7 +179,7 @@ def test_any_checkpoint_is_loaded_as_written_or_refused(tmp_path_factory, state:
 def test_any_flipped_bit_is_noticed(tmp_path_factory, at: int, bit: int, cut: int) -> None:
     folder = empty_checkpoint(tmp_path_factory.getbasetemp())
     (folder / "state.json").write_bytes(b'{"a": [1, 2, 3]}')
-    seal(folder, {"step": 1})
+    seal(folder, {"format": FORMAT, "step": 1})
     assert verify(folder)["step"] == 1
     victim = sorted(folder.iterdir())[at % 2]
     content = bytearray(victim.read_bytes())

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from fastslow.core.errors import FastSlowError
-from fastslow.files.nested_state import dumps, flatten, rebuild
+from fastslow.files.jsonl import dumps
+from fastslow.files.nested_state import flatten, rebuild
 
 
 def through_json(value: Any) -> Any:

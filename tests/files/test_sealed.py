@@ -12,8 +12,9 @@ import pytest
 
 from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
+from fastslow.files.manifest import MANIFEST, Damaged, seal
 from fastslow.files.run_directory import RunDirectory
-from fastslow.files.sealed import FORMAT, MANIFEST, Checkpoints, Damaged, seal, verify
+from fastslow.files.sealed import FORMAT, Checkpoints, verify
 from fastslow.record.display import SilentDisplay
 from fastslow.run.resume import choose_checkpoint
 from fastslow.run.train import train
@@ -98,7 +99,7 @@ def rewritten(folder: Path, **changes) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).unlink()
     about = {key: value for key, value in manifest.items() if key not in ("sha256", "files", "format")}
-    seal(folder, {**about, **changes})
+    seal(folder, {"format": FORMAT, **about, **changes})
 
 
 DAMAGES = [flip, truncate, extend, remove, link, swap, zero, other_version]

@@ -12,7 +12,8 @@ from fastslow.contexts.context import seed_context
 from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Rollout, Trace, Verdict
-from fastslow.files.nested_state import dumps, flatten, rebuild
+from fastslow.files.jsonl import dumps
+from fastslow.files.nested_state import flatten, rebuild
 from fastslow.loop.rollout_cache import RolloutCache
 from fastslow.loop.state import MAX_EXPERIENCE, LoopState
 

@@ -14,7 +14,8 @@ import pytest
 
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.types import Example
-from fastslow.files.nested_state import dumps, flatten, rebuild
+from fastslow.files.jsonl import dumps
+from fastslow.files.nested_state import flatten, rebuild
 from fastslow.tasks.resolve import resolve_task
 from fastslow.topics.change_points import RECENT, recent_change
 from fastslow.topics.clusters import MOST, WINDOW, Clusters, is_bimodal, uniform_share

@@ -2,6 +2,7 @@
 
 - `bundle` writes such a folder (`write_bundle`, called by `run.closing`) and opens it again (`open_bundle`, called by
   `cli.eval` and `experiments.probe`).
+- `digest` names the bytes of a bundle by one digest (`registry`, `gate`), and refuses files of different runs.
 - `settings`: the settings of this package.
 
 A bundle holds safetensors and JSON only: loading it runs no code. Opening needs no training code.

@@ -3,7 +3,8 @@
 - `atomic`: replaces files and folders as a whole. `locks`: one writer at a time. `jsonl`: reads and appends lines.
 - `run_directory`: the files of one run, and what it says of machine and versions.
 - `nested_state`: nested Python state as JSON and tensors. `tensors`: tensors as safetensors, hashed while written.
-- `sealed`: checkpoint folders, complete and verified by SHA-256, or refused.
+- `manifest`: folders sealed with the SHA-256 of each file, verified before anything is read. `sealed`: checkpoint
+  folders, complete and verified in this way, or refused.
 - `snapshot`: what a checkpoint holds: parts of a run by name, each with `state_dict`, and the weights.
 - `background`: writes a checkpoint beside training, and bounds the time that training waits for it.
 - `settings`: the settings of this package.

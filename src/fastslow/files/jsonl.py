@@ -29,6 +29,13 @@ def loads(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_each_once)
 
 
+def dumps(data: Any, indent: int | None = None) -> bytes:
+    """Encode JSON as UTF-8, always in the same way. Lone surrogates, which model text may hold, are written as JSON
+    escapes."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
+    return (text + "\n").encode("utf-8", "backslashreplace")
+
+
 def objects(
     lines: Iterable[bytes],
     on_damage: Callable[[BadLine], None] | None = None,

@@ -6,7 +6,6 @@ reading a state can execute nothing.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -71,10 +70,3 @@ def rebuild(data: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     if kind == "mapping":
         return {rebuild(k, tensors): rebuild(v, tensors) for k, v in data["items"]}
     raise ValueError(f"unknown kind '{kind}'")
-
-
-def dumps(data: Any, indent: int | None = None) -> bytes:
-    """Encode JSON as UTF-8, always in the same way. Lone surrogates, which model text may hold, are written as JSON
-    escapes."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
-    return (text + "\n").encode("utf-8", "backslashreplace")

@@ -22,7 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from fastslow.core.errors import BadInput, FastSlowError
-from fastslow.files.nested_state import dumps, flatten, rebuild
+from fastslow.files.jsonl import dumps
+from fastslow.files.nested_state import flatten, rebuild
 from fastslow.files.tensors import write_tensors
 
 WEIGHTS, STATE, TENSORS = "model.safetensors", "state.json", "state.safetensors"

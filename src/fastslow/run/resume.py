@@ -13,8 +13,9 @@ from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.paths import relocated
 from fastslow.files.atomic import discard
 from fastslow.files.locks import refuse_held
+from fastslow.files.manifest import Damaged, digest
 from fastslow.files.run_directory import FILES, RunDirectory
-from fastslow.files.sealed import Checkpoints, Damaged, digest, verify
+from fastslow.files.sealed import Checkpoints, verify
 from fastslow.files.snapshot import read_plain
 from fastslow.tasks.names import with_paths
 

@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from fastslow.contexts.context import Context, WorkedExample
 from fastslow.contexts.population import Population, Scores
 from fastslow.core.types import Example, GroupEvidence
-from fastslow.files.nested_state import dumps, flatten, rebuild
+from fastslow.files.jsonl import dumps
+from fastslow.files.nested_state import flatten, rebuild
 from fastslow.streams.arrivals import Arrivals
 from fastslow.streams.epochs import Stream
 from fastslow.streams.labels import Labels

@@ -34,8 +34,8 @@ from fastslow.core.types import Example, GroupEvidence, Rollout, Route, Trace
 from fastslow.experiments.probe.results import ARMS, Probe, ProbePlan, ProbesFile
 from fastslow.fast.gepa import BudgetPlan
 from fastslow.fast.proposers import PROPOSERS
+from fastslow.files.manifest import digest
 from fastslow.files.run_directory import RunDirectory
-from fastslow.files.sealed import digest
 from fastslow.loop.cycle import evidence_of
 from fastslow.loop.state import LoopState
 from fastslow.policy.policy import Job

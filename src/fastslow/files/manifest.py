@@ -1,0 +1,139 @@
+"""Seal a folder with a manifest, and verify that every byte in it is as written.
+
+`manifest.json` holds the length and the SHA-256 of each file, and its own SHA-256. It is written last: a folder without
+one was never finished. `sealed` seals checkpoints in this way, and `registry` the versions of a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from fastslow.core.errors import FastSlowError
+from fastslow.files import atomic
+from fastslow.files.jsonl import dumps
+
+MANIFEST = "manifest.json"
+
+
+class Damaged(FastSlowError):
+    """Raised for a folder that must not be loaded; the message says why."""
+
+
+def seal(folder: Path, about: Mapping[str, Any], written: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """Sync every file, then write the manifest and return it. Raises OSError.
+
+    `about` holds the `format`, and whatever else the manifest is to say. `written` has the length and SHA-256 of files
+    that were hashed while written, and that the disk already holds.
+    """
+    files = {}
+    for name, path in files_of(folder).items():
+        if name not in written:
+            atomic.sync(path)
+        files[name] = written.get(name) or {"bytes": path.stat().st_size, "sha256": digest(path)}
+    sealed = signed({**about, "files": files})
+    with (folder / MANIFEST).open("xb") as file:
+        file.write(dumps(sealed, indent=1))
+        file.flush()
+        atomic.sync(file.fileno())
+    atomic.sync(folder)
+    return sealed
+
+
+def verify(
+    folder: Path,
+    *,
+    format: int,
+    older: str,
+    fits: Callable[[Path, Mapping[str, Any]], str],
+) -> dict[str, Any]:
+    """Return the manifest of a folder whose every byte is as written.
+
+    Args:
+        folder: a folder that `seal` has sealed.
+        format: the format that is read; `older` says who wrote an older one, and what to do about it.
+        fits: returns what is wrong with a manifest in this folder; '' for nothing.
+
+    Raises Damaged, which names the first difference.
+    """
+    try:
+        return _verified(folder, format, older, fits)
+    except OSError as error:
+        where = Path(str(error.filename or folder)).name
+        raise Damaged(f"{folder.name} cannot be read: {where}: {error.strerror or error}.") from error
+
+
+def _verified(folder: Path, format: int, older: str, fits: Callable[[Path, Mapping[str, Any]], str]) -> dict[str, Any]:
+    def refuse(problem: str) -> Damaged:
+        return Damaged(f"{folder.name} is damaged: {problem}.")
+
+    if folder.is_symlink() or not folder.is_dir():
+        raise refuse("it is a link, not a folder" if folder.is_symlink() else "it is not a folder")
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise refuse(f"{path.relative_to(folder)} is not a plain file")
+    if not (folder / MANIFEST).exists():
+        raise refuse(f"it has no {MANIFEST}, so it was never finished or has lost it")
+    manifest = _manifest(folder / MANIFEST, format, older, refuse)
+    if problem := fits(folder, manifest):
+        raise refuse(problem)
+    files = manifest["files"]
+    there = set(files_of(folder)) - {MANIFEST}
+    if there != set(files):
+        missing, added = sorted(set(files) - there), sorted(there - set(files))
+        raise refuse(f"{missing[0]} is missing" if missing else f"{added[0]} does not belong to it")
+    for name, expected in files.items():
+        size = (folder / name).stat().st_size
+        if size != expected["bytes"]:
+            raise refuse(f"{name} has {size} bytes instead of {expected['bytes']}")
+        if digest(folder / name) != expected["sha256"]:
+            raise refuse(f"{name} does not hold what was written (SHA-256 differs)")
+    return manifest
+
+
+def _manifest(path: Path, format: int, older: str, refuse: Callable[[str], Damaged]) -> dict[str, Any]:
+    content = path.read_bytes()
+    try:
+        manifest = json.loads(content)
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise refuse(f"{MANIFEST} is not a manifest") from None
+    if type(version) is int and version != format:
+        how = "a newer fastslow: upgrade to it" if version > format else older
+        raise Damaged(
+            f"{path.parent.name} has format {version}, this fastslow reads {format}; it was written by {how}."
+        )
+    try:
+        honest = is_signed(manifest) and content == dumps(manifest, indent=1)
+    except ValueError:
+        honest = False
+    if not honest:
+        raise refuse(f"{MANIFEST} does not hold what was written (SHA-256 differs)")
+    return manifest
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """Return every file below a folder by its relative name, in order, and every folder that holds none."""
+    paths = sorted(folder.rglob("*"))
+    return {p.relative_to(folder).as_posix(): p for p in paths if not p.is_dir() or not any(p.iterdir())}
+
+
+def signed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object with its own SHA-256: whether it was changed since can be told, but not by whom it was made."""
+    return {**data, "sha256": hashlib.sha256(dumps(data, indent=1)).hexdigest()}
+
+
+def is_signed(data: Mapping[str, Any]) -> bool:
+    """Return whether an object is as `signed` returned it. Raises ValueError for what JSON has no value for."""
+    body = {key: value for key, value in data.items() if key != "sha256"}
+    return data.get("sha256") == hashlib.sha256(dumps(body, indent=1)).hexdigest()
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

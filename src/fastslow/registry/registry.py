@@ -1,0 +1,147 @@
+"""Keep released models in a folder: add a version, make it the champion, go back to the one before.
+
+Everything is a file. Versions never change; the log says what happened; nothing else is kept. Every writer holds the
+lock of the folder, and a process that is killed at any moment leaves the champion that was there before, or the new
+one, whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastslow.bundles.digest import bundle_digest, folder_of
+from fastslow.core.errors import BadInput
+from fastslow.core.registry import nearest
+from fastslow.files import locks
+from fastslow.files.manifest import Damaged
+from fastslow.registry import versions
+from fastslow.registry.log import LOG, Entry, Log
+
+CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
+ALIASES = (CHAMPION, CANDIDATE, PREVIOUS)
+
+
+def resolve(name: str) -> Path:
+    """Return the bundle folder that `name` means, ready for `open_bundle`.
+
+    `name` is a run directory, a bundle folder, or `REGISTRY@champion` (or another alias or version). A version of a
+    registry is verified byte by byte first. Raises BadInput for what does not exist or is damaged.
+    """
+    folder, at, version = name.rpartition("@")
+    if not at or Path(name).is_dir():
+        return folder_of(name)
+    return ModelRegistry.open(folder).verified(version)
+
+
+class ModelRegistry:
+    """The registry in `folder`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._log = Log(folder)
+
+    @classmethod
+    def create(cls, folder: str | Path, about: Mapping[str, Any] | None = None) -> ModelRegistry:
+        """Make an empty registry; `about` goes into the first line of its log.
+
+        Raises BadInput where the folder holds anything already.
+        """
+        path = Path(folder)
+        if (path / LOG).is_file() and (path / LOG).read_bytes().count(b"\n"):
+            raise BadInput(f"'{folder}' already is a registry.")
+        if path.is_dir() and any(entry.name not in (LOG, locks.LOCK) for entry in path.iterdir()):
+            raise BadInput(f"'{folder}' is not empty; give a new folder.")
+        with locks.alone_in(path):
+            (path / LOG).touch()
+            registry = cls(path)
+            registry._log.append("init", {}, about or {})
+        return registry
+
+    @classmethod
+    def open(cls, folder: str | Path) -> ModelRegistry:
+        """Open an existing registry. Raises BadInput where there is none."""
+        path = Path(folder)
+        if not (path / LOG).is_file():
+            raise BadInput(f"'{folder}' is not a registry; make one: fastslow registry init {folder}.")
+        return cls(path)
+
+    def entries(self) -> list[Entry]:
+        """Return the log, verified. Raises BadInput where it was changed."""
+        return self._log.entries()
+
+    def aliases(self) -> dict[str, str]:
+        """Return the version that each alias names."""
+        entries = self.entries()
+        return dict(entries[-1].aliases) if entries else {}
+
+    def versions(self) -> list[str]:
+        """Return the names of all versions, oldest first."""
+        return [entry.about["version"] for entry in self.entries() if entry.event == "add"]
+
+    def named(self, name: str) -> str:
+        """Return the version that `name` means: an alias, a version, or its number. Raises BadInput for none."""
+        aliases, known = self.aliases(), self.versions()
+        if name in aliases:
+            return aliases[name]
+        if name in ALIASES:
+            raise BadInput(f"'{self.folder}' has no {name} yet.")
+        found = [v for v in known if v == name or (name.isdecimal() and int(v.partition("-")[0]) == int(name))]
+        if not found:
+            raise BadInput(f"'{self.folder}' has no version or alias '{name}'.{nearest(name, [*aliases, *known])}")
+        return found[0]
+
+    def path(self, version: str) -> Path:
+        """Return the folder of a version."""
+        return self.folder / versions.FOLDER / version
+
+    def verified(self, name: str) -> Path:
+        """Return the folder of a version or alias once every byte is known to be as added. Raises BadInput."""
+        version = self.named(name)
+        try:
+            versions.verify(self.path(version))
+        except Damaged as damage:
+            raise BadInput(f"{damage} It is in '{self.folder}', and must not be used.") from damage
+        return self.path(version)
+
+    def digest(self, version: str) -> str:
+        """Return the digest of the bundle that was added as this version."""
+        added = (entry for entry in self.entries() if entry.event == "add")
+        return next(entry.about["digest"] for entry in added if entry.about["version"] == version)
+
+    def add(self, bundle: str | Path, *, note: str = "") -> str:
+        """Copy a bundle into the registry as a new version, the candidate, and return its name.
+
+        A bundle that is there already becomes the candidate under the name it has. Raises BadInput for what is no
+        bundle, or one whose files do not belong together.
+        """
+        source = folder_of(bundle)
+        digest = bundle_digest(source)
+        with self._alone():
+            known = {self.digest(version): version for version in self.versions()}
+            version = known.get(digest) or versions.name_of(len(known) + 1, digest)
+            if digest in known:
+                self.verified(version)
+            else:
+                versions.copy(source, self.path(version), {"digest": digest})
+                if bundle_digest(self.path(version)) != digest:
+                    raise BadInput(f"'{source}' changed while it was copied; add it again.")
+            aliases = {**self.aliases(), CANDIDATE: version}
+            event = "candidate" if digest in known else "add"
+            self._log.append(event, aliases, {"version": version, "digest": digest, "from": str(bundle), "note": note})
+        return version
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock, and finish or remove first what a killed process left."""
+        with locks.alone_in(self.folder):
+            entries = self.entries()
+            if entries:
+                self._log.mirror(entries[-1])
+            versions.sweep(self.folder / versions.FOLDER, self.versions())
+            try:
+                yield
+            except OSError as error:
+                raise BadInput(f"cannot write to '{self.folder}': {error.strerror or error}.") from error
