@@ -64,8 +64,8 @@ HEADER = """\
 
 WITH_SYSTEM_ROLE = """\
 {%- if fastslow_system %}
-{%- set fastslow.turns = [{'role': 'system', 'content': (fastslow_instruction ~ '\\n\\n' if fastslow_instruction else '') \
-~ messages[0]['content']}] + fastslow.turns %}
+{%- set fastslow.turns = [{'role': 'system', 'content': \
+(fastslow_instruction ~ '\\n\\n' if fastslow_instruction else '') ~ messages[0]['content']}] + fastslow.turns %}
 {%- elif fastslow_instruction %}
 {%- set fastslow.turns = [{'role': 'system', 'content': fastslow_instruction}] + fastslow.turns %}
 {%- endif %}"""
@@ -119,9 +119,11 @@ def with_contexts(
         # One pass over the header: a context's text may spell any of these marks.
         header = re.sub("|".join(filled), lambda mark: filled[mark[0]], HEADER)
         # The header must put out nothing, and leave the space at the beginning of a template as it is.
-        return "\n".join(line for line in header.split("\n") if line) + (
-            " %}\n" if template[:1].isspace() else " -%}\n"
-        ) + template
+        return (
+            "\n".join(line for line in header.split("\n") if line)
+            + (" %}\n" if template[:1].isspace() else " -%}\n")
+            + template
+        )
 
     if isinstance(templates, str):
         return behind_header(templates)
@@ -140,7 +142,7 @@ def literal(value: Any, what: str) -> str:
         return _row(literal(item, what) for item in value)
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return "{" + ", ".join(f"{_quoted(key, what)}: {literal(item, what)}" for key, item in value.items()) + "}"
-    raise BadInput(f"{what} holds {value!r:.60}, which a chat template cannot hold; take text, numbers, lists, mappings.")
+    raise BadInput(f"{what} holds {value!r:.60}, which a chat template cannot hold; give text, numbers or lists.")
 
 
 def _quoted(text: str, what: str) -> str:
