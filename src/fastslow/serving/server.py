@@ -85,15 +85,15 @@ def serve(folder: Path, settings: ServeSettings, ready: Callable[[str], None] = 
 
     Raises BadInput for what cannot be served and a port that is taken, before any model is loaded.
     """
-    with contextlib.closing(_listen(settings.host, settings.port)) as listener:
+    with contextlib.closing(listen(settings.host, settings.port)) as listener:
         port = listener.getsockname()[1]
         with contextlib.ExitStack() as stack:
-            proxy = _proxy(folder, settings, stack)
+            proxy = make_proxy(folder, settings, stack)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            _Server(_config(proxy), lambda: ready(f"http://{host}:{port}/v1")).run(sockets=[listener])
+            Server(config_of(proxy), lambda: ready(f"http://{host}:{port}/v1")).run(sockets=[listener])
 
 
-def _proxy(folder: Path, settings: ServeSettings, stack: contextlib.ExitStack) -> Proxy:
+def make_proxy(folder: Path, settings: ServeSettings, stack: contextlib.ExitStack) -> Proxy:
     """Return the proxy; servers that it needs are started, and stopped with the stack."""
     release, chooser = _version(folder, settings)
     meters, log = Meters(release.version), Log(settings.log)
@@ -141,7 +141,7 @@ def _upstream(folder: Path, url: str | None, settings: ServeSettings, stack: con
     return Upstream(child.url, seconds=settings.seconds)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens. Raises BadInput for a port that is taken, or a host that is not here."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
@@ -153,7 +153,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _config(proxy: Proxy) -> uvicorn.Config:
+def config_of(proxy: Proxy) -> uvicorn.Config:
     return uvicorn.Config(
         proxy.app,
         http=PatientProtocol,
@@ -170,7 +170,7 @@ def _config(proxy: Proxy) -> uvicorn.Config:
     )
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server of uvicorn that ends by returning: the caller still has servers to stop."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
