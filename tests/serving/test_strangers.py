@@ -167,7 +167,8 @@ def test_a_path_that_is_no_route_reaches_nothing(url: str, behind: tuple[Stub, s
     "request_",
     [
         b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"GET /health HTTP/1.1\r\n\r\n", b"\r\n" * 5000,
-        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n"
+        b"transfer-encoding: chunked\r\n\r\n"
         b"0\r\n\r\n",
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
         b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: a\x00b\r\n\r\n",

@@ -21,7 +21,7 @@ from fastslow.export.card import read_verdict, write_card
 from fastslow.export.equality import check_equal, conversations
 from fastslow.export.ollama import write_modelfile
 from fastslow.export.release import VERSION, Release, describe, open_topics, own_chat, write_release
-from fastslow.export.template import with_contexts
+from fastslow.export.template import check_text, with_contexts
 from fastslow.files import atomic
 from fastslow.policy.chat import Chat
 from fastslow.policy.loading import EMBEDDED, ModelSource, context_window, load_tokenizer
@@ -79,7 +79,7 @@ def export_bundle(path: str | Path, output: Path, settings: ExportSettings | Non
         raise BadInput(f"no server finds the base of these adapters by its name, '{EMBEDDED}'; say --merge.")
     release, contexts = _release(folder, bundle, digest, settings)
     chat = own_chat(bundle.tokenizer, bundle.settings, ids_below=vocabulary(bundle.model))
-    _check_window(bundle, release, chat, contexts)
+    _check_contexts(bundle, release, chat, contexts)
     aside = output.with_name(output.name + ".tmp")
     try:
         atomic.remove(aside)
@@ -131,10 +131,12 @@ def _release(folder: Path, bundle: Bundle, digest: str, settings: ExportSettings
     return replace(release, in_template=settings.format == "hf"), contexts
 
 
-def _check_window(bundle: Bundle, release: Release, chat: Chat, contexts: Sequence[Context]) -> None:
-    """Refuse a context under which no question leaves room for an answer."""
+def _check_contexts(bundle: Bundle, release: Release, chat: Chat, contexts: Sequence[Context]) -> None:
+    """Refuse a context that no file can hold, and one under which no question leaves room for an answer."""
     window, longest = context_window(bundle.model), int(release.answers["max_new_tokens"])
     for context in contexts:
+        for text in context.components.values():
+            check_text(text, f"context {context.id}")
         turns = render_chat(context, [{"role": "user", "content": "?"}], system_role=chat.system_role)
         tokens = len(chat.ids(turns, f"context {context.id}"))
         if tokens + longest > window:

@@ -40,10 +40,6 @@ def write_modelfile(folder: Path, release: Release) -> None:
 
 def _quoted(text: str, context: Context) -> str:
     """Quote a text as Modelfiles do: three quotes around it, and no escape for three quotes inside."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadInput(f"context {context.id} holds half a surrogate pair, which no file can hold as text.") from None
     if '"""' in text or "\0" in text:
         raise BadInput(
             f"context {context.id} holds three quotes in a row or a zero byte, which a Modelfile cannot hold; "

@@ -145,14 +145,19 @@ def literal(value: Any, what: str) -> str:
     raise BadInput(f"{what} holds {value!r:.60}, which a chat template cannot hold; give text, numbers or lists.")
 
 
-def _quoted(text: str, what: str) -> str:
-    """Quote a text for Jinja, which reads escapes as Python does. Signs that are part of Jinja's own tags, and those
-    that an editor may change or not show, are escaped, so that a search for tags in the file finds the template's own.
-    """
+def check_text(text: str, what: str) -> None:
+    """Raise BadInput, naming `what`, for a text that UTF-8 cannot hold: models may write half a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:
         raise BadInput(f"{what} holds half a surrogate pair, which no file can hold as text; mend the text.") from None
+
+
+def _quoted(text: str, what: str) -> str:
+    """Quote a text for Jinja, which reads escapes as Python does. Signs that are part of Jinja's own tags, and those
+    that an editor may change or not show, are escaped, so that a search for tags in the file finds the template's own.
+    """
+    check_text(text, what)
     return '"' + "".join(_escaped(sign) for sign in text) + '"'
 
 
