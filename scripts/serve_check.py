@@ -30,7 +30,7 @@ from typing import Any
 import httpx
 import openai
 import torch
-from tests.support.bundles import CONTEXTS, SETTINGS, asked, make_bundle, topics_of
+from tests.support.shipped import CONTEXTS, SETTINGS, asked, make_bundle, topics_of
 from tests.support.runs import WORDINGS
 from tests.support.stub_upstream import stub_upstream
 

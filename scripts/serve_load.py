@@ -26,7 +26,7 @@ from typing import Any
 
 import httpx
 from serve_check import serving
-from tests.support.bundles import make_bundle
+from tests.support.shipped import make_bundle
 
 ROOT = Path(__file__).parents[1]
 EVENTS, DELAY = 20, 0.05

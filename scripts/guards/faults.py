@@ -95,7 +95,7 @@ MUTATIONS = [
         ("tests/fast/proposers/test_reflection.py::test_a_marker_that_occurs_in_a_rollout_is_drawn_again",),
     ),
     Mutation(
-        "i, hostile", "the report escapes what it shows", "report/pages/page.py",
+        "i, hostile", "the report escapes what it shows", "report/pages/safe.py",
         "autoescape=True", "autoescape=False",
         ("tests/report/test_page.py::test_hostile_texts_make_no_element",),
     ),

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from fastslow.cli.main import main
-from tests.support.bundles import make_bundle
+from tests.support.shipped import make_bundle
 from tests.support.stub_upstream import stub_upstream
 
 ROOT = Path(__file__).parents[2]

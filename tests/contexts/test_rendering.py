@@ -6,7 +6,7 @@ import pytest
 
 from fastslow.contexts.rendering import question_of, render, render_chat
 from fastslow.core.types import Example
-from tests.support.bundles import CONTEXTS, a_context
+from tests.support.shipped import CONTEXTS, a_context
 
 CONTEXT = a_context("Be brief.", ("1 + 1?", "2"))
 

@@ -18,8 +18,8 @@ from fastslow.core.errors import BadInput
 from fastslow.export import folder as folder_module
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import CONTEXTS, open_release
-from tests.support.bundles import CONTEXTS as FOUR
-from tests.support.bundles import a_context, asked, make_bundle, topics_of
+from tests.support.shipped import CONTEXTS as FOUR
+from tests.support.shipped import a_context, asked, make_bundle, topics_of
 from tests.support.runs import WORDINGS
 from tests.support.tiny import tiny_model, tiny_tokenizer
 

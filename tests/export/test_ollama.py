@@ -9,7 +9,7 @@ import pytest
 
 from fastslow.core.errors import BadInput
 from fastslow.export.folder import ExportSettings, export_bundle
-from tests.support.bundles import a_context, make_bundle
+from tests.support.shipped import a_context, make_bundle
 from tests.support.tiny import CHAT_TEMPLATE
 
 

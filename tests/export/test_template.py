@@ -16,7 +16,7 @@ from fastslow.core.errors import BadInput
 from fastslow.export.equality import check_equal, conversations
 from fastslow.export.template import ARGUMENT, NONE, literal, with_contexts
 from fastslow.policy.chat import Chat
-from tests.support.bundles import CONTEXTS, a_context
+from tests.support.shipped import CONTEXTS, a_context
 from tests.support.templates import CHATML, FAMILIES, GEMMA, LLAMA3
 from tests.support.tiny import CHAT_TEMPLATE, tiny_tokenizer
 

@@ -1,98 +1,92 @@
-"""Bundles made in a second, without training: a tiny Llama, contexts of the test's choice, topics where asked for."""
+"""Bundles of tiny models, without a run: what a gate and a registry take."""
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fastslow.bundles.bundle import write_bundle
-from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context, WorkedExample, dump_examples
+from fastslow.contexts.context import seed_context
 from fastslow.contexts.population import Population
-from fastslow.core.types import Example
+from fastslow.core.types import Example, Split, Verdict
 from fastslow.streams.labels import Labels
-from fastslow.topics.archive import Archive
-from fastslow.topics.clusters import Clusters
-from fastslow.topics.embedders import make_embedder
 from fastslow.topics.topics import Topics
-from tests.support.runs import WORDINGS
-from tests.support.tiny import tiny_model, tiny_tokenizer
+from tests.support.tiny import save_tiny, tiny_model, tiny_tokenizer
 
-SETTINGS: dict[str, Any] = {
-    "mode": "fst", "task": "jsonl:unread.jsonl", "tasks": None, "labels": "hidden", "clusters": "none",
-    "embedder": "ngrams",
-    "train_size": None, "validation_size": 6, "test_size": 4, "data_seed": 0, "seed": 3, "max_completion_length": 12,
-    "eval_samples": 1, "eval_temperature": 0.0, "eval_top_p": 1.0, "dtype": "float32", "chat_template_kwargs": None,
-    "template_date": "2026-01-01",
-}  # fmt: skip
+TASK = "tests.support.bundles:coins"
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
-def a_context(instruction: str = "", *examples: tuple[str, str]) -> Context:
-    """A context with this instruction and these worked examples (question, answer)."""
-    worked = dump_examples([WorkedExample(*pair) for pair in examples])
-    return Context({INSTRUCTION: instruction, EXAMPLES: worked})
+class Coins:
+    """As many questions as asked for, others under every data seed. Whether an answer is right depends on its text and
+    the question as a coin does: random weights are right about half of the time."""
+
+    name = "coins"
+
+    def __init__(self, sizes: dict[str, int], data_seed: int, unscored: bool = False):
+        self._sizes, self._seed, self._unscored = sizes, data_seed, unscored
+
+    def split(self, name: Split) -> Sequence[Example]:
+        first = 100_000 * self._seed + 10_000 * SPLITS.index(name)
+        return [
+            Example(f"c{first + i}", self.name, name, ({"role": "user", "content": f"Coin {first + i}?"},))
+            for i in range(self._sizes[name])
+        ]
+
+    def score(self, example: Example, completion: str) -> Verdict:
+        if self._unscored:
+            return Verdict.unscored("the scorer is down")
+        return Verdict(float(zlib.crc32(f"{completion}{example.id}".encode("utf-8", "replace")) % 2), "")
+
+    def answer(self, example: Example) -> str | None:
+        return None
 
 
-CONTEXTS = (
-    a_context("Answer with the number alone.", ("What is 1 + 2?", "3"), ("What is 5 + 5?", "10")),
-    a_context("Spell slowly.", ("Spell 'ab' backwards.", "ba")),
-    a_context("Name the day."),
-    a_context(),
-)
+def coins(train_size: int = 8, validation_size: int = 4, test_size: int = 4, data_seed: int = 0) -> Coins:
+    return Coins({"train": train_size, "validation": validation_size, "test": test_size}, data_seed)
 
 
-def asked(task: str, number: int) -> Example:
-    """A question of one of three tasks that read differently."""
-    text = WORDINGS[task].format(number, number + 1)
-    return Example(f"{task}-{number}", task, "test", ({"role": "user", "content": text},))
+def unscored(train_size: int = 8, validation_size: int = 4, test_size: int = 4, data_seed: int = 0) -> Coins:
+    return Coins({"train": train_size, "validation": validation_size, "test": test_size}, data_seed, unscored=True)
 
 
-def topics_of(contexts: Sequence[Context], embedder: str = "ngrams") -> Topics:
-    """Topics of three tasks, found by clustering; each of the first three contexts is best on one of them."""
-    topics = Topics(
-        labels=Labels("hidden", tasks=[], seed=0), stream=None, clusters=Clusters(make_embedder(embedder)),
-        archive=Archive(),
-    )  # fmt: skip
-    assert topics.clusters is not None
-    examples = [asked(task, number) for number in range(12) for task in WORDINGS]
-    for start in range(0, len(examples), 6):
-        topics.clusters.observe(examples[start : start + 6])
-    best = dict(zip(WORDINGS, contexts, strict=False))
-    anchor = [asked(task, number) for task in WORDINGS for number in range(12)]
-    scores = {c.id: {e.id: float(best.get(e.task) is c) for e in anchor} for c in contexts[:3]}
-    topics.keep(scores, anchor, policy_version=0)
-    return topics
+def never(train_size: int = 8, validation_size: int = 4, test_size: int = 4, data_seed: int = 0) -> Any:
+    """A task on which everything is wrong."""
+    task = coins(train_size, validation_size, test_size, data_seed)
+    task.name = "never"
+    task.score = lambda example, completion: Verdict(0.0, "")  # type: ignore[method-assign]
+    return task
 
 
-def make_bundle(
-    folder: Path,
-    contexts: Sequence[Context] = CONTEXTS,
-    *,
-    template: str | None = None,
-    model: Any = None,
-    topics: Topics | None = None,
-    **settings: Any,
-) -> Path:
-    """Write a bundle into `folder`/bundle, the first context its lead, and its base into `folder`/base."""
-    tokenizer = tiny_tokenizer()
-    if template is not None:
-        tokenizer.chat_template = template
-    base = folder / "base"
+def tiny_bundle(folder: Path, *, noise: float = 0.0, instruction: str = "Answer.", **settings: Any) -> Path:
+    """Write a bundle whose weights are those of the base in `folder`'s parent, plus noise."""
+    base = folder.parent / "base"
     if not base.exists():
-        tiny_model(tokenizer).save_pretrained(base)
-        tokenizer.save_pretrained(base)
-    path = folder / "bundle"
+        save_tiny(base)
+    tokenizer = tiny_tokenizer()
+    model = tiny_model(tokenizer)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        for weights in model.parameters():
+            weights.add_(noise * torch.randn_like(weights))
+    of_run = {
+        "mode": "rl", "model": str(base), "task": TASK, "seed": 3, "train_size": 8, "validation_size": 4,
+        "test_size": 4, "data_seed": 0, "max_completion_length": 5, "eval_samples": 1, "eval_temperature": 0.0,
+        "eval_top_p": 1.0, "dtype": "float32", **settings,
+    }  # fmt: skip
     write_bundle(
-        path,
-        model=model if model is not None else tiny_model(tokenizer, seed=1),
+        folder,
+        model=model,
         tokenizer=tokenizer,
-        population=Population(4, contexts[0], list(contexts), {c.id: c for c in contexts}),
+        population=Population(1, seed_context(instruction)),
         router={},
-        topics=topics or Topics(labels=Labels("visible", tasks=[], seed=0), stream=None),
+        topics=Topics(labels=Labels("visible", tasks=[TASK], seed=3), stream=None, archive=None),
         base_name=str(base),
     )
-    found = {"clusters": "inferred"} if topics is not None else {}
-    content = {"settings": {**SETTINGS, "model": str(base), **found, **settings}}
-    (path / "bundle.json").write_text(json.dumps(content))
-    return path
+    (folder / "bundle.json").write_text(json.dumps({"settings": of_run}))
+    return folder

@@ -37,6 +37,20 @@ POINTS = {
     "counters": ("fastslow.slow.state", "SlowState.restore_counters"),
 }
 
+OF_A_REGISTRY = {
+    "copy": ("fastslow.registry.versions", "copy"),
+    "version": ("fastslow.files.manifest", "seal"),
+    "place": ("fastslow.files.atomic", "put_in_place"),
+    "line": ("fastslow.files.jsonl", "append"),
+    "cut": ("fastslow.files.jsonl", "cut_torn_line"),
+    "aliases": ("fastslow.registry.log", "Log.mirror"),
+    "write": ("fastslow.files.atomic", "write_file"),
+    "disk": ("fastslow.files.atomic", "sync"),
+    "check": ("fastslow.registry.versions", "verify"),
+    "sweep": ("fastslow.registry.versions", "sweep"),
+}
+"""Points of adding, promoting and rolling back, as `registry/NAME`."""
+
 
 def arm(point: str, count: int, strike: Callable[[], None], *, after: bool = False, patch: Any = setattr) -> None:
     """Have `strike` called before (or after) the `count`-th call of `point`, from 1."""
@@ -72,7 +86,7 @@ def delay(point: str, seconds: float) -> None:
 
 def _place(point: str) -> tuple[Any, str]:
     """Object and attribute of a point."""
-    module, path = POINTS[point]
+    module, path = OF_A_REGISTRY[point.removeprefix("registry/")] if "/" in point else POINTS[point]
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")
     for parent in parents:

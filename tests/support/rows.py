@@ -17,6 +17,7 @@ ROWS = {
     "lm": ("LM faults", 150),
     "secrets": ("secret canaries", 12),
     "hostile": ("hostile rollouts into reflection and report", 50),
+    "registry": ("kill -9 while a registry adds, promotes or rolls back", 100),
     "races": ("two processes, one run directory", 50),
     "soak": ("soak: tiny steps", 2_000),
 }

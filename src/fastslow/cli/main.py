@@ -22,6 +22,8 @@ COMMANDS = {
     "export": "write a bundle as a folder that stock servers load, its contexts in the chat template",
     "serve": "answer requests in OpenAI's form, each under the context that its question asks for",
     "probe-routes": "is a route right? what each channel alone would gain from single examples, measured",
+    "gate": "may it be released? a candidate against a baseline, question by question, by a policy",
+    "registry": "versions of released models: add, promote, roll back",
     "report": "what runs say side by side, as a page (HTML), Markdown, CSV or picture",
     "tasks": "list tasks, show one with prompts and verdicts, or check one",
     "doctor": "check this machine, a run (fastslow doctor RUN: is it whole?), or what a recipe needs (--config)",

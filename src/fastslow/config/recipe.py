@@ -61,18 +61,29 @@ for _kind in ("null", "bool", "int", "float", "timestamp", "str", "value"):
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Return name -> `Word`, list or mapping. Raises BadInput for a file that cannot be read, with the line."""
+    return parse_words(read_bytes(path, "recipe"), f"recipe '{path}'")
+
+
+def read_bytes(path: str | Path, what: str) -> bytes:
+    """Return the content of a file that people write. Raises BadInput, which calls the file `what`."""
     try:
-        recipe = yaml.load(Path(path).read_text(encoding="utf-8-sig"), _Loader)
+        return Path(path).read_bytes()
     except OSError as error:
-        raise BadInput(f"recipe '{path}' cannot be read: {error.strerror}.") from error
+        raise BadInput(f"{what} '{path}' cannot be read: {error.strerror}.") from error
+
+
+def parse_words(content: bytes, what: str) -> dict[str, Any]:
+    """Return what YAML holds, as `read_recipe` does. Raises BadInput with the line; `what` names the source."""
+    try:
+        words = yaml.load(content.decode("utf-8-sig"), _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # not UTF-8, or nested without an end
         where = getattr(error, "problem_mark", None)
         line = f" line {where.line + 1}" if where else ""
-        what = getattr(error, "problem", None) or str(error).strip().splitlines()[0]
-        raise BadInput(f"recipe '{path}'{line} is not YAML: {what}.") from error
-    if not isinstance(recipe, dict):
-        raise BadInput(f"recipe '{path}' must hold 'setting: value' lines.")
-    return {str(name): value for name, value in recipe.items()}
+        problem = getattr(error, "problem", None) or str(error).strip().splitlines()[0]
+        raise BadInput(f"{what}{line} is not YAML: {problem}.") from error
+    if not isinstance(words, dict):
+        raise BadInput(f"{what} must hold 'setting: value' lines.")
+    return {str(name): value for name, value in words.items()}
 
 
 def _number(text: str) -> Any:

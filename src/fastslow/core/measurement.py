@@ -20,7 +20,7 @@ class Answer:
 
     `sample` numbers the completions of one example under one context, from 0. `reward` lies in [0, 1], or is None for
     *unscored*, which is not a reward of 0. `tokens` are those of the completion; a question that did not fit the
-    model's window counts one.
+    model's window counts one. `text` is the completion, which no samples file holds.
     """
 
     example_id: str
@@ -28,6 +28,7 @@ class Answer:
     context_id: str
     reward: float | None
     tokens: int
+    text: str = ""
 
 
 @dataclass(frozen=True)

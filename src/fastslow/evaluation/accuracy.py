@@ -108,7 +108,7 @@ def answer_examples(
     ]
     rollouts = policy.rollouts(jobs, sampling.params)
     answers = [
-        Answer(r.example_id, at % sampling.samples, context.id, r.verdict.reward, len(r.completion_ids))
+        Answer(r.example_id, at % sampling.samples, context.id, r.verdict.reward, len(r.completion_ids), r.text)
         for at, r in enumerate(rollouts)
     ]
     return [answers[i * sampling.samples : (i + 1) * sampling.samples] for i in range(len(examples))]

@@ -40,7 +40,7 @@ def evaluate_bundle(
     """
 
     def policy_of(model: PreTrainedModel) -> Policy:
-        return _policy(bundle, model, task, params, dtype)
+        return bundle_policy(bundle, model, task, params, dtype)
 
     policy = policy_of(bundle.model)
     policy.refresh(0)
@@ -60,7 +60,11 @@ def evaluate_bundle(
     ]
 
 
-def _policy(bundle: Bundle, model: PreTrainedModel, task: Task, params: SamplingParams, dtype: torch.dtype) -> Policy:
+def bundle_policy(
+    bundle: Bundle, model: PreTrainedModel, task: Task, params: SamplingParams, dtype: torch.dtype
+) -> Policy:
+    """Return the policy that answers a task with a model of a bundle, as the bundle's run did. `dtype` is the type that
+    rollouts compute in."""
     eos = model.generation_config.eos_token_id if model.generation_config is not None else None
     eos_ids = [*(eos if isinstance(eos, list) else [eos] if eos is not None else []), bundle.tokenizer.eos_token_id]
     return Policy(

@@ -15,12 +15,16 @@ from typing import Any
 from fastslow.bundles.digest import bundle_digest, folder_of
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
-from fastslow.files import locks
+from fastslow.files import atomic, locks
+from fastslow.files.jsonl import dumps
 from fastslow.files.manifest import Damaged
+from fastslow.gate.verdict import Verdict
 from fastslow.registry import versions
 from fastslow.registry.log import LOG, Entry, Log
+from fastslow.registry.promotion import refusal
 
 CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
+VERDICTS = "verdicts"
 ALIASES = (CHAMPION, CANDIDATE, PREVIOUS)
 
 
@@ -133,6 +137,113 @@ class ModelRegistry:
             self._log.append(event, aliases, {"version": version, "digest": digest, "from": str(bundle), "note": note})
         return version
 
+    def floor(self) -> dict[str, Any] | None:
+        """Return what the last policy asked for by which a version was promoted; None where none was.
+
+        A rollback does not lower it: what a policy once promised is kept.
+        """
+        floors = [entry.about["floor"] for entry in self.entries() if entry.about.get("floor")]
+        return floors[-1] if floors else None
+
+    def uses_of(self, questions: str) -> int:
+        """Return how many gates before asked the questions of this digest."""
+        gates = [entry for entry in self.entries() if entry.event == "gate"]
+        return sum(questions in entry.about["questions"] for entry in gates)
+
+    def record(self, verdict: Verdict) -> None:
+        """Write a verdict into the log, whatever it says: refusals with their numbers, and which questions were asked.
+        The verdict itself goes to `verdicts/`."""
+        data = verdict.to_json()
+        with self._alone():
+            atomic.write_file(self.folder / VERDICTS / f"{data['sha256'][:16]}.json", dumps(data, indent=2))
+            self._log.append("gate", self.aliases(), {**_about(verdict), "verdict": data["sha256"]})
+
+    def promote(self, name: str, verdict: Verdict, *, policy: bytes | None = None) -> str:
+        """Make a version the champion, and return its name.
+
+        Raises BadInput where `promotion.refusal` has a reason, and where the version is damaged. The refusal is logged.
+        """
+        with self._alone():
+            version = self.named(name)
+            folder = self.verified(version)
+            champion = self.aliases().get(CHAMPION)
+            reason = refusal(
+                verdict, digest=bundle_digest(folder), floor=self.floor(), policy=policy,
+                champion=None if champion is None else self.digest(champion),
+            )  # fmt: skip
+            about = {"version": version, "verdict": verdict.to_json()["sha256"]}
+            if reason is not None:
+                self._log.append("refuse", self.aliases(), {**about, "reason": reason})
+                raise BadInput(f"'{version}' is not promoted: {reason}.")
+            floor = {"alpha": verdict.alpha, "margins": dict(verdict.margins)}
+            self._switch("promote", version, {**about, "policy": verdict.policy_digest, "floor": floor})
+        return version
+
+    def force(self, name: str, reason: str) -> str:
+        """Make a version the champion without a verdict, and log the reason. Raises BadInput where it is damaged, and
+        for an empty reason."""
+        if not reason.strip():
+            raise BadInput("a forced promotion needs a reason: --reason 'why'.")
+        with self._alone():
+            version = self.named(name)
+            self.verified(version)
+            self._switch("force", version, {"version": version, "reason": reason})
+        return version
+
+    def rollback(self, name: str | None = None, *, reason: str = "") -> str:
+        """Make an earlier champion the champion again, by default the one before, and return its name.
+
+        Raises BadInput where there is none, for a version that never was the champion, and where it is damaged: then
+        nothing changes.
+        """
+        with self._alone():
+            line = self._line_of_champions()
+            if name is None and len(line) < 2:
+                raise BadInput(f"'{self.folder}' has no earlier champion to go back to.")
+            version = line[-2] if name is None else self.named(name)
+            if version not in line[:-1]:
+                raise BadInput(f"'{version}' was no champion before the present one; promote it.")
+            self.verified(version)
+            before = line[: _last(line, version)]
+            aliases = {**self.aliases(), CHAMPION: version, PREVIOUS: before[-1] if before else ""}
+            self._log.append(
+                "rollback",
+                {k: v for k, v in aliases.items() if v},
+                {"version": version, "from": line[-1], "reason": reason},
+            )
+        return version
+
+    def verify(self) -> list[str]:
+        """Check the log and every version byte by byte; returns what is wrong, in words."""
+        problems = []
+        for version in self.versions():
+            try:
+                versions.verify(self.path(version))
+            except Damaged as damage:
+                problems.append(str(damage))
+        return problems
+
+    def _switch(self, event: str, version: str, about: Mapping[str, Any]) -> None:
+        """Log that `version` is the champion now."""
+        aliases = self.aliases()
+        if aliases.get(CHAMPION) == version:
+            raise BadInput(f"'{version}' is the champion already.")
+        changed = {**aliases, CHAMPION: version, PREVIOUS: aliases.get(CHAMPION, "")}
+        if aliases.get(CANDIDATE) == version:
+            del changed[CANDIDATE]
+        self._log.append(event, {alias: of for alias, of in changed.items() if of}, about)
+
+    def _line_of_champions(self) -> list[str]:
+        """Return the champions that led to the present one, oldest first: those that were rolled back are not among
+        them."""
+        line: list[str] = []
+        for entry in self.entries():
+            if entry.event in ("promote", "force"):
+                line.append(entry.about["version"])
+            elif entry.event == "rollback":
+                del line[_last(line, entry.about["version"]) + 1 :]
+        return line
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the lock, and finish or remove first what a killed process left."""
@@ -145,3 +256,19 @@ class ModelRegistry:
                 yield
             except OSError as error:
                 raise BadInput(f"cannot write to '{self.folder}': {error.strerror or error}.") from error
+
+
+def _about(verdict: Verdict) -> dict[str, Any]:
+    """Return what the log says of a verdict: the models, the state, and the numbers of every check."""
+    return {
+        "state": verdict.state,
+        "candidate": verdict.candidate.digest,
+        "baseline": verdict.baseline.digest,
+        "policy": verdict.policy_digest,
+        "checks": [[c.kind, c.name, c.state, c.difference, c.against, c.n] for c in verdict.checks],
+        "questions": [asked.digest for asked in verdict.questions],
+    }
+
+
+def _last(line: list[str], version: str) -> int:
+    return len(line) - 1 - line[::-1].index(version)

@@ -7,23 +7,20 @@ run and nothing be loaded or sent.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-import jinja2
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from fastslow.report.pages import formats, tables
 from fastslow.report.pages.charts import CONTEXT_NAMES, contexts_of, payload
 from fastslow.report.pages.markdown import all_notices, tables_of
+from fastslow.report.pages.safe import content_policy, template
 from fastslow.report.questions.compare import Comparison, compare
 from fastslow.report.questions.continual import Stages, stages_of
 from fastslow.report.questions.course import Course, course_of
@@ -40,8 +37,6 @@ CONTEXTS_SHOWN = 240
 FEWEST_CONTEXTS = 8
 RUNS_WITH_ROLLOUTS = 12
 LONGEST_CONFIG = 12_000
-# Control characters, lone surrogates, and the marks that reverse the direction of text.
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 View = Literal["page", "figure"]
 
@@ -101,9 +96,9 @@ def page(sources: Sequence[Source], *, view: View = "page") -> str:
     runs = [run for source in sources for run in source.runs]
     script, style = _asset("report.js"), _asset("style.css")
     plotly = get_plotlyjs() if any(data["charts"] for data in drawn) else ""
-    return _template().render(
+    return template(_asset("page.html")).render(
         view=view,
-        policy=_policy(script, plotly),
+        policy=content_policy(script, plotly),
         style=Markup(style), script=Markup(script), plotly=Markup(plotly), drawn=bool(plotly), data=_data(drawn),
         articles=articles, axes=AXES,
         notices=all_notices(sources),
@@ -221,33 +216,6 @@ def _data(drawn: Any) -> Markup:
     return Markup(dumped.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
-def _policy(*scripts: str) -> str:
-    """Return the Content-Security-Policy: nothing may be loaded or sent, and only these scripts may run.
-
-    Plotly writes styles and probes for an image format when it starts. So inline styles and images within the page are
-    allowed; neither can reach anything outside the page.
-    """
-    digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
-    )
-
-
-def _seen(value: Any) -> Any:
-    """Return a value as a template shows it: our own markup unchanged, any other text without invisible characters."""
-    if value is None or isinstance(value, Markup) or not isinstance(value, str):
-        return value
-    return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", value)
-
-
 @cache
 def _asset(name: str) -> str:
     return (files("fastslow.report.pages") / "assets" / name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, finalize=_seen, undefined=jinja2.StrictUndefined)
-    return environment.from_string(_asset("page.html"))

@@ -1,0 +1,140 @@
+"""`fastslow gate CANDIDATE --baseline BUNDLE|REGISTRY@champion --policy gate.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from fastslow.cli.eval import Parser, _check_target, _count, _write
+from fastslow.core import foreign
+from fastslow.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from fastslow.gate.policy import Policy
+    from fastslow.gate.verdict import Verdict
+    from fastslow.registry.registry import ModelRegistry
+
+
+def run(argv: Sequence[str]) -> int:
+    """Gate a candidate and return 0 for pass, 1 for fail and undecided, 2 for invalid."""
+    from fastslow.gate.policy import read_policy
+
+    options = _options(argv)
+    policy = read_policy(options.policy)
+    if options.plan:
+        from fastslow.gate.plan import plan
+
+        for line in plan(policy):
+            print(line)
+        return 0
+    registry = _registry_of(options.baseline)
+    with foreign.output_aside():  # scorers may print, and the verdict goes to standard output
+        verdict = _gate(options, policy, registry)
+    if registry is not None:
+        registry.record(verdict)
+    _show(options, verdict)
+    return verdict.exit_code
+
+
+def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry | None) -> Verdict:
+    from fastslow.bundles.digest import folder_of
+    from fastslow.registry.registry import resolve
+
+    candidate = resolve(options.candidate)
+    baseline = None if options.baseline == "base" else resolve(options.baseline)
+    if options.trust_task:
+        from fastslow.cli.train import find_modules_of
+
+        for folder in (options.candidate, str(Path(options.candidate).resolve().parent)):
+            find_modules_of(folder)
+    import torch
+
+    from fastslow.cli.train import quiet_libraries
+    from fastslow.gate.gate import Order, run_gate
+
+    quiet_libraries()
+    console = Console(stderr=True)
+    order = Order(
+        candidate=(options.candidate, folder_of(candidate)),
+        baseline=(options.baseline, baseline),
+        policy=policy,
+        floor=None if registry is None else registry.floor(),
+        seed=options.seed if options.seed is not None else secrets.randbelow(2**31),
+        dtype=getattr(torch, options.dtype) if options.dtype else None,
+        trusted=options.trust_task,
+        uses=(lambda digest: 0) if registry is None else registry.uses_of,
+        tell=lambda line: console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True),
+    )
+    return run_gate(order)
+
+
+def _registry_of(baseline: str) -> ModelRegistry | None:
+    """Return the registry that the baseline is a version of; None for a bundle."""
+    from fastslow.registry.registry import ModelRegistry
+
+    folder, at, _ = baseline.rpartition("@")
+    return ModelRegistry.open(folder) if at and not Path(baseline).is_dir() else None
+
+
+def _show(options: argparse.Namespace, verdict: Verdict) -> None:
+    """Write the files that were asked for, and print the table unless JSON goes to standard output."""
+    from fastslow.files.jsonl import dumps
+
+    made: dict[str, Any] = {"json": lambda: dumps(verdict.to_json(), indent=2)}
+    for name in ("junit", "html"):
+        if getattr(options, name):
+            made[name] = _maker(name, verdict)
+    for name, make in made.items():
+        target = getattr(options, name)
+        if target and target != "-":
+            _write(Path(target), make())
+    if options.json == "-":
+        sys.stdout.write(made["json"]().decode())
+        return
+    from fastslow.gate.terminal import show
+
+    show(verdict, Console())
+
+
+def _maker(name: str, verdict: Verdict) -> Any:
+    from fastslow.gate import junit, page
+
+    return {"junit": lambda: junit.xml(verdict), "html": lambda: page.html(verdict)}[name]
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the flags. Raises BadInput before anything is loaded."""
+    parser = Parser(
+        prog="fastslow gate",
+        description="Does a candidate keep what the baseline can, and gain what is asked? Both answer the same "
+        "questions, until every check of the policy is decided. Exit code 0: pass; 1: fail or undecided; 2: invalid.",
+    )
+    parser.add_argument("candidate", nargs="?", help="a run directory, a bundle folder, or REGISTRY@VERSION")
+    parser.add_argument(
+        "--baseline", default="", help="what it is compared with: the same, REGISTRY@champion, or 'base': the "
+        "weights that the candidate was trained from, under its seed context",
+    )  # fmt: skip
+    parser.add_argument("--policy", required=True, metavar="FILE.yaml", help="what is asked of the candidate")
+    parser.add_argument("--plan", action="store_true", help="only say how many questions the policy needs")
+    parser.add_argument("--json", metavar="FILE", help="write the verdict as JSON ('-': standard output)")
+    parser.add_argument("--junit", metavar="FILE", help="write it as JUnit XML, one test case a check")
+    parser.add_argument("--html", metavar="FILE", help="write it as a page, with the lost questions side by side")
+    parser.add_argument("--seed", type=_count, help="draw the questions of an earlier verdict again (default: fresh)")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: the candidate's")
+    parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that a bundle names")
+    options = parser.parse_args(list(argv))
+    if not options.plan and not (options.candidate and options.baseline):
+        raise BadInput("name a candidate, and what it is compared with: fastslow gate RUN --baseline OTHER.")
+    for name in ("json", "junit", "html"):
+        target = getattr(options, name)
+        if target == "" or (target == "-" and name != "json"):
+            raise BadInput(f"--{name} needs the name of a file.")
+        if target and target != "-":
+            _check_target(Path(target))
+    return options

@@ -1,0 +1,164 @@
+"""`fastslow registry init|add|list|show|promote|rollback|verify DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fastslow.cli.eval import Parser
+from fastslow.core.errors import BadInput
+from fastslow.record.tables import print_table
+from fastslow.registry.log import Entry
+from fastslow.registry.registry import ModelRegistry
+
+
+def run(argv: Sequence[str]) -> int:
+    """Do one thing with a registry; returns 1 where `verify` finds damage."""
+    options = _parser().parse_args(list(argv))
+    if options.command is None:
+        raise BadInput(
+            "say what to do: init, add, list, show, promote, rollback or verify, then the registry's folder."
+        )
+    return COMMANDS[options.command](options)
+
+
+def _init(options: argparse.Namespace) -> int:
+    about = {}
+    if options.policy:
+        from fastslow.gate.policy import read_policy
+
+        policy = read_policy(options.policy)
+        about = {"policy": policy.digest, "floor": policy.floor()}
+    ModelRegistry.create(options.registry, about)
+    print(f"made the registry {options.registry}")
+    return 0
+
+
+def _add(options: argparse.Namespace) -> int:
+    version = ModelRegistry.open(options.registry).add(options.bundle, note=options.note)
+    print(f"{version} is the candidate")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    registry = ModelRegistry.open(options.registry)
+    aliases = registry.aliases()
+    added = {entry.about["version"]: entry for entry in registry.entries() if entry.event == "add"}
+    rows = [
+        (version, ", ".join(a for a, of in aliases.items() if of == version), entry.time, str(entry.about["from"]))
+        for version, entry in added.items()
+    ]
+    if options.json:
+        names = ("version", "aliases", "added", "from")
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=2))
+        return 0
+    table = Table("version", "aliases", "added", "from")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    print_table(Console(), table)
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    """Show the whole log, or what concerns one version."""
+    registry = ModelRegistry.open(options.registry)
+    entries = registry.entries()
+    if options.version:
+        version = registry.named(options.version)
+        digest = registry.digest(version)
+        entries = [e for e in entries if version == e.about.get("version") or digest == e.about.get("candidate")]
+    if options.json:
+        print(json.dumps([vars(entry) for entry in entries], indent=2))
+        return 0
+    for entry in entries:
+        Console().print(_line(entry), markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _line(entry: Entry) -> str:
+    about = entry.about
+    what = about.get("version") or about.get("candidate", "")[:12]
+    why = about.get("reason") or about.get("state") or about.get("note") or ""
+    return f"{entry.number:>4}  {entry.time}  {entry.by}  {entry.event} {what}{f': {why}' if why else ''}"
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from fastslow.config.recipe import read_bytes
+    from fastslow.gate.verdict import read_verdict
+
+    registry = ModelRegistry.open(options.registry)
+    if options.force:
+        version = registry.force(options.version, options.reason)
+        print(f"{version} is the champion, by force")
+        return 0
+    if not options.verdict:
+        raise BadInput("a promotion needs the verdict of a gate: --verdict v.json (or --force --reason 'why').")
+    policy = read_bytes(options.policy, "policy") if options.policy else None
+    version = registry.promote(options.version, read_verdict(options.verdict), policy=policy)
+    print(f"{version} is the champion")
+    return 0
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    version = ModelRegistry.open(options.registry).rollback(options.to, reason=options.reason)
+    print(f"{version} is the champion again")
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    registry = ModelRegistry.open(options.registry)
+    problems = registry.verify()
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print(f"{len(registry.versions())} versions and {len(registry.entries())} lines of the log are as written")
+    return 1 if problems else 0
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "init": _init,
+    "add": _add,
+    "list": _list,
+    "show": _show,
+    "promote": _promote,
+    "rollback": _rollback,
+    "verify": _verify,
+}
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="fastslow registry", description="Keep released models in a folder of immutable versions.")
+    commands = parser.add_subparsers(metavar="init | add | list | show | promote | rollback | verify", dest="command")
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("registry", metavar="DIR", help="the registry's folder")
+        return made
+
+    init = command("init", "make an empty registry")
+    init.add_argument("--policy", metavar="FILE.yaml", help="what every policy has to ask for at least")
+    add = command("add", "copy a bundle in as the candidate")
+    add.add_argument("bundle", help="a run directory or a bundle folder")
+    add.add_argument("--note", default="", help="what the log says about it")
+    for name, text in (("list", "every version, and what it is"), ("show", "the log, or what concerns one version")):
+        shown = command(name, text)
+        shown.add_argument("--json", action="store_true", help="as JSON")
+        if name == "show":
+            shown.add_argument("version", nargs="?", help="a version, its number, or an alias")
+    promote = command("promote", "make a version the champion, as a verdict allows")
+    promote.add_argument("version", help="a version, its number, or an alias such as candidate")
+    promote.add_argument("--verdict", metavar="FILE.json", help="the verdict of fastslow gate --json")
+    promote.add_argument("--policy", metavar="FILE.yaml", help="the policy that the verdict has to have gone by")
+    promote.add_argument("--force", action="store_true", help="without a verdict; it is logged")
+    promote.add_argument("--reason", default="", help="why it is forced")
+    rollback = command("rollback", "make the champion before the champion again")
+    rollback.add_argument("--to", metavar="VERSION", help="an earlier champion than the one before")
+    rollback.add_argument("--reason", default="", help="what the log says about it")
+    command("verify", "check every byte of every version, and the log")
+    return parser

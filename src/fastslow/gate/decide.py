@@ -1,0 +1,166 @@
+"""Decide one check from the answers so far: pure functions of rewards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import t as student_t
+
+from fastslow.gate.verdict import Check, State
+from fastslow.metrics.paired import Paired, interval_of, pair, z_of
+from fastslow.metrics.power import questions_needed
+from fastslow.metrics.sequential import bounds_at
+
+POWER = 0.8
+"""Probability with which the further questions that an undecided check asks for would decide it."""
+
+Rewards = Sequence[float | None]
+"""The rewards of one question's samples; None for unscored."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """What one paired check asks for.
+
+    Args:
+        kind: gain or retain, or samples for answers that another program scored.
+        name: the task.
+        against: the difference that has to be excluded: minus the margin, or the gain asked for.
+        alpha: one-sided error.
+        most: questions in all.
+        chance: accuracy of guessing; a baseline that is not better than it by more than the margin cannot lose.
+        unscored: largest share of answers that may be unscored.
+    """
+
+    kind: Literal["gain", "retain", "samples"]
+    name: str
+    against: float
+    alpha: float
+    most: int
+    chance: float = 0.0
+    unscored: float = 0.01
+
+
+def decide(test: Test, candidate: Sequence[Rewards], baseline: Sequence[Rewards], looks: Sequence[int]) -> Check:
+    """Return the check after the last of `looks`.
+
+    The interval is the one that the test goes by at this look: a check passes where the whole interval lies above
+    `against`, and fails where the whole interval lies below. Both errors are held at alpha over all looks together.
+
+    Args:
+        test: what is asked for.
+        candidate, baseline: rewards of each question, in the same order.
+        looks: questions that were answered at each look so far, the last of them all of these.
+    """
+    share = _unscored_share(candidate, baseline)
+    both = _scored(candidate, baseline)
+    if not both or share > test.unscored:
+        return Check(
+            test.kind, test.name, "invalid", n=len(candidate), looks=len(looks), against=test.against,
+            reason=f"{100 * share:.1f}% of the answers could not be scored, and at most {100 * test.unscored:g}% may",
+        )  # fmt: skip
+    pairs = pair([c for c, _ in both], [b for _, b in both])
+    means = [float(np.mean([np.mean(side) for side in sides])) for sides in zip(*both, strict=True)]
+    bound = bounds_at(test.alpha, looks, test.most)[-1]
+    z = z_of(pairs, test.against)
+    low, high = interval_of(pairs, bound)
+    ends = looks[-1] >= test.most
+    state, reason, more = _outcome(test, pairs, z, bound, means[1], ends)
+    return Check(
+        kind=test.kind,
+        name=test.name,
+        state=state,
+        reason=reason,
+        candidate=means[0],
+        baseline=means[1],
+        difference=pairs.mean,
+        low=low,
+        high=high,
+        against=test.against,
+        n=pairs.n,
+        won=pairs.won,
+        lost=pairs.lost,
+        looks=len(looks),
+        more=more,
+    )
+
+
+def _outcome(
+    test: Test, pairs: Paired, z: float, bound: float, baseline: float, ends: bool
+) -> tuple[State, str, int | None]:
+    points = f"{100 * test.against:+.1f} points"
+    if z <= -bound:
+        return "fail", f"the difference is shown to lie below {points}", None
+    if test.kind != "gain" and baseline - test.chance <= -test.against:
+        cannot = f"the baseline is right on {100 * baseline:.1f}%, too little to lose {-100 * test.against:.1f} points"
+        return ("invalid" if ends else "undecided"), cannot, None
+    if z >= bound:
+        return "pass", f"the difference is shown to lie above {points}", None
+    if not ends:
+        return "undecided", f"not decided after {pairs.n} questions", None
+    variance = max(pairs.deviation**2 if pairs.n > 1 else 1.0, 1 / pairs.n)
+    needed = questions_needed(pairs.mean, test.against, variance, alpha=test.alpha, power=POWER)
+    if needed is None:
+        return "undecided", f"the difference measured, {100 * pairs.mean:+.1f} points, is not above {points}", None
+    more = max(needed - pairs.n, 1)
+    return "undecided", f"about {more} more questions would decide it if the difference is as measured", more
+
+
+def _scored(candidate: Sequence[Rewards], baseline: Sequence[Rewards]) -> list[tuple[list[float], list[float]]]:
+    """Return the rewards of every question that either of the two was scored on, where an unscored answer counts
+    against the candidate: 0 for its own, and 1 for the baseline's. A candidate cannot win by breaking the scorer."""
+    return [
+        ([0.0 if r is None else r for r in c], [1.0 if r is None else r for r in b])
+        for c, b in zip(candidate, baseline, strict=True)
+        if any(r is not None for r in (*c, *b))
+    ]
+
+
+def _unscored_share(candidate: Sequence[Rewards], baseline: Sequence[Rewards]) -> float:
+    """Return the share of unscored answers of the side that has more of them; 1 without any answer."""
+    shares = []
+    for side in (candidate, baseline):
+        rewards = [reward for of_question in side for reward in of_question]
+        shares.append(sum(r is None for r in rewards) / len(rewards) if rewards else 1.0)
+    return max(shares)
+
+
+def decide_prose(
+    candidate: Sequence[float], baseline: Sequence[float], bytes_P: Sequence[int], *, max_rise: float, alpha: float
+) -> Check:
+    """Return whether the bits per byte rose by less than `max_rise`, a share of the baseline's.
+
+    Student's t over the pieces of text, of what is left of the rise that is allowed. Raises ValueError for different
+    numbers of pieces.
+    """
+    c, b, size = np.asarray(candidate), np.asarray(baseline), float(sum(bytes_P))
+    if not np.isfinite([*c, *b]).all() or not b.sum():
+        return Check("prose", "bits per byte", "invalid", "the model gives prose no finite probability", n=len(c))
+
+    rise = float(c.sum() / b.sum() - 1)
+    # The error of a ratio of sums, linearised at the ratio itself: the bits of the baseline hardly vary between pieces.
+    error = float(np.std(c - (1 + rise) * b, ddof=1)) * len(c) ** 0.5 / float(b.sum())
+    half = float(student_t.ppf(1 - alpha, len(c) - 1)) * error
+    state: State = "pass" if rise + half < max_rise else "fail" if rise - half > max_rise else "undecided"
+    words = {"pass": "is shown to be below", "fail": "is shown to be above", "undecided": "is not shown to be below"}
+    return Check(
+        "prose", "bits per byte", state, f"the rise {words[state]} {100 * max_rise:g}%",
+        candidate=float(c.sum() / size), baseline=float(b.sum() / size), difference=rise, low=rise - half,
+        high=rise + half, against=max_rise, n=len(c), looks=1,
+    )  # fmt: skip
+
+
+def decide_limit(name: str, value: float | None, limit: float, unit: str, **numbers: float | None) -> Check:
+    """Return whether a figure is within its limit, compared as measured."""
+    if value is None or not math.isfinite(value):
+        return Check("limit", name, "invalid", f"{name} could not be measured", against=limit)
+    within = value <= limit
+    return Check(
+        "limit", name, "pass" if within else "fail",
+        f"{value:.4g} {unit} {'is within' if within else 'is above'} the limit of {limit:g}",
+        difference=value, against=limit, **numbers,
+    )  # fmt: skip

@@ -1,0 +1,247 @@
+"""Measure a candidate against a baseline until every check of a policy is decided."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fastslow.core.errors import BadInput
+from fastslow.core.types import Example
+from fastslow.files.run_directory import versions
+from fastslow.gate.decide import Test, decide
+from fastslow.gate.figures import figures
+from fastslow.gate.policy import Gain, Policy, Retain, weakened
+from fastslow.gate.questions import Questions, choose_questions
+from fastslow.gate.samples import read_pair
+from fastslow.gate.sides import BASE, Side, base_side, open_side
+from fastslow.gate.verdict import Asked, Check, Lost, Verdict, combined
+from fastslow.metrics.sequential import looks_at
+from fastslow.tasks.task_set import spelled_once
+
+LOSSES_KEPT = 50
+"""Lost questions of a check that a verdict holds: more are not read, and make the page slow."""
+
+WORN = 2
+"""Earlier gates that asked the very same questions, from which on a verdict warns."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be gated.
+
+    Args:
+        candidate, baseline: what the user called them, and their bundle folders; the baseline 'base' has no folder.
+        policy: what is asked for.
+        floor: what the champion's policy asked for (`Policy.floor`), below which this one may not fall.
+        seed: that of all questions and samples.
+        dtype: the type to answer in; None: that of the candidate's run.
+        trusted: whether code that a bundle names may run.
+        uses: how many earlier gates asked the questions of a digest.
+        tell: shows one line of progress.
+    """
+
+    candidate: tuple[str, Path]
+    baseline: tuple[str, Path | None]
+    policy: Policy
+    floor: Mapping[str, Any] | None
+    seed: int
+    dtype: torch.dtype | None
+    trusted: bool
+    uses: Callable[[str], int]
+    tell: Callable[[str], None]
+
+
+@dataclass
+class Answered:
+    """One task's questions, what both sides answered so far, and how many were answered at each look."""
+
+    questions: Questions
+    most: int
+    looks: list[int] = field(default_factory=list)
+    candidate: list[Any] = field(default_factory=list)
+    baseline: list[Any] = field(default_factory=list)
+
+    def asked(self) -> Sequence[Example]:
+        return self.questions.examples[: len(self.candidate)]
+
+
+def run_gate(order: Order) -> Verdict:
+    """Return the verdict. Raises BadInput for a policy, bundle, task or file that cannot be used."""
+    started = time.monotonic()
+    policy = _completed(order.policy, order.floor)
+    checks = [_samples_check(one, policy) for one in policy.samples]  # cheap, and may be refused
+    candidate, baseline = _open(order, policy)
+    tasks = _questions(order, policy, (candidate, baseline))
+    checks += _paired_checks(order, policy, tasks, candidate, baseline)
+    checks += figures(policy, [(t.questions.task, t.asked()) for t in tasks.values()], candidate, baseline, order.tell)
+    asked = tuple(
+        Asked(name, len(t.asked()), t.questions.seed, t.questions.digest, order.uses(t.questions.digest))
+        for name, t in tasks.items()
+    )
+    return Verdict(
+        state=combined(checks),
+        candidate=candidate.model,
+        baseline=baseline.model,
+        policy_digest=policy.digest,
+        policy=policy.text,
+        margins=policy.margins(),
+        alpha=policy.rules.alpha,
+        looks=policy.rules.looks,
+        contexts=policy.rules.contexts,
+        seed=order.seed,
+        checks=tuple(checks),
+        questions=asked,
+        notes=tuple(_notes(policy, tasks, asked, candidate, baseline)),
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - started, 1),
+        versions=versions(),
+    )
+
+
+def _completed(policy: Policy, floor: Mapping[str, Any] | None) -> Policy:
+    """Return the policy with the champion's tasks where it names none. Raises BadInput where it falls below that of
+    the champion, or asks for nothing."""
+    if floor is not None and "retain" not in policy.given:
+        gained = {spelled_once(one.task) for one in policy.gain}
+        inherited = [Retain(task, margin) for task, margin in floor["margins"].items() if task not in gained]
+        policy = replace(policy, retain=tuple(inherited))
+    if not policy.gain and not policy.retain and not policy.samples:
+        raise BadInput("the policy asks for nothing: name tasks in 'gain' or 'retain'.")
+    problem = None if floor is None else weakened(policy.margins(), policy.rules.alpha, floor)
+    if problem is not None:
+        raise BadInput(f"the policy is weaker than that of the champion: {problem}.")
+    return policy
+
+
+def _open(order: Order, policy: Policy) -> tuple[Side, Side]:
+    how: dict[str, Any] = {"seed": order.seed, "trusted": order.trusted}
+    order.tell("loading models ...")
+    candidate = open_side(*order.candidate, policy.rules, dtype=order.dtype, **how)
+    if order.baseline[1] is None:
+        return candidate, base_side(candidate)
+    return candidate, open_side(order.baseline[0], order.baseline[1], policy.rules, dtype=candidate.dtype, **how)
+
+
+def _questions(order: Order, policy: Policy, sides: Sequence[Side]) -> dict[str, Answered]:
+    """Return the questions of each task of the policy, by the name that the policy has for the task first."""
+    named = [spelled_once(one.task) for one in (*policy.gain, *policy.retain)]
+    tasks: dict[str, Answered] = {}
+    for one in (*policy.gain, *policy.retain):
+        name, most = spelled_once(one.task), policy.questions_of(one)
+        if name in tasks and tasks[name].most >= most:
+            continue
+        questions = choose_questions(
+            one.task, most, order.seed, [side.bundle.settings for side in sides],
+            trusted=lambda task: order.trusted or spelled_once(task) in named,
+        )  # fmt: skip
+        tasks[name] = Answered(questions, most)
+    return tasks
+
+
+def _paired_checks(
+    order: Order, policy: Policy, tasks: dict[str, Answered], candidate: Side, baseline: Side
+) -> list[Check]:
+    """Ask the next share of questions of each task that is not decided, until all checks are, or one has failed."""
+    entries = [*policy.gain, *policy.retain]
+    checks: list[Check | None] = [None] * len(entries)
+    for look in range(policy.rules.looks):
+        for name, task in tasks.items():
+            mine = [i for i, e in enumerate(entries) if spelled_once(e.task) == name and _open_still(checks[i])]
+            if not mine or not _ask_more(order, policy, task, look, candidate, baseline):
+                continue
+            for i in mine:
+                checks[i] = _decided(policy, entries[i], task)
+                order.tell(_line(checks[i]))
+        if any(check is not None and check.state in ("fail", "invalid") for check in checks):
+            break
+    return [
+        check or Check("retain", e.task, "invalid", "it was not asked")
+        for check, e in zip(checks, entries, strict=True)
+    ]
+
+
+def _open_still(check: Check | None) -> bool:
+    return check is None or check.state == "undecided"
+
+
+def _ask_more(order: Order, policy: Policy, task: Answered, look: int, candidate: Side, baseline: Side) -> bool:
+    """Answer the questions of this look with both sides; returns False where the task has no more of them."""
+    examples = task.questions.examples
+    places = looks_at(len(examples), policy.rules.looks)
+    if look >= len(places):
+        return False
+    share = examples[len(task.candidate) : places[look]]
+    order.tell(f"{task.questions.task.name}: questions {len(task.candidate) + 1} to {places[look]} of {len(examples)}")
+    task.candidate += candidate.answer(task.questions.task, share, policy.rules)
+    task.baseline += baseline.answer(task.questions.task, share, policy.rules)
+    task.looks.append(places[look])
+    return True
+
+
+def _decided(policy: Policy, entry: Gain | Retain, task: Answered) -> Check:
+    gain = isinstance(entry, Gain)
+    test = Test(
+        kind="gain" if gain else "retain",
+        name=entry.task,
+        against=entry.min_gain if gain else -policy.margin_of(entry),
+        alpha=policy.rules.alpha,
+        most=len(task.questions.examples),
+        chance=0.0 if gain else entry.chance,
+        unscored=policy.limits.unscored,
+    )
+    rewards = [[[a.reward for a in answers] for answers in side] for side in (task.candidate, task.baseline)]
+    return replace(decide(test, *rewards, task.looks), losses=tuple(_losses(task)))
+
+
+def _losses(task: Answered) -> list[Lost]:
+    """Return the questions that the candidate lost, the greatest losses first."""
+    lost = []
+    for example, c, b in zip(task.asked(), task.candidate, task.baseline, strict=True):
+        rewards = [sum(a.reward or 0.0 for a in answers) / len(answers) for answers in (c, b)]
+        if rewards[0] < rewards[1]:
+            lost.append(Lost(example.question, c[0].text, b[0].text, *rewards))
+    return sorted(lost, key=lambda one: one.candidate_reward - one.baseline_reward)[:LOSSES_KEPT]
+
+
+def _samples_check(one: Any, policy: Policy) -> Check:
+    candidate, baseline = read_pair(one.candidate, one.baseline, one.metric)
+    test = Test(
+        "samples", one.name, -policy.margin_of(one), policy.rules.alpha, len(candidate), unscored=policy.limits.unscored
+    )
+    return decide(test, candidate, baseline, [len(candidate)])
+
+
+def _notes(
+    policy: Policy, tasks: Mapping[str, Answered], asked: Sequence[Asked], candidate: Side, baseline: Side
+) -> list[str]:
+    notes = []
+    for one, task in zip(asked, tasks.values(), strict=True):
+        available = len(task.questions.examples)
+        if available < task.most:
+            notes.append(f"'{one.task}' has {available} questions for a gate, not {task.most}")
+        if task.questions.left_out:
+            notes.append(
+                f"'{one.task}': {task.questions.left_out} questions were left out, which a bundle was trained or "
+                "selected on"
+            )
+        if one.uses >= WORN:
+            notes.append(
+                f"'{one.task}': these very questions decided {one.uses} gates before; the more often, the less a pass "
+                "says. Give fresh ones"
+            )
+    if baseline.model.weights != BASE and candidate.bundle.settings["dtype"] != baseline.bundle.settings["dtype"]:
+        notes.append("the two runs computed in different types; both were measured in that of the candidate")
+    if policy.rules.temperature and policy.rules.samples > 1:
+        notes.append(f"answers were sampled, {policy.rules.samples} to a question; a question counts once")
+    return notes
+
+
+def _line(check: Check | None) -> str:
+    assert check is not None
+    return f"  {check.kind} {check.name}: {check.state}, {check.reason}"

@@ -1,0 +1,63 @@
+"""Write a verdict as JUnit XML, which CI servers show: one test case a check.
+
+A check that fails is a `<failure>`; one that is undecided or invalid is an `<error>`, as nothing was shown.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as XML
+
+from fastslow.gate.terminal import headline, numbers
+from fastslow.gate.verdict import Check, Verdict
+from fastslow.report.pages.safe import seen
+
+KINDS = {"fail": "failure", "undecided": "error", "invalid": "error"}
+
+
+def xml(verdict: Verdict) -> bytes:
+    """Return the document in UTF-8."""
+    counts = {kind: sum(KINDS.get(c.state) == kind for c in verdict.checks) for kind in ("failure", "error")}
+    figures = {
+        "tests": str(len(verdict.checks)),
+        "failures": str(counts["failure"]),
+        "errors": str(counts["error"]),
+        "time": f"{verdict.seconds:.1f}",
+    }
+    root = XML.Element("testsuites", figures)
+    suite = XML.SubElement(
+        root, "testsuite", {"name": "fastslow gate", "timestamp": verdict.made.partition("+")[0], **figures}
+    )
+    properties = XML.SubElement(suite, "properties")
+    for name, value in _properties(verdict):
+        XML.SubElement(properties, "property", {"name": name, "value": seen(value)})
+    for check in verdict.checks:
+        case = XML.SubElement(suite, "testcase", {"classname": f"gate.{check.kind}", "name": seen(check.name)})
+        case.set("time", "0")
+        if check.state != "pass":
+            problem = XML.SubElement(case, KINDS[check.state], {"type": check.state, "message": seen(check.reason)})
+            problem.text = seen("\n".join(_lines(check)))
+        else:
+            XML.SubElement(case, "system-out").text = seen("\n".join(_lines(check)))
+    return XML.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def _properties(verdict: Verdict) -> list[tuple[str, str]]:
+    return [
+        ("state", verdict.state),
+        ("headline", headline(verdict)),
+        ("candidate", f"{verdict.candidate.name} {verdict.candidate.digest}"),
+        ("baseline", f"{verdict.baseline.name} {verdict.baseline.digest}"),
+        ("policy", verdict.policy_digest),
+        ("seed", str(verdict.seed)),
+        *(("note", note) for note in verdict.notes),
+    ]
+
+
+def _lines(check: Check) -> list[str]:
+    names = ("candidate", "baseline", "difference", "interval", "limit")
+    found = [f"{name}: {value}" for name, value in zip(names, numbers(check), strict=True) if value]
+    if check.n:
+        found.append(f"questions: {check.n} (won {check.won}, lost {check.lost}), looks: {check.looks}")
+    for lost in check.losses:
+        found += ["", f"lost: {lost.question}", f"  candidate: {lost.candidate}", f"  baseline: {lost.baseline}"]
+    return found

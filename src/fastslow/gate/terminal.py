@@ -1,0 +1,83 @@
+"""Show a verdict in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.markup import escape as escape_markup
+from rich.table import Table
+
+from fastslow.gate.verdict import Check, Verdict
+from fastslow.record.tables import print_table
+from fastslow.report.pages.safe import seen
+
+COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow", "invalid": "red"}
+
+
+def show(verdict: Verdict, console: Console) -> None:
+    """Print the checks as a table, then what follows from them."""
+    print_table(console, _table(verdict))
+    for line in sentences(verdict):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def sentences(verdict: Verdict) -> Iterator[str]:
+    """Yield the verdict in words, with rich's markup."""
+    yield f"[{COLOURS[verdict.state]}]{verdict.state.upper()}[/]: {escape(headline(verdict))}"
+    for check in verdict.checks:
+        if check.state != "pass":
+            yield escape(f"  {check.kind} {check.name}: {check.state}: {check.reason}")
+    for note in verdict.notes:
+        yield escape(f"note: {note}")
+
+
+def headline(verdict: Verdict) -> str:
+    """Say what the state means for a release."""
+    lost = [f"{check.kind} {check.name}" for check in verdict.checks if check.state == verdict.state]
+    return {
+        "pass": f"every check passed; a false release has a chance of at most {100 * verdict.alpha:g}%",
+        "fail": f"not to be released ({', '.join(lost)})",
+        "undecided": f"not shown to be good enough ({', '.join(lost)})",
+        "invalid": f"nothing can be said ({', '.join(lost) or 'no check was made'})",
+    }[verdict.state]
+
+
+def numbers(check: Check) -> tuple[str, str, str, str, str]:
+    """Return candidate, baseline, difference, its interval, and what was allowed, as texts."""
+    paired = check.kind in ("gain", "retain", "samples")
+
+    def text(value: float | None, signed: bool = False) -> str:
+        if value is None:
+            return ""
+        if paired:
+            return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}%"
+        return f"{value:+.4g}" if signed else f"{value:.4g}"
+
+    interval = "" if check.low is None else f"{text(check.low, True)} to {text(check.high, True)}"
+    return (
+        text(check.candidate),
+        text(check.baseline),
+        text(check.difference, True),
+        interval,
+        text(check.against, True),
+    )
+
+
+def _table(verdict: Verdict) -> Table:
+    title = f"{escape(verdict.candidate.name)} against {escape(verdict.baseline.name)}"
+    table = Table(title=f"{title}\nalpha {verdict.alpha:g}, {verdict.looks} looks, context {verdict.contexts}")
+    for heading in ("check", "of", "state"):
+        table.add_column(heading)
+    for heading in ("candidate", "baseline", "difference", "interval", "limit", "questions", "won", "lost"):
+        table.add_column(heading, justify="right")
+    for check in verdict.checks:
+        counts = (str(check.n or ""), *(str(c) if check.n else "" for c in (check.won, check.lost)))
+        state = f"[{COLOURS[check.state]}]{check.state}[/]"
+        table.add_row(check.kind, escape(check.name), state, *numbers(check), *counts)
+    return table
+
+
+def escape(text: str) -> str:
+    """Return text that neither rich nor the terminal obeys: names and notes may come from anywhere."""
+    return escape_markup(seen(text))

@@ -1,0 +1,147 @@
+"""One check is decided by its rewards alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastslow.gate.decide import Test as Asked
+from fastslow.gate.decide import decide, decide_limit, decide_prose
+from fastslow.gate.verdict import Check, combined
+
+RETAIN = Asked("retain", "t", against=-0.05, alpha=0.05, most=400)
+GAIN = Asked("gain", "t", against=0.0, alpha=0.05, most=400)
+
+
+def answers(right: int, n: int = 400) -> list[list[float | None]]:
+    return [[1.0]] * right + [[0.0]] * (n - right)
+
+
+def state(test: Asked, candidate: Any, baseline: Any, looks: list[int] | None = None) -> Check:
+    return decide(test, candidate, baseline, looks or [len(candidate)])
+
+
+def test_equal_answers_pass_retain_and_do_not_gain() -> None:
+    assert state(RETAIN, answers(200), answers(200)).state == "pass"
+    assert state(GAIN, answers(200), answers(200)).state == "undecided"
+
+
+def test_a_large_drop_fails_and_a_small_one_is_not_decided() -> None:
+    assert state(RETAIN, answers(150), answers(200)).state == "fail"
+    assert state(RETAIN, answers(180), answers(200)).state == "undecided"
+
+
+def test_the_interval_says_what_the_state_says() -> None:
+    for right in range(120, 260, 4):
+        check = state(RETAIN, answers(right), answers(200))
+        assert check.low is not None
+        assert check.high is not None
+        if check.state == "pass":
+            assert check.low > -0.05
+        elif check.state == "fail":
+            assert check.high < -0.05
+        else:
+            assert check.low <= -0.05 <= check.high
+
+
+def test_an_early_look_needs_more_than_a_late_one() -> None:
+    candidate, baseline = answers(60, 100), answers(58, 100)
+    early = state(replace(RETAIN, most=400), candidate, baseline, [100])
+    late = state(replace(RETAIN, most=100), candidate, baseline)
+    assert (early.state, late.state) == ("undecided", "pass")
+
+
+def test_an_undecided_check_says_how_many_more_questions_it_takes() -> None:
+    check = state(replace(RETAIN, most=100), answers(49, 100), answers(50, 100)[::-1])
+    assert check.state == "undecided"
+    assert check.more is not None
+    assert str(check.more) in check.reason
+
+
+def test_no_number_of_questions_would_help_a_candidate_below_the_margin() -> None:
+    check = state(RETAIN, answers(179), answers(200))
+    assert (check.state, check.more) == ("undecided", None)
+
+
+@pytest.mark.parametrize("right", [0, 10, 20])
+def test_a_baseline_that_cannot_lose_the_margin_makes_the_check_invalid(right: int) -> None:
+    assert state(RETAIN, answers(right), answers(right)).state == "invalid"
+
+
+def test_neither_can_one_that_guesses() -> None:
+    assert state(replace(RETAIN, chance=0.5), answers(205), answers(205)).state == "invalid"
+
+
+def test_a_gain_over_nothing_is_a_gain() -> None:
+    assert state(GAIN, answers(20), answers(0)).state == "pass"
+
+
+@pytest.mark.parametrize("side", ["candidate", "baseline", "both"])
+def test_everything_unscored_is_invalid(side: str) -> None:
+    nothing: list[list[float | None]] = [[None]] * 400
+    candidate = nothing if side != "baseline" else answers(400)
+    baseline = nothing if side != "candidate" else answers(200)
+    for test in (RETAIN, GAIN):
+        assert state(test, candidate, baseline).state == "invalid"
+
+
+def test_no_answer_at_all_is_invalid() -> None:
+    assert state(RETAIN, [], [], [0]).state == "invalid"
+
+
+def test_a_candidate_does_not_win_by_breaking_the_scorer() -> None:
+    """Within the share that may be unscored, such an answer counts against the candidate, whoever gave it."""
+    test = replace(RETAIN, unscored=0.5)
+    broken: list[list[float | None]] = [[None]] * 100 + answers(200)[100:]
+    check = state(test, broken, answers(200))
+    assert (check.state, check.lost) == ("fail", 100)
+    check = state(test, answers(200), [[None]] * 100 + answers(200)[100:])
+    assert (check.won, check.lost) == (0, 0)
+
+
+def test_a_question_that_nobody_was_scored_on_says_nothing() -> None:
+    both: list[list[float | None]] = [[None]] * 2 + answers(200, 398)
+    assert state(RETAIN, both, both).n == 398
+
+
+def test_a_share_of_unscored_answers_above_the_limit_is_invalid() -> None:
+    candidate: list[list[float | None]] = [[None]] * 5 + answers(300, 395)
+    assert state(RETAIN, candidate, answers(200)).state == "invalid"
+
+
+@pytest.mark.parametrize(("rise", "expected"), [(0.0, "pass"), (0.005, "pass"), (0.02, "fail"), (0.01, "undecided")])
+def test_prose_may_cost_one_per_cent_more(rise: float, expected: str) -> None:
+    rng = np.random.default_rng(0)
+    baseline = rng.uniform(2000, 4000, 32)
+    candidate = baseline * (1 + rise) + rng.normal(0, 10, 32)
+    check = decide_prose(candidate.tolist(), baseline.tolist(), [1024] * 32, max_rise=0.01, alpha=0.05)
+    assert check.state == expected
+    assert check.difference == pytest.approx(rise, abs=0.002)
+
+
+def test_prose_that_has_no_finite_probability_is_invalid() -> None:
+    assert decide_prose([float("nan")] * 4, [1.0] * 4, [1] * 4, max_rise=0.01, alpha=0.05).state == "invalid"
+
+
+def test_a_limit_is_compared_as_measured() -> None:
+    assert decide_limit("x", 0.1, 0.1, "nats").state == "pass"
+    assert decide_limit("x", 0.11, 0.1, "nats").state == "fail"
+    assert decide_limit("x", None, 0.1, "nats").state == "invalid"
+    assert decide_limit("x", float("nan"), 0.1, "nats").state == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("states", "whole"),
+    [
+        (["pass", "pass"], "pass"),
+        (["pass", "undecided"], "undecided"),
+        (["invalid", "undecided"], "invalid"),
+        (["fail", "invalid"], "fail"),
+        ([], "invalid"),
+    ],
+)
+def test_a_gate_passes_only_where_every_check_passes(states: list[Any], whole: str) -> None:
+    assert combined([Check("retain", "t", one, "") for one in states]) == whole

@@ -1,0 +1,75 @@
+"""`fastslow gate` measures two bundles in one run and says what follows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastslow.cli.main import main
+from tests.support.bundles import TASK, tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A bundle, the same once more, and one whose weights are noise."""
+    where = tmp_path_factory.mktemp("bundles")
+    tiny_bundle(where / "a")
+    tiny_bundle(where / "same")
+    tiny_bundle(where / "noisy", noise=0.3)
+    return where
+
+
+def gate(
+    folder: Path, out: Path, candidate: str, baseline: str, policy: str, *flags: str
+) -> tuple[int, dict[str, Any]]:
+    (out / "gate.yaml").write_text(policy)
+    code = main(
+        ["gate", str(folder / candidate), "--policy", str(out / "gate.yaml"), "--json", str(out / "v.json"),
+         "--baseline", str(folder / baseline) if "@" not in baseline and baseline != "base" else baseline, *flags]
+    )  # fmt: skip
+    return code, json.loads((out / "v.json").read_text()) if (out / "v.json").exists() else {}
+
+
+RETAIN = f"questions: 80\nretain:\n- task: {TASK}\n"
+
+
+def test_a_bundle_against_itself_loses_nothing_and_passes(folder: Path, tmp_path: Path) -> None:
+    code, verdict = gate(folder, tmp_path, "a", "same", RETAIN)
+    (check,) = verdict["checks"]
+    assert (code, verdict["state"], check["state"]) == (0, "pass", "pass")
+    assert (check["won"], check["lost"]) == (0, 0)
+    assert verdict["candidate"]["digest"] == verdict["baseline"]["digest"]
+
+
+def test_a_candidate_that_is_no_better_does_not_gain(folder: Path, tmp_path: Path) -> None:
+    code, verdict = gate(folder, tmp_path, "noisy", "a", f"questions: 40\ngain:\n- task: {TASK}\n")
+    assert (code, verdict["state"]) == (1, "undecided")
+    assert verdict["checks"][0]["lost"] > 0
+
+
+def test_from_verdict_to_champion_and_back(folder: Path, tmp_path: Path, capsys) -> None:
+    """The whole way of a release: the first version against the base, the second against the champion."""
+    registry = str(tmp_path / "registry")
+    policy = f"questions: 80\nmargin: 0.9\nretain:\n- task: {TASK}\n"
+    assert main(["registry", "init", registry]) == 0
+    assert main(["registry", "add", registry, str(folder / "a")]) == 0
+    assert gate(folder, tmp_path, "a", "base", RETAIN)[0] == 0
+    first = ["registry", "promote", registry, "candidate", "--verdict", str(tmp_path / "v.json")]
+    assert main(first) == 0
+    assert main(["registry", "add", registry, str(folder / "noisy")]) == 0
+    assert main(["registry", "promote", registry, "candidate", "--verdict", str(tmp_path / "v.json")]) == 2
+    assert "other bytes" in capsys.readouterr().err
+    assert gate(folder, tmp_path, "noisy", f"{registry}@champion", policy)[0] == 2
+    assert "weaker than that of the champion" in capsys.readouterr().err
+    assert gate(folder, tmp_path, "noisy", f"{registry}@champion", "questions: 80\n")[0] == 1
+    assert main(["registry", "promote", registry, "2", "--verdict", str(tmp_path / "v.json")]) == 2
+    assert main(["registry", "promote", registry, "2", "--force", "--reason", "a trial"]) == 0
+    assert main(["registry", "rollback", registry]) == 0
+    capsys.readouterr()
+    assert main(["registry", "show", registry, "--json"]) == 0
+    events = [entry["event"] for entry in json.loads(capsys.readouterr().out)]
+    assert events == ["init", "add", "promote", "add", "refuse", "gate", "refuse", "force", "rollback"]
+    assert main(["registry", "verify", registry]) == 0

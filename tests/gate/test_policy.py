@@ -1,0 +1,83 @@
+"""A policy is read whole or refused in one line, and may not fall below that of the champion."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from fastslow.core.errors import BadInput
+from fastslow.gate.policy import Policy, parse_policy, weakened
+
+
+def policy(text: str) -> Policy:
+    return parse_policy(text.encode(), "policy 'gate.yaml'")
+
+
+def test_what_a_task_does_not_say_the_rules_say() -> None:
+    read = policy(
+        "margin: 0.1\nquestions: 50\nretain:\n- task: star_graph\n- {task: codeio, margin: 0.02, questions: 9}"
+    )
+    first, second = read.retain
+    assert (read.margin_of(first), read.questions_of(first)) == (0.1, 50)
+    assert (read.margin_of(second), read.questions_of(second)) == (0.02, 9)
+
+
+def test_numbers_in_scientific_notation_are_numbers() -> None:
+    assert policy("alpha: 1e-2").rules.alpha == 0.01
+
+
+def test_the_digest_is_that_of_the_file() -> None:
+    assert policy("alpha: 0.01").digest == hashlib.sha256(b"alpha: 0.01").hexdigest()
+    assert policy("alpha: 0.01 ").digest != policy("alpha: 0.01").digest
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("alpa: 0.05", "Did you mean 'alpha'"),
+        ("alpha: 0.9", "alpha must be at most 0.25"),
+        ("alpha: yes", "alpha must be a number"),
+        ("looks: 0", "looks must be at least 1"),
+        ("gain: star_graph", "gain must be a list"),
+        ("gain:\n- min_gain: 0.1", "gain 1 names no task"),
+        ("retain:\n- {task: star_graph, marge: 0.1}", "Did you mean 'margin'"),
+        ("retain:\n- task: star_graph\n- task: star_graph", "stands twice in retain"),
+        ("retain:\n- {task: 'jsonl:a.jsonl?x=1&y=2'}\n- {task: 'jsonl:a.jsonl?y=2&x=1'}", "stands twice"),
+        ("general:\n  prosa: {}", "Did you mean 'prose'"),
+        ("general:\n  samples:\n  - name: x", "names no candidate"),
+        ("temperature: 0.7", "samples of at least 4"),
+        ("contexts: mean", "contexts"),
+        ("- a", "must hold 'setting: value' lines"),
+        ("a: [", "is not YAML"),
+        ("limits: 3", "limits must hold"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(text: str, words: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        policy(text)
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+FLOOR = policy("alpha: 0.05\nmargin: 0.05\ngain:\n- task: new\nretain:\n- {task: old, margin: 0.02}").floor()
+
+
+def test_a_task_that_was_gained_has_to_be_kept_from_then_on() -> None:
+    assert FLOOR["margins"] == {"new": 0.05, "old": 0.02}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("retain: [{task: old, margin: 0.02}, {task: new}]", None),
+        ("retain: [{task: old, margin: 0.01}]\ngain: [{task: new}]", None),
+        ("retain: [{task: new}]", "does not keep 'old'"),
+        ("retain: [{task: old, margin: 0.03}, {task: new}]", "margin for 'old' is 0.03"),
+        ("alpha: 0.1\nretain: [{task: old, margin: 0.02}, {task: new}]", "alpha is 0.1"),
+    ],
+)
+def test_a_policy_can_only_grow(text: str, words: str | None) -> None:
+    read = policy(text)
+    problem = weakened(read.margins(), read.rules.alpha, FLOOR)
+    assert problem is None if words is None else words in (problem or "")

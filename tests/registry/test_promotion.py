@@ -1,0 +1,120 @@
+"""A promotion needs a verdict on exactly these bytes, the present champion, and a policy as strict as the last."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastslow.core.errors import BadInput
+from fastslow.files.jsonl import dumps
+from fastslow.gate.verdict import Model, read_verdict
+from fastslow.registry.registry import ModelRegistry
+from tests.support.registries import POLICY, bundle, registry_of_two, verdict
+
+
+@pytest.fixture
+def ready(tmp_path: Path) -> tuple[ModelRegistry, str]:
+    """A registry with a champion, and a third version that was gated against it."""
+    registry, _, _ = registry_of_two(tmp_path)
+    return registry, registry.add(bundle(tmp_path / "third", "third"))
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "failed": ({"state": "fail"}, "'fail', not 'pass'"),
+    "undecided": ({"state": "undecided"}, "'undecided', not 'pass'"),
+    "invalid": ({"state": "invalid"}, "'invalid', not 'pass'"),
+    "other candidate": ({"candidate": Model("c", "1" * 64)}, "other bytes"),
+    "other champion": ({"baseline": Model("b", "1" * 64)}, "not with the present champion"),
+    "base": ({"baseline": Model("base", "1" * 64, "base")}, "not with the present champion"),
+    "no task": ({"margins": {}}, "does not keep 'old'"),
+    "wider margin": ({"margins": {"old": 0.06}}, "margin for 'old'"),
+    "larger alpha": ({"alpha": 0.1}, "alpha is 0.1"),
+    "other policy": ({"policy": POLICY + " "}, "does not hold the policy"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_verdict_on_anything_else_is_refused_and_the_refusal_is_logged(name: str, ready: Any, tmp_path: Path) -> None:
+    registry, version = ready
+    changes, words = REFUSED[name]
+    with pytest.raises(BadInput, match=words):
+        registry.promote(version, verdict(tmp_path / "third", tmp_path / "second", **changes))
+    last = registry.entries()[-1]
+    assert (last.event, registry.aliases()["candidate"]) == ("refuse", version)
+    assert words in last.about["reason"]
+
+
+def test_a_verdict_that_names_all_three_is_enough(ready: Any, tmp_path: Path) -> None:
+    registry, version = ready
+    registry.promote(version, verdict(tmp_path / "third", tmp_path / "second"), policy=POLICY.encode())
+    assert registry.aliases()["champion"] == version
+
+
+def test_a_policy_file_that_was_edited_afterwards_is_refused(ready: Any, tmp_path: Path) -> None:
+    registry, version = ready
+    with pytest.raises(BadInput, match="policy file is not the one"):
+        registry.promote(version, verdict(tmp_path / "third", tmp_path / "second"), policy=b"retain: []\n")
+
+
+def test_a_champion_that_changed_since_the_gate_makes_the_verdict_worthless(ready: Any, tmp_path: Path) -> None:
+    registry, version = ready
+    measured = verdict(tmp_path / "third", tmp_path / "second")
+    registry.rollback()
+    with pytest.raises(BadInput, match="not with the present champion"):
+        registry.promote(version, measured)
+
+
+def test_the_first_champion_is_gated_against_its_base(tmp_path: Path) -> None:
+    registry = ModelRegistry.create(tmp_path / "registry")
+    version = registry.add(bundle(tmp_path / "a"))
+    with pytest.raises(BadInput, match="--baseline base"):
+        registry.promote(version, verdict(tmp_path / "a", bundle(tmp_path / "b", "other")))
+    registry.promote(version, verdict(tmp_path / "a", None))
+
+
+def test_a_registry_may_name_the_least_policy_when_it_is_made(tmp_path: Path) -> None:
+    registry = ModelRegistry.create(tmp_path / "registry", {"floor": {"alpha": 0.05, "margins": {"first": 0.05}}})
+    version = registry.add(bundle(tmp_path / "a"))
+    with pytest.raises(BadInput, match="does not keep 'first'"):
+        registry.promote(version, verdict(tmp_path / "a", None))
+
+
+def test_a_rollback_does_not_lower_what_policies_have_promised(ready: Any, tmp_path: Path) -> None:
+    registry, version = ready
+    registry.promote(version, verdict(tmp_path / "third", tmp_path / "second", margins={"old": 0.05, "new": 0.05}))
+    registry.rollback()
+    fourth = registry.add(bundle(tmp_path / "fourth", "fourth"))
+    with pytest.raises(BadInput, match="does not keep 'new'"):
+        registry.promote(fourth, verdict(tmp_path / "fourth", tmp_path / "second"))
+
+
+def flip(path: Path, rng: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.parent.chmod(0o755)
+    path.chmod(0o644)
+    path.write_bytes(bytes(content))
+
+
+def test_a_hundred_flipped_bits_between_verdict_and_promotion_are_a_hundred_refusals(
+    ready: Any, tmp_path: Path
+) -> None:
+    """In any file of the version, in the verdict, in the policy."""
+    registry, version = ready
+    (tmp_path / "v.json").write_bytes(dumps(verdict(tmp_path / "third", tmp_path / "second").to_json()))
+    (tmp_path / "gate.yaml").write_text(POLICY)
+    victims = [*sorted(registry.path(version).iterdir()), tmp_path / "v.json", tmp_path / "gate.yaml"]
+    whole = {victim: victim.read_bytes() for victim in victims}
+    rng, refused = random.Random(0), 0
+    for number in range(100):
+        victim = victims[number % len(victims)]
+        flip(victim, rng)
+        with pytest.raises(BadInput):
+            registry.promote(version, read_verdict(tmp_path / "v.json"), policy=(tmp_path / "gate.yaml").read_bytes())
+        refused += 1
+        victim.write_bytes(whole[victim])
+    assert refused == 100
+    registry.promote(version, read_verdict(tmp_path / "v.json"), policy=(tmp_path / "gate.yaml").read_bytes())
