@@ -30,8 +30,8 @@ from typing import Any
 import httpx
 import openai
 import torch
-from tests.support.shipped import CONTEXTS, SETTINGS, asked, make_bundle, topics_of
 from tests.support.runs import WORDINGS
+from tests.support.shipped import CONTEXTS, SETTINGS, asked, make_bundle, topics_of
 from tests.support.stub_upstream import stub_upstream
 
 from fastslow.bundles.bundle import open_bundle, open_task, write_bundle

@@ -18,9 +18,10 @@ from fastslow.core.errors import BadInput
 from fastslow.export import folder as folder_module
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import CONTEXTS, open_release
+from fastslow.gate.verdict import Check, Model, Verdict
+from tests.support.runs import WORDINGS
 from tests.support.shipped import CONTEXTS as FOUR
 from tests.support.shipped import a_context, asked, make_bundle, topics_of
-from tests.support.runs import WORDINGS
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
 
@@ -182,21 +183,39 @@ def test_a_damaged_list_of_contexts_is_refused_in_one_line(tmp_path: Path, damag
     assert "\n" not in str(raised.value)
 
 
+def a_verdict(file: Path, digest: str) -> Path:
+    check = Check("retain", "task|`x`\n# no heading", "pass", "why", 0.5, 0.4, 0.1, 0.05, 0.15, -0.05, n=400)
+    verdict = Verdict(
+        "pass", Model("c", digest), Model("b", "b" * 64), "", "", {}, 0.05, 4, "lead", 0, (check,), (), (), "", 0.0, {}
+    )
+    file.write_text(json.dumps(verdict.to_json()))
+    return file
+
+
 def test_the_card_shows_the_verdict_on_this_bundle(bundle: Path, tmp_path: Path) -> None:
-    verdict = tmp_path / "v.json"
-    verdict.write_text(json.dumps({"status": "pass", "candidate": {"digest": bundle_digest(bundle)}, "note": "````x"}))
+    verdict = a_verdict(tmp_path / "v.json", bundle_digest(bundle))
     export_bundle(bundle, tmp_path / "out", ExportSettings(verdict=verdict))
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "Verdict of the release gate: pass" in card
+    assert "## Release gate: pass" in card
+    assert "| retain | `task\\|'x' # no heading` | pass | 0.100 | 0.050 to 0.150 | -0.050 | 400 |" in card
+
+
+def test_texts_of_models_stay_in_their_block_of_the_card(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path, [a_context("````\n# Released by the board\n```")])
+    export_bundle(made, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text()
     assert "`````json" in card, "the fence must be longer than any in the text"
 
 
-@pytest.mark.parametrize("verdict", ['{"status": "pass", "candidate": "' + "0" * 64 + '"}', "[]", "{}", "x", None])
+@pytest.mark.parametrize("verdict", ["other", "changed", "[]", "{}", "x", None])
 def test_a_verdict_on_another_bundle_or_none_at_all_is_refused(
     bundle: Path, tmp_path: Path, verdict: str | None
 ) -> None:
     file = tmp_path / "v.json"
-    if verdict is not None:
+    if verdict in ("other", "changed"):
+        a_verdict(file, "0" * 64 if verdict == "other" else bundle_digest(bundle))
+        file.write_text(file.read_text().replace('"n": 400', '"n": 4000' if verdict == "changed" else '"n": 400'))
+    elif verdict is not None:
         file.write_text(verdict)
     with pytest.raises(BadInput, match="verdict"):
         export_bundle(bundle, tmp_path / "out", ExportSettings(verdict=file))

@@ -12,8 +12,8 @@ from fastslow.core.errors import BadInput
 from fastslow.export.release import open_release
 from fastslow.serving.choose import LONGEST, Choice, Chooser
 from fastslow.serving.errors import Refused
-from tests.support.shipped import CONTEXTS, asked, make_bundle, topics_of
 from tests.support.runs import WORDINGS
+from tests.support.shipped import CONTEXTS, asked, make_bundle, topics_of
 
 
 @pytest.fixture(scope="module")

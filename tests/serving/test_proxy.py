@@ -16,9 +16,9 @@ import pytest
 
 from fastslow.contexts.rendering import render
 from fastslow.export.release import open_release
-from tests.support.shipped import CONTEXTS, asked, make_bundle, topics_of
 from tests.support.proxy import ask, proxied
 from tests.support.runs import WORDINGS
+from tests.support.shipped import CONTEXTS, asked, make_bundle, topics_of
 from tests.support.stub_upstream import Stub, stub_upstream
 
 

@@ -15,8 +15,8 @@ import pytest
 from fastslow.serving import app as app_module
 from fastslow.serving import server as server_module
 from fastslow.serving.app import Limits, header
-from tests.support.shipped import CONTEXTS, make_bundle, topics_of
 from tests.support.proxy import ask, proxied
+from tests.support.shipped import CONTEXTS, make_bundle, topics_of
 from tests.support.stub_upstream import Stub, stub_upstream
 
 

@@ -4,42 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
 from fastslow.core.errors import BadInput
 from fastslow.export.release import Release
 from fastslow.export.template import ARGUMENT
+from fastslow.gate.verdict import Verdict, read_verdict
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def read_verdict(path: Path, digest: str) -> dict[str, Any]:
-    """Read the verdict of a gate (JSON) on the bundle with this digest.
+def verdict_on(path: Path, digest: str) -> Verdict:
+    """Read the verdict of a gate on the bundle with this digest.
 
-    Raises BadInput for a file that is no verdict, and for a verdict that does not name the bundle.
+    Raises BadInput for a file that is no verdict, and for a verdict on another candidate.
     """
-    try:
-        verdict = json.loads(path.read_text(encoding="utf-8"))
-        status = verdict["status"]
-        if not isinstance(status, str):
-            raise TypeError("its status is not text")
-    except OSError as error:
-        raise BadInput(f"the verdict '{path}' cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    verdict = read_verdict(path)
+    if verdict.candidate.digest != digest:
         raise BadInput(
-            f"'{path}' is no verdict ({type(error).__name__}: {error}); give the file of fastslow gate --json."
-        ) from error
-    if digest not in _digests(verdict):
-        raise BadInput(f"the verdict '{path}' does not name this bundle ({digest[:12]}); it judged another one.")
+            f"the verdict '{path}' is on another candidate ({verdict.candidate.digest[:12]}), and this bundle is "
+            f"{digest[:12]}."
+        )
     return verdict
 
 
-def write_card(folder: Path, release: Release, *, adapters: bool, verdict: Mapping[str, Any] | None) -> None:
+def write_card(folder: Path, release: Release, *, adapters: bool, verdict: Verdict | None) -> None:
     """Write README.md. Texts of contexts and of the verdict stand in code blocks: models wrote them."""
     data = ModelCardData(
         library_name="peft" if adapters else "transformers",
@@ -64,30 +55,40 @@ def write_card(folder: Path, release: Release, *, adapters: bool, verdict: Mappi
         f"most {answers['max_new_tokens']:g} tokens; generation_config.json says the same.",
     ]
     if verdict is not None:
-        shown = {name: value for name, value in verdict.items() if name not in LONG}
-        parts += [
-            f"## Verdict of the release gate: {verdict['status']!s:.40}",
-            _block(json.dumps(shown, indent=2, ensure_ascii=False), "json"),
-        ]
+        parts.append(_verdict(verdict))
     card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n")
     content = str(card).encode("utf-8", "backslashreplace")
     (folder / "README.md").write_bytes(content)
 
 
-LONG = ("lost", "answers", "questions", "samples")
-"""Parts of a verdict with texts of single questions, which a card does not show."""
+def _verdict(verdict: Verdict) -> str:
+    rows = [
+        f"| {check.kind} | {_cell(check.name)} | {check.state} | {_number(check.difference)} | {_number(check.low)} to "
+        f"{_number(check.high)} | {_number(check.against)} | {check.n} |"
+        for check in verdict.checks
+    ]
+    return "\n".join(
+        [
+            f"## Release gate: {verdict.state}\n",
+            f"Against the bundle {verdict.baseline.digest[:12]}, each check at a false release rate of "
+            f"{verdict.alpha:g}, with {verdict.looks} looks at most.\n",
+            "| check | of | state | difference | interval | against | questions |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _cell(text: str) -> str:
+    """Return a text as code in a cell of a table."""
+    return "`" + " ".join(text.split()).replace("`", "'").replace("|", "\\|") + "`"
 
 
 def _block(text: str, language: str) -> str:
     """Return a code block whose fence is longer than any in the text."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{text}\n{fence}"
-
-
-def _digests(value: Any) -> set[str]:
-    """Return every SHA-256 that a value of JSON names, at any depth."""
-    if isinstance(value, str):
-        return {value} if DIGEST.fullmatch(value) else set()
-    if isinstance(value, (list, dict)):
-        return {one for item in (value.values() if isinstance(value, dict) else value) for one in _digests(item)}
-    return set()

@@ -17,7 +17,7 @@ from fastslow.bundles.digest import bundle_digest, folder_of
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render_chat
 from fastslow.core.errors import BadInput
-from fastslow.export.card import read_verdict, write_card
+from fastslow.export.card import verdict_on, write_card
 from fastslow.export.equality import check_equal, conversations
 from fastslow.export.ollama import write_modelfile
 from fastslow.export.release import VERSION, Release, describe, open_topics, own_chat, write_release
@@ -72,7 +72,7 @@ def export_bundle(path: str | Path, output: Path, settings: ExportSettings | Non
     check_output(output)
     folder = folder_of(path)
     digest = bundle_digest(folder)
-    verdict = read_verdict(settings.verdict, digest) if settings.verdict is not None else None
+    verdict = verdict_on(settings.verdict, digest) if settings.verdict is not None else None
     bundle = open_bundle(folder)
     adapters = isinstance(bundle.model, PeftModel) and not settings.merge and settings.format == "hf"
     if adapters and bundle.settings["model"] == EMBEDDED:
