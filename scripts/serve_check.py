@@ -98,11 +98,11 @@ class Recording:
 def evaluated(bundle: Path) -> dict[str, tuple[Example, str]]:
     """Return what the trained weights answer under the lead, by the id of the question."""
     opened = open_bundle(bundle)
-    task = Recording(open_task(TASK, opened.settings, trusted=True))
+    task: Any = Recording(open_task(TASK, opened.settings, trusted=True))
     greedy = SamplingParams(max_new_tokens=TOKENS, temperature=0.0, top_p=1.0)
     evaluate_bundle(
         opened, task, split="test", params=greedy, samples=1, kl_examples=0, dtype=torch.float32, kinds=["lead"]
-    )  # pyright: ignore[reportArgumentType]
+    )
     half = len(task.answers) // 2  # the trained weights come first, then the base
     assert [e.id for e, _ in task.answers[:half]] == [e.id for e, _ in task.answers[half:]]
     differ = sum(a != b for (_, a), (_, b) in zip(task.answers[:half], task.answers[half:], strict=True))

@@ -161,6 +161,12 @@ def test_a_context_that_leaves_no_room_for_an_answer_is_refused(tmp_path: Path) 
     assert export_bundle(made, tmp_path / "out", ExportSettings(contexts="lead")).contexts == 1
 
 
+def test_a_run_without_contexts_of_its_own_is_exported_without_topics(tmp_path: Path) -> None:
+    made = make_bundle(tmp_path, FOUR[3:], mode="rl", clusters="inferred")
+    assert export_bundle(made, tmp_path / "out").contexts == 1
+    assert not list((tmp_path / "out").glob("archive*"))
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "chat_template.jinja", "archive.json", "tokenizer.json"])
 def test_a_file_that_was_changed_after_the_export_is_not_served(bundle: Path, tmp_path: Path, name: str) -> None:
     export_bundle(bundle, tmp_path / "out")

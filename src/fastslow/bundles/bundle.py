@@ -131,11 +131,16 @@ def _no_bundle(folder: Path) -> str:
     return "give a finished run or its bundle/ folder"
 
 
+def has_topics(settings: Mapping[str, Any]) -> bool:
+    """Return whether the topics of a run had contexts of their own."""
+    return settings["clusters"] in ("labels", "inferred") and MODES[settings["mode"]].fast
+
+
 def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:
     """Load the topics by which contexts are chosen. Raises BadInput for a run whose topics had no contexts of their
     own, for files that are damaged, and for an embedder that is not on this machine or, unless trusted, is not one of
     ours."""
-    if settings["clusters"] not in ("labels", "inferred") or not MODES[settings["mode"]].fast:
+    if not has_topics(settings):
         raise BadInput(
             "contexts are chosen by the question only where a run's topics had contexts of their own (--clusters "
             "inferred or labels); this run's had none."

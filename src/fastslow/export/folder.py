@@ -12,7 +12,7 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from fastslow.bundles.bundle import DTYPES, Bundle, open_bundle
+from fastslow.bundles.bundle import DTYPES, Bundle, has_topics, open_bundle
 from fastslow.bundles.digest import bundle_digest, folder_of
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render_chat
@@ -114,10 +114,11 @@ def check_output(output: Path) -> None:
 def _release(folder: Path, bundle: Bundle, digest: str, settings: ExportSettings) -> tuple[Release, list[Context]]:
     """Return what is released, and its contexts, the lead first."""
     population = bundle.population
-    chooses = settings.contexts == "all" and settings.format == "hf" and bundle.settings["clusters"] == "inferred"
+    several = settings.contexts == "all" and settings.format == "hf"
+    chooses = several and has_topics(bundle.settings) and bundle.settings["clusters"] == "inferred"
     topics = open_topics(folder, bundle.settings, trusted=settings.trusted) if chooses else None
     contexts = [population.lead]
-    if settings.contexts == "all" and settings.format == "hf":
+    if several:
         entries = topics.archive.entries.values() if topics is not None and topics.archive is not None else ()
         chosen = [population.known[id] for entry in entries for id in entry.ranked]
         contexts = list({one.id: one for one in [*population.members, *chosen]}.values())

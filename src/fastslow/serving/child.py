@@ -25,7 +25,8 @@ STOP_SECONDS = 10.0
 CODE = """\
 import ctypes, os, signal, sys
 parent = int(sys.argv.pop(1))
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a killed proxy must leave no server behind
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a killed proxy must leave no server behind
 if os.getppid() != parent:
     sys.exit(1)
 from transformers.cli.transformers import main

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,12 +87,30 @@ def serve(folder: Path, settings: ServeSettings, ready: Callable[[str], None] = 
 
     Raises BadInput for what cannot be served and a port that is taken, before any model is loaded.
     """
-    with contextlib.closing(listen(settings.host, settings.port)) as listener:
+    with _terminable(), contextlib.closing(listen(settings.host, settings.port)) as listener:
         port = listener.getsockname()[1]
         with contextlib.ExitStack() as stack:
             proxy = make_proxy(folder, settings, stack)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             Server(config_of(proxy), lambda: ready(f"http://{host}:{port}/v1")).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """End by SystemExit at SIGTERM while a model is exported or loaded: folders and servers are then cleaned up. Once
+    the proxy runs, uvicorn takes the signals."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def make_proxy(folder: Path, settings: ServeSettings, stack: contextlib.ExitStack) -> Proxy:
