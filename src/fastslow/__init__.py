@@ -15,6 +15,7 @@ updated by RL through TRL. Data flows through the packages in this order:
 - `routers`: decide which channel takes a group. `fast`, `slow`: the two channels. `loop`: the cycle that couples them.
 - `evaluation`: accuracy and drift. `metrics`: measures as pure functions. `bundles`: what a run ships.
 - `config`: the settings. `run`: one run. `experiments`: many runs. `record`, `report`: files, display and reports.
+- `export`: a bundle as a folder for stock servers. `serving`: answers requests under the contexts of a release.
 - `cli`: the command line.
 
 A package imports only packages of lower layers; CONTRIBUTING.md lists the layers, and `[tool.importlinter]` in
