@@ -30,19 +30,18 @@ from typing import Any
 import httpx
 import openai
 import torch
+from tests.support.recording import greedy_answers
 from tests.support.runs import WORDINGS
 from tests.support.shipped import CONTEXTS, SETTINGS, asked, make_bundle, topics_of
 from tests.support.stub_upstream import stub_upstream
 
-from fastslow.bundles.bundle import open_bundle, open_task, write_bundle
+from fastslow.bundles.bundle import write_bundle
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context, WorkedExample, dump_examples
 from fastslow.contexts.population import Population
 from fastslow.core.types import Example
-from fastslow.evaluation.bundle import evaluate_bundle
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import open_release
 from fastslow.files.run_directory import machine, versions
-from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
 from fastslow.policy.pairing import make_fit
 from fastslow.streams.labels import Labels
@@ -78,36 +77,6 @@ def smollm2_bundle(folder: Path) -> Path:
     settings = {**SETTINGS, **sizes, "model": "smollm2-135m", "task": TASK}
     (path / "bundle.json").write_text(json.dumps({"settings": settings}), encoding="utf-8")
     return path
-
-
-class Recording:
-    """A task that remembers what it scored."""
-
-    def __init__(self, task: Any):
-        self._task = task
-        self.answers: list[tuple[Example, str]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
-
-    def score(self, example: Example, completion: str) -> Any:
-        self.answers.append((example, completion))
-        return self._task.score(example, completion)
-
-
-def evaluated(bundle: Path) -> dict[str, tuple[Example, str]]:
-    """Return what the trained weights answer under the lead, by the id of the question."""
-    opened = open_bundle(bundle)
-    task: Any = Recording(open_task(TASK, opened.settings, trusted=True))
-    greedy = SamplingParams(max_new_tokens=TOKENS, temperature=0.0, top_p=1.0)
-    evaluate_bundle(
-        opened, task, split="test", params=greedy, samples=1, kl_examples=0, dtype=torch.float32, kinds=["lead"]
-    )
-    half = len(task.answers) // 2  # the trained weights come first, then the base
-    assert [e.id for e, _ in task.answers[:half]] == [e.id for e, _ in task.answers[half:]]
-    differ = sum(a != b for (_, a), (_, b) in zip(task.answers[:half], task.answers[half:], strict=True))
-    print(f"trained and base differ on {differ} of {half} answers", flush=True)
-    return {example.id: (example, text) for example, text in task.answers[:half]}
 
 
 @contextlib.contextmanager
@@ -156,11 +125,11 @@ def vllm(python: str, folder: Path, port: int) -> contextlib.AbstractContextMana
     )  # fmt: skip
 
 
-def same(url: str, model: str, ours: dict[str, tuple[Example, str]]) -> dict[str, Any]:
+def same(url: str, model: str, ours: list[tuple[Example, str]]) -> dict[str, Any]:
     """Ask every question over HTTP; return how many answers are those of the evaluation, and the first that is not."""
     client, began = openai.OpenAI(base_url=url, api_key="unused", timeout=600, max_retries=0), time.perf_counter()
     equal, different = 0, None
-    for example, text in ours.values():
+    for example, text in ours:
         turns: Any = [dict(message) for message in example.messages]
         answer = client.chat.completions.create(model=model, messages=turns, temperature=0, max_tokens=TOKENS)
         got = answer.choices[0].message.content
@@ -173,7 +142,7 @@ def same(url: str, model: str, ours: dict[str, tuple[Example, str]]) -> dict[str
 def answers(folder: Path, python: str | None) -> dict[str, Any]:
     """Compare answers through every server."""
     bundle = smollm2_bundle(folder)
-    ours = evaluated(bundle)
+    ours = greedy_answers(bundle, tokens=TOKENS)
     export_bundle(bundle, folder / "model", ExportSettings())
     results = {}
     with serving(folder / "model", "--device", "cpu") as url:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fastslow.bundles.bundle import write_bundle
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context, WorkedExample, dump_examples
 from fastslow.contexts.population import Population
@@ -63,6 +65,16 @@ def topics_of(contexts: Sequence[Context], embedder: str = "ngrams") -> Topics:
     scores = {c.id: {e.id: float(best.get(e.task) is c) for e in anchor} for c in contexts[:3]}
     topics.keep(scores, anchor, policy_version=0)
     return topics
+
+
+def lively_model() -> Any:
+    """A tiny model whose greedy answers differ from question to question; plain random weights repeat one token."""
+    model = tiny_model(tiny_tokenizer(), seed=1)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if weights.ndim == 2 and "embed" not in name:
+                weights *= 10
+    return model
 
 
 def make_bundle(
