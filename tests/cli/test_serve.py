@@ -125,7 +125,7 @@ def test_without_an_upstream_100_answers_are_those_of_an_evaluation_and_no_serve
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert len(ours) == 100
-    assert len({text for _, text in ours}) > 50
+    assert len({text for _, text in ours}) > 20
     assert served == ours
     assert streamed == ours[-1][1]
     assert process.returncode == 0

@@ -14,7 +14,7 @@ def test_uvicorns_protocol_calls_what_the_proxy_overrides() -> None:
     source = inspect.getsource(H11Protocol)
     for name in ("connection_made", "data_received", "pause_writing", "resume_writing", "connection_lost"):
         assert callable(getattr(H11Protocol, name))
-    assert "on_response=self.on_response_complete" in source
+    assert "self._unset_keepalive_if_required()" in inspect.getsource(H11Protocol.data_received)
     for attribute in ("self.conn = h11.Connection", "self.transport = transport", "self.loop = "):
         assert attribute in source
     assert h11.Connection(h11.SERVER).their_state is h11.IDLE

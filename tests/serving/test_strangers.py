@@ -104,6 +104,17 @@ def test_a_head_that_drips_is_cut_off(url: str) -> None:
         assert time.monotonic() - began < 5
 
 
+def test_a_second_head_that_drips_is_cut_off_and_an_idle_connection_is_kept(url: str) -> None:
+    with connected(url) as line:
+        whole = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        for pause in (0, 1.0):  # more than the patience with a head
+            time.sleep(pause)
+            line.sendall(whole)
+            assert b" 200 " in line.recv(65536)
+        line.sendall(whole[:20])
+        assert line.recv(65536) == b""
+
+
 def test_a_body_that_drips_is_a_timeout(url: str, behind: tuple[Stub, str]) -> None:
     asked = len(behind[0].asked)
     with connected(url) as line:

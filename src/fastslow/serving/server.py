@@ -34,6 +34,10 @@ HEAD_SECONDS = 15.0
 READ_SECONDS = 60.0
 """How long a client may take to read what fills its side of the connection."""
 
+KEEP_SECONDS = 75
+"""How long a connection stays open between two requests: longer than clients keep theirs in a pool (httpx: 5 s), or a
+request meets a connection that is just being closed."""
+
 MOST_HEAD = 16_384
 """Bytes of a request's head."""
 
@@ -185,7 +189,7 @@ def config_of(proxy: Proxy) -> uvicorn.Config:
         server_header=False,
         h11_max_incomplete_event_size=MOST_HEAD,
         limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=5,
+        timeout_keep_alive=KEEP_SECONDS,
         timeout_graceful_shutdown=CLOSING_SECONDS,
     )
 
@@ -226,10 +230,7 @@ class PatientProtocol(H11Protocol):
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._stop_waiting()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+        elif self._head is None and not self.transport.is_closing():  # the beginning of a further request
             self._wait_for_head()
 
     def pause_writing(self) -> None:
@@ -251,7 +252,6 @@ class PatientProtocol(H11Protocol):
             self._unread = None
 
     def _wait_for_head(self) -> None:
-        self._stop_waiting()
         self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
 
     def _stop_waiting(self) -> None:
