@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from serve_check import serving
+from serve_check import listener_of, serving
 from tests.support.shipped import make_bundle
 
 ROOT = Path(__file__).parents[1]
@@ -132,22 +132,6 @@ async def _is_up(client: httpx.AsyncClient, port: int) -> bool:
 def resident(pid: int) -> int:
     """Return the resident memory of a process, in bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def listener_of(port: int) -> int:
-    """Return the process that listens on a port of this machine."""
-    inode = next(
-        line.split()[9]
-        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
-        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
-    )
-    for entry in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if os.readlink(entry) == f"socket:[{inode}]":
-                return int(entry.parts[2])
-        except OSError:
-            continue
-    raise RuntimeError(f"nobody listens on port {port}")
 
 
 def main() -> None:
