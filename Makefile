@@ -23,7 +23,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim gate-real architectures fuzz test test-sharding test-faults test-vllm mutations audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim gate-real architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -91,6 +91,12 @@ architectures: .venv/.installed ## Train, resume and evaluate tiny models of eve
 fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts, and the commands 5,000 recipes and flags (hours)
 	$(BIN)/python -m pytest tests/tasks/test_generators.py -k any_text --texts 10000
 	FUZZ=5000 $(BIN)/python -m pytest tests/cli/test_fuzz_commands.py
+
+serve-check: .venv/.installed ## Are served answers those that were measured? What does the proxy cost? (some ten minutes; VLLM=PYTHON: also vLLM)
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/serve_check.py results/serving.json $(if $(VLLM),--vllm $(VLLM))
+
+serve-load: .venv/.installed ## Ten minutes of 200 streams through the proxy while the server behind is killed twice
+	$(BIN)/python scripts/serve_load.py results/serving.json
 
 browser: .venv/.browser ## Install Chromium for the tests of the report, where root may and it is missing
 

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from guards import data, engines, faults, losses, models, release, scale, scoring, settings, sharding, user_code
+from guards import (
+    data,
+    engines,
+    faults,
+    losses,
+    models,
+    release,
+    scale,
+    scoring,
+    serving,
+    settings,
+    sharding,
+    user_code,
+)
 from guards.base import Mutation
 
-PARTS = (faults, scoring, data, models, settings, user_code, losses, engines, scale, sharding, release)
+PARTS = (faults, scoring, data, models, settings, user_code, losses, engines, scale, sharding, release, serving)
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

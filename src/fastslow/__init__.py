@@ -18,6 +18,7 @@ updated by RL through TRL. Data flows through the packages in this order:
 - `config`: the settings. `costs`: what a run will cost. `run`: one run. `experiments`: many runs.
 - `record`, `report`: files, display and reports.
 - `gate`: may a bundle be released? `registry`: what was released.
+- `export`: a bundle as a folder for stock servers. `serving`: answers requests under the contexts of a release.
 - `cli`: the command line.
 
 A package imports only packages of lower layers; CONTRIBUTING.md lists the layers, and `[tool.importlinter]` in

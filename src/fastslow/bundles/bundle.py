@@ -90,15 +90,7 @@ def write_bundle(
 def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:
     """Load a bundle folder, or the bundle of a run directory; with `choosing`, also the topics that choose contexts by
     the question. Raises BadInput naming what is missing or damaged."""
-    folder = Path(path)
-    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
-    try:
-        settings = _checked_settings(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["settings"])
-    except FileNotFoundError:
-        raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
-    settings = _found(settings, folder)
+    folder, settings = read_settings(path)
     base_name = settings["model"]
     source = ModelSource(str(folder), str(folder))
     population, tokenizer = read_population(folder), load_tokenizer(source)
@@ -113,6 +105,22 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
     return Bundle(model, base, tokenizer, population, topics, settings)
 
 
+def read_settings(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a bundle, or of the bundle of a run directory, and the checked settings of its run.
+
+    Raises BadInput naming what is missing or damaged.
+    """
+    folder = Path(path)
+    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    try:
+        settings = _checked_settings(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["settings"])
+    except FileNotFoundError:
+        raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
+    return folder, _found(settings, folder)
+
+
 def _no_bundle(folder: Path) -> str:
     """Explain how to get a bundle: a run that is over cannot make one any more, as its weights are gone."""
     if (folder / "summary.json").is_file() and (folder / "config.yaml").is_file():
@@ -123,11 +131,16 @@ def _no_bundle(folder: Path) -> str:
     return "give a finished run or its bundle/ folder"
 
 
+def has_topics(settings: Mapping[str, Any]) -> bool:
+    """Return whether the topics of a run had contexts of their own."""
+    return settings["clusters"] in ("labels", "inferred") and MODES[settings["mode"]].fast
+
+
 def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:
     """Load the topics by which contexts are chosen. Raises BadInput for a run whose topics had no contexts of their
     own, for files that are damaged, and for an embedder that is not on this machine or, unless trusted, is not one of
     ours."""
-    if settings["clusters"] not in ("labels", "inferred") or not MODES[settings["mode"]].fast:
+    if not has_topics(settings):
         raise BadInput(
             "contexts are chosen by the question only where a run's topics had contexts of their own (--clusters "
             "inferred or labels); this run's had none."

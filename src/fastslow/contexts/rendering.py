@@ -7,14 +7,18 @@ turn where the chat template has no system role; `examples` becomes user and ass
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Protocol
 
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context
 from fastslow.core.texts import folded
-from fastslow.core.types import Example, Message
+from fastslow.core.types import Example, Message, conversation
 
 Messages = list[dict[str, str]]
+
+SYSTEM_ROLES = ("system", "developer")
+"""Roles whose turn in front holds instructions: OpenAI's newer models call it developer."""
 
 
 class Kind(Protocol):
@@ -29,6 +33,39 @@ def render(context: Context, example: Example, *, system_role: bool = True) -> M
     for kind in KINDS.values():
         messages = kind(messages, context, example, system_role=system_role)
     return messages
+
+
+def render_chat(context: Context, turns: Sequence[Message], *, system_role: bool = True) -> Messages:
+    """Return a conversation that somebody else began, under `context`.
+
+    For user turns alone this is what `render` returns. A system turn in front stays: the instruction comes before its
+    text, and without a system role both go into the first turn. Every content is text.
+    """
+    messages = [dict(turn) for turn in turns]
+    system = messages.pop(0) if messages and messages[0]["role"] in SYSTEM_ROLES else None
+    example = Example("", "", "test", tuple(asked(messages)))
+    for name, kind in KINDS.items():
+        if name == INSTRUCTION and system is not None:
+            in_front = {**system, "role": "system"}
+            messages = (
+                [in_front, *messages]
+                if system_role or not messages
+                else with_instruction(messages, system["content"], system_role=False)
+            )
+        messages = kind(messages, context, example, system_role=system_role)
+    return messages
+
+
+def asked(turns: Sequence[Message]) -> list[Message]:
+    """Return the question of a conversation: the turns of the user before the first turn of anybody else, a system turn
+    in front left aside. Later turns do not change the question."""
+    turns = turns[1:] if turns and turns[0]["role"] in SYSTEM_ROLES else turns
+    return list(itertools.takewhile(lambda turn: turn["role"] == "user", turns))
+
+
+def question_of(turns: Sequence[Message]) -> str:
+    """Return the text of that question; '' where a conversation begins with anybody else."""
+    return conversation(asked(turns))
 
 
 def put_examples(messages: Messages, context: Context, example: Example, *, system_role: bool) -> Messages:

@@ -94,6 +94,11 @@ class Clusters:
         distances = ((self._centres() - self.vectors([example])[0]) ** 2).sum(1)
         return [self.names[i] for i in np.argsort(distances, kind="stable")]
 
+    def distance(self, example: Example, name: str) -> float:
+        """Return the distance of the example's vector from the centre of a cluster: 0 at the centre, at most 2."""
+        centre = self._centres()[self.names.index(name)]
+        return float(np.linalg.norm(centre - self.vectors([example])[0]))
+
     def vectors(self, examples: Sequence[Example]) -> Float[np.ndarray, "N D"]:
         """Return the vectors of the examples' questions, one row an example."""
         wanted = list(dict.fromkeys(e.question for e in examples if e.question not in self._vectors))

@@ -140,6 +140,10 @@ class Topics:
         near = [self.labels.of(example)] if self.clusters is None else self.clusters.by_distance(example)
         return next((topic for topic in near if topic in self.archive.entries), None)
 
+    def distance(self, example: Example, topic: str) -> float | None:
+        """Return the distance of a question's vector from the centre of its topic; None where topics are labels."""
+        return self.clusters.distance(example, topic) if self.clusters is not None else None
+
     def _neighbours(self, entry: Entry, example: Example) -> Entry | None:
         if self.clusters is None:
             return None

@@ -1,0 +1,11 @@
+"""A bundle as a folder that stock servers load: weights, tokenizer, and a chat template that holds the contexts.
+
+- `template`: puts the contexts of a population before a model's own chat template.
+- `equality`: renders questions through both, and refuses a template that gives other token ids than ours.
+- `release`: what a server needs of a bundle or an export besides weights: contexts, topics, version; contexts.json.
+- `card`: the model card, with the verdict of the gate if there is one.
+- `folder`: writes the folder: weights merged or as adapters, generation config, template, contexts.json, card.
+- `ollama`: the same contexts as a Modelfile.
+
+`cli.export` calls `folder.export_bundle`; `serving` opens a release and starts servers on such folders.
+"""

@@ -1,0 +1,216 @@
+"""Write a bundle as a folder that stock servers load, as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from fastslow.bundles.bundle import DTYPES, Bundle, has_topics, open_bundle
+from fastslow.bundles.digest import bundle_digest, folder_of
+from fastslow.contexts.context import Context
+from fastslow.contexts.rendering import render_chat
+from fastslow.core.errors import BadInput
+from fastslow.export.card import verdict_on, write_card
+from fastslow.export.equality import check_equal, conversations
+from fastslow.export.ollama import write_modelfile
+from fastslow.export.release import VERSION, Release, describe, open_topics, own_chat, write_release
+from fastslow.export.template import check_text, with_contexts
+from fastslow.files import atomic
+from fastslow.policy.chat import Chat
+from fastslow.policy.loading import EMBEDDED, ModelSource, context_window, load_tokenizer
+from fastslow.policy.trials import vocabulary
+
+FORMATS = ("hf", "ollama")
+WHICH = ("lead", "all")
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """How a bundle is exported.
+
+    Attributes:
+        format: `hf`, or `ollama`, which adds a Modelfile and leaves the chat template as it is.
+        contexts: `lead`, or `all`: every member of the population, and every context that its topics may choose.
+        merge: add LoRA adapters to the base's weights; the `ollama` format always does.
+        dtype: the type of the weights; None: as in the bundle.
+        verdict: the gate's verdict (JSON), for the model card.
+        trusted: whether the embedder that a bundle names may be the user's own code.
+    """
+
+    format: str = "hf"
+    contexts: str = "all"
+    merge: bool = False
+    dtype: str | None = None
+    verdict: Path | None = None
+    trusted: bool = False
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was exported: `compared` renderings were equal, of a template with `contexts` contexts."""
+
+    version: str
+    contexts: int
+    compared: int
+    adapters: bool
+
+
+def export_bundle(path: str | Path, output: Path, settings: ExportSettings | None = None) -> Exported:
+    """Write the bundle at `path` into the new folder `output`.
+
+    Nothing is left at `output` unless the exported template gives the token ids of the run's own rendering. Raises
+    BadInput for what cannot be exported, and for an `output` that exists and is not empty.
+    """
+    settings = settings or ExportSettings()
+    check_output(output)
+    folder = folder_of(path)
+    digest = bundle_digest(folder)
+    verdict = verdict_on(settings.verdict, digest) if settings.verdict is not None else None
+    bundle = open_bundle(folder)
+    adapters = isinstance(bundle.model, PeftModel) and not settings.merge and settings.format == "hf"
+    if adapters and bundle.settings["model"] == EMBEDDED:
+        raise BadInput(f"no server finds the base of these adapters by its name, '{EMBEDDED}'; say --merge.")
+    release, contexts = _release(folder, bundle, digest, settings)
+    chat = own_chat(bundle.tokenizer, bundle.settings, ids_below=vocabulary(bundle.model))
+    _check_contexts(bundle, release, chat, contexts)
+    aside = output.with_name(output.name + ".tmp")
+    try:
+        atomic.remove(aside)
+        aside.mkdir(parents=True)
+        compared = _write_tokenizer(aside, bundle, release, contexts, chat)
+        _write_weights(aside, bundle, release, adapters=adapters, dtype=settings.dtype)
+        if settings.format == "ollama":
+            write_modelfile(aside, release)
+        write_card(aside, release, adapters=adapters, verdict=verdict)
+        write_release(aside, release, bundle.settings, contexts)
+        for entry in aside.rglob("*"):
+            atomic.sync(entry)
+        atomic.sync(aside)
+        atomic.put_in_place(aside, output)
+    except OSError as error:
+        raise BadInput(f"cannot write '{output}': {error.strerror or error}.") from error
+    finally:
+        atomic.remove(aside)
+    return Exported(release.version, len(contexts), compared, adapters)
+
+
+def check_output(output: Path) -> None:
+    """Raise BadInput unless `output` is a folder that can be made, or an empty one."""
+    try:
+        if output.is_symlink() or (output.exists() and (not output.is_dir() or any(output.iterdir()))):
+            raise BadInput(f"'{output}' exists and is not an empty folder; nothing is overwritten. Give a new folder.")
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"cannot write '{output}': {error.strerror or error}.") from error
+
+
+def _release(folder: Path, bundle: Bundle, digest: str, settings: ExportSettings) -> tuple[Release, list[Context]]:
+    """Return what is released, and its contexts, the lead first."""
+    population = bundle.population
+    several = settings.contexts == "all" and settings.format == "hf"
+    chooses = several and has_topics(bundle.settings) and bundle.settings["clusters"] == "inferred"
+    topics = open_topics(folder, bundle.settings, trusted=settings.trusted) if chooses else None
+    contexts = [population.lead]
+    if several:
+        entries = topics.archive.entries.values() if topics is not None and topics.archive is not None else ()
+        chosen = [population.known[id] for entry in entries for id in entry.ranked]
+        contexts = list({one.id: one for one in [*population.members, *chosen]}.values())
+    release = describe(
+        bundle.tokenizer,
+        bundle.settings,
+        version=digest[:VERSION],
+        population=replace(population, members=[population.lead], known={one.id: one for one in contexts}),
+        topics=topics,
+    )
+    return replace(release, in_template=settings.format == "hf"), contexts
+
+
+def _check_contexts(bundle: Bundle, release: Release, chat: Chat, contexts: Sequence[Context]) -> None:
+    """Refuse a context that no file can hold, and one under which no question leaves room for an answer."""
+    window, longest = context_window(bundle.model), int(release.answers["max_new_tokens"])
+    for context in contexts:
+        for text in context.components.values():
+            check_text(text, f"context {context.id}")
+        turns = render_chat(context, [{"role": "user", "content": "?"}], system_role=chat.system_role)
+        tokens = len(chat.ids(turns, f"context {context.id}"))
+        if tokens + longest > window:
+            raise BadInput(
+                f"context {context.id} has {tokens} tokens, and with answers of {longest} it does not fit the model's "
+                f"window of {window}; export --contexts lead, or train with a smaller max_completion_length."
+            )
+
+
+def _write_tokenizer(folder: Path, bundle: Bundle, release: Release, contexts: Sequence[Context], chat: Chat) -> int:
+    """Write the tokenizer with its template, read it again, and compare; return how many renderings were equal."""
+    tokenizer, own = bundle.tokenizer, bundle.tokenizer.chat_template
+    if release.in_template:
+        template: Any = with_contexts(
+            tokenizer,
+            contexts,
+            lead=release.population.lead,
+            kwargs=bundle.settings.get("chat_template_kwargs"),
+            date=bundle.settings["template_date"],
+        )
+        tokenizer.chat_template = template
+    try:
+        tokenizer.save_pretrained(folder)
+    finally:
+        tokenizer.chat_template = own
+    if not release.in_template:
+        return 0
+    shipped = load_tokenizer(ModelSource(str(folder), str(folder)))
+    asked = _archived(release)
+    return check_equal(shipped, chat, contexts, release.population.lead, conversations(contexts, asked))
+
+
+def _archived(release: Release) -> list[str]:
+    archive = release.topics.archive if release.topics is not None else None
+    entries = archive.entries.values() if archive is not None else ()
+    return [example.question for entry in entries for example in entry.examples.values()]
+
+
+def _write_weights(folder: Path, bundle: Bundle, release: Release, *, adapters: bool, dtype: str | None) -> None:
+    """Write the weights, or the adapters, and how answers are sampled."""
+    model: Any = bundle.model
+    if isinstance(model, PeftModel) and not adapters:
+        model = model.merge_and_unload(safe_merge=True)
+    if dtype is not None:
+        assert dtype in DTYPES
+        model = model.to(getattr(torch, dtype))
+        broken = next((name for name, values in model.named_parameters() if not torch.isfinite(values).all()), None)
+        if broken is not None:
+            raise BadInput(f"the weights '{broken}' do not fit the range of {dtype}; take --dtype bfloat16.")
+    model.save_pretrained(str(folder))
+    if adapters:
+        (folder / "README.md").unlink(missing_ok=True)  # peft's template, which holds no information
+        file = folder / "adapter_config.json"
+        base = {"base_model_name_or_path": bundle.settings["model"]}
+        named = json.loads(file.read_text(encoding="utf-8")) | base
+        file.write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
+    generation_config(model, bundle.tokenizer, release).save_pretrained(folder)
+
+
+def generation_config(
+    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, release: Release
+) -> GenerationConfig:
+    """Return a config by which a server samples as an evaluation does: nothing but temperature and top-p, and the end
+    tokens of both model and tokenizer."""
+    of_model: Any = model.generation_config.eos_token_id if model.generation_config is not None else None
+    named = [*(of_model if isinstance(of_model, list) else [of_model]), tokenizer.eos_token_id]
+    temperature = release.answers["temperature"]
+    sampling = {"temperature": temperature, "top_p": release.answers["top_p"], "top_k": 0} if temperature else {}
+    return GenerationConfig(
+        do_sample=bool(temperature),
+        max_new_tokens=int(release.answers["max_new_tokens"]),
+        eos_token_id=sorted({end for end in named if end is not None}),
+        bos_token_id=tokenizer.bos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **sampling,
+    )

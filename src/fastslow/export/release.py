@@ -1,0 +1,209 @@
+"""Read and write what a server needs of a bundle besides its weights: contexts, topics, version (contexts.json)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.meta
+from transformers import PreTrainedTokenizerBase
+
+from fastslow.bundles.bundle import read_settings, read_topics
+from fastslow.bundles.digest import bundle_digest
+from fastslow.contexts.context import Context
+from fastslow.contexts.population import Population
+from fastslow.contexts.storage import read_population
+from fastslow.core.errors import BadInput
+from fastslow.export.template import ARGUMENT
+from fastslow.files.manifest import digest, files_of
+from fastslow.files.run_directory import to_json
+from fastslow.policy.chat import Chat
+from fastslow.policy.loading import ModelSource, load_tokenizer
+from fastslow.topics.topics import Topics
+
+CONTEXTS = "contexts.json"
+FORMAT = 1
+VERSION = 12
+"""Digits of a bundle's SHA-256 that name its version, as in a registry."""
+
+UNCHECKED = ("README.md", "Modelfile", CONTEXTS)
+"""Files of an exported folder that people edit, and the one that holds the SHA-256 of the others."""
+
+OF_TOPICS = ("mode", "clusters", "embedder")
+"""Settings of the run that its topics are read by."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a server needs of a bundle besides its weights.
+
+    Attributes:
+        version: the beginning of the SHA-256 of the bundle's files.
+        base_model: what training started from: a hub id, or the name of a folder.
+        population: the contexts, the lead first.
+        topics: choose a context by the question; None where the run had no topics that can.
+        system_role: whether the chat template shows a system turn.
+        template_arguments: names of the arguments that the model's own chat template reads.
+        answers: how answers are sampled: `temperature`, `top_p`, `max_new_tokens`.
+        in_template: whether the folder's chat template holds the contexts.
+    """
+
+    version: str
+    base_model: str
+    population: Population
+    topics: Topics | None
+    system_role: bool
+    template_arguments: frozenset[str]
+    answers: Mapping[str, float]
+    in_template: bool = False
+
+
+def open_release(folder: str | Path, *, choosing: bool = False, trusted: bool = False) -> Release:
+    """Open a bundle, a run directory or an exported folder; with `choosing`, with the topics that choose contexts.
+
+    Raises BadInput for what is missing or damaged, and with `choosing` where contexts cannot be chosen by the question.
+    """
+    path = Path(folder)
+    if (path / CONTEXTS).is_file():
+        return _read(path, choosing=choosing, trusted=trusted)
+    path, settings = read_settings(path)
+    tokenizer = load_tokenizer(ModelSource(str(path), str(path)))
+    return describe(
+        tokenizer,
+        settings,
+        version=bundle_digest(path)[:VERSION],
+        population=read_population(path),
+        topics=open_topics(path, settings, trusted=trusted) if choosing else None,
+    )
+
+
+def describe(
+    tokenizer: PreTrainedTokenizerBase,
+    settings: Mapping[str, Any],
+    *,
+    version: str,
+    population: Population,
+    topics: Topics | None,
+) -> Release:
+    """Return the release of a bundle whose tokenizer and settings are these."""
+    return Release(
+        version=version,
+        base_model=_shown(settings["model"]),
+        population=population,
+        topics=topics,
+        system_role=own_chat(tokenizer, settings).system_role,
+        template_arguments=template_arguments(tokenizer),
+        answers={
+            "temperature": settings["eval_temperature"],
+            "top_p": settings["eval_top_p"],
+            "max_new_tokens": settings["max_completion_length"],
+        },
+    )
+
+
+def _shown(model: str) -> str:
+    """Return the name of a model without the way to it on this machine."""
+    return Path(model).name if Path(model).is_absolute() else model
+
+
+def own_chat(tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any], *, ids_below: int | None = None) -> Chat:
+    """Return the rendering that the run used."""
+    kwargs = settings.get("chat_template_kwargs") or {}
+    if not isinstance(kwargs, dict):
+        raise BadInput("'chat_template_kwargs' of bundle.json must be a mapping.")
+    return Chat(tokenizer, kwargs=kwargs, date=settings["template_date"], ids_below=ids_below)
+
+
+def open_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:
+    """Return topics that can tell a new question's topic. Raises BadInput where there are none."""
+    if settings["clusters"] == "labels":
+        raise BadInput(
+            "this run's topics were labels, and a request has none: contexts are chosen by the question only after a "
+            "run with --clusters inferred. Take --choose lead."
+        )
+    return read_topics(folder, settings, trusted=trusted)
+
+
+def template_arguments(tokenizer: PreTrainedTokenizerBase) -> frozenset[str]:
+    """Return the names that the tokenizer's chat templates read, without those that every caller sets itself."""
+    templates: Any = tokenizer.chat_template
+    environment = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"])
+    names: set[str] = set()
+    for template in [templates] if isinstance(templates, str) else templates.values():
+        # A tag of transformers' own, which marks what the assistant said and reads nothing.
+        plain = re.sub(r"{%-?\s*(?:end)?generation\s*-?%}", "", template)
+        names |= jinja2.meta.find_undeclared_variables(environment.parse(plain))
+    return frozenset(names - SET_BY_CALLERS - set(tokenizer.special_tokens_map))
+
+
+SET_BY_CALLERS = frozenset(
+    ("messages", "tools", "documents", "add_generation_prompt", "chat_template", "tokenize", "raise_exception",
+     "strftime_now", "bos_token", "eos_token", "pad_token", "unk_token", ARGUMENT)
+)  # fmt: skip
+
+
+def write_release(folder: Path, release: Release, settings: Mapping[str, Any], contexts: Sequence[Context]) -> None:
+    """Write the topics, where there are any, and contexts.json, with the SHA-256 of what else is in the folder."""
+    topics = None
+    if release.topics is not None:
+        topics = {name: settings[name] for name in OF_TOPICS}
+        release.topics.write(folder)
+    content = {
+        "format": FORMAT,
+        "version": release.version,
+        "base_model": release.base_model,
+        "lead": release.population.lead.id,
+        "contexts": [context.to_json() for context in contexts],
+        "system_role": release.system_role,
+        "template_arguments": sorted(release.template_arguments),
+        "answers": dict(release.answers),
+        "topics": topics,
+        "in_template": release.in_template,
+        "files": {name: digest(path) for name, path in files_of(folder).items() if name not in UNCHECKED},
+    }
+    (folder / CONTEXTS).write_bytes(to_json(content, indent=2))
+
+
+def _read(folder: Path, *, choosing: bool, trusted: bool) -> Release:
+    file = folder / CONTEXTS
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise ValueError(f"format {data['format']}, and this version reads {FORMAT}")
+        known = {context.id: context for context in map(Context.from_json, data["contexts"])}
+        lead = known[data["lead"]]
+        for context in known.values():
+            _ = context.worked_examples  # a ValueError now, and not at the first request
+        release = Release(
+            version=str(data["version"]),
+            base_model=str(data["base_model"]),
+            population=Population(size=1, seed=lead, members=[lead], known=known),
+            topics=None,
+            system_role=bool(data["system_role"]),
+            template_arguments=frozenset(map(str, data["template_arguments"])),
+            answers={str(name): float(value) for name, value in data["answers"].items()},
+            in_template=bool(data["in_template"]),
+        )
+        topics = data["topics"]
+        wrong = [name for name, sha256 in data["files"].items() if digest(folder / name) != sha256]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
+    if wrong:
+        raise BadInput(
+            f"'{folder / wrong[0]}' is not the file that was exported (SHA-256 differs): weights, template and "
+            "contexts of different versions do not belong together. Export the bundle again."
+        )
+    if not choosing:
+        return release
+    if topics is None:
+        raise BadInput(
+            f"'{folder}' holds no topics, so that contexts cannot be chosen by the question; export a run with "
+            "--clusters inferred and --contexts all, or take --choose lead."
+        )
+    settings = {"labels": "hidden", "task": "", "tasks": None, "seed": 0, **{name: topics[name] for name in OF_TOPICS}}
+    return Release(**{**vars(release), "topics": open_topics(folder, settings, trusted=trusted)})

@@ -1,0 +1,217 @@
+"""Put contexts before a model's own chat template, so that any server that reads the template applies them.
+
+The header does in Jinja what `contexts.rendering.render_chat` does in Python, and then hands the messages to the
+model's template. A request picks a context by the template's argument `fastslow_context`: an id, `lead` (the default),
+or `none` for a client that has put a context before the question itself.
+
+Whether a worked example is the question itself is compared by case and spaces alone: Jinja knows no Unicode forms. The
+proxy of `serving`, which rewrites messages in Python, compares as training does.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context
+from fastslow.contexts.rendering import SYSTEM_ROLES
+from fastslow.core.errors import BadInput
+from fastslow.core.texts import folded
+from fastslow.policy.chat import Chat
+from fastslow.policy.settings import moment_of
+
+ARGUMENT = "fastslow_context"
+LEAD, NONE = "lead", "none"
+
+ARGUMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+CLOCK = re.compile(r"strftime_now\(\s*(?:'([^'\\]*)'|\"([^\"\\]*)\")\s*\)")
+
+HEADER = """\
+{%- set fastslow_contexts = <CONTEXTS> %}
+<DEFAULTS>
+{%- if fastslow_context is not defined or not fastslow_context or fastslow_context == "lead" %}
+{%- set fastslow_context = <LEAD> %}
+{%- endif %}
+{%- if fastslow_context != "none" %}
+{%- if fastslow_context not in fastslow_contexts %}
+{{- raise_exception("fastslow_context names no context of this model; see contexts.json") }}
+{%- endif %}
+{%- set fastslow = namespace(question=[], asking=true, turns=[], joined=[]) %}
+{%- set fastslow_instruction = fastslow_contexts[fastslow_context][0] %}
+{%- set fastslow_system = messages | length > 0 and messages[0]['role'] in <SYSTEM_ROLES> %}
+{%- for turn in (messages[1:] if fastslow_system else messages) %}
+{%- set fastslow.asking = fastslow.asking and turn['role'] == 'user' %}
+{%- if fastslow.asking and turn['content'] is string %}
+{%- set fastslow.question = fastslow.question + [turn['content']] %}
+{%- endif %}
+{%- endfor %}
+{%- set fastslow_own = (fastslow.question | join('\\n\\n') | lower).split() | join(' ') %}
+{%- for worked in fastslow_contexts[fastslow_context][1] if fastslow_own not in worked[2] %}
+{%- set fastslow.turns = fastslow.turns + [{'role': 'user', 'content': worked[0]}, \
+{'role': 'assistant', 'content': worked[1]}] %}
+{%- endfor %}
+{%- for turn in (messages[1:] if fastslow_system else messages) %}
+{%- set fastslow.turns = fastslow.turns + [turn] %}
+{%- endfor %}
+<INSTRUCTION>
+<JOINING>
+{%- set messages = fastslow.turns %}
+{%- endif"""
+
+WITH_SYSTEM_ROLE = """\
+{%- if fastslow_system %}
+{%- set fastslow.turns = [{'role': 'system', 'content': \
+(fastslow_instruction ~ '\\n\\n' if fastslow_instruction else '') ~ messages[0]['content']}] + fastslow.turns %}
+{%- elif fastslow_instruction %}
+{%- set fastslow.turns = [{'role': 'system', 'content': fastslow_instruction}] + fastslow.turns %}
+{%- endif %}"""
+
+WITHOUT_SYSTEM_ROLE = """\
+{%- set fastslow_before = (fastslow_instruction ~ '\\n\\n' if fastslow_instruction else '') \
+~ (messages[0]['content'] ~ '\\n\\n' if fastslow_system and messages[0]['content'] else '') %}
+{%- if fastslow_before and fastslow.turns %}
+{%- set fastslow.turns = [{'role': fastslow.turns[0]['role'], 'content': fastslow_before \
+~ fastslow.turns[0]['content']}] + fastslow.turns[1:] %}
+{%- endif %}"""
+
+JOINING = """\
+{%- for turn in fastslow.turns %}
+{%- if fastslow.joined and fastslow.joined[-1]['role'] == turn['role'] %}
+{%- set fastslow.joined = fastslow.joined[:-1] + [{'role': turn['role'], 'content': fastslow.joined[-1]['content'] \
+~ '\\n\\n' ~ turn['content']}] %}
+{%- else %}
+{%- set fastslow.joined = fastslow.joined + [turn] %}
+{%- endif %}
+{%- endfor %}
+{%- set fastslow.turns = fastslow.joined %}"""
+
+
+def with_contexts(
+    tokenizer: PreTrainedTokenizerBase,
+    contexts: Sequence[Context],
+    *,
+    lead: Context,
+    kwargs: Mapping[str, Any] | None = None,
+    date: str,
+) -> str | dict[str, str]:
+    """Return the tokenizer's chat template, or each of its named templates, behind the header that applies `contexts`.
+
+    `kwargs` are the template's arguments of the run, which become defaults, and `date` is what templates that print
+    the date are told (see `policy.chat.Chat`). Raises BadInput for a text, a component or an argument that a template
+    cannot hold.
+    """
+    chat = Chat(tokenizer, kwargs=kwargs, date=date)
+    templates: Any = tokenizer.chat_template
+    parts = {
+        "<CONTEXTS>": _table(contexts),
+        "<LEAD>": literal(lead.id, "the id of the lead"),
+        "<SYSTEM_ROLES>": _row(literal(role, "a role") for role in SYSTEM_ROLES),
+        "<INSTRUCTION>": WITH_SYSTEM_ROLE if chat.system_role else WITHOUT_SYSTEM_ROLE,
+        "<JOINING>": JOINING if _joins_turns(tokenizer, chat) else "",
+    }
+
+    def behind_header(template: str) -> str:
+        filled = {**parts, "<DEFAULTS>": "\n".join([*_defaults(kwargs or {}), *_clock(template, date)])}
+        # One pass over the header: a context's text may spell any of these marks.
+        header = re.sub("|".join(filled), lambda mark: filled[mark[0]], HEADER)
+        # The header must put out nothing, and leave the space at the beginning of a template as it is.
+        return (
+            "\n".join(line for line in header.split("\n") if line)
+            + (" %}\n" if template[:1].isspace() else " -%}\n")
+            + template
+        )
+
+    if isinstance(templates, str):
+        return behind_header(templates)
+    return {name: behind_header(template) for name, template in templates.items()}
+
+
+def literal(value: Any, what: str) -> str:
+    """Return a value of JSON as an expression of Jinja. Raises BadInput, naming `what`, for anything else."""
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return _quoted(value, what)
+    if isinstance(value, (int, float)) and value == value and abs(value) != float("inf"):
+        return repr(value)
+    if isinstance(value, list):
+        return _row(literal(item, what) for item in value)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return "{" + ", ".join(f"{_quoted(key, what)}: {literal(item, what)}" for key, item in value.items()) + "}"
+    raise BadInput(f"{what} holds {value!r:.60}, which a chat template cannot hold; give text, numbers or lists.")
+
+
+def check_text(text: str, what: str) -> None:
+    """Raise BadInput, naming `what`, for a text that UTF-8 cannot hold: models may write half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{what} holds half a surrogate pair, which no file can hold as text; mend the text.") from None
+
+
+def _quoted(text: str, what: str) -> str:
+    """Quote a text for Jinja, which reads escapes as Python does. Signs that are part of Jinja's own tags, and those
+    that an editor may change or not show, are escaped, so that a search for tags in the file finds the template's own.
+    """
+    check_text(text, what)
+    return '"' + "".join(_escaped(sign) for sign in text) + '"'
+
+
+def _escaped(sign: str) -> str:
+    if sign in '"\\':
+        return f"\\{sign}"
+    shown = unicodedata.category(sign)[0] not in "CZ" or sign == " "
+    if sign in "{}%#" or not shown:
+        return f"\\u{ord(sign):04x}" if ord(sign) < 0x10000 else f"\\U{ord(sign):08x}"
+    return sign
+
+
+def _row(items: Any) -> str:
+    return "[" + ", ".join(items) + "]"
+
+
+def _table(contexts: Sequence[Context]) -> str:
+    """Return id -> [instruction, [[question, answer, [normal forms of the question]], ...]] as an expression."""
+    rows = {}
+    for context in contexts:
+        what = f"context {context.id}"
+        others = sorted(set(context.components) - {INSTRUCTION, EXAMPLES})
+        if others:
+            raise BadInput(f"{what} has the component '{others[0]}', which a chat template cannot apply.")
+        worked = [
+            [one.question, one.answer, sorted({" ".join(one.question.lower().split()), folded(one.question)})]
+            for one in context.worked_examples
+        ]
+        rows[context.id] = literal([context.components.get(INSTRUCTION, ""), worked], what)
+    return "{" + ",\n".join(f'"{id}": {row}' for id, row in rows.items()) + "}"
+
+
+def _defaults(kwargs: Mapping[str, Any]) -> list[str]:
+    """Return the lines that give arguments of the template the values that they had in training."""
+    lines = []
+    for name, value in kwargs.items():
+        if not ARGUMENT_NAME.fullmatch(name):
+            raise BadInput(f"chat_template_kwargs has '{name}', which is no name of a template's argument.")
+        value = literal(value, f"'{name}' of chat_template_kwargs")
+        lines += [f"{{%- if {name} is not defined %}}", f"{{%- set {name} = {value} %}}", "{%- endif %}"]
+    return lines
+
+
+def _clock(template: str, date: str) -> list[str]:
+    """Return a macro that answers for the clock where the template asks it: training told it always the same date."""
+    formats = {first or second for first, second in CLOCK.findall(template)}
+    if not formats:
+        return []
+    moments = literal({name: moment_of(date).strftime(name) for name in sorted(formats)}, "the date")
+    return ["{%- macro strftime_now(format) %}", "{{- " + moments + "[format] }}", "{%- endmacro %}"]
+
+
+def _joins_turns(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> bool:
+    """Return whether neighbouring turns of one role are joined for this template (see `Chat.text`)."""
+    turns = [{"role": "user", "content": "first question"}, {"role": "user", "content": "second question"}]
+    apart, joined = chat.text(turns, "two questions"), "first question\n\nsecond question"
+    return apart == chat.text([{"role": "user", "content": joined}], "two questions as one")

@@ -1,0 +1,126 @@
+"""Start `transformers serve` on an exported folder, and stop it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from fastslow.core.errors import BadInput, FastSlowError
+
+START_SECONDS = 600.0
+"""How long a model may take to load."""
+
+STOP_SECONDS = 10.0
+
+CODE = """\
+import ctypes, os, signal, sys
+parent = int(sys.argv.pop(1))
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a killed proxy must leave no server behind
+if os.getppid() != parent:
+    sys.exit(1)
+from transformers.cli.transformers import main
+main()
+"""
+
+
+class Child:
+    """`with Child(folder) as child: child.url`: a server of the folder on a free port of loopback.
+
+    Args:
+        folder: an exported folder with whole weights.
+        device: of torch, or `auto`.
+
+    Raises BadInput where a package is missing or the folder holds adapters, and FastSlowError where the server ends
+    before it answers.
+    """
+
+    def __init__(self, folder: Path, *, device: str = "auto"):
+        missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
+        if missing:
+            raise BadInput(
+                f"transformers serve needs {' and '.join(missing)}: pip install 'fastslow[serve]', or name a server of "
+                "your own with --upstream."
+            )
+        if (folder / "adapter_config.json").is_file():
+            raise BadInput(
+                f"'{folder}' holds adapters; export the bundle with --merge, or name a server of your own with "
+                "--upstream."
+            )
+        self._folder, self._device = folder, device
+        self._port = _free_port()
+        self.url = f"http://127.0.0.1:{self._port}/v1"
+
+    def __enter__(self) -> Child:
+        self._scratch = tempfile.TemporaryDirectory(prefix="fastslow-serve-", ignore_cleanup_errors=True)
+        scratch = Path(self._scratch.name)
+        self._log = scratch / "log.txt"
+        hub = Path(os.environ.get("HF_HUB_CACHE", "")) if os.environ.get("HF_HUB_CACHE") else scratch / "hub"
+        hub.mkdir(parents=True, exist_ok=True)  # without that folder, the list of models is an error of the server's
+        env: dict[str, Any] = {
+            **os.environ,
+            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_CACHE": str(hub),
+            "TRANSFORMERS_OFFLINE": "1",
+        }
+        where = ["--host", "127.0.0.1", "--port", str(self._port), "--device", self._device]
+        try:
+            with self._log.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-c", CODE, str(os.getpid()), "serve", str(self._folder.resolve()), *where],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True,
+                )  # fmt: skip
+            self._wait()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        process = getattr(self, "_process", None)
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._scratch.cleanup()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server is gone."""
+        return self._process.poll() is not None
+
+    def _wait(self) -> None:
+        """Return when the server answers."""
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            if self.ended:
+                lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+                raise FastSlowError(
+                    f"transformers serve ended at its start: {(lines or ['it said nothing'])[-1][:300]}"
+                )
+            try:
+                if httpx.get(f"http://127.0.0.1:{self._port}/health", timeout=2.0, trust_env=False).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.1)
+        raise FastSlowError(f"transformers serve did not answer within {START_SECONDS:.0f} s.")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,162 @@
+"""Read a chat request of a stranger: what may be passed on, and what is refused before any server sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from fastslow.contexts.rendering import SYSTEM_ROLES
+from fastslow.export.template import ARGUMENT
+from fastslow.serving.errors import Refused
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+REFUSED = {
+    "chat_template": "the server's template is used",
+    "generation_config": "name the parameters themselves",
+    "logits_processors": "it names code of the server",
+    "mm_processor_kwargs": "the model reads text only",
+    "media_io_kwargs": "the model reads text only",
+    "kv_transfer_params": "it names other machines",
+    "documents": "put the text into a message",
+    "adapter": "it names a file of the server",
+    "lora": "it names a file of the server",
+    "lora_request": "it names a file of the server",
+    "prompt": "send messages",
+    "prompt_embeds": "the model reads text only",
+    "audio": "the model reads and writes text only",
+    "modalities": "the model reads and writes text only",
+}
+"""Fields by which some server would read a file, load code or another model -> what to do instead."""
+
+MOST_MESSAGES = 2_000
+LONGEST_ARGUMENT = 200
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A request that may be passed on.
+
+    Attributes:
+        fields: all that the client sent, except `messages`, `model` and `chat_template_kwargs`.
+        turns: the messages, each content as text, or None for an assistant that called a tool.
+        arguments: the client's arguments of the chat template, without the context.
+        context: the context that the client named; None: none.
+    """
+
+    fields: dict[str, Any]
+    turns: list[dict[str, Any]]
+    arguments: dict[str, Any]
+    context: str | None
+
+    @property
+    def streams(self) -> bool:
+        return self.fields.get("stream") is True
+
+
+def read_request(body: bytes, *, models: Collection[str], arguments: Collection[str]) -> ChatRequest:
+    """Read the body of a chat request.
+
+    Args:
+        body: JSON, as the client sent it.
+        models: the names of the served model.
+        arguments: the arguments of the chat template that a client may set.
+
+    Raises Refused, naming the field, for what is not passed on.
+    """
+    try:
+        # A whole body that UTF-8 cannot hold, or half a surrogate pair in an escape, breaks some server behind.
+        fields = json.loads(body.decode("utf-8"), parse_constant=_no_number)
+        json.dumps(fields, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"the body is not JSON in UTF-8 ({type(error).__name__})") from None
+    if not isinstance(fields, dict):
+        raise Refused("the body must be a JSON object")
+    for name, instead in REFUSED.items():
+        if fields.get(name) is not None:
+            raise Refused(f"'{name}' is not passed on: {instead}", field=name)
+    model = fields.pop("model", None)
+    if model is not None and model not in models:
+        raise Refused(
+            f"there is no model {str(model)!r:.80} here; GET /v1/models names it",
+            status=404, code="model_not_found", field="model",
+        )  # fmt: skip
+    if not isinstance(fields.get("stream"), bool | None):
+        raise Refused("'stream' must be true or false", field="stream")
+    turns = _turns(fields.pop("messages", None))
+    given = _arguments(fields.pop("chat_template_kwargs", None), arguments)
+    for reference in _references(fields):
+        if not reference.startswith("#"):
+            raise Refused("a schema may refer to its own parts only ('$ref': '#/...')", field="$ref")
+    context = given.pop(ARGUMENT, None)
+    if not isinstance(context, str | None):
+        raise Refused(f"'{ARGUMENT}' must be the id of a context", field=f"chat_template_kwargs.{ARGUMENT}")
+    return ChatRequest(fields, turns, given, context)
+
+
+def _turns(messages: Any) -> list[dict[str, Any]]:
+    if not isinstance(messages, list) or not messages:
+        raise Refused("'messages' must be a list of at least one message", field="messages")
+    if len(messages) > MOST_MESSAGES:
+        raise Refused(f"'messages' has {len(messages)} messages, at most {MOST_MESSAGES} are taken", field="messages")
+    turns = []
+    for number, message in enumerate(messages):
+        field = f"messages[{number}]"
+        if not isinstance(message, dict) or message.get("role") not in ROLES:
+            raise Refused(f"'{field}' needs a role: {', '.join(ROLES)}", field=f"{field}.role")
+        turns.append({**message, "content": _text(message.get("content"), message["role"], f"{field}.content")})
+    first = next((turn for turn in turns if turn["role"] not in SYSTEM_ROLES), turns[0])
+    if first["content"] is None:
+        raise Refused("a conversation begins with text", field="messages")
+    return turns
+
+
+def _text(content: Any, role: str, field: str) -> str | None:
+    """Return a content as text; parts are joined by line ends, as vLLM joins them."""
+    if isinstance(content, str):
+        return content
+    if content is None and role in ("assistant", "tool", "function"):
+        return None
+    if isinstance(content, list) and content:
+        for part in content:
+            if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
+                kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+                raise Refused(f"'{field}' has a part of type {str(kind)!r:.40}; the model reads text only", field=field)
+        return "\n".join(part["text"] for part in content)
+    raise Refused(f"'{field}' must be text, or a list of text parts", field=field)
+
+
+def _arguments(given: Any, allowed: Collection[str]) -> dict[str, Any]:
+    """Return the client's arguments of the chat template: servers hand any others to the function that renders."""
+    if given is None:
+        return {}
+    field = "chat_template_kwargs"
+    if not isinstance(given, dict):
+        raise Refused(f"'{field}' must be an object", field=field)
+    for name, value in given.items():
+        if name != ARGUMENT and name not in allowed:
+            known = ", ".join([ARGUMENT, *sorted(allowed)])
+            raise Refused(f"'{field}' may hold {known}; not {name!r:.60}", field=field)
+        short = not isinstance(value, str) or len(value) <= LONGEST_ARGUMENT
+        if not short or not isinstance(value, str | bool | int | float | None):
+            raise Refused(f"'{field}.{name}' must be a number, a truth value or a short text", field=field)
+    return dict(given)
+
+
+def _references(value: Any) -> Iterator[str]:
+    """Yield every `$ref` of a schema, at any depth."""
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Mapping):
+            if isinstance(one.get("$ref"), str):
+                yield one["$ref"]
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

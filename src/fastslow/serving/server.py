@@ -1,0 +1,260 @@
+"""From settings to a server that runs: a socket, timeouts for slow clients, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from fastslow.core.errors import BadInput
+from fastslow.export.folder import ExportSettings, export_bundle
+from fastslow.export.release import CONTEXTS, Release, open_release
+from fastslow.export.template import LEAD
+from fastslow.serving.app import Limits, Proxy
+from fastslow.serving.child import Child
+from fastslow.serving.choose import Chooser
+from fastslow.serving.meters import Log, Meters
+from fastslow.serving.shadow import Shadow
+from fastslow.serving.upstream import LOOPBACK, Upstream
+
+HEAD_SECONDS = 15.0
+"""How long a client may take to send the head of a request."""
+
+READ_SECONDS = 60.0
+"""How long a client may take to read what fills its side of the connection."""
+
+KEEP_SECONDS = 75
+"""How long a connection stays open between two requests: longer than clients keep theirs in a pool (httpx: 5 s), or a
+request meets a connection that is just being closed."""
+
+MOST_HEAD = 16_384
+"""Bytes of a request's head."""
+
+MOST_CONNECTIONS = 2_048
+CLOSING_SECONDS = 10
+"""How long answers on their way may take once the server is told to stop."""
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """What is served, and how.
+
+    Attributes:
+        upstream: the server behind; None: `transformers serve` is started.
+        choose: `lead`, `cluster` or `nearest`.
+        name: of the model, for clients.
+        upstream_model: by which name the server behind knows it; None: the field is left out.
+        upstream_key: key for the server behind.
+        upstream_takes_arguments: whether the server behind knows `chat_template_kwargs`.
+        key: what clients must send.
+        log: file for a line a request; None: none.
+        shadow: folder of a second version; None: none.
+        shadow_upstream: its server; None: `transformers serve` is started for it too.
+        shadow_share: share of the requests it gets.
+        seconds: how long to wait for the next byte of an answer.
+        device: of torch, for servers that are started.
+        trusted: whether an embedder of the bundle's maker may run.
+    """
+
+    upstream: str | None = None
+    choose: str = LEAD
+    host: str = "127.0.0.1"
+    port: int = 8000
+    name: str = "fastslow"
+    upstream_model: str | None = None
+    upstream_key: str | None = None
+    upstream_takes_arguments: bool = True
+    key: str | None = None
+    log: Path | None = None
+    shadow: Path | None = None
+    shadow_upstream: str | None = None
+    shadow_share: float = 0.1
+    seconds: float = 600.0
+    limits: Limits = field(default_factory=Limits)
+    device: str = "auto"
+    trusted: bool = False
+
+
+def serve(folder: Path, settings: ServeSettings, ready: Callable[[str], None] = lambda url: None) -> None:
+    """Serve a bundle or an exported folder until a signal says stop; `ready` is told the URL once requests are taken.
+
+    Raises BadInput for what cannot be served and a port that is taken, before any model is loaded.
+    """
+    with _terminable(), contextlib.closing(listen(settings.host, settings.port)) as listener:
+        port = listener.getsockname()[1]
+        with contextlib.ExitStack() as stack:
+            proxy = make_proxy(folder, settings, stack)
+            host = f"[{settings.host}]" if ":" in settings.host else settings.host
+            Server(config_of(proxy), lambda: ready(f"http://{host}:{port}/v1")).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """End by SystemExit at SIGTERM while a model is exported or loaded: folders and servers are then cleaned up. Once
+    the proxy runs, uvicorn takes the signals."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def make_proxy(folder: Path, settings: ServeSettings, stack: contextlib.ExitStack) -> Proxy:
+    """Return the proxy; servers that it needs are started, and stopped with the stack."""
+    release, chooser = _version(folder, settings)
+    meters, log = Meters(release.version), Log(settings.log)
+    shadow_parts = _version(settings.shadow, settings) if settings.shadow is not None else None
+    upstream = _upstream(folder, settings.upstream, settings, stack)
+    shadow = None
+    if settings.shadow is not None and shadow_parts is not None:
+        behind = _upstream(settings.shadow, settings.shadow_upstream, settings, stack)
+        shadow = Shadow(*shadow_parts, behind, settings.shadow_share, meters, log)
+    return Proxy(
+        release,
+        chooser,
+        upstream,
+        name=settings.name,
+        meters=meters,
+        log=log,
+        shadow=shadow,
+        key=settings.key,
+        local=settings.host in LOOPBACK,
+        limits=settings.limits,
+    )
+
+
+def _version(folder: Path, settings: ServeSettings) -> tuple[Release, Chooser]:
+    release = open_release(folder, choosing=settings.choose != LEAD, trusted=settings.trusted)
+    return release, Chooser(release, settings.choose)
+
+
+def _upstream(folder: Path, url: str | None, settings: ServeSettings, stack: contextlib.ExitStack) -> Upstream:
+    """Return the server behind: the one at `url`, or one that is started on the folder."""
+    if url is not None:
+        return Upstream(
+            url,
+            model=settings.upstream_model,
+            key=settings.upstream_key,
+            takes_arguments=settings.upstream_takes_arguments,
+            seconds=settings.seconds,
+        )
+    if not (folder / CONTEXTS).is_file():
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="fastslow-export-"))
+        exported = Path(scratch) / "model"
+        export_bundle(folder, exported, ExportSettings(contexts="lead", merge=True))
+        folder = exported
+    child = stack.enter_context(Child(folder, device=settings.device))
+    return Upstream(child.url, seconds=settings.seconds)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. Raises BadInput for a port that is taken, or a host that is not here."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        return socket.create_server((host, port), family=family, backlog=512)
+    except (OSError, OverflowError, UnicodeError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        raise BadInput(
+            f"cannot listen on {host}, port {port}: {said}. Take another one with --host or --port."
+        ) from None
+
+
+def config_of(proxy: Proxy) -> uvicorn.Config:
+    return uvicorn.Config(
+        proxy.app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,  # a client's word on who it is
+        server_header=False,
+        h11_max_incomplete_event_size=MOST_HEAD,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=KEEP_SECONDS,
+        timeout_graceful_shutdown=CLOSING_SECONDS,
+    )
+
+
+class Server(uvicorn.Server):
+    """A server of uvicorn that ends by returning: the caller still has servers to stop."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                self._captured_signals.clear()  # uvicorn raises them again, which would end this process
+
+
+class PatientProtocol(H11Protocol):
+    """Uvicorn's HTTP/1.1, with limits on how long a client may take to send the head of a request, and to read what it
+    is sent: uvicorn itself waits for ever."""
+
+    _head: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._head is None and not self.transport.is_closing():  # the beginning of a further request
+            self._wait_for_head()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_watching()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        self._stop_watching()
+        super().connection_lost(exc)
+
+    def _stop_watching(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _wait_for_head(self) -> None:
+        self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None

@@ -1,0 +1,134 @@
+"""The server behind: one request at a time, its answer or its stream, and its failures in OpenAI's form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from fastslow.core.errors import BadInput
+from fastslow.serving.errors import Refused, failed
+
+CONNECT_SECONDS = 5.0
+LONGEST_ANSWER = 64 * 2**20
+"""Bytes of an answer in one piece. Streams have no limit: they pass through."""
+
+PASSED_BACK = ("content-type", "retry-after", "x-request-id")
+"""Headers of the server's that a client gets to see."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Upstream:
+    """A server in OpenAI's form.
+
+    Args:
+        url: up to and with `/v1`.
+        model: the name by which the server knows the model; None: it is left out, for a server with one model.
+        key: the server's key; None: the client's own is passed on, where the proxy needs none itself.
+        takes_arguments: whether the server knows `chat_template_kwargs`.
+        seconds: how long to wait for the next byte of an answer.
+
+    Raises BadInput for what is no URL of HTTP.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str | None = None,
+        key: str | None = None,
+        takes_arguments: bool = True,
+        seconds: float = 600.0,
+    ):
+        host = _host_of(url)
+        self.url, self.model, self.takes_arguments = url.rstrip("/"), model, takes_arguments
+        self._key = key
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            follow_redirects=False,  # a redirect could take question and key to another host
+            trust_env=host not in LOOPBACK,
+        )
+
+    async def ask(self, content: Mapping[str, Any], key: str | None) -> httpx.Response:
+        """Send a chat request and return the answer when its head is there; `key` is the client's.
+
+        Raises Refused where the server cannot be reached or does not answer.
+        """
+        headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        if self._key or key:
+            headers["authorization"] = f"Bearer {self._key}" if self._key else str(key)
+        body = json.dumps(content, allow_nan=False).encode()
+        request = self._client.build_request("POST", f"{self.url}/chat/completions", content=body, headers=headers)
+        try:
+            response = await self._client.send(request, stream=True)
+        except httpx.TimeoutException:
+            raise failed("the server behind does not answer", status=504, code="upstream_timeout") from None
+        except httpx.HTTPError as error:  # its words may hold the address, which is not the client's business
+            raise failed(f"the server behind cannot be reached ({type(error).__name__})") from None
+        if response.is_redirect:
+            await response.aclose()
+            raise failed("the server behind answers with a redirect, which is not followed")
+        return response
+
+    async def is_up(self) -> bool:
+        """Return whether the server answers at all; what it answers differs from server to server."""
+        try:
+            await self._client.get(f"{self.url}/models", timeout=CONNECT_SECONDS)
+        except httpx.HTTPError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+
+def _host_of(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        plain = not (parts.username or parts.query or parts.fragment) and parts.port != 0
+        if plain and parts.scheme in ("http", "https") and parts.hostname:
+            return parts.hostname
+    except ValueError:
+        pass
+    raise BadInput("an upstream is given as a URL such as http://127.0.0.1:8000/v1, without a key in it.")
+
+
+async def whole(response: httpx.Response) -> bytes:
+    """Read an answer that is no stream. Raises Refused for one that breaks off or is out of all proportion."""
+    content = bytearray()
+    try:
+        async for chunk in response.aiter_raw():
+            content += chunk
+            if len(content) > LONGEST_ANSWER:
+                raise failed("the answer of the server behind is too long")
+    except httpx.TimeoutException:
+        raise failed("the server behind stopped answering", status=504, code="upstream_timeout") from None
+    except httpx.HTTPError:
+        raise failed("the answer of the server behind broke off") from None
+    return bytes(content)
+
+
+def refusal(status: int, content: bytes) -> Refused | None:
+    """Return an error of the server's in OpenAI's form, or None where it has that form already."""
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        data = None
+    error = data.get("error") if isinstance(data, dict) else None
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        return None
+    said = error or (data.get("detail") or data.get("message") if isinstance(data, dict) else None)
+    words = said if isinstance(said, str) else json.dumps(said) if said else f"status {status}"
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return Refused(f"the server behind says: {words[:500]}", status=status, kind=kind, code="upstream_error")
+
+
+def headers_back(response: httpx.Response) -> dict[str, str]:
+    """Return the headers of an answer that a client gets to see."""
+    return {name: response.headers[name] for name in PASSED_BACK if name in response.headers}

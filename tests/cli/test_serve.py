@@ -1,0 +1,150 @@
+"""`fastslow serve`: refused in one line before anything is loaded, or up until a signal says stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from fastslow.cli.main import main
+from tests.support.recording import greedy_answers
+from tests.support.runs import write_task
+from tests.support.shipped import lively_model, make_bundle
+from tests.support.stub_upstream import stub_upstream
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("made"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--port", "70000"], "port from 0 to 65535"),
+        (["--choose", "mood"], "invalid choice"),
+        (["--choose", "cluster", "--upstream", "http://127.0.0.1:9/v1"], "--clusters inferred"),
+        (["--upstream", "file:///etc/passwd"], "such as http://127.0.0.1:8000/v1"),
+        (["--upstream", "http://user:pass@host/v1"], "without a key in it"),
+        (["--upstream", "http://127.0.0.1:9/v1", "--shadow", "x"], "--shadow_upstream"),
+        (["--shadow_upstream", "http://127.0.0.1:9/v1"], "needs --shadow"),
+        (["--api_key", "NO_SUCH_VARIABLE_HERE"], "NO_SUCH_VARIABLE_HERE"),
+        (["--shadow_share", "0"], "above 0"),
+        (["--host", "no.such.host.invalid"], "cannot listen"),
+        (["--log", "/no/such/folder/x", "--upstream", "http://127.0.0.1:9/v1"], "cannot write the log"),
+        (["--timeout", "nan"], "above 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    bundle: Path, flags: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", str(bundle), "--port", "0", *flags]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_loaded(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert main(["serve", str(bundle), "--port", str(taken.getsockname()[1])]) == 2
+    assert "Address already in use" in capsys.readouterr().err
+
+
+def test_what_is_no_bundle_and_no_export_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", str(tmp_path), "--port", "0"]) == 2
+    assert "holds no bundle" in capsys.readouterr().err
+    assert main(["serve", f"{tmp_path}@champion", "--port", "0"]) == 2
+    assert "not a registry" in capsys.readouterr().err
+
+
+def started(*flags: str, **environment: str) -> tuple[subprocess.Popen[str], str]:
+    """A real `fastslow serve`, and the URL that it says."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT), *sys.path]), **environment}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fastslow", "serve", "--port", "0", *flags], env=env, text=True, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if " serves " in line:
+            return process, line.split(" ", 1)[0]
+    raise AssertionError("".join(lines))
+
+
+@pytest.mark.processes
+def test_a_signal_ends_the_server_with_exit_code_0(bundle: Path) -> None:
+    with stub_upstream() as (_, upstream):
+        process, url = started(str(bundle), "--upstream", upstream, "--api_key", "OUR_KEY", OUR_KEY="s3cret")
+        try:
+            client = openai.OpenAI(base_url=url, api_key="s3cret")
+            assert client.chat.completions.create(
+                model=bundle.parent.name, messages=[{"role": "user", "content": "?"}]
+            ).choices[0].message.content == "hi"  # fmt: skip
+            assert httpx.get(f"{url}/models").status_code == 401
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, rest = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in rest
+    assert "s3cret" not in rest
+
+
+@pytest.mark.processes
+def test_without_an_upstream_100_answers_are_those_of_an_evaluation_and_no_server_is_left(tmp_path: Path) -> None:
+    sizes: dict[str, Any] = {"train_size": 20, "test_size": 100, "max_completion_length": 6}
+    bundle = make_bundle(tmp_path, model=lively_model(), task=write_task(tmp_path, rows=300), **sizes)
+    process, url = started(str(bundle), "--device", "cpu", "--name", "ours")
+    try:
+        client = openai.OpenAI(base_url=url, api_key="x")
+        ours, served = greedy_answers(bundle, tokens=6), []
+        for example, _ in ours:
+            turns: Any = [dict(turn) for turn in example.messages]
+            answer = client.chat.completions.create(model="ours", messages=turns, temperature=0, max_tokens=6)
+            served.append((example, answer.choices[0].message.content))
+        last: Any = [dict(turn) for turn in ours[-1][0].messages]
+        stream = client.chat.completions.create(model="ours", messages=last, temperature=0, max_tokens=6, stream=True)
+        streamed = "".join(part.choices[0].delta.content or "" for part in stream if part.choices)
+        children = _children(process.pid)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert len(ours) == 100
+    assert len({text for _, text in ours}) > 20
+    assert served == ours
+    assert streamed == ours[-1][1]
+    assert process.returncode == 0
+    assert children
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.processes
+def test_a_server_that_is_killed_leaves_no_server_behind(bundle: Path) -> None:
+    process, _ = started(str(bundle), "--device", "cpu")
+    children = _children(process.pid)
+    assert children
+    process.kill()
+    process.communicate(timeout=20)
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

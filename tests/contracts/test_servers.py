@@ -1,0 +1,32 @@
+"""What the proxy relies on in uvicorn and transformers serve, beyond what they document."""
+
+from __future__ import annotations
+
+import inspect
+
+import h11
+import uvicorn
+from transformers.cli.serving.chat_completion import TransformersCompletionCreateParamsStreaming
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+
+def test_uvicorns_protocol_calls_what_the_proxy_overrides() -> None:
+    source = inspect.getsource(H11Protocol)
+    for name in ("connection_made", "data_received", "pause_writing", "resume_writing", "connection_lost"):
+        assert callable(getattr(H11Protocol, name))
+    assert "self._unset_keepalive_if_required()" in inspect.getsource(H11Protocol.data_received)
+    for attribute in ("self.conn = h11.Connection", "self.transport = transport", "self.loop = "):
+        assert attribute in source
+    assert h11.Connection(h11.SERVER).their_state is h11.IDLE
+
+
+def test_uvicorn_raises_the_signals_that_it_captured_from_a_list_of_its_own() -> None:
+    assert "self._captured_signals" in inspect.getsource(uvicorn.Server.capture_signals)
+
+
+def test_uvicorn_has_no_timeout_for_heads_of_its_own() -> None:
+    assert not [name for name in inspect.signature(uvicorn.Config).parameters if "header_timeout" in name]
+
+
+def test_transformers_serve_takes_arguments_of_the_template_and_a_seed() -> None:
+    assert {"chat_template_kwargs", "seed"} <= set(TransformersCompletionCreateParamsStreaming.__annotations__)
