@@ -11,7 +11,8 @@ import pytest
 
 from fastslow.core.errors import BadInput
 from fastslow.files import second_place
-from fastslow.files.sealed import Checkpoints, Damaged
+from fastslow.files.manifest import Damaged
+from fastslow.files.sealed import Checkpoints
 from fastslow.files.second_place import SecondPlace, check_url
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from fastslow.cli.eval import Parser, _check_target, _count, _write
+from fastslow.cli.eval import Parser, _count, _write, check_target
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 
@@ -136,5 +136,5 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
         if target == "" or (target == "-" and name != "json"):
             raise BadInput(f"--{name} needs the name of a file.")
         if target and target != "-":
-            _check_target(Path(target))
+            check_target(Path(target))
     return options

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 
 from fastslow.core.errors import BadInput
 from fastslow.files import atomic
-from fastslow.files.sealed import MANIFEST, NAME, Damaged, verify
+from fastslow.files.manifest import MANIFEST, Damaged
+from fastslow.files.sealed import NAME, verify
 
 CONFIG = "config.yaml"
 LOGS = "logs"
