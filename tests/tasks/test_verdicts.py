@@ -58,5 +58,5 @@ def test_each_reason_is_logged_once_and_no_more_than_a_hundred(caplog: pytest.Lo
     with caplog.at_level(logging.WARNING, "test"):
         for _ in range(2):
             for i in range(REASONS_KEPT + 20):
-                assert not unscored(f"reason {i}").scored
+                assert not unscored(f"reason {i}", "line 1").scored
     assert len(caplog.records) == REASONS_KEPT

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -122,7 +123,8 @@ def refusals(config: FastSlowConfig) -> None:
     Settings that fastslow judges itself were judged when `config` was made.
     """
     refuse_sharding(config)
-    check_trackers(config.report_to)
+    trackers: Any = config.report_to  # transformers has made a list of it
+    check_trackers(trackers)
     if config.engine_urls:
         dtype = getattr(torch, compute_type(config))
         check_servers(config.engine_urls, adapters=config.engine_sync == "lora", dtype=dtype)

@@ -140,6 +140,7 @@ def stream_rows(place: str, task: str, *, split: str, config: str | None = None)
     Raises BadInput for a file that cannot be streamed; what else is wrong shows when the first row is read.
     """
     path = Path(place).expanduser()
+    arguments: dict[str, Any]
     builder, arguments = place, {"name": config}
     if path.is_file():
         if path.suffix.lower() not in STREAMED:
