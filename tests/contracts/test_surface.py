@@ -49,7 +49,7 @@ CALLED = {
 ATTRIBUTES = {
     "_step", "_buffered_inputs", "_metrics", "_tr_loss", "_entropy_bonus_enabled", "accelerator", "args",
     "aux_loss_enabled", "beta", "callback_handler", "chat_template_kwargs", "control", "eos_token_ids",
-    "lr_scheduler", "model", "model_wrapped", "num_generations", "optimizer", "ref_model", "reward_weights",
+    "lr_scheduler", "model", "model_wrapped", "num_generations", "num_iterations", "optimizer", "ref_model", "reward_weights",
     "router_aux_loss_coef", "scale_rewards", "state", "temperature", "top_entropy_quantile",
 }  # fmt: skip
 """Attributes of TRL's and transformers' trainers that are read or set."""
@@ -86,7 +86,7 @@ def test_nothing_is_relied_on_that_is_not_listed() -> None:
     """Attributes that our code reads of `self`, `trainer` or `self._trainer` and that TRL or transformers own."""
     own = methods_of(SlowTrainer) | set(vars(SlowTrainer)) | {
         "source", "listener", "_replay", "_trainer", "packing_problem", "padding", "saved", "saved_by_process", "train",
-        "sharding", "blank",
+        "sharding", "blank", "updates", "steps_done",
     }  # fmt: skip
     used: set[str] = set()
     for module in (trainer, state, channel, rehearsal, limits, sharding, zero):

@@ -108,13 +108,11 @@ def test_a_row_that_the_template_refuses_is_named_by_train_check_show_and_doctor
     path = recipe(tmp_path, CHOOSY, task=task, validation_size=15, test_size=0)
     sizes = ("--model", str(tmp_path / "model"), "--validation_size", "15", "--test_size", "0")
     for command in ("train", "doctor"):
-        assert "refuses the turns: no magic. This was for example" in refused(
-            capsys, tmp_path, command, "--config", path
-        )
+        assert "refuses the turns: no magic. This was for line" in refused(capsys, tmp_path, command, "--config", path)
     assert main(["tasks", "check", task, *sizes]) == 1
-    assert "no magic. This was for example" in capsys.readouterr().out
+    assert "no magic. This was for line" in capsys.readouterr().out
     shown = [refused_show(capsys, task, split, *sizes) for split in ("train", "validation")]
-    assert any("no magic. This was for example" in said for said in shown)
+    assert any("no magic. This was for line" in said for said in shown)
 
 
 def refused_show(capsys: Any, task: str, split: str, *model: str) -> str:

@@ -71,7 +71,7 @@ def cases() -> list[Case]:
         if number % 4 == 0:  # a stock trainer's own step, but for memory and the terms
             batch, unscored = {"slow_B": (True,) * PROBLEMS}, False
         elif draw.random() < 0.5:
-            batch["reused"] = True
+            batch["off_policy"] = True
         if number % 4 and draw.random() < 0.2:
             batch["parts_N"] = BY_CONTEXT
         if number % 4 and draw.random() < 0.2:
@@ -101,7 +101,7 @@ def test_a_step_is_a_stock_trainers(folder: Path, case: Case) -> None:
 
 
 def test_the_cases_are_a_stock_trainers_own_where_nothing_leaves() -> None:
-    ways = ("reused", "parts_N", "advantage_scale")
+    ways = ("off_policy", "parts_N", "advantage_scale")
     plain = [c for c in cases() if not c.unscored and all(c.batch["slow_B"]) and not any(map(c.batch.get, ways))]
     plain = [case for case in plain if case.ours["loss_aggregation"] == "token"]
     assert len(cases()) >= 60

@@ -29,7 +29,7 @@ def test_the_updates_of_a_batch_are_a_stock_trainers(tmp_path: Path, loss: str, 
         "loss_type": loss, "num_iterations": 3, "max_steps": 3, "epsilon_high": 4.0 if loss == "cispo" else 0.2,
         "beta": 0.1, "learning_rate": 0.3,
     }  # fmt: skip
-    case = Case(trl, {"max_steps": 1, "per_device_train_batch_size": rows}, {"reused": True}, seed=7)
+    case = Case(trl, {"max_steps": 1, "per_device_train_batch_size": rows}, {"off_policy": True}, seed=7)
     rollouts = rollouts_of(case)
     ours, stock = our_step(tmp_path, case, rollouts), stock_step(tmp_path, case, rollouts)
     assert max(float(change.abs().max()) for change in stock.moved.values()) > 1e-3, "the step moved nothing"

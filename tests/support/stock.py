@@ -157,7 +157,7 @@ class _OfCountedRows(GRPOTrainer):
         case, batch = self.case, self.case.batch
         if "parts_N" in batch:
             scored["advantages"] = self._within(torch.tensor(batch["parts_N"]))
-        if batch.get("reused"):
+        if batch.get("off_policy"):
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         scored["advantages"] = scored["advantages"] * batch.get("advantage_scale", 1.0)
         slow = batch.get("slow_B", (True,) * PROBLEMS)

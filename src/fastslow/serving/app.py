@@ -86,7 +86,7 @@ class Proxy:
                 Route("/v1/models", self._models, methods=["GET"]),
                 Route("/v1/models/{name}", self._model, methods=["GET"]),
                 Route("/health", self._health, methods=["GET"]),
-                Route("/metrics", self._metrics, methods=["GET"]),
+                Route("/metrics", self._exposition, methods=["GET"]),
             ],
             middleware=[Middleware(Door, key=key, hosts=LOOPBACK if local else None)],
             exception_handlers={Refused: _refused, HTTPException: _no_route, Exception: _broken},  # type: ignore[dict-item]
@@ -208,7 +208,7 @@ class Proxy:
         state = {"status": "ok" if up else "the server behind cannot be reached", "version": self._release.version}
         return JSONResponse(state, 200 if up else 503)
 
-    async def _metrics(self, request: Request) -> Response:
+    async def _exposition(self, request: Request) -> Response:
         return Response(self._meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
