@@ -49,7 +49,8 @@ CALLED = {
 ATTRIBUTES = {
     "_step", "_buffered_inputs", "_metrics", "_tr_loss", "_entropy_bonus_enabled", "accelerator", "args",
     "aux_loss_enabled", "beta", "callback_handler", "chat_template_kwargs", "control", "eos_token_ids",
-    "lr_scheduler", "model", "model_wrapped", "num_generations", "num_iterations", "optimizer", "ref_model", "reward_weights",
+    "lr_scheduler", "model", "model_wrapped", "num_generations", "num_iterations", "optimizer", "ref_model",
+    "reward_weights",
     "router_aux_loss_coef", "scale_rewards", "state", "temperature", "top_entropy_quantile",
 }  # fmt: skip
 """Attributes of TRL's and transformers' trainers that are read or set."""
