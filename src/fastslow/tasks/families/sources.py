@@ -21,7 +21,7 @@ from typing import Any
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.files.jsonl import RepeatedKey, loads
-from fastslow.tasks.families import jsonl
+from fastslow.tasks.families import jsonl, row_files
 from fastslow.tasks.families.faults import BadRow, Faults
 from fastslow.tasks.families.rows import Row, Rows
 from fastslow.tasks.families.streamed import Source
@@ -140,21 +140,25 @@ def stream_rows(place: str, task: str, *, split: str, config: str | None = None)
     Raises BadInput for a file that cannot be streamed; what else is wrong shows when the first row is read.
     """
     path = Path(place).expanduser()
-    arguments: dict[str, Any]
-    builder, arguments = place, {"name": config}
     if path.is_file():
-        if path.suffix.lower() not in STREAMED:
-            raise BadInput(f"task '{task}': '{path.name}' cannot be streamed; save it as one of {', '.join(STREAMED)}.")
-        builder, arguments, split = STREAMED[path.suffix.lower()], {"data_files": str(path)}, "train"
-    elif path.is_dir():
-        builder, arguments = str(path), {}
-    elif not HUB_NAME.fullmatch(place):
+        if not row_files.readable([str(path)]):
+            endings = ", ".join(row_files.READERS)
+            raise BadInput(f"task '{task}': '{path.name}' cannot be streamed; save it as one of {endings}.")
+        return lambda named, skip: row_files.read_rows([str(path)], skip)
+    if not path.is_dir() and not HUB_NAME.fullmatch(place):
         raise BadInput(f"task '{task}': '{place}' is neither a file or folder here nor a name OWNER/NAME of the hub.")
+    builder = str(path) if path.is_dir() else place
 
     def read(named: str | None, skip: int) -> Iterator[Row]:
         import datasets
 
-        rows: Any = datasets.load_dataset(builder, split=named or split, streaming=True, **arguments)
+        wanted = named or split
+        files = datasets.load_dataset_builder(builder, name=config).config.data_files or {}
+        paths = [str(file) for file in files.get(wanted, ())]
+        if row_files.readable(paths):
+            yield from row_files.read_rows(paths, skip)
+            return
+        rows: Any = datasets.load_dataset(builder, name=config, split=wanted, streaming=True)
         yield from (rows.skip(skip) if skip else rows)
 
     return read
@@ -296,9 +300,6 @@ def _read_parquet(path: Path, task: str) -> Rows:
             f"task '{task}': '{path.name}' is not a Parquet file that can be read ({_one_line(error)})."
         ) from None
 
-
-STREAMED = {".jsonl": "json", ".parquet": "parquet"}
-"""Endings of files that can be streamed, and the builder of `datasets` that reads them."""
 
 READERS: dict[str, Callable[[Path, str], Rows]] = {
     ".jsonl": jsonl.read,
