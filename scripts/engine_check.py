@@ -3,9 +3,9 @@
     ENGINE_RESULTS=results/engine-vllm.json make test-vllm        the servers' environment, and the tests' own numbers
     python scripts/engine_check.py results/engine-vllm.json       some minutes on two idle cores
 
-Measured here: the gap between servers and trainer in runs of three steps, with and without reuse of rollouts, and with
-adapters; whether a run whose server is killed goes on to the same rollouts; which contexts each of two servers serves.
-tests/vllm measures what a single engine does.
+Measured here: the gap between servers and trainer in runs of three steps, with and without reuse of rollouts; whether a
+run whose server is killed goes on to the same rollouts; which contexts each of two servers serves. tests/vllm measures
+what a single engine does.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ from fastslow.policy.tripwire import BOUNDS, Tripwire  # noqa: E402
 from fastslow.tasks.resolve import resolve_task  # noqa: E402
 
 TASK = "reasoning_gym:products?min_terms=2&max_terms=2&min_digits=1&max_digits=1"
-LORA = ("--enable-lora", "--max-lora-rank", "8")
 # Several blocks of 128 tokens, the size of a block of the prefix cache on CPUs.
 LONG = "Multiply the two numbers. Answer with the number alone, in digits, and say nothing before or after it. " * 12
 BOUND = BOUNDS[torch.float32]
@@ -72,7 +71,9 @@ def fastslow(*arguments: str, check: bool = True) -> subprocess.CompletedProcess
 
 def train(folder: Path, name: str, urls: list[str], *, check: bool = True, **changes: Any) -> Any:
     """Train once; return the finished process, or with `check` the run's summary."""
-    path = folder / f"{name}.yaml"
+    path, done_before = folder / f"{name}.yaml", folder / name / "summary.json"
+    if done_before.exists():
+        return json.loads(done_before.read_text(encoding="utf-8"))
     settings = recipe(output_dir=str(folder / name), engine_urls=urls, **changes)
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     done = fastslow("train", "--config", str(path), check=check)
@@ -208,19 +209,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--only", nargs="+", metavar="PART", help="measure these parts only")
+    parser.add_argument("--runs", type=Path, help="where runs are kept, and taken from where they are done already")
     options = parser.parse_args()
     output, started = options.output, time.perf_counter()
     result = json.loads(output.read_text(encoding="utf-8")) if output.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        prepare(*base(), folder / "policy", name=EMBEDDED, dtype=torch.float32)
-        with RealServer(folder / "policy", *LORA) as server:
+        folder = options.runs or Path(scratch)
+        if not (folder / "policy").exists():
+            prepare(*base(), folder / "policy", name=EMBEDDED, dtype=torch.float32)
+        with RealServer(folder / "policy") as server:
             urls = [server.url]
             parts = {
                 "gap": lambda: {
                     "reuse on": gaps_of(folder, "reuse", urls),
                     "reuse off": gaps_of(folder, "fresh", urls, reuse_fast_rollouts=False),
-                    "adapters": gaps_of(folder, "lora", urls, lora_r=8, engine_sync="lora"),
                 },
                 "two servers": lambda: two_servers(folder, server),
                 "killed": lambda: killed(folder, server),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
@@ -15,6 +16,8 @@ from fastslow.policy.loading import ModelSource, load_model
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import dry_run, resume, train
 from fastslow.run.trainer import FastSlowTrainer
+from tests.loop.test_collective import SCRIPT
+from tests.loop.test_collective import run as launch
 from tests.support.runs import tiny_settings
 from tests.support.served import TOKENIZER, prepared, serving
 from tests.support.tiny import save_tiny, tiny_model
@@ -55,6 +58,22 @@ def test_a_run_on_servers_makes_the_rollouts_that_a_run_in_one_process_makes(tmp
     assert not [row for row in rows(tmp_path / "here", "metrics.jsonl") if "fst/engine_gap" in row]
     if reuse:
         assert sum(row["fst/reused_rollouts"] for row in steps) > 0, "cached rows are counted, and not compared"
+
+
+@pytest.mark.processes
+def test_two_processes_share_the_servers_and_find_what_one_finds(tmp_path) -> None:
+    with serving(tmp_path / "served", 2) as servers:
+        shared = {"engine": "vllm", "engine_urls": [server.url for server in servers]}
+        settings = tiny_settings(tmp_path, max_steps=2, problems_per_step=4, optim="sgd", learning_rate=1.0, **shared)
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings))
+        (tmp_path / "script.py").write_text(SCRIPT)
+        launch(tmp_path, "one", 1)
+        asked = [len(server.asked) for server in servers]
+        shares = launch(tmp_path, "two", 2)
+    assert rollouts(tmp_path / "two") == rollouts(tmp_path / "one")
+    # Each process has a server of its own, which answers what the process was dealt.
+    assert [len(server.asked) - before for server, before in zip(servers, asked, strict=True)] == shares
+    assert json.loads((tmp_path / "two" / "summary.json").read_text())["engine"]["largest_gap"] < 1e-4
 
 
 def test_every_ratio_is_to_the_server_that_sampled(tmp_path) -> None:
