@@ -34,9 +34,10 @@ from fastslow.streams.labels import Labels
 from fastslow.tasks.resolve import resolve_task
 from fastslow.topics.topics import Topics
 
-TASK = "reasoning_gym:chain_sum?min_terms=2&max_terms=2&min_digits=2&max_digits=2"
+# Under four worked examples SmolLM2 is right on about 60% (docs/task-accuracy.md): it can lose 15 points.
+TASK = "star_graph?degree=2&ids=10&path=2"
 SHOTS = 4
-TOKENS = 4  # three digits and the end
+TOKENS = 16
 SEEDS = 20
 AIM = 0.15
 QUESTIONS = 100  # for each step of the search for the noise
@@ -85,7 +86,7 @@ def accuracy(folder: Path) -> float:
 def find_noise(folder: Path) -> dict[str, float]:
     """Search for the noise that costs about 15 points, by halving the interval."""
     whole = accuracy(write_noisy(folder / "whole", 0.0, 0))
-    low, high, found = 0.0, 0.4, {"sigma": 0.0, "drop": 0.0, "accuracy": whole}
+    low, high, found = 0.0, 1.0, {"sigma": 0.0, "drop": 0.0, "accuracy": whole}
     for _ in range(5):
         sigma = (low + high) / 2
         drop = whole - accuracy(write_noisy(folder / "search", sigma, 0))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
-from scipy.stats import norm, ttest_1samp
+from scipy.stats import multinomial, norm, ttest_1samp
 
 from fastslow.metrics.paired import Paired, interval_of, pair, tango_z, z_of
 
@@ -46,6 +46,17 @@ def test_without_a_margin_it_is_mcnemars_test() -> None:
 
 def test_no_difference_at_all_is_no_evidence_of_a_gain() -> None:
     assert float(tango_z(0, 0, 50, 0.0)) == 0.0
+
+
+@pytest.mark.parametrize(("n", "against"), [(22, 0.0), (50, 0.0), (50, -0.05)])
+def test_few_questions_do_not_release_more_than_promised_however_often_the_two_differ(n: int, against: float) -> None:
+    """Exactly, by adding up every outcome: a score test is an approximation, and could be a bad one for few."""
+    won, lost = np.meshgrid(np.arange(n + 1), np.arange(n + 1))
+    outcomes = np.stack([won, lost, n - won - lost], axis=-1)[won + lost <= n]
+    passing = outcomes[tango_z(outcomes[:, 0], outcomes[:, 1], n, against) >= norm.isf(0.05)]
+    for differ in np.linspace(abs(against) + 0.001, 0.9, 30):
+        shares = [(differ + against) / 2, (differ - against) / 2, 1 - differ]
+        assert multinomial.pmf(passing, n, shares).sum() <= 0.055, differ
 
 
 @pytest.mark.parametrize("n", [20, 50])
