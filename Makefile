@@ -20,7 +20,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results architectures fuzz test test-faults mutations serve-check serve-load audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim gate-real architectures fuzz test test-faults mutations serve-check serve-load audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -75,6 +75,12 @@ reproduce: .venv/.installed ## The paper's claims in miniature, three seeds each
 
 results: .venv/.installed ## Write docs/results.md from results/reproduce
 	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
+
+gate-sim: .venv/.installed ## Simulate 10,000 gates of each kind: false releases and questions, into docs/gate.md (a second)
+	$(BIN)/python scripts/gate_sim.py results/gate-sim.json docs/gate.md
+
+gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which have to be refused (half an hour; goes on where it stopped)
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gate_real.py runs/gate-real results/gate-real.json
 
 architectures: .venv/.installed ## Train, resume and evaluate tiny models of every known architecture, then write docs/models.md (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/architectures.py results/architectures.json docs/models.md

@@ -68,6 +68,11 @@ def cells(gates: int) -> Iterator[dict[str, Any]]:
             yield {**common, "at_margin": at_margin, "equal": equal}
 
 
+def large_drops() -> list[dict[str, Any]]:
+    """Return what becomes of candidates that lost 15 points, three times the margin."""
+    return [{"discordance": d, **simulate(0.05, d, 400, 4, 0.15, gates=100_000, seed=3)} for d in (0.2, 0.3)]
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """Return the results as Markdown."""
     lines = [
@@ -87,7 +92,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def main() -> int:
     results, page = Path(sys.argv[1]), Path(sys.argv[2])
     rows = list(cells(GATES))
-    results.write_text(json.dumps({"gates": GATES, "alpha": ALPHA, "cells": rows}, indent=2) + "\n", encoding="utf-8")
+    made = {"gates": GATES, "alpha": ALPHA, "cells": rows, "lost_15_points": large_drops()}
+    results.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     text = page.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]

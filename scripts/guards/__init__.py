@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from guards import data, faults, losses, models, scoring, serving, settings, user_code
+from guards import data, faults, losses, models, release, scoring, serving, settings, user_code
 from guards.base import Mutation
 
-PARTS = (faults, scoring, data, models, settings, user_code, losses, serving)
+PARTS = (faults, scoring, data, models, settings, user_code, losses, release, serving)
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -6,6 +6,7 @@ updated by RL through TRL. Data flows through the packages in this order:
     tasks -> streams -> topics -> contexts -> policy -> routers -+-> slow (weights)
                                                                  +-> fast (contexts)
     tasks -> contexts -> policy -> evaluation -> record -> report
+                                   evaluation -> gate -> registry
 
 `loop` drives the first line, `run` both.
 
@@ -15,6 +16,7 @@ updated by RL through TRL. Data flows through the packages in this order:
 - `routers`: decide which channel takes a group. `fast`, `slow`: the two channels. `loop`: the cycle that couples them.
 - `evaluation`: accuracy and drift. `metrics`: measures as pure functions. `bundles`: what a run ships.
 - `config`: the settings. `run`: one run. `experiments`: many runs. `record`, `report`: files, display and reports.
+- `gate`: may a bundle be released? `registry`: what was released.
 - `export`: a bundle as a folder for stock servers. `serving`: answers requests under the contexts of a release.
 - `cli`: the command line.
 

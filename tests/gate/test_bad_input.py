@@ -61,7 +61,9 @@ def test_a_task_on_which_nothing_can_be_shown_is_invalid(task: str, folder: Path
     ("baseline", "words"),
     [("nowhere", "holds no bundle"), ("r@champion", "not a registry"), ("", "what it is compared with")],
 )
-def test_a_baseline_that_is_none_is_refused(baseline: str, words: str, folder: Path, tmp_path: Path, capsys: Any) -> None:
+def test_a_baseline_that_is_none_is_refused(
+    baseline: str, words: str, folder: Path, tmp_path: Path, capsys: Any
+) -> None:
     (tmp_path / "gate.yaml").write_text(RETAIN)
     argv = ["gate", str(folder / "a"), "--policy", str(tmp_path / "gate.yaml"), "--baseline", baseline]
     assert main(argv) == 2
@@ -92,14 +94,17 @@ def test_a_task_that_runs_code_of_the_policys_is_asked_but_none_of_a_bundles(fol
     """The policy is its user's own; the bundle may come from anybody, and its task's code is not run unless named."""
     bundle = tiny_bundle(tmp_path / "stranger", task="os.path:join")
     (tmp_path / "q.jsonl").write_text("\n".join(json.dumps({"question": f"{i}?", "answer": "1"}) for i in range(9)))
-    code, _ = gate(tmp_path, tmp_path, bundle.name, str(folder / "a"), f"retain: [{{task: 'jsonl:{tmp_path}/q.jsonl'}}]")
+    code, _ = gate(
+        tmp_path, tmp_path, bundle.name, str(folder / "a"), f"retain: [{{task: 'jsonl:{tmp_path}/q.jsonl'}}]"
+    )
     assert code == 2
 
 
 def test_general_ability_and_limits_are_part_of_the_verdict(folder: Path, tmp_path: Path) -> None:
     """A bundle whose weights are noise fails the limits, its base passes them; all of them were measured."""
     policy = (
-        f"questions: 40\nmargin: 0.9\nretain:\n- task: {TASK}\ngeneral:\n  prose: {{bytes: 4096}}\n  neutral: {{tokens: 4}}\n"
+        f"questions: 40\nmargin: 0.9\nretain:\n- task: {TASK}\n"
+        "general:\n  prose: {bytes: 4096}\n  neutral: {tokens: 4}\n"
         "limits: {kl: 0.1, added_prompt_tokens: 0, latency_rise: 100}\n"
     )
     for candidate, expected in (("a", "pass"), ("b", "fail")):

@@ -16,8 +16,13 @@ RETAIN = Asked("retain", "t", against=-0.05, alpha=0.05, most=400)
 GAIN = Asked("gain", "t", against=0.0, alpha=0.05, most=400)
 
 
-def answers(right: int, n: int = 400) -> list[list[float | None]]:
-    return [[1.0]] * right + [[0.0]] * (n - right)
+Answers = list[list[float | None]]
+
+
+def answers(right: int, n: int = 400, unscored: int = 0) -> Answers:
+    """The first of them unscored, then the right ones, then wrong ones: `n` in all."""
+    rewards: list[float | None] = [*[None] * unscored, *[1.0] * right, *[0.0] * (n - right - unscored)]
+    return [[reward] for reward in rewards]
 
 
 def state(test: Asked, candidate: Any, baseline: Any, looks: list[int] | None = None) -> Check:
@@ -81,7 +86,7 @@ def test_a_gain_over_nothing_is_a_gain() -> None:
 
 @pytest.mark.parametrize("side", ["candidate", "baseline", "both"])
 def test_everything_unscored_is_invalid(side: str) -> None:
-    nothing: list[list[float | None]] = [[None]] * 400
+    nothing = answers(0, unscored=400)
     candidate = nothing if side != "baseline" else answers(400)
     baseline = nothing if side != "candidate" else answers(200)
     for test in (RETAIN, GAIN):
@@ -95,21 +100,20 @@ def test_no_answer_at_all_is_invalid() -> None:
 def test_a_candidate_does_not_win_by_breaking_the_scorer() -> None:
     """Within the share that may be unscored, such an answer counts against the candidate, whoever gave it."""
     test = replace(RETAIN, unscored=0.5)
-    broken: list[list[float | None]] = [[None]] * 100 + answers(200)[100:]
+    broken = answers(100, unscored=100)
     check = state(test, broken, answers(200))
     assert (check.state, check.lost) == ("fail", 100)
-    check = state(test, answers(200), [[None]] * 100 + answers(200)[100:])
+    check = state(test, answers(200), broken)
     assert (check.won, check.lost) == (0, 0)
 
 
 def test_a_question_that_nobody_was_scored_on_says_nothing() -> None:
-    both: list[list[float | None]] = [[None]] * 2 + answers(200, 398)
+    both = answers(200, unscored=2)
     assert state(RETAIN, both, both).n == 398
 
 
 def test_a_share_of_unscored_answers_above_the_limit_is_invalid() -> None:
-    candidate: list[list[float | None]] = [[None]] * 5 + answers(300, 395)
-    assert state(RETAIN, candidate, answers(200)).state == "invalid"
+    assert state(RETAIN, answers(300, unscored=5), answers(200)).state == "invalid"
 
 
 @pytest.mark.parametrize(("rise", "expected"), [(0.0, "pass"), (0.005, "pass"), (0.02, "fail"), (0.01, "undecided")])

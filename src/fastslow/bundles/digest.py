@@ -28,8 +28,14 @@ def folder_of(path: str | Path) -> Path:
 
 
 def files_of(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file of a bundle, by name. Raises BadInput for what cannot be read."""
+    """Return the SHA-256 of every file of a bundle, by name.
+
+    Raises BadInput for what cannot be read, and for links: what they lead to is not part of the bundle.
+    """
     try:
+        strange = [path for path in manifest.files_of(folder).values() if path.is_symlink() or not path.is_file()]
+        if strange:
+            raise BadInput(f"'{strange[0]}' is not a plain file; a bundle holds nothing else.")
         # The manifest of a registry's version is about the bundle, and not part of it.
         return {name: digest(path) for name, path in manifest.files_of(folder).items() if name != manifest.MANIFEST}
     except OSError as error:

@@ -4,6 +4,7 @@
 - `train`, `resume`: one run. `eval`: measures a bundle. `report`: shows run directories.
 - `export`: writes a folder that stock servers load. `serve`: answers requests.
 - `compare`, `continual`, `plasticity`: many runs as one experiment. `probe_routes`: what each route would have gained.
+- `gate`: a candidate against a baseline. `registry`: versions of released models.
 - `tasks`: lists, shows and checks tasks. `doctor`: checks the installation.
 
 A command imports what it needs when it runs, so that `--help` is fast.

@@ -36,9 +36,9 @@ def run(argv: Sequence[str]) -> int:
     registry = _registry_of(options.baseline)
     with foreign.output_aside():  # scorers may print, and the verdict goes to standard output
         verdict = _gate(options, policy, registry)
+    _show(options, verdict)
     if registry is not None:
         registry.record(verdict)
-    _show(options, verdict)
     return verdict.exit_code
 
 

@@ -1,4 +1,4 @@
-"""`fastslow registry init|add|list|show|promote|rollback|verify DIR`."""
+"""`fastslow registry init|add|list|show|promote|rollback|verify|mirror DIR`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastslow.cli.eval import Parser
 from fastslow.core.errors import BadInput
 from fastslow.record.tables import print_table
 from fastslow.registry.log import Entry
-from fastslow.registry.registry import ModelRegistry
+from fastslow.registry.registry import ModelRegistry, resolve
 
 
 def run(argv: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def run(argv: Sequence[str]) -> int:
     options = _parser().parse_args(list(argv))
     if options.command is None:
         raise BadInput(
-            "say what to do: init, add, list, show, promote, rollback or verify, then the registry's folder."
+            "say what to do: init, add, list, show, promote, rollback, verify or mirror, then the registry's folder."
         )
     return COMMANDS[options.command](options)
 
@@ -41,7 +41,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    version = ModelRegistry.open(options.registry).add(options.bundle, note=options.note)
+    version = ModelRegistry.open(options.registry).add(resolve(options.bundle), note=options.note)
     print(f"{version} is the candidate")
     return 0
 
@@ -111,6 +111,13 @@ def _rollback(options: argparse.Namespace) -> int:
     return 0
 
 
+def _mirror(options: argparse.Namespace) -> int:
+    from fastslow.registry.mlflow import mirror
+
+    mirror(ModelRegistry.open(options.registry), options.mlflow, options.name, print)
+    return 0
+
+
 def _verify(options: argparse.Namespace) -> int:
     registry = ModelRegistry.open(options.registry)
     problems = registry.verify()
@@ -129,12 +136,15 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "promote": _promote,
     "rollback": _rollback,
     "verify": _verify,
+    "mirror": _mirror,
 }
 
 
 def _parser() -> Parser:
     parser = Parser(prog="fastslow registry", description="Keep released models in a folder of immutable versions.")
-    commands = parser.add_subparsers(metavar="init | add | list | show | promote | rollback | verify", dest="command")
+    commands = parser.add_subparsers(
+        metavar="init | add | list | show | promote | rollback | verify | mirror", dest="command"
+    )
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
@@ -144,7 +154,7 @@ def _parser() -> Parser:
     init = command("init", "make an empty registry")
     init.add_argument("--policy", metavar="FILE.yaml", help="what every policy has to ask for at least")
     add = command("add", "copy a bundle in as the candidate")
-    add.add_argument("bundle", help="a run directory or a bundle folder")
+    add.add_argument("bundle", help="a run directory, a bundle folder, or OTHER@VERSION")
     add.add_argument("--note", default="", help="what the log says about it")
     for name, text in (("list", "every version, and what it is"), ("show", "the log, or what concerns one version")):
         shown = command(name, text)
@@ -161,4 +171,7 @@ def _parser() -> Parser:
     rollback.add_argument("--to", metavar="VERSION", help="an earlier champion than the one before")
     rollback.add_argument("--reason", default="", help="what the log says about it")
     command("verify", "check every byte of every version, and the log")
+    mirrored = command("mirror", "bring MLflow's model registry to the same state")
+    mirrored.add_argument("--mlflow", metavar="URI", required=True, help="of the MLflow server")
+    mirrored.add_argument("--name", required=True, help="of the registered model there")
     return parser

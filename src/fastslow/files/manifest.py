@@ -117,9 +117,10 @@ def _manifest(path: Path, format: int, older: str, refuse: Callable[[str], Damag
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """Return every file below a folder by its relative name, in order, and every folder that holds none."""
+    """Return every file and link below a folder by its relative name, in order, and every folder that holds none."""
     paths = sorted(folder.rglob("*"))
-    return {p.relative_to(folder).as_posix(): p for p in paths if not p.is_dir() or not any(p.iterdir())}
+    listed = (p for p in paths if p.is_symlink() or not p.is_dir() or not any(p.iterdir()))
+    return {path.relative_to(folder).as_posix(): path for path in listed}
 
 
 def signed(data: Mapping[str, Any]) -> dict[str, Any]:

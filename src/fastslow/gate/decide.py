@@ -154,7 +154,15 @@ def decide_prose(
     )  # fmt: skip
 
 
-def decide_limit(name: str, value: float | None, limit: float, unit: str, **numbers: float | None) -> Check:
+def decide_limit(
+    name: str,
+    value: float | None,
+    limit: float,
+    unit: str,
+    *,
+    candidate: float | None = None,
+    baseline: float | None = None,
+) -> Check:
     """Return whether a figure is within its limit, compared as measured."""
     if value is None or not math.isfinite(value):
         return Check("limit", name, "invalid", f"{name} could not be measured", against=limit)
@@ -162,5 +170,5 @@ def decide_limit(name: str, value: float | None, limit: float, unit: str, **numb
     return Check(
         "limit", name, "pass" if within else "fail",
         f"{value:.4g} {unit} {'is within' if within else 'is above'} the limit of {limit:g}",
-        difference=value, against=limit, **numbers,
+        candidate=candidate, baseline=baseline, difference=value, against=limit,
     )  # fmt: skip

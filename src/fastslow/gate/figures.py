@@ -24,7 +24,7 @@ def figures(policy: Policy, tasks: Asked, candidate: Side, baseline: Side, tell:
     if policy.prose is not None:
         tell("bits per byte of prose")
         pieces = prose_pieces(policy.prose)
-        bits = [bits_of(side.bundle, pieces) for side in (candidate, baseline)]
+        bits = bits_of(candidate.bundle, pieces), bits_of(baseline.bundle, pieces)
         sizes = [len(piece.encode()) for piece in pieces]
         checks.append(decide_prose(*bits, sizes, max_rise=policy.prose.max_rise, alpha=policy.rules.alpha))
     if policy.neutral is not None:

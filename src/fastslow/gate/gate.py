@@ -160,10 +160,7 @@ def _paired_checks(
                 order.tell(_line(checks[i]))
         if any(check is not None and check.state in ("fail", "invalid") for check in checks):
             break
-    return [
-        check or Check("retain", e.task, "invalid", "it was not asked")
-        for check, e in zip(checks, entries, strict=True)
-    ]
+    return [check for check in checks if check is not None]  # every task was asked at the first look
 
 
 def _open_still(check: Check | None) -> bool:
@@ -195,8 +192,8 @@ def _decided(policy: Policy, entry: Gain | Retain, task: Answered) -> Check:
         chance=0.0 if gain else entry.chance,
         unscored=policy.limits.unscored,
     )
-    rewards = [[[a.reward for a in answers] for answers in side] for side in (task.candidate, task.baseline)]
-    return replace(decide(test, *rewards, task.looks), losses=tuple(_losses(task)))
+    candidate, baseline = ([[a.reward for a in one] for one in side] for side in (task.candidate, task.baseline))
+    return replace(decide(test, candidate, baseline, task.looks), losses=tuple(_losses(task)))
 
 
 def _losses(task: Answered) -> list[Lost]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Int
 from torch import Tensor
 
 from fastslow.bundles.bundle import Bundle
@@ -89,15 +89,15 @@ def bits_of(bundle: Bundle, pieces: Sequence[str]) -> list[float]:
     for piece in pieces:
         ids = tokenizer(piece, add_special_tokens=False)["input_ids"]
         parts = [[int(start), *ids[at : at + fitting]] for at in range(0, len(ids), fitting)]
-        nats = sum(float(_surprisal(model, torch.tensor(part, device=model.device))) for part in parts)
+        nats = sum(_surprisal(model, torch.tensor([part], device=model.device)) for part in parts)
         found.append(nats / math.log(2))
     return found
 
 
-def _surprisal(model: Any, tokens_T: Float[Tensor, " T"]) -> Float[Tensor, ""]:
+def _surprisal(model: Any, tokens_1_T: Int[Tensor, "1 T"]) -> float:
     """Return the negative log-likelihood of all tokens but the first, in nats."""
-    logits = model(tokens_T[None]).logits[0, :-1].float()
-    return -logits.log_softmax(-1).gather(1, tokens_T[1:, None]).sum()
+    logits_1_T_V = model(tokens_1_T).logits[:, :-1].float()
+    return -float(logits_1_T_V.log_softmax(-1).gather(2, tokens_1_T[:, 1:, None]).sum())
 
 
 def _text(path: str, what: str) -> str:

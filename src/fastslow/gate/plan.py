@@ -12,34 +12,39 @@ DISCORDANCES = (0.05, 0.10, 0.20)
 """Shares of questions on which two models differ: of a small change, a usual one, a large one. Unknown beforehand, and
 the number of questions is in proportion to it."""
 
+USUAL = 0.10
+
 GAINS = (0.05, 0.10, 0.20)
-"""True gains for which the power of a `gain` check is shown."""
+"""Gains beyond what is asked for, for which the questions of a `gain` check are shown."""
 
 
 def plan(policy: Policy) -> Iterator[str]:
     """Yield the lines of the plan."""
     alpha = policy.rules.alpha
     yield f"alpha {alpha:g}, {policy.rules.looks} looks, at most {policy.rules.questions} questions a task"
-    yield ""
-    yield "retain: questions with which a candidate that is exactly as good passes, by the share of questions on which"
-    yield "the two differ"
     kept = [(one.task, policy.margin_of(one), policy.questions_of(one)) for one in policy.retain]
     kept += [(one.name, policy.margin_of(one), None) for one in policy.samples]
+    if kept:
+        yield ""
+        yield "questions with which a candidate that is exactly as good passes, by the share on which the two differ:"
     for task, margin, most in kept:
-        yield f"  {task}, margin {margin:g}"
+        yield f"  retain {task}, margin {margin:g}"
         for discordance in DISCORDANCES:
             needed = [questions_needed(0.0, -margin, discordance, alpha=alpha, power=p) for p in (0.8, 0.9)]
             chance = "" if most is None else f"; with {most}: {100 * _power(most, margin, discordance, alpha):.0f}%"
             yield f"    differ on {100 * discordance:.0f}%: {needed[0]} for 80%, {needed[1]} for 90%{chance}"
+    powers = [_power(most, margin, USUAL, alpha) for _, margin, most in kept if most is not None]
+    if len(powers) > 1:
+        yield f"  all {len(powers)} are passed together with {100 * math.prod(powers):.0f}% where each differs on 10%"
+    if policy.gain:
+        yield ""
+        yield "questions with which a candidate that only wins passes, by its true gain:"
     for one in policy.gain:
         yield f"  gain {one.task}, above {one.min_gain:g}"
         for gain in GAINS:
-            # Where the candidate only wins, the variance of a question is that of a coin with the gain's probability.
-            needed = questions_needed(one.min_gain + gain, one.min_gain, 2 * gain, alpha=alpha, power=0.9)
-            yield f"    true gain {100 * (one.min_gain + gain):.0f} points: {needed} for 90%"
-    yield ""
-    both = math.prod(_power(most, margin, 0.1, alpha) for _, margin, most in kept if most is not None)
-    yield f"all {len(policy.retain)} retain checks pass together with {100 * both:.0f}% where each differs on 10%"
+            true = one.min_gain + gain
+            needed = questions_needed(true, one.min_gain, true * (1 - true), alpha=alpha, power=0.9)
+            yield f"    {100 * true:.0f} points: {needed} for 90%"
 
 
 def _power(n: int, margin: float, discordance: float, alpha: float) -> float:

@@ -59,16 +59,16 @@ def choose_questions(
 
     Raises BadInput for a task that cannot be made, and where no question is left.
     """
-    data_seed = derive_seed(seed, "questions", spelled_once(name)) % SEEDS
-    sizes = {"train_size": PROBES, "validation_size": 0, "test_size": most}
     with _without_advice():
+        data_seed = derive_seed(seed, "questions", spelled_once(name)) % SEEDS
+        sizes = {"train_size": PROBES, "validation_size": 0, "test_size": most}
         task = resolve_task(name, **sizes, data_seed=data_seed)
         examples = tuple(task.split("test"))[:most]
         others = resolve_task(name, **sizes, data_seed=data_seed + 1).split("test")
-    if {e.id for e in others[:most]} != {e.id for e in examples}:
-        return Questions(task, examples, data_seed)
-    task, examples = _of_a_file(name, bundles)
-    met = _met(bundles, trusted)
+        if {e.id for e in others[:most]} != {e.id for e in examples}:
+            return Questions(task, examples, data_seed)
+        task, examples = _of_a_file(name, bundles)
+        met = _met(bundles, trusted)
     unmet = [example for example in examples if identity(example.messages) not in met]
     if not unmet:
         raise BadInput(

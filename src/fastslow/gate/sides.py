@@ -48,7 +48,7 @@ class Side:
     kind: str
     dtype: torch.dtype
     seed: int
-    _policies: dict[tuple[str, SamplingParams], Policy] = field(default_factory=dict)
+    _policies: dict[tuple[int, SamplingParams], Policy] = field(default_factory=dict)
 
     def answer(self, task: Task, examples: Sequence[Example], rules: Rules) -> list[list[Answer]]:
         """Answer every example as often as the rules say; returns the answers to each."""
@@ -100,7 +100,7 @@ class Side:
         return population.seed if self.kind == "seed" else population.lead
 
     def _policy(self, task: Task, params: SamplingParams) -> Policy:
-        key = (task.name, params)
+        key = (id(task), params)  # two tasks of a user's may share their name; the policy keeps its task alive
         if key not in self._policies:
             policy = bundle_policy(self.bundle, self.bundle.model, task, params, self.dtype)
             policy.refresh(0)

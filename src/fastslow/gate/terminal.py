@@ -11,6 +11,7 @@ from rich.table import Table
 from fastslow.gate.verdict import Check, Verdict
 from fastslow.record.tables import print_table
 from fastslow.report.pages.safe import seen
+from fastslow.tasks.names import short_names
 
 COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow", "invalid": "red"}
 
@@ -71,10 +72,11 @@ def _table(verdict: Verdict) -> Table:
         table.add_column(heading)
     for heading in ("candidate", "baseline", "difference", "interval", "limit", "questions", "won", "lost"):
         table.add_column(heading, justify="right")
+    short = short_names(check.name for check in verdict.checks)
     for check in verdict.checks:
         counts = (str(check.n or ""), *(str(c) if check.n else "" for c in (check.won, check.lost)))
         state = f"[{COLOURS[check.state]}]{check.state}[/]"
-        table.add_row(check.kind, escape(check.name), state, *numbers(check), *counts)
+        table.add_row(check.kind, escape(short[check.name]), state, *numbers(check), *counts)
     return table
 
 

@@ -8,12 +8,12 @@ candidate minus the baseline, in rewards from 0 to 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
@@ -123,9 +123,9 @@ def _clustered_z(pairs: Paired, against: float) -> float:
     return math.copysign(min(z, 40.0), t)
 
 
-def _root(z, inside: float, end: float) -> float:
+def _root(z: Callable[[float], float], inside: float, end: float) -> float:
     """Return where z crosses 0 between `inside` and `end`; `end` where it does not."""
     limit = end * (1 - 1e-9)
     if z(inside) * z(limit) > 0:
         return end
-    return float(brentq(z, min(inside, limit), max(inside, limit), xtol=1e-7))
+    return root_scalar(z, bracket=sorted((inside, limit)), xtol=1e-7).root

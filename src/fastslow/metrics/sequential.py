@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.special import ndtr, ndtri, roots_legendre
 
 NODES = 400
@@ -51,9 +51,10 @@ def bounds(alpha: float, fractions: tuple[float, ...]) -> tuple[float, ...]:
     for fraction in fractions:
         reach, scale = math.sqrt(fraction - before), math.sqrt(fraction)
         error = spent(alpha, fraction) - used
-        bound = brentq(_excess, -2 * scale, FURTHEST * scale, args=(places_X, mass_X, reach, error), xtol=1e-9)
-        found.append(float(bound) / scale)
-        next_X, weights_X = _nodes(-FURTHEST * scale, float(bound))
+        bracket = (-2 * scale, FURTHEST * scale)
+        bound = root_scalar(_excess, args=(places_X, mass_X, reach, error), bracket=bracket, xtol=1e-9).root
+        found.append(bound / scale)
+        next_X, weights_X = _nodes(-FURTHEST * scale, bound)
         apart = (next_X[:, None] - places_X[None, :]) / reach
         places_X, mass_X = next_X, weights_X * ((_normal(apart) / reach) @ mass_X)
         before, used = fraction, spent(alpha, fraction)

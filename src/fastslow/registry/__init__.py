@@ -4,6 +4,7 @@
 - `versions`: copies of bundles, sealed by a manifest and never written again.
 - `registry`: `ModelRegistry`, which adds, promotes and rolls back; `resolve`, which finds a bundle by its name.
 - `promotion`: the rules by which a promotion is refused.
+- `mlflow`: a mirror in MLflow's model registry.
 
 `cli.registry` and `cli.gate` call this package. It loads no model and needs no torch.
 """

@@ -83,7 +83,7 @@ class ModelRegistry:
 
     def versions(self) -> list[str]:
         """Return the names of all versions, oldest first."""
-        return [entry.about["version"] for entry in self.entries() if entry.event == "add"]
+        return list(self._added())
 
     def named(self, name: str) -> str:
         """Return the version that `name` means: an alias, a version, or its number. Raises BadInput for none."""
@@ -112,8 +112,7 @@ class ModelRegistry:
 
     def digest(self, version: str) -> str:
         """Return the digest of the bundle that was added as this version."""
-        added = (entry for entry in self.entries() if entry.event == "add")
-        return next(entry.about["digest"] for entry in added if entry.about["version"] == version)
+        return self._added()[version]
 
     def add(self, bundle: str | Path, *, note: str = "") -> str:
         """Copy a bundle into the registry as a new version, the candidate, and return its name.
@@ -124,7 +123,7 @@ class ModelRegistry:
         source = folder_of(bundle)
         digest = bundle_digest(source)
         with self._alone():
-            known = {self.digest(version): version for version in self.versions()}
+            known = {of: version for version, of in self._added().items()}
             version = known.get(digest) or versions.name_of(len(known) + 1, digest)
             if digest in known:
                 self.verified(version)
@@ -153,10 +152,8 @@ class ModelRegistry:
     def record(self, verdict: Verdict) -> None:
         """Write a verdict into the log, whatever it says: refusals with their numbers, and which questions were asked.
         The verdict itself goes to `verdicts/`."""
-        data = verdict.to_json()
         with self._alone():
-            atomic.write_file(self.folder / VERDICTS / f"{data['sha256'][:16]}.json", dumps(data, indent=2))
-            self._log.append("gate", self.aliases(), {**_about(verdict), "verdict": data["sha256"]})
+            self._log.append("gate", self.aliases(), {**_about(verdict), "verdict": self._keep(verdict)})
 
     def promote(self, name: str, verdict: Verdict, *, policy: bytes | None = None) -> str:
         """Make a version the champion, and return its name.
@@ -171,7 +168,7 @@ class ModelRegistry:
                 verdict, digest=bundle_digest(folder), floor=self.floor(), policy=policy,
                 champion=None if champion is None else self.digest(champion),
             )  # fmt: skip
-            about = {"version": version, "verdict": verdict.to_json()["sha256"]}
+            about = {"version": version, "verdict": self._keep(verdict)}
             if reason is not None:
                 self._log.append("refuse", self.aliases(), {**about, "reason": reason})
                 raise BadInput(f"'{version}' is not promoted: {reason}.")
@@ -222,6 +219,16 @@ class ModelRegistry:
             except Damaged as damage:
                 problems.append(str(damage))
         return problems
+
+    def _added(self) -> dict[str, str]:
+        """Return the digest of each version, oldest first."""
+        return {e.about["version"]: e.about["digest"] for e in self.entries() if e.event == "add"}
+
+    def _keep(self, verdict: Verdict) -> str:
+        """Write a verdict into the registry, and return its SHA-256."""
+        data = verdict.to_json()
+        atomic.write_file(self.folder / VERDICTS / f"{data['sha256'][:16]}.json", dumps(data, indent=2))
+        return data["sha256"]
 
     def _switch(self, event: str, version: str, about: Mapping[str, Any]) -> None:
         """Log that `version` is the champion now."""

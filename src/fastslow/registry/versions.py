@@ -26,15 +26,13 @@ def name_of(number: int, digest: str) -> str:
 def copy(bundle: Path, target: Path, about: Mapping[str, Any]) -> None:
     """Copy a bundle's files into the new folder `target`, seal and protect them. `about` goes into the manifest.
 
-    Raises BadInput where the bundle holds folders or links, and where the disk does not take the copy.
+    Raises BadInput where the disk does not take the copy.
     """
     aside = target.with_name(target.name + ".tmp")
     try:
         discard(aside)
         aside.mkdir(parents=True)
         for name, path in manifest.files_of(bundle).items():
-            if path.is_symlink() or not path.is_file():
-                raise BadInput(f"'{path}' is not a plain file; a bundle holds nothing else.")
             if name != manifest.MANIFEST:  # of another registry's version
                 (aside / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, aside / name)

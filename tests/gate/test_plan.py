@@ -1,0 +1,30 @@
+"""A plan says how many questions a policy needs, and loads no model for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastslow.cli.main import main
+from fastslow.gate.plan import plan
+from fastslow.gate.policy import parse_policy
+
+
+def lines(text: str) -> str:
+    return "\n".join(plan(parse_policy(text.encode(), "policy")))
+
+
+def test_the_numbers_are_those_of_the_simulation() -> None:
+    """With 400 questions, a margin of 5 points and models that differ on 10%, 93% of equal candidates pass."""
+    assert "differ on 10%: 248 for 80%, 343 for 90%; with 400: 94%" in lines("retain: [{task: star_graph}]")
+
+
+def test_several_tasks_are_harder_to_pass_together() -> None:
+    text = lines("retain: [{task: star_graph}, {task: codeio}, {task: polaris}]")
+    assert "all 3 are passed together with 82%" in text
+
+
+def test_a_plan_needs_no_candidate(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "gate.yaml").write_text("gain: [{task: star_graph, min_gain: 0.1}]")
+    assert main(["gate", "--policy", str(tmp_path / "gate.yaml"), "--plan"]) == 0
+    assert "gain star_graph, above 0.1" in capsys.readouterr().out
