@@ -21,7 +21,9 @@ def pins(name: str) -> dict[str, str]:
 
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-GROUPS = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+# DeepSpeed is installed by who wants it: the suite skips what needs it, so no version of it was tested by the suite.
+EXTRAS = [group for name, group in PROJECT["optional-dependencies"].items() if name != "deepspeed"]
+GROUPS = [PROJECT["dependencies"], *EXTRAS]
 WANTED = [Requirement(line) for group in GROUPS for line in group]
 
 
