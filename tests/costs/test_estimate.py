@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_twice_the_gpus_take_less_time_but_not_less_than_the_longest_answer() ->
 
 
 def test_reused_rollouts_cheapen_a_step_and_idle_rows_are_not_trained_on() -> None:
-    longest = {"longest": 3000}  # so that the tail does not hide the throughput
+    longest: dict[str, Any] = {"longest": 3000}  # so that the tail does not hide the throughput
     without = estimate(reused=Range(0, 0, 0), **longest)
     assert estimate(reused=Range.exactly(0.5), **longest).step_throughput(1) < 0.8 * without.step_throughput(1)
     assert estimate(live=Range.exactly(0.5)).training(1) == pytest.approx(

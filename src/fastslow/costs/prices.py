@@ -30,7 +30,7 @@ class Prices:
 
 def default_prices() -> Prices:
     """Return the table that comes with the package."""
-    text = (importlib.resources.files(__package__) / "prices.yaml").read_text(encoding="utf-8")
+    text = (importlib.resources.files("fastslow.costs") / "prices.yaml").read_text(encoding="utf-8")
     return _read(yaml.safe_load(text), "prices.yaml", Prices({}, None, ""))
 
 

@@ -114,7 +114,7 @@ def sharded(shapes: tuple[tuple[int, ...], ...], processes: int) -> int:
 
 def shipped_config(name: str) -> PreTrainedConfig | None:
     """Return the configuration of a model of the hub that this package has, so that its costs need no network."""
-    file = importlib.resources.files(__package__) / "models" / f"{name.replace('/', '--')}.json"
+    file = importlib.resources.files("fastslow.costs") / "models" / f"{name.replace('/', '--')}.json"
     return AutoConfig.for_model(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 

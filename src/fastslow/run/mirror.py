@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from fastslow.core.errors import BadInput, FastSlowError
@@ -97,7 +97,7 @@ class Mirror:
             self._offered = step, needed
             self._change.notify_all()
 
-    def rewind(self, step: int, positions: dict[str, int]) -> None:
+    def rewind(self, step: int, positions: Mapping[str, int]) -> None:
         """Bring the copy to where the resumed run stands. Raises BadInput where another run is there; a place that
         fails is noted, as it is later."""
         try:
