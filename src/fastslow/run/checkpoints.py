@@ -150,7 +150,8 @@ class Checkpointing:
         if run is None or not url:
             return None
         mirror = Mirror(SecondPlace(url), self.of(run), self._recorder.display.note)
-        positions = read_plain(start, "recorder")["positions"] if start else dict.fromkeys(FILES, 0)
+        nothing: dict[str, int] = dict.fromkeys(FILES, 0)
+        positions = read_plain(start, "recorder")["positions"] if start else nothing
         mirror.rewind(self._slow.step if start else -1, positions)
         return mirror
 

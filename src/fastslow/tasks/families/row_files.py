@@ -32,7 +32,8 @@ def read_rows(paths: Sequence[str], skip: int) -> Iterator[Row]:
     import fsspec
 
     for path in paths:
-        with fsspec.open(path, "rb") as file:
+        opened: Any = fsspec.open(path, "rb")
+        with opened as file:
             rows, skip = READERS[PurePosixPath(path).suffix](file, skip)
             yield from rows
 
