@@ -28,12 +28,15 @@ class Splitter:
         rows_per_forward: most rows of one forward (padded), or as many tokens as those would take (token trees).
         slots: forwards and backwards per optimiser step at most.
         as_trees: whether rows are trained on as token trees.
+        evenly: whether padded rows are cut into forwards of as many rows each, as TRL does, where a term of the loss
+            is a mean over the rows of a forward; else where padding is least.
     """
 
     loss_type: str
     rows_per_forward: int
     slots: int
     as_trees: bool
+    evenly: bool = False
 
     def split(
         self, scored: Mapping[str, Any], rows: Sequence[Row], plan: RowPlan, *, first: int, scale: float
@@ -69,7 +72,7 @@ class Splitter:
             live.sort(key=lambda i: len(rows[i].ids))  # neighbours of similar length: little padding
             needed = -(-len(live) // limit)
         needed = max(processes.gather([needed]))
-        if self.as_trees or self.loss_type in ROWS_GATHERED:  # (which needs as many rows in every process)
+        if self.as_trees or self.evenly:
             return micro_batches(equal_shares(live, needed), slots=self.slots)
         remaining = iter(live)
         sizes = least_padded([len(rows[i].ids) for i in live], needed, limit)
