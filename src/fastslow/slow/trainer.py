@@ -36,6 +36,7 @@ from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack
 from fastslow.policy.trials import name_of
 from fastslow.slow.batches import (
+    ROWS_GATHERED,
     TOKEN_SUM_LOSSES,
     RowPlan,
     Scales,
@@ -241,6 +242,7 @@ class SlowTrainer(GRPOTrainer):
             rows_per_forward=self.args.per_device_train_batch_size,
             slots=self.slots,
             as_trees=self.packing_problem is None and not self.aux_loss_enabled,  # which needs TRL's padded forward
+            evenly=self.args.loss_type in ROWS_GATHERED or self.aux_loss_enabled,
         )
 
     # Forward, loss, gradient
