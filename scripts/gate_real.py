@@ -86,7 +86,7 @@ def accuracy(folder: Path) -> float:
 def find_noise(folder: Path) -> dict[str, float]:
     """Search for the noise that costs about 15 points, by halving the interval."""
     whole = accuracy(write_noisy(folder / "whole", 0.0, 0))
-    low, high, found = 0.0, 1.0, {"sigma": 0.0, "drop": 0.0, "accuracy": whole}
+    low, high, found = 0.0, 0.3, {"sigma": 0.0, "drop": 0.0, "accuracy": whole}
     for _ in range(5):
         sigma = (low + high) / 2
         drop = whole - accuracy(write_noisy(folder / "search", sigma, 0))

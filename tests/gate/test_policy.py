@@ -41,7 +41,7 @@ def test_the_digest_is_that_of_the_file() -> None:
         ("looks: 0", "looks must be at least 1"),
         ("gain: star_graph", "gain must be a list"),
         ("gain:\n- min_gain: 0.1", "gain 1 names no task"),
-        ("retain:\n- {task: star_graph, marge: 0.1}", "Did you mean 'margin'"),
+        ("retain:\n- {task: star_graph, margn: 0.1}", "Did you mean 'margin'"),
         ("retain:\n- task: star_graph\n- task: star_graph", "stands twice in retain"),
         ("retain:\n- {task: 'jsonl:a.jsonl?x=1&y=2'}\n- {task: 'jsonl:a.jsonl?y=2&x=1'}", "stands twice"),
         ("general:\n  prosa: {}", "Did you mean 'prose'"),
