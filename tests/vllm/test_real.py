@@ -19,6 +19,7 @@ from fastslow.core.errors import EngineError
 from fastslow.core.types import Rollout, Verdict
 from fastslow.files.run_directory import machine, versions
 from fastslow.policy.engines import servers as dialect
+from fastslow.policy.engines import transport
 from fastslow.policy.engines.base import Engine, Prompt, SamplingParams
 from fastslow.policy.engines.servable import MARKER, PUSHED, prepare, shape_of
 from fastslow.policy.engines.vllm import VllmEngine
@@ -110,13 +111,15 @@ def watch(model: Any, engine: VllmEngine) -> tuple[bool, float]:
     return False, tripwire.last.largest
 
 
-def watch_an_update(model: Any, engine: VllmEngine) -> tuple[bool, float]:
-    """Sample, move the weights, refresh, and watch the same prompts again, which the server has in its cache."""
+def watch_an_update(model: Any, engine: VllmEngine, spoil: Callable[[], object] = lambda: None) -> tuple[bool, float]:
+    """Sample, move the weights, refresh, and watch the same prompts again, which the server has in its cache. `spoil`
+    is called before the second refresh."""
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     try:
         engine.refresh(0)
         engine.sample(long_prompts(model), PARAMS)
         shift(model)
+        spoil()
         engine.refresh(1)
         return watch(model, engine)
     finally:
@@ -133,8 +136,10 @@ def test_what_is_sent_is_what_samples(model, tokenizer, server, note) -> None:
 def test_a_prefix_cache_that_is_not_reset_trips(model, tokenizer, server, monkeypatch, note) -> None:
     async def nothing(self) -> None: ...
 
-    monkeypatch.setattr(dialect.VllmServer, "reset_prefix_cache", nothing)
-    tripped, gap = watch_an_update(model, engine_on(model, tokenizer, server))
+    def spoil() -> None:  # not before: the cache may hold what an earlier test computed with the very same weights
+        monkeypatch.setattr(dialect.VllmServer, "reset_prefix_cache", nothing)
+
+    tripped, gap = watch_an_update(model, engine_on(model, tokenizer, server), spoil)
     note("no reset of the prefix cache", {"tripped": tripped, "nats": gap})
     assert tripped
     assert gap > 0.1
@@ -194,7 +199,15 @@ def test_adapters_are_swapped_in_place(tokenizer, server, note) -> None:
     assert without > 0.05, "the adapter has to matter"
 
 
-def test_a_tied_folder_keeps_its_old_head_and_trips(model, tokenizer, tmp_path, note) -> None:
+def test_a_tied_server_keeps_its_old_head_where_none_is_written_and_trips(
+    model, tokenizer, tmp_path, monkeypatch, note
+) -> None:
+    """Weights that are written as the tied model itself writes them. Written apart, a tied server takes the head."""
+    whole = transport.whole_weights
+
+    def tied_weights(*args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
+        return {name: weight for name, weight in whole(*args, **kwargs).items() if name != "lm_head.weight"}
+
     folder = tmp_path / "tied"
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -202,8 +215,10 @@ def test_a_tied_folder_keeps_its_old_head_and_trips(model, tokenizer, tmp_path, 
     (folder / MARKER).write_text(json.dumps(shape_of(model)))  # as if it had been prepared
     (folder / PUSHED).mkdir()
     with RealServer(folder) as tied:
+        apart = watch_an_update(model, engine_on(model, tokenizer, tied))
+        monkeypatch.setattr(transport, "whole_weights", tied_weights)
         tripped, gap = watch_an_update(model, engine_on(model, tokenizer, tied))
-    note("tied folder", {"tripped": tripped, "nats": gap})
+    note("tied folder", {"tripped": tripped, "nats": gap, "nats where the head is written apart": apart[1]})
     assert tripped
     assert gap > 0.1
 
