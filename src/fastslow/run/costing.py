@@ -86,7 +86,7 @@ def work_of(config: FastSlowConfig, processes: int) -> Work:
         references=references(config),
         kl=bool(config.beta),
         moments=moments(config),
-        engine=getattr(config, "engine", "vllm"),
+        engine=config.engine,
         reply=config.reflection_max_tokens if config.reflection_base_url else 0,
         reply_prices=(prices[0], prices[1]) if prices[0] is not None and prices[1] is not None else None,
         reply_budget=config.reflection_budget_usd,
