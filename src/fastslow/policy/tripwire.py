@@ -1,8 +1,9 @@
 """Compare a separate engine's log-probabilities with those of the model in training, on rollouts made just now.
 
-An engine in another program can sample from other weights than those it was sent, and answer 200: vLLM keeps a tied
-head when it reloads, and keys and values of older weights where its prefix cache is not reset. Training would go on, on
-another policy's rollouts. Only fresh rollouts are compared: those served from the cache are of older weights by design.
+An engine in another program can sample from other weights than those it was sent, and answer 200: vLLM was seen to
+keep a tied head when it reloads, and it keeps keys and values of older weights where its prefix cache is not reset.
+Training would go on, on another policy's rollouts. Only fresh rollouts are compared: those served from the cache are of
+older weights by design.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write the folder that a vLLM server is started on, and the weights that it reads later.
 
-The head never shares its weights with the embedding there. A server whose model ties them answers a reload with 200 and
-keeps the old head (vLLM on a CPU packs the head when it starts).
+The head never shares its weights with the embedding there. A server whose model ties them was seen to answer a
+reload with 200 and to keep the old head (vLLM on a CPU packs the head when it starts); in our own runs it followed.
 """
 
 from __future__ import annotations
