@@ -93,7 +93,7 @@ def test_settings_that_are_no_numbers_are_refused(tmp_path: Path, overrides: dic
 
 def test_a_gradient_that_is_not_finite_stops_the_run_before_the_weights_take_it(tmp_path: Path) -> None:
     with pytest.raises(FastSlowError, match=r"gradient of step \d+ is not finite"):
-        run(tmp_path, mode="rl", learning_rate=1e30, max_steps=6, max_grad_norm=1.0)
+        run(tmp_path, mode="rl", beta=3e38, learning_rate=1.0, max_steps=6, max_grad_norm=1.0)
 
 
 class Unsaveable:

@@ -69,7 +69,7 @@ LATE: list[tuple[dict[str, Any], str]] = [
     ({"accelerator_config": {"gradient_accumulation_kwargs": {"nothing": 1}}}, "nothing"),
     ({"dataloader_num_workers": -1}, "num_workers"),
     ({"sync_ref_model": True, "ref_model_sync_steps": 0}, "ref_model_sync_steps must be at least 1"),
-    ({"fsdp": "full_shard"}, "fsdp"),
+    ({"fsdp": "full_shard"}, "FSDP2 was asked for"),
 ]
 
 

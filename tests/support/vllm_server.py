@@ -26,6 +26,17 @@ DEV = ("/weight_info", "/update_weight_version", "/collective_rpc", "/reset_pref
 """Endpoints that development mode adds."""
 
 
+LOADING = threading.Lock()
+"""transformers replaces methods of its classes while it loads: two threads that load at once leave them replaced, and
+models loaded later are not tied."""
+
+
+def load(folder: Path | str) -> Any:
+    """Return the model in a folder, in fp32."""
+    with LOADING:
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
 class VllmServer:
     """`with VllmServer(folder) as server: ... server.url, server.asked`.
 
@@ -83,7 +94,7 @@ class VllmServer:
     def start_over(self) -> None:
         """Be as after a restart: the weights of the folder, an empty cache, and vLLM's own label of the weights."""
         self.label = "default"
-        self._model = AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32).eval()
+        self._model = load(self.folder)
         self._adapted: dict[str, PrefixSampler] = {}
         self._base = self._sampler(self._model)
         self._blocks: set[tuple[Any, ...]] = set()
@@ -133,7 +144,7 @@ class VllmServer:
         if body["method"] != "reload_weights" or not Path(folder, "config.json").exists():
             return 500, {"error": {"message": f"no weights in {folder}"}}
         self.pushes.append(folder)
-        new = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+        new = load(folder).state_dict()
         with torch.no_grad():
             for name, weight in self._model.state_dict().items():
                 if "stale" not in self.faults and not ("tied" in self.faults and name == "lm_head.weight"):
@@ -155,7 +166,8 @@ class VllmServer:
         if not body.get("load_inplace") and body["lora_name"] in self._adapted:
             return 400, {"error": {"message": "already loaded"}}
         self.pushes.append(body["lora_path"])
-        model: Any = PeftModel.from_pretrained(copy.deepcopy(self._model), body["lora_path"]).eval()
+        with LOADING:
+            model: Any = PeftModel.from_pretrained(copy.deepcopy(self._model), body["lora_path"]).eval()
         self._adapted[body["lora_name"]] = self._sampler(model)
         return 200, "Success"
 

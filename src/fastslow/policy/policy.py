@@ -205,7 +205,7 @@ class Policy:
     def describe_engine(self) -> dict[str, Any]:
         """Return what summary.json says of the engine."""
         measured = {} if self.tripwire is None else {"largest_gap": self.tripwire.largest}
-        return {**self.engine.describe(), **measured, **self.engine.usage()}
+        return {**self.engine.describe(), **measured}
 
     def close(self) -> None:
         """Let go of the engine. Nothing can be sampled afterwards."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -29,6 +30,19 @@ def moment_of(date: str) -> datetime:
         return datetime.fromisoformat(date)
     except ValueError:
         raise BadInput(f"template_date must be a date such as 2026-01-31 or 2026-01-31T09:30, got '{date}'.") from None
+
+
+def _check_mapping(text: str) -> None:
+    """Refuse arguments of the chat template that are no mapping in JSON."""
+    try:
+        read = json.loads(text)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise BadInput(
+            "chat_template_kwargs must be a mapping, on the command line in JSON such as "
+            f"'{{\"enable_thinking\": false}}', got '{text}'."
+        )
 
 
 def _check_url(url: str, *, remote: bool) -> None:
@@ -113,6 +127,8 @@ class PolicySettings(SettingsGroup):
     def check(self) -> None:
         """Refuse a date that is none, and servers that cannot be meant; several URLs in one text are taken apart."""
         moment_of(self.template_date)
+        if isinstance(self.chat_template_kwargs, str):
+            _check_mapping(self.chat_template_kwargs)
         urls = [url.strip().rstrip("/") for text in self.engine_urls or [] for url in text.split(",") if url.strip()]
         self.engine_urls = urls or None
         if self.engine == "vllm":
