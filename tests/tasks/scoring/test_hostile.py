@@ -75,7 +75,7 @@ HOSTILE = {
     "raised": "<sup>" * 5_000,
     "special tokens": "<|im_end|>" * 3_000,
     "labels": "answer:\n" * 3_000 + " " * 3_000 + "x",
-    "bars above": "1.0\u0305" * 5_000,
+    "bars above": "1.0\u0305" * 2_500,
     "infix": "{a" * 5_000 + r"\over",
     "brackets in prose": "a [ b ] " * 2_500,
     "chosen": "A is the answer and " * 1_500,
