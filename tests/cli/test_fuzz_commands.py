@@ -24,7 +24,12 @@ from fastslow.run import train as running
 from tests.support.runs import tiny_settings
 
 CASES = int(os.environ.get("FUZZ", "200"))
-SHORT: dict[str, Any] = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+SHORT: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "derandomize": "FUZZ"
+    not in os.environ,  # the suite draws the same cases every time, `make fuzz` looks for new ones
+}
 HINTS = get_type_hints(FastSlowConfig)
 
 # Not drawn: what changes this process for good, compiles for a minute, or would write outside of the folder.
