@@ -62,7 +62,7 @@ runs/baselines/%/summary.json: | .venv/.installed
 	$(BIN)/fastslow train --config $(RECIPE) --mode $(word 1,$(subst -s, ,$*)) --seed $(word 2,$(subst -s, ,$*)) --max_steps 30 \
 		$(if $(filter prompt-%,$*),--fast_metric_calls $(PROMPT_CALLS)) --output_dir runs/baselines/$*
 
-bench: .venv/.installed ## Time steps against a stock TRL trainer, side by side (half an hour), then write docs/performance.md
+bench: .venv/.installed ## Time steps against a stock TRL trainer, side by side (an hour or two), then write docs/performance.md
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/bench.py --output results/bench-cpu.json
 	$(BIN)/python scripts/bench_table.py results/bench-cpu.json docs/performance.md
 
