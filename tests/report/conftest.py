@@ -1,4 +1,4 @@
-"""One headless browser for all tests of the page."""
+"""One headless browser for the tests of a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from fastslow.core.errors import BadInput
 from fastslow.report.pages.png import find_browser, flags
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running in this thread until it is stopped: later files could start none of their own.
+@pytest.fixture(scope="module")
 def chromium():
     """A real Chromium, driven by playwright; skips where there is none and says how to get one."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[dev]' brings playwright")
