@@ -129,8 +129,8 @@ test-vllm: .venv/.installed ## The engine on vLLM servers against vLLM itself, o
 	@$(MAKE) .venv-vllm/.installed || echo "vLLM could not be installed: its tests will be skipped."
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vllm tests/vllm -rs
 
-mutations: .venv/.installed ## Remove one guard after another from a copy of the sources: do the tests notice? (some minutes)
-	OMP_NUM_THREADS=1 $(BIN)/python scripts/mutations.py
+mutations: .venv/.installed ## Remove one guard after another from a copy of the sources: do the tests notice? (an hour or two; SHARE=1/2: every second one)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/mutations.py $(if $(SHARE),--share $(SHARE))
 
 audit: .venv/.installed ## Look up known faults of the installed libraries (needs pypi.org)
 	$(BIN)/python -m pip install -q 'pip-audit>=2.9,<3'

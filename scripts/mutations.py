@@ -1,5 +1,5 @@
 """Does anybody notice when a guard is gone? Removes one at a time from a copy of the sources and runs the tests that
-should. Usage: mutations.py [--only TEXT] [--keep FOLDER]
+should. Usage: mutations.py [--only TEXT] [--share 1/2]
 
 Exit code 1 where a mutation no longer applies, where the named tests fail without it, or where they pass with it.
 The libraries are loaded once; every session of pytest is a fork.
@@ -84,11 +84,20 @@ def check(mutation: Mutation, copy: Path) -> str | None:
     return None
 
 
+def share(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not 1 <= int(part) <= int(parts):
+        raise ValueError(text)
+    return int(part), int(parts)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="mutations whose promise, guard or file holds this text")
+    parser.add_argument("--share", type=share, default=(1, 1), metavar="K/N", help="the K-th of N parts, for N cores")
     options = parser.parse_args()
-    chosen = [m for m in MUTATIONS if options.only in f"{m.proves} {m.guard} {m.file}"]
+    part, parts = options.share
+    chosen = [m for m in MUTATIONS if options.only in f"{m.proves} {m.guard} {m.file}"][part - 1 :: parts]
     for library in LIBRARIES:
         importlib.import_module(library)
     if not chosen:
