@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fastslow.cli.eval import _options, _write, check_target
+from fastslow.cli.eval import _options
+from fastslow.cli.flags import check_target, write
 from fastslow.cli.main import main
 from fastslow.core.errors import BadInput
 
@@ -35,7 +36,7 @@ def test_checking_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").write_text("old")
     os.symlink(tmp_path / "real", tmp_path / "link")
-    _write(tmp_path / "link", b"new")
+    write(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_text() == "new"
 
@@ -45,7 +46,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()), daemon=True)
     reader.start()
-    _write(tmp_path / "pipe", b"rows")
+    write(tmp_path / "pipe", b"rows")
     reader.join(timeout=10)
     assert read == [b"rows"]
     assert not (tmp_path / "pipe").is_file()

@@ -201,7 +201,7 @@ def test_adapters_are_swapped_in_place(tokenizer, server, note) -> None:
 
 def test_a_tied_server_takes_a_head_that_is_written_apart(model, tokenizer, tmp_path, monkeypatch, note) -> None:
     """Without a head of its own a tied server was seen to keep the old one; whether it does is noted, not asserted."""
-    whole = transport.whole_weights
+    whole = transport.served_weights
 
     def tied_weights(*args: Any, **kwargs: Any) -> dict[str, torch.Tensor]:
         return {name: weight for name, weight in whole(*args, **kwargs).items() if name != "lm_head.weight"}
@@ -214,7 +214,7 @@ def test_a_tied_server_takes_a_head_that_is_written_apart(model, tokenizer, tmp_
     (folder / PUSHED).mkdir()
     with RealServer(folder) as tied:
         apart = watch_an_update(model, engine_on(model, tokenizer, tied))
-        monkeypatch.setattr(transport, "whole_weights", tied_weights)
+        monkeypatch.setattr(transport, "served_weights", tied_weights)
         tripped, gap = watch_an_update(model, engine_on(model, tokenizer, tied))
     note("tied folder", {"tripped": tripped, "nats": gap, "nats where the head is written apart": apart[1]})
     assert not apart[0]

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from fastslow.cli.eval import Parser
+from fastslow.cli.flags import Parser
 from fastslow.core.errors import BadInput
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fastslow.cli.eval import _count, _positive
+from fastslow.cli.flags import count, positive
 from fastslow.costs.estimate import Estimate
 from fastslow.costs.table import Line, lines_of, notes_of
 from fastslow.costs.work import CASES, Range
@@ -32,8 +32,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the cost model."""
     group = parser.add_argument_group("costs of a recipe on rented GPUs, before anything is rented (with --config)")
     group.add_argument("--gpus", metavar="8xH100", help="kinds: A100 L40S H100 H200 B200; of several nodes: 2x8xH100")
-    group.add_argument("--processes", type=_positive, metavar="N", help="training processes; default: one on each GPU")
-    group.add_argument("--servers", type=_count, default=0, metavar="N", help="GPUs that only generate; default: none")
+    group.add_argument("--processes", type=positive, metavar="N", help="training processes; default: one on each GPU")
+    group.add_argument("--servers", type=count, default=0, metavar="N", help="GPUs that only generate; default: none")
     group.add_argument("--pilot", metavar="RUN", help="a run whose lengths and shares are taken")
     group.add_argument("--prices", metavar="FILE", help="YAML with prices of your own (docs/costs.md)")
     group.add_argument("--json", action="store_true", help="print the table as JSON")

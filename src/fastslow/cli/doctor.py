@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastslow.cli.costs import FLAGS, add_flags, costs
-from fastslow.cli.eval import Parser
+from fastslow.cli.flags import Parser
 from fastslow.core.errors import BadInput
 from fastslow.record.tables import print_table
 

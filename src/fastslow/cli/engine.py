@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fastslow.cli.eval import Parser
+from fastslow.cli.flags import Parser
 
 SERVE = """\
 Written: {folder}. Start a server on it (docs/engines.md), then train:

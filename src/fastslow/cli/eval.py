@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fastslow.cli.flags import Parser, between, check_target, count, positive, write
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
-from fastslow.files.atomic import write_file
 from fastslow.policy.settings import LEAST_TEMPERATURE, MOST_TEMPERATURE, is_temperature
 from fastslow.tasks.names import split_names
 
@@ -25,17 +24,6 @@ if TYPE_CHECKING:
     from fastslow.policy.engines.base import SamplingParams
 
 CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest")
-
-
-MOST = 1_000_000
-"""Most samples, examples or tokens: a larger number is a typing error, and would fill the memory."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Parse flags with argparse and our one-line errors."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}. See {self.prog} --help.")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -123,7 +111,7 @@ def _show(measurements: Sequence[Measurement], params: SamplingParams, dtype: st
 
     if options.samples_file:
         lines = (to_json(line | {"dtype": dtype}) for one in measurements for line in one.answer_rows())
-        _write(Path(options.samples_file), b"".join(lines))
+        write(Path(options.samples_file), b"".join(lines))
     how = {"temperature": params.temperature, "top_p": params.top_p, "dtype": dtype}
     rows = json.dumps(clean([{**one.row(), **how} for one in measurements]), indent=2)
     if options.json == "-":
@@ -135,7 +123,7 @@ def _show(measurements: Sequence[Measurement], params: SamplingParams, dtype: st
         for line in _choices(of_task):
             Console().print(line, highlight=False)
     if options.json:
-        _write(Path(options.json), f"{rows}\n".encode())
+        write(Path(options.json), f"{rows}\n".encode())
 
 
 def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -154,15 +142,15 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         help="of seed, lead, mean, all (every member), and, chosen by the question, cluster and nearest; default "
         "seed,lead,mean",
     )
-    parser.add_argument("--max_completion_length", type=_positive, help="tokens of an answer (default: as in the run)")
+    parser.add_argument("--max_completion_length", type=positive, help="tokens of an answer (default: as in the run)")
     parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that the bundle names")
     parser.add_argument("--split", choices=["validation", "test"], default="validation", help="default: validation")
-    parser.add_argument("--samples", type=_positive, help="samples per example (default: as in the run)")
+    parser.add_argument("--samples", type=positive, help="samples per example (default: as in the run)")
     parser.add_argument("--temperature", type=_temperature, help="0 is greedy (default: as in the run)")
     parser.add_argument("--top_p", type=_top_p, help="default: as in the run")
-    parser.add_argument("--limit", type=_positive, help="at most this many examples")
+    parser.add_argument("--limit", type=positive, help="at most this many examples")
     parser.add_argument(
-        "--kl_examples", type=_count, default=16, help="prompts for the KL to the base; 0: none (default 16)"
+        "--kl_examples", type=count, default=16, help="prompts for the KL to the base; 0: none (default 16)"
     )
     parser.add_argument(
         "--dtype",
@@ -243,74 +231,9 @@ def _either(first: float | None, second: float) -> float:
     return second if first is None else first
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, the one that a link names; what is not a plain file (a pipe, a device) is written to.
-
-    Raises BadInput where the disk does not take the content.
-    """
-    target = path.resolve()
-    try:
-        if target.exists() and not target.is_file():
-            target.write_bytes(content)
-        else:
-            write_file(target, content)
-    except OSError as error:
-        raise BadInput(f"cannot write '{path}': {error.strerror or error}.") from error
-
-
-def check_target(path: Path) -> None:
-    """Refuse a file that cannot be written, before a model is loaded and measured for minutes."""
-    try:
-        target = path.resolve()
-        if target.is_dir():
-            raise BadInput(f"cannot write '{path}': it is a directory; give a file.")
-        if not target.parent.is_dir():
-            raise BadInput(f"cannot write '{path}': its folder does not exist.")
-        if target.exists() and not os.access(target, os.W_OK):
-            raise BadInput(f"cannot write '{path}': it may not be written to.")
-        # A folder may refuse new files in many ways, and only an attempt tells; the content is written under this name
-        # first.
-        aside = target.with_name(target.name + ".tmp")
-        if (target.is_file() or not target.exists()) and not aside.exists():
-            aside.touch()
-            aside.unlink()
-    except OSError as error:
-        raise BadInput(f"cannot write '{path}': {error.strerror or error}.") from error
-
-
 def _temperature(text: str) -> float:
-    return _between(text, f"0 (greedy), or from {LEAST_TEMPERATURE} to {MOST_TEMPERATURE:g}", is_temperature)
+    return between(text, f"0 (greedy), or from {LEAST_TEMPERATURE} to {MOST_TEMPERATURE:g}", is_temperature)
 
 
 def _top_p(text: str) -> float:
-    return _between(text, "above 0 and at most 1", lambda value: 0 < value <= 1)
-
-
-def _between(text: str, what: str, fits: Callable[[float], bool]) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got '{text}'") from None
-    if not fits(value):
-        raise argparse.ArgumentTypeError(f"must be {what}, got '{text}'")
-    return value
-
-
-def _positive(text: str) -> int:
-    return _at_least(1, text)
-
-
-def _count(text: str) -> int:
-    return _at_least(0, text)
-
-
-def _at_least(least: int, text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a whole number, got '{text}'") from None
-    if value < least:
-        raise argparse.ArgumentTypeError(f"must be at least {least}")
-    if value > MOST:
-        raise argparse.ArgumentTypeError(f"must be at most {MOST:,}")
-    return value
+    return between(text, "above 0 and at most 1", lambda value: 0 < value <= 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fastslow.cli.eval import Parser
+from fastslow.cli.flags import Parser
 
 
 def run(argv: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from fastslow.cli.eval import Parser, _count, _write, check_target
+from fastslow.cli.flags import Parser, check_target, count, write
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 
@@ -93,7 +93,7 @@ def _show(options: argparse.Namespace, verdict: Verdict) -> None:
     for name, make in made.items():
         target = getattr(options, name)
         if target and target != "-":
-            _write(Path(target), make())
+            write(Path(target), make())
     if options.json == "-":
         sys.stdout.write(made["json"]().decode())
         return
@@ -125,7 +125,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="write the verdict as JSON ('-': standard output)")
     parser.add_argument("--junit", metavar="FILE", help="write it as JUnit XML, one test case a check")
     parser.add_argument("--html", metavar="FILE", help="write it as a page, with the lost questions side by side")
-    parser.add_argument("--seed", type=_count, help="draw the questions of an earlier verdict again (default: fresh)")
+    parser.add_argument("--seed", type=count, help="draw the questions of an earlier verdict again (default: fresh)")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: the candidate's")
     parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that a bundle names")
     options = parser.parse_args(list(argv))

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from fastslow.cli.compare import carry_out, check_flags
-from fastslow.cli.eval import Parser, _positive
+from fastslow.cli.flags import Parser, positive
 from fastslow.core.errors import BadInput
 
 
@@ -25,7 +25,7 @@ def run(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--from", dest="starts", action="append", required=True, metavar="RUN", help="repeatable")
     parser.add_argument("--task", required=True, help="the task to learn")
-    parser.add_argument("--steps", type=_positive, default=30, help="optimiser steps (default 30)")
+    parser.add_argument("--steps", type=positive, default=30, help="optimiser steps (default 30)")
     parser.add_argument("--config", metavar="RECIPE", help="its settings; default: those of the first run")
     parser.add_argument("--seeds", default="3", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
     parser.add_argument("--output_dir", default="runs/plasticity", help="default runs/plasticity")

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fastslow.cli.eval import Parser, _positive, check_target
+from fastslow.cli.flags import Parser, check_target, positive
 from fastslow.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def run(argv: Sequence[str]) -> int:
         "both would gain from single examples at equal cost, and compare every routing rule with that.",
     )
     parser.add_argument("run", help="a finished run directory with a bundle")
-    parser.add_argument("--examples", type=_positive, default=16, help="training examples probed (default 16)")
-    parser.add_argument("--steps", type=_positive, default=4, help="slow steps of one probe (default 4)")
-    parser.add_argument("--held_out", type=_positive, default=16, help="validation examples of one probe (default 16)")
-    parser.add_argument("--samples", type=_positive, default=2, help="rollouts of each validation example (default 2)")
+    parser.add_argument("--examples", type=positive, default=16, help="training examples probed (default 16)")
+    parser.add_argument("--steps", type=positive, default=4, help="slow steps of one probe (default 4)")
+    parser.add_argument("--held_out", type=positive, default=16, help="validation examples of one probe (default 16)")
+    parser.add_argument("--samples", type=positive, default=2, help="rollouts of each validation example (default 2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the examples and of every draw (default 0)")
     parser.add_argument("--output", metavar="FILE", help="default RUN/probes.jsonl; continues an interrupted probe")
     parser.add_argument("--json", metavar="FILE", help="write the verdicts as JSON as well")

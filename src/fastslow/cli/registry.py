@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fastslow.cli.eval import Parser
+from fastslow.cli.flags import Parser
 from fastslow.core.errors import BadInput
 from fastslow.record.tables import print_table
 from fastslow.registry.log import Entry

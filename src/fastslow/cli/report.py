@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastslow.cli.eval import Parser, check_target
+from fastslow.cli.flags import Parser, check_target
 from fastslow.core.errors import BadInput
 
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".png": "png"}

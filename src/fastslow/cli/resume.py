@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from fastslow.cli.eval import Parser
+from fastslow.cli.flags import Parser
 from fastslow.core.errors import BadInput
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fastslow.cli.eval import Parser
+from fastslow.cli.flags import Parser
 from fastslow.core.errors import BadInput
 
 NEEDED = ("starlette", "uvicorn", "httpx", "prometheus_client")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fastslow.cli.eval import Parser, _positive
+from fastslow.cli.flags import Parser, positive
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.policy.settings import TEMPLATE_DATE, moment_of
@@ -49,7 +49,7 @@ def run(argv: Sequence[str]) -> int:
         )
         command.add_argument("--template_date", default=TEMPLATE_DATE, help="as in a run (default %(default)s)")
         command.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
-    show.add_argument("--examples", type=_positive, default=3, help="how many to show (default 3)")
+    show.add_argument("--examples", type=positive, default=3, help="how many to show (default 3)")
     show.add_argument("--split", choices=["train", "validation", "test"], default="train", help="default: train")
     check.add_argument(
         "--against",

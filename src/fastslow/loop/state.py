@@ -12,8 +12,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Rollout, Trace, Verdict
 from fastslow.files.run_directory import clean
 from fastslow.loop.rollout_cache import RolloutCache
-from fastslow.tasks.base import Task
-from fastslow.tasks.families.streamed import StreamedTask
+from fastslow.tasks.base import Task, find_training
 
 # Experience shown to proposers is bounded: older rollouts say less about the current weights.
 MAX_EXPERIENCE = 512
@@ -60,11 +59,8 @@ class LoopState:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state. Raises BadInput where the task has other examples now."""
-        examples = {example.id: example for example in self.task.split("train")}
         wanted = [*state["fast_pool"], *(trace["example"] for trace in state["experience"])]
-        if isinstance(self.task, StreamedTask):  # whose training split is its head; the rest is read again
-            found = {name: self.task.find(name) for name in wanted if name not in examples}
-            examples |= {name: example for name, example in found.items() if example is not None}
+        examples = find_training(self.task, wanted)
         lost = next((name for name in wanted if name not in examples), None)
         if lost is not None:
             raise BadInput(f"the training data of task '{self.task.name}' has changed: example '{lost}' is gone.")

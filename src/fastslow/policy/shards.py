@@ -48,6 +48,11 @@ def like(weight: Tensor, held: Tensor) -> Tensor:
     )
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """Return all of a tensor, gathered where it is cut up: collective there."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def class_of(model: Any) -> type:
     """Return the model's class, without the one that FSDP2 puts over it."""
     return next(kind for kind in type(model).__mro__ if not issubclass(kind, FSDPModule))
@@ -62,8 +67,7 @@ def whole_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """
     settle(model)
     for name, tensor in chain(model.named_parameters(), model.named_buffers()):
-        own: Any = tensor.detach()
-        yield name, own.full_tensor() if isinstance(own, DTensor) else own
+        yield name, whole(tensor.detach())
 
 
 def blank_of(model: PreTrainedModel) -> PreTrainedModel:
@@ -93,17 +97,17 @@ def fill(
     """
     own = dict(chain(blank.named_parameters(), blank.named_buffers()))
     weights = {name for name, _ in blank.named_parameters()}
-    for name, whole in whole_weights(model):
+    for name, theirs in whole_weights(model):
         mine = own[name]
-        kind = dtype if dtype is not None and name in weights and whole.is_floating_point() else whole.dtype
-        place = whole.device if device is None else torch.device(device)
-        if (mine.shape, mine.dtype, mine.device) == (whole.shape, kind, place):
-            mine.copy_(whole)
+        kind = dtype if dtype is not None and name in weights and theirs.is_floating_point() else theirs.dtype
+        place = theirs.device if device is None else torch.device(device)
+        if (mine.shape, mine.dtype, mine.device) == (theirs.shape, kind, place):
+            mine.copy_(theirs)
         else:
-            mine.data = whole.to(place, kind, copy=True)
-    for mine, theirs in zip(blank.modules(), model.modules(), strict=True):
-        if hasattr(theirs, "_disable_adapters"):
-            mine._disable_adapters = theirs._disable_adapters
+            mine.data = theirs.to(place, kind, copy=True)
+    for copied, original in zip(blank.modules(), model.modules(), strict=True):
+        if hasattr(original, "_disable_adapters"):
+            copied._disable_adapters = original._disable_adapters
 
 
 def whole_copy(blank: PreTrainedModel, model: PreTrainedModel, *, keep: bool) -> PreTrainedModel | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from fastslow.core.registry import Registry
@@ -24,6 +24,17 @@ class Task(Protocol):
     def score(self, example: Example, completion: str) -> Verdict: ...
 
     def answer(self, example: Example) -> str | None: ...
+
+
+def find_training(task: Task, ids: Iterable[str]) -> dict[str, Example]:
+    """Return the training examples with these ids; what the task has not (any more) is left out.
+
+    A task whose `split("train")` is only a part of what it trains on has a method `find(id)` for the rest.
+    """
+    known = {example.id: example for example in task.split("train")}
+    elsewhere = getattr(task, "find", lambda _: None)
+    found = ((id_, known.get(id_) or elsewhere(id_)) for id_ in ids)
+    return {id_: example for id_, example in found if example is not None}
 
 
 TASKS: Registry[Task] = Registry("task")

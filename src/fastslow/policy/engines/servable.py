@@ -20,6 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fastslow.core.errors import BadInput
 from fastslow.files import atomic
 from fastslow.policy.engines.rows import without_adapter_shell
+from fastslow.policy.shards import whole
 from fastslow.policy.trials import vocabulary
 
 MARKER = "fastslow-engine.json"
@@ -46,7 +47,7 @@ def plain_names(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def whole_weights(model: PreTrainedModel, dtype: torch.dtype, *, kept: bool) -> dict[str, torch.Tensor]:
+def served_weights(model: PreTrainedModel, dtype: torch.dtype, *, kept: bool) -> dict[str, torch.Tensor]:
     """Return the weights as a server reads them: on the CPU, in `dtype`, each whole and with memory of its own, with
     the adapters that are on added to what they adapt.
 
@@ -58,17 +59,17 @@ def whole_weights(model: PreTrainedModel, dtype: torch.dtype, *, kept: bool) -> 
         if isinstance(layer, BaseTunerLayer) and not layer.disable_adapters:
             delta: Any = layer.get_delta_weight  # pyright: ignore[reportAttributeAccessIssue]
             added[f"{name}.weight"] = sum(map(delta, layer.active_adapters))  # pyright: ignore[reportArgumentType]
-    whole: dict[str, torch.Tensor] = {}
+    served: dict[str, torch.Tensor] = {}
     memory: set[int] = set()
     for name, weight in plain_names(model).items():
         weight = weight if name not in added else weight + added[name]
-        weight = weight.full_tensor() if hasattr(weight, "full_tensor") else weight  # type: ignore[operator]
+        weight = whole(weight)
         if not kept:
             continue
         weight = weight.detach().to("cpu", dtype if weight.is_floating_point() else weight.dtype)
-        whole[name] = weight.clone() if weight.data_ptr() in memory else weight.contiguous()
-        memory.add(whole[name].data_ptr())
-    return whole
+        served[name] = weight.clone() if weight.data_ptr() in memory else weight.contiguous()
+        memory.add(served[name].data_ptr())
+    return served
 
 
 def write_weights(model: PreTrainedModel, weights: dict[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
@@ -101,7 +102,7 @@ def prepare(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as aside:
             made = Path(aside) / "model"
-            write_weights(model, whole_weights(model, dtype, kept=True), made, dtype)
+            write_weights(model, served_weights(model, dtype, kept=True), made, dtype)
             tokenizer.save_pretrained(made)
             marker = {"model": name, **shape_of(model)}
             (made / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from fastslow.core import processes
 from fastslow.files import atomic
-from fastslow.policy.engines.servable import PUSHED, whole_weights, write_weights
+from fastslow.policy.engines.servable import PUSHED, served_weights, write_weights
 from fastslow.policy.engines.servers import Card, VllmServer
 
 ADAPTER = "fastslow-policy"
@@ -50,7 +50,7 @@ class WholeWeights:
         self._shelf = Shelf(root)
 
     def write(self, label: str) -> None:
-        weights = whole_weights(self._model, self._dtype, kept=processes.is_main())
+        weights = served_weights(self._model, self._dtype, kept=processes.is_main())
         self._shelf.put(label, lambda folder: write_weights(self._model, weights, folder, self._dtype))
 
     async def push(self, server: VllmServer) -> None:
