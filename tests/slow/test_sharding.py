@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fastslow.bundles.bundle import open_bundle
+from tests.support.served import serving
 from tests.support.sharded_runs import CASES, differences, launch, lines, mean_losses, plan, same_course, seen
 
 pytestmark = pytest.mark.processes
@@ -51,6 +52,21 @@ def test_evaluation_and_kl_are_those_of_whole_copies_and_every_process_works(run
     for counted in ("samples", "kl_forwards"):
         shares = [seen(runs, f"{case}-FSDP2", rank)[counted] for rank in (0, 1)]  # the row of who has none counts too
         assert min(shares) > 0.3 * sum(shares), f"{counted}: {shares}"
+
+
+def test_servers_answer_for_cut_up_weights_as_they_do_for_whole_ones(tmp_path: Path) -> None:
+    """Every step is sampled by the weights that the step before left, gathered and pushed by all processes."""
+    with serving(tmp_path / "served", 2) as servers:
+        runs = plan(tmp_path, ["DDP", "FSDP2"], ["padded", "lora"])
+        for run in runs:
+            run["settings"] |= {"engine": "vllm", "engine_urls": [server.url for server in servers]}
+        launch(tmp_path, runs)
+    for whole, cut in (("padded-DDP", "padded-FSDP2"), ("lora-DDP", "lora-FSDP2")):
+        assert seen(tmp_path, cut)["kind"] == "FSDP2"
+        assert same_course(tmp_path, whole, cut)
+        assert differences(tmp_path, whole, cut)["weights"] < CLOSE
+        gap = json.loads((tmp_path / cut / "summary.json").read_text())["engine"]["largest_gap"]
+        assert 0 < gap < 1e-4, "the servers sampled with other weights than the run trained"
 
 
 @pytest.mark.parametrize("case", CASES)
