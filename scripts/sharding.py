@@ -26,7 +26,7 @@ from tests.support.sharded_runs import CASES, differences, launch, plan, same_co
 from fastslow.files.run_directory import machine, versions  # noqa: E402
 
 WORDS = {"whole": "all weights, token trees, KL term, an empty step", "padded": "all weights, padded rows",
-         "lora": "LoRA, token trees, KL term"}  # fmt: skip
+         "lora": "LoRA, token trees, KL term", "adam": "all weights, AdamW"}  # fmt: skip
 BEGIN, END = "<!-- measured: scripts/sharding.py -->", "<!-- end -->"
 
 

@@ -8,7 +8,46 @@ TERMS = "tests/slow/test_terms.py::"
 INTERVALS = "tests/metrics/test_intervals.py::"
 ASYMPTOTE = "tests/metrics/test_asymptote.py::"
 
+CUTS = "tests/slow/test_cuts.py::"
+UPDATES = "tests/slow/test_updates.py::"
+
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "cuts", "no forward takes more tokens than equal shares would", "slow/cuts.py",
+        "tokens_N_N[tokens_N_N > rows_at_most * lengths_N[-1]] = np.inf", "pass",
+        (CUTS + "test_no_other_cuts_take_fewer_padded_tokens_within_the_same_memory",),
+    ),
+    Mutation(
+        "cuts", "a share is as long as its longest row", "slow/cuts.py",
+        "(last - first + 1) * lengths_N[None, :]", "(last - first + 1) * lengths_N[:, None]",
+        (CUTS + "test_no_other_cuts_take_fewer_padded_tokens_within_the_same_memory",),
+    ),
+    Mutation(
+        "cuts", "rows are cut where they take the least padding", "slow/split.py",
+        "return micro_batches([list(islice(remaining, size)) for size in sizes], slots=self.slots)",
+        "return micro_batches(equal_shares(live, needed), slots=self.slots)",
+        (CUTS + "test_long_answers_of_uneven_length_waste_less_than_15_per_cent_on_padding",),
+    ),
+    Mutation(
+        "cuts", "forwards hold as many rows each where TRL gathers them", "slow/split.py",
+        "if self.as_trees or self.evenly:", "if self.as_trees:",
+        (TERMS + "test_a_step_is_a_stock_trainers", TERMS + "test_two_processes_take_the_steps_of_one"),
+    ),
+    Mutation(
+        "updates", "a step is a batch, whatever its updates", "slow/trainer.py",
+        "return self.state.global_step // self.updates", "return self.state.global_step",
+        (UPDATES + "test_a_step_is_one_batch_whatever_its_updates",),
+    ),
+    Mutation(
+        "updates", "times are counted in steps", "slow/trainer.py",
+        "setattr(args, name, getattr(args, name) * args.num_iterations)", "pass",
+        (UPDATES + "test_metrics_count_steps",),
+    ),
+    Mutation(
+        "updates", "log-probabilities that came with the rollouts are not computed again", "slow/trainer.py",
+        "self.num_iterations = 1  # TRL", "pass  # TRL",
+        (UPDATES + "test_the_updates_of_a_batch_are_a_stock_trainers",),
+    ),
     Mutation(
         "losses", "the entropy bonus has a scale of its own", "slow/trainer.py",
         "(scales.entropy if self._entropy_bonus_enabled else 0.0) or scales.policy or 1.0", "scales.policy or 1.0",
@@ -46,9 +85,9 @@ MUTATIONS: list[Mutation] = [
         (TERMS + "test_two_processes_take_the_steps_of_one",),
     ),
     Mutation(
-        "losses", "a load-balancing loss that would count spare rows is refused", "slow/trainer.py",
-        "if self.aux_loss_enabled and self.accelerator.num_processes > 1",
-        "if False and self.accelerator.num_processes > 1",
+        "losses", "a load-balancing loss that would count spare rows is refused", "slow/limits.py",
+        "if trainer.aux_loss_enabled and trainer.accelerator.num_processes > 1",
+        "if False and trainer.accelerator.num_processes > 1",
         (TERMS + "test_a_load_balancing_loss_that_would_count_spare_rows_is_refused",),
     ),
     Mutation(
@@ -82,8 +121,8 @@ MUTATIONS: list[Mutation] = [
         ("tests/slow/test_steering.py::test_the_kl_of_a_step_is_that_of_its_tokens",),
     ),
     Mutation(
-        "losses", "a quantile is between 0 and 1", "config/checks.py",
-        "if not 0 <= config.top_entropy_quantile <= 1:", "if False:",
+        "losses", "a quantile is between 0 and 1", "config/inherited.py",
+        '"top_entropy_quantile": SHARE,', '"top_entropy_quantile": Spec(),',
         (TERMS + "test_what_the_loss_cannot_do_is_refused",),
     ),
     Mutation(

@@ -121,8 +121,8 @@ MUTATIONS: list[Mutation] = [
         (ODD + "a_row_that_the_template_refuses_is_named_by_train_check_show_and_doctor",),
     ),
     Mutation(
-        "models", "trackers are not told of trials", "slow/trainer.py",
-        "trackers, self.args.report_to = self.args.report_to, []", "trackers = self.args.report_to",
+        "models", "trackers are not told of trials", "slow/trials.py",
+        "trackers, trainer.args.report_to = trainer.args.report_to, []", "trackers = trainer.args.report_to",
         ("tests/slow/test_padding.py::test_a_tracker_that_has_not_begun_changes_nothing",),
     ),
 ]  # fmt: skip

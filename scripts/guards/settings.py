@@ -66,7 +66,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "settings", "any error of the trainer's constructor is a refusal", "slow/trainer.py",
         "except Exception as error:  # refused by TRL", "except ValueError as error:  # refused by TRL",
-        ("tests/run/test_refusals.py::test_a_refusal_after_the_libraries_have_made_their_folder_removes_it",),
+        ("tests/slow/test_channel.py::test_whatever_a_library_raises_while_the_trainer_is_made_is_a_refusal",),
     ),
     Mutation(
         "settings", "folders made on the way to a refused run are removed", "run/train.py",

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
+from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.run.trainer import FastSlowTrainer
 from fastslow.slow.hooks import NoListener
-from tests.support.runs import tiny_trainer
+from tests.support.runs import tiny_settings, tiny_trainer
 
 
 def weights_of(trainer) -> dict[str, torch.Tensor]:
@@ -50,3 +53,14 @@ def test_a_weight_that_is_not_finite_is_named(tmp_path: Path) -> None:
         weight.view(-1)[0] = float("nan")
     with pytest.raises(FastSlowError, match=f"'{name}' is not finite"):
         trainer.slow.check_finite()
+
+
+def test_whatever_a_library_raises_while_the_trainer_is_made_is_a_refusal(tmp_path: Path) -> None:
+    """Trackers are callbacks, and each fails in its own way."""
+
+    class Tracker(TrainerCallback):
+        def on_init_end(self, *args: object, **kwargs: object) -> None:
+            raise PermissionError("no login")
+
+    with pytest.raises(BadInput, match="the trainer refuses these settings: no login"):
+        FastSlowTrainer(FastSlowConfig(**tiny_settings(tmp_path, mode="rl")), callbacks=[Tracker()])

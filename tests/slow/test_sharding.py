@@ -54,6 +54,18 @@ def test_evaluation_and_kl_are_those_of_whole_copies_and_every_process_works(run
         assert min(shares) > 0.3 * sum(shares), f"{counted}: {shares}"
 
 
+def test_a_run_of_shares_goes_back_to_an_earlier_step_bit_for_bit(tmp_path: Path) -> None:
+    """Weights and moments of every process."""
+    runs = plan(tmp_path, ["FSDP2"], ["adam"])
+    runs[0] |= {"back": [1, 2]}
+    runs[0]["settings"] |= {"save_strategy": "steps", "save_steps": 1, "save_time_share": 1.0, "keep_every": 1}
+    launch(tmp_path, runs)
+    for rank in (0, 1):
+        assert seen(tmp_path, "adam-FSDP2", rank)["back"] == [False, True], "the weights are to move, and to come back"
+        held = seen(tmp_path, "adam-FSDP2", rank)["bytes"]
+        assert held["optimiser"] >= 2 * held["weights"], "two moments of every weight that is held"
+
+
 def test_servers_answer_for_cut_up_weights_as_they_do_for_whole_ones(tmp_path: Path) -> None:
     """Every step is sampled by the weights that the step before left, gathered and pushed by all processes."""
     with serving(tmp_path / "served", 2) as servers:

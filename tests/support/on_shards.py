@@ -1,6 +1,7 @@
 """Train the runs of a plan in each of several processes, one after the other: python -m ... FOLDER PLAN.json
 
-A plan is a list of {"name", "kind", "settings", "empty": step without a live row}. Every process writes what it saw to
+A plan is a list of {"name", "kind", "settings", "empty": step without a live row, "back": [step, later step after which
+the run goes back to it]}. Every process writes what it saw to
 FOLDER/NAME-RANK.json; the first one writes the run directory FOLDER/NAME.
 """
 
@@ -12,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,8 +42,8 @@ ENDS = 30
 class Witness(TrainerCallback):
     """Keep what a process saw of its run."""
 
-    def __init__(self, name: str, empty: int | None):
-        self.name, self.empty = name, empty
+    def __init__(self, name: str, empty: int | None, back: Sequence[int] = (-1, -1)):
+        self.name, self.empty, self.back = name, empty, back
         self.seen: dict[str, Any] = {"losses": {}, "kl_forwards": 0, "samples": 0, "still": None, "lengths": []}
         self.trainer: Any = None
         self.began = time.monotonic()
@@ -62,6 +64,13 @@ class Witness(TrainerCallback):
         self.seen["seconds"] = round(time.monotonic() - self.began, 2)
         if self.before is not None:
             self.seen["still"] = self.before == self.digest()
+        here, later = self.back
+        if state.global_step == here:
+            self.kept = self.digest()
+        if state.global_step == later:
+            away = self.digest()
+            self.trainer.checkpointing.roll_back(here)
+            self.seen["back"] = [away == self.kept, self.digest() == self.kept]
 
 
 def _tensors(state: Any) -> list[torch.Tensor]:
@@ -118,7 +127,7 @@ def main(folder: Path, plan: list[dict[str, Any]]) -> None:
     for run in plan:
         faulthandler.dump_traceback_later(SECONDS, exit=True)
         start_over(run["kind"])
-        witness = Witness(run["name"], run.get("empty"))
+        witness = Witness(run["name"], run.get("empty"), run.get("back", (-1, -1)))
         watch(witness)
         output = folder / run["name"]
         try:
