@@ -14,7 +14,6 @@ Not checked, as it takes more than one GPU: NCCL between GPUs, weights sent to s
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import subprocess
@@ -116,11 +115,8 @@ def _gaps(trainer: FastSlowTrainer, config: FastSlowConfig) -> Iterator[list[flo
 
 
 def check_fsdp2(device: torch.device, tiny: bool) -> dict[str, Any]:
-    """Train the same run on whole copies and under FSDP2 with one process; stop and resume the second."""
-    if importlib.util.find_spec("fastslow.slow.sharding") is None:
-        return {"skipped": "this fastslow has no fastslow.slow.sharding"}
-    if device.type != "cuda":
-        return {"skipped": "accelerate shards on accelerators only"}
+    """Train the same run on whole copies and under FSDP2; stop and resume the second. With one process on a GPU; with
+    two on a CPU, where accelerate is made to shard as the tests do."""
     with tempfile.TemporaryDirectory() as folder:
         place, runs = Path(folder), {}
         for name, environment, steps in (("whole", {}, 4), ("shards", FSDP2, 4), ("cut", FSDP2, 2)):
@@ -128,9 +124,9 @@ def check_fsdp2(device: torch.device, tiny: bool) -> dict[str, Any]:
             recipe = place / f"{name}.yaml"
             recipe.write_text(json.dumps(own))
             stop = ["--max_minutes", "0.0001"] if steps < 4 else []
-            _command(["train", "--config", str(recipe), *stop], environment)
+            _command(["train", "--config", str(recipe), *stop], environment, device)
             if stop:
-                _command(["resume", str(place / name), "--max_minutes", "60"], environment)
+                _command(["resume", str(place / name), "--max_minutes", "60"], environment, device)
             rows = map(json.loads, (place / name / "metrics.jsonl").read_text().splitlines())
             runs[name] = [row["loss"] for row in rows if row["phase"] == "slow"]
         bundle = {name: (place / name / "bundle/model.safetensors").exists() for name in runs}
@@ -139,12 +135,21 @@ def check_fsdp2(device: torch.device, tiny: bool) -> dict[str, Any]:
             "resumed_equals_unbroken": runs["cut"][-len(runs["shards"]) :] == runs["shards"]}  # fmt: skip
 
 
-def _command(arguments: list[str], environment: dict[str, str]) -> None:
-    """Run fastslow as a launcher would, in one process."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=1", "--master_port=0"]
-    launch += ["--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0"] if environment else []
-    plain = [sys.executable]
-    command = [*(launch if environment else plain), "-m", "fastslow", *arguments]
+ON_A_CPU = (
+    "import sys; from tests.support.sharding import shard_on_cpu; from fastslow.cli.main import main; "
+    "shard_on_cpu(); sys.exit(main(sys.argv[1:]))"
+)
+
+
+def _command(arguments: list[str], environment: dict[str, str], device: torch.device) -> None:
+    """Run fastslow as a launcher would."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--rdzv_backend=c10d", "--rdzv_endpoint=127.0.0.1:0"]
+    if device.type == "cuda":
+        plain = [sys.executable]
+        command = [*([*launch, "--nproc_per_node=1"] if environment else plain), "-m", "fastslow", *arguments]
+    else:
+        environment = {**environment, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+        command = [*launch, "--nproc_per_node=2", "--no-python", sys.executable, "-c", ON_A_CPU, *arguments]
     paths = f"{ROOT / 'src'}:{ROOT}"
     ended = subprocess.run(command, env={**os.environ, **environment, "PYTHONPATH": paths}, capture_output=True,
                            text=True, check=False, timeout=420)  # fmt: skip
