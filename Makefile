@@ -23,7 +23,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim gate-real architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim gate-real gated-stages architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -84,6 +84,9 @@ gate-sim: .venv/.installed ## Simulate 10,000 gates of each kind: false releases
 
 gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which have to be refused (half an hour; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gate_real.py runs/gate-real results/gate-real.json
+
+gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, into docs/gate.md (some two hours; goes on where it stopped)
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gated_stages.py runs/gated-stages results/gated-stages.json docs/gate.md
 
 architectures: .venv/.installed ## Train, resume and evaluate tiny models of every known architecture, then write docs/models.md (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/architectures.py results/architectures.json docs/models.md

@@ -147,7 +147,7 @@ def ours(case: Case, folder: str, steps: int, rows: list[Rollout]) -> Side:
     config = FastSlowConfig(mode="rl", problems_per_step=case.problems, **settings)
     trainer = FastSlowTrainer(config, task=Questions(case.problems))
 
-    def replay(jobs: Any, params: Any = None) -> list[Rollout]:
+    def replay(jobs: Any, **_: Any) -> list[Rollout]:
         by_example: dict[str, list[Rollout]] = {}
         for row in rows:
             by_example.setdefault(row.example_id, []).append(row)

@@ -6,6 +6,7 @@ from guards.base import Mutation
 
 ENGINE = "tests/policy/engines/test_vllm.py::test_"
 SETTINGS = "tests/policy/test_engine_settings.py::test_"
+SERVERS = "tests/policy/engines/test_servers.py::test_"
 TRIPWIRE = "tests/policy/test_tripwire.py::test_"
 
 MUTATIONS: list[Mutation] = [
@@ -58,5 +59,30 @@ MUTATIONS: list[Mutation] = [
         "engines", "another machine needs an explicit yes", "policy/settings.py",
         "if not remote and not is_loopback(url):", "if False:",
         (SETTINGS + "servers_that_cannot_be_meant_are_refused_in_one_line[another machine]",),
+    ),
+    Mutation(
+        "engines", "a server that sends byte by byte is given up", "policy/engines/servers.py",
+        "said = await asyncio.wait_for(call, whole)", "said = await call",
+        (SERVERS + "a_server_that_answers_byte_by_byte_is_given_up",),
+    ),
+    Mutation(
+        "engines", "a server's words come without the key", "policy/engines/servers.py",
+        'quoted(str(words).replace(self._key, "***"))', "quoted(str(words))",
+        (SERVERS + "the_key_is_not_repeated",),
+    ),
+    Mutation(
+        "engines", "a body that was not asked for is not unpacked", "policy/engines/servers.py",
+        'if response.headers.get("Content-Encoding", "identity") != "identity":', "if False:",
+        (SERVERS + "a_body_that_nobody_needs_is_not_read",),
+    ),
+    Mutation(
+        "engines", "tokens that the model does not have are refused", "policy/engines/servers.py",
+        "if any(not 0 <= i < vocabulary for i in ids):", "if False:",
+        (ENGINE + "what_no_honest_server_answers_is_not_used",),
+    ),
+    Mutation(
+        "engines", "an error under status 200 is an error", "policy/engines/servers.py",
+        'if (error := _mapping(said).get("error")) and not _mapping(said).get("choices"):', "if error := None:",
+        (ENGINE + "an_error_under_status_200_is_an_error",),
     ),
 ]  # fmt: skip

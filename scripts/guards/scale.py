@@ -17,13 +17,33 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "second place", "a part of a log that was broken off is none", "files/second_place.py",
-        ' and entry["size"] == int(end) - int(start)', "",
+        ' and entry["size"] == int(match[2]) - int(match[1])', "",
         (SECOND + "test_a_part_of_a_log_that_was_broken_off_is_copied_again",),
     ),
     Mutation(
         "second place", "every byte is verified before a run goes on", "files/second_place.py",
         "            self._verify(run / name, names)\n", "",
         (SECOND + "test_a_file_that_changed_at_the_second_place_is_noticed_and_the_one_before_named",),
+    ),
+    Mutation(
+        "second place", "logs are verified before a run goes on", "files/second_place.py",
+        "if _Part.of(part.start, data) != part:", "if False:",
+        (SECOND + "test_a_log_that_changed_at_the_second_place_is_noticed",),
+    ),
+    Mutation(
+        "second place", "nothing is written outside of the folder", "files/second_place.py",
+        'if not relative.parts or ".." in relative.parts:', "if False:",
+        (SECOND + "test_a_store_cannot_write_outside_of_the_folder",),
+    ),
+    Mutation(
+        "second place", "a run is not copied into itself", "files/second_place.py",
+        "if here.is_relative_to(there) or there.is_relative_to(here):", "if False:",
+        (SECOND + "test_a_place_in_the_run_directory_or_around_it_is_refused",),
+    ),
+    Mutation(
+        "second place", "a chain of URLs, which may hold secrets, is refused", "files/second_place.py",
+        'if "::" in url:', "if False:",
+        (SECOND + "test_a_chain_of_urls_is_refused",),
     ),
     Mutation(
         "second place", "a URL that may hold a secret is refused", "files/second_place.py",

@@ -7,7 +7,8 @@ import errno
 import pytest
 import torch
 
-from fastslow.core.machine import is_out_of_memory, memory_of, processes_here
+from fastslow.core.errors import BadInput
+from fastslow.core.machine import all_processes, is_out_of_memory, memory_of, own_number, processes_here
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,17 @@ def test_an_unknown_device_has_no_known_memory() -> None:
 )
 def test_the_processes_of_a_run_share_one_machine(environment: dict[str, str], expected: int) -> None:
     assert processes_here(environment) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "9" * 30])
+def test_a_number_of_processes_that_is_none_is_refused_by_name(text: str) -> None:
+    with pytest.raises(BadInput, match=f"WORLD_SIZE is '{text}', not a whole number from 1 on"):
+        all_processes({"WORLD_SIZE": text})
+    with pytest.raises(BadInput, match="LOCAL_WORLD_SIZE"):
+        processes_here({"LOCAL_WORLD_SIZE": text})
+
+
+def test_the_number_of_a_process_is_its_launchers() -> None:
+    assert [own_number(environment) for environment in ({}, {"RANK": ""}, {"RANK": "3"})] == [0, 0, 3]
+    with pytest.raises(BadInput, match="RANK is 'a', not a whole number from 0 on"):
+        own_number({"RANK": "a"})

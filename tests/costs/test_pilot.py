@@ -51,7 +51,20 @@ def test_a_run_without_a_step_is_refused(tmp_path: Path) -> None:
         read_pilot(str(tmp_path / "nowhere"))
 
 
-@pytest.mark.parametrize("line", ["{", '{"step": 0}', '{"step": 0, "completion_tokens": ["a"]}', "[1]"])
+def test_numbers_that_no_run_writes_are_not_taken(tmp_path: Path) -> None:
+    odd = [{**row, "fst/reused_rollouts": reused, "fst/live_rows": live, "num_tokens": tokens, "step": step}
+           for row in METRICS[1:] for step in (1, "x", None, 1e999, float("nan"))
+           for reused, live, tokens in ((-3, -3.0, -5000), (10**400, 5, 10**400), (float("nan"),) * 3)]  # fmt: skip
+    pilot = read_pilot(write(tmp_path, routes=ROUTES, metrics=odd))
+    assert (pilot.reused, pilot.live, pilot.prompt) == (None, None, None)
+    assert pilot.answer == Range(10, 130, 250)
+
+
+LONG = '{"step": 0, "completion_tokens": [' + "9" * 401 + "]}"
+NO_STEP = [f'{{"completion_tokens": [1]{step}}}' for step in ("", ', "step": null', ', "step": "x"', ', "step": 1e999')]
+
+
+@pytest.mark.parametrize("line", [LONG, *NO_STEP, "{", '{"step": 0}', '{"step": 0, "completion_tokens": ["a"]}', "[1]"])
 def test_a_damaged_line_is_refused_in_one_line(tmp_path: Path, line: str) -> None:
     write(tmp_path)
     (tmp_path / "routes.jsonl").write_text(line + "\n")

@@ -15,8 +15,8 @@ from fastslow.costs.work import Range
 def test_every_gpu_has_a_price_with_a_date_and_a_source() -> None:
     prices = default_prices()
     assert set(prices.gpus) == set(GPUS)
-    assert "2026" in prices.source
-    assert "pricing" in prices.source
+    assert set(prices.sources) == set(GPUS)
+    assert all("2026" in source and "pricing" in source for source in prices.sources.values())
 
 
 def test_prices_of_a_file_take_the_place_of_the_packages(tmp_path: Path) -> None:
@@ -26,7 +26,9 @@ def test_prices_of_a_file_take_the_place_of_the_packages(tmp_path: Path) -> None
     assert prices.gpus["H100"] == Range(2, 2, 2)
     assert prices.gpus["A100"] == Range(1, 1.5, 2)
     assert prices.gpus["B200"] == default_prices().gpus["B200"]
-    assert (prices.storage, prices.source) == (Range(0.07, 0.07, 0.07), "our contract")
+    assert prices.storage == Range(0.07, 0.07, 0.07)
+    assert [prices.sources[name] for name in ("H100", "A100", "storage")] == ["our contract"] * 3
+    assert prices.sources["B200"] == default_prices().sources["B200"] != "our contract"
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,10 @@ def test_prices_of_a_file_take_the_place_of_the_packages(tmp_path: Path) -> None
         ("gpus: {H100: [3, 2, 1]}", "rise"),
         ("gpus: {H100: -1}", "-1"),
         ("gpus: {H100: .nan}", "nan"),
+        ("gpus: {H100: .inf}", "inf"),
+        ("gpus: {H100: 1e308}", "at most 1,000,000"),
+        (f"gpus: {{H100: {'9' * 401}}}", "at most 1,000,000"),
+        (f"gpus: {{H100: {'9' * 5000}}}", "YAML"),
         ("gpu: {}", "gpu"),
         ("gpus: {H100: true}", "True"),
         ("gpus: [2]", "mapping"),

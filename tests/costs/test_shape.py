@@ -7,6 +7,7 @@ import pytest
 from fastslow.costs.shape import count, shape_of, shipped_config
 from tests.costs.given import LLAMA, on_meta, qwen
 from tests.support.tiny import tiny_model, tiny_tokenizer
+from tests.support.zoo import HYBRIDS, OTHERS, STATES, config_of
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,20 @@ def test_a_shape_is_that_of_the_loaded_model() -> None:
     model = tiny_model(tiny_tokenizer())
     assert shape_of(model).every == count(model) == sum(p.numel() for p in model.parameters())
     assert shape_of(model) == shape_of(on_meta(model.config))
+
+
+@pytest.mark.parametrize("name", [*STATES, *HYBRIDS, *OTHERS])
+def test_models_without_attention_and_with_other_names_have_a_shape_too(name: str) -> None:
+    shape = shape_of(on_meta(config_of(name)))
+    assert shape.every >= shape.outside > 0
+    assert min(shape.layers, shape.width, shape.vocabulary, shape.inner) > 0
+
+
+def test_a_model_without_attention_keeps_no_keys_and_values() -> None:
+    from transformers import MambaConfig
+
+    shape = shape_of(on_meta(MambaConfig(hidden_size=32, num_hidden_layers=2, vocab_size=128)))
+    assert (shape.kv_bytes, shape.attention, shape.layers, shape.width) == (0, 0, 2, 32)
 
 
 def test_what_is_not_shipped_is_not_made_up() -> None:

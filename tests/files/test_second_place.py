@@ -53,6 +53,10 @@ def pushed(url: str, run: Path) -> SecondPlace:
     return place
 
 
+def spans(place: SecondPlace) -> list[tuple[int, int]]:
+    return [(part.start, part.end) for part in place._parts("metrics.jsonl")]
+
+
 def test_what_was_copied_comes_back_byte_for_byte(url: str, run: Path, tmp_path: Path) -> None:
     pushed(url, run)
     back = tmp_path / "back"
@@ -73,9 +77,9 @@ def test_an_older_checkpoint_can_be_asked_for(url: str, run: Path, tmp_path: Pat
 
 def test_logs_are_copied_by_the_part_that_is_new(url: str, run: Path) -> None:
     place = pushed(url, run)
-    assert place._segments("metrics.jsonl") == [(0, 24), (24, 48)]
+    assert spans(place) == [(0, 24), (24, 48)]
     place.push_logs(run, {"metrics.jsonl": 48}, go_on)
-    assert place._segments("metrics.jsonl") == [(0, 24), (24, 48)]
+    assert spans(place) == [(0, 24), (24, 48)]
 
 
 class Cut(Exception):
@@ -111,6 +115,41 @@ def test_a_file_that_changed_at_the_second_place_is_noticed_and_the_one_before_n
     assert not list(back.iterdir()), "what is refused leaves nothing"
 
 
+def test_a_log_that_changed_at_the_second_place_is_noticed(url: str, run: Path, tmp_path: Path) -> None:
+    place, back = pushed(url, run), tmp_path / "back"
+    back.mkdir()
+    part = place._parts("metrics.jsonl")[1]
+    place._fs.pipe_file(place._at("logs", "metrics.jsonl", part.name), b"X" * 24)
+    with pytest.raises(Damaged, match=r"metrics\.jsonl does not hold what was written"):
+        place.pull(back)
+    assert not list(back.iterdir())
+
+
+def test_a_store_cannot_write_outside_of_the_folder(run: Path, tmp_path: Path) -> None:
+    place, back = pushed("memory://second", run), tmp_path / "deep/back"
+    back.mkdir(parents=True)
+    store = place._fs.store
+    try:
+        store["/second/checkpoint-2/../../../../escaped.txt"] = store["/second/config.yaml"]
+        with pytest.raises(Damaged, match="outside of its folder"):
+            place.pull(back)
+    finally:
+        store.clear()
+    assert not list(tmp_path.rglob("escaped.txt"))
+    assert not list(back.iterdir())
+
+
+@pytest.mark.parametrize("where", [".", "bundle", "checkpoint-1/deep", "..", "../.."])
+def test_a_place_in_the_run_directory_or_around_it_is_refused(run: Path, where: str) -> None:
+    place = SecondPlace(f"file://{(run / where).resolve()}")
+    with pytest.raises(BadInput, match="lie in one another"):
+        place.refuse_overlap(run)
+    (run.parent / "link").symlink_to(run)
+    with pytest.raises(BadInput, match="lie in one another"):
+        SecondPlace(f"local://{run.parent}/link").refuse_overlap(run)
+    SecondPlace(f"file://{run}-2").refuse_overlap(run)
+
+
 def test_a_deleted_checkpoint_loses_its_manifest_first(url: str, run: Path, monkeypatch) -> None:
     place = pushed(url, run)
     monkeypatch.setattr(place._fs, "rm", lambda *a, **k: (_ for _ in ()).throw(OSError("gone")))
@@ -123,10 +162,10 @@ def test_going_back_takes_later_checkpoints_and_lines_away(url: str, run: Path) 
     place = pushed(url, run)
     place.rewind(1, {"metrics.jsonl": 24})
     assert place.steps() == [1]
-    assert place._segments("metrics.jsonl") == [(0, 24)]
+    assert spans(place) == [(0, 24)]
     (run / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"other": "longer"}\n')
     place.push_logs(run, {"metrics.jsonl": 44}, go_on)
-    assert place._segments("metrics.jsonl") == [(0, 24), (24, 44)]
+    assert spans(place) == [(0, 24), (24, 44)]
 
 
 def test_an_empty_place_and_an_unknown_file_system_are_refused(url: str, tmp_path: Path) -> None:
@@ -145,7 +184,23 @@ def test_a_url_that_may_hold_a_secret_is_refused(url: str) -> None:
         check_url("save_to", url)
 
 
-@pytest.mark.parametrize("url", ["here", "/mnt/run", "s3://", "s3:///", "http://[", "://x"])
+@pytest.mark.parametrize("url", ["simplecache::http://u:secret@host/x", "zip://a.zip::file:///no.zip"])
+def test_a_chain_of_urls_is_refused(url: str) -> None:
+    with pytest.raises(BadInput, match="not a chain") as caught:
+        check_url("save_to", url)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1:9/x", "reference://x", "github://x/y"])
+def test_a_file_system_that_cannot_be_opened_is_one_line(url: str) -> None:
+    with pytest.raises(BadInput, match="cannot be opened") as caught:
+        SecondPlace(url)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["file://place", "local://place/run", "here", "/mnt/run", "s3://", "s3:///", "http://[", "://x"]
+)
 def test_what_is_no_url_with_a_place_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match="save_to") as caught:
         check_url("save_to", url)
@@ -162,7 +217,8 @@ def test_a_manifest_is_what_makes_a_checkpoint(url: str, run: Path) -> None:
 def test_a_part_of_a_log_that_was_broken_off_is_copied_again(url: str, run: Path, tmp_path: Path) -> None:
     place, back = pushed(url, run), tmp_path / "back"
     back.mkdir()
-    place._fs.pipe_file(place._at("logs", "metrics.jsonl", f"{24:015d}-{48:015d}"), b"{")
+    part = place._parts("metrics.jsonl")[1]
+    place._fs.pipe_file(place._at("logs", "metrics.jsonl", part.name), b"{")
     place.push_logs(run, {"metrics.jsonl": 48}, go_on)
     place.pull(back)
     assert (back / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()
@@ -172,6 +228,6 @@ def test_a_long_log_is_copied_in_parts(url: str, run: Path, tmp_path: Path, monk
     monkeypatch.setattr(second_place, "PART", 10)
     place, back = pushed(url, run), tmp_path / "back"
     back.mkdir()
-    assert len(place._segments("metrics.jsonl")) == 6
+    assert len(spans(place)) == 6
     place.pull(back)
     assert (back / "metrics.jsonl").read_bytes() == (run / "metrics.jsonl").read_bytes()

@@ -153,6 +153,21 @@ def test_a_place_that_holds_a_run_is_refused_before_anything_is_written(tmp_path
     assert not (tmp_path / "another").exists()
 
 
+@pytest.mark.parametrize("place", ["run", "run/bundle", ""])
+def test_a_place_that_would_overwrite_the_run_is_refused_before_anything_is_written(tmp_path: Path, place: str) -> None:
+    with pytest.raises(BadInput, match="lie in one another"):
+        train(settings(tmp_path, save_to=f"file://{tmp_path}/{place}".rstrip("/")), display=SilentDisplay())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_place_that_takes_nothing_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for url in (f"file://{tmp_path}/file/place", "file:///proc/place", "http://127.0.0.1:9/place"):
+        with pytest.raises(BadInput, match=r"cannot be (written to|opened)"):
+            train(settings(tmp_path, save_to=url), display=SilentDisplay())
+        assert not (tmp_path / "run").exists()
+
+
 def test_a_run_does_not_go_on_into_the_place_of_another(tmp_path: Path) -> None:
     cut(tmp_path)
     (tmp_path / "second/config.yaml").write_text("mode: rl\n")

@@ -49,6 +49,13 @@ def test_what_is_asked_for_is_read_from_settings_and_environment(launched) -> No
     assert asked_for(settings(deepspeed_plugin=SimpleNamespace(zero_stage=2))) is Sharding.ZERO2
 
 
+@pytest.mark.parametrize("version", ["1", "two", "22", ""])
+def test_another_version_of_fsdp_is_refused_by_name(launched, version: str) -> None:
+    launched.setenv("FSDP_VERSION", version)
+    with pytest.raises(BadInput, match=f"FSDP{version or 1} is not supported"):
+        asked_for(settings())
+
+
 @pytest.mark.parametrize("stage", [0, 1, 3])
 def test_another_stage_of_zero_is_refused_by_name(stage: int) -> None:
     with pytest.raises(BadInput, match=f"ZeRO-{stage} is not supported: take stage 2"):

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from fastslow.cli.flags import count, positive
 from fastslow.costs.estimate import Estimate
-from fastslow.costs.table import Line, lines_of, notes_of
+from fastslow.costs.table import Line, lines_of, notes_of, summary_of
 from fastslow.costs.work import CASES, Range
 from fastslow.record.tables import print_table
 
@@ -70,6 +70,7 @@ def _show(made: Estimate, lines: Sequence[Line], notes: Sequence[str]) -> None:
     console, place = Console(), made.place
     both = "each GPU trains and serves in turn" if place.shared else f"{place.trainers} train, {place.servers} serve"
     console.print(f"{place.machines}: {both}. Engine {made.work.engine}.", highlight=False, soft_wrap=True)
+    console.print(summary_of(made), highlight=False, soft_wrap=True)
     for part in dict.fromkeys(line.part for line in lines):
         table = Table("", *CASES, "how", "from", title=part, title_justify="left")
         for column in table.columns[1:4]:

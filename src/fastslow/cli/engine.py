@@ -14,7 +14,7 @@ Written: {folder}. Start a server on it (docs/engines.md), then train:
 
   VLLM_SERVER_DEV_MODE=1 vllm serve {folder} --host 127.0.0.1 --port 8001 --dtype {dtype} \\
     --logprobs-mode processed_logprobs --enable-prompt-tokens-details
-  fastslow train --model {model} --engine vllm --engine_urls http://127.0.0.1:8001"""
+  fastslow train --config RECIPE --model {model} --engine vllm --engine_urls http://127.0.0.1:8001"""
 
 
 def run(argv: Sequence[str]) -> int:

@@ -6,10 +6,12 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from fastslow.core.errors import BadInput
 from fastslow.files.atomic import write_file
+
+N = TypeVar("N", int, float)
 
 MOST = 1_000_000
 """Most samples, examples or tokens: a larger number is a typing error, and would fill the memory."""
@@ -44,12 +46,12 @@ def _at_least(least: int, text: str) -> int:
     return value
 
 
-def between(text: str, what: str, fits: Callable[[float], bool]) -> float:
+def between(text: str, what: str, fits: Callable[[N], bool], kind: Callable[[str], N] = float) -> N:
     """Read a number that fits; `what` says which do. For types of argparse."""
     try:
-        value = float(text)
+        value = kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got '{text}'") from None
+        raise argparse.ArgumentTypeError(f"must be {what}, got '{text}'") from None
     if not fits(value):
         raise argparse.ArgumentTypeError(f"must be {what}, got '{text}'")
     return value

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fastslow.cli.flags import Parser
+from fastslow.cli.flags import Parser, between
 from fastslow.core.errors import BadInput
 
 NEEDED = ("starlette", "uvicorn", "httpx", "prometheus_client")
@@ -132,27 +132,17 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _number(text: str, what: str, kind: type, fits) -> float:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not fits(value):
-        raise argparse.ArgumentTypeError(f"must be {what}, got '{text}'")
-    return value
+def _port(text: str) -> int:
+    return between(text, "a port from 0 to 65535", lambda value: 0 <= value <= 65_535, int)
 
 
-def _port(text: str) -> float:
-    return _number(text, "a port from 0 to 65535", int, lambda value: 0 <= value <= 65_535)
-
-
-def _positive(text: str) -> float:
-    return _number(text, "a whole number from 1 to a thousand million", int, lambda value: 1 <= value <= 10**9)
+def _positive(text: str) -> int:
+    return between(text, "a whole number from 1 to a thousand million", lambda value: 1 <= value <= 10**9, int)
 
 
 def _share(text: str) -> float:
-    return _number(text, "above 0 and at most 1", float, lambda value: 0 < value <= 1)
+    return between(text, "above 0 and at most 1", lambda value: 0 < value <= 1)
 
 
 def _seconds(text: str) -> float:
-    return _number(text, "above 0 and at most a day", float, lambda value: 0 < value <= 86_400)
+    return between(text, "above 0 and at most a day", lambda value: 0 < value <= 86_400)

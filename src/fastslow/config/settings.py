@@ -6,7 +6,6 @@ config.yaml follow from the field.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from typing import get_type_hints
 
@@ -16,7 +15,7 @@ from fastslow.config.checks import check_rules
 from fastslow.config.groups import GROUPS, SPECS, AllSettings
 from fastslow.config.run_settings import MOST_STEPS
 from fastslow.core.errors import BadInput, in_one_line
-from fastslow.core.machine import bf16_is_fast, is_out_of_memory
+from fastslow.core.machine import all_processes, bf16_is_fast, is_out_of_memory
 from fastslow.core.paths import absolute
 from fastslow.core.settings import WORDS, check_settings, check_text, check_type, kinds_of
 from fastslow.policy.loading import EMBEDDED
@@ -114,7 +113,7 @@ class FastSlowConfig(AllSettings):
 
     def _derive_batches(self) -> None:
         """Derive gradient_accumulation_steps from problems_per_step, whatever the number of processes."""
-        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        processes = all_processes()
         self.per_device_train_batch_size = self.rows_of_a_forward(processes)
         rows = self.problems_per_step * self.num_generations
         self.gradient_accumulation_steps = rows // processes // self.per_device_train_batch_size

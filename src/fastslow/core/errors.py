@@ -26,6 +26,13 @@ LONGEST = 300
 """Most characters that are quoted of a library's own words."""
 
 
+def quoted(words: object, most: int = 200) -> str:
+    """Return what a file or a server says in one printable line of at most `most` characters: it may hold anything."""
+    text = " ".join(str(words)[: 8 * most].split())
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most])
+    return shown if len(text) <= most else f"{shown}..."
+
+
 def in_one_line(error: BaseException) -> str:
     """Return a library's words in one line, with the kind of the error where the words alone say little."""
     words = " ".join(next((line for line in str(error).splitlines() if line.strip()), "").split())[:LONGEST]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from fastslow.core.errors import BadInput, quoted
+
 MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 # What allocators below Python raise as plain RuntimeErrors: torch's on Linux, on other systems, and the C++ library's.
@@ -55,12 +57,30 @@ def bf16_is_fast() -> bool:
 
 def processes_here(environment: Mapping[str, str] = os.environ) -> int:
     """How many processes of this run share the machine's memory."""
-    return int(environment.get("LOCAL_WORLD_SIZE") or environment.get("WORLD_SIZE") or 1)
+    return _told(environment, "LOCAL_WORLD_SIZE", usual=_told(environment, "WORLD_SIZE", usual=1, least=1), least=1)
 
 
 def all_processes(environment: Mapping[str, str] = os.environ) -> int:
     """How many processes train together, on all machines."""
-    return int(environment.get("WORLD_SIZE") or 1)
+    return _told(environment, "WORLD_SIZE", usual=1, least=1)
+
+
+def own_number(environment: Mapping[str, str] = os.environ) -> int:
+    """Which of the processes that train together this one is, from 0 on, by what its launcher says: torch.distributed
+    may not have begun yet."""
+    return _told(environment, "RANK", usual=0, least=0)
+
+
+def _told(environment: Mapping[str, str], name: str, *, usual: int, least: int) -> int:
+    """Return a number that a launcher has set. Raises BadInput for what is none."""
+    text = environment.get(name, "").strip()
+    if not text:
+        return usual
+    if not text.isdecimal() or len(text) > 9 or int(text) < least:
+        raise BadInput(
+            f"the environment variable {name} is '{quoted(text)}', not a whole number from {least} on; unset it."
+        )
+    return int(text)
 
 
 def _number(path: Path) -> int | None:

@@ -102,8 +102,8 @@ class Estimate:
 
     def most_at_once(self, case: int) -> float:
         """Return the rows whose keys and values a server's memory holds, at least one."""
-        context = self.unknown.prompt[case] + self.unknown.answer[case]
-        return max(1.0, self.room(case) / (context * self.shape.kv_bytes))
+        a_row = (self.unknown.prompt[case] + self.unknown.answer[case]) * self.shape.kv_bytes
+        return max(1.0, self.room(case) / a_row) if a_row else float(self.work.rollouts)
 
     def rows_at_once(self, case: int) -> float:
         """Return the rows of a step that a server decodes together: all of them, or as many as its memory holds."""
@@ -117,8 +117,12 @@ class Estimate:
     @property
     def fits(self) -> bool:
         """Whether training, and one row of greatest length on a server, have the memory that they need."""
-        longest = (self.unknown.prompt.typical + self.work.longest) * self.shape.kv_bytes
-        return self.trains_in(1) + RUNTIME <= self.gpu.memory and self.room(1) >= longest
+        return self.trains_in(1) + RUNTIME <= self.gpu.memory and self.room(1) >= self.longest_row
+
+    @property
+    def longest_row(self) -> float:
+        """Bytes of the keys and values of a row of greatest length."""
+        return (self.unknown.prompt.typical + self.work.longest) * self.shape.kv_bytes
 
     # Tokens
 

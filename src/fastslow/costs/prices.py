@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, quoted
 from fastslow.core.registry import nearest
 from fastslow.costs.machines import GPUS
 from fastslow.costs.work import Range
@@ -19,19 +18,24 @@ from fastslow.costs.work import Range
 KEYS = ("source", "gpus", "storage")
 
 
+MOST = 1e6
+"""US dollars: a larger price is a typing error, and would end in sums that are no numbers."""
+
+
 @dataclass(frozen=True)
 class Prices:
-    """Hold US dollars: of a GPU by the hour, of a GB on disk by the month (None: unknown), and where they are from."""
+    """Hold US dollars: of a GPU by the hour, of a GB on disk by the month (None: unknown), and by the name of the GPU,
+    or 'storage', where they are from."""
 
     gpus: Mapping[str, Range]
     storage: Range | None
-    source: str
+    sources: Mapping[str, str]
 
 
 def default_prices() -> Prices:
     """Return the table that comes with the package."""
     text = (importlib.resources.files("fastslow.costs") / "prices.yaml").read_text(encoding="utf-8")
-    return _read(yaml.safe_load(text), "prices.yaml", Prices({}, None, ""))
+    return _read(yaml.safe_load(text), "prices.yaml", Prices({}, None, {}))
 
 
 def read_prices(path: str) -> Prices:
@@ -54,20 +58,32 @@ def _read(content: Any, path: str, before: Prices) -> Prices:
     given = content.get("gpus") or {}
     if not isinstance(given, dict):
         raise BadInput(f"prices '{path}': gpus must be a mapping such as H100: 2.5.")
-    gpus = {**before.gpus}
+    gpus, sources, source = {**before.gpus}, {**before.sources}, str(content.get("source") or f"'{path}'")
     for name, price in given.items():
         if str(name).upper() not in GPUS:
             raise BadInput(f"prices '{path}' names an unknown GPU '{name}'.{nearest(str(name).upper(), GPUS)}")
         gpus[str(name).upper()] = _price(price, f"prices '{path}': gpus.{name}")
+        sources[str(name).upper()] = source
     stored = content.get("storage")
-    storage = before.storage if stored is None else _price(stored, f"prices '{path}': storage")
-    return Prices(gpus, storage, str(content.get("source") or f"'{path}'"))
+    if stored is None:
+        return Prices(gpus, before.storage, sources)
+    return Prices(gpus, _price(stored, f"prices '{path}': storage"), {**sources, "storage": source})
 
 
 def _price(value: Any, what: str) -> Range:
     numbers = value if isinstance(value, list) else [value] * 3
-    if len(numbers) != 3 or not all(type(n) in (int, float) and math.isfinite(n) and n >= 0 for n in numbers):
-        raise BadInput(f"{what} must be a price, or three of them: lowest, typical and highest; got {value!r}.")
+    if len(numbers) != 3 or not all(type(n) in (int, float) and 0 <= n <= MOST for n in numbers):
+        raise BadInput(
+            f"{what} must be a price of at most {MOST:,.0f}, or three of them: lowest, typical and highest; got "
+            f"{_shown(value)}."
+        )
     if list(numbers) != sorted(numbers):
-        raise BadInput(f"{what} must rise from the lowest to the highest price, got {value!r}.")
+        raise BadInput(f"{what} must rise from the lowest to the highest price, got {_shown(value)}.")
     return Range(*map(float, numbers))
+
+
+def _shown(value: Any) -> str:
+    try:
+        return quoted(repr(value))
+    except ValueError:  # a whole number of more digits than Python shows
+        return "a number too long to show"

@@ -65,33 +65,46 @@ class ModelShape:
 
 
 def shape_of(model: PreTrainedModel, *, lora_r: int = 0) -> ModelShape:
-    """Return the shape of a model, which may lie on the meta device."""
+    """Return the shape of a model, which may lie on the meta device. A model without attention has no keys and
+    values; what its layers carry instead does not grow with the text."""
     config: Any = model.config.get_text_config()
-    every, head, embedding = count(model), model.get_output_embeddings(), model.get_input_embeddings()
-    layers = list(_layers(model))
-    heads = config.num_attention_heads
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    embedding: Any = model.get_input_embeddings()
+    every, head, layers = count(model), model.get_output_embeddings(), list(_layers(model))
+    width = _size(config, "hidden_size", usual=embedding.weight.shape[-1])
+    heads = _size(config, "num_attention_heads")
+    head_size = _size(config, "head_dim", usual=width // heads if heads else 0)
     untied = head is None or head.weight is not embedding.weight
     experts = sum(p.numel() for name, p in model.named_parameters() if ".experts." in name)
-    active = getattr(config, "num_experts_per_tok", None) or 1
-    known = getattr(config, "num_experts", None) or getattr(config, "num_local_experts", None) or 1
-    inner = getattr(config, "moe_intermediate_size", None) if experts else None
+    active = _size(config, "num_experts_per_tok", usual=1)
+    known = _size(config, "num_experts", "num_local_experts", usual=1)
+    inner = _size(config, "moe_intermediate_size") if experts else 0
     return ModelShape(
         every=every,
         trained=adapter_parameters(model, lora_r) if lora_r else every,
         adapted=bool(lora_r),
-        layers=config.num_hidden_layers,
+        layers=_size(config, "num_hidden_layers", usual=len(layers)),
         layer=max(map(count, layers), default=0),
         outside=every - sum(map(count, layers)),
         lookup=count(embedding) if untied else 0,
         idle=experts - experts * active // known if experts else 0,
-        width=config.hidden_size,
+        width=width,
         attention=heads * head_size,
-        kv=(getattr(config, "num_key_value_heads", None) or heads) * head_size,
-        inner=active * inner if inner else getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
-        vocabulary=config.vocab_size,
+        kv=_size(config, "num_key_value_heads", usual=heads) * head_size if heads else 0,
+        inner=active * inner if inner else _size(config, "intermediate_size", usual=4 * width),
+        vocabulary=_size(config, "vocab_size", usual=embedding.weight.shape[0]),
         shapes=tuple(tuple(p.shape) for p in model.parameters()),
     )
+
+
+def _size(config: Any, *names: str, usual: int = 0) -> int:
+    """Return the first of these numbers that a configuration has: the greatest of a list, as some have one a layer."""
+    for name in names:
+        value = getattr(config, name, None)
+        sizes = value if isinstance(value, (list, tuple)) else [value]
+        size = max((s for s in sizes if type(s) is int), default=0)
+        if size > 0:
+            return size
+    return usual
 
 
 def count(module: nn.Module) -> int:
@@ -119,6 +132,12 @@ def shipped_config(name: str) -> PreTrainedConfig | None:
 
 
 def _layers(model: PreTrainedModel) -> Iterator[nn.Module]:
-    """Yield the decoder layers: what transformers does not split, and what FSDP wraps one by one."""
+    """Yield the decoder layers: what transformers does not split, and what FSDP wraps one by one; of those within one
+    another the outer one."""
     kinds = set(getattr(model, "_no_split_modules", None) or ())
-    yield from (module for module in model.modules() if type(module).__name__ in kinds)
+
+    def below(module: nn.Module) -> Iterator[nn.Module]:
+        for child in module.children():
+            yield from [child] if type(child).__name__ in kinds else below(child)
+
+    yield from below(model)

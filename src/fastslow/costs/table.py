@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from fastslow.costs.estimate import Estimate
 from fastslow.costs.memory import HEAD_ROWS, LOGIT_COPIES, RUNTIME
 from fastslow.costs.published import SERVED_SOURCE
-from fastslow.costs.work import CASES, Range
+from fastslow.costs.work import CASES, Range, rising
 
 CONFIG, RECIPE, DERIVED = "model's config.json", "recipe", "derived"
 FSDP = "torch's fully_shard"
@@ -35,13 +36,33 @@ def lines_of(e: Estimate) -> list[Line]:
     return [*_model(e), *_memory(e), *_tokens(e), *_seconds(e), *_disk(e), *_money(e)]
 
 
+def summary_of(e: Estimate) -> str:
+    """Return the answer in one line: whether it fits, how long it takes, and what it costs."""
+    hours = [f"{e.run(case) / 3600:,.1f}" for case in range(len(CASES))]
+    fits = "It fits" if e.fits else "It does NOT fit"
+    text = f"{fits}. The run takes some {hours[1]} h ({hours[0]} to {hours[2]})"
+    paid = next((line.value for line in _money(e) if line.name == "in all"), None)
+    if paid is None:
+        return f"{text}."
+    return f"{text} and ${paid.typical:,.0f} (${paid.low:,.0f} to ${paid.high:,.0f})."
+
+
 def notes_of(e: Estimate) -> list[str]:
     """Return what the reader of the table should know besides."""
     notes, size = [], f"{e.gpu.name} has {e.gpu.memory / 1e9:.0f} GB"
     if not e.fits:
-        notes.append(f"MEMORY IS TOO SMALL: {size}.")
+        needs = e.trains_in(1) + RUNTIME + (e.server_weights + e.longest_row if e.place.shared else 0)
+        mend = "more or larger GPUs" if e.shape.adapted else "more or larger GPUs, or adapters (--lora_r 16)"
+        notes.append(f"MEMORY IS TOO SMALL: {size}, and some {needs / 1e9:.0f} GB are needed; take {mend}.")
     elif e.rows_at_once(1) < e.work.rollouts / e.place.servers:
         notes.append(f"Not all rows of a step are decoded at once: {size}, so that they take turns.")
+    if e.fits and e.place.shared and e.work.engine == "vllm":
+        share = math.floor(100 * (e.server_weights + e.room(2)) / e.gpu.memory) / 100
+        longest = math.ceil(e.unknown.prompt.high + e.work.longest)
+        notes.append(
+            "Servers share their GPUs with training, which keeps its memory: start each with "
+            f"--gpu-memory-utilization {share:.2f} --max-model-len {longest}."
+        )
     if e.work.engine != "vllm":
         notes.append(
             f"Generation by engine '{e.work.engine}' is outside the model: its efficiency is assumed. Time a few "
@@ -86,7 +107,7 @@ def _memory(e: Estimate) -> Iterator[Line]:
     if e.server_weights:
         source = f"engine {e.work.engine}"
         yield _exactly(part, "weights that generate", e.server_weights, "bytes", "2 B x parameters", source)
-    kv = Range.of(e.keys_and_values)
+    kv = rising(Range.of(e.keys_and_values))  # long answers leave less room for rows, and for what they keep
     formula = "rows at once x (prompt + answer) x keys and values of a token"
     yield Line(part, "keys and values", kv, "bytes", formula, DERIVED)
     yield _exactly(part, "runtime", RUNTIME, "bytes", runtime, "assumed")
@@ -175,12 +196,12 @@ def _money(e: Estimate) -> Iterator[Line]:
         return
     paid = {"GPUs": Range(*(h * p for h, p in zip(hours, price, strict=True)))}
     formula = f"GPU hours x {price.low:g}, {price.typical:g}, {price.high:g}"
-    yield Line(part, "GPUs", paid["GPUs"], "USD", formula, e.prices.source)
+    yield Line(part, "GPUs", paid["GPUs"], "USD", formula, e.prices.sources[e.gpu.name])
     if e.replies and e.work.reply_prices is not None:
         paid["reflection LM"] = Range.of(e.reflection)
         yield Line(part, "reflection LM", paid["reflection LM"], "USD", f"{e.replies:,} replies, capped", RECIPE)
     if e.prices.storage is not None:
         paid["disk"] = Range.of(e.storage)
-        yield Line(part, "disk", paid["disk"], "USD", "at its fullest x months of the run", e.prices.source)
+        yield Line(part, "disk", paid["disk"], "USD", "at its fullest x months of the run", e.prices.sources["storage"])
     total = Range(*(sum(values) for values in zip(*paid.values(), strict=True)))
     yield Line(part, "in all", total, "USD", "without traffic and taxes", DERIVED)

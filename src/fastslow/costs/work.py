@@ -24,6 +24,11 @@ class Range(NamedTuple):
         return cls(*(function(case) for case in range(len(CASES))))
 
 
+def rising(cases: Range) -> Range:
+    """Return a range whose bounds are the least and the greatest of the cases, for what does not rise with them."""
+    return Range(*sorted(cases))
+
+
 CASES = ("low", "typical", "high")
 
 

@@ -44,6 +44,7 @@ def objects(
     on_damage: Callable[[BadLine], None] | None = None,
     *,
     parse: Callable[[str], Any] = json.loads,
+    first: int = 1,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the number, counted from 1, and the object of every line; blank lines are skipped.
 
@@ -51,8 +52,9 @@ def objects(
         lines: an open binary file, or any other lines in order.
         on_damage: called with each damaged line, which is then skipped. Without it a damaged line raises BadLine.
         parse: reads the text of a line; `loads` for files that people write, as it takes longer.
+        first: number of the first of these lines in their file.
     """
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=first):
         content = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not content.strip():
             continue

@@ -99,14 +99,19 @@ def _manifest(path: Path, format: int, older: str, refuse: Callable[[str], Damag
     content = path.read_bytes()
     try:
         manifest = json.loads(content)
-        version = manifest["format"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        version, files = manifest["format"], manifest["files"]
+        whole = type(version) is int and all(
+            type(entry["bytes"]) is int and isinstance(entry["sha256"], str) for entry in files.values()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise refuse(f"{MANIFEST} is not a manifest") from None
     if type(version) is int and version != format:
         how = "a newer fastslow: upgrade to it" if version > format else older
         raise Damaged(
             f"{path.parent.name} has format {version}, this fastslow reads {format}; it was written by {how}."
         )
+    if not whole:
+        raise refuse(f"{MANIFEST} is not a manifest")
     try:
         honest = is_signed(manifest) and content == dumps(manifest, indent=1)
     except ValueError:

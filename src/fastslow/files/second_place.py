@@ -1,7 +1,7 @@
 """Copy a run to a second place, any that fsspec knows by a URL, so that a machine may be lost with its disk.
 
     config.yaml, checkpoint-N/...           as in the run directory; a checkpoint's manifest.json is written last
-    logs/NAME/START-END                     the bytes of an append-only file of the run between two positions
+    logs/NAME/START-END-SHA256              the bytes of an append-only file of the run between two positions
 
 What a checkpoint's manifest is there for is there as well: its files, and the logs up to where it stands in them. Logs
 are copied by the part that is new, so that a run of days does not copy its beginning again and again.
@@ -12,19 +12,25 @@ Credentials are fsspec's and its file systems' own (environment, files of the us
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, in_one_line
 from fastslow.files import atomic
 from fastslow.files.manifest import MANIFEST, Damaged
 from fastslow.files.sealed import NAME, verify
 
 CONFIG = "config.yaml"
+TRIAL = ".fastslow-trial"
 LOGS = "logs"
+LOCAL = ("file", "local")
 PIECE = 2**22
 """Bytes copied between two looks at whether to go on."""
+PART_NAME = re.compile(r"(\d{15})-(\d{15})-([0-9a-f]{64})")
 PART = 2**26
 """Bytes of a log's part at most, which is in memory while it is copied."""
 
@@ -36,6 +42,8 @@ def check_url(name: str, url: str) -> None:
         secret = parts.username or parts.password or parts.query or parts.fragment
     except ValueError as error:
         raise BadInput(f"{name} is not a URL ({error}); write for example s3://bucket/run.") from None
+    if "::" in url:  # each link would have to be looked through for secrets
+        raise BadInput(f"{name} must be a single URL, not a chain of them ('::').")
     if secret:
         raise BadInput(
             f"{name} must hold no user, password or query, which may be secrets; give them to the file system by its "
@@ -43,6 +51,8 @@ def check_url(name: str, url: str) -> None:
         )
     if not parts.scheme or "://" not in url or not (parts.netloc + parts.path).strip("/"):
         raise BadInput(f"{name} must be a URL with a place in it, such as s3://bucket/run or file:///mnt/run.")
+    if parts.scheme in LOCAL and parts.netloc:
+        raise BadInput(f"{name} must name a local folder by its whole path, as in file:///mnt/run.")
 
 
 class SecondPlace:
@@ -56,12 +66,24 @@ class SecondPlace:
 
         check_url("the second place", url)
         self.url = url.rstrip("/")
-        local = urlsplit(url).scheme in ("file", "local")
+        self._local = urlsplit(url).scheme in LOCAL
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(self.url, **({"auto_mkdir": True} if local else {}))
-        except (ImportError, ValueError) as error:
+            self._fs, self._root = fsspec.core.url_to_fs(self.url, **({"auto_mkdir": True} if self._local else {}))
+        except Exception as error:  # each file system has exceptions of its own
             mend = " Install it: pip install 'fastslow[s3]'." if urlsplit(url).scheme in ("s3", "s3a") else ""
-            raise BadInput(f"'{url}' cannot be opened: {' '.join(str(error).split())}.{mend}") from error
+            raise BadInput(f"'{url}' cannot be opened: {in_one_line(error)}.{mend}") from error
+
+    def refuse_overlap(self, run: Path) -> None:
+        """Raise BadInput where one of the two folders lies in the other: copying would overwrite what is copied."""
+        if self._local:
+            here, there = run.resolve(), Path(self._root).resolve()
+            if here.is_relative_to(there) or there.is_relative_to(here):
+                raise BadInput(f"the second place '{self.url}' and the run directory '{run}' lie in one another.")
+
+    def try_out(self) -> None:
+        """Write an empty file and delete it again."""
+        self._fs.pipe_file(self._at(TRIAL), b"")
+        self._fs.rm_file(self._at(TRIAL))
 
     # What is there
 
@@ -87,13 +109,13 @@ class SecondPlace:
     def push_logs(self, run: Path, ends: Mapping[str, int], proceed: Callable[[], None]) -> None:
         """Copy what is new of each log up to its position in `ends`."""
         for name, end in ends.items():
-            start = max((to for _, to in self._segments(name)), default=0)
+            start = max((part.end for part in self._parts(name)), default=0)
             for at in range(start, end, PART):
                 proceed()
                 with (run / name).open("rb") as file:
                     file.seek(at)
                     data = file.read(min(PART, end - at))
-                self._fs.pipe_file(self._at(LOGS, name, _part(at, at + len(data))), data)
+                self._fs.pipe_file(self._at(LOGS, name, _Part.of(at, data).name), data)
 
     def push_checkpoint(self, folder: Path, proceed: Callable[[], None]) -> None:
         """Copy a checkpoint, its manifest last. What an earlier attempt left of it is deleted first."""
@@ -127,9 +149,9 @@ class SecondPlace:
         for later in [name for name in self._names("") if (m := NAME.fullmatch(name)) and int(m[1]) > step]:
             self.drop(later)
         for name in self._names(LOGS):
-            for start, end in self._segments(name):
-                if end > positions.get(name, end):
-                    self._fs.rm_file(self._at(LOGS, name, _part(start, end)))
+            for part in self._parts(name):
+                if part.end > positions.get(name, part.end):
+                    self._fs.rm_file(self._at(LOGS, name, part.name))
 
     # Reading
 
@@ -174,17 +196,25 @@ class SecondPlace:
         target.mkdir(parents=True)
         root = self._at(name)
         for path in self._fs.find(root):
-            local = target / path[len(root) :].lstrip("/")
+            relative = PurePosixPath(path[len(root) :].lstrip("/"))
+            if not relative.parts or ".." in relative.parts:  # a store of keys may have any
+                raise Damaged(f"At '{self.url}': {name} has a file outside of its folder.")
+            local = target / relative
             local.parent.mkdir(parents=True, exist_ok=True)
             self._fs.get_file(path, str(local))
 
     def _pull_logs(self, run: Path) -> None:
         for name in self._names(LOGS):
+            if name == ".." or (run / name).exists():
+                raise Damaged(f"At '{self.url}': '{name}' is no log of a run.")
             with (run / name).open("wb") as file:
-                for start, end in self._segments(name):
-                    if start != file.tell():
+                for part in self._parts(name):
+                    if part.start != file.tell():
                         break  # a part was lost: what follows cannot be placed; the checkpoint's check says so
-                    file.write(self._fs.cat_file(self._at(LOGS, name, _part(start, end))))
+                    data = self._fs.cat_file(self._at(LOGS, name, part.name))
+                    if _Part.of(part.start, data) != part:
+                        raise Damaged(f"At '{self.url}': {name} does not hold what was written (SHA-256 differs).")
+                    file.write(data)
 
     # Names
 
@@ -199,17 +229,29 @@ class SecondPlace:
             return sorted({path.rstrip("/").rpartition("/")[2] for path in paths})
         return []
 
-    def _segments(self, name: str) -> list[tuple[int, int]]:
-        """Return start and end of each part of a log, in order. One of another length was broken off, and is none."""
+    def _parts(self, name: str) -> list[_Part]:
+        """Return the parts of a log, in order. One of another length was broken off, and is none."""
         self._fs.invalidate_cache()
-        found: list[tuple[int, int]] = []
+        found: list[_Part] = []
         with contextlib.suppress(FileNotFoundError):
             for entry in self._fs.ls(self._at(LOGS, name), detail=True):
-                start, _, end = entry["name"].rpartition("/")[2].partition("-")
-                if start.isdecimal() and end.isdecimal() and entry["size"] == int(end) - int(start):
-                    found.append((int(start), int(end)))
+                match = PART_NAME.fullmatch(entry["name"].rpartition("/")[2])
+                if match and entry["size"] == int(match[2]) - int(match[1]):
+                    found.append(_Part(int(match[1]), int(match[2]), match[3]))
         return sorted(found)
 
 
-def _part(start: int, end: int) -> str:
-    return f"{start:015d}-{end:015d}"
+class _Part(NamedTuple):
+    """Bytes of a log from `start` to before `end`, and their SHA-256."""
+
+    start: int
+    end: int
+    sha256: str
+
+    @classmethod
+    def of(cls, start: int, data: bytes) -> _Part:
+        return cls(start, start + len(data), hashlib.sha256(data).hexdigest())
+
+    @property
+    def name(self) -> str:
+        return f"{self.start:015d}-{self.end:015d}-{self.sha256}"

@@ -169,11 +169,12 @@ class Policy:
         if not prompts:
             return rollouts
         samples = self.engine.sample(prompts, params)
-        broken = next((s for s in samples if not math.isfinite(sum(s.logprobs))), None)
+        broken = next((i for i, sample in enumerate(samples) if not math.isfinite(sum(sample.logprobs))), None)
         if broken is not None:
+            said = f", says {self.engine.place(prompts[broken])}" if self.engine.separate else ""
             raise FastSlowError(
-                f"after {self.version} steps the policy gives its own tokens a log-probability that is not finite; "
-                "what was saved before is whole. A lower learning_rate may help."
+                f"after {self.version} steps the policy gives its own tokens a log-probability that is not finite"
+                f"{said}; what was saved before is whole. A lower learning_rate may help."
             )
         texts = self._tokenizer.batch_decode([list(s.ids) for s in samples], skip_special_tokens=True)
         for i, prompt, sample, text in zip(fitting, prompts, samples, texts, strict=True):

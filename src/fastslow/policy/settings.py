@@ -8,7 +8,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from fastslow.core.errors import BadInput
-from fastslow.core.hosts import is_loopback
+from fastslow.core.hosts import is_loopback, place_of
 from fastslow.core.settings import SettingsGroup, inherited, setting
 
 LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.01, 100.0
@@ -49,13 +49,16 @@ def _check_url(url: str, *, remote: bool) -> None:
     """Refuse what is no URL of a server, and one of another machine unless that was allowed. Raises BadInput."""
     try:
         parts = urlsplit(url)
-        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         raise BadInput("engine_urls holds what is no URL; give http://HOST:PORT.") from None
-    if parts.username or parts.password or parts.query:
+    if "@" in parts.netloc or parts.query:
         raise BadInput("engine_urls must hold no user, password or query; a server's key goes into VLLM_API_KEY.")
-    if not plain or parts.path or parts.fragment:
-        raise BadInput(f"engine_urls holds '{url}', which is not of the form http://HOST:PORT.")
+    if not url.isascii() or not url.isprintable() or " " in url:  # a client reads such hosts in ways of its own
+        raise BadInput("engine_urls holds characters that no URL has; give http://HOST:PORT.")
+    if not plain or parts.path or parts.fragment:  # what follows the host may be a secret, and is not repeated
+        said = url.partition("#")[0] if not plain else f"{parts.scheme}://{parts.netloc}/..."
+        raise BadInput(f"engine_urls holds '{said}', which is not of the form http://HOST:PORT.")
     if not remote and not is_loopback(url):
         raise BadInput(
             f"engine_urls names another machine, {parts.hostname}: a server in development mode runs whatever it is "
@@ -134,15 +137,15 @@ class PolicySettings(SettingsGroup):
         if self.engine == "vllm":
             self._check_servers(urls)
         elif urls:
-            raise BadInput(f"engine_urls are for engine 'vllm', and engine is '{self.engine}'.")
+            raise BadInput(f"engine_urls are for engine 'vllm', and engine is '{self.engine}'; set engine_urls to ''.")
 
     def _check_servers(self, urls: list[str]) -> None:
         if not urls:
             raise BadInput("engine 'vllm' needs engine_urls, such as http://127.0.0.1:8001; see docs/engines.md.")
-        if len(set(urls)) < len(urls):
-            raise BadInput("engine_urls names a server twice.")
         for url in urls:
             _check_url(url, remote=self.engine_remote)
+        if len({place_of(url) for url in urls}) < len(urls):
+            raise BadInput("engine_urls names a server twice.")
         for name, usual in (("top_p", 1.0), ("top_k", 0), ("min_p", None), ("repetition_penalty", 1.0)):
             if (getattr(self, name) or usual) != usual:
                 raise BadInput(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+import yaml
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from fastslow.config.settings import FastSlowConfig
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, quoted
 from fastslow.core.modes import MODES
 from fastslow.costs.disk import Disk, disk_of
 from fastslow.costs.estimate import Estimate, Placement
@@ -54,7 +56,8 @@ def estimate(config: FastSlowConfig, inputs: Inputs) -> Estimate:
     prices = read_prices(inputs.prices) if inputs.prices else default_prices()
     shape = shape_of(without_weights(config, shipped=True), lora_r=config.lora_r)
     work = work_of(config, place.trainers)
-    return Estimate(shape, place, work, unknowns(work, inputs), disk_needs(config, shape), prices)
+    other = unlike(config, inputs.pilot) if inputs.pilot else ""
+    return Estimate(shape, place, work, unknowns(work, inputs, other), disk_needs(config, shape), prices)
 
 
 def work_of(config: FastSlowConfig, processes: int) -> Work:
@@ -93,8 +96,25 @@ def work_of(config: FastSlowConfig, processes: int) -> Work:
     )
 
 
-def unknowns(work: Work, inputs: Inputs) -> Unknowns:
-    """Return what the settings do not say: from flags, from a pilot, else assumed."""
+ALIKE = ("model", "task", "tasks", "max_completion_length", "mode")
+"""Settings in which a pilot has to be like the run that it speaks for."""
+
+
+def unlike(config: FastSlowConfig, pilot: str) -> str:
+    """Return in which settings a pilot's run is another than this one: '' for none, or where it does not say."""
+    try:
+        saved = yaml.safe_load((Path(pilot) / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return ""
+    own = saved if isinstance(saved, dict) else {}
+    return ", ".join(
+        f"{name} {quoted(own[name], 40)}" for name in ALIKE if name in own and own[name] != getattr(config, name)
+    )
+
+
+def unknowns(work: Work, inputs: Inputs, other: str = "") -> Unknowns:
+    """Return what the settings do not say: from flags, from a pilot, else assumed. `other` says in what the pilot is
+    another run than this one."""
     given = dict(inputs.given or {})
     answer = Range(*(share * work.longest for share in ANSWER_SHARES))
     known = {"prompt": PROMPT, "answer": answer, "reused": REUSED if work.phases else Range(0, 0, 0), "live": LIVE}
@@ -103,7 +123,7 @@ def unknowns(work: Work, inputs: Inputs) -> Unknowns:
         pilot = read_pilot(inputs.pilot)
         measured = {"prompt": pilot.prompt, "answer": pilot.answer, "reused": pilot.reused, "live": pilot.live}
         known |= {name: value for name, value in measured.items() if value is not None}
-        source = f"{pilot.steps} steps of {inputs.pilot}"
+        source = f"{pilot.steps} steps of {inputs.pilot}" + (f", ANOTHER RUN: {other}" if other else "")
     if given:
         source = f"given: {', '.join(given)}; the rest {source}"
     known |= given

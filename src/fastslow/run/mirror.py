@@ -24,13 +24,17 @@ LAST_TRIES = 3
 """Attempts once the run is over: it ends even where the second place does not come back."""
 
 
-def open_place(url: str) -> SecondPlace:
-    """Open the second place of a run that begins. Raises BadInput where it cannot be reached or holds a run."""
+def open_place(url: str, run: Path) -> SecondPlace:
+    """Open the second place of a run that begins in the directory `run`. Raises BadInput where it cannot be written to,
+    lies in the run directory or around it, or holds a run."""
     place = SecondPlace(url)
+    place.refuse_overlap(run)
     try:
         taken = place.holds_a_run()
+        if not taken:
+            place.try_out()
     except Exception as error:  # each file system has exceptions of its own
-        raise BadInput(f"save_to '{url}' cannot be reached ({_one_line(error)}).") from error
+        raise BadInput(f"save_to '{url}' cannot be written to ({_one_line(error)}).") from error
     if taken:
         raise BadInput(
             f"save_to '{url}' already holds a run; give another place, or go on with that run: fastslow resume {url}"
@@ -47,6 +51,7 @@ def fetch(url: str, folder: str | Path, checkpoint: str | None = None) -> str:
     folder = Path(folder)
     RunDirectory.refuse_existing(folder)
     place = SecondPlace(url)
+    place.refuse_overlap(folder)
     with alone_in(folder):
         try:
             return place.pull(folder, checkpoint)
@@ -69,6 +74,7 @@ class Mirror:
     """
 
     def __init__(self, place: SecondPlace, checkpoints: Checkpoints, note: Callable[[str], None]):
+        place.refuse_overlap(checkpoints.run)
         self._place = place
         self._checkpoints = checkpoints
         self._note = note

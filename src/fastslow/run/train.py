@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -18,7 +17,7 @@ from fastslow.config.dump import dump_config
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core import processes
 from fastslow.core.errors import EngineError, FastSlowError
-from fastslow.core.machine import is_out_of_memory
+from fastslow.core.machine import is_out_of_memory, own_number
 from fastslow.core.peers import watched
 from fastslow.fast.proposers.base import journal_into
 from fastslow.fast.reflection.journal import JOURNAL
@@ -126,7 +125,7 @@ def resume(
     Raises BadInput for what cannot be resumed, Damaged for a checkpoint that is not what was written.
     """
     run = RunDirectory.open(path)
-    main = int(os.environ.get("RANK", "0")) == 0
+    main = own_number() == 0
     with ExitStack() as stack:
         if main:
             stack.enter_context(alone_in(run.path))
@@ -154,7 +153,7 @@ def _refuse_or_list_missing(path: Path, second_place: str) -> list[Path]:
     refuse_held(path)
     RunDirectory.refuse_existing(path)
     if second_place:
-        open_place(second_place)
+        open_place(second_place, path)
     return [folder for folder in (path, *path.parents) if not folder.exists()]
 
 

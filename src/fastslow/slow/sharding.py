@@ -54,8 +54,8 @@ def asked_for(args: Any) -> Sharding:
     plugin = args.fsdp_plugin_args
     if plugin is None and not _says_yes("ACCELERATE_USE_FSDP"):
         return Sharding.NONE
-    version = int((plugin or {}).get("fsdp_version") or os.environ.get("FSDP_VERSION") or 1)
-    if version != 2:
+    version = str((plugin or {}).get("fsdp_version") or os.environ.get("FSDP_VERSION") or 1)
+    if version != "2":
         raise BadInput(f"FSDP{version} is not supported: set fsdp_version to 2 in accelerate's configuration.")
     return Sharding.FSDP2
 

@@ -226,7 +226,15 @@ def answers(server: VllmServer, **changes: Any) -> None:
         ({"token_ids": []}, "do not belong together"),
         ({"token_ids": [1], "logprobs": {"token_logprobs": [-1.0]}}, "ends where it should not"),
         ({"token_ids": [258, 1, 1, 1]}, "ends where it should not"),
-        ({"token_ids": ["a", 1, 1, 1]}, "do not belong together"),
+        ({"token_ids": ["a", 1, 1, 1]}, "no numbers"),
+        ({"token_ids": [1, 1, 1, 10**6]}, "none of the .* of the model"),
+        ({"token_ids": [1, 1, 1, 10**400]}, "none of the .* of the model"),
+        ({"token_ids": [-1, 1, 1, 1]}, "none of the .* of the model"),
+        ({"token_ids": [1] * 4, "logprobs": {"token_logprobs": ["-1.5"] * 4}}, "no numbers"),
+        ({"token_ids": [1] * 4, "logprobs": {"token_logprobs": [False] * 4}}, "no numbers"),
+        ({"token_ids": [1] * 4, "logprobs": {"token_logprobs": [-(10**400)] * 4}}, "OverflowError"),
+        ({"finish_reason": "abort"}, "ends where it should not .abort"),
+        ({"finish_reason": "\x1b[2J" + "x" * 10**6}, "ends where it should not"),
         ({"token_ids": [1] * 9, "logprobs": {"token_logprobs": [-1.0] * 9}}, "9 tokens where 1 to 4"),
         ({"logprobs": {"token_logprobs": [-1.0, -1.0, 2.0, -1.0]}, "token_ids": [1, 1, 1, 1]}, "above 0"),
         ({"logprobs": None}, "TypeError"),
@@ -241,7 +249,54 @@ def test_what_no_honest_server_answers_is_not_used(server, changes: dict[str, An
     with pytest.raises(EngineError, match=words) as refused:
         engine.sample([Prompt((5, 6, 7), 0)], PARAMS)
     assert server.url in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 400
+    engine.close()
+
+
+def test_several_completions_for_one_prompt_are_not_used(server) -> None:
+    engine = engine_for(tiny_model(TOKENIZER), [server])
+    engine.refresh(0)
+    honest = server.complete
+
+    def twice(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        status, told = honest(body) if path == "/v1/completions" else VllmServer.post(server, path, body)
+        return status, told if path != "/v1/completions" else {**told, "choices": told["choices"] * 2}
+
+    server.post = twice
+    with pytest.raises(EngineError, match="too many values"):
+        engine.sample([Prompt((5, 6, 7), 0)], PARAMS)
+    engine.close()
+
+
+@pytest.mark.parametrize("cached", [-1, 4, 10**400, True, "3"])
+def test_a_cache_that_cannot_be_is_not_counted(server, cached: Any) -> None:
+    engine = engine_for(tiny_model(TOKENIZER), [server])
+    engine.refresh(0)
+    honest = server.complete
+
+    def told(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path != "/v1/completions":
+            return VllmServer.post(server, path, body)
+        status, answer = honest(body)
+        answer["usage"]["prompt_tokens_details"]["cached_tokens"] = cached
+        return status, answer
+
+    server.post = told
+    engine.sample([Prompt((5, 6, 7), 0)], PARAMS)
+    assert "cached_tokens" not in engine.usage()
+    assert engine.usage()["prefill_tokens"] == 3
+    engine.close()
+
+
+@pytest.mark.parametrize("path", ["/collective_rpc", "/reset_prefix_cache", "/update_weight_version"])
+def test_an_error_under_status_200_is_an_error(server, path: str) -> None:
+    engine = engine_for(tiny_model(TOKENIZER), [server])
+    server.post = lambda asked, body: (
+        (200, {"error": {"message": "no such file"}}) if asked == path else VllmServer.post(server, asked, body)
+    )
+    with pytest.raises(EngineError, match=f"answered {path} with an error: .*no such file"):
+        engine.refresh(0)
     engine.close()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fastslow.files.jsonl import BadLine
 from fastslow.tasks.families.row_files import read_rows, readable
 
 ROWS = [{"question": f"Q{i}?", "answer": i} for i in range(50)]
@@ -45,3 +46,19 @@ def test_row_groups_that_are_skipped_are_not_read(tmp_path: Path) -> None:
     content[4:40] = b"\xff" * 36  # the first row group is damaged
     path.write_bytes(content)
     assert list(read_rows([str(path)], 16)) == ROWS[16:]
+
+
+@pytest.mark.parametrize("skip", [0, 3, 10, 30])
+def test_a_damaged_line_has_its_number_in_the_file(tmp_path: Path, skip: int) -> None:
+    path = Path(write(tmp_path / "a.jsonl", ROWS))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:60], "{\n", *lines[60:]]))
+    with pytest.raises(BadLine, match=r"^line 61 "):
+        list(read_rows([str(path)], skip))
+
+
+@pytest.mark.parametrize("name", ["a::b.jsonl", "file:x.jsonl", "s3:b.parquet"])
+def test_a_file_that_is_here_is_read_whatever_its_name(tmp_path: Path, monkeypatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / name, ROWS)
+    assert list(read_rows([name], 7)) == ROWS[7:]

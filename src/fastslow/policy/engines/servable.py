@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,8 @@ def check_prepared(root: str, model: PreTrainedModel, url: str) -> Path:
     try:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        where = "another machine, or a model that was not prepared" if not folder.is_dir() else "no prepared folder"
+        there = os.path.isdir(root)  # of any text, where Path.is_dir may raise
+        where = "no prepared folder" if there else "another machine, or a model that was not prepared"
         raise BadInput(f"the vLLM server at {url} serves '{root}', here {where}; {how}, under the same path.") from None
     own = shape_of(model)
     told = {key: marker.get(key) for key in own} if isinstance(marker, dict) else {}

@@ -17,13 +17,14 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fastslow.core import processes
-from fastslow.core.errors import BadInput, EngineError
+from fastslow.core.errors import BadInput, EngineError, quoted
 from fastslow.policy.dealing import Dealer
 from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
 from fastslow.policy.engines.calls import Calls, all_of
 from fastslow.policy.engines.servable import check_prepared
 from fastslow.policy.engines.servers import Answer, Card, VllmServer
 from fastslow.policy.engines.transport import Adapters, Transport, WholeWeights
+from fastslow.policy.trials import vocabulary
 
 AT_ONCE = 256
 """Most requests of one process in flight at each server, which has a queue of its own."""
@@ -64,7 +65,7 @@ class VllmEngine:
     ):
         self._eos = sorted(set(eos_ids))
         self._calls = Calls()
-        self._servers = [VllmServer(url) for url in urls]
+        self._servers = [VllmServer(url, vocabulary(model)) for url in urls]
         self._own = servers_of(processes.rank(), processes.count(), len(urls))
         self._dealer = Dealer()
         self._run = processes.from_main(lambda: uuid.uuid4().hex[:12])
@@ -178,7 +179,7 @@ class VllmEngine:
 
 def check_servers(urls: Sequence[str], *, adapters: bool, dtype: torch.dtype) -> None:
     """Raise BadInput where a run could not use a server, as far as that can be said before its model is loaded."""
-    calls, servers = Calls(), [VllmServer(url) for url in urls]
+    calls, servers = Calls(), [VllmServer(url, 0) for url in urls]  # nothing is sampled
     try:
         calls.run(inspect_all(servers, None, adapters, dtype))
     finally:
@@ -190,10 +191,14 @@ async def inspect_all(
     servers: Sequence[VllmServer], tokenizer: PreTrainedTokenizerBase | None, adapters: bool, dtype: torch.dtype
 ) -> list[Card]:
     """Return the servers' cards. Raises BadInput where a run could not use one of them."""
-    try:
-        return await all_of([inspect(s, tokenizer, adapters, dtype) for s in servers], at_once=len(servers))
-    except EngineError as error:
-        raise BadInput(f"{error} docs/engines.md says how to start one.") from None
+    found = await asyncio.gather(*(inspect(s, tokenizer, adapters, dtype) for s in servers), return_exceptions=True)
+    failed = [error for error in found if isinstance(error, BaseException)]
+    if not failed:
+        return [card for card in found if isinstance(card, Card)]
+    if not isinstance(failed[0], EngineError):
+        raise failed[0]
+    several = f" {len(failed) - 1} of the others fail too." if len(failed) > 1 else ""
+    raise BadInput(f"{failed[0]}{several} docs/engines.md says how to start one.")
 
 
 async def inspect(
@@ -215,7 +220,7 @@ async def inspect(
         )
     told = {"logprobs_mode": ("processed_logprobs", "--logprobs-mode"), "dtype": (str(dtype).split(".")[1], "--dtype")}
     for name, (wanted, flag) in told.items():
-        found = str(card.settings.get(name, wanted)).removeprefix("torch.")
+        found = quoted(card.settings.get(name, wanted)).removeprefix("torch.")
         if found != wanted:
             raise BadInput(f"the vLLM server at {server.url} was started with {flag} {found}; start it with {wanted}.")
     if tokenizer is not None:

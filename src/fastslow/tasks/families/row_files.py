@@ -6,9 +6,8 @@ it skips; here whole row groups are passed over unread.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from fastslow.files import jsonl
@@ -32,7 +31,8 @@ def read_rows(paths: Sequence[str], skip: int) -> Iterator[Row]:
     import fsspec
 
     for path in paths:
-        opened: Any = fsspec.open(path, "rb")
+        # A file that is here is opened as it is: fsspec would read some names ("a::b.jsonl") as URLs.
+        opened: Any = Path(path).open("rb") if Path(path).is_file() else fsspec.open(path, "rb")  # noqa: SIM115
         with opened as file:
             rows, skip = READERS[PurePosixPath(path).suffix](file, skip)
             yield from rows
@@ -60,9 +60,10 @@ def _parquet(file: BinaryIO, skip: int) -> tuple[Iterator[Row], int]:
 
 
 def _jsonl(file: BinaryIO, skip: int) -> tuple[Iterator[Row], int]:
-    lines = (line for line in file if line.strip())
-    passed = sum(1 for _ in itertools.islice(lines, skip))
-    return (row for _, row in jsonl.objects(lines, parse=jsonl.loads)), skip - passed
+    passed = number = 0
+    while passed < skip and (line := file.readline()):
+        number, passed = number + 1, passed + bool(line.strip())
+    return (row for _, row in jsonl.objects(file, parse=jsonl.loads, first=number + 1)), skip - passed
 
 
 READERS: dict[str, Reading] = {".parquet": _parquet, ".jsonl": _jsonl}

@@ -26,7 +26,7 @@ from fastslow.tasks.families.faults import BadRow, Faults
 from fastslow.tasks.families.rows import Row, Rows
 from fastslow.tasks.families.streamed import Source
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 SAMPLE = "sample"
 BELOW_HEADER = "Row 1 is the first below the header."
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}

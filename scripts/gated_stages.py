@@ -1,0 +1,170 @@
+"""Continual training behind a gate: how often is a stage refused, and rightly so? (`make gated-stages`, hours)
+
+    python scripts/gated_stages.py FOLDER results/gated-stages.json docs/gate.md [--seeds 1 2 3 4 5]
+
+A model learns three tasks in three stages. At each stage a careless candidate is trained on the new task alone, and a
+careful one on all tasks so far, both from the champion's weights. Each is gated against the champion: it has to gain on
+the new task and to keep every earlier one within the margin; the gate's policy can only grow. What passes is promoted.
+Afterwards both are measured on questions that no gate asked, and the verdict is compared with that.
+
+Candidates that the JSON file holds are neither trained nor gated again; FOLDER keeps the registries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fastslow.cli.main import main as fastslow
+from fastslow.files.run_directory import machine, versions
+from fastslow.registry.registry import CHAMPION, ModelRegistry
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "recipes/gated_stages.yaml"
+TASKS = ("star_graph?degree=2&path=2&ids=10", "reasoning_gym:number_format", "reasoning_gym:letter_counting")
+SEEDS = (1, 2, 3, 4, 5)
+MIN_GAIN, MARGIN, QUESTIONS, LOOKS, TRUTH = 0.05, 0.1, 200, 4, 300
+"""Gain that is asked for, drop that counts as none, questions of a gate and its looks, and questions that decide
+afterwards whether a verdict was right."""
+BEGIN, END = "<!-- gated-stages -->", "<!-- /gated-stages -->"
+
+
+def policy(stage: int, questions: int, looks: int) -> str:
+    """Return the policy of a stage: gain on its task, keep those of the stages before."""
+    kept = [{"task": task, "margin": MARGIN} for task in TASKS[:stage]]
+    asked = {
+        "questions": questions, "looks": looks, "margin": MARGIN, "contexts": "cluster",
+        "gain": [{"task": TASKS[stage], "min_gain": MIN_GAIN}], **({"retain": kept} if kept else {}),
+    }  # fmt: skip
+    return yaml.safe_dump(asked)
+
+
+def recipe(tasks: tuple[str, ...]) -> dict[str, Any]:
+    """Return the recipe of a stage with these tasks; a single one takes as many steps as two."""
+    given = yaml.safe_load(RECIPE.read_text())
+    if len(tasks) > 1:
+        return given | {"tasks": list(tasks)}
+    steps = 2 * given["stage_steps"]
+    return {k: v for k, v in given.items() if k not in ("tasks", "stream", "stage_steps")} | {
+        "task": next(iter(tasks)), "max_steps": steps
+    }  # fmt: skip
+
+
+def run(*arguments: str, fine: tuple[int, ...] = (0,)) -> int:
+    code = fastslow(list(arguments))
+    if code not in fine:
+        raise SystemExit(f"fastslow {' '.join(arguments)} ended with {code}")
+    return code
+
+
+def gate(folder: Path, candidate: str, baseline: str, asked: str, seed: int) -> dict[str, Any]:
+    """Return what a verdict says, without the texts."""
+    (folder / "policy.yaml").write_text(asked)
+    file = str(folder / "verdict.json")
+    run("gate", candidate, "--baseline", baseline, "--policy", str(folder / "policy.yaml"), "--seed", str(seed),
+        "--json", file, fine=(0, 1))  # fmt: skip
+    verdict = json.loads(Path(file).read_text())
+    shown = ("kind", "name", "state", "candidate", "baseline", "difference", "low", "high", "n")
+    return {"state": verdict["state"], "seconds": verdict["seconds"],
+            "checks": [{name: check[name] for name in shown} for check in verdict["checks"]]}  # fmt: skip
+
+
+def judge(folder: Path, stage: int, kind: str, seed: int) -> dict[str, Any]:
+    """Train a candidate, gate it, measure it and the champion once more, and promote it if it passed."""
+    releases = ModelRegistry.open(folder / "releases")
+    champion = releases.aliases().get(CHAMPION)
+    start = "smollm2-135m" if champion is None else str(releases.path(champion))
+    tasks = TASKS[stage : stage + 1] if kind == "careless" else TASKS[: stage + 1]
+    name = folder / f"stage-{stage + 1}-{kind}"
+    shutil.rmtree(name, ignore_errors=True)
+    file = name.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(recipe(tasks)))
+    run("train", "--config", str(file), "--model", start, "--seed", str(seed), "--output_dir", str(name))
+    run("registry", "add", str(releases.folder), str(name))
+    against = "base" if champion is None else f"{releases.folder}@champion"
+    found = gate(folder, str(name), against, policy(stage, QUESTIONS, LOOKS), seed=100 * seed + stage)
+    verdict = folder / f"verdict-{stage + 1}-{kind}.json"
+    shutil.copy(folder / "verdict.json", verdict)
+    # Another seed draws other questions; against a bundle, so that the registry counts no second gate.
+    truth = gate(
+        folder,
+        str(name),
+        "base" if champion is None else start,
+        policy(stage, TRUTH, 1),
+        seed=10_000 + 100 * seed + stage,
+    )
+    if found["state"] == "pass":
+        run("registry", "promote", str(releases.folder), "candidate", "--verdict", str(verdict))
+    good = all(
+        check["difference"] >= (MIN_GAIN if check["kind"] == "gain" else -MARGIN) for check in truth["checks"]
+    )  # fmt: skip
+    return {"seed": seed, "stage": stage + 1, "kind": kind, "gate": found, "afterwards": truth, "was_good": good}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        "| stage | candidate trained on | gated | passed | refused | refused, and was worse than allowed | passed, and "
+        "was worse than allowed | refused, and would have been good |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for stage in range(1, len(TASKS) + 1):
+        for kind in ("careless", "careful"):
+            some = [row for row in rows if (row["stage"], row["kind"]) == (stage, kind)]
+            if some:
+                passed = [row for row in some if row["gate"]["state"] == "pass"]
+                refused = [row for row in some if row["gate"]["state"] != "pass"]
+                what = "the new task alone" if kind == "careless" else "all tasks so far"
+                good = sum(row["was_good"] for row in refused)
+                bad = sum(not row["was_good"] for row in passed)
+                counts = (len(some), len(passed), len(refused), len(refused) - good, bad, good)
+                lines.append(f"| {stage} | {what} | {' | '.join(map(str, counts))} |")
+    worst = [c["difference"] for r in rows if r["gate"]["state"] == "pass" for c in r["afterwards"]["checks"]
+             if c["kind"] == "retain"]  # fmt: skip
+    if worst:
+        lines += ["", f"The largest drop of a champion on an earlier task, on {TRUTH} further questions: "
+                  f"{100 * max(0.0, -min(worst)):.1f} points; allowed were {100 * MARGIN:.0f}."]  # fmt: skip
+    return "\n".join(lines)
+
+
+def promotions(folder: Path) -> int:
+    """Return how many candidates of a seed became the champion; 0 where it was not begun."""
+    if not (folder / "releases").exists():
+        return 0
+    return sum(entry.event == "promote" for entry in ModelRegistry.open(folder / "releases").entries())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    options = parser.parse_args()
+    rows = json.loads(options.results.read_text())["candidates"] if options.results.exists() else []
+    for seed in options.seeds:
+        folder = options.folder / f"seed-{seed}"
+        passed = sum(row["seed"] == seed and row["gate"]["state"] == "pass" for row in rows)
+        if promotions(folder) != passed:  # a candidate was promoted and not written down, or the folder is gone
+            shutil.rmtree(folder, ignore_errors=True)
+            rows = [row for row in rows if row["seed"] != seed]
+        if not (folder / "releases").exists():
+            run("registry", "init", str(folder / "releases"))
+        for stage in range(len(TASKS)):
+            for kind in ("careless", "careful") if stage else ("careful",):
+                if any((row["seed"], row["stage"], row["kind"]) == (seed, stage + 1, kind) for row in rows):
+                    continue
+                rows.append(judge(folder, stage, kind, seed))
+                found = {"machine": machine(), "versions": versions(), "tasks": list(TASKS), "candidates": rows}
+                options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text = options.page.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    options.page.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
