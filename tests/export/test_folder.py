@@ -131,6 +131,19 @@ def test_an_empty_folder_is_taken(bundle: Path, tmp_path: Path, capsys: pytest.C
     assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template
 
 
+def test_no_folder_beside_the_new_one_is_touched(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = {tmp_path / f"out{ending}": "thesis" for ending in (".tmp", ".old", "-old.tmp")}
+    for folder, text in mine.items():
+        folder.mkdir()
+        (folder / "mine").write_text(text)
+    assert main(["export", str(bundle), "--output", str(tmp_path / "out")]) == 0
+    assert {folder: (folder / "mine").read_text() for folder in mine} == mine
+    assert {path.name for path in tmp_path.iterdir()} == {"out", *(folder.name for folder in mine)}
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert main(["export", str(bundle), "--output", "."]) in (0, 2)
+
+
 @pytest.mark.parametrize("step", ["_write_tokenizer", "_write_weights", "write_card", "write_release"])
 def test_an_export_that_fails_leaves_nothing(
     bundle: Path, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch

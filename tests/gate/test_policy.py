@@ -42,6 +42,8 @@ def test_the_digest_is_that_of_the_file() -> None:
         ("gain: star_graph", "gain must be a list"),
         ("gain:\n- min_gain: 0.1", "gain 1 names no task"),
         ("retain:\n- {task: star_graph, margn: 0.1}", "Did you mean 'margin'"),
+        ("retain:\n- {task: star_graph, margin: 1e-200}", "at least 0.0001"),
+        ("margin: 1e-5\nretain:\n- task: star_graph", "from 0.0001 to 1"),
         ("retain:\n- task: star_graph\n- task: star_graph", "stands twice in retain"),
         ("retain:\n- {task: 'jsonl:a.jsonl?x=1&y=2'}\n- {task: 'jsonl:a.jsonl?y=2&x=1'}", "stands twice"),
         ("general:\n  prosa: {}", "Did you mean 'prose'"),

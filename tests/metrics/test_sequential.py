@@ -28,6 +28,13 @@ def test_a_path_without_drift_crosses_any_bound_as_often_as_promised(fractions: 
     assert crossed.mean() == pytest.approx(0.05, abs=4 * (0.05 * 0.95 / paths) ** 0.5)
 
 
+@pytest.mark.parametrize(("alpha", "looks"), [(0.25, 20), (0.05, 20), (0.025, 20), (0.01, 20), (0.001, 20), (1e-6, 20)])
+def test_every_policy_that_may_be_written_has_bounds(alpha: float, looks: int) -> None:
+    found = bounds(alpha, tuple(k / looks for k in range(1, looks + 1)))
+    assert all(a >= b > 0 for a, b in zip(found, found[1:], strict=False)), "no later look asks for more"
+    assert sum(norm.sf(bound) for bound in found) >= alpha, "the bounds spend all of alpha"
+
+
 def test_hardly_anything_is_spent_at_first_and_all_of_it_at_the_end() -> None:
     shares = [spent(0.05, f) for f in (0.1, 0.25, 0.5, 0.75, 1.0)]
     assert shares == sorted(shares)

@@ -227,6 +227,30 @@ def test_the_clients_key_goes_on_unless_the_proxy_has_keys_of_its_own(bundle: Pa
     assert stub.headers[-1]["authorization"] == "Bearer hidden"
 
 
+def test_what_the_server_behind_sets_for_one_client_reaches_no_other(url: str, behind: tuple[Stub, str]) -> None:
+    post(url, ask(wish(answer="{}", headers={"set-cookie": "session=alice"})))
+    post(url, ask())
+    assert "cookie" not in behind[0].headers[-1]
+
+
+def test_a_key_of_any_bytes_goes_on_as_it_came(url: str, behind: tuple[Stub, str]) -> None:
+    answer = httpx.post(f"{url}/v1/chat/completions", json=ask(), headers={"authorization": b"Bearer \xfc"})
+    assert answer.status_code == 200
+    assert behind[0].headers[-1]["authorization"] == "Bearer \xfc"
+
+
+def test_the_shadows_server_gets_a_key_of_its_own(bundle: Path, behind: tuple[Stub, str]) -> None:
+    with stub_upstream() as (second, address):
+        shared = {"shadow": bundle, "shadow_upstream": address, "shadow_share": 1.0, "upstream_key": "hidden"}
+        for own, sent in ((None, None), ("of the shadow", "Bearer of the shadow")):
+            with proxied(bundle, behind[1], **shared, shadow_key=own) as url:
+                before = len(second.asked)
+                assert post(url, ask()).status_code == 200
+                assert soon(lambda before=before: len(second.asked) > before)
+            assert behind[0].headers[-1]["authorization"] == "Bearer hidden"
+            assert second.headers[-1].get("authorization") == sent
+
+
 def test_a_shadow_is_asked_for_its_share_and_its_agreement_is_recorded(
     bundle: Path, behind: tuple[Stub, str], tmp_path: Path
 ) -> None:

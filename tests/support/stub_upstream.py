@@ -50,9 +50,8 @@ class Stub:
         except (ValueError, TypeError, KeyError):
             wish = {"id": "hi", "events": 0}
         if "answer" in wish:  # an answer of the test's choice, as it is
-            return Response(
-                wish["answer"], wish.get("status", 200), {"content-type": wish.get("type", "application/json")}
-            )
+            headers = {"content-type": wish.get("type", "application/json"), **wish.get("headers", {})}
+            return Response(wish["answer"], wish.get("status", 200), headers)
         if asked.get("stream"):
             return StreamingResponse(self._stream(wish), media_type="text/event-stream")
         text = "".join(f"{wish['id']}:{i} " for i in range(wish["events"])) or "hi"

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from fastslow.cli.flags import Parser, check_target, count, write
+from fastslow.cli.flags import Parser, between, check_target, write
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
+
+SEEDS = 2**31
+"""Seeds that a gate draws its own from."""
 
 if TYPE_CHECKING:
     from fastslow.gate.policy import Policy
@@ -65,7 +68,7 @@ def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry |
         baseline=(options.baseline, baseline),
         policy=policy,
         floor=None if registry is None else registry.floor(),
-        seed=options.seed if options.seed is not None else secrets.randbelow(2**31),
+        seed=options.seed if options.seed is not None else secrets.randbelow(SEEDS),
         dtype=getattr(torch, options.dtype) if options.dtype else None,
         trusted=options.trust_task,
         uses=(lambda digest: 0) if registry is None else registry.uses_of,
@@ -125,7 +128,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="write the verdict as JSON ('-': standard output)")
     parser.add_argument("--junit", metavar="FILE", help="write it as JUnit XML, one test case a check")
     parser.add_argument("--html", metavar="FILE", help="write it as a page, with the lost questions side by side")
-    parser.add_argument("--seed", type=count, help="draw the questions of an earlier verdict again (default: fresh)")
+    parser.add_argument("--seed", type=_seed, help="draw the questions of an earlier verdict again (default: fresh)")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], help="default: the candidate's")
     parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that a bundle names")
     options = parser.parse_args(list(argv))
@@ -138,3 +141,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
         if target and target != "-":
             check_target(Path(target))
     return options
+
+
+def _seed(text: str) -> int:
+    return between(text, f"a whole number from 0 to {SEEDS - 1}", lambda value: 0 <= value < SEEDS, int)

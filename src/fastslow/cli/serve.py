@@ -23,7 +23,7 @@ def run(argv: Sequence[str]) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise BadInput(f"fastslow serve needs {', '.join(missing)}: pip install 'fastslow[serve]'.")
-    keys = {name: _from_environment(name) for name in (options.api_key, options.upstream_key) if name}
+    keys = {name: _from_environment(name) for name in (options.api_key, options.upstream_key, options.shadow_key) if name}
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from fastslow.cli.train import quiet_libraries
     from fastslow.registry.registry import resolve
@@ -50,6 +50,7 @@ def run(argv: Sequence[str]) -> int:
         log=Path(options.log) if options.log else None,
         shadow=found(options.shadow) if options.shadow else None,
         shadow_upstream=options.shadow_upstream,
+        shadow_key=keys.get(options.shadow_key),
         shadow_share=options.shadow_share,
         seconds=options.timeout,
         limits=Limits(body=options.max_body, open=options.max_requests),
@@ -118,6 +119,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--log", metavar="FILE", help="append a line of JSON a request: choices and lengths, no text")
     parser.add_argument("--shadow", metavar="CANDIDATE", help="a second version that gets a share of the requests too")
     parser.add_argument("--shadow_upstream", metavar="URL", help="the server of its weights")
+    parser.add_argument("--shadow_key", metavar="VARIABLE", help="environment variable with that server's key")
     parser.add_argument("--shadow_share", type=_share, default=0.1, help="above 0, at most 1 (default 0.1)")
     parser.add_argument("--max_body", type=_positive, default=2**20, help="bytes of a request (default 1048576)")
     parser.add_argument("--max_requests", type=_positive, default=512, help="requests at once (default 512)")

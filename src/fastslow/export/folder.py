@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,10 +81,10 @@ def export_bundle(path: str | Path, output: Path, settings: ExportSettings | Non
     release, contexts = _release(folder, bundle, digest, settings)
     chat = own_chat(bundle.tokenizer, bundle.settings, ids_below=vocabulary(bundle.model))
     _check_contexts(bundle, release, chat, contexts)
-    aside = output.with_name(output.name + ".tmp")
+    scratch = _beside(output)
+    aside = scratch / "folder"
     try:
-        atomic.remove(aside)
-        aside.mkdir(parents=True)
+        aside.mkdir()
         compared = _write_tokenizer(aside, bundle, release, contexts, chat)
         _write_weights(aside, bundle, release, adapters=adapters, dtype=settings.dtype)
         if settings.format == "ollama":
@@ -93,12 +94,21 @@ def export_bundle(path: str | Path, output: Path, settings: ExportSettings | Non
         for entry in aside.rglob("*"):
             atomic.sync(entry)
         atomic.sync(aside)
-        atomic.put_in_place(aside, output)
+        atomic.put_in_place(aside, output.absolute())
     except OSError as error:
         raise BadInput(f"cannot write '{output}': {error.strerror or error}.") from error
     finally:
-        atomic.remove(aside)
+        atomic.remove(scratch)
     return Exported(release.version, len(contexts), compared, adapters)
+
+
+def _beside(output: Path) -> Path:
+    """Return a new folder on the disk of `output`. Raises BadInput where none can be made."""
+    target = output.absolute()
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}-", dir=target.parent))
+    except OSError as error:
+        raise BadInput(f"cannot write '{output}': {error.strerror or error}.") from error
 
 
 def check_output(output: Path) -> None:

@@ -20,6 +20,8 @@ from fastslow.core.settings import SettingsGroup, check_settings, setting, specs
 from fastslow.tasks.task_set import spelled_once
 
 G = TypeVar("G", bound=SettingsGroup)
+LEAST_MARGIN = 1e-4
+"""A smaller margin is a typing error: no number of questions shows it, and the arithmetic of the tests ends there."""
 LEAST_SAMPLES = 4
 """Fewest samples of a question at a temperature above 0: pairs share the question, not the luck of the draw."""
 
@@ -34,8 +36,8 @@ class Rules(SettingsGroup):
     looks: int = setting(4, "Times that the answers are looked at; 1: once, at the end.", at_least=1, at_most=20)
     questions: int = setting(400, "Most questions of each task.", unit="questions", at_least=2, at_most=1_000_000)
     margin: float = setting(
-        0.05, "Drop in accuracy that counts as none, where a task names no margin of its own.", unit="share", above=0,
-        at_most=1,
+        0.05, "Drop in accuracy that counts as none, where a task names no margin of its own.", unit="share",
+        at_least=LEAST_MARGIN, at_most=1,
     )  # fmt: skip
     contexts: str = setting(
         "lead", "The context that is released: lead, or chosen by the question: cluster, nearest.",
@@ -71,7 +73,9 @@ class Retain(SettingsGroup):
     title = "retain"
 
     task: str = setting("", "Name of the task.")
-    margin: float | None = setting(None, "Drop that counts as none (default: of the rules).", above=0, at_most=1)
+    margin: float | None = setting(
+        None, "Drop that counts as none (default: of the rules).", at_least=LEAST_MARGIN, at_most=1
+    )
     chance: float = setting(0.0, "Accuracy of guessing: a baseline that guesses cannot lose.", at_least=0, at_most=0.99)
     questions: int | None = setting(None, "Most questions (default: of the rules).", at_least=2, at_most=1_000_000)
 
@@ -108,7 +112,9 @@ class Samples(SettingsGroup):
     candidate: str = setting("", "The candidate's file.")
     baseline: str = setting("", "The baseline's file.")
     metric: str = setting("acc", "The column with the score, from 0 to 1.")
-    margin: float | None = setting(None, "Drop that counts as none (default: of the rules).", above=0, at_most=1)
+    margin: float | None = setting(
+        None, "Drop that counts as none (default: of the rules).", at_least=LEAST_MARGIN, at_most=1
+    )
 
 
 @dataclass

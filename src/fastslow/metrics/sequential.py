@@ -52,7 +52,9 @@ def bounds(alpha: float, fractions: tuple[float, ...]) -> tuple[float, ...]:
         reach, scale = math.sqrt(fraction - before), math.sqrt(fraction)
         error = spent(alpha, fraction) - used
         bracket = (-2 * scale, FURTHEST * scale)
-        bound = root_scalar(_excess, args=(places_X, mass_X, reach, error), bracket=bracket, xtol=1e-9).root
+        bound = bracket[1]
+        if _excess(bound, places_X, mass_X, reach, error) < 0:  # else hardly any error may be spent at this look
+            bound = root_scalar(_excess, args=(places_X, mass_X, reach, error), bracket=bracket, xtol=1e-9).root
         found.append(bound / scale)
         next_X, weights_X = _nodes(-FURTHEST * scale, bound)
         apart = (next_X[:, None] - places_X[None, :]) / reach

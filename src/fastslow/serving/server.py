@@ -61,6 +61,7 @@ class ServeSettings:
         log: file for a line a request; None: none.
         shadow: folder of a second version; None: none.
         shadow_upstream: its server; None: `transformers serve` is started for it too.
+        shadow_key: key for that server; the one for the server behind goes to no other.
         shadow_share: share of the requests it gets.
         seconds: how long to wait for the next byte of an answer.
         device: of torch, for servers that are started.
@@ -79,6 +80,7 @@ class ServeSettings:
     log: Path | None = None
     shadow: Path | None = None
     shadow_upstream: str | None = None
+    shadow_key: str | None = None
     shadow_share: float = 0.1
     seconds: float = 600.0
     limits: Limits = field(default_factory=Limits)
@@ -122,10 +124,10 @@ def make_proxy(folder: Path, settings: ServeSettings, stack: contextlib.ExitStac
     release, chooser = _version(folder, settings)
     meters, log = Meters(release.version), Log(settings.log)
     shadow_parts = _version(settings.shadow, settings) if settings.shadow is not None else None
-    upstream = _upstream(folder, settings.upstream, settings, stack)
+    upstream = _upstream(folder, settings.upstream, settings.upstream_key, settings, stack)
     shadow = None
     if settings.shadow is not None and shadow_parts is not None:
-        behind = _upstream(settings.shadow, settings.shadow_upstream, settings, stack)
+        behind = _upstream(settings.shadow, settings.shadow_upstream, settings.shadow_key, settings, stack)
         shadow = Shadow(*shadow_parts, behind, settings.shadow_share, meters, log)
     return Proxy(
         release,
@@ -146,13 +148,15 @@ def _version(folder: Path, settings: ServeSettings) -> tuple[Release, Chooser]:
     return release, Chooser(release, settings.choose)
 
 
-def _upstream(folder: Path, url: str | None, settings: ServeSettings, stack: contextlib.ExitStack) -> Upstream:
+def _upstream(
+    folder: Path, url: str | None, key: str | None, settings: ServeSettings, stack: contextlib.ExitStack
+) -> Upstream:
     """Return the server behind: the one at `url`, or one that is started on the folder."""
     if url is not None:
         return Upstream(
             url,
             model=settings.upstream_model,
-            key=settings.upstream_key,
+            key=key,
             takes_arguments=settings.upstream_takes_arguments,
             seconds=settings.seconds,
         )

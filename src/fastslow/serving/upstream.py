@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,6 +52,7 @@ class Upstream:
             timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             follow_redirects=False,  # a redirect could take question and key to another host
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # what is set for one client is no other's
             trust_env=host not in LOOPBACK,
         )
 
@@ -62,8 +64,9 @@ class Upstream:
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
         if self._key or key:
             headers["authorization"] = f"Bearer {self._key}" if self._key else str(key)
+        sent = {name: value.encode("latin-1") for name, value in headers.items()}  # as a client's came
         body = json.dumps(content, allow_nan=False).encode()
-        request = self._client.build_request("POST", f"{self.url}/chat/completions", content=body, headers=headers)
+        request = self._client.build_request("POST", f"{self.url}/chat/completions", content=body, headers=sent)
         try:
             response = await self._client.send(request, stream=True)
         except httpx.TimeoutException:
