@@ -9,6 +9,7 @@ INTERVALS = "tests/metrics/test_intervals.py::"
 ASYMPTOTE = "tests/metrics/test_asymptote.py::"
 
 CUTS = "tests/slow/test_cuts.py::"
+SPLIT = "tests/slow/test_split.py::"
 UPDATES = "tests/slow/test_updates.py::"
 
 MUTATIONS: list[Mutation] = [
@@ -26,12 +27,12 @@ MUTATIONS: list[Mutation] = [
         "cuts", "rows are cut where they take the least padding", "slow/split.py",
         "return micro_batches([list(islice(remaining, size)) for size in sizes], slots=self.slots)",
         "return micro_batches(equal_shares(live, needed), slots=self.slots)",
-        (CUTS + "test_long_answers_of_uneven_length_waste_less_than_15_per_cent_on_padding",),
+        (SPLIT + "test_rows_are_cut_where_padding_is_least_unless_every_forward_is_to_hold_as_many",),
     ),
     Mutation(
         "cuts", "forwards hold as many rows each where TRL gathers them", "slow/split.py",
         "if self.as_trees or self.evenly:", "if self.as_trees:",
-        (TERMS + "test_a_step_is_a_stock_trainers", TERMS + "test_two_processes_take_the_steps_of_one"),
+        (SPLIT + "test_rows_are_cut_where_padding_is_least_unless_every_forward_is_to_hold_as_many",),
     ),
     Mutation(
         "updates", "a step is a batch, whatever its updates", "slow/trainer.py",
@@ -46,7 +47,7 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "updates", "log-probabilities that came with the rollouts are not computed again", "slow/trainer.py",
         "self.num_iterations = 1  # TRL", "pass  # TRL",
-        (UPDATES + "test_the_updates_of_a_batch_are_a_stock_trainers",),
+        (UPDATES + "test_a_step_is_one_batch_whatever_its_updates",),
     ),
     Mutation(
         "losses", "the entropy bonus has a scale of its own", "slow/trainer.py",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -31,7 +33,7 @@ def test_a_path_without_drift_crosses_any_bound_as_often_as_promised(fractions: 
 @pytest.mark.parametrize(("alpha", "looks"), [(0.25, 20), (0.05, 20), (0.025, 20), (0.01, 20), (0.001, 20), (1e-6, 20)])
 def test_every_policy_that_may_be_written_has_bounds(alpha: float, looks: int) -> None:
     found = bounds(alpha, tuple(k / looks for k in range(1, looks + 1)))
-    assert all(a >= b > 0 for a, b in zip(found, found[1:], strict=False)), "no later look asks for more"
+    assert all(a >= b > 0 for a, b in itertools.pairwise(found)), "no later look asks for more"
     assert sum(norm.sf(bound) for bound in found) >= alpha, "the bounds spend all of alpha"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations, pairwise
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastslow.slow.cuts import equal_shares, least_padded
@@ -22,6 +22,7 @@ def padded(lengths: list[int], sizes: list[int]) -> list[int]:
     rows_at_most=st.integers(1, 9),
     spare=st.integers(0, 3),
 )
+@example(lengths=[1, 10, 10, 10], rows_at_most=2, spare=0)  # fewest tokens where the last three share a forward
 def test_no_other_cuts_take_fewer_padded_tokens_within_the_same_memory(
     lengths: list[int], rows_at_most: int, spare: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -60,6 +61,23 @@ def test_a_smaller_forward_takes_more_slots_and_leaves_no_row_out() -> None:
     batches = split(rows_per_forward=1)
     assert [len(batch["advantages"]) for batch in batches] == [1, 1]
     assert sorted(float(batch["advantages"][0]) for batch in batches) == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize(("evenly", "sizes"), [(False, [1, 3]), (True, [2, 2])])
+def test_rows_are_cut_where_padding_is_least_unless_every_forward_is_to_hold_as_many(
+    evenly: bool, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "LENGTHS", [4, 1, 1, 1])
+    made = plan([True, True], [1.0, 0.0, 1.0, 0.0])
+    batches = Splitter("cispo", 2, 2, as_trees=False, evenly=evenly).split(
+        scored(), long_rows(), made, first=0, scale=1
+    )
+    assert sorted(len(batch["advantages"]) for batch in batches) == sizes
+
+
+def long_rows() -> list[Row]:
+    """The same rows, the first of which is much longer than the others."""
+    return [Row((*row.ids, *range(50, 60)) if i == 0 else row.ids, row.answer) for i, row in enumerate(rows())]
 
 
 def test_the_brake_scales_every_advantage() -> None:

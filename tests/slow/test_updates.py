@@ -48,7 +48,24 @@ def test_a_step_is_one_batch_whatever_its_updates(tmp_path: Path) -> None:
         begin_step(step)
 
     trainer.policy.begin_step = watched  # type: ignore[method-assign]
+    scored, generating = [], []
+    slow = trainer.slow._trainer
+    generate, forward = slow._generate_and_score_completions, slow._get_per_token_logps_and_entropies
+
+    def generated(inputs: Any) -> Any:
+        generating.append(True)
+        made = generate(inputs)
+        generating.clear()
+        return made
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        scored.append(bool(generating) and args[0] is slow.model)  # and not the base, for the KL
+        return forward(*args, **kwargs)
+
+    slow._generate_and_score_completions, slow._get_per_token_logps_and_entropies = generated, counted
     trainer.train()
+    assert scored, "the steps are to train"
+    assert not any(scored), "log-probabilities that came with the rollouts were computed again"
     assert trainer.slow.step == trainer.slow.last_step == 4
     assert asked[:4] == [(0, 0), (1, 3), (2, 6), (3, 9)], "a batch of rollouts for each step, and three updates"
     assert {m.step for m in trainer.recorder.measurements} >= {2, 4}
