@@ -39,7 +39,7 @@ MUTATIONS: list[Mutation] = [
         "serving",
         "an export that fails leaves nothing",
         "export/folder.py",
-        "    finally:\n        atomic.remove(aside)\n",
+        "    finally:\n        atomic.remove(scratch)\n",
         "    finally:\n        pass\n",
         (FOLDER + "an_export_that_fails_leaves_nothing",),
     ),

@@ -234,7 +234,7 @@ def test_what_the_server_behind_sets_for_one_client_reaches_no_other(url: str, b
 
 
 def test_a_key_of_any_bytes_goes_on_as_it_came(url: str, behind: tuple[Stub, str]) -> None:
-    answer = httpx.post(f"{url}/v1/chat/completions", json=ask(), headers={"authorization": b"Bearer \xfc"})
+    answer = httpx.post(f"{url}/v1/chat/completions", json=ask(), headers=[(b"authorization", b"Bearer \xfc")])
     assert answer.status_code == 200
     assert behind[0].headers[-1]["authorization"] == "Bearer \xfc"
 
