@@ -23,7 +23,8 @@ def run(argv: Sequence[str]) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise BadInput(f"fastslow serve needs {', '.join(missing)}: pip install 'fastslow[serve]'.")
-    keys = {name: _from_environment(name) for name in (options.api_key, options.upstream_key, options.shadow_key) if name}
+    named = (options.api_key, options.upstream_key, options.shadow_key)
+    keys = {name: _from_environment(name) for name in named if name}
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from fastslow.cli.train import quiet_libraries
     from fastslow.registry.registry import resolve
