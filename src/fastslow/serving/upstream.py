@@ -64,7 +64,7 @@ class Upstream:
         headers = {"content-type": "application/json", "accept-encoding": "identity"}
         if self._key or key:
             headers["authorization"] = f"Bearer {self._key}" if self._key else str(key)
-        sent = {name: value.encode("latin-1") for name, value in headers.items()}  # as a client's came
+        sent = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]  # as a client's came
         body = json.dumps(content, allow_nan=False).encode()
         request = self._client.build_request("POST", f"{self.url}/chat/completions", content=body, headers=sent)
         try:
