@@ -25,7 +25,9 @@ def folder(tmp_path_factory) -> Path:
 def gate(
     folder: Path, out: Path, candidate: str, baseline: str, policy: str, *flags: str
 ) -> tuple[int, dict[str, Any]]:
+    """A gate whose questions are the same every time, so that no test depends on luck."""
     (out / "gate.yaml").write_text(policy)
+    flags = flags if "--seed" in flags else (*flags, "--seed", "7")
     code = main(
         ["gate", str(folder / candidate), "--policy", str(out / "gate.yaml"), "--json", str(out / "v.json"),
          "--baseline", str(folder / baseline) if "@" not in baseline and baseline != "base" else baseline, *flags]
