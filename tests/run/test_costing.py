@@ -71,3 +71,18 @@ def test_what_is_given_wins_over_what_is_assumed(tmp_path: Path) -> None:
 
 def test_without_a_fast_channel_nothing_is_reused(tmp_path: Path) -> None:
     assert unknowns(work_of(config(tmp_path, mode="rl"), 1), ONE).reused == Range(0, 0, 0)
+
+
+def test_a_pilot_that_is_another_run_is_said_to_be_one(tmp_path: Path) -> None:
+    own = config(tmp_path)
+    same = f"model: {own.model}\nmax_completion_length: {own.max_completion_length}\n"
+    for text, said in (
+        (same, ""),
+        (f"{same}mode: rl\n", "mode rl"),
+        ("max_completion_length: 8192", "8192"),
+        ("[", ""),
+    ):
+        (tmp_path / "config.yaml").write_text(text)
+        assert said in costing.unlike(own, str(tmp_path))
+        assert bool(costing.unlike(own, str(tmp_path))) == bool(said)
+    assert costing.unlike(own, str(tmp_path / "nowhere")) == ""

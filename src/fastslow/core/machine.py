@@ -56,18 +56,18 @@ def bf16_is_fast() -> bool:
 
 
 def processes_here(environment: Mapping[str, str] = os.environ) -> int:
-    """How many processes of this run share the machine's memory."""
+    """Return how many processes of this run share the machine's memory. Raises BadInput as `own_number` does."""
     return _told(environment, "LOCAL_WORLD_SIZE", usual=_told(environment, "WORLD_SIZE", usual=1, least=1), least=1)
 
 
 def all_processes(environment: Mapping[str, str] = os.environ) -> int:
-    """How many processes train together, on all machines."""
+    """Return how many processes train together, on all machines. Raises BadInput as `own_number` does."""
     return _told(environment, "WORLD_SIZE", usual=1, least=1)
 
 
 def own_number(environment: Mapping[str, str] = os.environ) -> int:
-    """Which of the processes that train together this one is, from 0 on, by what its launcher says: torch.distributed
-    may not have begun yet."""
+    """Return which of the processes that train together this one is, from 0 on, by what its launcher says:
+    torch.distributed may not have begun yet. Raises BadInput for a variable that holds no number."""
     return _told(environment, "RANK", usual=0, least=0)
 
 
