@@ -10,7 +10,8 @@ import pytest
 from fastslow.core.errors import BadInput
 from fastslow.costs.estimate import Placement
 from fastslow.costs.machines import parse_machines
-from fastslow.costs.table import lines_of, notes_of
+from fastslow.costs.memory import RUNTIME
+from fastslow.costs.table import lines_of, notes_of, summary_of
 from fastslow.costs.work import Range
 from tests.costs.given import estimate, qwen
 
@@ -117,3 +118,23 @@ def test_the_table_is_plain_data() -> None:
     rows = json.loads(json.dumps([line.to_json() for line in lines_of(estimate())]))
     parameters = next(row for row in rows if row["name"] == "parameters")
     assert parameters["value"] == dict.fromkeys(("low", "typical", "high"), 8_190_735_360)
+
+
+def test_the_first_line_says_whether_it_fits_how_long_it_takes_and_what_it_costs() -> None:
+    made = estimate()
+    hours, paid = (
+        line.value for line in lines_of(made) if line.name == "the run" or (line.part, line.name) == ("money", "in all")
+    )
+    assert summary_of(made).startswith(f"It fits. The run takes some {hours.typical:,.1f} h")
+    assert f"${paid.typical:,.0f} (${paid.low:,.0f} to ${paid.high:,.0f})" in summary_of(made)
+    assert summary_of(estimate("1xH100")).startswith("It does NOT fit.")
+
+
+def test_servers_beside_training_are_given_the_memory_that_training_leaves() -> None:
+    made = estimate()
+    (note,) = (note for note in notes_of(made) if "--gpu-memory-utilization" in note)
+    share = float(note.partition("--gpu-memory-utilization ")[2].split()[0])
+    left = made.gpu.memory - max(map(made.trains_in, range(3))) - RUNTIME
+    assert 0 < share * made.gpu.memory <= left
+    assert "--max-model-len 11192" in note, "the longest prompt and the longest answer"
+    assert not [note for note in notes_of(estimate("16xH100", servers=8)) if "--gpu-memory" in note]
