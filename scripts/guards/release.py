@@ -5,6 +5,7 @@ from __future__ import annotations
 from guards.base import Mutation
 
 DECIDE = "tests/gate/test_decide.py::"
+GRADED = "tests/metrics/test_graded.py::"
 PROMOTION = "tests/registry/test_promotion.py::"
 REGISTRY = "tests/registry/test_registry.py::"
 LOG = "tests/registry/test_log.py::"
@@ -46,11 +47,27 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "release",
-        "questions that hide behind no difference count",
-        "metrics/paired.py",
-        "UNSEEN = 3",
-        "UNSEEN = 1e-9",
-        ("tests/metrics/test_paired.py::test_few_questions_without_any_difference_do_not_prove_a_margin[20]",),
+        "lost questions that are not among few count",
+        "metrics/graded.py",
+        "    z = np.minimum(np.minimum(z, np.maximum(limit, 0)), LARGEST)",
+        "    z = np.minimum(z, LARGEST)",
+        (GRADED + "test_a_true_drop_of_the_margin_passes_as_rarely_as_promised[whole-20]",),
+    ),
+    Mutation(
+        "release",
+        "rare losses make graded rewards careful",
+        "metrics/graded.py",
+        "lean = np.minimum(side * skewness, 0)",
+        "lean = 0 * skewness",
+        (GRADED + "test_a_true_drop_of_the_margin_passes_as_rarely_as_promised[whole-100]",),
+    ),
+    Mutation(
+        "release",
+        "a bound is raised where few questions make chance likely",
+        "gate/decide.py",
+        "return exact_bound(pairs.n, against, bound), exact_bound(pairs.n, -against, bound)",
+        "return bound, bound",
+        (DECIDE + "test_few_questions_pass_only_where_chance_lets_them_rarely_enough",),
     ),
     Mutation(
         "release",

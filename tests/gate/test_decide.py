@@ -59,6 +59,13 @@ def test_an_early_look_needs_more_than_a_late_one() -> None:
     assert (early.state, late.state) == ("undecided", "pass")
 
 
+def test_few_questions_pass_only_where_chance_lets_them_rarely_enough() -> None:
+    """52 equal answers reach the usual bound, and 7% of candidates that lost 5 points give them."""
+    few, enough = (state(replace(RETAIN, most=n), answers(n // 2, n), answers(n // 2, n)) for n in (52, 60))
+    assert (few.state, enough.state) == ("undecided", "pass")
+    assert few.more == 59 - 52
+
+
 def test_an_undecided_check_says_how_many_more_questions_it_takes() -> None:
     check = state(replace(RETAIN, most=100), answers(49, 100), answers(50, 100)[::-1])
     assert check.state == "undecided"

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from fastslow.gate.verdict import Check, State
+from fastslow.metrics.exact import exact_bound, least_questions
 from fastslow.metrics.paired import Paired, interval_of, pair, z_of
 from fastslow.metrics.power import questions_needed
 from fastslow.metrics.sequential import bounds_at
@@ -66,10 +67,10 @@ def decide(test: Test, candidate: Sequence[Rewards], baseline: Sequence[Rewards]
     pairs = pair([c for c, _ in both], [b for _, b in both])
     means = [float(np.mean([np.mean(side) for side in sides])) for sides in zip(*both, strict=True)]
     bound = bounds_at(test.alpha, looks, test.most)[-1]
-    z = z_of(pairs, test.against)
-    low, high = interval_of(pairs, bound)
+    to_pass, to_fail = _bounds(pairs, test.against, bound)
+    low, high = interval_of(pairs, to_pass, to_fail)
     ends = looks[-1] >= test.most
-    state, reason, more = _outcome(test, pairs, z, bound, means[1], ends)
+    state, reason, more = _outcome(test, pairs, (to_pass, to_fail), means[1], ends)
     return Check(
         kind=test.kind,
         name=test.name,
@@ -89,16 +90,24 @@ def decide(test: Test, candidate: Sequence[Rewards], baseline: Sequence[Rewards]
     )
 
 
+def _bounds(pairs: Paired, against: float, bound: float) -> tuple[float, float]:
+    """Return the values that z has to reach to pass and, below 0, to fail: those of the look where the statistic is
+    normal enough, higher ones where the exact probability of rewards of 0 and 1 asks for it."""
+    if not pairs.exact:
+        return bound, bound
+    return exact_bound(pairs.n, against, bound), exact_bound(pairs.n, -against, bound)
+
+
 def _outcome(
-    test: Test, pairs: Paired, z: float, bound: float, baseline: float, ends: bool
+    test: Test, pairs: Paired, bounds: tuple[float, float], baseline: float, ends: bool
 ) -> tuple[State, str, int | None]:
-    points = f"{100 * test.against:+.1f} points"
-    if z <= -bound:
+    points, z, (to_pass, to_fail) = f"{100 * test.against:+.1f} points", z_of(pairs, test.against), bounds
+    if z <= -to_fail:
         return "fail", f"the difference is shown to lie below {points}", None
     if test.kind != "gain" and baseline - test.chance <= -test.against:
         cannot = f"the baseline is right on {100 * baseline:.1f}%, too little to lose {-100 * test.against:.1f} points"
         return ("invalid" if ends else "undecided"), cannot, None
-    if z >= bound:
+    if z >= to_pass:
         return "pass", f"the difference is shown to lie above {points}", None
     if not ends:
         return "undecided", f"not decided after {pairs.n} questions", None
@@ -106,7 +115,8 @@ def _outcome(
     needed = questions_needed(pairs.mean, test.against, variance, alpha=test.alpha, power=POWER)
     if needed is None:
         return "undecided", f"the difference measured, {100 * pairs.mean:+.1f} points, is not above {points}", None
-    more = max(needed - pairs.n, 1)
+    needed = max(needed, least_questions(test.against, test.alpha))
+    more = max(needed - pairs.n, math.ceil(pairs.n / 10))  # a bound that was raised asks for more than the formula
     return "undecided", f"about {more} more questions would decide it if the difference is as measured", more
 
 

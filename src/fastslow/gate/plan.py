@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from fastslow.gate.policy import Policy
+from fastslow.metrics.exact import least_questions
 from fastslow.metrics.power import power_of, questions_needed
 
 DISCORDANCES = (0.05, 0.10, 0.20)
@@ -30,7 +31,7 @@ def plan(policy: Policy) -> Iterator[str]:
     for task, margin, most in kept:
         yield f"  retain {task}, margin {margin:g}"
         for discordance in DISCORDANCES:
-            needed = [questions_needed(0.0, -margin, discordance, alpha=alpha, power=p) for p in (0.8, 0.9)]
+            needed = [_needed(0.0, -margin, discordance, alpha, power) for power in (0.8, 0.9)]
             chance = "" if most is None else f"; with {most}: {100 * _power(most, margin, discordance, alpha):.0f}%"
             yield f"    differ on {100 * discordance:.0f}%: {needed[0]} for 80%, {needed[1]} for 90%{chance}"
     powers = [_power(most, margin, USUAL, alpha) for _, margin, most in kept if most is not None]
@@ -43,9 +44,14 @@ def plan(policy: Policy) -> Iterator[str]:
         yield f"  gain {one.task}, above {one.min_gain:g}"
         for gain in GAINS:
             true = one.min_gain + gain
-            needed = questions_needed(true, one.min_gain, true * (1 - true), alpha=alpha, power=0.9)
+            needed = _needed(true, one.min_gain, true * (1 - true), alpha, 0.9)
             yield f"    {100 * true:.0f} points: {needed} for 90%"
 
 
+def _needed(difference: float, against: float, variance: float, alpha: float, power: float) -> int | None:
+    needed = questions_needed(difference, against, variance, alpha=alpha, power=power)
+    return None if needed is None else max(needed, least_questions(against, alpha))
+
+
 def _power(n: int, margin: float, discordance: float, alpha: float) -> float:
-    return power_of(n, 0.0, -margin, discordance, alpha=alpha)
+    return power_of(n, 0.0, -margin, discordance, alpha=alpha) if n >= least_questions(-margin, alpha) else 0.0

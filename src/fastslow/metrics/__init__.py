@@ -6,8 +6,8 @@
 - `matched`: KL to the base at equal accuracy.
 - `continual`: transfer and forgetting from an accuracy matrix. `streams`: the same for streams without stages.
 - `routing`: a rule's routes against the measured gains of each route.
-- `paired`: tests of two models on the same questions. `sequential`: bounds for several looks at growing data. `power`:
-  how many questions a test needs.
+- `paired`: tests of two models on the same questions, `graded` those of graded rewards. `exact`: bounds that hold on
+  few questions. `sequential`: bounds for several looks at growing data. `power`: how many questions a test needs.
 
 `report`, `experiments`, `gate` and `cli` call these functions; they read no file and draw no picture.
 """

@@ -14,13 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import root_scalar
-from scipy.stats import norm
-from scipy.stats import t as student_t
 
-UNSEEN = 3
-"""Questions that are added to the variance of graded rewards. Where n questions show no difference, up to 3 / n of all
-questions may still be lost (the 95% bound of the rule of three, Hanley and Lippman-Hand 1983): few questions without a
-difference must not count as proof that there is none."""
+from fastslow.metrics.graded import graded_z
+
+EQUAL = 1e-20
+"""Variance below which differences are all the same: that of rounding."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,8 @@ class Paired:
     """The answers to `n` questions, summarised.
 
     `won` and `lost` count the questions on which the candidate's mean reward is above and below the baseline's. `exact`
-    tells that every reward is 0 or 1 and that there is one answer to a question: then Tango's test applies.
+    tells that every reward is 0 or 1 and that there is one answer to a question: then Tango's test applies. `skewness`
+    is that of the questions' mean differences, 0 where all are equal.
     """
 
     n: int
@@ -36,6 +35,7 @@ class Paired:
     lost: int
     mean: float
     deviation: float
+    skewness: float
     exact: bool
 
     @property
@@ -54,12 +54,15 @@ def pair(candidate: Sequence[Sequence[float]], baseline: Sequence[Sequence[float
         raise ValueError("every question needs an answer of both")
     single = all(len(samples) == 1 for side in (candidate, baseline) for samples in side)
     n = len(differences)
+    apart = differences - differences.mean() if n else differences
+    spread = float(np.mean(apart**2)) if n else 0.0
     return Paired(
         n=n,
         won=int((differences > 0).sum()),
         lost=int((differences < 0).sum()),
         mean=float(differences.mean()) if n else 0.0,
         deviation=float(differences.std(ddof=1)) if n > 1 else math.nan,
+        skewness=float(np.mean(apart**3) / spread**1.5) if spread > EQUAL else 0.0,
         exact=single and all(r in (0.0, 1.0) for side in (candidate, baseline) for samples in side for r in samples),
     )
 
@@ -67,14 +70,15 @@ def pair(candidate: Sequence[Sequence[float]], baseline: Sequence[Sequence[float
 def z_of(pairs: Paired, against: float) -> float:
     """Return the z value of the hypothesis that the true difference is `against`; 0 where there is no evidence.
 
-    Rewards of 0 and 1 take Tango's score test (Tango 1998, Statistics in Medicine 17), all others Student's t over the
-    questions' mean differences, so that several samples of one question count once (Miller 2024, arXiv 2411.00640).
+    Rewards of 0 and 1 take Tango's score test (Tango 1998, Statistics in Medicine 17), all others that of
+    `metrics.graded` over the questions' mean differences, so that several samples of one question count once (Miller
+    2024, arXiv 2411.00640).
     """
     if not pairs.n:
         return 0.0
     if pairs.exact:
         return float(tango_z(pairs.won, pairs.lost, pairs.n, against))
-    return _clustered_z(pairs, against)
+    return float(graded_z(pairs.n, pairs.mean, pairs.deviation, pairs.skewness, against))
 
 
 def tango_z(won: ArrayLike, lost: ArrayLike, n: ArrayLike, against: float) -> NDArray[np.float64]:
@@ -94,33 +98,23 @@ def tango_z(won: ArrayLike, lost: ArrayLike, n: ArrayLike, against: float) -> ND
     return np.where(distance == 0, 0.0, z)
 
 
-def interval_of(pairs: Paired, z: float) -> tuple[float, float]:
-    """Return the differences that are not rejected at `z`: for z 1.96 the 95% interval, for the bound of a one-sided
-    test at alpha the interval of level 1 - 2 alpha.
+def interval_of(pairs: Paired, low_z: float, high_z: float | None = None) -> tuple[float, float]:
+    """Return the differences that are not rejected: for a z of 1.96 the 95% interval, for the bound of a one-sided test
+    at alpha the interval of level 1 - 2 alpha.
 
     Found by inverting the test, so that interval and test never contradict each other.
+
+    Args:
+        pairs: the answers.
+        low_z: the bound beyond which a difference is too low for them.
+        high_z: the bound beyond which one is too high; None for the same.
     """
     if not pairs.n:
         return -1.0, 1.0
     return (
-        _root(lambda against: z_of(pairs, against) - z, pairs.mean, -1.0),
-        _root(lambda against: z_of(pairs, against) + z, pairs.mean, 1.0),
+        _root(lambda against: z_of(pairs, against) - low_z, pairs.mean, -1.0),
+        _root(lambda against: z_of(pairs, against) + (low_z if high_z is None else high_z), pairs.mean, 1.0),
     )
-
-
-def _clustered_z(pairs: Paired, against: float) -> float:
-    """Return Student's t as the z value of the same probability.
-
-    The variance is that of the questions and of `UNSEEN` more, each lost or won entirely.
-    """
-    if pairs.n < 2:
-        return 0.0
-    squares = (pairs.n - 1) * pairs.deviation**2 + UNSEEN
-    error = math.sqrt(squares / (pairs.n + UNSEEN - 1) / pairs.n)
-    t = (pairs.mean - against) / error
-    # Through the smaller tail, which keeps its digits.
-    z = float(norm.isf(student_t.sf(abs(t), pairs.n - 1)))
-    return math.copysign(min(z, 40.0), t)
 
 
 def _root(z: Callable[[float], float], inside: float, end: float) -> float:
