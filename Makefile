@@ -23,7 +23,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim gate-real gated-stages architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim gate-real gated-stages architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -79,8 +79,11 @@ reproduce: .venv/.installed ## The paper's claims in miniature, three seeds each
 results: .venv/.installed ## Write docs/results.md from results/reproduce
 	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
 
-gate-sim: .venv/.installed ## Simulate 10,000 gates of each kind: false releases and questions, into docs/gate.md (a second)
+gate-sim: .venv/.installed ## Simulate 10,000 gates of each kind: false releases and questions, into docs/gate.md (a minute)
 	$(BIN)/python scripts/gate_sim.py results/gate-sim.json docs/gate.md
+
+evidence-sim: .venv/.installed ## Simulate 1,000 runs of each kind: what the book of evidence knows, into docs/evidence.md (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/evidence_sim.py results/evidence-sim.json docs/evidence.md
 
 gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which have to be refused (half an hour; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gate_real.py runs/gate-real results/gate-real.json

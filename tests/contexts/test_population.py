@@ -37,6 +37,20 @@ def test_the_frontier_names_every_context_that_is_best_on_an_example() -> None:
     assert pareto_frontier(scores) == {"e0": {"a"}, "e1": {"b"}, "e2": {"a", "b"}}
 
 
+def test_levels_decide_who_leads_and_the_best_by_them_is_always_chosen() -> None:
+    scores = table(a=[1.0, 1.0, 0.0], b=[0.0, 0.0, 1.0], c=[1.0, 0.0, 0.0])
+    assert select_top_k(scores, 2) == ["a", "b"]
+    assert select_top_k(scores, 2, {"a": 0.5, "b": 0.4, "c": 0.9}) == ["c", "a"], "c by level; a covers one more than b"
+    assert select_top_k(scores, 3, {"b": 0.1}) == ["b", "a", "c"], "nothing is known of the others"
+
+
+def test_members_take_the_order_of_what_is_known_of_them() -> None:
+    first, second, third = child("1"), child("2"), child("3")
+    population = Population(3, SEED, [first, second, third]).led_by({third.id: 0.9, first.id: 0.2})
+    assert population.members == [third, first, second]
+    assert population.lead == third
+
+
 def test_only_examples_scored_under_every_context_are_compared() -> None:
     scores = {"a": {"x": 1.0, "y": 0.0}, "b": {"y": 1.0, "z": 0.0}}
     assert shared_ids(scores) == {"y"}

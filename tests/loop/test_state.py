@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastslow.contexts.context import seed_context
+from fastslow.contexts.evidence import Book, Entry
 from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Rollout, Trace, Verdict
@@ -26,17 +27,18 @@ def trace(i: int) -> Trace:
 
 
 def filled() -> LoopState:
-    state = LoopState(TASK, Population(size=2, seed=seed_context("Answer.")))
+    state = LoopState(TASK, Population(size=2, seed=seed_context("Answer.")), Book(5.0))
     rollout = Rollout("e1", "c", (1,), (2, 3), (-0.1, -0.2), "text", Verdict(1.0, "good"), 4)
     state.cache = RolloutCache([rollout])
     state.remember([trace(0), trace(1)])
     state.fast_pool = {"e2": EXAMPLES[2]}
     state.unscored_steps = 2
+    state.book.entries = [Entry("c", "e1", 4, 1.0)]
     return state
 
 
 def test_a_state_comes_back_from_a_checkpoint_as_it_was() -> None:
-    fresh = LoopState(TASK, Population(size=1, seed=seed_context("other")))
+    fresh = LoopState(TASK, Population(size=1, seed=seed_context("other")), Book(5.0))
     fresh.load_state_dict(rebuild(json.loads(dumps(flatten(filled().state_dict(), {}, "loop"))), {}))
     assert fresh.state_dict() == filled().state_dict()
     assert fresh.cache.waiting() == filled().cache.waiting()
@@ -46,7 +48,7 @@ def test_a_state_comes_back_from_a_checkpoint_as_it_was() -> None:
 def test_an_example_that_is_gone_is_named() -> None:
     state = filled().state_dict() | {"fast_pool": ["e9"]}
     with pytest.raises(BadInput, match="example 'e9' is gone"):
-        LoopState(TASK, Population(size=1, seed=seed_context(""))).load_state_dict(state)
+        LoopState(TASK, Population(size=1, seed=seed_context("")), Book(5.0)).load_state_dict(state)
 
 
 def test_experience_forgets_the_oldest() -> None:

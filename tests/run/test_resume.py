@@ -74,7 +74,14 @@ def assert_same(run: Path, other: Path) -> None:
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "fst": {},
-    "sparse": {"logging_steps": 3, "save_steps": 2, "eval_steps": 3, "beta": 0.1, "weight_decay": 0.1},
+    "sparse": {
+        "logging_steps": 3,
+        "save_steps": 2,
+        "eval_steps": 3,
+        "beta": 0.1,
+        "weight_decay": 0.1,
+        "lead": "evidence",
+    },
     "lora": {"lora_r": 2, "save_bundle": False},
     "after": {"mode": "rl_prompt"},
     "clusters": {"stream": "recur:2", "stage_steps": 1, "labels": "hidden", "clusters": "inferred", "eval_steps": 3},

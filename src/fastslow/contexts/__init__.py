@@ -4,6 +4,7 @@
 - `rendering`: from a context and a question to messages, one function for each kind of component.
 - `population`: the contexts in use with their scores, the Pareto frontier, the lead, and which slots of a group each
   context gets.
+- `evidence`: what all rollouts together say of each context, with its uncertainty.
 - `storage`: the population as a file of a bundle.
 - `settings`: the settings of this package.
 

@@ -35,18 +35,21 @@ def pareto_frontier(scores: Mapping[str, Scores]) -> dict[str, set[str]]:
     return frontier
 
 
-def select_top_k(scores: Mapping[str, Scores], k: int) -> list[str]:
+def select_top_k(scores: Mapping[str, Scores], k: int, levels: Mapping[str, float] | None = None) -> list[str]:
     """Return up to `k` context ids, chosen by greedy coverage of solved examples, then by mean; the first id is the
     lead.
 
     Greedy coverage keeps a context that alone solves an example, which a ranking by mean would drop. An example on
-    which every context scores 0 is covered by no context. The lead has the best mean of the chosen.
+    which every context scores 0 is covered by no context. The lead has the best mean of the chosen. With `levels`,
+    what is known of the contexts beyond these scores, they take the place of the means, and the best is always chosen.
     """
     shared = shared_ids(scores)
-    rank = {c: (-mean_score({e: s[e] for e in shared}), c) for c, s in scores.items()}
+    means = {c: mean_score({e: s[e] for e in shared}) for c, s in scores.items()}
+    rank = {c: (-(means if levels is None else levels).get(c, 0.0), c) for c in scores}
     solved_by = {e: ids for e, ids in pareto_frontier(scores).items() if any(scores[c][e] > 0 for c in ids)}
     uncovered = set(solved_by)
-    chosen: list[str] = []
+    chosen = [] if levels is None else [min(rank, key=rank.__getitem__)]
+    uncovered -= {e for e in uncovered if solved_by[e] & set(chosen)}
     while len(chosen) < min(k, len(scores)):
         rest = [c for c in scores if c not in chosen]
         best = min(rest, key=lambda c: (-sum(c in solved_by[e] for e in uncovered), rank[c]))
@@ -75,7 +78,7 @@ class Population:
 
     @property
     def lead(self) -> Context:
-        """The member with the best mean on the latest anchor set."""
+        """The best member: by its mean on the latest anchor set or, with `lead: evidence`, by all rollouts."""
         return self.members[0]
 
     @property
@@ -88,10 +91,22 @@ class Population:
         members = list({c.id: c for c in [*contexts, *self.members]}.values())[: self.size]
         return replace(self, members=members, scores={c.id: self.scores[c.id] for c in members if c.id in self.scores})
 
-    def rescored(self, contexts: Sequence[Context], scores: Mapping[str, Scores], *, policy_version: int) -> Population:
-        """Return the population after a fast phase: the top K of `contexts` under scores of one policy version."""
+    def led_by(self, levels: Mapping[str, float]) -> Population:
+        """Return the population with its members in the order of `levels`, the best first; one without a level last."""
+        return replace(self, members=sorted(self.members, key=lambda c: -levels.get(c.id, -1.0)))
+
+    def rescored(
+        self,
+        contexts: Sequence[Context],
+        scores: Mapping[str, Scores],
+        *,
+        policy_version: int,
+        levels: Mapping[str, float] | None = None,
+    ) -> Population:
+        """Return the population after a fast phase: the top K of `contexts` under scores of one policy version and,
+        where they are given, by `levels` (see `select_top_k`)."""
         by_id = {c.id: c for c in contexts}
-        chosen = select_top_k(scores, self.size)
+        chosen = select_top_k(scores, self.size, levels)
         return Population(
             size=self.size,
             seed=self.seed,

@@ -17,6 +17,14 @@ class ContextSettings(SettingsGroup):
     population_size: int = setting(
         4, "K: contexts in use at most. The paper uses 4 to 8.", unit="contexts", at_least=1, channel="fast"
     )
+    lead: str = setting(
+        "anchor", "What the lead and the members are chosen by: the latest 'anchor' set alone (the paper), or the "
+        "'evidence' of all rollouts.", choices=("anchor", "evidence"), channel="fast",
+    )  # fmt: skip
+    evidence_half_life: float = setting(
+        5.0, "Optimiser steps after which a rollout counts half as evidence for its context.", unit="steps", above=0,
+        channel="fast",
+    )  # fmt: skip
     max_worked_examples: int = setting(
         4, "Worked examples in one context at most.", unit="examples", at_least=1, channel="fast"
     )

@@ -27,11 +27,13 @@ logger = logging.getLogger(__name__)
 class FastPhase:
     """Hold the result of one fast phase: the new population, every rollout that it paid for, and its metrics.
 
+    `examples` are those that rollouts may be about: anchor and pool.
     `scores` are those of every context that was scored on the whole anchor set, whether it stays in the population or
     not.
     """
 
     population: Population
+    examples: list[Example]
     scores: dict[str, dict[str, float]]
     rollouts: list[Rollout]
     proposals: list[dict]
@@ -103,7 +105,7 @@ class FastChannel:
         spent = {
             name: after - before[name] for name, after in processes.from_main(lambda: usage_of(self.proposer)).items()
         }
-        return self._account(adapter, population, anchor, started, spent)
+        return self._account(adapter, population, anchor, pool, started, spent)
 
     def _evolve(self, adapter, population: Population, carried, anchor, pool, cycle: int) -> None:
         gepa.optimize(
@@ -142,7 +144,13 @@ class FastChannel:
             logger.warning("fast phase %d stopped early, the population is kept: %s", cycle, adapter.endpoint_error)
 
     def _account(
-        self, adapter: Adapter, before: Population, anchor: list[Example], started: float, lm: dict[str, int]
+        self,
+        adapter: Adapter,
+        before: Population,
+        anchor: list[Example],
+        pool: list[Example],
+        started: float,
+        lm: dict[str, int],
     ) -> FastPhase:
         anchor_ids = [e.id for e in anchor]
         table = {
@@ -160,6 +168,7 @@ class FastChannel:
         judged = [p for p in adapter.proposals if p.problem is None]
         return FastPhase(
             population=population,
+            examples=[*anchor, *pool],
             scores=table,
             rollouts=list(adapter.rollouts.values()),
             proposals=[_line(p, adapter, table) for p in adapter.proposals],

@@ -19,7 +19,7 @@ from fastslow.files import atomic, jsonl
 from fastslow.files.locks import LOCK
 
 LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
-FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl")
+FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl", "standings.jsonl")
 MADE_IN = "# Made in "
 # What a process killed in its first moments may leave: no reason to refuse a directory.
 REMNANTS = frozenset({LOCK, "config.yaml.tmp"})

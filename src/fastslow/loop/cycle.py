@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastslow.config.settings import FastSlowConfig
+from fastslow.contexts.context import Context
+from fastslow.contexts.evidence import Standing
 from fastslow.contexts.population import assign_slots
 from fastslow.core import processes
 from fastslow.core.errors import FastSlowError
@@ -122,6 +124,8 @@ class Cycle:
         self.topics.keep(phase.scores, self._anchor(cycle), policy_version=phase.population.policy_version)
         self.state.after_fast_phase(phase.population, phase.rollouts if self._config.reuse_fast_rollouts else [])
         self._log(phase.metrics)
+        self._weigh(phase)
+        self.recorder.standings(step, self.standings(step))
 
     def _evolve(self, cycle: int) -> FastPhase:
         topics, ahead, anchor = self.topics, self._ahead(cycle), self._anchor(cycle)
@@ -141,6 +145,32 @@ class Cycle:
             demonstrations=topics.demonstrations([*pool, *anchor], (cycle + 1) * self._config.slow_steps_per_cycle),
             cycle=cycle,
         )
+
+    # Evidence
+
+    def standings(self, step: int) -> list[Standing]:
+        """Return what is known of the contexts in use after `step` optimiser steps, the best first."""
+        population = self.state.population
+        return self.state.book.standings(step).ranked(context.id for context in population.members)
+
+    def _weigh(self, phase: FastPhase) -> None:
+        """Enter the rollouts of a fast phase into the book; where the evidence decides, choose the members by it."""
+        population = phase.population
+        self._enter(phase.rollouts, phase.examples)
+        if self._config.lead == "evidence":
+            contexts, version = [population.known[context_id] for context_id in phase.scores], population.policy_version
+            levels = self._levels(contexts, version)
+            self.state.population = population.rescored(contexts, phase.scores, policy_version=version, levels=levels)
+
+    def _enter(self, rollouts: Iterable[Rollout], examples: Iterable[Example]) -> None:
+        if self.mode.fast:
+            by_id = {example.id: example for example in examples}
+            self.state.book.add(rollouts, by_id, self.state.population.known, now=self.policy.version)
+
+    def _levels(self, contexts: Iterable[Context], step: int) -> dict[str, float]:
+        """Return the level of each context of which anything is known; the same numbers on every process."""
+        ids = [context.id for context in contexts]
+        return processes.from_main(lambda: {s.context_id: s.level for s in self.state.book.standings(step).ranked(ids)})
 
     def _ahead(self, cycle: int) -> list[Example]:
         """Return the examples that the cycle will train on, without those that do not fit the model's window."""
@@ -222,6 +252,10 @@ class Cycle:
         self.topics.note(evidence)
         self.state.fast_pool.update({e.id: e for e, route in zip(examples, routes, strict=True) if route.fast})
         self._remember(examples, rollouts, routes)
+        self._enter((r for slot, r in zip(slots, rollouts, strict=True) if isinstance(slot, Job)), examples)
+        if self.mode.fast and self._config.lead == "evidence":
+            population = self.state.population
+            self.state.population = population.led_by(self._levels(population.members, step))
         self._watch_unscored(rollouts)
         served = [len(slot.completion_ids) for slot in slots if isinstance(slot, Rollout)]
         self.recorder.routes(examples, evidence, decisions, self.router.name)

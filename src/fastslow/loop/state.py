@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from fastslow.contexts.evidence import Book
 from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Rollout, Trace, Verdict
@@ -29,10 +30,12 @@ class LoopState:
         experience: rollouts of the slow steps since the last fast phase, for proposers to read.
         fast_pool: examples routed to the fast channel since then, by id.
         unscored_steps: steps in a row without one scored rollout.
+        book: what all rollouts of the last steps say of the contexts.
     """
 
     task: Task
     population: Population
+    book: Book
     cache: RolloutCache = field(default_factory=RolloutCache)
     experience: list[Trace] = field(default_factory=list)
     fast_pool: dict[str, Example] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class LoopState:
             "experience": [_trace_to_json(trace) for trace in self.experience],
             "fast_pool": list(self.fast_pool),
             "unscored_steps": self.unscored_steps,
+            "book": self.book.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -69,6 +73,7 @@ class LoopState:
         self.experience = [_trace_from_json(data, examples) for data in state["experience"]]
         self.fast_pool = {name: examples[name] for name in state["fast_pool"]}
         self.unscored_steps = state["unscored_steps"]
+        self.book.load_state_dict(state["book"])
 
 
 def _rollout_to_json(rollout: Rollout) -> dict[str, Any]:

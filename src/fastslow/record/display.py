@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
+from fastslow.contexts.evidence import Standing
 from fastslow.core.measurement import Measurement
 from fastslow.tasks.names import short_names
 
@@ -40,6 +41,15 @@ class Display(Protocol):
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
     def evals(self, step: int, measurements: Sequence[Measurement]) -> None: ...
+    def standings(self, standings: Sequence[Standing]) -> None:
+        """Show how good the best context is and how sure that is, and the next one."""
+        if not standings:
+            return
+        best, *others = standings
+        interval = f"{100 * best.low:.0f} to {100 * best.high:.0f}%"
+        after = f"; the next best {_percent(others[0].level)}" if others else ""
+        self.note(f"by all its rollouts the best context answers {_percent(best.level)} ({interval}){after}")
+
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
@@ -52,6 +62,15 @@ class SilentDisplay:
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
     def evals(self, step: int, measurements: Sequence[Measurement]) -> None: ...
+    def standings(self, standings: Sequence[Standing]) -> None:
+        """Show how good the best context is and how sure that is, and the next one."""
+        if not standings:
+            return
+        best, *others = standings
+        interval = f"{100 * best.low:.0f} to {100 * best.high:.0f}%"
+        after = f"; the next best {_percent(others[0].level)}" if others else ""
+        self.note(f"by all its rollouts the best context answers {_percent(best.level)} ({interval}){after}")
+
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
@@ -110,6 +129,15 @@ class TerminalDisplay:
             f"context {_percent(get('lead_anchor_score'))} on the anchor set, {get('metric_calls'):.0f} rollouts, "
             f"{get('seconds'):.0f} s"
         )
+
+    def standings(self, standings: Sequence[Standing]) -> None:
+        """Show how good the best context is and how sure that is, and the next one."""
+        if not standings:
+            return
+        best, *others = standings
+        interval = f"{100 * best.low:.0f} to {100 * best.high:.0f}%"
+        after = f"; the next best {_percent(others[0].level)}" if others else ""
+        self.note(f"by all its rollouts the best context answers {_percent(best.level)} ({interval}){after}")
 
     def note(self, text: str) -> None:
         self.console.print(escape(text), highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from fastslow.contexts.evidence import Standing
 from fastslow.core import processes
 from fastslow.core.measurement import Measurement
 from fastslow.core.types import Example, GroupEvidence, Rollout
@@ -96,6 +97,11 @@ class Recorder(TrainerCallback):
             )
         self._append("contexts.jsonl", [{"step": step, **line} for line in phase.proposals])
         self._append("metrics.jsonl", [{**self._head(step, "fast"), **phase.metrics}])
+
+    def standings(self, step: int, standings: Sequence[Standing]) -> None:
+        """Write and show what all rollouts together say of the contexts in use, the best first."""
+        self.display.standings(standings)
+        self._append("standings.jsonl", [{"step": step, "standings": [asdict(one) for one in standings]}])
 
     def step_rollouts(self, *, fresh: int, reused: int, fresh_tokens: int) -> None:
         self.rollouts["slow"] += fresh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Literal
 
 from fastslow.bundles.bundle import write_bundle
@@ -103,6 +104,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         **({"tasks": {name: values("accuracy", name) for name in tasks}} if config.tasks else {}),
         "kl_to_base": {"seed": kl["seed"], "lead": kl["lead"]},
         "lead_context": trainer.population.lead.to_json(),
+        "standings": [asdict(one) for one in trainer.cycle.standings(trainer.step)] if trainer.mode.fast else [],
         "population": [context.id for context in trainer.population.members],
         "reflection": {**recorder.reflection, "cost_usd": reflection_cost(config, recorder.reflection)},
         "skipped_too_long": trainer.policy.skipped,

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from fastslow.config.settings import FastSlowConfig
+from fastslow.contexts.evidence import Book
 from fastslow.contexts.population import Population
 from fastslow.core import processes
 from fastslow.core.errors import BadInput
@@ -84,7 +85,7 @@ class FastSlowTrainer:
             fast=self.parts.fast,
             router=self.parts.router,
             steering=self.steering,
-            state=LoopState(self.parts.task, population),
+            state=LoopState(self.parts.task, population, Book(args.evidence_half_life)),
             recorder=self.recorder,
             log=self.slow.note,
         )

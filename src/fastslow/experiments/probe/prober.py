@@ -26,6 +26,7 @@ from fastslow.bundles.bundle import open_bundle
 from fastslow.config.dump import dump_config
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
+from fastslow.contexts.evidence import Book
 from fastslow.contexts.population import Population, assign_slots
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
@@ -236,7 +237,7 @@ class Prober:
         """Take slow steps on the groups of this example alone."""
         trainer, steps = self._trainer, max(1, int(share * self._steps))
         state, stream = trainer.cycle.state, trainer.cycle.stream
-        trainer.cycle.state = LoopState(trainer.parts.task, population)
+        trainer.cycle.state = LoopState(trainer.parts.task, population, Book(trainer.args.evidence_half_life))
         trainer.cycle.stream = SingleExampleStream(example)
         trainer.slow.fit(trainer.cycle, steps)
         trainer.cycle.state, trainer.cycle.stream = state, stream

@@ -1,0 +1,185 @@
+"""Keep the book of evidence: every scored rollout under a context counts for what is known of that context.
+
+An anchor set of 16 questions knows a context's accuracy to some 12 points; a hundred slow rollouts of the same context
+lie beside it. They cannot simply be averaged: questions differ in difficulty, weights move, and a context that many
+hard questions were dealt to would look bad. So rewards are explained by a linear model with
+
+- the level of all contexts together now, and how it moves with each optimiser step,
+- for each context, by how much it lies above or below that level now, and how this edge moves,
+- for each question under one version of the weights, how difficult it is.
+
+Edges and difficulties are drawn towards 0 as far as little is known of them (a normal prior each), which also takes the
+luck out of the best of many. Older rollouts fade. The uncertainty is that of questions: rollouts of one question are
+not independent, so errors are added up by question before they are squared (Liang and Zeger 1986).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
+
+from fastslow.contexts.context import Context
+from fastslow.core.texts import folded
+from fastslow.core.types import Example, Rollout
+
+EDGE = 0.25
+"""Prior standard deviation of a context's edge, in reward."""
+
+EDGE_SLOPE = 0.02
+"""Prior standard deviation of the change of an edge with one optimiser step."""
+
+LEVEL_SLOPE = 0.05
+"""Prior standard deviation of the change of the common level with one optimiser step."""
+
+DIFFICULTY = 0.3
+"""Prior standard deviation of a question's difficulty."""
+
+NOISE = 0.4
+"""Standard deviation of one reward around its expectation; a coin's is 0.5 at most."""
+
+FORGOTTEN = 5
+"""Half-lives after which a rollout is dropped from the book: it would count for a thirtieth."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One scored rollout: the reward of a context on a question, under the weights after `version` optimiser steps."""
+
+    context_id: str
+    question: str
+    version: int
+    reward: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the book says of one context: its expected reward now, the ends of the 95% interval, its change with one
+    optimiser step, and the rollouts that it rests on, each weighed by its age."""
+
+    context_id: str
+    level: float
+    low: float
+    high: float
+    slope: float
+    rollouts: float
+
+
+class Standings:
+    """What is known of every context at one moment: the fitted model.
+
+    Args:
+        entries: rollouts.
+        now: optimiser steps behind the present weights.
+        half_life: optimiser steps after which a rollout counts half.
+    """
+
+    def __init__(self, entries: Sequence[Entry], *, now: int, half_life: float):
+        self.context_ids = sorted({entry.context_id for entry in entries})
+        self._contexts = {c: i for i, c in enumerate(self.context_ids)}
+        cells = {cell: i for i, cell in enumerate(dict.fromkeys((e.question, e.version) for e in entries))}
+        k, n = len(self._contexts), len(entries)
+        age_N = np.array([entry.version - now for entry in entries], dtype=np.float64)
+        context_N = np.array([self._contexts[entry.context_id] for entry in entries])
+        cell_N = np.array([cells[entry.question, entry.version] for entry in entries])
+        x = np.zeros((n, 2 + 2 * k + len(cells)))
+        rows = np.arange(n)
+        x[:, 0], x[:, 1] = 1, age_N
+        x[rows, 2 + context_N], x[rows, 2 + k + context_N], x[rows, 2 + 2 * k + cell_N] = 1, age_N, 1
+        priors = [1.0, LEVEL_SLOPE, *[EDGE] * k, *[EDGE_SLOPE] * k, *[DIFFICULTY] * len(cells)]
+        precision = np.diag(np.array(priors) ** -2.0)
+        weight_N = 0.5 ** (-age_N / half_life) / NOISE**2
+        y_N = np.array([entry.reward for entry in entries]) - 0.5
+        self._weight_K = np.bincount(context_N, weight_N * NOISE**2, minlength=k)
+        inverse = np.linalg.inv(x.T @ (weight_N[:, None] * x) + precision)
+        self._fit = inverse @ (x.T @ (weight_N * y_N))
+        self._cov = self._covariance(x, weight_N * (y_N - x @ self._fit), entries, inverse, precision)
+
+    def _covariance(self, x: Any, residual_N: Any, entries: Sequence[Entry], inverse: Any, precision: Any) -> Any:
+        """The sandwich by question, with what the priors leave open in the middle."""
+        questions = {question: i for i, question in enumerate(dict.fromkeys(entry.question for entry in entries))}
+        question_N = np.array([questions[entry.question] for entry in entries])
+        score = np.zeros((len(questions), x.shape[1]))
+        np.add.at(score, question_N, residual_N[:, None] * x)
+        self._freedom = max(len(questions) - 1, 1)
+        spread = len(questions) / self._freedom
+        return inverse @ (spread * score.T @ score + precision) @ inverse
+
+    def __contains__(self, context_id: object) -> bool:
+        return context_id in self._contexts
+
+    def of(self, context_id: str) -> Standing:
+        """Return what is known of one context. Raises KeyError for one without rollouts."""
+        i, k = self._contexts[context_id], len(self._contexts)
+        at = np.zeros(len(self._fit))
+        at[[0, 2 + i]] = 1
+        level, half = 0.5 + float(at @ self._fit), self._half(at)
+        slope = float(self._fit[1] + self._fit[2 + k + i])
+        ends = np.clip([level, level - half, level + half], 0, 1).tolist()
+        return Standing(context_id, *ends, slope=slope, rollouts=float(self._weight_K[i]))
+
+    def ranked(self, context_ids: Iterable[str]) -> list[Standing]:
+        """Return the standings of these contexts, the best first, without those that have no rollouts."""
+        known = [self.of(context_id) for context_id in dict.fromkeys(context_ids) if context_id in self]
+        return sorted(known, key=lambda one: (-one.level, one.context_id))
+
+    def edge(self, first: str, second: str) -> tuple[float, float, float]:
+        """Return by how much the first context lies above the second now, and the ends of the 95% interval."""
+        at = np.zeros(len(self._fit))
+        at[2 + self._contexts[first]] += 1
+        at[2 + self._contexts[second]] -= 1
+        difference, half = float(at @ self._fit), self._half(at)
+        return difference, difference - half, difference + half
+
+    def _half(self, at: NDArray[np.float64]) -> float:
+        return float(student_t.ppf(0.975, self._freedom)) * math.sqrt(max(float(at @ self._cov @ at), 0.0))
+
+
+@dataclass
+class Book:
+    """Hold the scored rollouts of the last steps.
+
+    Args:
+        half_life: optimiser steps after which a rollout counts half.
+    """
+
+    half_life: float
+    entries: list[Entry] = field(default_factory=list)
+
+    def add(
+        self, rollouts: Iterable[Rollout], examples: Mapping[str, Example], contexts: Mapping[str, Context], *, now: int
+    ) -> None:
+        """Enter rollouts, each once, and drop what has faded.
+
+        Left out are unscored ones, those of contexts that are not known, and those on questions that their context
+        shows as worked examples.
+
+        Args:
+            rollouts: of any source: anchor, minibatch, slow step.
+            examples: those of the rollouts, by id.
+            contexts: the contexts that are known, by id.
+            now: optimiser steps behind the present weights.
+        """
+        shown = {c.id: {folded(worked.question) for worked in c.worked_examples} for c in contexts.values()}
+        for rollout in rollouts:
+            reward, example = rollout.verdict.reward, examples[rollout.example_id]
+            if reward is None or rollout.context_id not in contexts:
+                continue
+            if folded(example.question) not in shown[rollout.context_id]:
+                self.entries.append(Entry(rollout.context_id, example.id, rollout.policy_version, reward))
+        self.entries = [entry for entry in self.entries if now - entry.version <= FORGOTTEN * self.half_life]
+
+    def standings(self, now: int) -> Standings:
+        """Return what is known of every context under the weights after `now` optimiser steps."""
+        return Standings(self.entries, now=now, half_life=self.half_life)
+
+    def state_dict(self) -> list[list[Any]]:
+        return [list(astuple(entry)) for entry in self.entries]
+
+    def load_state_dict(self, state: Iterable[Sequence[Any]]) -> None:
+        self.entries = [Entry(*row) for row in state]

@@ -1,0 +1,106 @@
+"""The book of evidence knows what rollouts say of a context, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastslow.contexts.context import Context, WorkedExample, dump_examples
+from fastslow.contexts.evidence import FORGOTTEN, Book, Entry, Standings
+from fastslow.core.types import Example, Rollout, Verdict
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from evidence_sim import BEGIN, CURVES, END, one_run, table  # noqa: E402
+
+EXAMPLES = {f"e{i}": Example(f"e{i}", "t", "train", ({"role": "user", "content": f"Question {i}"},)) for i in range(4)}
+PLAIN = Context({"instruction": "a", "examples": ""})
+SHOWS = Context({"instruction": "b", "examples": dump_examples([WorkedExample("question  1", "one")])})
+KNOWN = {c.id: c for c in (PLAIN, SHOWS)}
+
+
+def rollout(context: Context, example: str, reward: float | None = 1.0, version: int = 0) -> Rollout:
+    verdict = Verdict(reward, "") if reward is not None else Verdict.unscored("no")
+    return Rollout(example, context.id, (1,), (2,), (-0.1,), "text", verdict, version)
+
+
+@pytest.mark.parametrize(("curve", "fastest"), CURVES)
+def test_intervals_hold_the_truth_as_often_as_they_say(curve: str, fastest: float) -> None:
+    """Of 40 runs here; the page has a thousand."""
+    runs = [one_run(fastest, 15, seed) for seed in range(40)]
+    assert np.mean([run["inside"] for run in runs]) >= 0.9
+    assert np.mean([run["edge_inside"] for run in runs]) >= 0.85
+    assert np.mean([run["regret"] for run in runs]) < np.mean([run["regret_by_anchor"] for run in runs])
+
+
+def test_the_page_has_the_table_of_the_results() -> None:
+    results = json.loads((ROOT / "results/evidence-sim.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+    assert page.partition(BEGIN)[2].partition(END)[0].strip() == table(results["rows"])
+    assert min(row[name] for row in results["rows"] for name in ("inside", "lead_inside", "edge_inside")) >= 0.93
+
+
+def test_a_context_that_was_dealt_hard_questions_is_not_taken_for_a_bad_one() -> None:
+    """Both answer the same questions alike; one was asked easy ones on top, the other hard ones."""
+    shared = [Entry(c, f"q{i}", 0, float(i % 2)) for i in range(40) for c in "ab"]
+    easy = [Entry("a", f"easy{i}", 0, 1.0) for i in range(20) for _ in range(4)]
+    hard = [Entry("b", f"hard{i}", 0, 0.0) for i in range(20) for _ in range(4)]
+    standings = Standings([*shared, *easy, *hard], now=0, half_life=5)
+    means = {c: np.mean([e.reward for e in [*shared, *easy, *hard] if e.context_id == c]) for c in "ab"}
+    assert means["a"] - means["b"] > 0.6
+    assert standings.edge("a", "b")[0] < 0.4
+    assert standings.edge("a", "b")[1] < 0.1
+
+
+def test_a_few_lucky_answers_do_not_make_a_lead() -> None:
+    rng = np.random.default_rng(1)
+    known = [Entry("known", f"q{i}", 0, float(rng.random() < 0.8)) for i in range(200)]
+    lucky = [Entry("lucky", f"q{i}", 0, 1.0) for i in range(3)]
+    best, after = Standings([*known, *lucky], now=0, half_life=5).ranked(["known", "lucky"])
+    assert after.high - after.low > 2 * (best.high - best.low) or best.context_id == "known"
+    assert {best.context_id: best, after.context_id: after}["lucky"].level < 0.95
+
+
+def test_what_has_faded_counts_less_than_what_is_new() -> None:
+    old = [Entry("a", f"q{i}", 0, 0.0) for i in range(30)]
+    new = [Entry("a", f"r{i}", 20, 1.0) for i in range(30)]
+    assert Standings([*old, *new], now=20, half_life=5).of("a").level > 0.85
+
+
+def test_a_context_that_learns_faster_has_the_higher_slope() -> None:
+    rng = np.random.default_rng(2)
+    rows = [
+        Entry(c, f"q{t}.{i}", t, float(rng.random() < p)) for t in range(12) for i in range(16)
+        for c, p in (("still", 0.5), ("learns", 0.1 + 0.07 * t))
+    ]  # fmt: skip
+    standings = Standings(rows, now=12, half_life=5)
+    assert standings.of("learns").slope > standings.of("still").slope + 0.02
+
+
+def test_nothing_is_known_without_rollouts() -> None:
+    assert Standings([], now=3, half_life=5).ranked(["a"]) == []
+    assert Standings([Entry("a", "q", 0, 1.0)], now=0, half_life=5).ranked(["a", "b"])[0].context_id == "a"
+
+
+def test_neither_unscored_answers_nor_those_of_others_nor_to_shown_questions_are_entered() -> None:
+    stranger = Context({"instruction": "c", "examples": ""})
+    book = Book(5.0)
+    made = [rollout(PLAIN, "e1"), rollout(SHOWS, "e1"), rollout(SHOWS, "e2"), rollout(PLAIN, "e2", None)]
+    book.add([*made, rollout(stranger, "e1")], EXAMPLES, KNOWN, now=0)
+    assert [(e.context_id, e.question) for e in book.entries] == [(PLAIN.id, "e1"), (SHOWS.id, "e2")]
+
+
+def test_what_is_long_past_is_dropped_and_the_rest_survives_a_checkpoint() -> None:
+    book = Book(2.0)
+    book.add(
+        [rollout(PLAIN, "e1", version=0), rollout(PLAIN, "e2", 0.5, version=8)], EXAMPLES, KNOWN, now=2 * FORGOTTEN
+    )
+    book.add([], EXAMPLES, KNOWN, now=2 * FORGOTTEN + 1)
+    again = Book(2.0)
+    again.load_state_dict(json.loads(json.dumps(book.state_dict())))
+    assert again.entries == book.entries == [Entry(PLAIN.id, "e2", 8, 0.5)]
