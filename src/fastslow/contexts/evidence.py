@@ -85,8 +85,8 @@ class Standings:
         cells = {cell: i for i, cell in enumerate(dict.fromkeys((e.question, e.version) for e in entries))}
         k, n = len(self._contexts), len(entries)
         age_N = np.array([entry.version - now for entry in entries], dtype=np.float64)
-        context_N = np.array([self._contexts[entry.context_id] for entry in entries])
-        cell_N = np.array([cells[entry.question, entry.version] for entry in entries])
+        context_N = np.array([self._contexts[entry.context_id] for entry in entries], dtype=np.intp)
+        cell_N = np.array([cells[entry.question, entry.version] for entry in entries], dtype=np.intp)
         x = np.zeros((n, 2 + 2 * k + len(cells)))
         rows = np.arange(n)
         x[:, 0], x[:, 1] = 1, age_N
@@ -103,7 +103,7 @@ class Standings:
     def _covariance(self, x: Any, residual_N: Any, entries: Sequence[Entry], inverse: Any, precision: Any) -> Any:
         """The sandwich by question, with what the priors leave open in the middle."""
         questions = {question: i for i, question in enumerate(dict.fromkeys(entry.question for entry in entries))}
-        question_N = np.array([questions[entry.question] for entry in entries])
+        question_N = np.array([questions[entry.question] for entry in entries], dtype=np.intp)
         score = np.zeros((len(questions), x.shape[1]))
         np.add.at(score, question_N, residual_N[:, None] * x)
         self._freedom = max(len(questions) - 1, 1)

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from fastslow.core.errors import BadInput
 from fastslow.core.types import Example
 from fastslow.files.run_directory import versions
 from fastslow.gate.decide import Test, decide
 from fastslow.gate.figures import figures
-from fastslow.gate.policy import Gain, Policy, Retain, weakened
+from fastslow.gate.floor import completed
+from fastslow.gate.policy import Gain, Policy, Retain
 from fastslow.gate.questions import Questions, choose_questions
 from fastslow.gate.samples import read_pair
 from fastslow.gate.sides import BASE, Side, base_side, open_side
@@ -38,7 +38,7 @@ class Order:
     Args:
         candidate, baseline: what the user called them, and their bundle folders; the baseline 'base' has no folder.
         policy: what is asked for.
-        floor: what the champion's policy asked for (`Policy.floor`), below which this one may not fall.
+        floor: what the champion's policy asked for (`floor.floor_of`), below which this one may not fall.
         seed: that of all questions and samples.
         dtype: the type to answer in; None: that of the candidate's run.
         trusted: whether code that a bundle names may run.
@@ -74,7 +74,7 @@ class Answered:
 def run_gate(order: Order) -> Verdict:
     """Return the verdict. Raises BadInput for a policy, bundle, task or file that cannot be used."""
     started = time.monotonic()
-    policy = _completed(order.policy, order.floor)
+    policy = completed(order.policy, order.floor)
     checks = [_samples_check(one, policy) for one in policy.samples]  # cheap, and may be refused
     candidate, baseline = _open(order, policy)
     tasks = _questions(order, policy, (candidate, baseline))
@@ -104,28 +104,15 @@ def run_gate(order: Order) -> Verdict:
     )
 
 
-def _completed(policy: Policy, floor: Mapping[str, Any] | None) -> Policy:
-    """Return the policy with the champion's tasks where it names none. Raises BadInput where it falls below that of
-    the champion, or asks for nothing."""
-    if floor is not None and "retain" not in policy.given:
-        gained = {spelled_once(one.task) for one in policy.gain}
-        inherited = [Retain(task, margin) for task, margin in floor["margins"].items() if task not in gained]
-        policy = replace(policy, retain=tuple(inherited))
-    if not policy.gain and not policy.retain and not policy.samples:
-        raise BadInput("the policy asks for nothing: name tasks in 'gain' or 'retain'.")
-    problem = None if floor is None else weakened(policy.margins(), policy.rules.alpha, floor)
-    if problem is not None:
-        raise BadInput(f"the policy is weaker than that of the champion: {problem}.")
-    return policy
-
-
 def _open(order: Order, policy: Policy) -> tuple[Side, Side]:
     how: dict[str, Any] = {"seed": order.seed, "trusted": order.trusted}
     order.tell("loading models ...")
     candidate = open_side(*order.candidate, policy.rules, dtype=order.dtype, **how)
     if order.baseline[1] is None:
         return candidate, base_side(candidate)
-    return candidate, open_side(order.baseline[0], order.baseline[1], policy.rules, dtype=candidate.dtype, **how)
+    # The champion answers in the way in which it was released, whatever the candidate is to be released with.
+    rules = policy.rules if order.floor is None else replace(policy.rules, contexts=order.floor["contexts"])
+    return candidate, open_side(order.baseline[0], order.baseline[1], rules, dtype=candidate.dtype, **how)
 
 
 def _questions(order: Order, policy: Policy, sides: Sequence[Side]) -> dict[str, Answered]:
@@ -234,6 +221,10 @@ def _notes(
             )
     if baseline.model.weights != BASE and candidate.bundle.settings["dtype"] != baseline.bundle.settings["dtype"]:
         notes.append("the two runs computed in different types; both were measured in that of the candidate")
+    if candidate.kind != baseline.kind and baseline.model.weights != BASE:
+        notes.append(
+            f"the champion answered as it was released: {baseline.kind} context; the candidate: {candidate.kind}"
+        )
     if policy.rules.temperature and policy.rules.samples > 1:
         notes.append(f"answers were sampled, {policy.rules.samples} to a question; a question counts once")
     return notes

@@ -145,7 +145,7 @@ class ReasoningGymTask:
             except screen.RAISES_WHEN_MALFORMED.get(self.generator, ()):
                 score = 0.0
         if limit.passed:
-            raise TimeoutError(f"scoring took longer than {screen.SCORING_SECONDS:g} s")
+            raise TimeoutError(f"scoring took longer than {screen.SCORING_SECONDS:g} s of processor time")
         reward = as_reward(score)
         return reward if not self.strict or reward == 1.0 else 0.0
 

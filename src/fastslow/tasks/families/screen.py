@@ -225,7 +225,8 @@ class Deadline:
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[Deadline]:
-    """Raise TimeoutError in the block after `seconds` of wall-clock time.
+    """Raise TimeoutError in the block after `seconds` of the process's own time: a machine that is busy with other
+    things must not decide which answers can be scored.
 
     Only in the main thread of a Unix process, where a timer signal can interrupt Python code; elsewhere there is no
     limit, and `admits` alone bounds the cost.
@@ -237,12 +238,12 @@ def deadline(seconds: float) -> Iterator[Deadline]:
 
     def ring(_signal: int, _frame: Any) -> None:
         state.passed = True
-        raise TimeoutError(f"scoring took longer than {seconds:g} s")
+        raise TimeoutError(f"scoring took longer than {seconds:g} s of processor time")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGVTALRM, ring)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield state
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)

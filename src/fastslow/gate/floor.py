@@ -1,0 +1,83 @@
+"""Hold what a champion was released for: a later policy may ask for more, never for less.
+
+A floor is plain data that a registry's log keeps: everything of a policy that a weaker one would leave out or loosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from fastslow.core.errors import BadInput
+from fastslow.gate.policy import Limits, Neutral, Policy, Prose, Retain
+from fastslow.tasks.task_set import spelled_once
+
+Floor = Mapping[str, Any]
+
+
+def floor_of(policy: Policy) -> dict[str, Any]:
+    """Return what later policies may not fall below, as JSON.
+
+    `most` has everything where a larger value is weaker, by the words that name it to a person; `least` has the chances
+    of guessing, where a smaller one is; `contexts` is the way in which the champion is released.
+    """
+    most: dict[str, float] = {"alpha": policy.rules.alpha}
+    most |= {f"margin for '{task}'": margin for task, margin in policy.margins().items()}
+    most |= {f"margin for samples '{one.name}'": policy.margin_of(one) for one in policy.samples}
+    if policy.prose is not None:
+        most["max_rise of prose"] = policy.prose.max_rise
+    if policy.neutral is not None:
+        most["max_kl on neutral prompts"] = policy.neutral.max_kl
+    most |= {f"limit of {name}": value for name, value in asdict(policy.limits).items() if value is not None}
+    least = {f"chance for '{spelled_once(one.task)}'": one.chance for one in policy.retain if one.chance}
+    return {"most": most, "least": least, "margins": policy.margins(), "contexts": policy.rules.contexts}
+
+
+def completed(policy: Policy, floor: Floor | None) -> Policy:
+    """Return the policy with what it takes over from the champion's: the tasks where it has no `retain`, prose and
+    neutral prompts where it has no `general`, and the limits where it has no `limits`.
+
+    Args:
+        policy: as read.
+        floor: `floor_of` the champion's policy; None without a champion.
+
+    Raises BadInput for a policy that falls below the champion's, or asks for nothing.
+    """
+    if floor is not None:
+        policy = _inheriting(policy, floor)
+    if not policy.gain and not policy.retain and not policy.samples:
+        raise BadInput("the policy asks for nothing: name tasks in 'gain' or 'retain'.")
+    problem = None if floor is None else next(_weaker(floor_of(policy), floor), None)
+    if problem is not None:
+        raise BadInput(f"the policy is weaker than that of the champion: {problem}.")
+    return policy
+
+
+def _inheriting(policy: Policy, floor: Floor) -> Policy:
+    most, least = floor["most"], floor["least"]
+    if "retain" not in policy.given:
+        gained = {spelled_once(one.task) for one in policy.gain}
+        kept = [(task, margin) for task, margin in floor["margins"].items() if task not in gained]
+        retain = tuple(Retain(task, margin, chance=least.get(f"chance for '{task}'", 0.0)) for task, margin in kept)
+        policy = replace(policy, retain=retain)
+    if "general" not in policy.given:
+        rise, kl = most.get("max_rise of prose"), most.get("max_kl on neutral prompts")
+        prose, neutral = None if rise is None else Prose(rise), None if kl is None else Neutral(kl)
+        policy = replace(policy, prose=prose, neutral=neutral)
+    if "limits" not in policy.given:
+        limits = {n: most[f"limit of {n}"] for n in asdict(policy.limits) if f"limit of {n}" in most}
+        policy = replace(policy, limits=Limits(**limits))
+    return policy
+
+
+def _weaker(ours: Floor, floor: Floor) -> Iterator[str]:
+    """Yield in words how a policy falls below the champion's."""
+    for name, value in floor["most"].items():
+        if name not in ours["most"]:
+            yield f"it has no {name}, which the champion's policy has"
+        elif ours["most"][name] > value:
+            yield f"its {name} is {ours['most'][name]:g}, and that of the champion's policy {value:g}"
+    for name, value in floor["least"].items():
+        if ours["least"].get(name, 0.0) < value:
+            yield f"its {name} is {ours['least'].get(name, 0.0):g}, and that of the champion's policy {value:g}"
