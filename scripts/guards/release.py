@@ -10,6 +10,10 @@ PROMOTION = "tests/registry/test_promotion.py::"
 REGISTRY = "tests/registry/test_registry.py::"
 LOG = "tests/registry/test_log.py::"
 QUESTIONS = "tests/gate/test_questions.py::"
+DISK = "tests/registry/test_full_disk.py::"
+AUDIT = "tests/gate/test_audit.py::test_an_edited_part_that_the_others_do_not_bear_out_is_found"
+CLI = "tests/cli/test_gate.py::"
+VERIFY = REGISTRY + "test_verify_names_whatever_is_missing_changed_or_too_many"
 REFUSED = PROMOTION + "test_a_verdict_on_anything_else_is_refused_and_the_refusal_is_logged"
 
 MUTATIONS: list[Mutation] = [
@@ -137,8 +141,8 @@ MUTATIONS: list[Mutation] = [
         "release",
         "missing lines of the log are noticed",
         "registry/log.py",
-        "if len(entries) < seen[0]",
-        "if False",
+        "if seen is not None and (len(entries) < seen.line or",
+        "if seen is not None and (",
         (LOG + "test_a_line_that_is_missing_is_noticed[2]",),
     ),
     Mutation(
@@ -148,5 +152,141 @@ MUTATIONS: list[Mutation] = [
         "jsonl.cut_torn_line(file)",
         "pass",
         (LOG + "test_a_torn_line_did_not_happen_and_gives_way_to_the_next",),
+    ),
+    Mutation(
+        "release",
+        "a promotion asks whether the verdict contradicts itself",
+        "registry/promotion.py",
+        "wrong = contradiction(verdict)",
+        "wrong = None",
+        (PROMOTION + "test_a_pass_that_was_written_over_a_fail_is_refused_though_its_digest_was_renewed",),
+    ),
+    Mutation(
+        "release",
+        "the state of a verdict follows from its checks",
+        "gate/audit.py",
+        "if verdict.state != combined(verdict.checks):",
+        "if False:",
+        (AUDIT + "[failed check]",),
+    ),
+    Mutation(
+        "release",
+        "every check that the policy asks for is there",
+        "gate/audit.py",
+        "in asked - found:",
+        "in ():",
+        (AUDIT + "[check left out]",),
+    ),
+    Mutation(
+        "release",
+        "a check that passes has its interval on the right side",
+        "gate/audit.py",
+        "if check.low < against - NEAR:",
+        "if False:",
+        (AUDIT + "[interval not above]",),
+    ),
+    Mutation(
+        "release",
+        "the margins of a verdict are its policy's",
+        "gate/audit.py",
+        "if (task := _margins(verdict, policy)) is not None:",
+        "if False:",
+        (AUDIT + "[margins]",),
+    ),
+    Mutation(
+        "release",
+        "values of a verdict have their types",
+        "files/typed.py",
+        "_expect(_is_scalar(origin, data), WORDS[origin], data, where)",
+        "pass",
+        ("tests/gate/test_verdict.py::test_any_value_in_any_place_is_read_and_shown_or_refused_in_one_line",),
+    ),
+    Mutation(
+        "release",
+        "a line that no command writes is refused",
+        "registry/log.py",
+        "                _check(entry, added)\n",
+        "                added.add(entry.about.get('version', ''))\n",
+        (LOG + "test_a_line_that_no_command_writes_is_refused_though_its_hashes_are_right",),
+    ),
+    Mutation(
+        "release",
+        "readers read the aliases before the log",
+        "registry/log.py",
+        "        seen = self.mirrored()\n        try:\n            content = self._path.read_bytes()\n",
+        "        try:\n            content, seen = self._path.read_bytes(), self.mirrored()\n",
+        (LOG + "test_a_promotion_while_the_log_is_read_is_no_damage",),
+    ),
+    Mutation(
+        "disk",
+        "a line that the disk did not take is cut",
+        "registry/log.py",
+        "            self._undo(whole)\n",
+        "",
+        (DISK + "test_at_whatever_operation_the_disk_fails_the_command_says_what_is_so[rollback]",),
+    ),
+    Mutation(
+        "disk",
+        "aliases that cannot be written undo nothing",
+        "registry/log.py",
+        "        except OSError as error:\n            logger.warning(",
+        "        except ZeroDivisionError as error:\n            logger.warning(",
+        (DISK + "test_a_promotion_whose_aliases_cannot_be_written_has_happened_with_a_warning",),
+    ),
+    Mutation(
+        "disk",
+        "an init that fails leaves none of its files",
+        "registry/registry.py",
+        "(self.folder / name).unlink(missing_ok=True)",
+        "pass",
+        (DISK + "test_a_registry_is_made_whole_or_not_at_all",),
+    ),
+    Mutation(
+        "release",
+        "only temporary names of ours are swept",
+        "registry/versions.py",
+        "        if is_temporary(name):",
+        "        if True:",
+        (REGISTRY + "test_only_temporary_names_of_its_own_are_swept",),
+    ),
+    Mutation(
+        "release",
+        "a new version takes no number that is on the disk",
+        "registry/versions.py",
+        'return f"{last + 1:04d}-{digest[:12]}"',
+        'return f"0002-{digest[:12]}"',
+        (REGISTRY + "test_versions_that_an_older_log_does_not_name_are_kept",),
+    ),
+    Mutation(
+        "release",
+        "verify reads the verdicts",
+        "registry/inspection.py",
+        'whole = isinstance(data, dict) and data.get("sha256") == sha256 and is_signed(data)',
+        "whole = True",
+        (VERIFY + "[verdict changed]",),
+    ),
+    Mutation(
+        "release",
+        "no older verdict is left where a gate fails",
+        "cli/gate.py",
+        "target.resolve().unlink()",
+        "pass",
+        (CLI + "test_no_older_verdict_is_left_where_a_gate_fails",),
+    ),
+    Mutation(
+        "hostile",
+        "errors are one line that the terminal does not obey",
+        "cli/main.py",
+        "{printable(error)}",
+        "{error}",
+        ("tests/cli/test_registry.py::test_problems_and_errors_that_name_a_file_stay_in_their_line",),
+    ),
+    Mutation(
+        "hostile",
+        "words of a log are shown in one line that the terminal does not obey",
+        "cli/registry.py",
+        """said = quoted(f"{entry.event} {what}{f': {why}' if why else ''}", LONGEST)""",
+        """said = f"{entry.event} {what}{f': {why}' if why else ''}\"""",
+        ("tests/cli/test_registry.py::test_words_of_files_stay_in_their_line_and_the_terminal_does_not_obey_them",),
     ),
 ]

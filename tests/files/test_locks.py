@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -111,3 +112,12 @@ def test_a_lock_whose_file_was_deleted_under_it_is_not_taken_for_the_new_one(tmp
             alone_in(tmp_path),
         ):
             pass
+
+
+def test_a_lock_whose_name_the_disk_does_not_take_is_held_all_the_same(tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with alone_in(tmp_path), pytest.raises(BadInput, match="by process unknown;"), alone_in(tmp_path):
+        pass

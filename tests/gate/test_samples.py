@@ -48,6 +48,10 @@ BAD = {
     "metric": ([{"doc_id": 0, "exact_match": 1}], "has no 'acc'"),
     "range": (harness({0: 7}), "from 0 to 1"),
     "nan": ([{"doc_id": 0, "acc": float("nan")}], "from 0 to 1"),
+    "huge": ([{"doc_id": 0, "acc": 10**400}], "from 0 to 1"),
+    "huger": ([{"doc_id": 0, "acc": float("inf")}], "from 0 to 1"),
+    "negative": ([{"doc_id": 0, "acc": -(10**400)}], "from 0 to 1"),
+    "escapes": ([{"doc_id": "\x1b[2J\n", "acc": 1}], "lacks question"),
     "text": ([{"doc_id": 0, "acc": "1"}], "from 0 to 1"),
     "fewer": (harness({0: 1.0}), "do not answer the same questions"),
     "renamed": (harness({0: 1.0, 1: 1.0}, doc_hash="other"), "do not answer the same questions"),
@@ -60,8 +64,15 @@ def test_a_file_that_does_not_answer_the_questions_is_refused(name: str, side: s
     rows, words = BAD[name]
     good, bad = write(tmp_path / "good", harness({0: 1.0, 1: 1.0})), write(tmp_path / "bad", rows)
     pair = (bad, good) if side == "candidate" else (good, bad)
-    with pytest.raises(BadInput, match=words):
+    with pytest.raises(BadInput, match=words) as refused:
         read_pair(*pair, "acc")
+    assert str(refused.value).isprintable()
+
+
+def test_a_number_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text('{"doc_id": 0, "acc": %s}\n' % ("9" * 5000))
+    with pytest.raises(BadInput, match="line 1 is not JSON"):
+        read_pair(str(tmp_path / "x"), str(tmp_path / "x"), "acc")
 
 
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -14,8 +18,10 @@ from rich.console import Console
 
 from fastslow.core.errors import BadInput
 from fastslow.files.jsonl import dumps
+from fastslow.files.manifest import signed
 from fastslow.gate import junit, page
-from fastslow.gate.terminal import show
+from fastslow.gate.audit import contradiction
+from fastslow.gate.terminal import sentences, show
 from fastslow.gate.verdict import Asked, Check, Lost, Model, Verdict, read_verdict
 from tests.support.hostile import ATTACKS
 
@@ -74,12 +80,99 @@ def test_any_changed_byte_of_the_json_is_refused(tmp_path: Path) -> None:
                 read_verdict(tmp_path / "v.json")
 
 
+WRONG: tuple[Any, ...] = (None, True, 1.5, 10**400, "\ud800", [1], {"a": 1})
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place within JSON."""
+    if path:
+        yield path
+    for key in data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ():
+        yield from places(data[key], (*path, key))
+
+
+def edited(path: tuple[Any, ...], value: Any) -> bytes:
+    """The verdict with another value in one place, and its SHA-256 renewed; `...` leaves the place out."""
+    body = copy.deepcopy(replace(VERDICT, checks=CHECKS[1:2]).to_json())
+    *outer, last = path
+    place = functools.reduce(lambda inner, key: inner[key], outer, body)
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    return dumps(signed({key: one for key, one in body.items() if key != "sha256"}))
+
+
+def test_any_value_in_any_place_is_read_and_shown_or_refused_in_one_line(tmp_path: Path) -> None:
+    read = 0
+    for path in places(replace(VERDICT, checks=CHECKS[1:2]).to_json()):
+        for value in (*WRONG, ...):
+            (tmp_path / "v.json").write_bytes(edited(path, value))
+            problem = None
+            try:
+                verdict = read_verdict(tmp_path / "v.json")
+            except BadInput as refused:
+                problem = str(refused)
+            else:
+                read += 1
+                assert all(sentences(verdict))
+                assert junit.xml(verdict)
+                assert contradiction(verdict)
+            assert problem is None or (problem.isprintable() and len(problem) < 500)
+    assert read > 20
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "1e999", "-Infinity", "9" * 5000, "[" * 100_000, "1", "[]", "null", '{"a": 1, "a": 1}', "\xff", ""]
+)
+@pytest.mark.parametrize("place", ["all", "alpha"])
+def test_json_that_has_no_meaning_is_refused_in_one_line(text: str, place: str, tmp_path: Path) -> None:
+    whole = dumps(VERDICT.to_json())
+    content = (
+        text.encode("latin-1") if place == "all" else whole.replace(b'"alpha": 0.05', b'"alpha": ' + text.encode())
+    )
+    (tmp_path / "v.json").write_bytes(content)
+    with pytest.raises(BadInput) as refused:
+        read_verdict(tmp_path / "v.json")
+    assert str(refused.value).isprintable()
+
+
 def test_junit_counts_failures_and_errors() -> None:
     root = ElementTree.fromstring(junit.xml(VERDICT))
     suite = root[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "1", "2")
     problems = {case.get("name"): [child.tag for child in case] for case in suite.iter("testcase")}
-    assert problems == {"new": ["system-out"], "old": ["failure"], "third": ["error"], "KL": ["error"]}
+    assert problems == {
+        "gain new": ["system-out"],
+        "retain old": ["failure"],
+        "retain third": ["error"],
+        "limit KL": ["error"],
+    }
+
+
+def names(*checks: Check) -> list[str]:
+    root = ElementTree.fromstring(junit.xml(replace(VERDICT, checks=checks)))
+    assert not [case for case in root.iter("testcase") if "time" in case.attrib], "no check knows its seconds"
+    return [case.get("name", "") for case in root.iter("testcase")]
+
+
+def test_junit_names_a_check_by_kind_and_task_always_alike_and_in_bounds() -> None:
+    one, other = (Check("retain", f"jsonl:{'x' * 5000}{end}", "pass", "") for end in "ab")
+    assert names(CHECKS[0], one) == names(replace(CHECKS[0], state="fail", difference=0.1), one)
+    assert names(one) != names(other)
+    for hostile_name in ("a\nb", "a\tb", "a  b", "\x1b[31m", "\u202eabc"):
+        (name,) = names(Check("retain", hostile_name, "pass", ""))
+        assert name.isprintable()
+        assert name != names(Check("retain", "a b", "pass", ""))[0]
+    assert max(map(len, names(one, other, CHECKS[0]))) <= 180
+
+
+def test_words_of_a_verdict_stay_in_their_line_on_a_terminal() -> None:
+    lines = len(text_of(hostile("text")).splitlines())
+    for text in ("\x1b[2J\x1b]0;owned\x07", "a\nPASS: every check passed", "a\r\nb", "\u202eabc\u2028"):
+        said = text_of(replace(hostile(text), contexts=text))
+        assert len(said.splitlines()) == lines, text
+        assert all(c.isprintable() or c == "\n" for c in said), text
 
 
 def hostile(text: str) -> Verdict:

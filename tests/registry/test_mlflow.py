@@ -12,14 +12,16 @@ import urllib.request
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 from fastslow.cli.main import main
 from fastslow.core.errors import BadInput
 from fastslow.registry.mlflow import mirror
-from tests.support.registries import registry_of_two
+from tests.support.registries import bundle, registry_of_two
 
 HERE = importlib.util.find_spec("mlflow") is not None
 needs_mlflow = pytest.mark.skipif(not HERE, reason="MLflow is not installed: pip install 'fastslow[mlflow]'")
@@ -89,3 +91,22 @@ def test_without_mlflow_the_extra_is_named(tmp_path: Path) -> None:
     registry, _, _ = registry_of_two(tmp_path)
     with pytest.raises(BadInput, match=r"fastslow\[mlflow\]"):
         mirror(registry, "http://127.0.0.1:9", "m", print)
+
+
+def test_a_version_that_is_added_while_others_are_uploaded_waits_for_the_next_mirror(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    """A stand-in for the client, as the moment cannot be met with a server."""
+    registry, _, two = registry_of_two(tmp_path)
+    client = MagicMock()
+    client.search_model_versions.return_value = []
+    client.get_registered_model.return_value.aliases = {}
+    late = bundle(tmp_path / "late", "late")
+    client.log_artifacts.side_effect = lambda *_: registry.add(late)
+    fake = SimpleNamespace(MlflowClient=lambda **_: client)
+    monkeypatch.setitem(sys.modules, "mlflow", fake)
+    monkeypatch.setitem(sys.modules, "mlflow.exceptions", SimpleNamespace(MlflowException=RuntimeError))
+    told: list[str] = []
+    mirror(registry, "http://127.0.0.1:9", "m", told.append)
+    assert [line.split()[0] for line in told if line.startswith("0")][-1] == two
+    assert not [line for line in told if line.startswith("candidate")]

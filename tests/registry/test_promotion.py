@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from fastslow.core.errors import BadInput
 from fastslow.files.jsonl import dumps
+from fastslow.files.manifest import signed
 from fastslow.gate.verdict import Model, read_verdict
 from fastslow.registry.registry import ModelRegistry
 from tests.support.registries import POLICY, bundle, registry_of_two, verdict
@@ -29,10 +32,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "other candidate": ({"candidate": Model("c", "1" * 64)}, "other bytes"),
     "other champion": ({"baseline": Model("b", "1" * 64)}, "not with the present champion"),
     "base": ({"baseline": Model("base", "1" * 64, "base")}, "not with the present champion"),
-    "no task": ({"margins": {}}, "does not keep 'old'"),
-    "wider margin": ({"margins": {"old": 0.06}}, "margin for 'old'"),
-    "larger alpha": ({"alpha": 0.1}, "alpha is 0.1"),
-    "other policy": ({"policy": POLICY + " "}, "does not hold the policy"),
+    "no task": ({"policy": "retain:\n- task: new\n"}, "does not keep 'old'"),
+    "wider margin": ({"policy": "retain:\n- {task: old, margin: 0.06}\n"}, "margin for 'old'"),
+    "larger alpha": ({"policy": f"alpha: 0.1\n{POLICY}"}, "alpha is 0.1"),
+    "other digest": ({"policy_digest": "1" * 64}, "does not hold the policy"),
 }
 
 
@@ -45,6 +48,25 @@ def test_a_verdict_on_anything_else_is_refused_and_the_refusal_is_logged(name: s
     last = registry.entries()[-1]
     assert (last.event, registry.aliases()["candidate"]) == ("refuse", version)
     assert words in last.about["reason"]
+
+
+def test_a_pass_that_was_written_over_a_fail_is_refused_though_its_digest_was_renewed(
+    ready: Any, tmp_path: Path
+) -> None:
+    registry, version = ready
+    (check,) = verdict(tmp_path / "third", tmp_path / "second").checks
+    failed = verdict(
+        tmp_path / "third", tmp_path / "second", state="fail",
+        checks=(replace(check, state="fail", candidate=0.3, difference=-0.2, low=-0.3, high=-0.1, won=0, lost=20),),
+    )  # fmt: skip
+    whole = dumps({key: value for key, value in failed.to_json().items() if key != "sha256"})
+    only_the_whole = whole.replace(b'"state": "fail"', b'"state": "pass"', 1)
+    every_state = whole.replace(b'"state": "fail"', b'"state": "pass"')
+    for edited in (only_the_whole, every_state):
+        (tmp_path / "v.json").write_bytes(dumps(signed(json.loads(edited))))
+        with pytest.raises(BadInput, match="contradicts itself"):
+            registry.promote(version, read_verdict(tmp_path / "v.json"))
+    assert registry.entries()[-1].event == "refuse"
 
 
 def test_a_verdict_that_names_all_three_is_enough(ready: Any, tmp_path: Path) -> None:
@@ -84,7 +106,7 @@ def test_a_registry_may_name_the_least_policy_when_it_is_made(tmp_path: Path) ->
 
 def test_a_rollback_does_not_lower_what_policies_have_promised(ready: Any, tmp_path: Path) -> None:
     registry, version = ready
-    registry.promote(version, verdict(tmp_path / "third", tmp_path / "second", margins={"old": 0.05, "new": 0.05}))
+    registry.promote(version, verdict(tmp_path / "third", tmp_path / "second", f"{POLICY}- task: new\n"))
     registry.rollback()
     fourth = registry.add(bundle(tmp_path / "fourth", "fourth"))
     with pytest.raises(BadInput, match="does not keep 'new'"):

@@ -13,10 +13,13 @@ from rich.console import Console
 
 from fastslow.cli.flags import Parser, between, check_target, write
 from fastslow.core import foreign
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, printable
 
 SEEDS = 2**31
 """Seeds that a gate draws its own from."""
+
+FORMS = ("json", "junit", "html")
+"""Forms of a verdict, and the flags that name their files."""
 
 if TYPE_CHECKING:
     from fastslow.gate.policy import Policy
@@ -29,26 +32,55 @@ def run(argv: Sequence[str]) -> int:
     from fastslow.gate.policy import read_policy
 
     options = _options(argv)
+    if not options.plan:
+        _make_way(options)
     policy = read_policy(options.policy)
     if options.plan:
         from fastslow.gate.plan import plan
 
         for line in plan(policy):
-            print(line)
+            print(printable(line))
         return 0
     registry = _registry_of(options.baseline)
     with foreign.output_aside():  # scorers may print, and the verdict goes to standard output
         verdict = _gate(options, policy, registry)
-    _show(options, verdict)
     if registry is not None:
-        registry.record(verdict)
+        _record(registry, verdict)
+    _show(options, verdict)
     return verdict.exit_code
+
+
+def _make_way(options: argparse.Namespace) -> None:
+    """Remove the files of an earlier gate: whatever ends this one, no older verdict stands in the place of its own."""
+    for target in _targets(options):
+        try:
+            if target.is_file():  # a pipe or a device holds nothing
+                target.resolve().unlink()
+        except OSError as error:
+            raise BadInput(f"cannot replace '{target}': {error.strerror or error}.") from error
+
+
+def _record(registry: ModelRegistry, verdict: Verdict) -> None:
+    """Write the verdict into the registry. It was measured and holds, also where the registry cannot take it."""
+    try:
+        registry.record(verdict)
+    except BadInput as error:
+        Console(stderr=True).print(
+            f"note: the registry does not have this gate in its log: {printable(error)}",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry | None) -> Verdict:
     from fastslow.bundles.digest import folder_of
     from fastslow.registry.registry import resolve
 
+    floor = None if registry is None else registry.floor()
+    if registry is not None and floor is None and not (policy.gain or policy.retain or policy.samples):
+        raise BadInput(
+            f"the policy asks for nothing, and '{registry.folder}' has no champion whose policy it could go on with "
+            "(the champion was promoted by force): name tasks in 'gain' or 'retain'."
+        )
     candidate = resolve(options.candidate)
     baseline = None if options.baseline == "base" else resolve(options.baseline)
     if options.trust_task:
@@ -67,12 +99,12 @@ def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry |
         candidate=(options.candidate, folder_of(candidate)),
         baseline=(options.baseline, baseline),
         policy=policy,
-        floor=None if registry is None else registry.floor(),
+        floor=floor,
         seed=options.seed if options.seed is not None else secrets.randbelow(SEEDS),
         dtype=getattr(torch, options.dtype) if options.dtype else None,
         trusted=options.trust_task,
         uses=(lambda digest: 0) if registry is None else registry.uses_of,
-        tell=lambda line: console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True),
+        tell=lambda line: console.print(printable(line), style="dim", markup=False, highlight=False, soft_wrap=True),
     )
     return run_gate(order)
 
@@ -134,13 +166,22 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(list(argv))
     if not options.plan and not (options.candidate and options.baseline):
         raise BadInput("name a candidate, and what it is compared with: fastslow gate RUN --baseline OTHER.")
-    for name in ("json", "junit", "html"):
+    for name in FORMS:
         target = getattr(options, name)
         if target == "" or (target == "-" and name != "json"):
             raise BadInput(f"--{name} needs the name of a file.")
-        if target and target != "-":
-            check_target(Path(target))
+    targets = _targets(options)
+    for target in targets:
+        check_target(target)
+        others = {one.resolve() for one in (Path(options.policy), *targets) if one is not target}
+        if target.resolve() in others and (target.is_file() or not target.exists()):
+            raise BadInput(f"'{target}' would be written over: give every output a file of its own.")
     return options
+
+
+def _targets(options: argparse.Namespace) -> list[Path]:
+    """Return the files that a verdict is to be written to."""
+    return [Path(target) for target in (getattr(options, name) for name in FORMS) if target and target != "-"]
 
 
 def _seed(text: str) -> int:

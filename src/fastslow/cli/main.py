@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from fastslow.core import foreign
-from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.core.errors import BadInput, FastSlowError, printable
 from fastslow.core.registry import nearest
 
 COMMANDS = {
@@ -77,12 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         return importlib.import_module(f".{args[0].replace('-', '_')}", __package__).run(args[1:])
-    except BadInput as error:
-        print(f"fastslow {args[0]}: {error}", file=sys.stderr)
-        return 2
     except FastSlowError as error:
-        print(f"fastslow {args[0]}: {error}", file=sys.stderr)
-        return 1
+        # It may quote a file, a server or a model: one line, which the terminal does not obey.
+        print(f"fastslow {args[0]}: {printable(error)}", file=sys.stderr)
+        return 2 if isinstance(error, BadInput) else 1
     except (MemoryError, RuntimeError, OSError) as error:
         from fastslow.core.machine import is_out_of_memory
 

@@ -12,10 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastslow.cli.flags import Parser
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, quoted
 from fastslow.record.tables import print_table
 from fastslow.registry.log import Entry
 from fastslow.registry.registry import ModelRegistry, resolve
+
+LONGEST = 1000
+"""Most characters of a path or a reason that are shown; `--json` has all of it."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -60,7 +63,7 @@ def _list(options: argparse.Namespace) -> int:
         return 0
     table = Table("version", "aliases", "added", "from")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(quoted(word, LONGEST)) for word in row))
     print_table(Console(), table)
     return 0
 
@@ -82,10 +85,12 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _line(entry: Entry) -> str:
+    """Return a line of the log for people: whatever its words are, they stay in it and the terminal does not obey."""
     about = entry.about
     what = about.get("version") or about.get("candidate", "")[:12]
     why = about.get("reason") or about.get("state") or about.get("note") or ""
-    return f"{entry.number:>4}  {entry.time}  {entry.by}  {entry.event} {what}{f': {why}' if why else ''}"
+    said = quoted(f"{entry.event} {what}{f': {why}' if why else ''}", LONGEST)
+    return f"{entry.number:>4}  {quoted(entry.time, 40)}  {quoted(entry.by, 40)}  {said}"
 
 
 def _promote(options: argparse.Namespace) -> int:
@@ -120,9 +125,15 @@ def _mirror(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     registry = ModelRegistry.open(options.registry)
-    problems = registry.verify()
+    problems, lag = registry.verify(), registry.lag()
     for problem in problems:
-        print(problem, file=sys.stderr)
+        print(quoted(problem, LONGEST), file=sys.stderr)
+    if lag:
+        lines = "line" if lag == 1 else "lines"
+        print(
+            f"note: aliases.json is {lag} {lines} behind the log; the next command that writes renews it",
+            file=sys.stderr,
+        )
     if not problems:
         print(f"{len(registry.versions())} versions and {len(registry.entries())} lines of the log are as written")
     return 1 if problems else 0
@@ -170,7 +181,7 @@ def _parser() -> Parser:
     rollback = command("rollback", "make the champion before the champion again")
     rollback.add_argument("--to", metavar="VERSION", help="an earlier champion than the one before")
     rollback.add_argument("--reason", default="", help="what the log says about it")
-    command("verify", "check every byte of every version, and the log")
+    command("verify", "check every byte of every version and verdict, the log, and that nothing else is there")
     mirrored = command("mirror", "bring MLflow's model registry to the same state")
     mirrored.add_argument("--mlflow", metavar="URI", required=True, help="of the MLflow server")
     mirrored.add_argument("--name", required=True, help="of the registered model there")

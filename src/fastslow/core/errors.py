@@ -29,8 +29,14 @@ LONGEST = 300
 def quoted(words: object, most: int = 200) -> str:
     """Return what a file or a server says in one printable line of at most `most` characters: it may hold anything."""
     text = " ".join(str(words)[: 8 * most].split())
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most])
+    shown = printable(text[:most])
     return shown if len(text) <= most else f"{shown}..."
+
+
+def printable(words: object) -> str:
+    """Return the whole of a text in one line that a terminal shows and does not obey."""
+    text = " ".join(str(words).splitlines())
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def in_one_line(error: BaseException) -> str:

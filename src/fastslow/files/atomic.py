@@ -15,9 +15,14 @@ def write_file(path: Path, content: bytes) -> None:
     """Replace the file at `path`, or make it with its folder. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".tmp")
-    aside.write_bytes(content)
-    sync(aside)
-    os.replace(aside, path)
+    try:
+        aside.write_bytes(content)
+        sync(aside)
+        os.replace(aside, path)
+    except OSError:
+        with contextlib.suppress(OSError):  # a full disk needs the space, and nobody looks for the rest
+            aside.unlink()
+        raise
 
 
 def put_in_place(aside: Path, path: Path) -> None:

@@ -43,7 +43,9 @@ def holder(folder: Path) -> str:
         number, _, machine = (folder / LOCK).read_text(encoding="utf-8").strip().partition("@")
     except (OSError, UnicodeDecodeError):
         return "unknown"
-    return (number if machine == socket.gethostname() else f"{number} on {machine}") or "unknown"
+    if not machine:  # a full disk did not take the name
+        return "unknown"
+    return number if machine == socket.gethostname() else f"{number} on {machine}"
 
 
 def refuse_held(folder: str | Path) -> None:
@@ -77,7 +79,8 @@ def _lock(path: Path) -> int | None:
             return None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), path.stat()):
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{os.getpid()}@{socket.gethostname()}".encode(), 0)
+                with contextlib.suppress(OSError):  # the lock holds without a name, which a full disk does not take
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, f"{os.getpid()}@{socket.gethostname()}".encode(), 0)
                 return descriptor
         os.close(descriptor)

@@ -4,8 +4,8 @@
 - `sides` holds the two models; `general` has prose and neutral prompts, `samples` answers that another program scored.
 - `gate`: `run_gate` asks both models the same questions, look by look, until `decide` has decided every check;
   `figures` adds what is not paired by question.
-- `verdict` is the outcome. `terminal`, `junit` and `page` (with `assets`) show one; `plan` says beforehand how many
-  questions it takes.
+- `verdict` is the outcome, and `audit` recomputes it from what it holds. `terminal`, `junit` and `page` (with `assets`)
+  show one; `plan` says beforehand how many questions it takes.
 
 The statistics are in `metrics` (`paired`, `sequential`, `power`). `cli.gate` calls this package; `registry` reads
 policies and verdicts, and needs no torch for it.

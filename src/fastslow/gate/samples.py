@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, quoted
 from fastslow.files import jsonl
 
 KEYS = ("doc_id", "example_id")
@@ -30,7 +29,8 @@ def read_pair(candidate: str, baseline: str, metric: str) -> tuple[list[list[flo
         missing = next((key for key in one if key not in other), None)
         if missing is not None:
             raise BadInput(
-                f"'{candidate}' and '{baseline}' do not answer the same questions: '{path}' lacks question {missing}."
+                f"'{candidate}' and '{baseline}' do not answer the same questions: '{path}' lacks question "
+                f"{quoted(missing, 100)}."
             )
     return [first[key] for key in first], [second[key] for key in first]
 
@@ -76,11 +76,7 @@ def _score(row: Mapping[str, Any], metric: str, where: str) -> float | None:
     value = row[name]
     if value is None:
         return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or not 0 <= value <= 1
-    ):
+    # The comparison is false for NaN as well, and needs no float: a whole number may be larger than any.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise BadInput(f"{where}: '{name}' must be a number from 0 to 1, got {value!r:.60}.")
     return float(value)

@@ -8,10 +8,13 @@ from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
+from fastslow.core.errors import quoted
 from fastslow.gate.verdict import Check, Verdict
 from fastslow.record.tables import print_table
-from fastslow.report.pages.safe import seen
 from fastslow.tasks.names import short_names
+
+LONGEST = 1000
+"""Most characters of a name, a reason or a note that are shown."""
 
 COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow", "invalid": "red"}
 
@@ -28,7 +31,7 @@ def sentences(verdict: Verdict) -> Iterator[str]:
     yield f"[{COLOURS[verdict.state]}]{verdict.state.upper()}[/]: {escape(headline(verdict))}"
     for check in verdict.checks:
         if check.state != "pass":
-            yield escape(f"  {check.kind} {check.name}: {check.state}: {check.reason}")
+            yield f"  {escape(f'{check.kind} {check.name}: {check.state}: {check.reason}')}"
     for note in verdict.notes:
         yield escape(f"note: {note}")
 
@@ -67,7 +70,7 @@ def numbers(check: Check) -> tuple[str, str, str, str, str]:
 
 def _table(verdict: Verdict) -> Table:
     title = f"{escape(verdict.candidate.name)} against {escape(verdict.baseline.name)}"
-    table = Table(title=f"{title}\nalpha {verdict.alpha:g}, {verdict.looks} looks, context {verdict.contexts}")
+    table = Table(title=f"{title}\nalpha {verdict.alpha:g}, {verdict.looks} looks, context {escape(verdict.contexts)}")
     for heading in ("check", "of", "state"):
         table.add_column(heading)
     for heading in ("candidate", "baseline", "difference", "interval", "limit", "questions", "won", "lost"):
@@ -76,10 +79,10 @@ def _table(verdict: Verdict) -> Table:
     for check in verdict.checks:
         counts = (str(check.n or ""), *(str(c) if check.n else "" for c in (check.won, check.lost)))
         state = f"[{COLOURS[check.state]}]{check.state}[/]"
-        table.add_row(check.kind, escape(short[check.name]), state, *numbers(check), *counts)
+        table.add_row(escape(check.kind), escape(short[check.name]), state, *numbers(check), *counts)
     return table
 
 
 def escape(text: str) -> str:
-    """Return text that neither rich nor the terminal obeys: names and notes may come from anywhere."""
-    return escape_markup(seen(text))
+    """Return text in one line that neither rich nor the terminal obeys: names and notes may come from anywhere."""
+    return escape_markup(quoted(text, LONGEST))

@@ -5,18 +5,21 @@ Text, JSON, JUnit and the page are all made from one `Verdict`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, quoted
+from fastslow.files import jsonl
 from fastslow.files.manifest import is_signed, signed
+from fastslow.files.typed import read_as
 
 FORMAT = 1
 State = Literal["pass", "fail", "undecided", "invalid"]
-STATES: tuple[State, ...] = ("pass", "fail", "undecided", "invalid")
+PROSE, NEUTRAL_KL, KL = "bits per byte", "KL on neutral prompts", "KL to the base"
+PROMPT_TOKENS, LATENCY = "added prompt tokens", "latency rise (p95)"
+"""Names of the checks that measure no task."""
 EXIT: Mapping[State, int] = {"pass": 0, "fail": 1, "undecided": 1, "invalid": 2}
 
 
@@ -131,36 +134,29 @@ def combined(checks: Sequence[Check]) -> State:
 
 
 def read_verdict(path: str | Path) -> Verdict:
-    """Read the JSON of a verdict. Raises BadInput for anything else, and where a byte of it was changed."""
+    """Read the JSON of a verdict. Raises BadInput for anything else, and where a byte of it was changed.
+
+    Whoever edits the file can renew its SHA-256 as well: `gate.audit` says whether the state follows from the rest.
+    """
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = jsonl.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(data, dict) or not is_signed(data):
             raise BadInput(f"verdict '{path}' is not as the gate wrote it (SHA-256 differs); gate the candidate again.")
-        if data["format"] != FORMAT:
-            raise BadInput(f"verdict '{path}' has format {data['format']}, and this fastslow reads {FORMAT}.")
         return verdict_of(data)
     except OSError as error:
         raise BadInput(f"verdict '{path}' cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(f"'{path}' is no verdict of a gate ({type(error).__name__}).") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"'{path}' is no verdict of a gate: {quoted(error)}.") from error
 
 
 def verdict_of(data: Mapping[str, Any]) -> Verdict:
-    """Return the verdict that `to_json` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-    if data["state"] not in STATES:
-        raise ValueError(f"unknown state {data['state']!r}")
-    checks = [Check(**{**check, "losses": tuple(Lost(**lost) for lost in check["losses"])}) for check in data["checks"]]
-    values = {f.name: data[f.name] for f in fields(Verdict)}
-    return Verdict(
-        **{
-            **values,
-            "candidate": Model(**data["candidate"]),
-            "baseline": Model(**data["baseline"]),
-            "checks": tuple(checks),
-            "questions": tuple(Asked(**asked) for asked in data["questions"]),
-            "notes": tuple(data["notes"]),
-        }
-    )
+    """Return the verdict that `to_json` wrote. Raises ValueError, and RecursionError, for anything else."""
+    body = {key: value for key, value in data.items() if key not in ("format", "sha256")}
+    if type(data.get("format")) is not int or data["format"] != FORMAT:
+        raise ValueError(f"its format is {quoted(data.get('format'), 20)}, and this fastslow reads {FORMAT}")
+    if _plain(body) != body:
+        raise ValueError("it holds what is no text")
+    return read_as(Verdict, body)
 
 
 def _plain(value: Any) -> Any:

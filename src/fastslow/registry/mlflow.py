@@ -36,13 +36,15 @@ def mirror(registry: ModelRegistry, uri: str, name: str, tell: Callable[[str], N
         raise BadInput("MLflow is not installed; pip install 'fastslow[mlflow]'.") from error
     try:
         _make_model(client, name)
+        aliases = registry.aliases()  # before the versions: a version that is added meanwhile has no number yet
         known = {v.tags.get(DIGEST): str(v.version) for v in client.search_model_versions(f"name='{name}'")}
         for version in registry.versions():
             digest = registry.digest(version)
             if digest not in known:
                 known[digest] = _add(client, registry, version, name)
                 tell(f"{version} is version {known[digest]} of '{name}'")
-        _set_aliases(client, registry, name, known, tell)
+        wanted = {alias: known[registry.digest(version)] for alias, version in aliases.items()}
+        _set_aliases(client, name, wanted, tell)
     except (refused, OSError) as error:
         raise BadInput(f"MLflow at '{uri}': {in_one_line(error)}") from error
 
@@ -64,11 +66,8 @@ def _add(client: Any, registry: ModelRegistry, version: str, name: str) -> str:
     return str(client.create_model_version(name, source, run.info.run_id, tags=tags).version)
 
 
-def _set_aliases(
-    client: Any, registry: ModelRegistry, name: str, known: dict[str, str], tell: Callable[[str], None]
-) -> None:
+def _set_aliases(client: Any, name: str, wanted: dict[str, str], tell: Callable[[str], None]) -> None:
     there = {alias: str(of) for alias, of in client.get_registered_model(name).aliases.items()}
-    wanted = {alias: known[registry.digest(version)] for alias, version in registry.aliases().items()}
     for alias in ALIASES:
         if alias in wanted and there.get(alias) != wanted[alias]:
             client.set_registered_model_alias(name, alias, wanted[alias])

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from fastslow.gate.audit import contradiction
 from fastslow.gate.policy import weakened
 from fastslow.gate.verdict import Verdict
 
@@ -27,6 +28,9 @@ def refusal(
     """
     if verdict.state != "pass":
         return f"the verdict is '{verdict.state}', not 'pass'"
+    wrong = contradiction(verdict)
+    if wrong is not None:
+        return f"the verdict contradicts itself: {wrong}"
     if verdict.candidate.digest != digest:
         return f"the verdict is about other bytes ({verdict.candidate.digest[:12]}) than this version ({digest[:12]})"
     against = verdict.baseline
@@ -36,9 +40,6 @@ def refusal(
         )
     if champion is not None and (against.weights == BASE or against.digest != champion):
         return f"the verdict compares with '{against.name}' ({against.digest[:12]}), not with the present champion"
-    named = hashlib.sha256(verdict.policy.encode()).hexdigest()
-    if named != verdict.policy_digest:
-        return "the verdict does not hold the policy whose digest it names"
     if policy is not None and hashlib.sha256(policy).hexdigest() != verdict.policy_digest:
         return "the policy file is not the one that the verdict went by"
     problem = None if floor is None else weakened(verdict.margins, verdict.alpha, floor)

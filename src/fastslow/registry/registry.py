@@ -7,25 +7,29 @@ one, whole.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fastslow.bundles.digest import bundle_digest, folder_of
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, quoted
 from fastslow.core.registry import nearest
 from fastslow.files import atomic, locks
 from fastslow.files.jsonl import dumps
 from fastslow.files.manifest import Damaged
 from fastslow.gate.verdict import Verdict
-from fastslow.registry import versions
+from fastslow.registry import inspection, versions
+from fastslow.registry.inspection import VERDICTS
+from fastslow.registry.log import ALIASES as MIRROR
 from fastslow.registry.log import LOG, Entry, Log
 from fastslow.registry.promotion import refusal
 
 CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
-VERDICTS = "verdicts"
 ALIASES = (CHAMPION, CANDIDATE, PREVIOUS)
+
+logger = logging.getLogger(__name__)
 
 
 def resolve(name: str) -> Path:
@@ -51,35 +55,45 @@ class ModelRegistry:
     def create(cls, folder: str | Path, about: Mapping[str, Any] | None = None) -> ModelRegistry:
         """Make an empty registry; `about` goes into the first line of its log.
 
-        Raises BadInput where the folder holds anything already.
+        Raises BadInput where the folder holds anything already, and where the disk does not take it: then nothing is
+        left.
         """
         path = Path(folder)
-        if (path / LOG).is_file() and (path / LOG).read_bytes().count(b"\n"):
-            raise BadInput(f"'{folder}' already is a registry.")
-        if path.is_dir() and any(entry.name not in (LOG, locks.LOCK) for entry in path.iterdir()):
-            raise BadInput(f"'{folder}' is not empty; give a new folder.")
-        with locks.alone_in(path):
-            (path / LOG).touch()
-            registry = cls(path)
-            registry._log.append("init", {}, about or {})
+        try:
+            if (path / LOG).is_file() and (path / LOG).read_bytes().count(b"\n"):
+                raise BadInput(f"'{folder}' already is a registry.")
+            if path.is_dir() and any(entry.name not in (LOG, locks.LOCK) for entry in path.iterdir()):
+                raise BadInput(f"'{folder}' is not empty; give a new folder.")
+            new = [one for one in (path, *path.parents) if not one.exists()]
+            with _none_left(new), locks.alone_in(path):
+                registry = cls(path)
+                registry._begin(about or {})
+        except OSError as error:
+            raise BadInput(f"cannot make a registry in '{folder}': {error.strerror or error}.") from error
         return registry
 
     @classmethod
     def open(cls, folder: str | Path) -> ModelRegistry:
         """Open an existing registry. Raises BadInput where there is none."""
         path = Path(folder)
-        if not (path / LOG).is_file():
+        try:
+            there = (path / LOG).is_file()
+        except OSError as error:
+            raise BadInput(f"'{folder}' cannot be read: {error.strerror or error}.") from error
+        if not there:
             raise BadInput(f"'{folder}' is not a registry; make one: fastslow registry init {folder}.")
         return cls(path)
 
     def entries(self) -> list[Entry]:
-        """Return the log, verified. Raises BadInput where it was changed."""
-        return self._log.entries()
+        """Return the log, verified. Raises BadInput where it was changed, or never begun."""
+        entries = self._log.entries()
+        if not entries:
+            raise BadInput(f"'{self.folder}' was not finished; give fastslow registry init {self.folder} again.")
+        return entries
 
     def aliases(self) -> dict[str, str]:
         """Return the version that each alias names."""
-        entries = self.entries()
-        return dict(entries[-1].aliases) if entries else {}
+        return dict(self.entries()[-1].aliases)
 
     def versions(self) -> list[str]:
         """Return the names of all versions, oldest first."""
@@ -92,7 +106,8 @@ class ModelRegistry:
             return aliases[name]
         if name in ALIASES:
             raise BadInput(f"'{self.folder}' has no {name} yet.")
-        found = [v for v in known if v == name or (name.isdecimal() and int(v.partition("-")[0]) == int(name))]
+        number = name.lstrip("0")
+        found = [v for v in known if v == name or (name.isdecimal() and v.partition("-")[0].lstrip("0") == number)]
         if not found:
             raise BadInput(f"'{self.folder}' has no version or alias '{name}'.{nearest(name, [*aliases, *known])}")
         return found[0]
@@ -123,17 +138,21 @@ class ModelRegistry:
         source = folder_of(bundle)
         digest = bundle_digest(source)
         with self._alone():
-            known = {of: version for version, of in self._added().items()}
-            version = known.get(digest) or versions.name_of(len(known) + 1, digest)
-            if digest in known:
-                self.verified(version)
-            else:
-                versions.copy(source, self.path(version), {"digest": digest})
-                if bundle_digest(self.path(version)) != digest:
-                    raise BadInput(f"'{source}' changed while it was copied; add it again.")
-            aliases = {**self.aliases(), CANDIDATE: version}
-            event = "candidate" if digest in known else "add"
-            self._log.append(event, aliases, {"version": version, "digest": digest, "from": str(bundle), "note": note})
+            added = self._added()
+            known = {of: version for version, of in added.items()}.get(digest)
+            if known is not None:
+                self.verified(known)
+            there = known or versions.left_whole(self.folder / versions.FOLDER, digest, added)
+            version = there or versions.next_name(self.folder / versions.FOLDER, digest)
+            if there is None:
+                versions.copy(source, self.path(version), digest)
+            about = {"version": version, "digest": digest, "from": str(bundle), "note": note}
+            try:
+                self._log.append("add" if known is None else "candidate", {**self.aliases(), CANDIDATE: version}, about)
+            except OSError:
+                if there is None:
+                    versions.take_back(self.path(version))
+                raise
         return version
 
     def floor(self) -> dict[str, Any] | None:
@@ -153,7 +172,7 @@ class ModelRegistry:
         """Write a verdict into the log, whatever it says: refusals with their numbers, and which questions were asked.
         The verdict itself goes to `verdicts/`."""
         with self._alone():
-            self._log.append("gate", self.aliases(), {**_about(verdict), "verdict": self._keep(verdict)})
+            self._log_with(verdict, "gate", self.aliases(), _about(verdict))
 
     def promote(self, name: str, verdict: Verdict, *, policy: bytes | None = None) -> str:
         """Make a version the champion, and return its name.
@@ -168,12 +187,11 @@ class ModelRegistry:
                 verdict, digest=bundle_digest(folder), floor=self.floor(), policy=policy,
                 champion=None if champion is None else self.digest(champion),
             )  # fmt: skip
-            about = {"version": version, "verdict": self._keep(verdict)}
             if reason is not None:
-                self._log.append("refuse", self.aliases(), {**about, "reason": reason})
-                raise BadInput(f"'{version}' is not promoted: {reason}.")
+                self._refuse(version, verdict, reason)
             floor = {"alpha": verdict.alpha, "margins": dict(verdict.margins)}
-            self._switch("promote", version, {**about, "policy": verdict.policy_digest, "floor": floor})
+            about = {"version": version, "policy": verdict.policy_digest, "floor": floor}
+            self._log_with(verdict, "promote", self._switched(version), about)
         return version
 
     def force(self, name: str, reason: str) -> str:
@@ -184,7 +202,7 @@ class ModelRegistry:
         with self._alone():
             version = self.named(name)
             self.verified(version)
-            self._switch("force", version, {"version": version, "reason": reason})
+            self._log.append("force", self._switched(version), {"version": version, "reason": reason})
         return version
 
     def rollback(self, name: str | None = None, *, reason: str = "") -> str:
@@ -198,8 +216,8 @@ class ModelRegistry:
             if name is None and len(line) < 2:
                 raise BadInput(f"'{self.folder}' has no earlier champion to go back to.")
             version = line[-2] if name is None else self.named(name)
-            if version not in line[:-1]:
-                raise BadInput(f"'{version}' was no champion before the present one; promote it.")
+            if version not in line[:-1] or version == line[-1]:
+                raise BadInput(self._no_way_back(version, line))
             self.verified(version)
             before = line[: _last(line, version)]
             aliases = {**self.aliases(), CHAMPION: version, PREVIOUS: before[-1] if before else ""}
@@ -211,34 +229,63 @@ class ModelRegistry:
         return version
 
     def verify(self) -> list[str]:
-        """Check the log and every version byte by byte; returns what is wrong, in words."""
-        problems = []
-        for version in self.versions():
+        """Check the log, every version and every verdict byte by byte, and that nothing else is there; returns what is
+        wrong, in words. Raises BadInput where the log was changed.
+
+        Files of a command that writes meanwhile stand in their place before its line does: then what was found is
+        looked at again, or the command is named.
+        """
+        entries = self.entries()
+        found = inspection.problems(self.folder, entries, self._log.mirrored())
+        if found and len(self.entries()) > len(entries):
+            found = inspection.problems(self.folder, self.entries(), self._log.mirrored())
+        if found:
             try:
-                versions.verify(self.path(version))
-            except Damaged as damage:
-                problems.append(str(damage))
-        return problems
+                locks.refuse_held(self.folder)
+            except BadInput as busy:
+                found.append(str(busy))
+        return found
+
+    def lag(self) -> int:
+        """Return by how many lines `aliases.json` lies behind the log: a kill or a full disk may leave it so."""
+        seen = self._log.mirrored()
+        return 0 if seen is None else len(self.entries()) - seen.line
 
     def _added(self) -> dict[str, str]:
         """Return the digest of each version, oldest first."""
         return {e.about["version"]: e.about["digest"] for e in self.entries() if e.event == "add"}
 
-    def _keep(self, verdict: Verdict) -> str:
-        """Write a verdict into the registry, and return its SHA-256."""
+    def _log_with(self, verdict: Verdict, event: str, aliases: Mapping[str, str], about: Mapping[str, Any]) -> None:
+        """Write a verdict into the registry, and log what it led to. Raises OSError, and leaves neither then."""
         data = verdict.to_json()
-        atomic.write_file(self.folder / VERDICTS / f"{data['sha256'][:16]}.json", dumps(data, indent=2))
-        return data["sha256"]
+        file = self.folder / VERDICTS / inspection.verdict_file(data["sha256"])
+        new = not file.exists()
+        atomic.write_file(file, dumps(data, indent=2))
+        try:
+            self._log.append(event, aliases, {**about, "verdict": data["sha256"]})
+        except OSError:
+            if new:
+                with suppress(OSError):
+                    file.unlink()
+            raise
 
-    def _switch(self, event: str, version: str, about: Mapping[str, Any]) -> None:
-        """Log that `version` is the champion now."""
+    def _refuse(self, version: str, verdict: Verdict, reason: str) -> NoReturn:
+        """Log a refusal, and raise it: a disk that takes no line more does not hide the reason."""
+        try:
+            self._log_with(verdict, "refuse", self.aliases(), {"version": version, "reason": reason})
+        except OSError as error:
+            logger.warning("note: the refusal could not be logged: %s", error.strerror or error)
+        raise BadInput(f"'{version}' is not promoted: {reason}.")
+
+    def _switched(self, version: str) -> dict[str, str]:
+        """Return the aliases once `version` is the champion. Raises BadInput where it is already."""
         aliases = self.aliases()
         if aliases.get(CHAMPION) == version:
             raise BadInput(f"'{version}' is the champion already.")
         changed = {**aliases, CHAMPION: version, PREVIOUS: aliases.get(CHAMPION, "")}
         if aliases.get(CANDIDATE) == version:
             del changed[CANDIDATE]
-        self._log.append(event, {alias: of for alias, of in changed.items() if of}, about)
+        return {alias: of for alias, of in changed.items() if of}
 
     def _line_of_champions(self) -> list[str]:
         """Return the champions that led to the present one, oldest first: those that were rolled back are not among
@@ -247,22 +294,62 @@ class ModelRegistry:
         for entry in self.entries():
             if entry.event in ("promote", "force"):
                 line.append(entry.about["version"])
-            elif entry.event == "rollback":
+            elif entry.event == "rollback" and entry.about["version"] in line:
                 del line[_last(line, entry.about["version"]) + 1 :]
         return line
+
+    def _no_way_back(self, version: str, line: list[str]) -> str:
+        """Return why there is no rollback to this version, in words."""
+        if line and version == line[-1]:
+            return f"'{version}' is the champion already."
+        for entry in reversed(self.entries()):
+            if entry.event == "rollback" and entry.about.get("from") == version:
+                why = quoted(entry.about.get("reason", ""), 100)
+                return (
+                    f"'{version}' was the champion, and was rolled back from (line {entry.number} of the log"
+                    f"{f': {why}' if why else ''}): gate it against the present champion and promote it."
+                )
+        if any(e.event in ("promote", "force") and e.about["version"] == version for e in self.entries()):
+            return (
+                f"'{version}' was the champion, and a rollback to an earlier one passed over it: gate it against the "
+                "present champion and promote it."
+            )
+        return f"'{version}' never was the champion; gate it and promote it."
+
+    def _begin(self, about: Mapping[str, Any]) -> None:
+        """Write the first line of the log. Raises OSError and BadInput, and leaves none of our files then."""
+        try:
+            (self.folder / LOG).touch()
+            atomic.sync(self.folder)
+            self._log.append("init", {}, about)
+        except (OSError, BadInput):
+            for name in (LOG, MIRROR, locks.LOCK):
+                with suppress(OSError):
+                    (self.folder / name).unlink(missing_ok=True)
+            raise
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the lock, and finish or remove first what a killed process left."""
         with locks.alone_in(self.folder):
-            entries = self.entries()
-            if entries:
-                self._log.mirror(entries[-1])
-            versions.sweep(self.folder / versions.FOLDER, self.versions())
+            self._log.mirror(self.entries()[-1])
+            versions.sweep(self.folder / versions.FOLDER)
             try:
                 yield
             except OSError as error:
                 raise BadInput(f"cannot write to '{self.folder}': {error.strerror or error}.") from error
+
+
+@contextmanager
+def _none_left(folders: list[Path]) -> Iterator[None]:
+    """Where something is raised, remove those of the folders that are empty, the innermost first."""
+    try:
+        yield
+    except (OSError, BadInput):
+        for folder in folders:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _about(verdict: Verdict) -> dict[str, Any]:
