@@ -108,8 +108,8 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "release",
         "a policy can only grow",
-        "registry/promotion.py",
-        "problem = None if floor is None else weakened(verdict.margins, verdict.alpha, floor)",
+        "gate/floor.py",
+        "problem = None if floor is None else next(_weaker(floor_of(policy), floor), None)",
         "problem = None",
         (REFUSED + "[no task]",),
     ),
@@ -155,9 +155,20 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "release",
+        "a policy may be no looser in anything",
+        "gate/floor.py",
+        "elif ours.most[name] > value:",
+        "elif False:",
+        (
+            "tests/gate/test_floor.py::test_a_policy_that_leaves_out_or_loosens_anything_is_refused"
+            "[max_rise: 0.01-max_rise: 0.02-max_rise of prose is 0.02]",
+        ),
+    ),
+    Mutation(
+        "release",
         "a promotion asks whether the verdict contradicts itself",
         "registry/promotion.py",
-        "wrong = contradiction(verdict)",
+        "wrong = contradiction(verdict, ruled)",
         "wrong = None",
         (PROMOTION + "test_a_pass_that_was_written_over_a_fail_is_refused_though_its_digest_was_renewed",),
     ),
@@ -189,7 +200,7 @@ MUTATIONS: list[Mutation] = [
         "release",
         "the margins of a verdict are its policy's",
         "gate/audit.py",
-        "if (task := _margins(verdict, policy)) is not None:",
+        "if own.get(task) != said.get(task):",
         "if False:",
         (AUDIT + "[margins]",),
     ),

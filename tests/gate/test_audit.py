@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from fastslow.core.errors import BadInput
 from fastslow.gate import decide
-from fastslow.gate.audit import contradiction
+from fastslow.gate.audit import contradiction, policy_of
+from fastslow.gate.floor import floor_of
+from fastslow.gate.policy import parse_policy
 from fastslow.gate.verdict import Check, Verdict
 from tests.support.registries import bundle, verdict
 
@@ -38,8 +41,12 @@ def whole(tmp_path: Path) -> Verdict:
     return replace(passed, checks=(*passed.checks, *FIGURES))
 
 
+def found_in(verdict: Verdict) -> str | None:
+    return contradiction(verdict, policy_of(verdict, None))
+
+
 def test_a_verdict_as_a_gate_writes_it_contradicts_nothing(whole: Verdict) -> None:
-    assert contradiction(whole) is None
+    assert found_in(whole) is None
 
 
 def check(number: int, **changes: Any) -> Callable[[Verdict], Verdict]:
@@ -62,7 +69,6 @@ EDITED: dict[str, tuple[Callable[[Verdict], Verdict], str]] = {
     "alpha": (lambda v: replace(v, alpha=0.01), "its alpha is 0.01"),
     "looks": (lambda v: replace(v, looks=1), "its looks is 1"),
     "contexts": (lambda v: replace(v, contexts="seed"), "its contexts is seed"),
-    "policy": (lambda v: replace(v, policy=v.policy + "#"), "does not hold the policy"),
     "no numbers": (check(1, difference=None), "it has no numbers"),
     "no interval": (check(1, low=None), "outside its interval"),
     "interval elsewhere": (check(1, low=0.1, high=0.2), "outside its interval"),
@@ -79,24 +85,29 @@ EDITED: dict[str, tuple[Callable[[Verdict], Verdict], str]] = {
 @pytest.mark.parametrize("name", EDITED)
 def test_an_edited_part_that_the_others_do_not_bear_out_is_found(name: str, whole: Verdict) -> None:
     edit, words = EDITED[name]
-    found = contradiction(edit(whole))
+    found = found_in(edit(whole))
     assert words in (found or "")
     assert "\n" not in (found or "")
 
 
-def test_a_policy_that_cannot_be_read_is_said_to_be_none(whole: Verdict) -> None:
+def test_a_policy_that_cannot_be_read_or_is_another_is_refused(whole: Verdict) -> None:
     for text in ("retain: [", "alpha: 0.9", "- a"):
         digest = hashlib.sha256(text.encode()).hexdigest()
-        assert "its policy" in (contradiction(replace(whole, policy=text, policy_digest=digest)) or "")
+        with pytest.raises(BadInput, match="its policy"):
+            policy_of(replace(whole, policy=text, policy_digest=digest), None)
+    with pytest.raises(BadInput, match="does not hold the policy"):
+        policy_of(replace(whole, policy=whole.policy + "#"), None)
 
 
 def test_tasks_that_come_from_the_champion_have_their_check(tmp_path: Path) -> None:
     """A policy without `retain` keeps what the champion's policy kept; the verdict's margins name it."""
     bare = verdict(bundle(tmp_path / "a"), None, "gain: [{task: new}]")
     inherited = replace(bare, margins={**bare.margins, "old": 0.02})
-    assert "no check 'retain old'" in (contradiction(inherited) or "")
+    policy = policy_of(bare, floor_of(parse_policy(b"retain: [{task: old, margin: 0.02}]", "policy")))
+    assert "keeps 'old' by another margin" in (contradiction(bare, policy) or "")
+    assert "no check 'retain old'" in (contradiction(inherited, policy) or "")
     kept = Check("retain", "old", "pass", "", 0.5, 0.5, 0.0, -0.01, 0.01, -0.02, 500, 1, 1)
-    assert contradiction(replace(inherited, checks=(*inherited.checks, kept))) is None
+    assert contradiction(replace(inherited, checks=(*inherited.checks, kept)), policy) is None
 
 
 def test_every_check_that_the_gate_lets_pass_bears_out_its_own_numbers(whole: Verdict) -> None:
@@ -109,5 +120,5 @@ def test_every_check_that_the_gate_lets_pass_bears_out_its_own_numbers(whole: Ve
         found = decide.decide(decide.Test("retain", "old", -0.05, 0.05, n), candidate, baseline, [n])
         if found.state == "pass":
             passed += 1
-            assert contradiction(check(1, **vars(found))(whole)) is None, found
+            assert found_in(check(1, **vars(found))(whole)) is None, found
     assert passed > 10

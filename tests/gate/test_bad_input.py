@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fastslow.cli.main import main
-from fastslow.gate.audit import contradiction
+from fastslow.gate.audit import contradiction, policy_of
 from fastslow.gate.verdict import read_verdict
 from tests.gate.test_gate import RETAIN, gate
 from tests.support.bundles import TASK, tiny_bundle
@@ -115,4 +115,5 @@ def test_general_ability_and_limits_are_part_of_the_verdict(folder: Path, tmp_pa
         assert found["KL to the base"] == found["KL on neutral prompts"] == expected
         assert found["bits per byte"] == expected
         assert found["added prompt tokens"] == found["latency rise (p95)"] == "pass"
-        assert contradiction(read_verdict(tmp_path / "v.json")) is None
+        verdict = read_verdict(tmp_path / "v.json")
+        assert contradiction(verdict, policy_of(verdict, None)) is None

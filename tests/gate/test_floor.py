@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from fastslow.core.errors import BadInput
-from fastslow.gate.floor import completed, floor_of
+from fastslow.files.typed import read_as
+from fastslow.gate.floor import Floor, completed, floor_of
 from fastslow.gate.policy import Policy, parse_policy
 
 
@@ -30,7 +32,7 @@ FLOOR = floor_of(policy(WHOLE))
 
 
 def test_a_task_that_was_gained_has_to_be_kept_from_then_on() -> None:
-    assert FLOOR["margins"] == {"new": 0.05, "old": 0.02}
+    assert FLOOR.margins == {"new": 0.05, "old": 0.02}
 
 
 @pytest.mark.parametrize(
@@ -79,10 +81,10 @@ def test_a_policy_that_leaves_out_or_loosens_anything_is_refused(now: str, then:
 
 def test_what_a_policy_does_not_speak_of_is_taken_over() -> None:
     champion = floor_of(policy(WHOLE.replace("  samples", "  # samples")))
-    taken = completed(policy("gain: [{task: newer}]"), json.loads(json.dumps(champion)))
+    taken = completed(policy("gain: [{task: newer}]"), read_as(Floor, json.loads(json.dumps(asdict(champion)))))
     assert taken.margins() == {"newer": 0.05, "new": 0.05, "old": 0.02}
-    assert floor_of(taken)["most"].items() >= champion["most"].items()
-    assert floor_of(taken)["least"] == champion["least"]
+    assert floor_of(taken).most.items() >= champion.most.items()
+    assert floor_of(taken).least == champion.least
 
 
 def test_answers_of_another_program_cannot_be_taken_over() -> None:

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from fastslow.core.errors import BadInput
-from fastslow.gate.policy import Policy, parse_policy, weakened
+from fastslow.gate.policy import Policy, parse_policy
 
 
 def policy(text: str) -> Policy:
@@ -60,26 +60,3 @@ def test_what_cannot_be_used_is_refused_in_one_line(text: str, words: str) -> No
         policy(text)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
-
-
-FLOOR = policy("alpha: 0.05\nmargin: 0.05\ngain:\n- task: new\nretain:\n- {task: old, margin: 0.02}").floor()
-
-
-def test_a_task_that_was_gained_has_to_be_kept_from_then_on() -> None:
-    assert FLOOR["margins"] == {"new": 0.05, "old": 0.02}
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("retain: [{task: old, margin: 0.02}, {task: new}]", None),
-        ("retain: [{task: old, margin: 0.01}]\ngain: [{task: new}]", None),
-        ("retain: [{task: new}]", "does not keep 'old'"),
-        ("retain: [{task: old, margin: 0.03}, {task: new}]", "margin for 'old' is 0.03"),
-        ("alpha: 0.1\nretain: [{task: old, margin: 0.02}, {task: new}]", "alpha is 0.1"),
-    ],
-)
-def test_a_policy_can_only_grow(text: str, words: str | None) -> None:
-    read = policy(text)
-    problem = weakened(read.margins(), read.rules.alpha, FLOOR)
-    assert problem is None if words is None else words in (problem or "")

@@ -14,6 +14,7 @@ from fastslow.files.jsonl import dumps
 from fastslow.files.manifest import signed
 from fastslow.registry.log import ALIASES, LOG, Log
 
+FLOOR = {"most": {"alpha": 0.05}, "least": {}, "margins": {}, "contexts": "lead"}
 VERSIONS = [f"{number:04d}-{'0' * 12}" for number in range(1, 4)]
 FIRST = {"version": VERSIONS[0]}
 
@@ -110,8 +111,8 @@ ADD = {"event": "add", "about": {"version": VERSIONS[0], "digest": "d", "from": 
         {"event": "add", "about": {**ADD["about"], "version": VERSIONS[0]}},
         {"event": "add", "about": {**ADD["about"], "version": VERSIONS[1], "from": 7}},
         {"event": "force", "about": {"version": VERSIONS[1]}},
-        {"event": "promote", "about": {"version": VERSIONS[0], "floor": {"alpha": "x", "margins": {}}}},
-        {"event": "promote", "about": {"version": VERSIONS[0], "floor": {"alpha": 10**400, "margins": {}}}},
+        {"event": "promote", "about": {"version": VERSIONS[0], "floor": {**FLOOR, "most": {"alpha": "x"}}}},
+        {"event": "promote", "about": {"version": VERSIONS[0], "floor": {**FLOOR, "most": {"alpha": 10**400}}}},
         {"event": "gate", "about": {"candidate": "c", "verdict": "v", "questions": "q"}},
         {"event": "note", "about": {}, "aliases": {"champion": VERSIONS[1]}},
         {"event": "note", "about": {}, "aliases": ["champion"]},

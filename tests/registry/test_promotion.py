@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from fastslow.core.errors import BadInput
 from fastslow.files.jsonl import dumps
 from fastslow.files.manifest import signed
+from fastslow.gate.floor import floor_of
+from fastslow.gate.policy import parse_policy
 from fastslow.gate.verdict import Model, read_verdict
 from fastslow.registry.registry import ModelRegistry
 from tests.support.registries import POLICY, bundle, registry_of_two, verdict
@@ -32,7 +34,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "other candidate": ({"candidate": Model("c", "1" * 64)}, "other bytes"),
     "other champion": ({"baseline": Model("b", "1" * 64)}, "not with the present champion"),
     "base": ({"baseline": Model("base", "1" * 64, "base")}, "not with the present champion"),
-    "no task": ({"policy": "retain:\n- task: new\n"}, "does not keep 'old'"),
+    "no task": ({"policy": "retain:\n- task: new\n"}, "no margin for 'old'"),
     "wider margin": ({"policy": "retain:\n- {task: old, margin: 0.06}\n"}, "margin for 'old'"),
     "larger alpha": ({"policy": f"alpha: 0.1\n{POLICY}"}, "alpha is 0.1"),
     "other digest": ({"policy_digest": "1" * 64}, "does not hold the policy"),
@@ -98,9 +100,10 @@ def test_the_first_champion_is_gated_against_its_base(tmp_path: Path) -> None:
 
 
 def test_a_registry_may_name_the_least_policy_when_it_is_made(tmp_path: Path) -> None:
-    registry = ModelRegistry.create(tmp_path / "registry", {"floor": {"alpha": 0.05, "margins": {"first": 0.05}}})
+    floor = floor_of(parse_policy(b"retain: [{task: first}]", "policy"))
+    registry = ModelRegistry.create(tmp_path / "registry", {"floor": asdict(floor)})
     version = registry.add(bundle(tmp_path / "a"))
-    with pytest.raises(BadInput, match="does not keep 'first'"):
+    with pytest.raises(BadInput, match="no margin for 'first'"):
         registry.promote(version, verdict(tmp_path / "a", None))
 
 
@@ -109,7 +112,7 @@ def test_a_rollback_does_not_lower_what_policies_have_promised(ready: Any, tmp_p
     registry.promote(version, verdict(tmp_path / "third", tmp_path / "second", f"{POLICY}- task: new\n"))
     registry.rollback()
     fourth = registry.add(bundle(tmp_path / "fourth", "fourth"))
-    with pytest.raises(BadInput, match="does not keep 'new'"):
+    with pytest.raises(BadInput, match="no margin for 'new'"):
         registry.promote(fourth, verdict(tmp_path / "fourth", tmp_path / "second"))
 
 

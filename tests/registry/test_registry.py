@@ -12,10 +12,12 @@ import pytest
 from fastslow.bundles.digest import files_of
 from fastslow.core.errors import BadInput
 from fastslow.files.locks import alone_in
+from fastslow.gate.floor import floor_of
+from fastslow.gate.policy import parse_policy
 from fastslow.registry import versions
 from fastslow.registry.log import LOG
 from fastslow.registry.registry import ModelRegistry, resolve
-from tests.support.registries import bundle, registry_of_two, verdict
+from tests.support.registries import POLICY, bundle, registry_of_two, verdict
 
 
 def test_a_version_is_found_by_alias_name_and_number_and_holds_what_was_added(tmp_path: Path) -> None:
@@ -176,9 +178,9 @@ def test_a_forced_champion_keeps_what_policies_have_promised(tmp_path: Path) -> 
     registry, _, _ = registry_of_two(tmp_path)
     floor = registry.floor()
     registry.force(registry.add(bundle(tmp_path / "third", "third")), "a trial")
-    assert registry.floor() == floor == {"alpha": 0.05, "margins": {"old": 0.05}}
+    assert registry.floor() == floor == floor_of(parse_policy(POLICY.encode(), "policy"))
     fourth = registry.add(bundle(tmp_path / "fourth", "fourth"))
-    with pytest.raises(BadInput, match="does not keep 'old'"):
+    with pytest.raises(BadInput, match="no margin for 'old'"):
         registry.promote(fourth, verdict(tmp_path / "fourth", tmp_path / "third", "retain:\n- task: new\n"))
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.markup import escape
@@ -34,10 +35,11 @@ def run(argv: Sequence[str]) -> int:
 def _init(options: argparse.Namespace) -> int:
     about = {}
     if options.policy:
+        from fastslow.gate.floor import floor_of
         from fastslow.gate.policy import read_policy
 
         policy = read_policy(options.policy)
-        about = {"policy": policy.digest, "floor": policy.floor()}
+        about = {"policy": policy.digest, "floor": asdict(floor_of(policy))}
     ModelRegistry.create(options.registry, about)
     print(f"made the registry {options.registry}")
     return 0

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from fastslow.core.errors import BadInput, quoted
+from fastslow.gate.floor import Floor, completed
 from fastslow.gate.policy import Policy, parse_policy
 from fastslow.gate.verdict import KL, LATENCY, NEUTRAL_KL, PROMPT_TOKENS, PROSE, Check, Verdict, combined
-from fastslow.tasks.task_set import spelled_once
 
 NEAR = 1e-6
 """Difference of two numbers that are the same: ends of intervals are roots, found to 1e-7."""
@@ -22,19 +22,27 @@ Asked = tuple[str, str, float | None]
 """Kind and name of a check, and the difference that it allows."""
 
 
-def contradiction(verdict: Verdict) -> str | None:
-    """Return the first thing in a verdict that contradicts another, in words; None where all agree.
+def policy_of(verdict: Verdict, floor: Floor | None) -> Policy:
+    """Return the policy that a verdict went by, with what it takes over from the champion's.
 
-    Recomputed are the digest of the policy, the settings and margins that it says, its checks with the difference that
-    each allows, the state of each check that passes, and the state of the whole. What a verdict does not hold (the
-    answers) is not.
+    Args:
+        verdict: as read.
+        floor: what the champion's policy asks for; None without a champion.
+
+    Raises BadInput where the verdict holds another policy than it names, none that can be read, or one that is weaker
+    than the champion's.
     """
     if hashlib.sha256(verdict.policy.encode()).hexdigest() != verdict.policy_digest:
-        return "it does not hold the policy whose digest it names"
-    try:
-        policy = parse_policy(verdict.policy.encode(), "its policy")
-    except BadInput as error:
-        return quoted(error).removesuffix(".")
+        raise BadInput("the verdict does not hold the policy whose digest it names.")
+    return completed(parse_policy(verdict.policy.encode(), "its policy"), floor)
+
+
+def contradiction(verdict: Verdict, policy: Policy) -> str | None:
+    """Return the first thing in a verdict that contradicts another or its policy, in words; None where all agree.
+
+    Recomputed are the settings and margins that it says, its checks with the difference that each allows, the state of
+    each check that passes, and the state of the whole. What a verdict does not hold (the answers) is not.
+    """
     return next(_contradictions(verdict, policy), None)
 
 
@@ -43,9 +51,11 @@ def _contradictions(verdict: Verdict, policy: Policy) -> Iterator[str]:
         said, ruled = getattr(verdict, name), getattr(policy.rules, name)
         if said != ruled:
             yield f"its {name} is {quoted(said, 40)}, and its policy says {ruled}"
-    if (task := _margins(verdict, policy)) is not None:
-        yield f"it keeps '{quoted(task, 60)}' by another margin than its policy"
-    asked: Counter[Asked] = Counter(_asked_for(verdict, policy))
+    own, said = policy.margins(), verdict.margins
+    for task in sorted({*own, *said}):
+        if own.get(task) != said.get(task):
+            yield f"it keeps '{quoted(task, 60)}' by another margin than its policy"
+    asked: Counter[Asked] = Counter(_asked_for(policy))
     found: Counter[Asked] = Counter((check.kind, check.name, check.against) for check in verdict.checks)
     for kind, name, against in asked - found:
         yield f"it has no check '{kind} {quoted(name, 60)}' against {against}, which its policy asks for"
@@ -61,23 +71,12 @@ def _contradictions(verdict: Verdict, policy: Policy) -> Iterator[str]:
         yield f"it says '{verdict.state}', and its checks are '{combined(verdict.checks)}'"
 
 
-def _margins(verdict: Verdict, policy: Policy) -> str | None:
-    """Return a task whose margin is not the policy's. A policy without `retain` keeps the tasks of the champion's."""
-    own, said = policy.margins(), verdict.margins
-    if "retain" not in policy.given:
-        own = {**said, **own}
-    return next((task for task in sorted({*own, *said}) if own.get(task) != said.get(task)), None)
-
-
-def _asked_for(verdict: Verdict, policy: Policy) -> Iterator[Asked]:
+def _asked_for(policy: Policy) -> Iterator[Asked]:
     """Yield kind, name and allowed difference of every check that the policy asks for."""
     for one in policy.gain:
         yield "gain", one.task, one.min_gain
     for one in policy.retain:
         yield "retain", one.task, -policy.margin_of(one)
-    if "retain" not in policy.given:
-        gained = {spelled_once(one.task) for one in policy.gain}
-        yield from (("retain", task, -margin) for task, margin in verdict.margins.items() if task not in gained)
     for one in policy.samples:
         yield "samples", one.name, -policy.margin_of(one)
     if policy.prose is not None:

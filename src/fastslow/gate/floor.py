@@ -6,22 +6,30 @@ A floor is plain data that a registry's log keeps: everything of a policy that a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from fastslow.core.errors import BadInput
 from fastslow.gate.policy import Limits, Neutral, Policy, Prose, Retain
 from fastslow.tasks.task_set import spelled_once
 
-Floor = Mapping[str, Any]
 
-
-def floor_of(policy: Policy) -> dict[str, Any]:
-    """Return what later policies may not fall below, as JSON.
+@dataclass(frozen=True)
+class Floor:
+    """What later policies may not fall below.
 
     `most` has everything where a larger value is weaker, by the words that name it to a person; `least` has the chances
-    of guessing, where a smaller one is; `contexts` is the way in which the champion is released.
+    of guessing, where a smaller one is. `margins` are those of the tasks to keep, which are in `most` as well.
+    `contexts` is the way in which the champion is released.
     """
+
+    most: Mapping[str, float]
+    least: Mapping[str, float]
+    margins: Mapping[str, float]
+    contexts: str
+
+
+def floor_of(policy: Policy) -> Floor:
+    """Return what a policy asks of those that come after it."""
     most: dict[str, float] = {"alpha": policy.rules.alpha}
     most |= {f"margin for '{task}'": margin for task, margin in policy.margins().items()}
     most |= {f"margin for samples '{one.name}'": policy.margin_of(one) for one in policy.samples}
@@ -31,7 +39,7 @@ def floor_of(policy: Policy) -> dict[str, Any]:
         most["max_kl on neutral prompts"] = policy.neutral.max_kl
     most |= {f"limit of {name}": value for name, value in asdict(policy.limits).items() if value is not None}
     least = {f"chance for '{spelled_once(one.task)}'": one.chance for one in policy.retain if one.chance}
-    return {"most": most, "least": least, "margins": policy.margins(), "contexts": policy.rules.contexts}
+    return Floor(most, least, policy.margins(), policy.rules.contexts)
 
 
 def completed(policy: Policy, floor: Floor | None) -> Policy:
@@ -55,10 +63,10 @@ def completed(policy: Policy, floor: Floor | None) -> Policy:
 
 
 def _inheriting(policy: Policy, floor: Floor) -> Policy:
-    most, least = floor["most"], floor["least"]
+    most, least = floor.most, floor.least
     if "retain" not in policy.given:
         gained = {spelled_once(one.task) for one in policy.gain}
-        kept = [(task, margin) for task, margin in floor["margins"].items() if task not in gained]
+        kept = [(task, margin) for task, margin in floor.margins.items() if task not in gained]
         retain = tuple(Retain(task, margin, chance=least.get(f"chance for '{task}'", 0.0)) for task, margin in kept)
         policy = replace(policy, retain=retain)
     if "general" not in policy.given:
@@ -73,11 +81,11 @@ def _inheriting(policy: Policy, floor: Floor) -> Policy:
 
 def _weaker(ours: Floor, floor: Floor) -> Iterator[str]:
     """Yield in words how a policy falls below the champion's."""
-    for name, value in floor["most"].items():
-        if name not in ours["most"]:
+    for name, value in floor.most.items():
+        if name not in ours.most:
             yield f"it has no {name}, which the champion's policy has"
-        elif ours["most"][name] > value:
-            yield f"its {name} is {ours['most'][name]:g}, and that of the champion's policy {value:g}"
-    for name, value in floor["least"].items():
-        if ours["least"].get(name, 0.0) < value:
-            yield f"its {name} is {ours['least'].get(name, 0.0):g}, and that of the champion's policy {value:g}"
+        elif ours.most[name] > value:
+            yield f"its {name} is {ours.most[name]:g}, and that of the champion's policy {value:g}"
+    for name, value in floor.least.items():
+        if ours.least.get(name, 0.0) < value:
+            yield f"its {name} is {ours.least.get(name, 0.0):g}, and that of the champion's policy {value:g}"

@@ -15,7 +15,7 @@ from fastslow.core.types import Example
 from fastslow.files.run_directory import versions
 from fastslow.gate.decide import Test, decide
 from fastslow.gate.figures import figures
-from fastslow.gate.floor import completed
+from fastslow.gate.floor import Floor, completed
 from fastslow.gate.policy import Gain, Policy, Retain
 from fastslow.gate.questions import Questions, choose_questions
 from fastslow.gate.samples import read_pair
@@ -49,7 +49,7 @@ class Order:
     candidate: tuple[str, Path]
     baseline: tuple[str, Path | None]
     policy: Policy
-    floor: Mapping[str, Any] | None
+    floor: Floor | None
     seed: int
     dtype: torch.dtype | None
     trusted: bool
@@ -111,7 +111,7 @@ def _open(order: Order, policy: Policy) -> tuple[Side, Side]:
     if order.baseline[1] is None:
         return candidate, base_side(candidate)
     # The champion answers in the way in which it was released, whatever the candidate is to be released with.
-    rules = policy.rules if order.floor is None else replace(policy.rules, contexts=order.floor["contexts"])
+    rules = policy.rules if order.floor is None else replace(policy.rules, contexts=order.floor.contexts)
     return candidate, open_side(order.baseline[0], order.baseline[1], rules, dtype=candidate.dtype, **how)
 
 

@@ -161,10 +161,6 @@ class Policy:
     def questions_of(self, one: Gain | Retain) -> int:
         return self.rules.questions if one.questions is None else one.questions
 
-    def floor(self) -> dict[str, Any]:
-        """Return what later policies may not fall below, as JSON."""
-        return {"alpha": self.rules.alpha, "margins": self.margins()}
-
 
 def read_policy(path: str | Path) -> Policy:
     """Read a policy file. Raises BadInput naming what is wrong and where."""
@@ -197,24 +193,6 @@ def parse_policy(content: bytes, what: str) -> Policy:
     )
     _check_once([*(("gain", g.task) for g in policy.gain), *(("retain", r.task) for r in policy.retain)], what)
     return policy
-
-
-def weakened(margins: Mapping[str, float], alpha: float, floor: Mapping[str, Any]) -> str | None:
-    """Return how a policy falls below the champion's, in words; None where it does not.
-
-    Args:
-        margins: the tasks that the policy keeps, with their margins.
-        alpha: the policy's.
-        floor: what `Policy.floor` returned for the champion's policy.
-    """
-    for task, margin in floor["margins"].items():
-        if task not in margins:
-            return f"it does not keep '{task}', which the champion's policy does"
-        if margins[task] > margin:
-            return f"its margin for '{task}' is {margins[task]:g}, and that of the champion's policy {margin:g}"
-    if alpha > floor["alpha"]:
-        return f"its alpha is {alpha:g}, and that of the champion's policy {floor['alpha']:g}"
-    return None
 
 
 def _read(group: type[G], words: Mapping[str, Any], what: str) -> G:

@@ -23,6 +23,7 @@ from fastslow.files import atomic, jsonl
 from fastslow.files.jsonl import dumps
 from fastslow.files.manifest import is_signed, signed
 from fastslow.files.typed import read_as
+from fastslow.gate.floor import Floor
 from fastslow.registry.versions import NAME
 
 LOG = "log.jsonl"
@@ -42,14 +43,6 @@ class Entry:
     aliases: Mapping[str, str]
     about: Mapping[str, Any]
     sha256: str
-
-
-@dataclass(frozen=True)
-class Floor:
-    """What later policies may not fall below, as `gate.policy.Policy.floor` returns it."""
-
-    alpha: float
-    margins: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Any
 
-from fastslow.gate.audit import contradiction
-from fastslow.gate.policy import weakened
+from fastslow.core.errors import BadInput, quoted
+from fastslow.gate.audit import contradiction, policy_of
+from fastslow.gate.floor import Floor
 from fastslow.gate.verdict import Verdict
 
 BASE = "base"
 
 
 def refusal(
-    verdict: Verdict, *, digest: str, champion: str | None, floor: Mapping[str, Any] | None, policy: bytes | None
+    verdict: Verdict, *, digest: str, champion: str | None, floor: Floor | None, policy: bytes | None
 ) -> str | None:
     """Return why the verdict does not allow the promotion; None where it does.
 
@@ -28,7 +27,11 @@ def refusal(
     """
     if verdict.state != "pass":
         return f"the verdict is '{verdict.state}', not 'pass'"
-    wrong = contradiction(verdict)
+    try:
+        ruled = policy_of(verdict, floor)
+    except BadInput as error:
+        return quoted(error).removesuffix(".")
+    wrong = contradiction(verdict, ruled)
     if wrong is not None:
         return f"the verdict contradicts itself: {wrong}"
     if verdict.candidate.digest != digest:
@@ -42,5 +45,4 @@ def refusal(
         return f"the verdict compares with '{against.name}' ({against.digest[:12]}), not with the present champion"
     if policy is not None and hashlib.sha256(policy).hexdigest() != verdict.policy_digest:
         return "the policy file is not the one that the verdict went by"
-    problem = None if floor is None else weakened(verdict.margins, verdict.alpha, floor)
-    return None if problem is None else f"the policy is weaker than that of the champion: {problem}"
+    return None

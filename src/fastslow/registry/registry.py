@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +20,9 @@ from fastslow.core.registry import nearest
 from fastslow.files import atomic, locks
 from fastslow.files.jsonl import dumps
 from fastslow.files.manifest import Damaged
+from fastslow.files.typed import read_as
+from fastslow.gate.audit import policy_of
+from fastslow.gate.floor import Floor, floor_of
 from fastslow.gate.verdict import Verdict
 from fastslow.registry import inspection, versions
 from fastslow.registry.inspection import VERDICTS
@@ -155,13 +159,13 @@ class ModelRegistry:
                 raise
         return version
 
-    def floor(self) -> dict[str, Any] | None:
+    def floor(self) -> Floor | None:
         """Return what the last policy asked for by which a version was promoted; None where none was.
 
         A rollback does not lower it: what a policy once promised is kept.
         """
         floors = [entry.about["floor"] for entry in self.entries() if entry.about.get("floor")]
-        return floors[-1] if floors else None
+        return read_as(Floor, floors[-1]) if floors else None
 
     def uses_of(self, questions: str) -> int:
         """Return how many gates before asked the questions of this digest."""
@@ -189,8 +193,8 @@ class ModelRegistry:
             )  # fmt: skip
             if reason is not None:
                 self._refuse(version, verdict, reason)
-            floor = {"alpha": verdict.alpha, "margins": dict(verdict.margins)}
-            about = {"version": version, "policy": verdict.policy_digest, "floor": floor}
+            floor = floor_of(policy_of(verdict, self.floor()))
+            about = {"version": version, "policy": verdict.policy_digest, "floor": asdict(floor)}
             self._log_with(verdict, "promote", self._switched(version), about)
         return version
 
