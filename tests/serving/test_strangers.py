@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from fastslow.serving import app as app_module
-from fastslow.serving import server as server_module
+from fastslow.serving import protocol
 from fastslow.serving.app import Limits, header
 from tests.support.proxy import ask, proxied
 from tests.support.shipped import CONTEXTS, make_bundle, topics_of
@@ -34,8 +34,8 @@ def behind() -> Iterator[tuple[Stub, str]]:
 @pytest.fixture
 def url(bundle: Path, behind: tuple[Stub, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A proxy with short patience."""
-    monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.4)
-    monkeypatch.setattr(server_module, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(protocol, "READ_SECONDS", 0.5)
     monkeypatch.setattr(app_module, "BODY_SECONDS", 0.4)
     with proxied(bundle, behind[1], limits=Limits(body=10_000, open=3)) as base:
         yield base
@@ -185,7 +185,7 @@ def test_a_path_that_is_no_route_reaches_nothing(url: str, behind: tuple[Stub, s
         b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: a\x00b\r\n\r\n",
         b"GET /health HTTP/1.1\r\nhost : localhost\r\n\r\n",
         b"CONNECT evil:443 HTTP/1.1\r\nhost: evil\r\n\r\n",
-        b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade, close\r\n\r\n",
     ],
     ids=range(10),
 )  # fmt: skip

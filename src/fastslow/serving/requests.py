@@ -55,6 +55,12 @@ class ChatRequest:
     def streams(self) -> bool:
         return self.fields.get("stream") is True
 
+    @property
+    def choices(self) -> int:
+        """How many answers are asked for; whatever is no such number is for the server behind to refuse."""
+        given = self.fields.get("n")
+        return given if type(given) is int and given > 1 else 1
+
 
 def read_request(body: bytes, *, models: Collection[str], arguments: Collection[str]) -> ChatRequest:
     """Read the body of a chat request.
