@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 
 class Liar:
-    """Answers every request with `answer`, and then closes the connection; with `holds`, leaves it open. With `drip`, says
-    that again and again after the answer, until the client has enough."""
+    """Answers every request with `answer`, and then closes the connection; with `holds`, leaves it open. With `drip`,
+    says that again and again after the answer, until the client has enough."""
 
     def __init__(self) -> None:
         self.answer, self.drip, self.holds = b"", b"", False

@@ -280,7 +280,7 @@ def header(value: str) -> str:
 
 
 def is_local(host: bytes) -> bool:
-    """Return whether a Host header is a name or address of this machine, and a port at most: nothing before or after."""
+    """Return whether a Host header is a name or address of this machine, and at most a port, and nothing else."""
     parts = HOST.fullmatch(host.decode("latin-1"))
     return parts is not None and is_loopback(parts["name"] or parts["address"])
 

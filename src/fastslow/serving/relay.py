@@ -19,7 +19,7 @@ from fastslow.serving.upstream import Upstream, has_the_form, headers_back, in_t
 CLOSE_SECONDS = 2.0
 
 DRAIN_SECONDS = 1.0
-"""How long a server may take to end a stream after its last word: a connection that was read to its end is used again."""
+"""How long a server may take to end a stream after its last word: only what was read to its end is used again."""
 
 LONGEST_KEPT = 2**20
 """Characters of an answer that are kept for the shadow."""

@@ -29,8 +29,8 @@ from fastslow.serving.shadow import Shadow
 from fastslow.serving.upstream import Upstream, is_loopback
 
 CLOSING_SECONDS = 5.0
-"""How long answers on their way may take once the server is told to stop. Then they end with an error; docker kills after
-ten seconds."""
+"""How long answers on their way may take once the server is told to stop. Then they end with an error: docker kills
+after ten seconds."""
 
 LAST_SECONDS = 2.0
 """How long a client may take after that to read its last bytes."""

@@ -158,7 +158,7 @@ def in_the_form(status: int, data: Mapping[str, Any]) -> Refused:
 
 
 def headers_back(response: httpx.Response) -> list[tuple[bytes, bytes]]:
-    """Return the headers of an answer that a client gets to see, as the bytes that came: they may be in any encoding."""
+    """Return the headers of an answer that a client gets to see, as they came: they may be in any encoding."""
     came = dict(reversed([(name.lower(), value) for name, value in response.headers.raw]))
     return [(name, came[name]) for name in PASSED_BACK if name in came]
 
