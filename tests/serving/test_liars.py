@@ -36,8 +36,13 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(liar: Liar, log: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with proxied(make_bundle(tmp_path_factory.mktemp("made")), liar.url, log=log, seconds=0.5) as base:
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def url(liar: Liar, log: Path, bundle: Path) -> Iterator[str]:
+    with proxied(bundle, liar.url, log=log, seconds=5.0) as base:
         yield base
 
 
@@ -238,13 +243,21 @@ def test_what_comes_after_the_last_word_is_left_out_and_a_server_that_stays_sile
     ("begun", "drip"), [(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"HTTP/1.1 200 OK\r\nx: ", b"x")]
 )
 def test_a_head_that_drips_is_a_504_and_health_waits_for_no_end(
-    url: str, liar: Liar, begun: bytes, drip: bytes, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, liar: Liar, begun: bytes, drip: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fastslow.serving.upstream.CONNECT_SECONDS", 0.2)
     monkeypatch.setattr("fastslow.serving.app.UP_SECONDS", 0.0)
-    liar.answer, liar.drip = begun, drip
-    assert answered(url).status_code == 504
-    assert CLIENT.get(f"{url}/health").status_code == 503
+    with proxied(bundle, liar.url, seconds=0.2) as url:
+        liar.answer, liar.drip = begun, drip
+        assert answered(url).status_code == 504
+        assert CLIENT.get(f"{url}/health").status_code == 503
+        liar.drip = b""
+
+
+def test_health_waits_for_no_end_of_what_the_server_behind_says(
+    url: str, liar: Liar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastslow.serving.app.UP_SECONDS", 0.0)
     liar.says(b"x")
     liar.drip = b"x"
     assert CLIENT.get(f"{url}/health").status_code == 200

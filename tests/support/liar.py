@@ -45,9 +45,10 @@ class Liar:
                 return
             with contextlib.suppress(OSError):
                 line.settimeout(5)
-                asked = b""
-                while b"\r\n\r\n" not in asked or len(asked.partition(b"\r\n\r\n")[2]) < _length(asked):
-                    asked += line.recv(65536)
+                asked, more = b"", b"x"
+                while more and (b"\r\n\r\n" not in asked or len(asked.partition(b"\r\n\r\n")[2]) < _length(asked)):
+                    more = line.recv(65536)
+                    asked += more
                 line.sendall(self.answer)
                 while self.drip:
                     line.sendall(self.drip)
