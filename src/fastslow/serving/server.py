@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from fastslow.core.errors import BadInput
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import CONTEXTS, Release, open_release
 from fastslow.export.template import LEAD
+from fastslow.files.scratch import scratch
 from fastslow.serving.app import Limits, Proxy
 from fastslow.serving.child import Child
 from fastslow.serving.choose import Chooser
@@ -154,8 +154,7 @@ def _upstream(
             seconds=settings.seconds,
         )
     if not (folder / CONTEXTS).is_file():
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="fastslow-export-"))
-        exported = Path(scratch) / "model"
+        exported = stack.enter_context(scratch("fastslow-export-")) / "model"
         export_bundle(folder, exported, ExportSettings(contexts="lead", merge=True))
         folder = exported
     child = stack.enter_context(Child(folder, device=settings.device))
