@@ -12,7 +12,7 @@ from tests.support.stub_upstream import running
 
 
 @contextlib.contextmanager
-def proxied(folder: Path, upstream: str, **settings: Any) -> Iterator[str]:
+def proxied(folder: Path, upstream: str | None, **settings: Any) -> Iterator[str]:
     """Serve `folder`; yields the URL without /v1."""
     chosen = ServeSettings(upstream=upstream, port=0, name="ours", **settings)
     with contextlib.ExitStack() as stack:
