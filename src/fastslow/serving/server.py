@@ -1,4 +1,4 @@
-"""From settings to a server that runs: a socket, timeouts for slow clients, signals."""
+"""From settings to a server that runs: a socket, signals, and a last word to each client."""
 
 from __future__ import annotations
 
