@@ -83,8 +83,8 @@ def test_the_model_has_the_name_that_the_list_of_models_gives(url: str) -> None:
     text = ": hi\n\n" + "".join(f"data: {json.dumps(event)}\n\n" for event in [*events, end])
     streamed = answered(url, {"answer": text, "type": "text/event-stream"}, stream=True, n=2).text
     assert FOLDER not in streamed
-    comment, *datas = streamed.rstrip("\n").split("\n\n")
+    comment, *said = streamed.rstrip("\n").split("\n\n")
     assert comment == ": hi"
-    assert [json.loads(data.removeprefix("data: ")) for data in datas] == [
+    assert [json.loads(data.removeprefix("data: ")) for data in said] == [
         {**event, "model": listed} for event in [*events, end]
     ], "one answer a request, whatever n says, ends without [DONE]"

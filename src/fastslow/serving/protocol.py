@@ -51,7 +51,8 @@ class PatientProtocol(H11Protocol):
             busy = Refused("too many connections", status=503, kind="server_error", code="overloaded")
             await busy.response()(scope, receive, send)
         else:
-            await self.config.loaded_app(scope, receive, send)
+            app: Any = self.config.loaded_app  # types of the same protocol, named by two libraries
+            await app(scope, receive, send)
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP in OpenAI's form; where an answer is on its way already, cut it off."""
