@@ -259,6 +259,15 @@ def test_a_head_that_drips_is_a_504_and_health_waits_for_no_end(
         liar.drip = b""
 
 
+@pytest.mark.parametrize("status", [b"200 OK", b"500 X"])
+def test_a_body_that_drips_is_a_504(bundle: Path, liar: Liar, status: bytes) -> None:
+    with proxied(bundle, liar.url, seconds=0.2) as url:
+        liar.says(b"{", b"content-type: application/json", status=status)
+        liar.drip = b" "
+        assert answered(url).status_code == 504
+        liar.drip = b""
+
+
 def test_health_waits_for_no_end_of_what_the_server_behind_says(
     url: str, liar: Liar, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,13 @@ def test_another_model_is_not_found(model: Any) -> None:
     assert refused({**ask(), "model": model}).status == 404
 
 
+@pytest.mark.parametrize("kind", ["mcp", "web_search", "code_interpreter", "file_search", None, ["function"]])
+def test_tools_that_the_server_would_call_are_refused(kind: Any) -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}, {"type": "custom"}, "x"]
+    assert read(ask(tools=tools)).fields["tools"] == tools
+    assert refused(ask(tools=[*tools, {"type": kind, "server_url": "http://host"}])).field == "tools[3].type"
+
+
 def placed(schema: Any) -> list[dict[str, Any]]:
     """The fields by which servers take a schema, each with this one."""
     return [

@@ -14,8 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fastslow.serving import relay
 from fastslow.serving import server as server_module
 from fastslow.serving.server import Server, ServeSettings, listen, make_proxy
+from tests.support.liar import lying
 from tests.support.proxy import ask
 from tests.support.shipped import make_bundle
 from tests.support.stub_upstream import Stub, stub_upstream
@@ -43,11 +45,16 @@ class Running:
         self._listener = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1/chat/completions"
         with contextlib.ExitStack() as stack:
-            self.server = Server(make_proxy(folder, settings, stack))
+            self.proxy = make_proxy(folder, settings, stack)
+        self.server = Server(self.proxy)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listener]}, daemon=True)
         self._thread.start()
         while not self.server.started:
             time.sleep(0.005)
+
+    def turn_to(self, upstream: str) -> None:
+        """Ask another server from now on."""
+        self.proxy._upstream.url = upstream
 
     def tell(self) -> None:
         self.server.handle_exit(signal.SIGTERM, None)
@@ -105,6 +112,16 @@ def test_a_stream_that_ends_soon_is_whole(running: Running) -> None:
     with streamed(running, json.dumps({"id": "a", "events": 5, "delay": 0.02})) as parts:
         running.tell()
         assert b"".join(parts).endswith(b"data: [DONE]\n\n")
+
+
+def test_a_stream_that_had_its_last_word_gets_no_other(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "DRAIN_SECONDS", 60.0)
+    with lying() as liar:
+        liar.streams(b'data: {"choices": []}\n\ndata: [DONE]\n\n', holds=True)
+        running.turn_to(liar.url)
+        with streamed(running, "q") as parts:
+            running.tell()
+            assert b"error" not in b"".join(parts)
 
 
 def test_told_twice_the_server_ends_answers_at_once(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,12 +138,14 @@ class Relay:
                     with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                         await response.aclose()
         except Refused as problem:
-            self._failure = problem.code
             last = json.dumps(problem.body()).encode()
-            if self._started:  # the status is gone already
-                last = b"data: " + last + b"\n\n"
-            else:
+            if not self._started:
                 self._status = problem.status
+            elif self._is_over:
+                last = b""  # the client has its answer
+            else:
+                last = b"data: " + last + b"\n\n"  # the status is gone already
+            self._failure = self._failure or (problem.code if last else None)
         if not self._started:
             await self._start(send, [(b"content-type", JSON), (b"content-length", str(len(last)).encode())])
         self._complete = True
@@ -157,7 +159,7 @@ class Relay:
         status, self._headers = response.status_code, [*headers_back(response), *self._headers]
         plain = response.headers.get("content-encoding", "identity").strip().lower() in ("", "identity")
         if 400 <= status <= 599:
-            content = await whole(response) if plain else b""
+            content = await whole(response, self._upstream.seconds) if plain else b""
             problem = refusal(status, content)
             if problem is not None:
                 raise problem
@@ -172,7 +174,7 @@ class Relay:
         if streams != (self._content.get("stream") is True):
             raise failed(f"the server behind answers {'as a stream' if streams else 'in one piece'}, unasked")
         if not streams:
-            return self._named(await whole(response), "message")
+            return self._named(await whole(response, self._upstream.seconds), "message")
         await self._start(send, [(b"content-type", EVENTS), (b"cache-control", b"no-store")])
         await self._stream(response, send)
         return b""

@@ -26,15 +26,18 @@ REFUSED = {
     "generation_config": "name the parameters themselves",
     "documents": "put the text into a message",
     "prompt": "send messages",
+    "session_params": "send the whole conversation",
     # Code, and files that are read or loaded.
     "logits_processors": "it names code of the server",
     "custom_logit_processor": "it is code",
     "custom_params": "it is for code of the server",
+    "vllm_xargs": "it is for code of the server, and may hold kv_transfer_params",
     "adapter": FILES,
     "adapters": FILES,
     "adapter_id": FILES,
     "adapter_name": FILES,
     "lora": FILES,
+    "lora_id": FILES,
     "lora_name": FILES,
     "lora_path": FILES,
     "lora_request": FILES,
@@ -134,6 +137,7 @@ def read_request(body: bytes, *, models: Collection[str], arguments: Collection[
         raise Refused("'stream' must be true or false", field="stream")
     turns = _turns(fields.pop("messages", None))
     given = _arguments(fields.pop("chat_template_kwargs", None), arguments)
+    _check_tools(fields.get("tools"))
     check_schemas(fields)
     context = given.pop(ARGUMENT, None)
     if not isinstance(context, str | None):
@@ -188,6 +192,15 @@ def _arguments(given: Any, allowed: Collection[str]) -> dict[str, Any]:
         if not short or not isinstance(value, str | bool | int | float | None):
             raise Refused(f"'{field}.{name}' must be a number, a truth value or a short text", field=field)
     return dict(given)
+
+
+def _check_tools(tools: Any) -> None:
+    """Raise Refused for a tool that the server would call: others are calls that the client makes itself."""
+    for number, tool in enumerate(tools if isinstance(tools, list) else []):
+        kind = tool.get("type", "function") if isinstance(tool, dict) else "function"
+        if kind not in ("function", "custom"):
+            field = f"tools[{number}].type"
+            raise Refused(f"'{field}' must be function or custom: no server calls anything here", field=field)
 
 
 def _no_number(name: str) -> NoReturn:

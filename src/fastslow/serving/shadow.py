@@ -98,7 +98,7 @@ class Shadow:
             if response.status_code != 200:
                 return None
             transcript = Transcript(wants_text=True)
-            transcript.take(object_of(await whole(response)), "message")
+            transcript.take(object_of(await whole(response, self.upstream.seconds)), "message")
             return transcript.text
         finally:
             await response.aclose()

@@ -33,7 +33,7 @@ class Upstream:
         takes_arguments: whether the server knows `chat_template_kwargs`.
         ours: whether it is a `transformers serve` that was started here: that one reads the older name of a field,
             gives one answer a request, and calls the model by the path of its folder.
-        seconds: how long to wait for the head of an answer, and then for its next byte.
+        seconds: how long to wait for the head of an answer, then for the rest of it, or the next byte of a stream.
 
     Raises BadInput for what is no URL of HTTP.
     """
@@ -50,7 +50,7 @@ class Upstream:
     ):
         host = _host_of(url)
         self.url, self.model, self.takes_arguments, self.ours = url.rstrip("/"), model, takes_arguments, ours
-        self._key, self._seconds = key, seconds
+        self._key, self.seconds = key, seconds
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
@@ -71,7 +71,7 @@ class Upstream:
         body = json.dumps(content, allow_nan=False).encode()
         request = self._client.build_request("POST", f"{self.url}/chat/completions", content=body, headers=sent)
         try:
-            with anyio.fail_after(self._seconds):  # a head that drips resets the wait for its next byte
+            with anyio.fail_after(self.seconds):  # a head that drips resets the wait for its next byte
                 response = await self._client.send(request, stream=True)
         except (httpx.TimeoutException, TimeoutError):
             raise failed("the server behind does not answer", status=504, code="upstream_timeout") from None
@@ -107,15 +107,17 @@ def _host_of(url: str) -> str:
     raise BadInput("an upstream is given as a URL such as http://127.0.0.1:8000/v1, without a key in it.")
 
 
-async def whole(response: httpx.Response) -> bytes:
-    """Read an answer that is no stream. Raises Refused for one that breaks off or is out of all proportion."""
+async def whole(response: httpx.Response, seconds: float) -> bytes:
+    """Read an answer that is no stream. Raises Refused for one that breaks off, takes longer than `seconds` from its
+    head to its end, or is out of all proportion."""
     content = bytearray()
     try:
-        async for chunk in response.aiter_raw():
-            content += chunk
-            if len(content) > LONGEST_ANSWER:
-                raise failed("the answer of the server behind is too long")
-    except httpx.TimeoutException:
+        with anyio.fail_after(seconds):
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > LONGEST_ANSWER:
+                    raise failed("the answer of the server behind is too long")
+    except (httpx.TimeoutException, TimeoutError):
         raise failed("the server behind stopped answering", status=504, code="upstream_timeout") from None
     except httpx.HTTPError:
         raise failed("the answer of the server behind broke off") from None
