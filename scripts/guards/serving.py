@@ -189,7 +189,7 @@ MUTATIONS: list[Mutation] = [
         "serving/protocol.py",
         "            self.transport.abort()\n            return\n",
         "            pass\n",
-        (STRANGERS + "a_body_that_turns_out_to_be_no_http_ends_its_request_alone",),
+        (STRANGERS + "a_body_that_turns_out_to_be_no_http_ends_its_connection_alone",),
     ),
     Mutation(
         "serving",

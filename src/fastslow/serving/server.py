@@ -56,7 +56,7 @@ class ServeSettings:
         shadow_upstream: its server; None: `transformers serve` is started for it too.
         shadow_key: key for that server; the one for the server behind goes to no other.
         shadow_share: share of the requests it gets.
-        seconds: how long to wait for the next byte of an answer.
+        seconds: how long to wait for the server behind, see `Upstream`.
         device: of torch, for servers that are started.
         trusted: whether an embedder of the bundle's maker may run.
     """
