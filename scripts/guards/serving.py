@@ -325,7 +325,7 @@ MUTATIONS: list[Mutation] = [
         "serving/meters.py",
         "if path.exists() and not path.is_file():",
         "if False:",
-        ("tests/cli/test_serve.py::test_bad_input_is_one_line_and_exit_code_2[flags14-not a file]",),
+        ("tests/serving/test_meters.py::test_a_log_that_is_no_file_is_refused",),
     ),
     Mutation(
         "serving",
