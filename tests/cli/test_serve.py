@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import openai
 import pytest
 
 from fastslow.cli.main import main
+from fastslow.files.scratch import scratch
 from tests.support.recording import greedy_answers
 from tests.support.runs import write_task
 from tests.support.shipped import lively_model, make_bundle
@@ -44,6 +47,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["--host", "no.such.host.invalid"], "cannot listen"),
         (["--log", "/no/such/folder/x", "--upstream", "http://127.0.0.1:9/v1"], "cannot write the log"),
         (["--timeout", "nan"], "above 0"),
+        (["--log", "/", "--upstream", "http://127.0.0.1:9/v1"], "not a file"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -97,8 +101,15 @@ def test_a_signal_ends_the_server_with_exit_code_0(bundle: Path) -> None:
                 model=bundle.parent.name, messages=[{"role": "user", "content": "?"}]
             ).choices[0].message.content == "hi"  # fmt: skip
             assert httpx.get(f"{url}/models").status_code == 401
-        finally:
+            hangs: Any = {"role": "user", "content": json.dumps({"id": "a", "events": 3, "hang_at": 2})}
+            stream = iter(client.chat.completions.create(model=bundle.parent.name, messages=[hangs], stream=True))
+            next(stream)
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)  # a second signal: at once
+            with pytest.raises(openai.APIError, match="being stopped"):
+                list(stream)
+        finally:
+            process.terminate()
             _, rest = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "Traceback" not in rest
@@ -112,14 +123,16 @@ def test_without_an_upstream_100_answers_are_those_of_an_evaluation_and_no_serve
     process, url = started(str(bundle), "--device", "cpu", "--name", "ours")
     try:
         client = openai.OpenAI(base_url=url, api_key="x")
-        ours, served = greedy_answers(bundle, tokens=6), []
+        ours, served, names = greedy_answers(bundle, tokens=6), [], set()
+        asked: dict[str, Any] = {"model": "ours", "temperature": 0, "max_completion_tokens": 6}
         for example, _ in ours:
             turns: Any = [dict(turn) for turn in example.messages]
-            answer = client.chat.completions.create(model="ours", messages=turns, temperature=0, max_tokens=6)
+            answer = client.chat.completions.create(messages=turns, **asked)
             served.append((example, answer.choices[0].message.content))
+            names.add(answer.model)
         last: Any = [dict(turn) for turn in ours[-1][0].messages]
-        stream = client.chat.completions.create(model="ours", messages=last, temperature=0, max_tokens=6, stream=True)
-        streamed = "".join(part.choices[0].delta.content or "" for part in stream if part.choices)
+        parts = list(client.chat.completions.create(messages=last, stream=True, **asked))
+        streamed = "".join(part.choices[0].delta.content or "" for part in parts if part.choices)
         children = _children(process.pid)
     finally:
         process.send_signal(signal.SIGINT)
@@ -128,14 +141,17 @@ def test_without_an_upstream_100_answers_are_those_of_an_evaluation_and_no_serve
     assert len({text for _, text in ours}) > 20
     assert served == ours
     assert streamed == ours[-1][1]
+    assert names | {part.model for part in parts} == {"ours"}
     assert process.returncode == 0
     assert children
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
 
 @pytest.mark.processes
-def test_a_server_that_is_killed_leaves_no_server_behind(bundle: Path) -> None:
-    process, _ = started(str(bundle), "--device", "cpu")
+def test_a_server_that_is_killed_leaves_no_server_behind_and_its_files_until_the_next_start(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, _ = started(str(bundle), "--device", "cpu", TMPDIR=str(tmp_path))
     children = _children(process.pid)
     assert children
     process.kill()
@@ -144,6 +160,11 @@ def test_a_server_that_is_killed_leaves_no_server_behind(bundle: Path) -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < until:
         time.sleep(0.05)
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for prefix in ("fastslow-export-", "fastslow-serve-"):
+        assert len(list(tmp_path.glob(f"{prefix}*"))) == 1
+        with scratch(prefix) as folder:
+            assert list(tmp_path.glob(f"{prefix}*")) == [folder]
 
 
 def _children(pid: int) -> list[int]:

@@ -6,8 +6,12 @@ import inspect
 
 import h11
 import uvicorn
-from transformers.cli.serving.chat_completion import TransformersCompletionCreateParamsStreaming
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from transformers.cli.serving.chat_completion import (
+    UNUSED_CHAT_COMPLETION_FIELDS,
+    ChatCompletionHandler,
+    TransformersCompletionCreateParamsStreaming,
+)
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 
 def test_uvicorns_protocol_calls_what_the_proxy_overrides() -> None:
@@ -20,8 +24,24 @@ def test_uvicorns_protocol_calls_what_the_proxy_overrides() -> None:
     assert h11.Connection(h11.SERVER).their_state is h11.IDLE
 
 
-def test_uvicorn_raises_the_signals_that_it_captured_from_a_list_of_its_own() -> None:
-    assert "self._captured_signals" in inspect.getsource(uvicorn.Server.capture_signals)
+def test_uvicorns_server_calls_what_the_proxy_overrides() -> None:
+    assert "signal.signal(sig, self.handle_exit)" in inspect.getsource(uvicorn.Server.capture_signals)
+    assert "self._captured_signals" in inspect.getsource(uvicorn.Server.handle_exit), "raised again where it is kept"
+    assert "await self.shutdown(" in inspect.getsource(uvicorn.Server._serve)
+    assert "connection.shutdown()" in inspect.getsource(uvicorn.Server.shutdown)
+
+
+def test_uvicorns_protocol_takes_what_the_proxy_sets() -> None:
+    source = inspect.getsource(H11Protocol.handle_events)
+    assert "app = self.app" in source
+    assert "on_response=self.on_response_complete" in source
+    assert "self.send_400_response(" in source
+    assert "if self.disconnected:" in inspect.getsource(RequestResponseCycle.send)
+
+
+def test_transformers_serve_reads_the_older_name_of_a_length_alone() -> None:
+    assert "max_completion_tokens" in UNUSED_CHAT_COMPLETION_FIELDS
+    assert 'body.get("max_tokens")' in inspect.getsource(ChatCompletionHandler)
 
 
 def test_uvicorn_has_no_timeout_for_heads_of_its_own() -> None:

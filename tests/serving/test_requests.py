@@ -74,6 +74,11 @@ def test_parts_that_are_no_text_are_refused(part: Any) -> None:
     [
         {"chat_template": "{{ cycler.__init__.__globals__ }}"},
         {"tokenize": False},
+        {"_private": 1},
+        {"__class__": "x"},
+        {"conversation": "x"},
+        {"continue_final_message": True},
+        {"enable_thinking ": True},
         {"return_tensors": "pt"},
         {"documents": []},
         {"enable_thinking": {"a": 1}},
@@ -97,11 +102,66 @@ def test_another_model_is_not_found(model: Any) -> None:
     assert refused({**ask(), "model": model}).status == 404
 
 
-@pytest.mark.parametrize("reference", ["file:///etc/passwd", "http://host/x.json", "../x.json"])
-def test_a_schema_that_refers_to_a_file_is_refused(reference: str) -> None:
-    schema = {"type": "json_schema", "json_schema": {"schema": {"properties": {"a": [{"$ref": reference}]}}}}
-    assert refused(ask(response_format=schema)).field == "$ref"
-    assert read(ask(response_format={"a": {"$ref": "#/$defs/x"}}))
+@pytest.mark.parametrize("kind", ["mcp", "web_search", "code_interpreter", "file_search", None, ["function"]])
+def test_tools_that_the_server_would_call_are_refused(kind: Any) -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}, {"type": "custom"}, "x"]
+    assert read(ask(tools=tools)).fields["tools"] == tools
+    assert refused(ask(tools=[*tools, {"type": kind, "server_url": "http://host"}])).field == "tools[3].type"
+
+
+def placed(schema: Any) -> list[dict[str, Any]]:
+    """The fields by which servers take a schema, each with this one."""
+    return [
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}},
+        {"response_format": {"type": "json_object", "schema": schema}},
+        {"response_format": {"type": "json", "value": schema}},
+        {"guided_json": schema},
+        {"json_schema": schema},
+        {"structured_outputs": {"json": schema}},
+        {"guided_decoding": {"json": schema}},
+    ]
+
+
+SAFE = {"$schema": "http://json-schema.org/draft-07/schema#", "$defs": {"x": {}}, "items": {"$ref": "#/$defs/x"}}
+
+
+@pytest.mark.parametrize("reference", ["file:///etc/passwd", "http://host/x.json", "../x.json", " #/x", ""])
+@pytest.mark.parametrize("name", ["$ref", "$dynamicRef", "$recursiveRef", "$schema"])
+def test_a_schema_that_leads_out_of_itself_is_refused_wherever_it_stands(name: str, reference: str) -> None:
+    schema = {"properties": {"a": [{name: reference}]}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    tag = {"structural_tag": json.dumps({"structures": [{"schema": json.dumps(schema)}]})}
+    for fields in [*placed(schema), *placed(json.dumps(schema)), {"tools": [tool]}, tag, {"any": [schema]}]:
+        assert refused(ask(**fields)).field == name
+    hidden = json.dumps(schema).replace("$", "\\u0024")
+    assert refused(ask(guided_json=hidden)).field == name
+    twice = f'{{"{name}": "{reference}", "{name}": "#/x"}}'
+    assert "each key once" in str(refused(ask(guided_json=twice)))
+
+
+def test_a_schema_that_refers_to_its_own_parts_passes_wherever_it_stands() -> None:
+    odd = {"properties": {"$ref": {"type": "string"}, "json": {"type": "string"}, "$schema": {}}}
+    for schema in (SAFE, json.dumps(SAFE), odd, {"$schema": "https://json-schema.org/draft/2020-12/schema"}):
+        for fields in placed(schema):
+            assert read(ask(**fields)).fields == fields
+    texts = {"stop": ["{", "[x"], "user": '{"a": 1}', "guided_json": None, "metadata": {"a": "$ref"}}
+    assert read(ask(**texts)).fields == texts
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "schema.json", "file:///x", "", "[]", "{", "{} /etc/passwd", "[" * 9999]
+)
+def test_the_name_of_a_schema_is_none(path: str) -> None:
+    for fields in placed(path):
+        assert refused(ask(**fields)).status == 400
+
+
+@pytest.mark.parametrize("field", ["guided_grammar", "grammar", "ebnf"])
+def test_a_grammar_imports_from_no_file(field: str) -> None:
+    for line in ("%import .etc.passwd", "%import other.X", "%import common_.X", "%import\n.x"):
+        assert refused(ask(**{field: f"start: X\n{line}"})).field == field
+        assert refused(ask(structured_outputs={field: line})).field == field
+    assert read(ask(**{field: "start: WORD\n%import common.WORD"}))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import httpx
 import pytest
 
 from fastslow.serving import app as app_module
-from fastslow.serving import server as server_module
-from fastslow.serving.app import Limits, header
+from fastslow.serving import protocol
+from fastslow.serving.app import Limits, header, is_local
+from fastslow.serving.upstream import is_loopback
 from tests.support.proxy import ask, proxied
 from tests.support.shipped import CONTEXTS, make_bundle, topics_of
 from tests.support.stub_upstream import Stub, stub_upstream
@@ -34,8 +35,8 @@ def behind() -> Iterator[tuple[Stub, str]]:
 @pytest.fixture
 def url(bundle: Path, behind: tuple[Stub, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A proxy with short patience."""
-    monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.4)
-    monkeypatch.setattr(server_module, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(protocol, "READ_SECONDS", 0.5)
     monkeypatch.setattr(app_module, "BODY_SECONDS", 0.4)
     with proxied(bundle, behind[1], limits=Limits(body=10_000, open=3)) as base:
         yield base
@@ -63,10 +64,11 @@ def head(path: str = "/v1/chat/completions", *headers: str, method: str = "POST"
 
 
 def is_well(url: str) -> bool:
-    return httpx.post(f"{url}/v1/chat/completions", json=ask(), timeout=5).status_code == 200
+    return CLIENT.post(f"{url}/v1/chat/completions", json=ask(), timeout=5).status_code == 200
 
 
 JSON = "content-type: application/json"
+CLIENT = httpx.Client(timeout=10)  # making one takes longer than asking
 
 
 @pytest.mark.parametrize("declared", [10_001, 10**15, 10**400])
@@ -144,8 +146,8 @@ def test_more_requests_than_fit_are_refused_and_the_others_go_on(url: str) -> No
     body = ask(json.dumps({"id": "a", "events": 300, "delay": 0.01}), stream=True)
     with contextlib.ExitStack() as stack:
         for _ in range(3):
-            stack.enter_context(httpx.stream("POST", f"{url}/v1/chat/completions", json=body))
-        answer = httpx.post(f"{url}/v1/chat/completions", json=ask())
+            stack.enter_context(CLIENT.stream("POST", f"{url}/v1/chat/completions", json=body))
+        answer = CLIENT.post(f"{url}/v1/chat/completions", json=ask())
         assert answer.status_code == 503
         assert answer.json()["error"]["code"] == "overloaded"
     until = time.monotonic() + 5
@@ -185,7 +187,7 @@ def test_a_path_that_is_no_route_reaches_nothing(url: str, behind: tuple[Stub, s
         b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: a\x00b\r\n\r\n",
         b"GET /health HTTP/1.1\r\nhost : localhost\r\n\r\n",
         b"CONNECT evil:443 HTTP/1.1\r\nhost: evil\r\n\r\n",
-        b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade, close\r\n\r\n",
     ],
     ids=range(10),
 )  # fmt: skip
@@ -200,7 +202,7 @@ def test_no_header_of_a_client_comes_back_or_goes_on_but_its_key(url: str, behin
         "x-fastslow-context": "forged", "x-forwarded-for": "1.2.3.4", "cookie": "a=b", "x-request-id": "canary",
         "forwarded": "for=1.2.3.4", "x-api-key": "canary", "authorization": "Bearer k",
     }  # fmt: skip
-    answer = httpx.post(f"{url}/v1/chat/completions", json=ask(), headers=sent)
+    answer = CLIENT.post(f"{url}/v1/chat/completions", json=ask(), headers=sent)
     assert answer.headers["x-fastslow-context"] == CONTEXTS[0].id
     got = behind[0].headers[-1]
     assert not {"x-forwarded-for", "cookie", "x-request-id", "forwarded", "x-api-key", "x-fastslow-context"} & set(got)
@@ -224,7 +226,7 @@ def test_a_topic_with_a_line_end_in_its_name_makes_no_header_of_its_own(
         (made / name).write_text(text.replace('"c1"', '"c1\\r\\nset-cookie: x=y"'))
     with proxied(made, behind[1], choose="cluster") as url:
         for task in ("Spell the word 'q1x2' backwards, letter by letter.", "What is 1 + 2? Give the number."):
-            answer = httpx.post(f"{url}/v1/chat/completions", json=ask(task))
+            answer = CLIENT.post(f"{url}/v1/chat/completions", json=ask(task))
             assert answer.status_code == 200
             assert "set-cookie" not in answer.headers
 
@@ -232,23 +234,125 @@ def test_a_topic_with_a_line_end_in_its_name_makes_no_header_of_its_own(
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_a_page_in_a_browser_cannot_ask_without_asking_first(url: str, behind: tuple[Stub, str], kind: str) -> None:
     asked = len(behind[0].asked)
-    answer = httpx.post(
+    answer = CLIENT.post(
         f"{url}/v1/chat/completions", content=json.dumps(ask()), headers={"content-type": kind, "origin": "http://evil"}
     )
     assert answer.status_code == 415
-    preflight = httpx.options(f"{url}/v1/chat/completions", headers={"origin": "http://evil"})
+    preflight = CLIENT.options(f"{url}/v1/chat/completions", headers={"origin": "http://evil"})
     assert preflight.status_code == 405
     assert not [name for name in preflight.headers if name.startswith("access-control")]
     assert len(behind[0].asked) == asked
 
 
+HOSTS = (
+    "evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil", "", "[::2]", "[::1].evil",
+    "[::1]evil", "localhost.evil:80", "localhost:80.evil", "127.0.0.1:x", "127.0.0.1:80:90", "localhost:80@evil",
+    "user@localhost", "localhost@evil", "localhost:@evil", "evil#localhost", "localhost/evil", "localhost,evil",
+    "localhost evil", "evil localhost", "[::1", "::1", "[::1]:", "[127.0.0.1]", "[::1%25lo]", "localhost:",
+    "localhost.", "0x7f.1", "127.1", "2130706433", "0177.0.0.1", "localhost\u00e9", "localhost:\u00b2", "10.0.0.1",
+    "0.0.0.0", "localhost:1234567",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_name_of_somebody_else_in_the_host_header_is_refused(host: str) -> None:
+    assert not is_local(host.encode("latin-1"))
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8000", "127.0.0.2", "[::1]", "[0:0::1]:80"])
+def test_a_name_or_address_of_this_machine_in_the_host_header_passes(host: str) -> None:
+    assert is_local(host.encode("latin-1"))
+
+
+def test_the_host_header_is_looked_at_on_every_path(url: str) -> None:
+    for path in ("/v1/models", "/health", "/metrics", "/v1/chat/completions", "/x"):
+        for host in ("evil.example", "[::1].evil", "localhost:80@evil"):
+            answer = CLIENT.get(f"{url}{path}", headers={"host": host})
+            assert answer.status_code == 421
+            assert answer.json()["error"]["message"]
+    assert CLIENT.get(f"{url}/v1/models", headers={"host": "localhost:123"}).status_code == 200
+
+
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.evil", "", "[::2]"]
+    ("host", "local"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("LocalHost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
 )
-def test_a_name_of_somebody_else_in_the_host_header_is_refused(url: str, host: str) -> None:
-    for path in ("/v1/models", "/health", "/metrics"):
-        assert httpx.get(f"{url}{path}", headers={"host": host}).status_code == 421
-    assert httpx.get(f"{url}/v1/models", headers={"host": "localhost:123"}).status_code == 200
+def test_a_proxy_on_any_address_of_this_machine_asks_for_its_name(host: str, local: bool) -> None:
+    assert is_loopback(host) is local
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics", "/v1/models", "/v1/models/ours"])
+def test_the_body_of_a_get_that_never_ends_holds_the_connection_for_a_moment_only(
+    url: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "REST_SECONDS", 0.1)
+    for how, drip in (("content-length: 1000", b"x"), ("transfer-encoding: chunked", b"1\r\nx\r\n")):
+        with connected(url) as line:
+            line.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\n{how}\r\n\r\n".encode())
+            assert b" 200 " in line.recv(65536)
+            began = time.monotonic()
+            with pytest.raises(OSError):  # noqa: PT011, PT012 - reset or broken pipe
+                while time.monotonic() - began < 5:
+                    line.sendall(drip)
+                    time.sleep(0.01)
+            assert time.monotonic() - began < 3
+
+
+def test_the_body_of_a_get_that_ends_leaves_the_connection_open(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "REST_SECONDS", 0.2)
+    with connected(url) as line:
+        for _ in range(2):
+            line.sendall(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{")
+            assert b" 200 " in line.recv(65536)
+            line.sendall(b"}")
+            time.sleep(0.3)
+
+
+def error_of(answer: bytes) -> dict[str, str]:
+    """The error of a raw answer, which has OpenAI's form."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/json" in head
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
+
+
+def test_what_the_libraries_refuse_themselves_has_openais_form(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert error_of(raw(url, b"\x16\x03\x01\x02\x00\r\n\r\n"))["code"] == "invalid_http"
+    assert (
+        error_of(raw(url, b"GET /health HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 100_000))["code"] == "invalid_http"
+    )
+    assert error_of(raw(url, head("/x", method="GET")))["code"] == "not_found"
+    answer = raw(url, head("/v1/chat/completions", method="DELETE"))
+    assert error_of(answer)["code"] == "method_not_allowed"
+    assert b"allow: post" in answer.lower()
+    monkeypatch.setattr(protocol, "MOST_CONNECTIONS", 0)
+    answer = raw(url, head("/health", method="GET"))
+    assert b" 503 " in answer
+    assert error_of(answer)["code"] == "overloaded"
+
+
+def test_a_body_that_turns_out_to_be_no_http_ends_its_connection_alone(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    json_head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    with connected(url) as line:  # before its answer
+        line.sendall(json_head + b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\nno number\r\n")
+        assert error_of(line.recv(65536))["code"] == "invalid_http"
+        assert line.recv(65536) == b""
+    with connected(url) as line:  # after its answer
+        line.sendall(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+        assert b" 200 " in line.recv(65536)
+        line.sendall(b"no number\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert line.recv(65536) == b""
+    body = json.dumps(ask(json.dumps({"id": "a", "events": 1000, "delay": 0.02}), stream=True)).encode()
+    with connected(url) as line:  # while it is answered
+        line.sendall(json_head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        line.recv(65536)
+        line.sendall(b"\x00no http\r\n\r\n")
+    assert is_well(url)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @pytest.mark.parametrize(
@@ -269,13 +373,13 @@ def test_without_the_key_nothing_is_answered_and_nothing_is_said_about_it(
             ("GET", "/x"),
         ):
             raw_headers = {name.encode(): value.encode() for name, value in headers.items()}
-            answer = httpx.request(method, f"{url}{path}", headers=raw_headers)
+            answer = CLIENT.request(method, f"{url}{path}", headers=raw_headers)
             assert answer.status_code == 401
             assert "secret" not in answer.text
             assert answer.json()["error"]["code"] == "invalid_api_key"
-        assert httpx.get(f"{url}/health").status_code == 200
+        assert CLIENT.get(f"{url}/health").status_code == 200
         good = {"authorization": "Bearer secret-key"}
-        assert httpx.get(f"{url}/v1/models", headers=good).status_code == 200
+        assert CLIENT.get(f"{url}/v1/models", headers=good).status_code == 200
     assert len(behind[0].asked) == asked
 
 
@@ -284,5 +388,5 @@ def test_an_answer_without_end_is_cut(bundle: Path, behind: tuple[Stub, str], mo
 
     monkeypatch.setattr(upstream, "LONGEST_ANSWER", 1000)
     with proxied(bundle, behind[1]) as url:
-        answer = httpx.post(f"{url}/v1/chat/completions", json=ask(json.dumps({"id": "a", "events": 500})))
+        answer = CLIENT.post(f"{url}/v1/chat/completions", json=ask(json.dumps({"id": "a", "events": 500})))
     assert answer.status_code == 502

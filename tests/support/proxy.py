@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fastslow.serving.server import Server, ServeSettings, config_of, listen, make_proxy
+from fastslow.serving.server import Server, ServeSettings, listen, make_proxy
 from tests.support.stub_upstream import running
 
 
 @contextlib.contextmanager
-def proxied(folder: Path, upstream: str, **settings: Any) -> Iterator[str]:
+def proxied(folder: Path, upstream: str | None, **settings: Any) -> Iterator[str]:
     """Serve `folder`; yields the URL without /v1."""
     chosen = ServeSettings(upstream=upstream, port=0, name="ours", **settings)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(contextlib.closing(listen(chosen.host, 0)))
-        server = Server(config_of(make_proxy(folder, chosen, stack)), lambda: None)
+        server = Server(make_proxy(folder, chosen, stack))
         stack.enter_context(running(server, [listener]))
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 

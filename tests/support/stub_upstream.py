@@ -94,7 +94,10 @@ def _event(delta: dict[str, Any], finish: str | None = None) -> bytes:
 def stub_upstream() -> Iterator[tuple[Stub, str]]:
     """The stub in a thread, and its URL."""
     stub = Stub()
-    server = uvicorn.Server(uvicorn.Config(stub.app, port=0, log_level="critical", lifespan="off", ws="none"))
+    config = uvicorn.Config(
+        stub.app, port=0, log_level="critical", lifespan="off", ws="none", timeout_graceful_shutdown=0
+    )
+    server = uvicorn.Server(config)
     with running(server):
         yield stub, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
 

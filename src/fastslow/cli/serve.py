@@ -30,6 +30,7 @@ def run(argv: Sequence[str]) -> int:
     from fastslow.registry.registry import resolve
     from fastslow.serving.app import Limits
     from fastslow.serving.server import ServeSettings, serve
+    from fastslow.serving.upstream import is_loopback
 
     quiet_libraries()
 
@@ -58,7 +59,7 @@ def run(argv: Sequence[str]) -> int:
         device=options.device,
         trusted=options.trust_task,
     )
-    if settings.host not in ("127.0.0.1", "localhost", "::1") and settings.key is None:
+    if settings.key is None and not is_loopback(settings.host):
         _say(f"note: everybody who reaches {settings.host} may ask this server; --api_key NAME asks for a key")
 
     def ready(url: str) -> None:

@@ -1,7 +1,8 @@
 """Crash-safe files.
 
 - `atomic`: replaces files and folders as a whole. `locks`: one writer at a time. `jsonl`: reads and appends lines.
-- `typed`: reads JSON as a dataclass, every value of the type that its field names.
+  `typed`: JSON as a dataclass, every value of the type that its field names.
+- `scratch`: folders for a while, which no kill leaves behind for good.
 - `run_directory`: the files of one run, and what it says of machine and versions.
 - `nested_state`: nested Python state as JSON and tensors. `tensors`: tensors as safetensors, hashed while written.
 - `manifest`: folders sealed with the SHA-256 of each file, verified before anything is read. `sealed`: checkpoint

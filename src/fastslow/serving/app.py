@@ -29,13 +29,17 @@ from fastslow.serving.meters import Log, Meters
 from fastslow.serving.relay import Outcome, Relay, Transcript
 from fastslow.serving.requests import ChatRequest, read_request
 from fastslow.serving.shadow import Shadow, outgoing
-from fastslow.serving.upstream import LOOPBACK, Upstream
+from fastslow.serving.stopping import Stopping
+from fastslow.serving.upstream import Upstream, is_loopback
 
 BODY_SECONDS = 30.0
 """How long a client may take to send a body."""
 
 UP_SECONDS = 1.0
 """How long /health remembers whether the server behind is up: whoever asks it all day does not ask that server."""
+
+
+HOST = re.compile(r"(?:(?P<name>[A-Za-z0-9.-]+)|\[(?P<address>[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class Proxy:
         self._release, self._chooser, self._upstream, self._shadow = release, chooser, upstream, shadow
         self._name, self._meters, self._log, self._limits = name, meters, log, limits
         self._has_key = key is not None
+        self.stopping = Stopping()
         self._open, self._started = 0, int(time.time())
         self._up = (0.0, False)
         self.app = Starlette(
@@ -88,7 +93,7 @@ class Proxy:
                 Route("/health", self._health, methods=["GET"]),
                 Route("/metrics", self._exposition, methods=["GET"]),
             ],
-            middleware=[Middleware(Door, key=key, hosts=LOOPBACK if local else None)],
+            middleware=[Middleware(Door, key=key, local=local)],
             exception_handlers={Refused: _refused, HTTPException: _no_route, Exception: _broken},  # type: ignore[dict-item]
             lifespan=self._lifespan,
         )
@@ -116,12 +121,13 @@ class Proxy:
 
     async def _prepared(self, request: Request, began: float) -> Relay:
         """Return the answer to be, once the context is chosen."""
-        body = await read_body(request, self._limits.body)
-        chat = read_request(body, models=self._names, arguments=self._release.template_arguments)
-        choice = await self._chooser.choose(chat.turns, chat.context)
+        with self.stopping.ends():
+            body = await read_body(request, self._limits.body)
+            chat = read_request(body, models=self._names, arguments=self._release.template_arguments)
+            choice = await self._chooser.choose(chat.turns, chat.context)
         content = outgoing(chat, self._release, choice.context, self._upstream)
-        compares = self._shadow is not None and chat.fields.get("n", 1) == 1 and self._shadow.wants_next()
-        transcript = Transcript(wants_text=compares)
+        compares = self._shadow is not None and chat.choices == 1 and self._shadow.wants_next()
+        transcript = Transcript(compares, choices=1 if self._upstream.ours else chat.choices)
         context = choice.context.id if choice.context is not None else NONE
 
         def done(outcome: Outcome) -> None:
@@ -143,7 +149,9 @@ class Proxy:
                 "x-fastslow-context": header(context),
                 "x-fastslow-topic": header(choice.topic),
             },
+            name=self._name if self._upstream.ours else None,
             transcript=transcript,
+            stopping=self.stopping,
             done=done,
         )
 
@@ -215,8 +223,8 @@ class Proxy:
 class Door:
     """Let in those with the key and the right Host header; `/health` is open to all who reach the port."""
 
-    def __init__(self, app: ASGIApp, *, key: str | None, hosts: Collection[str] | None):
-        self._app, self._hosts = app, hosts
+    def __init__(self, app: ASGIApp, *, key: str | None, local: bool):
+        self._app, self._local = app, local
         self._key = _digest(f"Bearer {key}") if key is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -230,7 +238,7 @@ class Door:
         await self._app(scope, receive, send)
 
     def _check(self, path: str, headers: dict[bytes, bytes]) -> None:
-        if self._hosts is not None and _host(headers.get(b"host", b"")) not in self._hosts:
+        if self._local and not is_local(headers.get(b"host", b"")):
             raise Refused("the Host header must name this machine: 127.0.0.1 or localhost", status=421)
         if self._key is None or path == "/health":
             return
@@ -271,9 +279,10 @@ def header(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", value)[:64]
 
 
-def _host(value: bytes) -> str:
-    text = value.decode("latin-1").lower()
-    return text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+def is_local(host: bytes) -> bool:
+    """Return whether a Host header is a name or address of this machine, and at most a port, and nothing else."""
+    parts = HOST.fullmatch(host.decode("latin-1"))
+    return parts is not None and is_loopback(parts["name"] or parts["address"])
 
 
 def _digest(text: str) -> bytes:
@@ -285,7 +294,10 @@ async def _refused(request: Request, problem: Refused) -> Response:
 
 
 async def _no_route(request: Request, problem: HTTPException) -> Response:
-    return Refused(f"{problem.detail}: see /v1/models", status=problem.status_code, code="not_found").response()
+    code = "method_not_allowed" if problem.status_code == 405 else "not_found"
+    response = Refused(f"{problem.detail}: see /v1/models", status=problem.status_code, code=code).response()
+    response.headers.update(problem.headers or {})  # a 405 says what is allowed
+    return response
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.files.scratch import scratch
 
 START_SECONDS = 600.0
 """How long a model may take to load."""
@@ -62,10 +63,10 @@ class Child:
         self.url = f"http://127.0.0.1:{self._port}/v1"
 
     def __enter__(self) -> Child:
-        self._scratch = tempfile.TemporaryDirectory(prefix="fastslow-serve-", ignore_cleanup_errors=True)
-        scratch = Path(self._scratch.name)
-        self._log = scratch / "log.txt"
-        hub = Path(os.environ.get("HF_HUB_CACHE", "")) if os.environ.get("HF_HUB_CACHE") else scratch / "hub"
+        self._scratch = contextlib.ExitStack()
+        folder = self._scratch.enter_context(scratch("fastslow-serve-"))
+        self._log = folder / "log.txt"
+        hub = Path(os.environ.get("HF_HUB_CACHE", "")) if os.environ.get("HF_HUB_CACHE") else folder / "hub"
         hub.mkdir(parents=True, exist_ok=True)  # without that folder, the list of models is an error of the server's
         env: dict[str, Any] = {
             **os.environ,
@@ -95,7 +96,7 @@ class Child:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._scratch.cleanup()
+        self._scratch.close()
 
     @property
     def ended(self) -> bool:

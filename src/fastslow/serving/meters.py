@@ -54,14 +54,16 @@ class Meters:
 class Log:
     """Append one line of JSON a request, if there is a file at all: what was chosen and how long, and no text.
 
-    Raises BadInput at construction for a file that cannot be written. Later failures are said once: a full disk must
-    not stop the answers.
+    Raises BadInput at construction for what is no file, or cannot be written. Later failures are said once: a full disk
+    must not stop the answers.
     """
 
     def __init__(self, path: Path | None):
         self._path, self._failed = path, False
         if path is not None:
             try:
+                if path.exists() and not path.is_file():  # a pipe, for one, stops the answers until somebody reads it
+                    raise BadInput(f"cannot write the log '{path}': not a file. Name a file, or one that is yet to be.")
                 jsonl.append(path, [])
             except OSError as error:
                 raise BadInput(f"cannot write the log '{path}': {error.strerror or error}.") from error

@@ -1,4 +1,4 @@
-"""One answer on its way through: chunk by chunk to the client, ended when either side leaves."""
+"""One answer on its way through: event by event to the client, ended when either side leaves or the server stops."""
 
 from __future__ import annotations
 
@@ -12,58 +12,63 @@ import httpx
 from starlette.types import Receive, Scope, Send
 
 from fastslow.serving.errors import Refused, failed
-from fastslow.serving.upstream import Upstream, headers_back, refusal, whole
+from fastslow.serving.events import Events, data_of
+from fastslow.serving.stopping import Stopping
+from fastslow.serving.upstream import Upstream, has_the_form, headers_back, in_the_form, object_of, refusal, whole
 
 CLOSE_SECONDS = 2.0
-MARKS = (b'"usage"', b'"finish_reason"', b'"error"', b"[DONE]")
-"""What stands in the events of a stream that say more than text."""
+
+DRAIN_SECONDS = 1.0
+"""How long a server may take to end a stream after its last word: only what was read to its end is used again."""
 
 LONGEST_KEPT = 2**20
 """Characters of an answer that are kept for the shadow."""
+
+MOST_TOKENS = 2**53
+"""What JSON's numbers hold exactly. What a server counts beyond that is no count."""
+
+EVENTS, JSON = b"text/event-stream; charset=utf-8", b"application/json"
 
 
 @dataclass
 class Transcript:
     """Collect what an answer says while it passes: its text, if anybody needs it, and its tokens.
 
-    `text` is None once it is of no use: not asked for, too long, or not in the first choice's content alone.
+    `text` is None once it is of no use: not asked for, too long, or not in the first choice's content alone. `choices`
+    is how many the request asked for. Nothing that a server sends is taken to have its right type.
     """
 
     wants_text: bool
+    choices: int = 1
     text: str | None = ""
     tokens: dict[str, int] = field(default_factory=dict)
-    finished: bool = False
-    _rest: bytes = b""
+    done: bool = False
+    _ended: set[int] = field(default_factory=set)
 
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes of a stream of server-sent events."""
-        *lines, self._rest = (self._rest + chunk).replace(b"\r\n", b"\n").split(b"\n")
-        if len(self._rest) > LONGEST_KEPT:
-            self._rest, self.text = b"", None
-        for line in lines:
-            if line.startswith(b"data:") and (self.wants_text or any(mark in line for mark in MARKS)):
-                self._take(line.removeprefix(b"data:").strip(), "delta")
+    @property
+    def finished(self) -> bool:
+        """Whether a stream has said its end: `[DONE]`, or why each of its choices ended."""
+        return self.done or len(self._ended) >= self.choices
 
-    def whole(self, content: bytes) -> None:
-        """Take an answer that came in one piece."""
-        self._take(content, "message")
+    def take(self, data: Mapping[str, Any], part: str) -> None:
+        """Take an answer, whose text is in `message`, or an event of one, whose text is in `delta`."""
+        usage = data.get("usage")
+        for name in ("prompt_tokens", "completion_tokens"):
+            count = usage.get(name) if isinstance(usage, dict) else None
+            if type(count) is int and 0 <= count <= MOST_TOKENS:
+                self.tokens[name] = count
+        choices = data.get("choices")
+        for choice in choices if isinstance(choices, list) else []:
+            if isinstance(choice, dict):
+                self._choice(choice, part)
 
-    def _take(self, content: bytes, part: str) -> None:
-        if content == b"[DONE]":
-            self.finished = True
-            return
-        try:
-            data = json.loads(content)
-            self.finished |= "error" in data  # the server's own last word
-            usage = data.get("usage") or {}
-            self.tokens |= {name: int(usage[name]) for name in ("prompt_tokens", "completion_tokens") if name in usage}
-            for choice in data.get("choices") or []:
-                self.finished |= choice.get("finish_reason") is not None
-                text = (choice.get(part) or {}).get("content")
-                if self.text is not None and isinstance(text, str) and self.wants_text:
-                    self.text = None if choice.get("index", 0) or len(self.text) > LONGEST_KEPT else self.text + text
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-            self.text = None
+    def _choice(self, choice: Mapping[str, Any], part: str) -> None:
+        index, said = choice.get("index", 0), choice.get(part)
+        if choice.get("finish_reason") is not None and type(index) is int and 0 <= index < self.choices:
+            self._ended.add(index)
+        text = said.get("content") if isinstance(said, dict) else None
+        if self.text is not None and isinstance(text, str) and self.wants_text:
+            self.text = None if index or len(self.text) > LONGEST_KEPT else self.text + text
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,9 @@ class Relay:
         content: what it is asked.
         key: the client's key, to be passed on.
         headers: headers of our own for the client.
+        name: by which clients know the model; None: the server's own name for it is passed on.
         transcript: collects what passes.
+        stopping: ends the answer.
         done: called once with the outcome, however the request ends.
     """
 
@@ -94,14 +101,16 @@ class Relay:
         *,
         key: str | None,
         headers: Mapping[str, str],
+        name: str | None,
         transcript: Transcript,
+        stopping: Stopping,
         done: Callable[[Outcome], None],
     ):
-        self._upstream, self._content, self._key = upstream, content, key
-        self._headers, self._transcript, self._done = headers, transcript, done
-        self._status, self._failure, self._started = 502, None, False
-        self._complete = self._left = False
-        self._mid_event = b""
+        self._upstream, self._content, self._key, self._name = upstream, content, key, name
+        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self._transcript, self._stopping, self._done = transcript, stopping, done
+        self._status, self._failure = 502, None
+        self._started = self._complete = self._left = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -121,68 +130,119 @@ class Relay:
 
     async def _answer(self, send: Send) -> None:
         try:
-            response = await self._upstream.ask(self._content, self._key)
+            with self._stopping.ends():
+                response = await self._upstream.ask(self._content, self._key)
+                try:
+                    last = await self._receive(response, send)
+                finally:
+                    with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                        await response.aclose()
         except Refused as problem:
-            await self._refuse(send, problem)
-            return
-        try:
-            await self._pass_on(response, send)
-        except Refused as problem:
-            await self._refuse(send, problem)
-        finally:
-            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                await response.aclose()
+            last = json.dumps(problem.body()).encode()
+            if not self._started:
+                self._status = problem.status
+            elif self._is_over:
+                last = b""  # the client has its answer
+            else:
+                last = b"data: " + last + b"\n\n"  # the status is gone already
+            self._failure = self._failure or (problem.code if last else None)
+        if not self._started:
+            await self._start(send, [(b"content-type", JSON), (b"content-length", str(len(last)).encode())])
+        self._complete = True
+        await send({"type": "http.response.body", "body": last})
 
-    async def _pass_on(self, response: httpx.Response, send: Send) -> None:
-        self._status = response.status_code
-        headers = headers_back(response)
-        if response.status_code < 400 and headers.get("content-type", "").startswith("text/event-stream"):
-            await self._start(send, {**headers, "cache-control": "no-store"})
-            await self._stream(response, send)
-            return
-        content = await whole(response)
-        if response.status_code >= 400:
-            problem = refusal(response.status_code, content)
+    async def _receive(self, response: httpx.Response, send: Send) -> bytes:
+        """Return the answer, or b"" for a stream, which is then passed on but for its end.
+
+        Raises Refused for what is no answer to a chat request: the client then gets that instead, or at last.
+        """
+        status, self._headers = response.status_code, [*headers_back(response), *self._headers]
+        plain = response.headers.get("content-encoding", "identity").strip().lower() in ("", "identity")
+        if 400 <= status <= 599:
+            content = await whole(response, self._upstream.seconds) if plain else b""
+            problem = refusal(status, content)
             if problem is not None:
                 raise problem
-        else:
-            self._transcript.whole(content)
-        await self._start(send, {**headers, "content-length": str(len(content))})
-        await self._end(send, content)
+            self._status = status
+            return content
+        if status != 200:
+            raise failed(f"the server behind answers with status {status}")
+        if not plain:
+            raise failed("the server behind compresses its answer, which it was asked not to do")
+        self._status = status
+        streams = response.headers.get("content-type", "").partition(";")[0].strip().lower() == "text/event-stream"
+        if streams != (self._content.get("stream") is True):
+            raise failed(f"the server behind answers {'as a stream' if streams else 'in one piece'}, unasked")
+        if not streams:
+            return self._named(await whole(response, self._upstream.seconds), "message")
+        await self._start(send, [(b"content-type", EVENTS), (b"cache-control", b"no-store")])
+        await self._stream(response, send)
+        return b""
 
     async def _stream(self, response: httpx.Response, send: Send) -> None:
-        """Pass a stream on as it comes. Where it breaks off, an error in OpenAI's form is its last event."""
+        """Pass a stream on as its events come. Raises Refused where it breaks off, or is none of a chat."""
+        events = Events()
         try:
-            async for chunk in response.aiter_raw():
-                self._transcript.feed(chunk)
-                self._mid_event = (self._mid_event + chunk)[-2:]
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            with anyio.CancelScope() as scope:
+                async for chunk in response.aiter_raw():
+                    if not self._is_over:
+                        await self._pass_on(events, chunk, send)
+                        if self._is_over:
+                            scope.deadline = anyio.current_time() + DRAIN_SECONDS
         except httpx.TimeoutException:
-            raise failed("the server behind stopped answering", status=504, code="upstream_timeout") from None
+            if not self._is_over:
+                raise failed("the server behind stopped answering", status=504, code="upstream_timeout") from None
         except httpx.HTTPError:
-            raise failed("the answer of the server behind broke off") from None
-        if not self._transcript.finished:
+            if not self._is_over:
+                raise failed("the answer of the server behind broke off") from None
+        if events.rest and not self._is_over:
+            await self._pass_on(events, b"\n\n", send)  # the last line end may be missing; half an event is no JSON
+        if not (self._transcript.finished or self._is_over):
             raise failed("the answer of the server behind broke off")
-        await self._end(send, b"")
 
-    async def _start(self, send: Send, headers: Mapping[str, str]) -> None:
-        raw = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in {**headers, **self._headers}.items()
-        ]
-        await send({"type": "http.response.start", "status": self._status, "headers": raw})
+    @property
+    def _is_over(self) -> bool:
+        """Whether a stream has had its last word: what a server sends after it, or does not, is of no interest."""
+        return self._transcript.done or self._failure is not None
+
+    async def _pass_on(self, events: Events, chunk: bytes, send: Send) -> None:
+        passed = bytearray()
+        try:
+            for event in events.feed(chunk):
+                passed += self._event(event)
+                if self._is_over:
+                    break
+        finally:  # what came before an event that is refused
+            if passed:
+                await send({"type": "http.response.body", "body": bytes(passed), "more_body": True})
+
+    def _event(self, event: bytes) -> bytes:
+        """Return an event as it is passed on. Raises Refused for an error, and for what is no event of a chat."""
+        data = data_of(event)
+        if not data:
+            return event  # a comment, which keeps the connection open
+        if data == b"[DONE]":
+            self._transcript.done = True
+            return event
+        named = self._named(data, "delta")
+        return event if named is data else b"data: " + named + b"\n\n"
+
+    def _named(self, content: bytes, part: str) -> bytes:
+        """Take note of an answer or an event's data, and return it with the model's name as clients know it.
+
+        Raises Refused for an error that comes as an answer, and for what is no JSON object.
+        """
+        data = object_of(content)
+        if data.get("error"):
+            if part == "message" or not has_the_form(data["error"]):
+                raise in_the_form(502, data)
+            self._failure = "upstream_error"
+            return content
+        self._transcript.take(data, part)
+        if self._name is None or "model" not in data:
+            return content
+        return json.dumps({**data, "model": self._name}, separators=(",", ":")).encode()
+
+    async def _start(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        await send({"type": "http.response.start", "status": self._status, "headers": [*headers, *self._headers]})
         self._started = True
-
-    async def _refuse(self, send: Send, problem: Refused) -> None:
-        self._failure = problem.code
-        body = json.dumps(problem.body()).encode()
-        if self._started:  # the status is gone already
-            gap = b"" if self._mid_event in (b"", b"\n\n") else b"\n\n"
-            await self._end(send, gap + b"data: " + body + b"\n\n")
-            return
-        self._status = problem.status
-        await self._start(send, {"content-type": "application/json", "content-length": str(len(body))})
-        await self._end(send, body)
-
-    async def _end(self, send: Send, body: bytes) -> None:
-        self._complete = True
-        await send({"type": "http.response.body", "body": body})

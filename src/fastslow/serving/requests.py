@@ -3,29 +3,73 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fastslow.contexts.rendering import SYSTEM_ROLES
 from fastslow.export.template import ARGUMENT
 from fastslow.serving.errors import Refused
+from fastslow.serving.schemas import check_schemas
+
+MACHINES = "it names other machines"
+FILES = "it names a file of the server"
+TEXT = "the model reads text only"
+MODELS = "there is one model here"
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 REFUSED = {
+    # How messages are rendered and answers are sampled.
     "chat_template": "the server's template is used",
+    "template": "the server's template is used",
     "generation_config": "name the parameters themselves",
-    "logits_processors": "it names code of the server",
-    "mm_processor_kwargs": "the model reads text only",
-    "media_io_kwargs": "the model reads text only",
-    "kv_transfer_params": "it names other machines",
     "documents": "put the text into a message",
-    "adapter": "it names a file of the server",
-    "lora": "it names a file of the server",
-    "lora_request": "it names a file of the server",
     "prompt": "send messages",
-    "prompt_embeds": "the model reads text only",
+    "session_params": "send the whole conversation",
+    # Code, and files that are read or loaded.
+    "logits_processors": "it names code of the server",
+    "custom_logit_processor": "it is code",
+    "custom_params": "it is for code of the server",
+    "vllm_xargs": "it is for code of the server, and may hold kv_transfer_params",
+    "adapter": FILES,
+    "adapters": FILES,
+    "adapter_id": FILES,
+    "adapter_name": FILES,
+    "lora": FILES,
+    "lora_id": FILES,
+    "lora_name": FILES,
+    "lora_path": FILES,
+    "lora_request": FILES,
+    "draft_model": FILES,
+    "tokenizer": FILES,
+    # Other machines: servers that share their caches, and routers that pass a request on.
+    "kv_transfer_params": MACHINES,
+    "ec_transfer_params": MACHINES,
+    "disaggregated_params": MACHINES,
+    "migration_request": MACHINES,
+    "bootstrap_host": MACHINES,
+    "bootstrap_port": MACHINES,
+    "bootstrap_room": MACHINES,
+    "api_base": MACHINES,
+    "base_url": MACHINES,
+    "api_key": "send it as 'Authorization: Bearer KEY'",
+    "extra_headers": "no header is passed on",
+    "extra_query": "no query is passed on",
+    "extra_body": "its fields stand beside the others; OpenAI's client puts them there",
+    "litellm_params": MACHINES,
+    "user_config": MACHINES,
+    "plugins": MACHINES,
+    "models": MODELS,
+    "fallbacks": MODELS,
+    # What is no text.
+    "mm_processor_kwargs": TEXT,
+    "media_io_kwargs": TEXT,
+    "prompt_embeds": TEXT,
+    "image_data": TEXT,
+    "video_data": TEXT,
+    "audio_data": TEXT,
+    "images": TEXT,
     "audio": "the model reads and writes text only",
     "modalities": "the model reads and writes text only",
 }
@@ -54,6 +98,12 @@ class ChatRequest:
     @property
     def streams(self) -> bool:
         return self.fields.get("stream") is True
+
+    @property
+    def choices(self) -> int:
+        """How many answers are asked for; whatever is no such number is for the server behind to refuse."""
+        given = self.fields.get("n")
+        return given if type(given) is int and given > 1 else 1
 
 
 def read_request(body: bytes, *, models: Collection[str], arguments: Collection[str]) -> ChatRequest:
@@ -87,9 +137,8 @@ def read_request(body: bytes, *, models: Collection[str], arguments: Collection[
         raise Refused("'stream' must be true or false", field="stream")
     turns = _turns(fields.pop("messages", None))
     given = _arguments(fields.pop("chat_template_kwargs", None), arguments)
-    for reference in _references(fields):
-        if not reference.startswith("#"):
-            raise Refused("a schema may refer to its own parts only ('$ref': '#/...')", field="$ref")
+    _check_tools(fields.get("tools"))
+    check_schemas(fields)
     context = given.pop(ARGUMENT, None)
     if not isinstance(context, str | None):
         raise Refused(f"'{ARGUMENT}' must be the id of a context", field=f"chat_template_kwargs.{ARGUMENT}")
@@ -145,17 +194,13 @@ def _arguments(given: Any, allowed: Collection[str]) -> dict[str, Any]:
     return dict(given)
 
 
-def _references(value: Any) -> Iterator[str]:
-    """Yield every `$ref` of a schema, at any depth."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, Mapping):
-            if isinstance(one.get("$ref"), str):
-                yield one["$ref"]
-            waiting += one.values()
-        elif isinstance(one, list):
-            waiting += one
+def _check_tools(tools: Any) -> None:
+    """Raise Refused for a tool that the server would call: others are calls that the client makes itself."""
+    for number, tool in enumerate(tools if isinstance(tools, list) else []):
+        kind = tool.get("type", "function") if isinstance(tool, dict) else "function"
+        if kind not in ("function", "custom"):
+            field = f"tools[{number}].type"
+            raise Refused(f"'{field}' must be function or custom: no server calls anything here", field=field)
 
 
 def _no_number(name: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""From settings to a server that runs: a socket, timeouts for slow clients, signals."""
+"""From settings to a server that runs: a socket, signals, and a last word to each client."""
 
 from __future__ import annotations
 
@@ -6,44 +6,37 @@ import asyncio
 import contextlib
 import signal
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fastslow.core.errors import BadInput
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import CONTEXTS, Release, open_release
 from fastslow.export.template import LEAD
+from fastslow.files.scratch import scratch
 from fastslow.serving.app import Limits, Proxy
 from fastslow.serving.child import Child
 from fastslow.serving.choose import Chooser
 from fastslow.serving.meters import Log, Meters
+from fastslow.serving.protocol import KEEP_SECONDS, MOST_HEAD, PatientProtocol
 from fastslow.serving.shadow import Shadow
-from fastslow.serving.upstream import LOOPBACK, Upstream
+from fastslow.serving.upstream import Upstream, is_loopback
 
-HEAD_SECONDS = 15.0
-"""How long a client may take to send the head of a request."""
+CLOSING_SECONDS = 5.0
+"""How long answers on their way may take once the server is told to stop. Then they end with an error: docker kills
+after ten seconds."""
 
-READ_SECONDS = 60.0
-"""How long a client may take to read what fills its side of the connection."""
+LAST_SECONDS = 2.0
+"""How long a client may take after that to read its last bytes."""
 
-KEEP_SECONDS = 75
-"""How long a connection stays open between two requests: longer than clients keep theirs in a pool (httpx: 5 s), or a
-request meets a connection that is just being closed."""
-
-MOST_HEAD = 16_384
-"""Bytes of a request's head."""
-
-MOST_CONNECTIONS = 2_048
-CLOSING_SECONDS = 10
-"""How long answers on their way may take once the server is told to stop."""
+STUCK_SECONDS = 20
+"""When uvicorn cuts off what is still left: nothing, as far as we know."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,7 @@ class ServeSettings:
         shadow_upstream: its server; None: `transformers serve` is started for it too.
         shadow_key: key for that server; the one for the server behind goes to no other.
         shadow_share: share of the requests it gets.
-        seconds: how long to wait for the next byte of an answer.
+        seconds: how long to wait for the server behind, see `Upstream`.
         device: of torch, for servers that are started.
         trusted: whether an embedder of the bundle's maker may run.
     """
@@ -98,7 +91,7 @@ def serve(folder: Path, settings: ServeSettings, ready: Callable[[str], None] = 
         with contextlib.ExitStack() as stack:
             proxy = make_proxy(folder, settings, stack)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            Server(config_of(proxy), lambda: ready(f"http://{host}:{port}/v1")).run(sockets=[listener])
+            Server(proxy, lambda: ready(f"http://{host}:{port}/v1")).run(sockets=[listener])
 
 
 @contextlib.contextmanager
@@ -138,7 +131,7 @@ def make_proxy(folder: Path, settings: ServeSettings, stack: contextlib.ExitStac
         log=log,
         shadow=shadow,
         key=settings.key,
-        local=settings.host in LOOPBACK,
+        local=is_loopback(settings.host),
         limits=settings.limits,
     )
 
@@ -161,12 +154,11 @@ def _upstream(
             seconds=settings.seconds,
         )
     if not (folder / CONTEXTS).is_file():
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="fastslow-export-"))
-        exported = Path(scratch) / "model"
+        exported = stack.enter_context(scratch("fastslow-export-")) / "model"
         export_bundle(folder, exported, ExportSettings(contexts="lead", merge=True))
         folder = exported
     child = stack.enter_context(Child(folder, device=settings.device))
-    return Upstream(child.url, seconds=settings.seconds)
+    return Upstream(child.url, ours=True, seconds=settings.seconds)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -192,73 +184,47 @@ def config_of(proxy: Proxy) -> uvicorn.Config:
         proxy_headers=False,  # a client's word on who it is
         server_header=False,
         h11_max_incomplete_event_size=MOST_HEAD,
-        limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=KEEP_SECONDS,
-        timeout_graceful_shutdown=CLOSING_SECONDS,
+        timeout_graceful_shutdown=STUCK_SECONDS,
     )
 
 
 class Server(uvicorn.Server):
-    """A server of uvicorn that ends by returning: the caller still has servers to stop."""
+    """A server of uvicorn that ends by returning: the caller still has servers to stop.
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
-        super().__init__(config)
-        self._ready = ready
+    Told to stop, it gives answers on their way a while, then ends them with an error that their clients see; told so
+    once more, at once. Uvicorn itself would cut them off, and print a traceback for each.
+    """
+
+    def __init__(self, proxy: Proxy, ready: Callable[[], None] = lambda: None):
+        super().__init__(config_of(proxy))
+        self._stopping, self._ready = proxy.stopping, ready
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._ready()
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        with super().capture_signals():
-            try:
-                yield
-            finally:
-                self._captured_signals.clear()  # uvicorn raises them again, which would end this process
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        patience = asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._end)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            patience.cancel()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Not kept for uvicorn to raise again: the process has servers to stop.
+        if self.should_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end)
+        self.should_exit = True
 
-class PatientProtocol(H11Protocol):
-    """Uvicorn's HTTP/1.1, with limits on how long a client may take to send the head of a request, and to read what it
-    is sent: uvicorn itself waits for ever."""
+    def _end(self) -> None:
+        """End all answers, and soon the connections of clients that do not read what they are told."""
+        self._stopping.stop()
+        asyncio.get_running_loop().call_later(LAST_SECONDS, self._cut)
 
-    _head: asyncio.TimerHandle | None = None
-    _unread: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._wait_for_head()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
-            self._stop_waiting()
-        elif self._head is None and not self.transport.is_closing():  # the beginning of a further request
-            self._wait_for_head()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self._stop_watching()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        self._stop_watching()
-        super().connection_lost(exc)
-
-    def _stop_watching(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
-
-    def _wait_for_head(self) -> None:
-        self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
-
-    def _stop_waiting(self) -> None:
-        if self._head is not None:
-            self._head.cancel()
-            self._head = None
+    def _cut(self) -> None:
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()

@@ -18,7 +18,10 @@ from fastslow.serving.errors import Refused
 from fastslow.serving.meters import Log, Meters
 from fastslow.serving.relay import Transcript
 from fastslow.serving.requests import ChatRequest
-from fastslow.serving.upstream import Upstream, whole
+from fastslow.serving.upstream import Upstream, object_of, whole
+
+LENGTH = "max_completion_tokens"
+"""The field's name today; `transformers serve` ignores it and reads the older one alone, `max_tokens`."""
 
 MOST_WAITING = 8
 """Requests of the shadow at once: it is there to compare, and must not take the machine from those who wait."""
@@ -29,6 +32,8 @@ def outgoing(request: ChatRequest, release: Release, context: Context | None, up
     turns = request.turns
     messages = turns if context is None else render_chat(context, turns, system_role=release.system_role)
     content = {**request.fields, "messages": messages}
+    if upstream.ours and content.get(LENGTH) is not None:
+        content["max_tokens"] = content.pop(LENGTH)
     if upstream.model is not None:
         content["model"] = upstream.model
     # An exported folder's template would put the lead before these messages once more; other templates do not read it.
@@ -90,9 +95,11 @@ class Shadow:
         content = {name: value for name, value in content.items() if name not in ("stream", "stream_options")}
         response = await self.upstream.ask(content, None)
         try:
+            if response.status_code != 200:
+                return None
             transcript = Transcript(wants_text=True)
-            transcript.whole(await whole(response))
-            return transcript.text if response.status_code < 400 else None
+            transcript.take(object_of(await whole(response, self.upstream.seconds)), "message")
+            return transcript.text
         finally:
             await response.aclose()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 
 from fastslow.core.errors import BadInput
@@ -17,10 +19,8 @@ CONNECT_SECONDS = 5.0
 LONGEST_ANSWER = 64 * 2**20
 """Bytes of an answer in one piece. Streams have no limit: they pass through."""
 
-PASSED_BACK = ("content-type", "retry-after", "x-request-id")
-"""Headers of the server's that a client gets to see."""
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PASSED_BACK = (b"retry-after", b"x-request-id")
+"""Headers of the server's that a client gets to see. The content type is ours: only JSON and events are passed on."""
 
 
 class Upstream:
@@ -31,7 +31,9 @@ class Upstream:
         model: the name by which the server knows the model; None: it is left out, for a server with one model.
         key: the server's key; None: the client's own is passed on, where the proxy needs none itself.
         takes_arguments: whether the server knows `chat_template_kwargs`.
-        seconds: how long to wait for the next byte of an answer.
+        ours: whether it is a `transformers serve` that was started here: that one reads the older name of a field,
+            gives one answer a request, and calls the model by the path of its folder.
+        seconds: how long to wait for the head of an answer, then for the rest of it, or the next byte of a stream.
 
     Raises BadInput for what is no URL of HTTP.
     """
@@ -43,17 +45,18 @@ class Upstream:
         model: str | None = None,
         key: str | None = None,
         takes_arguments: bool = True,
+        ours: bool = False,
         seconds: float = 600.0,
     ):
         host = _host_of(url)
-        self.url, self.model, self.takes_arguments = url.rstrip("/"), model, takes_arguments
-        self._key = key
+        self.url, self.model, self.takes_arguments, self.ours = url.rstrip("/"), model, takes_arguments, ours
+        self._key, self.seconds = key, seconds
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             follow_redirects=False,  # a redirect could take question and key to another host
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # what is set for one client is no other's
-            trust_env=host not in LOOPBACK,
+            trust_env=not is_loopback(host),
         )
 
     async def ask(self, content: Mapping[str, Any], key: str | None) -> httpx.Response:
@@ -68,8 +71,9 @@ class Upstream:
         body = json.dumps(content, allow_nan=False).encode()
         request = self._client.build_request("POST", f"{self.url}/chat/completions", content=body, headers=sent)
         try:
-            response = await self._client.send(request, stream=True)
-        except httpx.TimeoutException:
+            with anyio.fail_after(self.seconds):  # a head that drips resets the wait for its next byte
+                response = await self._client.send(request, stream=True)
+        except (httpx.TimeoutException, TimeoutError):
             raise failed("the server behind does not answer", status=504, code="upstream_timeout") from None
         except httpx.HTTPError as error:  # its words may hold the address, which is not the client's business
             raise failed(f"the server behind cannot be reached ({type(error).__name__})") from None
@@ -81,10 +85,11 @@ class Upstream:
     async def is_up(self) -> bool:
         """Return whether the server answers at all; what it answers differs from server to server."""
         try:
-            await self._client.get(f"{self.url}/models", timeout=CONNECT_SECONDS)
-        except httpx.HTTPError:
+            with anyio.fail_after(CONNECT_SECONDS):
+                async with self._client.stream("GET", f"{self.url}/models"):
+                    return True  # what it says may have no end
+        except (httpx.HTTPError, TimeoutError):
             return False
-        return True
 
     async def close(self) -> None:
         """Close all connections."""
@@ -102,36 +107,67 @@ def _host_of(url: str) -> str:
     raise BadInput("an upstream is given as a URL such as http://127.0.0.1:8000/v1, without a key in it.")
 
 
-async def whole(response: httpx.Response) -> bytes:
-    """Read an answer that is no stream. Raises Refused for one that breaks off or is out of all proportion."""
+async def whole(response: httpx.Response, seconds: float) -> bytes:
+    """Read an answer that is no stream. Raises Refused for one that breaks off, takes longer than `seconds` from its
+    head to its end, or is out of all proportion."""
     content = bytearray()
     try:
-        async for chunk in response.aiter_raw():
-            content += chunk
-            if len(content) > LONGEST_ANSWER:
-                raise failed("the answer of the server behind is too long")
-    except httpx.TimeoutException:
+        with anyio.fail_after(seconds):
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > LONGEST_ANSWER:
+                    raise failed("the answer of the server behind is too long")
+    except (httpx.TimeoutException, TimeoutError):
         raise failed("the server behind stopped answering", status=504, code="upstream_timeout") from None
     except httpx.HTTPError:
         raise failed("the answer of the server behind broke off") from None
     return bytes(content)
 
 
+def object_of(content: bytes) -> dict[str, Any]:
+    """Return an answer, or the data of an event, as JSON. Raises Refused for what is no JSON object in UTF-8."""
+    try:
+        data = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise failed("the server behind answers with what is no JSON object")
+    return data
+
+
 def refusal(status: int, content: bytes) -> Refused | None:
     """Return an error of the server's in OpenAI's form, or None where it has that form already."""
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError):
-        data = None
-    error = data.get("error") if isinstance(data, dict) else None
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return None
-    said = error or (data.get("detail") or data.get("message") if isinstance(data, dict) else None)
+        data = object_of(content)
+    except Refused:
+        data = {}
+    return None if has_the_form(data.get("error")) else in_the_form(status, data)
+
+
+def has_the_form(error: object) -> bool:
+    """Return whether this is an error as OpenAI's API words it."""
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
+
+
+def in_the_form(status: int, data: Mapping[str, Any]) -> Refused:
+    """Return an error of the server's with what it says of it, in whichever form."""
+    said = data.get("error") or data.get("detail") or data.get("message")
+    if isinstance(said, dict) and has_the_form(said):
+        said = said["message"]
     words = said if isinstance(said, str) else json.dumps(said) if said else f"status {status}"
     kind = "invalid_request_error" if status < 500 else "server_error"
     return Refused(f"the server behind says: {words[:500]}", status=status, kind=kind, code="upstream_error")
 
 
-def headers_back(response: httpx.Response) -> dict[str, str]:
-    """Return the headers of an answer that a client gets to see."""
-    return {name: response.headers[name] for name in PASSED_BACK if name in response.headers}
+def headers_back(response: httpx.Response) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer that a client gets to see, as they came: they may be in any encoding."""
+    came = dict(reversed([(name.lower(), value) for name, value in response.headers.raw]))
+    return [(name, came[name]) for name in PASSED_BACK if name in came]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can be reached under this name or address."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

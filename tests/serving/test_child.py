@@ -1,0 +1,90 @@
+"""Before a `transformers serve` of its own, the proxy speaks as that server reads, and hides where its files lie."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fastslow.serving import server as server_module
+from tests.support.proxy import ask, proxied
+from tests.support.shipped import make_bundle
+from tests.support.stub_upstream import Stub, stub_upstream
+
+CLIENT = httpx.Client(timeout=10)
+FOLDER = "/tmp/fastslow-export-x/model"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[tuple[Stub, str]]:
+    with stub_upstream() as stub:
+        yield stub
+
+
+@pytest.fixture(scope="module")
+def url(bundle: Path, behind: tuple[Stub, str]) -> Iterator[str]:
+    """A proxy that takes the stub for a server that it started."""
+
+    class Started:
+        url = behind[1]
+
+        def __init__(self, folder: Path, **settings: Any) -> None: ...
+        def __enter__(self) -> Started:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        patch.setattr(server_module, "Child", Started)
+        patch.setattr(server_module, "export_bundle", lambda *inputs: None)
+        yield stack.enter_context(proxied(bundle, None))
+
+
+def answered(url: str, wish: Any = None, **fields: Any) -> httpx.Response:
+    text = json.dumps({"id": "a", "events": 2, **wish}) if wish is not None else "q"
+    return CLIENT.post(f"{url}/v1/chat/completions", json=ask(text, **fields))
+
+
+@pytest.mark.parametrize(("sent", "got"), [({}, None), ({"max_tokens": 3}, 3), ({"max_completion_tokens": 5}, 5),
+                                           ({"max_tokens": 3, "max_completion_tokens": 5}, 5),
+                                           ({"max_tokens": 3, "max_completion_tokens": None}, 3)])  # fmt: skip
+def test_the_length_of_an_answer_goes_by_the_name_that_the_server_reads(
+    url: str, bundle: Path, behind: tuple[Stub, str], sent: dict[str, Any], got: int | None
+) -> None:
+    answered(url, **sent)
+    asked = behind[0].asked[-1]
+    assert asked.get("max_tokens") == got
+    assert asked.get("max_completion_tokens") is None
+
+
+def test_any_other_server_gets_the_length_as_the_client_names_it(bundle: Path, behind: tuple[Stub, str]) -> None:
+    with proxied(bundle, behind[1]) as url:
+        answered(url, max_completion_tokens=5)
+    asked = behind[0].asked[-1]
+    assert (asked.get("max_tokens"), asked["max_completion_tokens"]) == (None, 5)
+
+
+def test_the_model_has_the_name_that_the_list_of_models_gives(url: str) -> None:
+    listed = CLIENT.get(f"{url}/v1/models").json()["data"][0]["id"]
+    whole = {"id": "a", "model": FOLDER, "choices": [{"index": 0, "message": {"content": "\ud83d \u65e5"}}]}
+    assert answered(url, {"answer": json.dumps(whole)}).json() == {**whole, "model": listed}
+    events = [{"model": FOLDER, "choices": [{"index": 0, "delta": {"content": part}}]} for part in ("a", "\u65e5\n")]
+    end = {"model": FOLDER, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": {}}
+    text = ": hi\n\n" + "".join(f"data: {json.dumps(event)}\n\n" for event in [*events, end])
+    streamed = answered(url, {"answer": text, "type": "text/event-stream"}, stream=True, n=2).text
+    assert FOLDER not in streamed
+    comment, *said = streamed.rstrip("\n").split("\n\n")
+    assert comment == ": hi"
+    assert [json.loads(data.removeprefix("data: ")) for data in said] == [
+        {**event, "model": listed} for event in [*events, end]
+    ], "one answer a request, whatever n says, ends without [DONE]"
