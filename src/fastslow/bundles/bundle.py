@@ -20,6 +20,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
 from fastslow.core.paths import place_after_move, relocated
 from fastslow.files import atomic
+from fastslow.files.plain import read_plain
 from fastslow.files.run_directory import RunDirectory
 from fastslow.policy.base_model import BaseModel, adapters_off, frozen_copy
 from fastslow.policy.loading import ModelSource, load_model, load_tokenizer, resolve_model
@@ -111,9 +112,9 @@ def read_settings(path: str | Path) -> tuple[Path, dict[str, Any]]:
     Raises BadInput naming what is missing or damaged.
     """
     folder = Path(path)
-    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    folder = folder / "bundle" if os.path.isdir(folder / "bundle") else folder
     try:
-        settings = _checked_settings(json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["settings"])
+        settings = _checked_settings(json.loads(read_plain(folder / "bundle.json"))["settings"])
     except FileNotFoundError:
         raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, quoted
 from fastslow.files import manifest
 from fastslow.files.manifest import digest
+from fastslow.files.plain import problem_with, read_plain
 
 BUNDLE = "bundle.json"
 
@@ -21,21 +23,23 @@ def folder_of(path: str | Path) -> Path:
     Raises BadInput where there is none.
     """
     folder = Path(path)
-    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
-    if not (folder / BUNDLE).is_file():
-        raise BadInput(f"'{path}' holds no bundle (no {BUNDLE}); give a finished run or its bundle/ folder.")
+    # os.path takes any text for a name, where Path raises for one that is too long.
+    folder = folder / "bundle" if os.path.isdir(folder / "bundle") else folder
+    if not os.path.isfile(folder / BUNDLE):
+        raise BadInput(f"'{quoted(path)}' holds no bundle (no {BUNDLE}); give a finished run or its bundle/ folder.")
     return folder
 
 
 def files_of(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of a bundle, by name.
 
-    Raises BadInput for what cannot be read, and for links: what they lead to is not part of the bundle.
+    Raises BadInput for what cannot be read, and for links: what they lead to is not part of the bundle. So for files
+    that memory may not hold.
     """
     try:
-        strange = [path for path in manifest.files_of(folder).values() if path.is_symlink() or not path.is_file()]
-        if strange:
-            raise BadInput(f"'{strange[0]}' is not a plain file; a bundle holds nothing else.")
+        for path in manifest.files_of(folder).values():
+            if problem := problem_with(path):
+                raise BadInput(f"'{path}' {problem}; no bundle holds such a file.")
         # The manifest of a registry's version is about the bundle, and not part of it.
         return {name: digest(path) for name, path in manifest.files_of(folder).items() if name != manifest.MANIFEST}
     except OSError as error:
@@ -66,7 +70,7 @@ def foreign_file(folder: Path, files: Mapping[str, str]) -> str | None:
     """Return the first file that differs from what bundle.json says the run wrote; None where all agree, and for
     bundles of older versions, which do not say."""
     try:
-        written = json.loads((folder / BUNDLE).read_text(encoding="utf-8")).get("files") or {}
+        written = json.loads(read_plain(folder / BUNDLE)).get("files") or {}
         return next((name for name in sorted(written) if files.get(name) != written[name]), None)
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise BadInput(f"'{folder / BUNDLE}' is damaged ({type(error).__name__}).") from error

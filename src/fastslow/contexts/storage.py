@@ -9,6 +9,7 @@ from typing import Any
 
 from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
+from fastslow.files.plain import read_plain
 from fastslow.files.run_directory import to_json
 
 
@@ -22,7 +23,7 @@ def read_population(path: Path) -> Population:
     """Read the population of a bundle or checkpoint folder. Raises BadInput naming what is missing or malformed."""
     file = path / "population.json"
     try:
-        return Population.from_json(json.loads(file.read_text(encoding="utf-8")))
+        return Population.from_json(json.loads(read_plain(file)))
     except FileNotFoundError:
         raise BadInput(f"'{path}' is not a bundle: it holds no population.json.") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

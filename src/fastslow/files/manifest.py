@@ -16,6 +16,7 @@ from typing import Any
 from fastslow.core.errors import FastSlowError
 from fastslow.files import atomic
 from fastslow.files.jsonl import dumps
+from fastslow.files.plain import read_plain
 
 MANIFEST = "manifest.json"
 
@@ -96,8 +97,8 @@ def _verified(folder: Path, format: int, older: str, fits: Callable[[Path, Mappi
 
 
 def _manifest(path: Path, format: int, older: str, refuse: Callable[[str], Damaged]) -> dict[str, Any]:
-    content = path.read_bytes()
     try:
+        content = read_plain(path)
         manifest = json.loads(content)
         version, files = manifest["format"], manifest["files"]
         whole = type(version) is int and all(

@@ -1,0 +1,39 @@
+"""Read files that may come from anybody: plain ones alone, and no more of them than memory holds.
+
+A link may lead anywhere, a device or a pipe has no end, and a file of zeros takes no room on the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+MOST = 512 * 2**20
+"""Bytes of a file that is parsed as a whole: a hundred times what runs write, and less than a machine's memory."""
+
+PARSED = (".json", ".jinja", ".txt")
+"""Endings of files that we or a library parse as a whole."""
+
+
+def read_plain(path: Path, most: int = MOST) -> bytes:
+    """Return the content of a plain file. Raises OSError, and ValueError for anything else and for more than `most`
+    bytes."""
+    # O_NONBLOCK: to open a pipe waits for somebody who writes.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        state = os.fstat(descriptor)
+        if path.is_symlink() or not stat.S_ISREG(state.st_mode):
+            raise ValueError(f"{path.name} is not a plain file")
+        if state.st_size > most:
+            raise ValueError(f"{path.name} has {state.st_size} bytes, and at most {most} are read")
+        return file.read(most)
+
+
+def problem_with(path: Path) -> str | None:
+    """Return why a file of a folder that is about to be loaded must not be read; None where it may."""
+    if path.is_symlink() or not path.is_file():
+        return "is not a plain file"
+    if path.suffix in PARSED and path.stat().st_size > MOST:
+        return f"has more than the {MOST} bytes that are read"
+    return None
