@@ -61,6 +61,27 @@ def test_every_form_names_every_check_and_its_state() -> None:
         assert "a note" in form
 
 
+def test_the_reason_of_a_check_is_said_once_in_every_form() -> None:
+    forms = [text_of(VERDICT), page.html(VERDICT).decode()]
+    for form in forms:
+        for check in CHECKS:
+            assert form.count(check.reason) == (form is forms[1] or check.state != "pass"), check.reason
+
+
+def test_a_question_that_was_lost_in_several_checks_stands_on_the_page_once() -> None:
+    lost = tuple(Lost(f"What is {n}?", "5", "4", 0.0, 1.0) for n in (1, 2, 2, 3))
+    checks = (
+        replace(CHECKS[0], lost=4, losses=lost[:3]),
+        replace(CHECKS[1], lost=4, losses=lost),
+        replace(CHECKS[1], name="more", lost=2, losses=lost[:2]),
+    )
+    form = page.html(replace(VERDICT, checks=checks)).decode()
+    assert [form.count(f"<pre>What is {n}?</pre>") for n in (1, 2, 3)] == [1, 1, 1]
+    assert "2 of 4 lost questions, the greatest losses first." in form
+    assert "3 of 4 lost questions, the greatest losses first; 2 of them stand above." in form
+    assert "2 of 2 lost questions, the greatest losses first; 2 of them stand above." in form
+
+
 def test_the_json_comes_back_as_the_verdict(tmp_path: Path) -> None:
     (tmp_path / "v.json").write_bytes(dumps(VERDICT.to_json(), indent=2))
     assert read_verdict(tmp_path / "v.json") == VERDICT

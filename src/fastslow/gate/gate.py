@@ -144,7 +144,7 @@ def _paired_checks(
                 continue
             for i in mine:
                 checks[i] = _decided(policy, entries[i], task)
-                order.tell(_line(checks[i]))
+                order.tell(f"  {_named(checks[i])}")
         if any(check is not None and check.state in ("fail", "invalid") for check in checks):
             break
     return [check for check in checks if check is not None]  # every task was asked at the first look
@@ -230,6 +230,7 @@ def _notes(
     return notes
 
 
-def _line(check: Check | None) -> str:
+def _named(check: Check | None) -> str:
+    """Return where a check stands; its reason is said once, with the verdict."""
     assert check is not None
-    return f"  {check.kind} {check.name}: {check.state}, {check.reason}"
+    return f"{check.kind} {check.name}: {check.state} after {check.n} questions"

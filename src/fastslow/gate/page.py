@@ -5,12 +5,13 @@ Questions and answers are hostile text: `report.pages.safe` escapes every value,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 from markupsafe import Markup
 
 from fastslow.gate.terminal import headline, numbers
-from fastslow.gate.verdict import Verdict
+from fastslow.gate.verdict import Check, Lost, Verdict
 from fastslow.report.pages.safe import content_policy, template
 
 
@@ -22,7 +23,24 @@ def html(verdict: Verdict) -> bytes:
         verdict=verdict,
         headline=headline(verdict),
         rows=[(check, numbers(check)) for check in verdict.checks],
+        lost=lost_once(verdict.checks),
         style=Markup(style),
         policy=content_policy(),
     )
     return page.encode("utf-8")
+
+
+def lost_once(checks: Sequence[Check]) -> list[tuple[Check, list[Lost], int]]:
+    """Return each check that lost questions, with those that no check before it shows, and how many those show: two
+    checks may ask one task, and two tasks one question."""
+    shown: set[str] = set()
+    rows = []
+    for check in checks:
+        above, fresh = frozenset(shown), []
+        for lost in check.losses:
+            if lost.question not in shown:
+                shown.add(lost.question)
+                fresh.append(lost)
+        if check.losses:
+            rows.append((check, fresh, len({lost.question for lost in check.losses} & above)))
+    return rows

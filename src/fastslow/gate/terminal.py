@@ -37,13 +37,14 @@ def sentences(verdict: Verdict) -> Iterator[str]:
 
 
 def headline(verdict: Verdict) -> str:
-    """Say what the state means for a release."""
-    lost = [f"{check.kind} {check.name}" for check in verdict.checks if check.state == verdict.state]
+    """Say what the state means for a release. Which checks decided it, and why, stands with the checks."""
+    alike = sum(check.state == verdict.state for check in verdict.checks)
+    checks = f"{alike} of {len(verdict.checks)} checks"
     return {
         "pass": f"every check passed; a false release has a chance of at most {100 * verdict.alpha:g}%",
-        "fail": f"not to be released ({', '.join(lost)})",
-        "undecided": f"not shown to be good enough ({', '.join(lost)})",
-        "invalid": f"nothing can be said ({', '.join(lost) or 'no check was made'})",
+        "fail": f"not to be released, {checks} failed",
+        "undecided": f"not shown to be good enough, {checks} undecided",
+        "invalid": f"nothing can be said, {checks} invalid" if alike else "nothing can be said, no check was made",
     }[verdict.state]
 
 
