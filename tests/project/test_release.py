@@ -23,6 +23,16 @@ POLICIES = dict(
 )
 
 
+BLOCKS = re.findall(r"(?:^    fastslow [^\n]+\n)+\n```text\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL)
+"""What the page says that commands print, one text for each group of commands."""
+
+
+def shape(line: str) -> str:
+    """A line without what differs from run to run: numbers, digests, times, who did it, and what the run was called."""
+    line = re.sub(r"^(\s*\d+  \S+  )\S+", r"\1user", line)
+    return re.sub(r"\b[0-9a-f]{12}\b|\d+", "#", line).rstrip()
+
+
 def test_the_policies_of_the_page_can_be_read() -> None:
     assert list(POLICIES) == ["first.yaml", "next.yaml"]
     for name, text in POLICIES.items():
@@ -38,6 +48,13 @@ def test_the_page_leads_to_a_champion_and_back(tmp_path: Path, monkeypatch: Any,
     # Random weights gain nothing: the first release keeps what the base can, and loses hardly anything in one step.
     (tmp_path / "first.yaml").write_text(f"questions: 80\nlooks: 1\nmargin: 0.4\nretain:\n- task: {TASK}\n")
     (tmp_path / "next.yaml").write_text("questions: 80\nlooks: 1\nmargin: 0.4\n")
+    printed: set[str] = set()
     for command in COMMANDS:
         assert main(shlex.split(command)[1:]) == 0, f"{command}\n{capsys.readouterr()}"
-    assert "rollback" in capsys.readouterr().out
+        printed |= {shape(line) for line in capsys.readouterr().out.splitlines()}
+    assert "#  #-#-#T#:#:#+#:#  user  rollback #-#: too slow for the phone app" in {line.strip() for line in printed}
+    # Tables have the width of the terminal, titles stand in its middle, and the plan is that of the page's own policy.
+    promised = [line for block in BLOCKS if "wins passes" not in block for line in block.splitlines()]
+    plain = {shape(line) for line in promised if line[:8].strip() and not set(line) & set("┃│┏┡└━")}
+    assert len(plain) >= 10, "the page shows what its commands print"
+    assert plain - printed == set()
