@@ -23,6 +23,9 @@ from fastslow.policy.settings import TEMPLATE_DATE, moment_of
 from fastslow.tasks.damage import encodes
 
 PROBE = "fastslow-probe"
+SPEAKERS = ("system", "developer", "user", "assistant")
+"""Roles whose neighbouring turns are joined where a template wants roles to alternate."""
+
 CONTINUED = ({"role": "user", "content": f"{PROBE}-1"}, {"role": "assistant", "content": f"{PROBE}-2"})
 
 
@@ -147,14 +150,21 @@ def refusal(error: Exception) -> str:
 
 
 def merged(turns: Messages) -> Messages:
-    """Join neighbouring turns of one role, with an empty line between them."""
+    """Join neighbouring turns of one speaker, with an empty line between them. Calls of tools and their results stay
+    apart: each result answers a call of its own."""
     joined: Messages = []
     for turn in turns:
-        if joined and joined[-1]["role"] == turn["role"]:
+        if joined and _joins(joined[-1], turn):
             joined[-1] = {**joined[-1], "content": f"{joined[-1]['content']}\n\n{turn['content']}"}
         else:
             joined.append(dict(turn))
     return joined
+
+
+def _joins(before: Message, turn: Message) -> bool:
+    """Return whether a turn goes on with what the turn before says."""
+    texts = all(isinstance(one.get("content"), str) and not one.get("tool_calls") for one in (before, turn))
+    return texts and before["role"] == turn["role"] and turn["role"] in SPEAKERS
 
 
 def named(example: Example) -> str:
