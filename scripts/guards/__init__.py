@@ -5,6 +5,7 @@ from __future__ import annotations
 from guards import (
     data,
     engines,
+    exports,
     faults,
     losses,
     models,
@@ -18,5 +19,19 @@ from guards import (
 )
 from guards.base import Mutation
 
-PARTS = (faults, scoring, data, models, settings, user_code, losses, engines, scale, sharding, release, serving)
+PARTS = (
+    faults,
+    scoring,
+    data,
+    models,
+    settings,
+    user_code,
+    losses,
+    engines,
+    scale,
+    sharding,
+    release,
+    serving,
+    exports,
+)
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

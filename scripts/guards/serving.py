@@ -51,7 +51,7 @@ MUTATIONS: list[Mutation] = [
         "serving",
         "files of different versions are not served together",
         "export/release.py",
-        "    if wrong:\n",
+        "    if wrong is not None:\n",
         "    if False:\n",
         (FOLDER + "a_file_that_was_changed_after_the_export_is_not_served",),
     ),

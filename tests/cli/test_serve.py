@@ -19,9 +19,11 @@ import pytest
 
 from fastslow.cli.main import main
 from fastslow.files.scratch import scratch
+from fastslow.registry.registry import ModelRegistry
+from fastslow.serving import server
 from tests.support.recording import greedy_answers
 from tests.support.runs import write_task
-from tests.support.shipped import lively_model, make_bundle
+from tests.support.shipped import lively_model, make_bundle, promoted
 from tests.support.stub_upstream import stub_upstream
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +76,46 @@ def test_what_is_no_bundle_and_no_export_is_refused(tmp_path: Path, capsys: pyte
     assert "holds no bundle" in capsys.readouterr().err
     assert main(["serve", f"{tmp_path}@champion", "--port", "0"]) == 2
     assert "not a registry" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("gated", "flags", "choose", "said"),
+    [
+        ("seed", [], "seed", "as they were gated"),
+        ("cluster", [], "cluster", "as they were gated"),
+        ("seed", ["--choose", "lead"], "lead", "note: this version was gated with --choose seed"),
+        ("lead", [], "lead", "as they were gated"),
+    ],
+)
+def test_a_champion_is_served_as_its_verdict_says(
+    bundle: Path, tmp_path: Path, monkeypatch: Any, capsys: Any, gated: str, flags: list[str], choose: str, said: str
+) -> None:
+    champion, seen = promoted(tmp_path / "registry", bundle, gated), []
+    monkeypatch.setattr(server, "serve", lambda folder, settings, ready: (seen.append(settings), ready("http://x/v1")))
+    assert main(["serve", champion, *flags]) == 0
+    assert [settings.choose for settings in seen] == [choose]
+    assert said in capsys.readouterr().err
+
+
+def test_what_no_verdict_speaks_of_is_served_with_its_lead(
+    bundle: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    registry = ModelRegistry.create(tmp_path / "registry")
+    registry.force(registry.add(bundle), "a trial")
+    seen: list[str] = []
+    monkeypatch.setattr(server, "serve", lambda folder, settings, ready: seen.append(settings.choose))
+    for name in (str(bundle), f"{tmp_path / 'registry'}@champion"):
+        assert main(["serve", name]) == 0
+    assert seen == ["lead", "lead"]
+    assert "gate" not in capsys.readouterr().err
+
+
+def test_an_export_remembers_what_was_gated(bundle: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    champion, seen = promoted(tmp_path / "registry", bundle, "seed"), []
+    assert main(["export", champion, "--output", str(tmp_path / "out")]) == 0
+    monkeypatch.setattr(server, "serve", lambda folder, settings, ready: seen.append(settings.choose))
+    assert main(["serve", str(tmp_path / "out")]) == 0
+    assert seen == ["seed"]
 
 
 def started(*flags: str, **environment: str) -> tuple[subprocess.Popen[str], str]:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from fastslow.bundles.bundle import open_bundle
 from fastslow.bundles.digest import bundle_digest
@@ -21,13 +31,30 @@ from fastslow.export.release import CONTEXTS, open_release
 from fastslow.gate.verdict import Check, Model, Verdict
 from tests.support.runs import WORDINGS
 from tests.support.shipped import CONTEXTS as FOUR
-from tests.support.shipped import a_context, asked, make_bundle, topics_of
+from tests.support.shipped import a_context, asked, make_bundle, promoted, topics_of
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("made"), topics=topics_of(FOUR), max_completion_length=7)
+
+
+@pytest.fixture(scope="module")
+def exported(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "out"
+    export_bundle(bundle, folder, ExportSettings(contexts="lead"))
+    return folder
+
+
+def edited(bundle: Path, folder: Path, file: str, **changes: Any) -> Path:
+    """A copy of the bundle in which a file of JSON was edited by hand."""
+    shutil.copytree(bundle, folder / "edited")
+    path = folder / "edited" / file
+    data = json.loads(path.read_text())
+    (data["settings"] if file == "bundle.json" else data).update(changes)
+    path.write_text(json.dumps(data))
+    return folder / "edited"
 
 
 def with_adapters(base: Any) -> Any:
@@ -144,6 +171,64 @@ def test_no_folder_beside_the_new_one_is_touched(bundle: Path, tmp_path: Path, m
     assert main(["export", str(bundle), "--output", "."]) in (0, 2)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"eval_temperature": float("nan")}, {"eval_temperature": float("inf")}, {"eval_temperature": -1},
+     {"eval_temperature": 1e-9}, {"eval_top_p": 0.0}, {"eval_top_p": 1.5}, {"eval_top_p": float("nan")}],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_no_server_can_sample_by_are_one_line(
+    bundle: Path, tmp_path: Path, settings: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = edited(bundle, tmp_path, "bundle.json", **settings)
+    assert main(["export", str(made), "--output", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "cannot be sampled" in said
+    assert "Traceback" not in said
+    with pytest.raises(BadInput, match="cannot be sampled"):
+        open_release(made)
+
+
+@pytest.mark.parametrize("end", ["x", -5, [[1]], {"a": 1}, 1.5, True], ids=str)
+def test_an_end_that_is_no_token_is_one_line(bundle: Path, tmp_path: Path, end: Any) -> None:
+    made = edited(bundle, tmp_path, "generation_config.json", eos_token_id=end)
+    with pytest.raises(BadInput, match="which is no token"):
+        export_bundle(made, tmp_path / "out")
+
+
+def test_odd_ways_of_sampling_in_a_bundle_do_not_reach_the_folder(bundle: Path, tmp_path: Path) -> None:
+    made = edited(bundle, tmp_path, "generation_config.json", do_sample=False, temperature=0.7, top_k=-5)
+    export_bundle(made, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "generation_config.json").read_text()).get("top_k") is None
+
+
+@pytest.mark.parametrize(
+    ("owner", "error"),
+    [(LlamaForCausalLM, SafetensorError("Error while serializing: I/O error: No space left")),
+     (PreTrainedTokenizerFast, Exception("No space left on device (os error 28)")),
+     (GenerationConfig, OSError(28, "No space left on device"))],
+    ids=["weights", "tokenizer", "settings"],
+)  # fmt: skip
+def test_a_full_disk_is_one_line_whoever_writes(
+    bundle: Path, tmp_path: Path, owner: type, error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    def full(self: Any, folder: Any, **kwargs: Any) -> None:
+        (Path(folder) / "half").write_text("written")
+        raise error
+
+    monkeypatch.setattr(owner, "save_pretrained", full)
+    assert main(["export", str(bundle), "--output", str(tmp_path / "out")]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b"])
+def test_a_path_that_names_no_file_is_one_line(bundle: Path, tmp_path: Path, name: str, capsys: Any) -> None:
+    assert main(["export", str(bundle), "--output", f"{tmp_path}/{name}"]) == 2
+    assert main(["export", name, "--output", f"{tmp_path}/out"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("step", ["_write_tokenizer", "_write_weights", "write_card", "write_release"])
 def test_an_export_that_fails_leaves_nothing(
     bundle: Path, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
@@ -191,9 +276,56 @@ def test_a_file_that_was_changed_after_the_export_is_not_served(bundle: Path, tm
         open_release(tmp_path / "out")
 
 
+def test_a_list_of_contexts_that_lacks_a_key_or_holds_anything_under_it_is_damaged(
+    exported: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(exported, tmp_path / "out")
+    file = tmp_path / "out" / CONTEXTS
+    whole = json.loads(file.read_text())
+    lacking = [{name: value for name, value in whole.items() if name != key} for key in whole if key != "default"]
+    strict = ("format", "lead", "seed", "gated", "contexts", "answers", "topics", "files")
+    for data in (*lacking, *({**whole, key: [1]} for key in strict)):
+        file.write_text(json.dumps(data))
+        with pytest.raises(BadInput, match="is damaged"):
+            open_release(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["../x", "../../../../dev/zero", "/dev/zero", "x" * 300, "x\0", "..", ""])
+def test_only_files_of_the_folder_itself_are_read(exported: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(exported, tmp_path / "out")
+    (tmp_path / "x").write_text("x")
+    file = tmp_path / "out" / CONTEXTS
+    data = json.loads(file.read_text())
+    data["files"] = {name: hashlib.sha256(b"x").hexdigest()}
+    file.write_text(json.dumps(data))
+    with pytest.raises(BadInput, match="is missing"):
+        open_release(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", [CONTEXTS, "tokenizer.json", "model.safetensors", "bundle.json", "population.json"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "long"])
+def test_files_without_an_end_are_refused_before_they_are_read(
+    bundle: Path, exported: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(bundle if (bundle / name).exists() else exported, folder)
+    (folder / name).rename(tmp_path / "moved")
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    elif kind == "link":
+        (folder / name).symlink_to(tmp_path / "moved")
+    else:
+        (folder / name).touch()
+        os.truncate(folder / name, 10 * 2**30)  # of zeros, which take no room
+    if name == "model.safetensors" and kind == "long":
+        return  # weights may be long, and are read piece by piece
+    with pytest.raises(BadInput, match=r"not a plain file|bytes|holds no bundle"):
+        open_release(folder)
+
+
 @pytest.mark.parametrize(
     "damage",
-    ["", "[]", "{}", '{"format": 2}', "null", '{"format": 1, "contexts": []}', "{" * 5000],
+    ["", "[]", "{}", '{"format": 2}', '{"format": 1}', "null", '{"format": 2, "contexts": []}', "{" * 5000],
 )
 def test_a_damaged_list_of_contexts_is_refused_in_one_line(tmp_path: Path, damage: str) -> None:
     (tmp_path / CONTEXTS).write_text(damage)
@@ -202,13 +334,130 @@ def test_a_damaged_list_of_contexts_is_refused_in_one_line(tmp_path: Path, damag
     assert "\n" not in str(raised.value)
 
 
-def a_verdict(file: Path, digest: str) -> Path:
+def a_verdict(file: Path, digest: str, contexts: str = "lead") -> Path:
     check = Check("retain", "task|`x`\n# no heading", "pass", "why", 0.5, 0.4, 0.1, 0.05, 0.15, -0.05, n=400)
     verdict = Verdict(
-        "pass", Model("c", digest), Model("b", "b" * 64), "", "", {}, 0.05, 4, "lead", 0, (check,), (), (), "", 0.0, {}
+        "pass",
+        Model("c", digest),
+        Model("b", "b" * 64),
+        "",
+        "",
+        {},
+        0.05,
+        4,
+        contexts,
+        0,
+        (check,),
+        (),
+        (),
+        "",
+        0.0,
+        {},
     )
     file.write_text(json.dumps(verdict.to_json()))
     return file
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose seed context is not its lead."""
+    return make_bundle(tmp_path_factory.mktemp("seeded"), FOUR[:3], topics=topics_of(FOUR), seed=FOUR[3])
+
+
+def exported_under(kind: str, made: Path, output: Path, **settings: Any) -> Any:
+    verdict = a_verdict(output.with_suffix(".json"), bundle_digest(made), kind)
+    return export_bundle(made, output, ExportSettings(verdict=verdict, **settings))
+
+
+def default_of(folder: Path) -> str:
+    """The context that the folder's template puts before a question of a request that names none."""
+    tokenizer, turns = AutoTokenizer.from_pretrained(folder), [{"role": "user", "content": "?"}]
+    contexts = json.loads((folder / CONTEXTS).read_text())["contexts"]
+    plain = tokenizer.apply_chat_template(turns, tokenize=False)
+    (found,) = [
+        one["id"] for one in contexts
+        if tokenizer.apply_chat_template(turns, tokenize=False, fastslow_context=one["id"]) == plain
+    ]  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize(("kind", "default"), [("lead", FOUR[0]), ("seed", FOUR[3])])
+def test_the_context_that_was_gated_is_the_default(seeded: Path, tmp_path: Path, kind: str, default: Any) -> None:
+    done = exported_under(kind, seeded, tmp_path / "out")
+    assert (done.selection.gated, done.selection.difference) == (kind, "")
+    assert default_of(tmp_path / "out") == default.id
+    release = open_release(tmp_path / "out")
+    assert (release.gated, release.population.lead, release.seed is None) == (kind, FOUR[0], kind == "lead")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"puts the {kind} context before every question" in card
+    assert f"What was gated: the {kind} context. The default here is the same." in card
+
+
+@pytest.mark.parametrize("kind", ["cluster", "nearest"])
+def test_what_no_template_can_choose_is_refused_unless_it_is_asked_for(seeded: Path, tmp_path: Path, kind: str) -> None:
+    for form in ("hf", "ollama"):
+        with pytest.raises(BadInput, match=f"{kind}.*serve it with fastslow serve"):
+            exported_under(kind, seeded, tmp_path / "none", format=form)
+    done = exported_under(kind, seeded, tmp_path / "out", contexts="all")
+    assert f"({kind}), and the default of this folder is the lead" in done.selection.difference
+    assert "Not what is exported: this version was gated with contexts" in (tmp_path / "out" / "README.md").read_text()
+    assert open_release(tmp_path / "out", choosing=True).gated == kind
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_lead_instead_of_the_seed_that_was_gated_is_said(seeded: Path, tmp_path: Path) -> None:
+    done = exported_under("seed", seeded, tmp_path / "out", contexts="lead")
+    assert "gated with the seed context" in done.selection.difference
+    assert default_of(tmp_path / "out") == FOUR[0].id
+
+
+def test_the_modelfile_holds_the_context_that_was_gated(seeded: Path, tmp_path: Path) -> None:
+    exported_under("seed", seeded, tmp_path / "seed", format="ollama")
+    exported_under("lead", seeded, tmp_path / "lead", format="ollama")
+    assert "Answer with the number alone" not in (tmp_path / "seed" / "Modelfile").read_text()
+    assert "Answer with the number alone" in (tmp_path / "lead" / "Modelfile").read_text()
+
+
+def test_a_champion_is_exported_as_its_verdict_says(seeded: Path, tmp_path: Path, capsys: Any) -> None:
+    champion = promoted(tmp_path / "registry", seeded, "seed")
+    assert main(["export", champion, "--output", str(tmp_path / "out")]) == 0
+    assert "the seed context, as it was gated" in capsys.readouterr().out
+    assert "## Release gate: pass" in (tmp_path / "out" / "README.md").read_text()
+    assert main(["export", champion, "--output", str(tmp_path / "other"), "--contexts", "lead"]) == 0
+    assert "note: this version was gated with the seed context" in capsys.readouterr().err
+    chosen = promoted(tmp_path / "chosen", seeded, "cluster")
+    assert main(["export", chosen, "--output", str(tmp_path / "none")]) == 2
+    assert "fastslow serve" in capsys.readouterr().err
+
+
+def test_a_bundle_without_a_verdict_is_exported_with_its_lead(seeded: Path, tmp_path: Path, capsys: Any) -> None:
+    assert main(["export", str(seeded), "--output", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "gate" not in said.out + said.err
+    assert default_of(tmp_path / "out") == FOUR[0].id
+    assert open_release(tmp_path / "out").gated is None
+
+
+def test_the_card_says_where_the_gate_sampled_otherwise(tmp_path: Path) -> None:
+    cases: dict[str, Any] = {"same": {}, "other": {"eval_temperature": 0.5, "eval_top_p": 0.9}}
+    for name, settings in cases.items():
+        made = make_bundle(tmp_path / name, **settings)
+        assert (
+            main(["export", promoted(tmp_path / name / "r", made, "lead"), "--output", f"{tmp_path / name}/out"]) == 0
+        )
+    said = "The gate asked at temperature 0 and top-p 1; generation_config.json says 0.5 and 0.9"
+    assert said in (tmp_path / "other" / "out" / "README.md").read_text()
+    assert "The gate asked at" not in (tmp_path / "same" / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("contexts", ["lead", "all"])
+def test_the_card_counts_the_contexts_of_the_folder(seeded: Path, tmp_path: Path, contexts: str) -> None:
+    done = export_bundle(seeded, tmp_path / "out", ExportSettings(contexts=contexts))
+    there = json.loads((tmp_path / "out" / CONTEXTS).read_text())["contexts"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert done.contexts == len(there)
+    assert (f"which holds {len(there)}," in card) == (contexts == "all")
+    assert ("name `none`" in card) == (contexts == "lead")
 
 
 def test_the_card_shows_the_verdict_on_this_bundle(bundle: Path, tmp_path: Path) -> None:

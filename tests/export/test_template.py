@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
 from typing import Any
 
 import jinja2
@@ -14,11 +15,11 @@ from transformers import PreTrainedTokenizerFast
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render_chat
 from fastslow.core.errors import BadInput
-from fastslow.export.equality import check_equal, conversations
-from fastslow.export.template import ARGUMENT, NONE, literal, with_contexts
+from fastslow.export.equality import MOMENTS, TOOLS, check_equal, conversations
+from fastslow.export.template import ARGUMENT, NONE, check_names, literal, with_contexts
 from fastslow.policy.chat import Chat
 from tests.support.shipped import CONTEXTS, a_context
-from tests.support.templates import CHATML, FAMILIES, GEMMA, LLAMA3
+from tests.support.templates import CHATML, FAMILIES, GEMMA, LLAMA3, MISTRAL
 from tests.support.tiny import CHAT_TEMPLATE, tiny_tokenizer
 
 DATE = "2026-01-01"
@@ -95,6 +96,134 @@ def test_the_check_at_export_passes_for_every_family(family: str) -> None:
     assert check_equal(exported, chat, contexts, contexts[0], conversations(contexts)) >= 100
 
 
+def said(role: str, content: Any, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+CALL = said("assistant", "", tool_calls=[{"id": "abcdefghi", "type": "function", "function": {"name": "f"}}])
+ASK, RESULTS = said("user", "What is 17 + 25?"), [said("tool", text, tool_call_id="x") for text in ("first", "second")]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("context", [None, CONTEXTS[0], CONTEXTS[3]], ids=["none", "worked", "empty"])
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [ASK, CALL, *RESULTS],
+        [ASK, said("user", "And 1 + 1?")],
+        [ASK, said("assistant", "It is 42."), said("user", "Are you sure?"), said("user", "And 1 + 1?")],
+        [said("system", "Answer briefly."), ASK, said("assistant", "42"), said("assistant", "Or 43."), ASK],
+        [ASK, said("assistant", "It is")],
+        [said("user", ""), ASK],
+    ],
+    ids=["results", "users", "users later", "assistants", "assistant last", "empty"],
+)
+def test_a_conversation_of_any_shape_has_our_ids_or_is_refused_by_the_models_template(
+    family: str, context: Context | None, turns: list[Any]
+) -> None:
+    own = tokenizer_with(FAMILIES[family])
+    exported, chat = shipped(FAMILIES[family], CONTEXTS), Chat(own, date=DATE)
+    try:
+        messages = render_chat(context, turns, system_role=chat.system_role) if context is not None else turns
+        ours = chat.ids(messages, "a request")
+    except BadInput:  # as Gemma of tools, and as Mistral of an answer where the question should stand
+        with pytest.raises(jinja2.TemplateError):
+            ids(exported, turns, **{ARGUMENT: context.id if context is not None else NONE})
+        return
+    assert tuple(ids(exported, turns, **{ARGUMENT: context.id if context is not None else NONE})) == ours
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_proxy_before_an_export_gives_the_ids_of_the_export_itself(family: str) -> None:
+    exported = shipped(FAMILIES[family], CONTEXTS)
+    system_role = Chat(tokenizer_with(FAMILIES[family]), date=DATE).system_role
+    question = [said("user", "What is"), said("user", "1 + 2?")]  # a worked example, asked in two turns
+    for turns in (question, [*question, said("assistant", "3"), ASK, ASK], [said("system", "Be brief."), *question]):
+        for context in CONTEXTS:
+            sent = render_chat(context, turns, system_role=system_role)
+            assert ids(exported, sent, **{ARGUMENT: NONE}) == ids(exported, turns, **{ARGUMENT: context.id})
+
+
+def test_results_of_tools_are_not_joined_where_speakers_alternate() -> None:
+    turns = [ASK, said("user", "And 1 + 1?"), CALL, *RESULTS]  # the two users are joined, or the template refuses them
+    text = str(tiny_tokenizer().decode(ids(shipped(MISTRAL, CONTEXTS), turns)))
+    assert text.endswith("[TOOL_RESULTS] first x[/TOOL_RESULTS][TOOL_RESULTS] second x[/TOOL_RESULTS]")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("role", ["user", "system"])
+def test_parts_of_text_are_one_text_for_the_template_as_for_the_proxy(family: str, role: str) -> None:
+    parts = [{"type": "text", "text": "What is"}, {"type": "text", "text": "1 + 2?"}]
+    after = [ASK] if role == "system" else []
+    exported = shipped(FAMILIES[family], CONTEXTS)
+    joined = ids(exported, [said(role, "What is\n1 + 2?"), *after])
+    assert ids(exported, [said(role, parts), *after]) == joined
+    with pytest.raises(jinja2.TemplateError, match="text only"):
+        ids(exported, [said(role, [{"type": "image_url", "image_url": {"url": "file:///x"}}]), *after])
+
+
+def test_an_answer_that_is_to_be_continued_is_left_open() -> None:
+    turns = [ASK, said("assistant", "It is 4")]
+    how: Any = {"continue_final_message": True, "tokenize": False}
+    ours = tokenizer_with(CHATML).apply_chat_template(render_chat(CONTEXTS[0], turns), **how)
+    assert shipped(CHATML, CONTEXTS).apply_chat_template(turns, **how) == ours
+    assert str(ours).endswith("It is 4")
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        ("not turn['tool_calls'] and", "true or"),
+        ('and turn[\'role\'] in ["system", "developer", "user", "assistant"]', ""),
+        ("if fastslow.meet", "if fastslow.meet and fastslow_context != 'none'"),
+        ("if fastslow.meet", "if false"),
+        ("| map(attribute='text') | join('\\n')", "| map(attribute='text') | join(' ')"),
+        ("fastslow.asking and turn['role']", "turn['role']"),
+        ("and turn['content'] is string", "and not fastslow.question"),
+    ],
+)
+def test_the_check_at_export_has_a_conversation_for_every_part_of_the_header(part: str, instead: str) -> None:
+    chat, exported = Chat(tokenizer_with(MISTRAL), date=DATE), shipped(MISTRAL, CONTEXTS)
+    assert part in str(exported.chat_template)
+    exported.chat_template = str(exported.chat_template).replace(part, instead)
+    with pytest.raises(BadInput, match="Nothing was exported"):
+        check_equal(exported, chat, CONTEXTS, CONTEXTS[0], conversations(CONTEXTS))
+
+
+def test_a_named_template_for_tools_is_compared_as_well() -> None:
+    own = tokenizer_with({"default": CHATML, "tool_use": "TOOLS" + CHATML})
+    exported = tokenizer_with(with_contexts(own, CONTEXTS, lead=CONTEXTS[0], date=DATE))  # type: ignore[arg-type]
+    own.chat_template = {"default": CHATML, "tool_use": "OTHER" + CHATML}  # pyright: ignore[reportAttributeAccessIssue]
+    chat, with_tools = Chat(own, date=DATE), Chat(own, date=DATE, kwargs={"tools": list(TOOLS)})
+    how: Any = (exported, chat, CONTEXTS, CONTEXTS[0], conversations(CONTEXTS))
+    assert check_equal(*how) >= 100
+    with pytest.raises(BadInput, match="Nothing was exported"):
+        check_equal(*how, with_tools=with_tools)
+
+
+def test_another_default_than_the_lead_is_what_a_request_gets_that_names_none() -> None:
+    own, turns = tokenizer_with(CHATML), [ASK]
+    template = with_contexts(own, CONTEXTS, lead=CONTEXTS[0], default=CONTEXTS[2], date=DATE)
+    exported = tokenizer_with(template)  # type: ignore[arg-type]
+    assert ids(exported, turns) == ids(exported, turns, **{ARGUMENT: CONTEXTS[2].id})
+    assert ids(exported, turns, **{ARGUMENT: "lead"}) == ids(exported, turns, **{ARGUMENT: CONTEXTS[0].id})
+    chat = Chat(own, date=DATE)
+    how: Any = (exported, chat, CONTEXTS, CONTEXTS[0], conversations(CONTEXTS))
+    assert check_equal(*how, default=CONTEXTS[2]) >= 100
+    with pytest.raises(BadInput, match="under the default"):
+        check_equal(*how)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "../x", "a/b", "a\nb", ".hidden", "", "\x1b[31m"])
+def test_a_template_whose_name_is_no_name_of_a_file_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match="no name of a file") as raised:
+        check_names({"default": CHATML, name: CHATML})
+    assert len(str(raised.value)) < 300
+    assert str(raised.value).isprintable()
+    check_names({"default": CHATML, "tool_use": CHATML})
+    check_names(CHATML)
+
+
 def test_a_client_that_asks_for_none_gets_the_models_own_template() -> None:
     turns = [{"role": "user", "content": "What is 1 + 2?"}]
     exported = shipped(CHATML, CONTEXTS)
@@ -167,6 +296,20 @@ def test_a_template_whose_clock_cannot_be_stopped_is_refused_by_the_check() -> N
     exported, chat = shipped(template, CONTEXTS), Chat(tokenizer_with(template), date=DATE)
     with pytest.raises(BadInput, match="Nothing was exported"):
         check_equal(exported, chat, CONTEXTS, CONTEXTS[0], conversations(CONTEXTS))
+
+
+def test_a_clock_that_shows_the_runs_own_date_today_is_refused_as_well() -> None:
+    template = "{% set form = '%Y' %}{{ strftime_now(form) }}" + CHATML
+    today = datetime.now().date().isoformat()
+    own = tokenizer_with(template)
+    exported = tokenizer_with(with_contexts(own, CONTEXTS, lead=CONTEXTS[0], date=today))  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="Nothing was exported"):
+        check_equal(exported, Chat(own, date=today), CONTEXTS, CONTEXTS[0], conversations(CONTEXTS))
+
+
+def test_the_two_days_of_the_check_differ_in_every_format() -> None:
+    for form in "aAbBdHIjmMpSUwWyY":
+        assert MOMENTS[0].strftime(f"%{form}") != MOMENTS[1].strftime(f"%{form}"), form
 
 
 def test_a_template_that_gives_other_ids_is_refused_with_the_place() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,13 @@ def test_topics_by_label_cannot_choose_for_a_request(tmp_path: Path) -> None:
 def test_a_release_without_topics_cannot_choose(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="--choose lead"):
         Chooser(open_release(make_bundle(tmp_path)), "cluster")
+
+
+def test_the_seed_context_is_served_where_the_release_holds_it(tmp_path: Path) -> None:
+    release = open_release(make_bundle(tmp_path, CONTEXTS[:3], seed=CONTEXTS[3]))
+    chooser = Chooser(release, "seed")
+    assert chosen(chooser, "What is 1 + 2?").context == CONTEXTS[3]
+    assert chosen(chooser, "What is 1 + 2?", named="lead").context == CONTEXTS[0]
+    assert chosen(chooser, "What is 1 + 2?", named="none").context is None
+    with pytest.raises(BadInput, match="does not hold the seed context"):
+        Chooser(replace(release, seed=None), "seed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,13 @@ from fastslow.bundles.bundle import write_bundle
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context, WorkedExample, dump_examples
 from fastslow.contexts.population import Population
 from fastslow.core.types import Example
+from fastslow.registry.registry import ModelRegistry
 from fastslow.streams.labels import Labels
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import make_embedder
 from fastslow.topics.topics import Topics
+from tests.support.registries import POLICY, verdict
 from tests.support.runs import WORDINGS
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
@@ -77,6 +80,17 @@ def lively_model() -> Any:
     return model
 
 
+def promoted(folder: Path, bundle: Path, contexts: str) -> str:
+    """Make a registry in `folder`, and in it the bundle the champion, by a verdict on these contexts; return the
+    champion's name."""
+    registry = ModelRegistry.create(folder)
+    policy = f"contexts: {contexts}\n{POLICY}"
+    digest = hashlib.sha256(policy.encode()).hexdigest()
+    passed = verdict(bundle, None, policy=policy, policy_digest=digest, contexts=contexts)
+    registry.promote(registry.add(bundle), passed)
+    return f"{folder}@champion"
+
+
 def make_bundle(
     folder: Path,
     contexts: Sequence[Context] = CONTEXTS,
@@ -84,9 +98,11 @@ def make_bundle(
     template: str | None = None,
     model: Any = None,
     topics: Topics | None = None,
+    seed: Context | None = None,
     **settings: Any,
 ) -> Path:
-    """Write a bundle into `folder`/bundle, the first context its lead, and its base into `folder`/base."""
+    """Write a bundle into `folder`/bundle, the first context its lead, and its base into `folder`/base. The seed is the
+    lead as well, unless another one is given."""
     tokenizer = tiny_tokenizer()
     if template is not None:
         tokenizer.chat_template = template
@@ -99,7 +115,7 @@ def make_bundle(
         path,
         model=model if model is not None else tiny_model(tokenizer, seed=1),
         tokenizer=tokenizer,
-        population=Population(4, contexts[0], list(contexts), {c.id: c for c in contexts}),
+        population=Population(4, seed or contexts[0], list(contexts), {c.id: c for c in contexts}),
         router={},
         topics=topics or Topics(labels=Labels("visible", tasks=[], seed=0), stream=None),
         base_name=str(base),

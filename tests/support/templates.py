@@ -1,4 +1,5 @@
-"""Chat templates of three families, shortened: a system turn by default, no system role, one that prints the date."""
+"""Chat templates of four families, shortened: a system turn by default, no system role, one that prints the date, one
+whose speakers alternate but for the results of tools."""
 
 from __future__ import annotations
 
@@ -55,4 +56,24 @@ LLAMA3 = """{{- bos_token }}
 """
 """As Llama 3.2: a system block in any case, and the date in it."""
 
-FAMILIES = {"chatml": CHATML, "gemma": GEMMA, "llama3": LLAMA3}
+MISTRAL = (
+    "{{ bos_token }}"
+    "{% if messages[0]['role'] == 'system' %}"
+    "{% set system_message = messages[0]['content'] %}{% set messages = messages[1:] %}{% endif %}"
+    "{% set ns = namespace(index=0) %}"
+    "{% for message in messages if message.role in ('user', 'assistant') and not message.tool_calls %}"
+    "{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('After the optional system message, conversation roles must alternate') }}{% endif %}"
+    "{% endfor %}"
+    "{% for message in messages %}"
+    "{% if message.role == 'user' %}[INST] {% if loop.first and system_message is defined %}{{ system_message }}\n\n"
+    "{% endif %}{{ message.content }}[/INST]"
+    "{% elif message.tool_calls %}[TOOL_CALLS] {{ message.tool_calls | tojson }}</s>"
+    "{% elif message.role == 'assistant' %} {{ message.content | trim }}</s>"
+    "{% elif message.role == 'tool' %}[TOOL_RESULTS] {{ message.content }} {{ message.tool_call_id }}[/TOOL_RESULTS]"
+    "{% endif %}"
+    "{% endfor %}"
+)
+"""As Mistral: turns of the speakers alternate, and each result of a tool stands alone."""
+
+FAMILIES = {"chatml": CHATML, "gemma": GEMMA, "llama3": LLAMA3, "mistral": MISTRAL}

@@ -26,6 +26,7 @@ def run(argv: Sequence[str]) -> int:
     named = (options.api_key, options.upstream_key, options.shadow_key)
     keys = {name: _from_environment(name) for name in named if name}
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
+    from fastslow.cli.released import gated_contexts
     from fastslow.cli.train import quiet_libraries
     from fastslow.registry.registry import resolve
     from fastslow.serving.app import Limits
@@ -35,13 +36,13 @@ def run(argv: Sequence[str]) -> int:
     quiet_libraries()
 
     def found(name: str) -> Path:
-        exported = (Path(name) / "contexts.json").is_file()
+        exported = os.path.isfile(Path(name) / "contexts.json")
         return Path(name) if exported else resolve(name)
 
-    folder = found(options.path)
+    folder, gated = found(options.path), gated_contexts(options.path)
     settings = ServeSettings(
         upstream=options.upstream,
-        choose=options.choose,
+        choose=options.choose or gated or "lead",
         host=options.host,
         port=options.port,
         name=options.name or _name(options.path),
@@ -62,8 +63,12 @@ def run(argv: Sequence[str]) -> int:
     if settings.key is None and not is_loopback(settings.host):
         _say(f"note: everybody who reaches {settings.host} may ask this server; --api_key NAME asks for a key")
 
+    if gated not in (None, settings.choose):
+        _say(f"note: this version was gated with --choose {gated}; with {settings.choose} it was not")
+
     def ready(url: str) -> None:
-        _say(f"{url} serves {settings.name}, contexts by {settings.choose}; Ctrl-C stops it")
+        released = ", as they were gated" if gated == settings.choose else ""
+        _say(f"{url} serves {settings.name}, contexts by {settings.choose}{released}; Ctrl-C stops it")
 
     serve(folder, settings, ready)
     return 0
@@ -101,8 +106,9 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
         help="the server of the weights, such as http://127.0.0.1:8001/v1 (default: transformers serve is started)",
     )  # fmt: skip
     parser.add_argument(
-        "--choose", choices=["lead", "cluster", "nearest"], default="lead",
-        help="the context of a request: the lead (default), or by its first question, as fastslow eval chooses",
+        "--choose", choices=["lead", "seed", "cluster", "nearest"],
+        help="the context of a request: the lead, the seed, or by its first question, as fastslow eval chooses "
+        "(default: what was gated of a registry's version or its export, else the lead)",
     )  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine alone)")
     parser.add_argument("--port", type=_port, default=8000, help="0: any free one (default 8000)")

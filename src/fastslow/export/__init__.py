@@ -2,6 +2,7 @@
 
 - `template`: puts the contexts of a population before a model's own chat template.
 - `equality`: renders questions through both, and refuses a template that gives other token ids than ours.
+- `choice`: which contexts are exported, and which is the default: what was gated.
 - `release`: what a server needs of a bundle or an export besides weights: contexts, topics, version; contexts.json.
 - `card`: the model card, with the verdict of the gate if there is one.
 - `folder`: writes the folder: weights merged or as adapters, generation config, template, contexts.json, card.

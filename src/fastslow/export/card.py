@@ -1,4 +1,4 @@
-"""Write the model card of an exported folder: what the model is, its lead context, and the verdict of the gate."""
+"""Write the model card of an exported folder: what the model is, its default context, and the verdict of the gate."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 from huggingface_hub import ModelCard, ModelCardData
 
 from fastslow.core.errors import BadInput
+from fastslow.evaluation.accuracy import CHOOSING
+from fastslow.export.choice import Selection
 from fastslow.export.release import Release
-from fastslow.export.template import ARGUMENT
+from fastslow.export.template import ARGUMENT, NONE
+from fastslow.gate.policy import parse_policy
 from fastslow.gate.verdict import Verdict, read_verdict
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -30,7 +33,9 @@ def verdict_on(path: Path, digest: str) -> Verdict:
     return verdict
 
 
-def write_card(folder: Path, release: Release, *, adapters: bool, verdict: Verdict | None) -> None:
+def write_card(
+    folder: Path, release: Release, selection: Selection, *, adapters: bool, verdict: Verdict | None
+) -> None:
     """Write README.md. Texts of contexts and of the verdict stand in code blocks: models wrote them."""
     data = ModelCardData(
         library_name="peft" if adapters else "transformers",
@@ -38,30 +43,44 @@ def write_card(folder: Path, release: Release, *, adapters: bool, verdict: Verdi
         tags=["fastslow"],
         pipeline_tag="text-generation",
     )
-    population, answers = release.population, release.answers
-    choices = (
-        f"The chat template puts the lead context before every question. A request may name another of the "
-        f"{len(population.known)} contexts of contexts.json, or `none`, with `chat_template_kwargs`: "
-        f'`{{"{ARGUMENT}": "ID"}}`.'
-        if release.in_template
-        else "The chat template is the model's own; the Modelfile holds the lead context."
-    )
+    default, answers = selection.default, release.answers
     parts = [
         f"# {release.base_model.rpartition('/')[2]}, version {release.version}",
         f"Trained by fastslow from `{release.base_model}`: weights by reinforcement learning, contexts by evolution.",
-        f"## Context\n\n{choices} The lead is `{population.lead.id}`:",
-        _block(json.dumps(dict(population.lead.components), indent=2, ensure_ascii=False), "json"),
+        f"## Context\n\n{_choices(release, selection)}",
+        f"The {selection.kind} is `{default.id}`:",
+        _block(json.dumps(dict(default.components), indent=2, ensure_ascii=False), "json"),
         f"## Answers\n\nMeasured at temperature {answers['temperature']:g} and top-p {answers['top_p']:g}, with at "
         f"most {answers['max_new_tokens']:g} tokens; generation_config.json says the same.",
     ]
     if verdict is not None:
-        parts.append(_verdict(verdict))
+        parts += [_verdict(verdict, selection), *_asked(verdict, release)]
     card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n")
     content = str(card).encode("utf-8", "backslashreplace")
     (folder / "README.md").write_bytes(content)
 
 
-def _verdict(verdict: Verdict) -> str:
+def _choices(release: Release, selection: Selection) -> str:
+    """Say which context a request gets, and which others it may name."""
+    if not release.in_template:
+        return f"The chat template is the model's own; the Modelfile holds the {selection.kind} context."
+    others = len(selection.contexts) - 1
+    more = f"another context of contexts.json, which holds {others + 1}, or `none`" if others else "`none`"
+    return (
+        f"The chat template puts the {selection.kind} context before every question. A request may name {more}, with "
+        f'`chat_template_kwargs`: `{{"{ARGUMENT}": "{"ID" if others else NONE}"}}`.'
+    )
+
+
+def _verdict(verdict: Verdict, selection: Selection) -> str:
+    released = (
+        f"contexts chosen by the question ({verdict.contexts})"
+        if verdict.contexts in CHOOSING
+        else (f"the {verdict.contexts} context")
+    )
+    ships = (
+        f"Not what is exported: {selection.difference}." if selection.difference else "The default here is the same."
+    )
     rows = [
         f"| {check.kind} | {_cell(check.name)} | {check.state} | {_number(check.difference)} | {_number(check.low)} to "
         f"{_number(check.high)} | {_number(check.against)} | {check.n} |"
@@ -71,12 +90,27 @@ def _verdict(verdict: Verdict) -> str:
         [
             f"## Release gate: {verdict.state}\n",
             f"Against the bundle {verdict.baseline.digest[:12]}, each check at a false release rate of "
-            f"{verdict.alpha:g}, with {verdict.looks} looks at most.\n",
+            f"{verdict.alpha:g}, with {verdict.looks} looks at most. What was gated: {released}. {ships}\n",
             "| check | of | state | difference | interval | against | questions |",
             "|---|---|---|---|---|---|---|",
             *rows,
         ]
     )
+
+
+def _asked(verdict: Verdict, release: Release) -> list[str]:
+    """Say how the gate had answers sampled, where the folder samples otherwise: it was gated on other answers."""
+    try:
+        rules = parse_policy(verdict.policy.encode(), "the policy").rules
+    except BadInput:  # of a later version: what can be read of the verdict stands above
+        return []
+    gated, here = (rules.temperature, rules.top_p), (release.answers["temperature"], release.answers["top_p"])
+    if gated == here:
+        return []
+    return [
+        f"The gate asked at temperature {gated[0]:g} and top-p {gated[1]:g}; generation_config.json says {here[0]:g} "
+        f"and {here[1]:g}, and a request may say so itself."
+    ]
 
 
 def _number(value: float | None) -> str:

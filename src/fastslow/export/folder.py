@@ -11,25 +11,27 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from fastslow.bundles.bundle import DTYPES, Bundle, has_topics, open_bundle
 from fastslow.bundles.digest import bundle_digest, folder_of
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render_chat
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, in_one_line, quoted
 from fastslow.export.card import verdict_on, write_card
-from fastslow.export.equality import check_equal, conversations
+from fastslow.export.choice import Selection, select
+from fastslow.export.equality import TOOLS, check_equal, conversations
 from fastslow.export.ollama import write_modelfile
 from fastslow.export.release import VERSION, Release, describe, open_topics, own_chat, write_release
-from fastslow.export.template import check_text, with_contexts
+from fastslow.export.template import LEAD, check_names, check_text, with_contexts
 from fastslow.files import atomic
+from fastslow.gate.verdict import Verdict
 from fastslow.policy.chat import Chat
 from fastslow.policy.loading import EMBEDDED, ModelSource, context_window, load_tokenizer
 from fastslow.policy.trials import vocabulary
 
 FORMATS = ("hf", "ollama")
-WHICH = ("lead", "all")
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,16 @@ class ExportSettings:
 
     Attributes:
         format: `hf`, or `ollama`, which adds a Modelfile and leaves the chat template as it is.
-        contexts: `lead`, or `all`: every member of the population, and every context that its topics may choose.
+        contexts: `lead`, or `all`: every member of the population, and every context that its topics may choose. None:
+            all, unless contexts were gated that are chosen by the question, which is refused.
         merge: add LoRA adapters to the base's weights; the `ollama` format always does.
         dtype: the type of the weights; None: as in the bundle.
-        verdict: the gate's verdict (JSON), for the model card.
+        verdict: the gate's verdict (JSON): the context that was gated becomes the default, and it goes into the card.
         trusted: whether the embedder that a bundle names may be the user's own code.
     """
 
     format: str = "hf"
-    contexts: str = "all"
+    contexts: str | None = None
     merge: bool = False
     dtype: str | None = None
     verdict: Path | None = None
@@ -55,12 +58,17 @@ class ExportSettings:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was exported: `compared` renderings were equal, of a template with `contexts` contexts."""
+    """What was exported: `compared` renderings were equal, of a template with the contexts of `selection`."""
 
     version: str
-    contexts: int
+    selection: Selection
     compared: int
     adapters: bool
+
+    @property
+    def contexts(self) -> int:
+        """How many contexts the folder holds."""
+        return len(self.selection.contexts)
 
 
 def export_bundle(path: str | Path, output: Path, settings: ExportSettings | None = None) -> Exported:
@@ -78,28 +86,29 @@ def export_bundle(path: str | Path, output: Path, settings: ExportSettings | Non
     adapters = isinstance(bundle.model, PeftModel) and not settings.merge and settings.format == "hf"
     if adapters and bundle.settings["model"] == EMBEDDED:
         raise BadInput(f"no server finds the base of these adapters by its name, '{EMBEDDED}'; say --merge.")
-    release, contexts = _release(folder, bundle, digest, settings)
+    release, selection = _release(folder, bundle, digest, settings, verdict)
     chat = own_chat(bundle.tokenizer, bundle.settings, ids_below=vocabulary(bundle.model))
-    _check_contexts(bundle, release, chat, contexts)
+    _check_contexts(bundle, release, chat, selection.contexts)
     scratch = _beside(output)
     aside = scratch / "folder"
     try:
         aside.mkdir()
-        compared = _write_tokenizer(aside, bundle, release, contexts, chat)
+        compared = _write_tokenizer(aside, bundle, release, selection, chat)
         _write_weights(aside, bundle, release, adapters=adapters, dtype=settings.dtype)
         if settings.format == "ollama":
-            write_modelfile(aside, release)
-        write_card(aside, release, adapters=adapters, verdict=verdict)
-        write_release(aside, release, bundle.settings, contexts)
+            write_modelfile(aside, release, selection.default)
+        write_card(aside, release, selection, adapters=adapters, verdict=verdict)
+        write_release(aside, release, bundle.settings, selection.contexts, selection.default)
         for entry in aside.rglob("*"):
             atomic.sync(entry)
         atomic.sync(aside)
         atomic.put_in_place(aside, output.absolute())
-    except OSError as error:
-        raise BadInput(f"cannot write '{output}': {error.strerror or error}.") from error
+    except (OSError, SafetensorError) as error:
+        said = getattr(error, "strerror", None) or in_one_line(error)
+        raise BadInput(f"cannot write '{output}': {said}.") from error
     finally:
         atomic.remove(scratch)
-    return Exported(release.version, len(contexts), compared, adapters)
+    return Exported(release.version, selection, compared, adapters)
 
 
 def _beside(output: Path) -> Path:
@@ -113,6 +122,8 @@ def _beside(output: Path) -> Path:
 
 def check_output(output: Path) -> None:
     """Raise BadInput unless `output` is a folder that can be made, or an empty one."""
+    if "\0" in str(output):
+        raise BadInput(f"'{quoted(output)}' has a zero byte, and no folder can; give another name.")
     try:
         if output.is_symlink() or (output.exists() and (not output.is_dir() or any(output.iterdir()))):
             raise BadInput(f"'{output}' exists and is not an empty folder; nothing is overwritten. Give a new folder.")
@@ -121,25 +132,34 @@ def check_output(output: Path) -> None:
         raise BadInput(f"cannot write '{output}': {error.strerror or error}.") from error
 
 
-def _release(folder: Path, bundle: Bundle, digest: str, settings: ExportSettings) -> tuple[Release, list[Context]]:
-    """Return what is released, and its contexts, the lead first."""
-    population = bundle.population
-    several = settings.contexts == "all" and settings.format == "hf"
-    chooses = several and has_topics(bundle.settings) and bundle.settings["clusters"] == "inferred"
+def _release(
+    folder: Path, bundle: Bundle, digest: str, settings: ExportSettings, verdict: Verdict | None
+) -> tuple[Release, Selection]:
+    """Return what is released, and which of its contexts."""
+    population, several = bundle.population, settings.format == "hf"
+    chooses = (
+        several
+        and settings.contexts != LEAD
+        and has_topics(bundle.settings)
+        and bundle.settings["clusters"] == "inferred"
+    )
     topics = open_topics(folder, bundle.settings, trusted=settings.trusted) if chooses else None
-    contexts = [population.lead]
-    if several:
-        entries = topics.archive.entries.values() if topics is not None and topics.archive is not None else ()
-        chosen = [population.known[id] for entry in entries for id in entry.ranked]
-        contexts = list({one.id: one for one in [*population.members, *chosen]}.values())
+    entries = topics.archive.entries.values() if topics is not None and topics.archive is not None else ()
+    selection = select(
+        population,
+        [population.known[id] for entry in entries for id in entry.ranked],
+        which=settings.contexts,
+        gated=verdict.contexts if verdict is not None else None,
+        several=several,
+    )
     release = describe(
         bundle.tokenizer,
         bundle.settings,
         version=digest[:VERSION],
-        population=replace(population, members=[population.lead], known={one.id: one for one in contexts}),
+        population=replace(population, members=[population.lead]),
         topics=topics,
     )
-    return replace(release, in_template=settings.format == "hf"), contexts
+    return replace(release, in_template=several, gated=selection.gated), selection
 
 
 def _check_contexts(bundle: Bundle, release: Release, chat: Chat, contexts: Sequence[Context]) -> None:
@@ -157,27 +177,49 @@ def _check_contexts(bundle: Bundle, release: Release, chat: Chat, contexts: Sequ
             )
 
 
-def _write_tokenizer(folder: Path, bundle: Bundle, release: Release, contexts: Sequence[Context], chat: Chat) -> int:
+def _write_tokenizer(folder: Path, bundle: Bundle, release: Release, selection: Selection, chat: Chat) -> int:
     """Write the tokenizer with its template, read it again, and compare; return how many renderings were equal."""
-    tokenizer, own = bundle.tokenizer, bundle.tokenizer.chat_template
+    tokenizer, own, lead = bundle.tokenizer, bundle.tokenizer.chat_template, release.population.lead
+    check_names(own)
     if release.in_template:
         template: Any = with_contexts(
             tokenizer,
-            contexts,
-            lead=release.population.lead,
+            selection.contexts,
+            lead=lead,
+            default=selection.default,
             kwargs=bundle.settings.get("chat_template_kwargs"),
             date=bundle.settings["template_date"],
         )
         tokenizer.chat_template = template
     try:
         tokenizer.save_pretrained(folder)
+    except Exception as error:  # tokenizers raises nothing else where a disk is full
+        if isinstance(error, OSError):
+            raise
+        raise BadInput(f"the tokenizer cannot be written: {in_one_line(error)}.") from error
     finally:
         tokenizer.chat_template = own
     if not release.in_template:
         return 0
     shipped = load_tokenizer(ModelSource(str(folder), str(folder)))
-    asked = _archived(release)
-    return check_equal(shipped, chat, contexts, release.population.lead, conversations(contexts, asked))
+    return check_equal(
+        shipped,
+        chat,
+        selection.contexts,
+        lead,
+        conversations(selection.contexts, _archived(release)),
+        default=selection.default,
+        with_tools=_with_tools(bundle),
+    )
+
+
+def _with_tools(bundle: Bundle) -> Chat | None:
+    """Return the run's rendering of requests with tools; None where the template cannot show them."""
+    kwargs = {**(bundle.settings.get("chat_template_kwargs") or {}), "tools": list(TOOLS)}
+    try:
+        return own_chat(bundle.tokenizer, {**bundle.settings, "chat_template_kwargs": kwargs})
+    except BadInput:
+        return None
 
 
 def _archived(release: Release) -> list[str]:
@@ -197,6 +239,9 @@ def _write_weights(folder: Path, bundle: Bundle, release: Release, *, adapters: 
         broken = next((name for name, values in model.named_parameters() if not torch.isfinite(values).all()), None)
         if broken is not None:
             raise BadInput(f"the weights '{broken}' do not fit the range of {dtype}; take --dtype bfloat16.")
+    config = generation_config(model, bundle.tokenizer, release)
+    if not adapters:  # that of the bundle may hold anything, which transformers refuses to write
+        model.generation_config = config  # pyright: ignore[reportArgumentType]
     model.save_pretrained(str(folder))
     if adapters:
         (folder / "README.md").unlink(missing_ok=True)  # peft's template, which holds no information
@@ -204,16 +249,22 @@ def _write_weights(folder: Path, bundle: Bundle, release: Release, *, adapters: 
         base = {"base_model_name_or_path": bundle.settings["model"]}
         named = json.loads(file.read_text(encoding="utf-8")) | base
         file.write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
-    generation_config(model, bundle.tokenizer, release).save_pretrained(folder)
+    config.save_pretrained(folder)
 
 
 def generation_config(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, release: Release
 ) -> GenerationConfig:
     """Return a config by which a server samples as an evaluation does: nothing but temperature and top-p, and the end
-    tokens of both model and tokenizer."""
+    tokens of both model and tokenizer. Raises BadInput for an end that is no token."""
     of_model: Any = model.generation_config.eos_token_id if model.generation_config is not None else None
     named = [*(of_model if isinstance(of_model, list) else [of_model]), tokenizer.eos_token_id]
+    strange = next((end for end in named if end is not None and (type(end) is not int or end < 0)), None)
+    if strange is not None:
+        raise BadInput(
+            f"the bundle's generation_config.json names '{quoted(strange, 40)}' as the end of an answer, which is no "
+            "token; eos_token_id is a whole number, or a list of them."
+        )
     temperature = release.answers["temperature"]
     sampling = {"temperature": temperature, "top_p": release.answers["top_p"], "top_k": 0} if temperature else {}
     return GenerationConfig(

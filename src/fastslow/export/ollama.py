@@ -1,4 +1,4 @@
-"""Write the lead context of an exported folder as a Modelfile, which Ollama builds a model from."""
+"""Write the default context of an exported folder as a Modelfile, which Ollama builds a model from."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from fastslow.export.release import Release
 MODELFILE = "Modelfile"
 
 
-def write_modelfile(folder: Path, release: Release) -> None:
+def write_modelfile(folder: Path, release: Release, default: Context) -> None:
     """Write the Modelfile: FROM this folder, SYSTEM the instruction, MESSAGE each turn of a worked example, PARAMETER
     how answers are sampled.
 
     Ollama renders by its own copy of the model's template, so that token ids cannot be compared here. Raises BadInput
     for a text that a Modelfile cannot hold.
     """
-    lead, answers = release.population.lead, release.answers
-    others = sorted(set(lead.components) - {INSTRUCTION, EXAMPLES})
+    answers = release.answers
+    others = sorted(set(default.components) - {INSTRUCTION, EXAMPLES})
     if others:
-        raise BadInput(f"context {lead.id} has the component '{others[0]}', which a Modelfile cannot hold.")
+        raise BadInput(f"context {default.id} has the component '{others[0]}', which a Modelfile cannot hold.")
     lines = ["FROM ."]
-    if lead.components.get(INSTRUCTION):
-        lines.append(f"SYSTEM {_quoted(lead.components[INSTRUCTION], lead)}")
-    for worked in lead.worked_examples:
-        lines.append(f"MESSAGE user {_quoted(worked.question, lead)}")
-        lines.append(f"MESSAGE assistant {_quoted(worked.answer, lead)}")
+    if default.components.get(INSTRUCTION):
+        lines.append(f"SYSTEM {_quoted(default.components[INSTRUCTION], default)}")
+    for worked in default.worked_examples:
+        lines.append(f"MESSAGE user {_quoted(worked.question, default)}")
+        lines.append(f"MESSAGE assistant {_quoted(worked.answer, default)}")
     lines += [
         f"PARAMETER temperature {answers['temperature']:g}",
         f"PARAMETER top_p {answers['top_p']:g}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,26 +14,31 @@ import jinja2
 import jinja2.meta
 from transformers import PreTrainedTokenizerBase
 
-from fastslow.bundles.bundle import read_settings, read_topics
+from fastslow.bundles.bundle import MOST, read_settings, read_topics
 from fastslow.bundles.digest import bundle_digest
 from fastslow.contexts.context import Context
 from fastslow.contexts.population import Population
 from fastslow.contexts.storage import read_population
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, in_one_line, quoted
 from fastslow.export.template import ARGUMENT
 from fastslow.files.manifest import digest, files_of
+from fastslow.files.plain import problem_with, read_plain
 from fastslow.files.run_directory import to_json
 from fastslow.policy.chat import Chat
 from fastslow.policy.loading import ModelSource, load_tokenizer
+from fastslow.policy.settings import LEAST_TEMPERATURE, MOST_TEMPERATURE, is_temperature
 from fastslow.topics.topics import Topics
 
 CONTEXTS = "contexts.json"
-FORMAT = 1
+FORMAT = 2
 VERSION = 12
 """Digits of a bundle's SHA-256 that name its version, as in a registry."""
 
 UNCHECKED = ("README.md", "Modelfile", CONTEXTS)
 """Files of an exported folder that people edit, and the one that holds the SHA-256 of the others."""
+
+GATED = ("lead", "seed", "cluster", "nearest")
+"""Contexts that a gate may measure (`gate.policy.Rules.contexts`)."""
 
 OF_TOPICS = ("mode", "clusters", "embedder")
 """Settings of the run that its topics are read by."""
@@ -51,6 +57,9 @@ class Release:
         template_arguments: names of the arguments that the model's own chat template reads.
         answers: how answers are sampled: `temperature`, `top_p`, `max_new_tokens`.
         in_template: whether the folder's chat template holds the contexts.
+        seed: the seed context; None where the folder does not hold it.
+        gated: the contexts that the gate measured: `lead`, `seed`, `cluster` or `nearest`; None where no verdict is
+            known.
     """
 
     version: str
@@ -61,6 +70,8 @@ class Release:
     template_arguments: frozenset[str]
     answers: Mapping[str, float]
     in_template: bool = False
+    seed: Context | None = None
+    gated: str | None = None
 
 
 def open_release(folder: str | Path, *, choosing: bool = False, trusted: bool = False) -> Release:
@@ -69,14 +80,14 @@ def open_release(folder: str | Path, *, choosing: bool = False, trusted: bool = 
     Raises BadInput for what is missing or damaged, and with `choosing` where contexts cannot be chosen by the question.
     """
     path = Path(folder)
-    if (path / CONTEXTS).is_file():
+    if os.path.isfile(path / CONTEXTS):
         return _read(path, choosing=choosing, trusted=trusted)
     path, settings = read_settings(path)
-    tokenizer = load_tokenizer(ModelSource(str(path), str(path)))
+    version = bundle_digest(path)[:VERSION]  # first: it refuses files without an end
     return describe(
-        tokenizer,
+        load_tokenizer(ModelSource(str(path), str(path))),
         settings,
-        version=bundle_digest(path)[:VERSION],
+        version=version,
         population=read_population(path),
         topics=open_topics(path, settings, trusted=trusted) if choosing else None,
     )
@@ -90,7 +101,8 @@ def describe(
     population: Population,
     topics: Topics | None,
 ) -> Release:
-    """Return the release of a bundle whose tokenizer and settings are these."""
+    """Return the release of a bundle whose tokenizer and settings are these. Raises BadInput for settings by which no
+    server can sample."""
     return Release(
         version=version,
         base_model=_shown(settings["model"]),
@@ -98,12 +110,25 @@ def describe(
         topics=topics,
         system_role=own_chat(tokenizer, settings).system_role,
         template_arguments=template_arguments(tokenizer),
-        answers={
-            "temperature": settings["eval_temperature"],
-            "top_p": settings["eval_top_p"],
-            "max_new_tokens": settings["max_completion_length"],
-        },
+        answers=_answers(
+            temperature=settings["eval_temperature"],
+            top_p=settings["eval_top_p"],
+            max_new_tokens=settings["max_completion_length"],
+        ),
+        seed=population.seed,
     )
+
+
+def _answers(**answers: float) -> dict[str, float]:
+    """Return how answers are sampled, as numbers. Raises BadInput for what no server can sample by."""
+    temperature, top_p, tokens = (float(answers[name]) for name in ("temperature", "top_p", "max_new_tokens"))
+    if not (is_temperature(temperature) and 0 < top_p <= 1 and 1 <= tokens <= MOST and tokens.is_integer()):
+        raise BadInput(
+            f"the bundle asks for answers of {tokens:g} tokens at temperature {temperature:g} and top-p {top_p:g}, "
+            f"which cannot be sampled: temperature 0, or {LEAST_TEMPERATURE:g} to {MOST_TEMPERATURE:g}, top-p above 0 "
+            "and at most 1. Mend eval_temperature and eval_top_p, or train again."
+        )
+    return {"temperature": temperature, "top_p": top_p, "max_new_tokens": tokens}
 
 
 def _shown(model: str) -> str:
@@ -147,7 +172,9 @@ SET_BY_CALLERS = frozenset(
 )  # fmt: skip
 
 
-def write_release(folder: Path, release: Release, settings: Mapping[str, Any], contexts: Sequence[Context]) -> None:
+def write_release(
+    folder: Path, release: Release, settings: Mapping[str, Any], contexts: Sequence[Context], default: Context
+) -> None:
     """Write the topics, where there are any, and contexts.json, with the SHA-256 of what else is in the folder."""
     topics = None
     if release.topics is not None:
@@ -158,6 +185,9 @@ def write_release(folder: Path, release: Release, settings: Mapping[str, Any], c
         "version": release.version,
         "base_model": release.base_model,
         "lead": release.population.lead.id,
+        "seed": release.seed.id if release.seed is not None and release.seed in contexts else None,
+        "default": default.id,
+        "gated": release.gated,
         "contexts": [context.to_json() for context in contexts],
         "system_role": release.system_role,
         "template_arguments": sorted(release.template_arguments),
@@ -169,34 +199,74 @@ def write_release(folder: Path, release: Release, settings: Mapping[str, Any], c
     (folder / CONTEXTS).write_bytes(to_json(content, indent=2))
 
 
-def _read(folder: Path, *, choosing: bool, trusted: bool) -> Release:
+def gated_of(folder: str | Path) -> str | None:
+    """Return the contexts that the gate measured, as an exported folder says; None where it names no verdict, and for
+    what is no exported folder. Raises BadInput for one that is damaged."""
+    path = Path(folder)
+    return _parsed(path)[1].gated if os.path.isfile(path / CONTEXTS) else None
+
+
+def _parsed(folder: Path) -> tuple[dict[str, Any], Release]:
+    """Return contexts.json, and the release that it describes, without topics. Raises BadInput."""
     file = folder / CONTEXTS
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(read_plain(file))
         if data["format"] != FORMAT:
-            raise ValueError(f"format {data['format']}, and this version reads {FORMAT}")
+            raise ValueError(f"format {data['format']!r:.20}, and this version reads {FORMAT}; export the bundle again")
         known = {context.id: context for context in map(Context.from_json, data["contexts"])}
         lead = known[data["lead"]]
         for context in known.values():
             _ = context.worked_examples  # a ValueError now, and not at the first request
+        seed = known[data["seed"]] if data["seed"] is not None else None
+        if data["gated"] not in (None, *GATED):
+            raise ValueError(f"no gate measures '{quoted(data['gated'], 20)}'")
+        for texts in (
+            data["files"],
+            {} if data["topics"] is None else {name: data["topics"][name] for name in OF_TOPICS},
+        ):
+            if not all(isinstance(text, str) for text in texts.values()):
+                raise ValueError("'files' and 'topics' must hold texts")
         release = Release(
             version=str(data["version"]),
             base_model=str(data["base_model"]),
-            population=Population(size=1, seed=lead, members=[lead], known=known),
+            population=Population(size=1, seed=seed or lead, members=[lead], known=known),
             topics=None,
             system_role=bool(data["system_role"]),
             template_arguments=frozenset(map(str, data["template_arguments"])),
-            answers={str(name): float(value) for name, value in data["answers"].items()},
+            answers=_answers(**data["answers"]),
             in_template=bool(data["in_template"]),
+            seed=seed,
+            gated=data["gated"],
         )
-        topics = data["topics"]
-        wrong = [name for name, sha256 in data["files"].items() if digest(folder / name) != sha256]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
-    if wrong:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise BadInput(f"'{file}' is damaged ({in_one_line(error)}).") from error
+    return data, release
+
+
+def _foreign(folder: Path, written: Mapping[str, str]) -> str | None:
+    """Return what is wrong with the first file that is not as it was exported, with its name; None where all are."""
+    there = files_of(folder)
+    for name, sha256 in written.items():
+        path = there.get(name)  # of the folder's own files alone: a name may lead anywhere
+        problem = "is missing" if path is None else problem_with(path)
+        if path is not None and problem is None and digest(path) != sha256:
+            problem = "is not the file that was exported (SHA-256 differs)"
+        if problem is not None:
+            return f"'{folder / quoted(name)}' {problem}"
+    return None
+
+
+def _read(folder: Path, *, choosing: bool, trusted: bool) -> Release:
+    data, release = _parsed(folder)
+    topics = data["topics"]
+    try:
+        wrong = _foreign(folder, data["files"])
+    except OSError as error:
+        raise BadInput(f"'{folder}' cannot be read: {error.strerror or error}.") from error
+    if wrong is not None:
         raise BadInput(
-            f"'{folder / wrong[0]}' is not the file that was exported (SHA-256 differs): weights, template and "
-            "contexts of different versions do not belong together. Export the bundle again."
+            f"{wrong}: weights, template and contexts of different versions do not belong together. Export the bundle "
+            "again."
         )
     if not choosing:
         return release

@@ -19,31 +19,45 @@ from transformers import PreTrainedTokenizerBase
 
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context
 from fastslow.contexts.rendering import SYSTEM_ROLES
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, quoted
 from fastslow.core.texts import folded
-from fastslow.policy.chat import Chat
+from fastslow.policy.chat import SPEAKERS, Chat, merged
 from fastslow.policy.settings import moment_of
 
 ARGUMENT = "fastslow_context"
 LEAD, NONE = "lead", "none"
 
 ARGUMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TEMPLATE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 CLOCK = re.compile(r"strftime_now\(\s*(?:'([^'\\]*)'|\"([^\"\\]*)\")\s*\)")
 
 HEADER = """\
 {%- set fastslow_contexts = <CONTEXTS> %}
 <DEFAULTS>
-{%- if fastslow_context is not defined or not fastslow_context or fastslow_context == "lead" %}
+{%- if fastslow_context is not defined or not fastslow_context %}
+{%- set fastslow_context = <DEFAULT> %}
+{%- elif fastslow_context == "lead" %}
 {%- set fastslow_context = <LEAD> %}
 {%- endif %}
+{%- set fastslow = namespace(given=[], question=[], asking=true, turns=[], joined=[], meet=false) %}
+{%- for turn in messages %}
+{%- if turn['content'] is defined and turn['content'] is sequence and turn['content'] is not string %}
+{%- if turn['content'] is mapping or turn['content'] | rejectattr('type', 'equalto', 'text') | list %}
+{{- raise_exception("a message has a part that is no text; the model reads text only") }}
+{%- endif %}
+{%- set turn = dict(turn, content=turn['content'] | map(attribute='text') | join('\\n')) %}
+{%- endif %}
+{%- set fastslow.given = fastslow.given + [turn] %}
+{%- endfor %}
+{%- set fastslow.turns = fastslow.given %}
 {%- if fastslow_context != "none" %}
 {%- if fastslow_context not in fastslow_contexts %}
 {{- raise_exception("fastslow_context names no context of this model; see contexts.json") }}
 {%- endif %}
-{%- set fastslow = namespace(question=[], asking=true, turns=[], joined=[]) %}
+{%- set fastslow.turns = [] %}
 {%- set fastslow_instruction = fastslow_contexts[fastslow_context][0] %}
-{%- set fastslow_system = messages | length > 0 and messages[0]['role'] in <SYSTEM_ROLES> %}
-{%- for turn in (messages[1:] if fastslow_system else messages) %}
+{%- set fastslow_system = fastslow.given | length > 0 and fastslow.given[0]['role'] in <SYSTEM_ROLES> %}
+{%- for turn in (fastslow.given[1:] if fastslow_system else fastslow.given) %}
 {%- set fastslow.asking = fastslow.asking and turn['role'] == 'user' %}
 {%- if fastslow.asking and turn['content'] is string %}
 {%- set fastslow.question = fastslow.question + [turn['content']] %}
@@ -54,40 +68,50 @@ HEADER = """\
 {%- set fastslow.turns = fastslow.turns + [{'role': 'user', 'content': worked[0]}, \
 {'role': 'assistant', 'content': worked[1]}] %}
 {%- endfor %}
-{%- for turn in (messages[1:] if fastslow_system else messages) %}
-{%- set fastslow.turns = fastslow.turns + [turn] %}
-{%- endfor %}
+{%- set fastslow.turns = fastslow.turns + (fastslow.given[1:] if fastslow_system else fastslow.given) %}
 <INSTRUCTION>
+{%- endif %}
 <JOINING>
-{%- set messages = fastslow.turns %}
-{%- endif"""
+{%- set messages = fastslow.turns"""
 
 WITH_SYSTEM_ROLE = """\
 {%- if fastslow_system %}
-{%- set fastslow.turns = [{'role': 'system', 'content': \
-(fastslow_instruction ~ '\\n\\n' if fastslow_instruction else '') ~ messages[0]['content']}] + fastslow.turns %}
+{%- set fastslow.turns = [dict(fastslow.given[0], role='system', content=\
+(fastslow_instruction ~ '\\n\\n' if fastslow_instruction else '') ~ fastslow.given[0]['content'])] + fastslow.turns %}
 {%- elif fastslow_instruction %}
 {%- set fastslow.turns = [{'role': 'system', 'content': fastslow_instruction}] + fastslow.turns %}
 {%- endif %}"""
 
 WITHOUT_SYSTEM_ROLE = """\
 {%- set fastslow_before = (fastslow_instruction ~ '\\n\\n' if fastslow_instruction else '') \
-~ (messages[0]['content'] ~ '\\n\\n' if fastslow_system and messages[0]['content'] else '') %}
+~ (fastslow.given[0]['content'] ~ '\\n\\n' if fastslow_system and fastslow.given[0]['content'] else '') %}
 {%- if fastslow_before and fastslow.turns %}
-{%- set fastslow.turns = [{'role': fastslow.turns[0]['role'], 'content': fastslow_before \
-~ fastslow.turns[0]['content']}] + fastslow.turns[1:] %}
+{%- set fastslow.turns = [dict(fastslow.turns[0], content=fastslow_before ~ fastslow.turns[0]['content'])] \
++ fastslow.turns[1:] %}
 {%- endif %}"""
 
 JOINING = """\
 {%- for turn in fastslow.turns %}
-{%- if fastslow.joined and fastslow.joined[-1]['role'] == turn['role'] %}
-{%- set fastslow.joined = fastslow.joined[:-1] + [{'role': turn['role'], 'content': fastslow.joined[-1]['content'] \
-~ '\\n\\n' ~ turn['content']}] %}
+{%- if fastslow.joined and fastslow.joined[-1]['role'] == turn['role'] and turn['role'] in <SPEAKERS> \
+and turn['content'] is string and fastslow.joined[-1]['content'] is string \
+and not turn['tool_calls'] and not fastslow.joined[-1]['tool_calls'] %}
+{%- set fastslow.meet = fastslow.meet or turn['role'] in <ALTERNATING> %}
+{%- set fastslow.joined = fastslow.joined[:-1] + [dict(fastslow.joined[-1], \
+content=fastslow.joined[-1]['content'] ~ '\\n\\n' ~ turn['content'])] %}
 {%- else %}
 {%- set fastslow.joined = fastslow.joined + [turn] %}
 {%- endif %}
 {%- endfor %}
-{%- set fastslow.turns = fastslow.joined %}"""
+{%- if fastslow.meet %}
+{%- set fastslow.turns = fastslow.joined %}
+{%- endif %}"""
+
+MEETING = {
+    "user": ("user", "user"),
+    "assistant": ("user", "assistant", "assistant", "user"),
+    "system": ("system", "system", "user"),
+}
+"""Role -> a conversation in which two of its turns meet."""
 
 
 def with_contexts(
@@ -95,29 +119,34 @@ def with_contexts(
     contexts: Sequence[Context],
     *,
     lead: Context,
+    default: Context | None = None,
     kwargs: Mapping[str, Any] | None = None,
     date: str,
 ) -> str | dict[str, str]:
     """Return the tokenizer's chat template, or each of its named templates, behind the header that applies `contexts`.
 
-    `kwargs` are the template's arguments of the run, which become defaults, and `date` is what templates that print
+    `default` is the context of a request that names none, by default the `lead`. `kwargs` are the template's arguments
+    of the run, which become defaults, and `date` is what templates that print
     the date are told (see `policy.chat.Chat`). Raises BadInput for a text, a component or an argument that a template
     cannot hold.
     """
     chat = Chat(tokenizer, kwargs=kwargs, date=date)
     templates: Any = tokenizer.chat_template
+    alternating = _alternating(chat)
     parts = {
         "<CONTEXTS>": _table(contexts),
+        "<DEFAULT>": literal((default or lead).id, "the id of the default"),
         "<LEAD>": literal(lead.id, "the id of the lead"),
-        "<SYSTEM_ROLES>": _row(literal(role, "a role") for role in SYSTEM_ROLES),
+        "<SYSTEM_ROLES>": _roles(SYSTEM_ROLES),
         "<INSTRUCTION>": WITH_SYSTEM_ROLE if chat.system_role else WITHOUT_SYSTEM_ROLE,
-        "<JOINING>": JOINING if _joins_turns(tokenizer, chat) else "",
+        "<JOINING>": _filled(JOINING, {"<SPEAKERS>": _roles(SPEAKERS), "<ALTERNATING>": _roles(alternating)})
+        if alternating
+        else "",
     }
 
     def behind_header(template: str) -> str:
         filled = {**parts, "<DEFAULTS>": "\n".join([*_defaults(kwargs or {}), *_clock(template, date)])}
-        # One pass over the header: a context's text may spell any of these marks.
-        header = re.sub("|".join(filled), lambda mark: filled[mark[0]], HEADER)
+        header = _filled(HEADER, filled)
         # The header must put out nothing, and leave the space at the beginning of a template as it is.
         return (
             "\n".join(line for line in header.split("\n") if line)
@@ -128,6 +157,20 @@ def with_contexts(
     if isinstance(templates, str):
         return behind_header(templates)
     return {name: behind_header(template) for name, template in templates.items()}
+
+
+def check_names(templates: Any) -> None:
+    """Raise BadInput for named templates of a tokenizer whose names are no names of files: each is written as one."""
+    strange = (
+        next((name for name in templates if not TEMPLATE_NAME.fullmatch(name)), None)
+        if isinstance(templates, dict)
+        else None
+    )
+    if strange is not None:
+        raise BadInput(
+            f"the tokenizer has a chat template named '{quoted(strange, 60)}', which is no name of a file: letters, "
+            "digits, '_', '-' and '.' inside, at most 100. Rename it in the tokenizer's files."
+        )
 
 
 def literal(value: Any, what: str) -> str:
@@ -210,8 +253,23 @@ def _clock(template: str, date: str) -> list[str]:
     return ["{%- macro strftime_now(format) %}", "{{- " + moments + "[format] }}", "{%- endmacro %}"]
 
 
-def _joins_turns(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> bool:
-    """Return whether neighbouring turns of one role are joined for this template (see `Chat.text`)."""
-    turns = [{"role": "user", "content": "first question"}, {"role": "user", "content": "second question"}]
-    apart, joined = chat.text(turns, "two questions"), "first question\n\nsecond question"
-    return apart == chat.text([{"role": "user", "content": joined}], "two questions as one")
+def _alternating(chat: Chat) -> list[str]:
+    """Return the roles of which two turns may not follow each other here, so that `Chat.text` joins them."""
+    return [role for role, roles in MEETING.items() if _is_joined(chat, roles)]
+
+
+def _is_joined(chat: Chat, roles: Sequence[str]) -> bool:
+    turns = [{"role": role, "content": f"turn {number} of the probe"} for number, role in enumerate(roles)]
+    try:
+        return chat.text(turns, "two turns of one role") == chat.text(merged(turns), "two turns as one")
+    except BadInput:  # neither can be shown
+        return False
+
+
+def _filled(text: str, marks: Mapping[str, str]) -> str:
+    """Fill in all marks in one pass: a context's text may spell any of them."""
+    return re.sub("|".join(marks), lambda mark: marks[mark[0]], text)
+
+
+def _roles(roles: Sequence[str]) -> str:
+    return _row(literal(role, "a role") for role in roles)

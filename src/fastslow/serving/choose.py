@@ -22,7 +22,8 @@ from fastslow.export.release import Release
 from fastslow.export.template import ARGUMENT, LEAD, NONE
 from fastslow.serving.errors import Refused
 
-KINDS = (LEAD, "cluster", "nearest")
+SEED = "seed"
+KINDS = (LEAD, SEED, "cluster", "nearest")
 
 LONGEST = 32_768
 """Characters of a question that are looked at: an embedder reads no more of it than a page or two, and a stranger may
@@ -46,13 +47,15 @@ class Chooser:
 
     Args:
         release: what is served; opened with its topics unless `kind` is `lead`.
-        kind: `lead`, `cluster` or `nearest`, see `Topics.choose`.
+        kind: `lead`, `seed`, or `cluster` or `nearest`, see `Topics.choose`.
 
-    Raises BadInput where the release's topics cannot choose in this way.
+    Raises BadInput where the release's topics cannot choose in this way, or it does not hold the seed context.
     """
 
     def __init__(self, release: Release, kind: str):
-        if kind != LEAD and (release.topics is None or kind not in release.topics.kinds):
+        if kind == SEED and release.seed is None:
+            raise BadInput("this folder does not hold the seed context; take --choose lead, or export all contexts.")
+        if kind not in (LEAD, SEED) and (release.topics is None or kind not in release.topics.kinds):
             raise BadInput(f"this release cannot choose contexts by '{kind}'; take --choose lead.")
         self._release, self._kind = release, kind
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="choose")  # the cache of vectors has no lock
@@ -70,6 +73,8 @@ class Chooser:
             if named not in population.known:
                 raise Refused("there is no such context here", field=f"chat_template_kwargs.{ARGUMENT}")
             return Choice(population.known[named])
+        if self._kind == SEED and not named:
+            return Choice(self._release.seed)
         question = question_of(turns)[:LONGEST] if self._kind != LEAD and not named else ""
         if not question.strip():
             return Choice(population.lead)

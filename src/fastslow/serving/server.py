@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from fastslow.core.errors import BadInput
+from fastslow.evaluation.accuracy import CHOOSING
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import CONTEXTS, Release, open_release
 from fastslow.export.template import LEAD
@@ -45,7 +46,7 @@ class ServeSettings:
 
     Attributes:
         upstream: the server behind; None: `transformers serve` is started.
-        choose: `lead`, `cluster` or `nearest`.
+        choose: `lead`, `seed`, `cluster` or `nearest`.
         name: of the model, for clients.
         upstream_model: by which name the server behind knows it; None: the field is left out.
         upstream_key: key for the server behind.
@@ -137,7 +138,7 @@ def make_proxy(folder: Path, settings: ServeSettings, stack: contextlib.ExitStac
 
 
 def _version(folder: Path, settings: ServeSettings) -> tuple[Release, Chooser]:
-    release = open_release(folder, choosing=settings.choose != LEAD, trusted=settings.trusted)
+    release = open_release(folder, choosing=settings.choose in CHOOSING, trusted=settings.trusted)
     return release, Chooser(release, settings.choose)
 
 
