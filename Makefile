@@ -94,7 +94,7 @@ gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, 
 architectures: .venv/.installed ## Train, resume and evaluate tiny models of every known architecture, then write docs/models.md (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/architectures.py results/architectures.json docs/models.md
 
-fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts, and the commands 5,000 recipes and flags (hours)
+fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts, and the commands 5,000 recipes and flags (an hour)
 	$(BIN)/python -m pytest tests/tasks/test_generators.py -k any_text --texts 10000
 	FUZZ=5000 $(BIN)/python -m pytest tests/cli/test_fuzz_commands.py
 

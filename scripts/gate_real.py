@@ -5,7 +5,8 @@
 FOLDER holds the bundles that are made. Parts that the JSON file already holds are not measured again.
 
 - itself: a bundle against a copy of itself.
-- noise: the weights with Gaussian noise that costs about 15 points, twenty draws of it, each on fresh questions.
+- noise: the weights with Gaussian noise, twenty draws of it, each raised until it costs 15 points on questions of its
+  own, and then gated on fresh ones.
 - trained, hot: a finished run against its base: on its own task, on prose and on neutral prompts. `hot` is a run whose
   learning rate was far too high.
 """
@@ -41,6 +42,7 @@ TOKENS = 16
 SEEDS = 20
 AIM = 0.15
 QUESTIONS = 100  # for each step of the search for the noise
+LEAST_NOISE, STEP = 0.06, 1.15
 POLICY = f"questions: 400\nlooks: 4\nretain:\n- {{task: '{TASK}', margin: 0.05}}\n"
 OF_A_RUN = "looks: 1\ngain:\n- task: '{task}'\ngeneral:\n  prose: {{}}\n  neutral: {{max_kl: 0.5}}\n"
 
@@ -83,18 +85,20 @@ def accuracy(folder: Path) -> float:
     return accuracy_of(answers, 1).accuracy or 0.0
 
 
-def find_noise(folder: Path) -> dict[str, float]:
-    """Search for the noise that costs about 15 points, by halving the interval."""
-    whole = accuracy(write_noisy(folder / "whole", 0.0, 0))
-    low, high, found = 0.0, 0.3, {"sigma": 0.0, "drop": 0.0, "accuracy": whole}
-    for _ in range(5):
-        sigma = (low + high) / 2
-        drop = whole - accuracy(write_noisy(folder / "search", sigma, 0))
-        print(f"noise {sigma:.4f}: {100 * drop:.1f} points", flush=True)
-        if abs(drop - AIM) < abs(found["drop"] - AIM):
-            found = {"sigma": sigma, "drop": drop, "accuracy": whole}
-        low, high = (sigma, high) if drop < AIM else (low, sigma)
-    return found
+def find_noise(folder: Path, seed: int, whole: float) -> dict[str, float]:
+    """Raise the noise of one draw until it costs 15 points: draws of one size cost anything from 15 points to nothing.
+
+    Args:
+        folder: where the bundle is left.
+        seed: the draw.
+        whole: accuracy without noise.
+    """
+    sigma = LEAST_NOISE
+    while (drop := whole - accuracy(write_noisy(folder, sigma, seed))) < AIM:
+        print(f"draw {seed}, noise {sigma:.3f}: {100 * drop:.1f} points", flush=True)
+        sigma *= STEP
+    print(f"draw {seed}, noise {sigma:.3f}: {100 * drop:.1f} points, taken", flush=True)
+    return {"sigma": sigma, "drop": drop}
 
 
 def gate(folder: Path, candidate: str, baseline: str, policy: str, *flags: str) -> dict[str, Any]:
@@ -128,25 +132,24 @@ def main() -> int:
             options.results.write_text(json.dumps({**done, **about}, indent=2) + "\n", encoding="utf-8")
         return done[name]
 
-    found = part("search", lambda: find_noise(folder))
-    whole = str(folder / "whole")
-    if not Path(whole).exists():
-        write_noisy(folder / "whole", 0.0, 0)
-    part("itself", lambda: gate(folder, whole, whole, POLICY))
+    whole, noisy = folder / "whole", folder / "noisy"
+    if not whole.exists():
+        write_noisy(whole, 0.0, 0)
+    right = part("accuracy", lambda: accuracy(whole))
+    part("itself", lambda: gate(folder, str(whole), str(whole), POLICY))
     for seed in range(1, SEEDS + 1):
-        noisy = folder / "noisy"
         part(
             f"noise {seed}",
-            lambda seed=seed, noisy=noisy: gate(
-                folder, str(write_noisy(noisy, found["sigma"], seed)), whole, POLICY, "--seed", str(seed)
-            ),
-        )
+            lambda seed=seed: {
+                **find_noise(noisy, seed, right), **gate(folder, str(noisy), str(whole), POLICY, "--seed", str(seed))
+            },
+        )  # fmt: skip
     for name in ("trained", "hot"):
         run = getattr(options, name)
         if run is not None:
             task = json.loads((Path(run) / "bundle" / "bundle.json").read_text())["settings"]["task"]
             part(name, lambda run=run, task=task: gate(folder, run, "base", OF_A_RUN.format(task=task)))
-    shutil.rmtree(folder / "search", ignore_errors=True)
+    shutil.rmtree(noisy, ignore_errors=True)
     refused = sum(done[f"noise {seed}"]["state"] != "pass" for seed in range(1, SEEDS + 1))
     print(f"against itself: {done['itself']['state']}; noise: refused in {refused} of {SEEDS}")
     return 0 if refused == SEEDS and done["itself"]["state"] == "pass" else 1
