@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastslow.contexts.context import Context, seed_context
-from fastslow.contexts.population import Population, assign_slots, mean_score, pareto_frontier, select_top_k, shared_ids
+from fastslow.contexts.population import Population, mean_score, pareto_frontier, select_top_k, shared_ids
 
 SEED = seed_context("seed")
 
@@ -169,36 +167,3 @@ def test_a_population_survives_its_json_with_lineage_and_scores() -> None:
     assert after == before
     assert after.known[b.id].parents == (a.id,)
     assert after.lead == b
-
-
-SLOTS = {"contexts": st.integers(1, 8), "generations": st.integers(1, 17), "first": st.integers(0, 1000)}
-
-
-@given(**SLOTS)
-def test_each_group_splits_its_slots_evenly(contexts: int, generations: int, first: int) -> None:
-    for picks in assign_slots(contexts, range(first, first + 5), generations):
-        counts = [Counter(picks)[c] for c in range(contexts)]
-        assert len(picks) == generations
-        assert sum(counts) == generations, f"a slot names no context: {picks}"
-        assert max(counts) - min(counts) <= 1
-
-
-@given(**SLOTS)
-@settings(max_examples=50)
-def test_leftover_slots_rotate_so_that_the_split_is_even_over_time(contexts: int, generations: int, first: int) -> None:
-    rows = assign_slots(contexts, range(first, first + contexts), generations)
-    counts = Counter(c for picks in rows for c in picks)
-    assert set(counts.values()) == {generations}, f"over {contexts} groups: {counts}"
-
-
-def test_slots_depend_on_the_group_and_not_on_how_groups_are_batched() -> None:
-    together = assign_slots(3, range(10), 4)
-    apart = [picks for group in range(10) for picks in assign_slots(3, [group], 4)]
-    assert together == apart
-
-
-@pytest.mark.parametrize("generations", [4, 8])
-def test_a_multiple_gives_every_group_the_same_slots(generations: int) -> None:
-    first, *others = assign_slots(4, range(5), generations)
-    assert first == [0, 1, 2, 3] * (generations // 4)
-    assert all(other == first for other in others)

@@ -81,6 +81,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "beta": 0.1,
         "weight_decay": 0.1,
         "lead": "evidence",
+        "slots": "adaptive",
     },
     "lora": {"lora_r": 2, "save_bundle": False},
     "after": {"mode": "rl_prompt"},

@@ -131,7 +131,12 @@ def _check_retention(config: AllSettings) -> None:
 def _check_group_size(config: AllSettings) -> None:
     """Refuse a group whose rollouts cannot be shared out among the contexts."""
     mode, contexts, rollouts = MODES[config.mode], config.population_size, config.num_generations
-    if mode.fast and mode.slow and mode.when != "after" and rollouts % contexts:
+    if config.advantage_group == "context" and config.slots != "even":
+        raise BadInput(
+            "advantage_group 'context' compares rollouts under one context, of which slots 'adaptive' may leave a "
+            "single one in a group: take slots 'even', or advantage_group 'problem'."
+        )
+    if mode.fast and mode.slow and mode.when != "after" and config.slots == "even" and rollouts % contexts:
         raise BadInput(
             f"num_generations ({rollouts}) must be a multiple of population_size ({contexts}), so that every context "
             f"gets as many rollouts; try num_generations={contexts * max(2, rollouts // contexts)}."

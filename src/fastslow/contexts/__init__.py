@@ -2,9 +2,9 @@
 
 - `context`: one context and its components.
 - `rendering`: from a context and a question to messages, one function for each kind of component.
-- `population`: the contexts in use with their scores, the Pareto frontier, the lead, and which slots of a group each
-  context gets.
+- `population`: the contexts in use with their scores, the Pareto frontier, the lead.
 - `evidence`: what all rollouts together say of each context, with its uncertainty.
+- `slots`: which slots of a group each context gets, evenly or by that evidence.
 - `storage`: the population as a file of a bundle.
 - `settings`: the settings of this package.
 

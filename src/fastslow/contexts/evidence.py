@@ -47,6 +47,10 @@ FORGOTTEN = 5
 """Half-lives after which a rollout is dropped from the book: it would count for a thirtieth."""
 
 
+BARREN = 60
+"""Rollouts without any reward, weighed by age, after which a context is dead."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One scored rollout: the reward of a context on a question, under the weights after `version` optimiser steps."""
@@ -95,6 +99,7 @@ class Standings:
         precision = np.diag(np.array(priors) ** -2.0)
         weight_N = 0.5 ** (-age_N / half_life) / NOISE**2
         y_N = np.array([entry.reward for entry in entries]) - 0.5
+        self._barren = self._contexts.keys() - {entry.context_id for entry in entries if entry.reward > 0}
         self._weight_K = np.bincount(context_N, weight_N * NOISE**2, minlength=k)
         inverse = np.linalg.inv(x.T @ (weight_N[:, None] * x) + precision)
         self._fit = inverse @ (x.T @ (weight_N * y_N))
@@ -112,6 +117,11 @@ class Standings:
 
     def __contains__(self, context_id: object) -> bool:
         return context_id in self._contexts
+
+    def dead(self, context_id: str) -> bool:
+        """Return whether a context is known to earn nothing: not one of 60 rollouts did, so that by the rule of three
+        fewer than one in twenty would."""
+        return context_id in self._barren and self._weight_K[self._contexts[context_id]] >= BARREN
 
     def of(self, context_id: str) -> Standing:
         """Return what is known of one context. Raises KeyError for one without rollouts."""
@@ -135,6 +145,22 @@ class Standings:
         at[2 + self._contexts[second]] -= 1
         difference, half = float(at @ self._fit), self._half(at)
         return difference, difference - half, difference + half
+
+    def draws(
+        self, context_ids: Sequence[str], *, ahead: float, count: int, rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Return draws from what is known of the contexts' expected rewards `ahead` optimiser steps from now,
+        (count, K), unbounded. A context without rollouts is drawn around the common level."""
+        k, size = len(self._contexts), len(self._fit)
+        at = np.zeros((len(context_ids), size))
+        at[:, 0], at[:, 1] = 1, ahead
+        for row, context_id in enumerate(context_ids):
+            if context_id in self._contexts:
+                i = self._contexts[context_id]
+                at[row, 2 + i], at[row, 2 + k + i] = 1, ahead
+        unknown = [c not in self._contexts for c in context_ids]
+        spread = at @ self._cov @ at.T + np.diag([EDGE**2 * u for u in unknown])
+        return rng.multivariate_normal(0.5 + at @ self._fit, spread, size=count, method="eigh")
 
     def _half(self, at: NDArray[np.float64]) -> float:
         return float(student_t.ppf(0.975, self._freedom)) * math.sqrt(max(float(at @ self._cov @ at), 0.0))

@@ -137,12 +137,3 @@ class Population:
             scores={c: dict(s) for c, s in data["scores"].items()},
             policy_version=data["policy_version"],
         )
-
-
-def assign_slots(contexts: int, groups: Sequence[int], num_generations: int) -> list[list[int]]:
-    """Return the index of the context for each of the G slots of each group: an even split with a rotating remainder.
-
-    `groups` numbers the groups over the whole run: where the contexts in use do not divide G, the extra slots fall on
-    each context in turn, and the split is even over time.
-    """
-    return [[(slot + group * num_generations) % contexts for slot in range(num_generations)] for group in groups]

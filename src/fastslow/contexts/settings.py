@@ -21,6 +21,14 @@ class ContextSettings(SettingsGroup):
         "anchor", "What the lead and the members are chosen by: the latest 'anchor' set alone (the paper), or the "
         "'evidence' of all rollouts.", choices=("anchor", "evidence"), channel="fast",
     )  # fmt: skip
+    slots: str = setting(
+        "even", "How the rollouts of a step are dealt to the contexts: 'even' (the paper), or 'adaptive', by the "
+        "chance of each to be the best one a cycle from now.", choices=("even", "adaptive"), channel="fast",
+    )  # fmt: skip
+    seed_slots: float = setting(
+        0.125, "Least share of the slots of the seed context, until it is shown to be dead; with slots 'adaptive'.",
+        unit="share", at_least=0, at_most=1, channel="fast",
+    )  # fmt: skip
     evidence_half_life: float = setting(
         5.0, "Optimiser steps after which a rollout counts half as evidence for its context.", unit="steps", above=0,
         channel="fast",

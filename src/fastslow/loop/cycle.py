@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.evidence import Standing
-from fastslow.contexts.population import assign_slots
+from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
 from fastslow.core import processes
 from fastslow.core.errors import FastSlowError
 from fastslow.core.modes import MODES
@@ -193,16 +193,33 @@ class Cycle:
 
     def _assign(self, step: int, examples: Sequence[Example]) -> list[Rollout | Job]:
         """Fill every slot of the step, B x G, with a cached rollout or a job to be done."""
-        members, group = self.state.population.members, self._group
         first = step * len(examples)
-        picks_B_G = assign_slots(len(members), range(first, first + len(examples)), group)
+        contexts, picks_B_G = self._deal(step, range(first, first + len(examples)))
         slots: list[Rollout | Job] = []
         for problem, (example, picks_G) in enumerate(zip(examples, picks_B_G, strict=True), start=first):
             for slot, index in enumerate(picks_G):
-                cached = self.state.cache.take(members[index].id, example.id)
+                cached = self.state.cache.take(contexts[index].id, example.id)
                 seed = derive_seed(self._config.seed, "slow", problem, slot)
-                slots.append(cached or Job(members[index], example, seed))
+                slots.append(cached or Job(contexts[index], example, seed))
         return slots
+
+    def _deal(self, step: int, groups: Sequence[int]) -> tuple[Sequence[Context], list[list[int]]]:
+        """Return the contexts that take part in a step, and the index of one for each slot of each group."""
+        population, config = self.state.population, self._config
+        if not self.mode.fast or config.slots == "even":
+            return population.members, even_slots(len(population.members), groups, self._group)
+        contexts = list({c.id: c for c in [*population.members, population.seed]}.values())
+        shares = processes.from_main(
+            lambda: shares_by_worth(
+                [context.id for context in contexts], self.state.book.standings(step), seed_id=population.seed.id,
+                floor=config.seed_slots, ahead=config.slow_steps_per_cycle,
+                seed=derive_seed(config.seed, "slots", step),
+            )
+        )  # fmt: skip
+        self._log(
+            {"fst/slots/largest_share": max(shares), "fst/slots/seed_share": shares[contexts.index(population.seed)]}
+        )
+        return contexts, slots_by_share(shares, len(groups), self._group)
 
     def _roll_out(self, slots: Sequence[Rollout | Job]) -> list[Rollout]:
         """Return the slots' rollouts: cached ones as they are, the rest from the policy."""

@@ -27,7 +27,8 @@ from fastslow.config.dump import dump_config
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.evidence import Book
-from fastslow.contexts.population import Population, assign_slots
+from fastslow.contexts.population import Population
+from fastslow.contexts.slots import even_slots
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.seeding import derive_seed
@@ -193,7 +194,7 @@ class Prober:
 
     def _roll_out(self, example: Example) -> list[Rollout]:
         members = self._population.members
-        (picks,) = assign_slots(len(members), [0], self._group)
+        (picks,) = even_slots(len(members), [0], self._group)
         seeds = (derive_seed(self._plan.seed, "probe", example.id, slot) for slot in range(self._group))
         jobs = [Job(members[index], example, seed) for index, seed in zip(picks, seeds, strict=True)]
         return self._trainer.policy.rollouts(jobs)

@@ -1,0 +1,68 @@
+"""Deal a step's rollouts to the contexts: evenly, as in the paper, or by what each is expected to be worth.
+
+A rollout under a context that will never ship teaches the weights to answer under it. So slots go to each context by
+the chance that it will be the best one some steps from now: what is known of its level and of how fast it learns, and
+how sure that is (posterior sampling, Thompson 1933, Biometrika 25; as long as nothing is sure, all get some).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastslow.contexts.evidence import Standings
+
+DRAWS = 4000
+"""Draws from what is known, for the chances of being the best: their errors are below 0.01."""
+
+
+def even_slots(contexts: int, groups: Sequence[int], num_generations: int) -> list[list[int]]:
+    """Return the index of the context for each of the G slots of each group: an even split with a rotating remainder.
+
+    `groups` numbers the groups over the whole run: where the contexts in use do not divide G, the extra slots fall on
+    each context in turn, and the split is even over time.
+    """
+    return [[(slot + group * num_generations) % contexts for slot in range(num_generations)] for group in groups]
+
+
+def shares_by_worth(
+    context_ids: Sequence[str], standings: Standings, *, seed_id: str, floor: float, ahead: float, seed: int
+) -> list[float]:
+    """Return the share of the slots of each context; they add up to 1.
+
+    Args:
+        context_ids: those in use, and the seed context.
+        standings: what is known now.
+        seed_id: the seed context, which gets at least `floor` until it is shown to be dead: RL often learns fastest
+            under the plain prompt, and that shows only where it is tried.
+        floor: in [0, 1].
+        ahead: optimiser steps from now at which to be the best counts.
+        seed: of the draws.
+    """
+    draws_D_K = standings.draws(context_ids, ahead=ahead, count=DRAWS, rng=np.random.default_rng(seed))
+    best_D = draws_D_K.argmax(axis=1)
+    shares_K = np.bincount(best_D, minlength=len(context_ids)) / DRAWS
+    if seed_id in context_ids and not standings.dead(seed_id):
+        at = list(context_ids).index(seed_id)
+        missing = floor - shares_K[at]
+        if missing > 0:
+            shares_K *= 1 - missing / (1 - shares_K[at])
+            shares_K[at] = floor
+    return shares_K.tolist()
+
+
+def slots_by_share(shares: Sequence[float], groups: int, num_generations: int) -> list[list[int]]:
+    """Return the index of the context for each of the G slots of each group.
+
+    Over all groups a context gets its share to within one slot; inside a group the contexts are as mixed as the shares
+    allow.
+    """
+    shares_K, owed_K = np.asarray(shares, dtype=np.float64), np.zeros(len(shares))
+    picks = []
+    for _ in range(groups * num_generations):
+        owed_K += shares_K
+        pick = int(owed_K.argmax())
+        owed_K[pick] -= 1
+        picks.append(pick)
+    return [picks[i : i + num_generations] for i in range(0, len(picks), num_generations)]
