@@ -5,6 +5,7 @@ from __future__ import annotations
 from guards import (
     data,
     engines,
+    evidence,
     exports,
     faults,
     losses,
@@ -33,5 +34,6 @@ PARTS = (
     release,
     serving,
     exports,
+    evidence,
 )
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fastslow.contexts.context import Context, WorkedExample, dump_examples
-from fastslow.contexts.evidence import FORGOTTEN, Book, Entry, Standings
+from fastslow.contexts.evidence import (
+    DIFFICULTY,
+    EDGE,
+    EDGE_SLOPE,
+    FORGOTTEN,
+    LEVEL_SLOPE,
+    NOISE,
+    Book,
+    Entry,
+    Standings,
+)
 from fastslow.core.types import Example, Rollout, Verdict
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +38,41 @@ KNOWN = {c.id: c for c in (PLAIN, SHOWS)}
 def rollout(context: Context, example: str, reward: float | None = 1.0, version: int = 0) -> Rollout:
     verdict = Verdict(reward, "") if reward is not None else Verdict.unscored("no")
     return Rollout(example, context.id, (1,), (2,), (-0.1,), "text", verdict, version)
+
+
+def by_whole_matrices(rows: list[Entry], now: int, half_life: float) -> tuple[Any, Any]:
+    """Coefficients and their covariance with a column for every difficulty, as the model is stated."""
+    contexts = sorted({e.context_id for e in rows})
+    cells = list(dict.fromkeys((e.question, e.version) for e in rows))
+    questions = list(dict.fromkeys(e.question for e in rows))
+    k, size = len(contexts), 2 + 2 * len(contexts) + len(cells)
+    x, age = np.zeros((len(rows), size)), np.array([e.version - now for e in rows])
+    for i, e in enumerate(rows):
+        c = contexts.index(e.context_id)
+        x[i, [0, 2 + c, 2 + 2 * k + cells.index((e.question, e.version))]] = 1
+        x[i, [1, 2 + k + c]] = age[i]
+    prior = np.array([1.0, LEVEL_SLOPE, *[EDGE] * k, *[EDGE_SLOPE] * k, *[DIFFICULTY] * len(cells)]) ** -2.0
+    weight = 0.5 ** (-age / half_life) / NOISE**2
+    y = np.array([e.reward for e in rows]) - 0.5
+    inverse = np.linalg.inv(x.T @ np.diag(weight) @ x + np.diag(prior))
+    fit = inverse @ x.T @ (weight * y)
+    score = np.zeros((len(questions), size))
+    for i, e in enumerate(rows):
+        score[questions.index(e.question)] += weight[i] * (y[i] - x[i] @ fit) * x[i]
+    spread = len(questions) / (len(questions) - 1)
+    return fit[: 2 + 2 * k], (inverse @ (spread * score.T @ score + np.diag(prior)) @ inverse)[: 2 + 2 * k, : 2 + 2 * k]
+
+
+def test_eliminating_the_difficulties_changes_nothing() -> None:
+    rng = np.random.default_rng(3)
+    rows = [
+        Entry(str(rng.integers(3)), f"q{rng.integers(12)}", int(rng.integers(6)), float(rng.random()))
+        for _ in range(150)
+    ]  # fmt: skip
+    fit, covariance = by_whole_matrices(rows, 6, 4.0)
+    found = Standings(rows, now=6, half_life=4.0)
+    assert np.allclose(found._fit, fit, atol=1e-12)
+    assert np.allclose(found._cov, covariance, atol=1e-12)
 
 
 @pytest.mark.parametrize(("curve", "fastest"), CURVES)

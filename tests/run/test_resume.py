@@ -82,6 +82,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "weight_decay": 0.1,
         "lead": "evidence",
         "slots": "adaptive",
+        "fast_effort": "adaptive",
     },
     "lora": {"lora_r": 2, "save_bundle": False},
     "after": {"mode": "rl_prompt"},

@@ -86,34 +86,34 @@ class Standings:
     def __init__(self, entries: Sequence[Entry], *, now: int, half_life: float):
         self.context_ids = sorted({entry.context_id for entry in entries})
         self._contexts = {c: i for i, c in enumerate(self.context_ids)}
-        cells = {cell: i for i, cell in enumerate(dict.fromkeys((e.question, e.version) for e in entries))}
-        k, n = len(self._contexts), len(entries)
+        k = len(self._contexts)
         age_N = np.array([entry.version - now for entry in entries], dtype=np.float64)
         context_N = np.array([self._contexts[entry.context_id] for entry in entries], dtype=np.intp)
-        cell_N = np.array([cells[entry.question, entry.version] for entry in entries], dtype=np.intp)
-        x = np.zeros((n, 2 + 2 * k + len(cells)))
-        rows = np.arange(n)
-        x[:, 0], x[:, 1] = 1, age_N
-        x[rows, 2 + context_N], x[rows, 2 + k + context_N], x[rows, 2 + 2 * k + cell_N] = 1, age_N, 1
-        priors = [1.0, LEVEL_SLOPE, *[EDGE] * k, *[EDGE_SLOPE] * k, *[DIFFICULTY] * len(cells)]
-        precision = np.diag(np.array(priors) ** -2.0)
         weight_N = 0.5 ** (-age_N / half_life) / NOISE**2
-        y_N = np.array([entry.reward for entry in entries]) - 0.5
+        reward_N = np.array([entry.reward for entry in entries], dtype=np.float64) - 0.5
         self._barren = self._contexts.keys() - {entry.context_id for entry in entries if entry.reward > 0}
         self._weight_K = np.bincount(context_N, weight_N * NOISE**2, minlength=k)
-        inverse = np.linalg.inv(x.T @ (weight_N[:, None] * x) + precision)
-        self._fit = inverse @ (x.T @ (weight_N * y_N))
-        self._cov = self._covariance(x, weight_N * (y_N - x @ self._fit), entries, inverse, precision)
-
-    def _covariance(self, x: Any, residual_N: Any, entries: Sequence[Entry], inverse: Any, precision: Any) -> Any:
-        """The sandwich by question, with what the priors leave open in the middle."""
-        questions = {question: i for i, question in enumerate(dict.fromkeys(entry.question for entry in entries))}
-        question_N = np.array([questions[entry.question] for entry in entries], dtype=np.intp)
-        score = np.zeros((len(questions), x.shape[1]))
-        np.add.at(score, question_N, residual_N[:, None] * x)
-        self._freedom = max(len(questions) - 1, 1)
-        spread = len(questions) / self._freedom
-        return inverse @ (spread * score.T @ score + precision) @ inverse
+        # Columns: the common level and its slope, then the edge of each context, then the slope of each edge.
+        x = np.zeros((len(entries), 2 + 2 * k))
+        rows = np.arange(len(entries))
+        x[:, 0], x[:, 1] = 1, age_N
+        x[rows, 2 + context_N], x[rows, 2 + k + context_N] = 1, age_N
+        precision = np.array([1.0, LEVEL_SLOPE, *[EDGE] * k, *[EDGE_SLOPE] * k]) ** -2.0
+        # Difficulties are many, and each touches its own rows alone: they are eliminated first (Schur's complement).
+        cell_N = _numbered((entry.question, entry.version) for entry in entries)
+        cell_C = np.bincount(cell_N, weight_N) + DIFFICULTY**-2.0
+        shared = _summed(cell_N, weight_N[:, None] * x)
+        mean = shared / cell_C[:, None]
+        inverse = np.linalg.inv(x.T @ (weight_N[:, None] * x) + np.diag(precision) - shared.T @ mean)
+        reward_C = np.bincount(cell_N, weight_N * reward_N)
+        self._fit = inverse @ (x.T @ (weight_N * reward_N) - mean.T @ reward_C)
+        difficulty_C = (reward_C - shared @ self._fit) / cell_C
+        residual_N = weight_N * (reward_N - x @ self._fit - difficulty_C[cell_N])
+        # The sandwich by question, with what the priors leave open in the middle.
+        score = _summed(_numbered(entry.question for entry in entries), residual_N[:, None] * (x - mean[cell_N]))
+        self._freedom = max(len(score) - 1, 1)
+        middle = len(score) / self._freedom * score.T @ score + np.diag(precision) + DIFFICULTY**-2.0 * mean.T @ mean
+        self._cov = inverse @ middle @ inverse
 
     def __contains__(self, context_id: object) -> bool:
         return context_id in self._contexts
@@ -164,6 +164,17 @@ class Standings:
 
     def _half(self, at: NDArray[np.float64]) -> float:
         return float(student_t.ppf(0.975, self._freedom)) * math.sqrt(max(float(at @ self._cov @ at), 0.0))
+
+
+def _numbered(keys: Iterable[object]) -> NDArray[np.intp]:
+    """Return a number for each key, in the order in which they first come."""
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)
+
+
+def _summed(group_N: NDArray[np.intp], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sum of the rows of each group."""
+    return np.stack([np.bincount(group_N, column) for column in rows.T], axis=1)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gepa
 
@@ -74,10 +74,12 @@ class FastChannel:
         experience: Sequence[Trace],
         demonstrations: Sequence[WorkedExample],
         cycle: int,
+        budget: int | None = None,
     ) -> FastPhase:
         """Run one phase under the policy's current weights.
 
         Args:
+            budget: most metric calls; None for those of the plan.
             anchor: the examples on which every context, carried or new, is scored.
             pool: examples from which GEPA draws the minibatches that proposals learn from.
             experience: rollouts of the slow channel since the last phase, for proposers to read.
@@ -101,22 +103,23 @@ class FastChannel:
         # cache.
         adapter.batch_evaluate([(dict(c.components), anchor) for c in population.carried])
         if pool:
-            self._evolve(adapter, population, carried, anchor, pool, cycle)
+            plan = self.plan if budget is None else replace(self.plan, budget=budget)
+            self._evolve(adapter, population, carried, anchor, pool, cycle, plan)
         spent = {
             name: after - before[name] for name, after in processes.from_main(lambda: usage_of(self.proposer)).items()
         }
         return self._account(adapter, population, anchor, pool, started, spent)
 
-    def _evolve(self, adapter, population: Population, carried, anchor, pool, cycle: int) -> None:
+    def _evolve(self, adapter, population: Population, carried, anchor, pool, cycle: int, plan: BudgetPlan) -> None:
         gepa.optimize(
             seed_candidate=dict(population.seed.components),
             trainset=pool,
             valset=anchor,
             adapter=adapter,
             candidate_selection_strategy="pareto",
-            sampling_strategy=CarriedSampling(adapter, carried=carried, anchor=anchor, plan=self.plan),
-            reflection_minibatch_size=self.plan.minibatch_size,
-            stop_callbacks=Stopper(adapter, self.plan),
+            sampling_strategy=CarriedSampling(adapter, carried=carried, anchor=anchor, plan=plan),
+            reflection_minibatch_size=plan.minibatch_size,
+            stop_callbacks=Stopper(adapter, plan),
             logger=_QuietLogger(),
             run_dir=None,  # gepa would write a pickle; our state is JSON
             cache_evaluation=False,  # gepa's cache does not know policy versions; the adapter's does

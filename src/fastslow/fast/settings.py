@@ -19,6 +19,10 @@ class FastSettings(SettingsGroup):
     fast_metric_calls: int = setting(
         192, "Budget of one fast phase: a hard ceiling.", unit="rollouts", at_least=0, channel="fast"
     )
+    fast_effort: str = setting(
+        "fixed", "Budget of a fast phase: 'fixed', or 'adaptive': less after phases that brought no new member, at "
+        "times none.", choices=("fixed", "adaptive"), channel="fast",
+    )  # fmt: skip
     anchor_size: int = setting(
         16, "Examples of the lookahead on which every context is scored.", unit="examples", at_least=1, channel="fast"
     )

@@ -116,8 +116,11 @@ class Cycle:
     def _fast_phase(self, step: int, cycle: int) -> None:
         """Evolve the population on the lookahead of a cycle; every process ends with the same one."""
         self._observe(step, until=(cycle + 1) * self._config.slow_steps_per_cycle)
+        budget, before = self._budget(step), {context.id for context in self.state.population.known.values()}
+        if budget == 0:
+            return
         with self.recorder.phase("fast", step):
-            phase = self._evolve(cycle)
+            phase = self._evolve(cycle, budget)
         evolved = [phase.population.to_json(), sorted(phase.scores), len(phase.rollouts)]
         processes.check_same("the contexts of a fast phase", evolved)
         self.recorder.fast_phase(step, phase)
@@ -125,9 +128,22 @@ class Cycle:
         self.state.after_fast_phase(phase.population, phase.rollouts if self._config.reuse_fast_rollouts else [])
         self._log(phase.metrics)
         self._weigh(phase)
+        self.state.effort.after(kept=any(context.id not in before for context in self.state.population.members))
         self.recorder.standings(step, self.standings(step))
 
-    def _evolve(self, cycle: int) -> FastPhase:
+    def _budget(self, step: int) -> int | None:
+        """Return the metric calls of the fast phase before a step: None for all that the settings give, 0 for none."""
+        effort, population = self.state.effort, self.state.population
+        if self._config.fast_effort == "fixed":
+            return None
+        budget = effort.budget(self.fast.plan, len(population.carried))
+        self._log({"fst/fast/budget": budget})
+        if budget == 0:
+            effort.rest()
+            self.recorder.rests(step)
+        return budget
+
+    def _evolve(self, cycle: int, budget: int | None) -> FastPhase:
         topics, ahead, anchor = self.topics, self._ahead(cycle), self._anchor(cycle)
         # The examples that the router sent to the fast channel since the last phase; none at the start.
         routed = cycle > 0 and self.mode.slow and self.mode.when == "between"
@@ -144,6 +160,7 @@ class Cycle:
             experience=[trace for trace in self.state.experience if topics.of(trace.example) in at_hand],
             demonstrations=topics.demonstrations([*pool, *anchor], (cycle + 1) * self._config.slow_steps_per_cycle),
             cycle=cycle,
+            budget=budget,
         )
 
     # Evidence
@@ -187,6 +204,8 @@ class Cycle:
             return
         with self.recorder.phase("clusters", step):
             observations = list(self.topics.observe(until))
+        if any(one.change is not None for one in observations):
+            self.state.effort.wake()
         self.recorder.clusters(step, observations)
 
     # Rollouts

@@ -11,6 +11,7 @@ from fastslow.contexts.evidence import Book
 from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Rollout, Trace, Verdict
+from fastslow.fast.effort import Effort
 from fastslow.files.run_directory import clean
 from fastslow.loop.rollout_cache import RolloutCache
 from fastslow.tasks.base import Task, find_training
@@ -31,6 +32,7 @@ class LoopState:
         fast_pool: examples routed to the fast channel since then, by id.
         unscored_steps: steps in a row without one scored rollout.
         book: what all rollouts of the last steps say of the contexts.
+        effort: how much of its budget the next fast phase gets.
     """
 
     task: Task
@@ -40,6 +42,7 @@ class LoopState:
     experience: list[Trace] = field(default_factory=list)
     fast_pool: dict[str, Example] = field(default_factory=dict)
     unscored_steps: int = 0
+    effort: Effort = field(default_factory=Effort)
 
     def remember(self, traces: list[Trace]) -> None:
         """Add to the experience, and drop the oldest."""
@@ -59,6 +62,7 @@ class LoopState:
             "fast_pool": list(self.fast_pool),
             "unscored_steps": self.unscored_steps,
             "book": self.book.state_dict(),
+            "effort": self.effort.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -74,6 +78,7 @@ class LoopState:
         self.fast_pool = {name: examples[name] for name in state["fast_pool"]}
         self.unscored_steps = state["unscored_steps"]
         self.book.load_state_dict(state["book"])
+        self.effort.load_state_dict(state["effort"])
 
 
 def _rollout_to_json(rollout: Rollout) -> dict[str, Any]:

@@ -98,6 +98,11 @@ class Recorder(TrainerCallback):
         self._append("contexts.jsonl", [{"step": step, **line} for line in phase.proposals])
         self._append("metrics.jsonl", [{**self._head(step, "fast"), **phase.metrics}])
 
+    def rests(self, step: int) -> None:
+        """Write and show that a fast phase rests."""
+        self.display.note(f"fast phase at step {step}: rests, the last ones brought no new member (fast_effort)")
+        self._append("metrics.jsonl", [{**self._head(step, "fast"), "fst/fast/metric_calls": 0}])
+
     def standings(self, step: int, standings: Sequence[Standing]) -> None:
         """Write and show what all rollouts together say of the contexts in use, the best first."""
         self.display.standings(standings)
