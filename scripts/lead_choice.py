@@ -3,10 +3,10 @@ dealt evenly or by evidence (`make lead-choice`, some two hours on two idle core
 
     python scripts/lead_choice.py FOLDER results/lead-choice.json docs/evidence.md [--seeds 1 2 3 4 5] [--arms paper]
 
-Every member of each final population answers all held-out questions (validation and test) eight times. The regret of a
-choice is how far the chosen one lies below the best member. In the arm `paper`, what the book of evidence would have
-chosen is compared within the same run. Runs that are finished are not trained again, and those in the JSON file are not
-measured again.
+Every member of each final population answers all held-out questions (validation and test) eight times: four to find
+the best member, four to measure. The regret of a choice is how far the chosen one lies below that best. In the arm
+`paper`, what the book of evidence would have chosen is compared within the same run. Runs that are finished are not
+trained again, and those in the JSON file are not measured again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ARMS = {
     "adaptive": ("--lead", "evidence", "--slots", "adaptive"),
 }
 SEEDS = (1, 2, 3, 4, 5)
-SAMPLES = 8
+SAMPLES = 4
 BEGIN, END = "<!-- lead-choice -->", "<!-- /lead-choice -->"
 
 
@@ -65,11 +65,14 @@ def measured(run: Path) -> dict[str, Any]:
     )  # fmt: skip
     policy = bundle_policy(bundle, bundle.model, task, params, getattr(torch, settings["dtype"]))
     policy.refresh(0)
-    accuracies = {}
+    halves: list[dict[str, float]] = [{}, {}]
     for context in bundle.population.members:
-        answers = answer_examples(policy, context, examples, Sampling(params, SAMPLES, 1))
-        accuracies[context.id] = accuracy_of(answers, SAMPLES).accuracy or 0.0
-    best, standings = max(accuracies.values()), summary["standings"]
+        for seed, half in enumerate(halves, start=1):
+            answers = answer_examples(policy, context, examples, Sampling(params, SAMPLES, seed))
+            half[context.id] = accuracy_of(answers, SAMPLES).accuracy or 0.0
+    # The best is chosen by one half of the answers and measured by the other: the best of noisy numbers looks too good.
+    accuracies, standings = halves[1], summary["standings"]
+    best = accuracies[max(halves[0], key=halves[0].__getitem__)]
     shipped, by_book = accuracies[bundle.population.lead.id], accuracies[standings[0]["context_id"]]
     return {
         "questions": len(examples), "accuracies": accuracies, "shipped": shipped, "best": best,

@@ -151,3 +151,34 @@ def test_what_is_long_past_is_dropped_and_the_rest_survives_a_checkpoint() -> No
     again = Book(2.0)
     again.load_state_dict(json.loads(json.dumps(book.state_dict())))
     assert again.entries == book.entries == [Entry(PLAIN.id, "e2", 8, 0.5)]
+
+
+def test_a_fast_phase_that_repeats_a_rollout_adds_nothing_and_a_group_of_a_slow_step_does() -> None:
+    book = Book(5.0)
+    for _ in range(2):
+        book.add([rollout(PLAIN, "e1")], EXAMPLES, KNOWN, now=0, alone=True)
+    assert len(book.entries) == 1
+    book.add([rollout(PLAIN, "e2"), rollout(PLAIN, "e2")], EXAMPLES, KNOWN, now=0)
+    assert len(book.entries) == 3
+
+
+def test_contexts_are_compared_on_the_topics_at_hand() -> None:
+    """One is good at the task that was, another at the one that is."""
+    past = [Entry(c, f"p{i}", 4, r, "past") for i in range(60) for c, r in (("a", 1.0), ("b", 0.0))]
+    here = [Entry(c, f"h{i}", 5, r, "here") for i in range(16) for c, r in (("a", 0.0), ("b", 1.0))]
+    book = Book(5.0, [*past, *here])
+    assert book.standings(5, ["here"]).ranked("ab")[0].context_id == "b"
+    assert book.standings(5).ranked("ab")[0].context_id == "a"
+
+
+def test_rollouts_of_weights_that_are_gone_are_forgotten() -> None:
+    book = Book(5.0, [Entry("a", "q", version, 1.0) for version in (1, 2, 3)])
+    book.forget(after=2)
+    assert [entry.version for entry in book.entries] == [1, 2]
+
+
+def test_a_context_is_dead_after_sixty_rollouts_without_a_reward_however_old() -> None:
+    nothing = [Entry("a", f"q{i}", 0, 0.0) for i in range(60)]
+    assert Standings(nothing, now=20, half_life=5).dead("a")
+    assert not Standings(nothing[1:], now=0, half_life=5).dead("a")
+    assert not Standings([*nothing, Entry("a", "q", 0, 0.1)], now=0, half_life=5).dead("a")

@@ -46,6 +46,7 @@ def test_a_task_that_was_gained_has_to_be_kept_from_then_on() -> None:
         ("chance: 0.25", "chance: 0.5"),
         ("alpha: 0.05", "alpha: 0.01"),
         ("margin: 0.05", "margin: 0.05\ncontexts: cluster"),
+        ("{max_rise: 0.01}", "{max_rise: 0.01, bytes: 65536}"),
     ],
 )
 def test_a_policy_that_asks_for_as_much_or_more_is_taken(now: str, then: str) -> None:
@@ -96,3 +97,19 @@ def test_answers_of_another_program_cannot_be_taken_over() -> None:
 def test_a_policy_that_asks_for_nothing_is_refused() -> None:
     with pytest.raises(BadInput, match="asks for nothing"):
         completed(policy("alpha: 0.05"), None)
+
+
+def test_a_task_with_a_chance_of_guessing_is_kept_by_it_even_where_it_has_to_gain() -> None:
+    champion = floor_of(policy("retain: [{task: a, chance: 0.25}, {task: b}, {task: c, margin: 0.02}]"))
+    taken = completed(policy("gain: [{task: a}, {task: b}, {task: c}]"), champion)
+    assert {(one.task, one.margin, one.chance) for one in taken.retain} == {("a", 0.05, 0.25), ("c", 0.02, 0.0)}
+
+
+def test_prose_and_neutral_prompts_are_taken_over_with_their_texts() -> None:
+    champion = policy("gain: [{task: a}]\ngeneral: {prose: {text: my.txt, bytes: 65536}, neutral: {tokens: 64}}")
+    taken = completed(policy("gain: [{task: a}]"), floor_of(champion))
+    assert (taken.prose, taken.neutral) == (champion.prose, champion.neutral)
+    with pytest.raises(BadInput, match="bytes of prose is 4096"):
+        completed(
+            policy("gain: [{task: a}]\ngeneral: {prose: {bytes: 4096}, neutral: {tokens: 64}}"), floor_of(champion)
+        )

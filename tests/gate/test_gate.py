@@ -52,6 +52,15 @@ def test_a_candidate_that_is_no_better_does_not_gain(folder: Path, tmp_path: Pat
     assert verdict["checks"][0]["lost"] > 0
 
 
+def test_the_champion_answers_as_it_was_released_whatever_the_candidate_is_to_be_released_with(
+    folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr("fastslow.cli.released.gated_contexts", lambda name: "seed")
+    _, verdict = gate(folder, tmp_path, "a", "same", f"questions: 8\nretain: [{{task: {TASK}}}]\n")
+    assert verdict["contexts"] == "lead"
+    assert any("answered as it was released: seed context" in note for note in verdict["notes"])
+
+
 def test_from_verdict_to_champion_and_back(folder: Path, tmp_path: Path, capsys) -> None:
     """The whole way of a release: the first version against the base, the second against the champion."""
     registry = str(tmp_path / "registry")

@@ -24,6 +24,10 @@ def test_several_tasks_are_harder_to_pass_together() -> None:
     assert "all 3 are passed together with 82%" in text
 
 
+def test_a_margin_that_no_candidate_can_lose_needs_a_question() -> None:
+    assert "margin 1" in lines("retain: [{task: star_graph, margin: 1.0}]")
+
+
 def test_a_plan_needs_no_candidate(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "gate.yaml").write_text("gain: [{task: star_graph, min_gain: 0.1}]")
     assert main(["gate", "--policy", str(tmp_path / "gate.yaml"), "--plan"]) == 0

@@ -14,7 +14,7 @@ from fastslow.files.jsonl import dumps
 from fastslow.files.manifest import signed
 from fastslow.registry.log import ALIASES, LOG, Log
 
-FLOOR = {"most": {"alpha": 0.05}, "least": {}, "margins": {}, "contexts": "lead"}
+FLOOR = {"most": {"alpha": 0.05}, "least": {}, "margins": {}, "prose": None, "neutral": None}
 VERSIONS = [f"{number:04d}-{'0' * 12}" for number in range(1, 4)]
 FIRST = {"version": VERSIONS[0]}
 

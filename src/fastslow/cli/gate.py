@@ -73,6 +73,7 @@ def _record(registry: ModelRegistry, verdict: Verdict) -> None:
 
 def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry | None) -> Verdict:
     from fastslow.bundles.digest import folder_of
+    from fastslow.cli.released import gated_contexts
     from fastslow.registry.registry import resolve
 
     floor = None if registry is None else registry.floor()
@@ -100,6 +101,7 @@ def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry |
         baseline=(options.baseline, baseline),
         policy=policy,
         floor=floor,
+        released_with=None if baseline is None else gated_contexts(options.baseline),
         seed=options.seed if options.seed is not None else secrets.randbelow(SEEDS),
         dtype=getattr(torch, options.dtype) if options.dtype else None,
         trusted=options.trust_task,

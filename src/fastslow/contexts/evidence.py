@@ -16,7 +16,7 @@ not independent, so errors are added up by question before they are squared (Lia
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
@@ -48,17 +48,19 @@ FORGOTTEN = 5
 
 
 BARREN = 60
-"""Rollouts without any reward, weighed by age, after which a context is dead."""
+"""Rollouts without any reward after which a context is dead."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One scored rollout: the reward of a context on a question, under the weights after `version` optimiser steps."""
+    """One scored rollout: the reward of a context on a question, under the weights after `version` optimiser steps.
+    `topic` is the learner's name for the question's task."""
 
     context_id: str
     question: str
     version: int
     reward: float
+    topic: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Standings:
         weight_N = 0.5 ** (-age_N / half_life) / NOISE**2
         reward_N = np.array([entry.reward for entry in entries], dtype=np.float64) - 0.5
         self._barren = self._contexts.keys() - {entry.context_id for entry in entries if entry.reward > 0}
+        self._count_K = np.bincount(context_N, minlength=k)
         self._weight_K = np.bincount(context_N, weight_N * NOISE**2, minlength=k)
         # Columns: the common level and its slope, then the edge of each context, then the slope of each edge.
         x = np.zeros((len(entries), 2 + 2 * k))
@@ -121,7 +124,7 @@ class Standings:
     def dead(self, context_id: str) -> bool:
         """Return whether a context is known to earn nothing: not one of 60 rollouts did, so that by the rule of three
         fewer than one in twenty would."""
-        return context_id in self._barren and self._weight_K[self._contexts[context_id]] >= BARREN
+        return context_id in self._barren and self._count_K[self._contexts[context_id]] >= BARREN
 
     def of(self, context_id: str) -> Standing:
         """Return what is known of one context. Raises KeyError for one without rollouts."""
@@ -189,9 +192,16 @@ class Book:
     entries: list[Entry] = field(default_factory=list)
 
     def add(
-        self, rollouts: Iterable[Rollout], examples: Mapping[str, Example], contexts: Mapping[str, Context], *, now: int
+        self,
+        rollouts: Iterable[Rollout],
+        examples: Mapping[str, Example],
+        contexts: Mapping[str, Context],
+        *,
+        now: int,
+        topic_of: Callable[[Example], str] = lambda example: "",
+        alone: bool = False,
     ) -> None:
-        """Enter rollouts, each once, and drop what has faded.
+        """Enter rollouts and drop what has faded.
 
         Left out are unscored ones, those of contexts that are not known, and those on questions that their context
         shows as worked examples.
@@ -201,19 +211,32 @@ class Book:
             examples: those of the rollouts, by id.
             contexts: the contexts that are known, by id.
             now: optimiser steps behind the present weights.
+            topic_of: the learner's name for an example's task.
+            alone: whether a context answers a question but once under the same weights. Fast phases do: two of them
+                before the same step make the same rollout twice.
         """
+        known = {(entry.context_id, entry.question, entry.version) for entry in self.entries} if alone else set()
         shown = {c.id: {folded(worked.question) for worked in c.worked_examples} for c in contexts.values()}
         for rollout in rollouts:
             reward, example = rollout.verdict.reward, examples[rollout.example_id]
             if reward is None or rollout.context_id not in contexts:
                 continue
+            made = Entry(rollout.context_id, example.id, rollout.policy_version, reward, topic_of(example))
+            if (made.context_id, made.question, made.version) in known:
+                continue
             if folded(example.question) not in shown[rollout.context_id]:
-                self.entries.append(Entry(rollout.context_id, example.id, rollout.policy_version, reward))
+                self.entries.append(made)
         self.entries = [entry for entry in self.entries if now - entry.version <= FORGOTTEN * self.half_life]
 
-    def standings(self, now: int) -> Standings:
-        """Return what is known of every context under the weights after `now` optimiser steps."""
-        return Standings(self.entries, now=now, half_life=self.half_life)
+    def forget(self, after: int) -> None:
+        """Drop the rollouts of weights that are gone: of versions above `after`."""
+        self.entries = [entry for entry in self.entries if entry.version <= after]
+
+    def standings(self, now: int, topics: Collection[str] = ()) -> Standings:
+        """Return what is known of every context under the weights after `now` optimiser steps, on questions of these
+        topics; of all without any."""
+        entries = [entry for entry in self.entries if not topics or entry.topic in topics]
+        return Standings(entries, now=now, half_life=self.half_life)
 
     def state_dict(self) -> list[list[Any]]:
         return [list(astuple(entry)) for entry in self.entries]

@@ -52,17 +52,25 @@ def shares_by_worth(
     return shares_K.tolist()
 
 
-def slots_by_share(shares: Sequence[float], groups: int, num_generations: int) -> list[list[int]]:
-    """Return the index of the context for each of the G slots of each group.
+def slots_by_share(
+    shares: Sequence[float], owed: Sequence[float], groups: int, num_generations: int
+) -> tuple[list[list[int]], list[float]]:
+    """Return the index of the context for each of the G slots of each group, and what is owed afterwards.
 
     Over all groups a context gets its share to within one slot; inside a group the contexts are as mixed as the shares
     allow.
+
+    Args:
+        shares: of the contexts; they add up to 1.
+        owed: the parts of a slot that earlier calls still owe them.
+        groups: how many.
+        num_generations: G.
     """
-    shares_K, owed_K = np.asarray(shares, dtype=np.float64), np.zeros(len(shares))
+    shares_K, owed_K = np.asarray(shares, dtype=np.float64), np.array(owed, dtype=np.float64)
     picks = []
     for _ in range(groups * num_generations):
         owed_K += shares_K
         pick = int(owed_K.argmax())
         owed_K[pick] -= 1
         picks.append(pick)
-    return [picks[i : i + num_generations] for i in range(0, len(picks), num_generations)]
+    return [picks[i : i + num_generations] for i in range(0, len(picks), num_generations)], owed_K.tolist()

@@ -2,7 +2,7 @@
 
 A phase whose newcomers were not kept has paid for the scores of contexts that were known before. Its successor gets
 half of its share, and rests where that does not pay for one proposal; slow rollouts go on saying what the contexts are
-worth (`contexts.evidence`). A phase that kept a newcomer doubles the share again.
+worth (`contexts.evidence`). After a phase that kept a newcomer the next one gets the whole budget again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Effort:
 
     def after(self, *, kept: bool) -> None:
         """Take note of a phase: whether a newcomer of it is a member."""
-        self.share, self.rested = (min(1.0, 2 * self.share) if kept else self.share / 2), 0
+        self.share, self.rested = 1.0 if kept else self.share / 2, 0
 
     def rest(self) -> None:
         """Take note of a phase that rested."""

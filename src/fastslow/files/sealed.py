@@ -15,7 +15,7 @@ from typing import Any
 from fastslow.files import atomic, manifest
 from fastslow.files.manifest import digest, seal
 
-FORMAT = 2
+FORMAT = 3
 NAME = re.compile(r"checkpoint-(0|[1-9][0-9]{0,17})")
 
 

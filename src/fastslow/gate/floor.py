@@ -18,14 +18,16 @@ class Floor:
     """What later policies may not fall below.
 
     `most` has everything where a larger value is weaker, by the words that name it to a person; `least` has the chances
-    of guessing, where a smaller one is. `margins` are those of the tasks to keep, which are in `most` as well.
-    `contexts` is the way in which the champion is released.
+    of guessing and the lengths of texts, where a smaller one is. `margins` are those of the tasks to keep, which are in
+    `most` as well. `prose` and `neutral` are what a policy without `general` takes over; which texts and prompts a
+    policy with one measures is its own affair.
     """
 
     most: Mapping[str, float]
     least: Mapping[str, float]
     margins: Mapping[str, float]
-    contexts: str
+    prose: Prose | None
+    neutral: Neutral | None
 
 
 def floor_of(policy: Policy) -> Floor:
@@ -39,7 +41,11 @@ def floor_of(policy: Policy) -> Floor:
         most["max_kl on neutral prompts"] = policy.neutral.max_kl
     most |= {f"limit of {name}": value for name, value in asdict(policy.limits).items() if value is not None}
     least = {f"chance for '{spelled_once(one.task)}'": one.chance for one in policy.retain if one.chance}
-    return Floor(most, least, policy.margins(), policy.rules.contexts)
+    if policy.prose is not None:
+        least["bytes of prose"] = policy.prose.bytes
+    if policy.neutral is not None:
+        least["tokens on neutral prompts"] = policy.neutral.tokens
+    return Floor(most, least, policy.margins(), policy.prose, policy.neutral)
 
 
 def completed(policy: Policy, floor: Floor | None) -> Policy:
@@ -65,14 +71,15 @@ def completed(policy: Policy, floor: Floor | None) -> Policy:
 def _inheriting(policy: Policy, floor: Floor) -> Policy:
     most, least = floor.most, floor.least
     if "retain" not in policy.given:
-        gained = {spelled_once(one.task) for one in policy.gain}
-        kept = [(task, margin) for task, margin in floor.margins.items() if task not in gained]
-        retain = tuple(Retain(task, margin, chance=least.get(f"chance for '{task}'", 0.0)) for task, margin in kept)
+        # A task that has to gain is kept all the same, but by the rules' margin and without a chance of guessing.
+        enough = {spelled_once(one.task) for one in policy.gain}
+        kept = [Retain(t, margin, chance=least.get(f"chance for '{t}'", 0.0)) for t, margin in floor.margins.items()]
+        retain = tuple(
+            r for r in kept if r.task not in enough or r.chance or policy.rules.margin > floor.margins[r.task]
+        )
         policy = replace(policy, retain=retain)
     if "general" not in policy.given:
-        rise, kl = most.get("max_rise of prose"), most.get("max_kl on neutral prompts")
-        prose, neutral = None if rise is None else Prose(rise), None if kl is None else Neutral(kl)
-        policy = replace(policy, prose=prose, neutral=neutral)
+        policy = replace(policy, prose=floor.prose, neutral=floor.neutral)
     if "limits" not in policy.given:
         limits = {n: most[f"limit of {n}"] for n in asdict(policy.limits) if f"limit of {n}" in most}
         policy = replace(policy, limits=Limits(**limits))

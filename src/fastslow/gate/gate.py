@@ -39,6 +39,7 @@ class Order:
         candidate, baseline: what the user called them, and their bundle folders; the baseline 'base' has no folder.
         policy: what is asked for.
         floor: what the champion's policy asked for (`floor.floor_of`), below which this one may not fall.
+        released_with: the contexts that the baseline was released with; None where none is known: then the policy's.
         seed: that of all questions and samples.
         dtype: the type to answer in; None: that of the candidate's run.
         trusted: whether code that a bundle names may run.
@@ -50,6 +51,7 @@ class Order:
     baseline: tuple[str, Path | None]
     policy: Policy
     floor: Floor | None
+    released_with: str | None
     seed: int
     dtype: torch.dtype | None
     trusted: bool
@@ -111,7 +113,7 @@ def _open(order: Order, policy: Policy) -> tuple[Side, Side]:
     if order.baseline[1] is None:
         return candidate, base_side(candidate)
     # The champion answers in the way in which it was released, whatever the candidate is to be released with.
-    rules = policy.rules if order.floor is None else replace(policy.rules, contexts=order.floor.contexts)
+    rules = replace(policy.rules, contexts=order.released_with or policy.rules.contexts)
     return candidate, open_side(order.baseline[0], order.baseline[1], rules, dtype=candidate.dtype, **how)
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
-from fastslow.contexts.evidence import Standing
+from fastslow.contexts.evidence import Standing, Standings
+from fastslow.contexts.population import Population
 from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
 from fastslow.core import processes
 from fastslow.core.errors import FastSlowError
@@ -116,11 +117,14 @@ class Cycle:
     def _fast_phase(self, step: int, cycle: int) -> None:
         """Evolve the population on the lookahead of a cycle; every process ends with the same one."""
         self._observe(step, until=(cycle + 1) * self._config.slow_steps_per_cycle)
-        budget, before = self._budget(step), {context.id for context in self.state.population.known.values()}
+        ahead = self._ahead(cycle)
+        self._take_in_hand(ahead)
+        start = self.topics.recalled(self.state.population, ahead)
+        budget = self._budget(step, start)
         if budget == 0:
             return
         with self.recorder.phase("fast", step):
-            phase = self._evolve(cycle, budget)
+            phase = self._evolve(cycle, start, ahead, budget)
         evolved = [phase.population.to_json(), sorted(phase.scores), len(phase.rollouts)]
         processes.check_same("the contexts of a fast phase", evolved)
         self.recorder.fast_phase(step, phase)
@@ -128,23 +132,34 @@ class Cycle:
         self.state.after_fast_phase(phase.population, phase.rollouts if self._config.reuse_fast_rollouts else [])
         self._log(phase.metrics)
         self._weigh(phase)
-        self.state.effort.after(kept=any(context.id not in before for context in self.state.population.members))
+        if phase.endpoint_error is None and phase.metrics["fst/fast/proposals"] > phase.metrics["fst/fast/invalid"]:
+            self.state.effort.after(kept=any(c.id not in start.known for c in self.state.population.members))
         self.recorder.standings(step, self.standings(step))
 
-    def _budget(self, step: int) -> int | None:
-        """Return the metric calls of the fast phase before a step: None for all that the settings give, 0 for none."""
-        effort, population = self.state.effort, self.state.population
-        if self._config.fast_effort == "fixed":
+    def _take_in_hand(self, ahead: Sequence[Example]) -> None:
+        """Choose contexts for the topics of this lookahead from now on; wholly other topics are a change."""
+        topics = sorted({self.topics.of(example) for example in ahead})
+        if self.state.at_hand and not set(topics) & set(self.state.at_hand):
+            self.state.effort.wake()
+        self.state.at_hand = topics
+
+    def _budget(self, step: int, start: Population) -> int | None:
+        """Return the metric calls of the fast phase before a step: None for all that the settings give, 0 for none.
+
+        Phases that come all before or all after the slow steps see the same weights: resting would change nothing.
+        """
+        effort = self.state.effort
+        if self._config.fast_effort == "fixed" or self.mode.when != "between":
             return None
-        budget = effort.budget(self.fast.plan, len(population.carried))
+        budget = effort.budget(self.fast.plan, len(start.carried))
         self._log({"fst/fast/budget": budget})
         if budget == 0:
             effort.rest()
             self.recorder.rests(step)
         return budget
 
-    def _evolve(self, cycle: int, budget: int | None) -> FastPhase:
-        topics, ahead, anchor = self.topics, self._ahead(cycle), self._anchor(cycle)
+    def _evolve(self, cycle: int, start: Population, ahead: list[Example], budget: int | None) -> FastPhase:
+        topics, anchor = self.topics, self._anchor(cycle)
         # The examples that the router sent to the fast channel since the last phase; none at the start.
         routed = cycle > 0 and self.mode.slow and self.mode.when == "between"
         at_hand = {topics.of(example) for example in ahead}
@@ -153,7 +168,7 @@ class Cycle:
             pool = ahead
         pool = [example for example in pool if topics.of(example) in at_hand]
         return self.fast.evolve(
-            topics.recalled(self.state.population, ahead),
+            start,
             policy=self.policy,
             anchor=anchor,
             pool=pool,
@@ -166,28 +181,46 @@ class Cycle:
     # Evidence
 
     def standings(self, step: int) -> list[Standing]:
-        """Return what is known of the contexts in use after `step` optimiser steps, the best first."""
-        population = self.state.population
-        return self.state.book.standings(step).ranked(context.id for context in population.members)
+        """Return what is known of the contexts in use after `step` optimiser steps, on the topics at hand, the best
+        first."""
+        return self._known(step).ranked(context.id for context in self.state.population.members)
+
+    def choose_lead(self, step: int) -> None:
+        """Put the members in the order of what is known of them after `step` optimiser steps, where that decides.
+
+        Called before anything is measured or shipped, by every process.
+        """
+        if self.mode.fast and self._config.lead == "evidence":
+            population = self.state.population
+            self.state.population = population.led_by(self._levels(population.members, step))
+
+    def forget(self, after: int) -> None:
+        """Drop what was learned of contexts under weights that are gone: those after more than `after` steps."""
+        self.state.book.forget(after)
+
+    def _known(self, step: int) -> Standings:
+        return self.state.book.standings(step, self.state.at_hand)
 
     def _weigh(self, phase: FastPhase) -> None:
         """Enter the rollouts of a fast phase into the book; where the evidence decides, choose the members by it."""
         population = phase.population
-        self._enter(phase.rollouts, phase.examples)
+        self._enter(phase.rollouts, phase.examples, alone=True)
         if self._config.lead == "evidence":
             contexts, version = [population.known[context_id] for context_id in phase.scores], population.policy_version
             levels = self._levels(contexts, version)
             self.state.population = population.rescored(contexts, phase.scores, policy_version=version, levels=levels)
 
-    def _enter(self, rollouts: Iterable[Rollout], examples: Iterable[Example]) -> None:
+    def _enter(self, rollouts: Iterable[Rollout], examples: Iterable[Example], *, alone: bool = False) -> None:
         if self.mode.fast:
-            by_id = {example.id: example for example in examples}
-            self.state.book.add(rollouts, by_id, self.state.population.known, now=self.policy.version)
+            self.state.book.add(
+                rollouts, {example.id: example for example in examples}, self.state.population.known,
+                now=self.policy.version, topic_of=self.topics.of, alone=alone,
+            )  # fmt: skip
 
     def _levels(self, contexts: Iterable[Context], step: int) -> dict[str, float]:
         """Return the level of each context of which anything is known; the same numbers on every process."""
         ids = [context.id for context in contexts]
-        return processes.from_main(lambda: {s.context_id: s.level for s in self.state.book.standings(step).ranked(ids)})
+        return processes.from_main(lambda: {s.context_id: s.level for s in self._known(step).ranked(ids)})
 
     def _ahead(self, cycle: int) -> list[Example]:
         """Return the examples that the cycle will train on, without those that do not fit the model's window."""
@@ -230,7 +263,7 @@ class Cycle:
         contexts = list({c.id: c for c in [*population.members, population.seed]}.values())
         shares = processes.from_main(
             lambda: shares_by_worth(
-                [context.id for context in contexts], self.state.book.standings(step), seed_id=population.seed.id,
+                [context.id for context in contexts], self._known(step), seed_id=population.seed.id,
                 floor=config.seed_slots, ahead=config.slow_steps_per_cycle,
                 seed=derive_seed(config.seed, "slots", step),
             )
@@ -238,7 +271,10 @@ class Cycle:
         self._log(
             {"fst/slots/largest_share": max(shares), "fst/slots/seed_share": shares[contexts.index(population.seed)]}
         )
-        return contexts, slots_by_share(shares, len(groups), self._group)
+        owed = [self.state.owed.get(context.id, 0.0) for context in contexts]
+        picks_B_G, owed = slots_by_share(shares, owed, len(groups), self._group)
+        self.state.owed = dict(zip([context.id for context in contexts], owed, strict=True))
+        return contexts, picks_B_G
 
     def _roll_out(self, slots: Sequence[Rollout | Job]) -> list[Rollout]:
         """Return the slots' rollouts: cached ones as they are, the rest from the policy."""
@@ -289,9 +325,6 @@ class Cycle:
         self.state.fast_pool.update({e.id: e for e, route in zip(examples, routes, strict=True) if route.fast})
         self._remember(examples, rollouts, routes)
         self._enter((r for slot, r in zip(slots, rollouts, strict=True) if isinstance(slot, Job)), examples)
-        if self.mode.fast and self._config.lead == "evidence":
-            population = self.state.population
-            self.state.population = population.led_by(self._levels(population.members, step))
         self._watch_unscored(rollouts)
         served = [len(slot.completion_ids) for slot in slots if isinstance(slot, Rollout)]
         self.recorder.routes(examples, evidence, decisions, self.router.name)

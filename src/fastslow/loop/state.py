@@ -32,6 +32,8 @@ class LoopState:
         fast_pool: examples routed to the fast channel since then, by id.
         unscored_steps: steps in a row without one scored rollout.
         book: what all rollouts of the last steps say of the contexts.
+        at_hand: the topics of the latest fast phase's lookahead, for which contexts are chosen.
+        owed: by context, the part of a slot that dealing by share still owes it.
         effort: how much of its budget the next fast phase gets.
     """
 
@@ -42,6 +44,8 @@ class LoopState:
     experience: list[Trace] = field(default_factory=list)
     fast_pool: dict[str, Example] = field(default_factory=dict)
     unscored_steps: int = 0
+    at_hand: list[str] = field(default_factory=list)
+    owed: dict[str, float] = field(default_factory=dict)
     effort: Effort = field(default_factory=Effort)
 
     def remember(self, traces: list[Trace]) -> None:
@@ -62,6 +66,8 @@ class LoopState:
             "fast_pool": list(self.fast_pool),
             "unscored_steps": self.unscored_steps,
             "book": self.book.state_dict(),
+            "at_hand": self.at_hand,
+            "owed": self.owed,
             "effort": self.effort.state_dict(),
         }
 
@@ -78,6 +84,7 @@ class LoopState:
         self.fast_pool = {name: examples[name] for name in state["fast_pool"]}
         self.unscored_steps = state["unscored_steps"]
         self.book.load_state_dict(state["book"])
+        self.at_hand, self.owed = list(state["at_hand"]), dict(state["owed"])
         self.effort.load_state_dict(state["effort"])
 
 

@@ -22,6 +22,7 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
     A signal ends the measuring, and loses no weights. Every process has to call this function.
     """
     run, config = trainer.recorder.run, trainer.args
+    trainer.cycle.choose_lead(trainer.step)
     whole = trainer.slow.whole_model() if config.save_bundle else None
     if run is not None and whole is not None:
         write_bundle(

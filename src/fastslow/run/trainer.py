@@ -233,6 +233,7 @@ class FastSlowTrainer:
         """Measure seed context, lead context and population mean separately, and the KL to the base; act on losses."""
         step = self.step
         self.policy.refresh(step)
+        self.cycle.choose_lead(step)
         kinds = ["seed", "lead", "mean", *self.topics.kinds] if self.mode.fast else ["seed"]
         with self.recorder.phase("eval", step):
             measurements = self.evaluator.measure(self.population, kinds, topics=self.topics)
@@ -259,6 +260,7 @@ class FastSlowTrainer:
         falls = self.steering.judge(step, measurements, self.shipped_context)
         if falls and self.args.retention_action == "rollback" and back is not None:
             self.checkpointing.roll_back(back)
+            self.cycle.forget(after=back)
             self.policy.begin_step(-1)  # nothing sampled or cached under the lost weights survives
             self.policy.refresh(step)
         self.recorder.falls(step, falls, self.args.retention_action, back)
