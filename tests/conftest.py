@@ -2,12 +2,18 @@
 
 import os
 
+from hypothesis import HealthCheck, settings
+
 from tests.support.rows import ROWS, Account
 
 # Where slipcover counts lines it wraps fork, to count in children as well. Its book of children breaks in a suite that
 # forks as much as this one (its end then counts nothing), and children are left out of the figure in any case.
 for _name in ("fork", "_exit"):
     setattr(os, _name, getattr(getattr(os, _name), "__wrapped__", getattr(os, _name)))
+
+# A busy machine decides no test: hypothesis would fail one whose example took 0.2 s, or took long to make.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 account = Account()
 

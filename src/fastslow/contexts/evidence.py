@@ -172,7 +172,7 @@ class Standings:
 def _numbered(keys: Iterable[object]) -> NDArray[np.intp]:
     """Return a number for each key, in the order in which they first come."""
     numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.intp)
+    return np.fromiter((numbers.setdefault(key, len(numbers)) for key in keys), dtype=np.intp)
 
 
 def _summed(group_N: NDArray[np.intp], rows: NDArray[np.float64]) -> NDArray[np.float64]:
