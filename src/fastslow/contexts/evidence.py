@@ -177,7 +177,7 @@ def _numbered(keys: Iterable[object]) -> NDArray[np.intp]:
 
 def _summed(group_N: NDArray[np.intp], rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the sum of the rows of each group."""
-    return np.stack([np.bincount(group_N, column) for column in rows.T], axis=1)
+    return np.stack([np.bincount(group_N, column) for column in rows.T], axis=1).astype(np.float64)
 
 
 @dataclass
