@@ -116,7 +116,9 @@ def test_a_few_lucky_answers_do_not_make_a_lead() -> None:
 def test_what_has_faded_counts_less_than_what_is_new() -> None:
     old = [Entry("a", f"q{i}", 0, 0.0) for i in range(30)]
     new = [Entry("a", f"r{i}", 20, 1.0) for i in range(30)]
-    assert Standings([*old, *new], now=20, half_life=5).of("a").level > 0.85
+    known = Standings([*old, *new], now=20, half_life=5).of("a")
+    assert known.level > 0.85
+    assert known.rollouts == pytest.approx(30 + 30 / 2**4)
 
 
 def test_a_context_that_learns_faster_has_the_higher_slope() -> None:
