@@ -85,7 +85,7 @@ gate-sim: .venv/.installed ## Simulate 10,000 gates of each kind: false releases
 evidence-sim: .venv/.installed ## Simulate 1,000 runs of each kind: what the book of evidence knows, into docs/evidence.md (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/evidence_sim.py results/evidence-sim.json docs/evidence.md
 
-slots-sim: .venv/.installed ## Simulate ways of dealing a step's rollouts to the contexts, into docs/evidence.md (a quarter of an hour)
+slots-sim: .venv/.installed ## Simulate ways of dealing a step's rollouts to the contexts, into docs/evidence.md (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/slots_sim.py results/slots-sim.json docs/evidence.md
 
 lead-choice: .venv/.installed ## The quickstart over five seeds: lead and slots by the anchor set or by evidence (two hours; goes on where it stopped)

@@ -1,6 +1,6 @@
 """Which way of dealing slots teaches most: contexts of known learning curves, whose curves follow from their rollouts.
 
-    python scripts/slots_sim.py results/slots-sim.json docs/evidence.md        some fifteen minutes
+    python scripts/slots_sim.py results/slots-sim.json docs/evidence.md        some five minutes
 
 A context learns from its own rollouts, and less from those of others, the more the nearer it is to one half (where
 rewards differ, so that there is something to learn). What ships is the lead by the book of evidence.
@@ -19,7 +19,7 @@ import numpy as np
 from fastslow.contexts.evidence import FORGOTTEN, Entry, Standings
 from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
 
-RUNS, STEPS, PROBLEMS, GENERATIONS, CYCLE, ANCHOR, HALF_LIFE = 30, 30, 8, 8, 5, 16, 5.0
+RUNS, STEPS, PROBLEMS, GENERATIONS, CYCLE, ANCHOR, HALF_LIFE = 100, 30, 8, 8, 5, 16, 5.0
 SEED = "0"  # the plain prompt is the first context
 TRANSFER = 0.3
 """What a context learns from the rollouts of others, as a share of what it learns from its own."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,11 @@ from hypothesis import strategies as st
 
 from fastslow.contexts.evidence import Entry, Standings
 from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from slots_sim import BEGIN, END, WORLDS, table  # noqa: E402
 
 SLOTS = {"contexts": st.integers(1, 8), "generations": st.integers(1, 17), "first": st.integers(0, 1000)}
 
@@ -94,6 +102,14 @@ def test_a_context_gets_its_share_to_within_a_slot_and_groups_are_mixed() -> Non
     counts = Counter(pick for group in dealt for pick in group)
     assert all(abs(counts[k] - 64 * share) <= 1 for k, share in enumerate([0.5, 0.3, 0.2]))
     assert all(set(group) == {0, 1, 2} for group in dealt)
+
+
+def test_the_page_has_the_table_of_the_simulated_learning_and_adaptive_slots_win_it() -> None:
+    results = json.loads((ROOT / "results/slots-sim.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+    assert page.partition(BEGIN)[2].partition(END)[0].strip() == table(results["rows"])
+    shipped = {(row["world"], row["slots"]): row.get("shipped") for row in results["rows"]}
+    assert all(shipped[world, "adaptive"] > shipped[world, "even"] for world in WORLDS)
 
 
 def test_even_shares_deal_as_even_slots_do() -> None:
