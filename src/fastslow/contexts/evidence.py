@@ -46,14 +46,13 @@ NOISE = 0.4
 FORGOTTEN = 5
 """Half-lives after which a rollout is dropped from the book: it would count for a thirtieth."""
 
-
 BARREN = 60
 """Rollouts without any reward after which a context is dead."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One scored rollout: the reward of a context on a question, under the weights after `version` optimiser steps.
+    """Hold one scored rollout: the reward of a context on a question, under the weights after `version` optimiser steps.
     `topic` is the learner's name for the question's task."""
 
     context_id: str
@@ -65,7 +64,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Standing:
-    """What the book says of one context: its expected reward now, the ends of the 95% interval, its change with one
+    """Hold what the book says of one context: its expected reward now, the ends of the 95% interval, its change with one
     optimiser step, and the rollouts that it rests on, each weighed by its age."""
 
     context_id: str
@@ -77,7 +76,7 @@ class Standing:
 
 
 class Standings:
-    """What is known of every context at one moment: the fitted model.
+    """Fit what is known of every context at one moment.
 
     Args:
         entries: rollouts.
@@ -239,7 +238,9 @@ class Book:
         return Standings(entries, now=now, half_life=self.half_life)
 
     def state_dict(self) -> list[list[Any]]:
+        """Return the entries, a list of plain values each."""
         return [list(astuple(entry)) for entry in self.entries]
 
     def load_state_dict(self, state: Iterable[Sequence[Any]]) -> None:
+        """Take up what `state_dict` returned."""
         self.entries = [Entry(*row) for row in state]

@@ -19,7 +19,7 @@ MOST_RESTS = 2
 
 @dataclass
 class Effort:
-    """The share of the budget that the next phase gets, and how many phases have rested before it."""
+    """Hold the share of the budget that the next phase gets, and how many phases have rested before it."""
 
     share: float = 1.0
     rested: int = 0
@@ -50,7 +50,9 @@ class Effort:
         self.share = 1.0
 
     def state_dict(self) -> dict[str, Any]:
+        """Return share and rests."""
         return asdict(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` returned."""
         self.share, self.rested = float(state["share"]), int(state["rested"])

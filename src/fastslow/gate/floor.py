@@ -15,7 +15,7 @@ from fastslow.tasks.task_set import spelled_once
 
 @dataclass(frozen=True)
 class Floor:
-    """What later policies may not fall below.
+    """Hold what later policies may not fall below.
 
     `most` has everything where a larger value is weaker, by the words that name it to a person; `least` has the chances
     of guessing and the lengths of texts, where a smaller one is. `margins` are those of the tasks to keep, which are in

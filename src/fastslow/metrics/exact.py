@@ -19,8 +19,8 @@ from scipy.special import gammaln, ndtr, xlogy
 from fastslow.metrics.paired import tango_z
 
 SHARES = 64
-"""Shares of differing questions that are tried, dense where the two hardly differ; between them the error is at most
-0.0002 higher for bounds of one look at alpha 0.05."""
+"""Shares of differing questions that are tried, dense where the two hardly differ. The tests try others and allow the
+error to be 0.0005 higher there."""
 
 WIDTH = 9.0
 """Standard deviations of the counts that are added up around their means."""
