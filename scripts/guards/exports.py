@@ -6,6 +6,8 @@ from guards.base import Mutation
 
 TEMPLATE = "tests/export/test_template.py::test_"
 FOLDER = "tests/export/test_folder.py::test_"
+CARD = "tests/export/test_card.py::test_"
+RELEASE = "tests/export/test_release.py::test_"
 SERVE = "tests/cli/test_serve.py::test_"
 
 MUTATIONS: list[Mutation] = [
@@ -15,7 +17,7 @@ MUTATIONS: list[Mutation] = [
         "export/choice.py",
         "if which is None and gated in CHOOSING:",
         "if False:",
-        (FOLDER + "what_no_template_can_choose_is_refused_unless_it_is_asked_for",),
+        (CARD + "what_no_template_can_choose_is_refused_unless_it_is_asked_for",),
     ),
     Mutation(
         "serving",
@@ -23,7 +25,7 @@ MUTATIONS: list[Mutation] = [
         "export/choice.py",
         "kind = SEED if gated == SEED and which != LEAD else LEAD",
         "kind = LEAD",
-        (FOLDER + "the_context_that_was_gated_is_the_default",),
+        (CARD + "the_context_that_was_gated_is_the_default",),
     ),
     Mutation(
         "serving",
@@ -87,7 +89,7 @@ MUTATIONS: list[Mutation] = [
         "export/release.py",
         "path = there.get(name)",
         "path = folder / name",
-        (FOLDER + "only_files_of_the_folder_itself_are_read",),
+        (RELEASE + "only_files_of_the_folder_itself_are_read",),
     ),
     Mutation(
         "serving",

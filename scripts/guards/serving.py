@@ -6,6 +6,8 @@ from guards.base import Mutation
 
 TEMPLATE = "tests/export/test_template.py::test_"
 FOLDER = "tests/export/test_folder.py::test_"
+CARD = "tests/export/test_card.py::test_"
+RELEASE = "tests/export/test_release.py::test_"
 SCRATCH = "tests/files/test_scratch.py::test_"
 LIARS = "tests/serving/test_liars.py::test_"
 STOPPING = "tests/serving/test_stopping.py::test_"
@@ -53,7 +55,7 @@ MUTATIONS: list[Mutation] = [
         "export/release.py",
         "    if wrong is not None:\n",
         "    if False:\n",
-        (FOLDER + "a_file_that_was_changed_after_the_export_is_not_served",),
+        (RELEASE + "a_file_that_was_changed_after_the_export_is_not_served",),
     ),
     Mutation(
         "serving",
@@ -61,7 +63,7 @@ MUTATIONS: list[Mutation] = [
         "export/card.py",
         "if verdict.candidate.digest != digest:",
         "if False:",
-        (FOLDER + "a_verdict_on_another_bundle_or_none_at_all_is_refused",),
+        (CARD + "a_verdict_on_another_bundle_or_none_at_all_is_refused",),
     ),
     Mutation(
         "serving",

@@ -13,22 +13,10 @@ import pytest
 
 from fastslow.serving import server as server_module
 from tests.support.proxy import ask, proxied
-from tests.support.shipped import make_bundle
-from tests.support.stub_upstream import Stub, stub_upstream
+from tests.support.stub_upstream import Stub
 
 CLIENT = httpx.Client(timeout=10)
 FOLDER = "/tmp/fastslow-export-x/model"
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(scope="module")
-def behind() -> Iterator[tuple[Stub, str]]:
-    with stub_upstream() as stub:
-        yield stub
 
 
 @pytest.fixture(scope="module")

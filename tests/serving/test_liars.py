@@ -17,7 +17,6 @@ from fastslow.serving.events import LONGEST_EVENT, Events, data_of
 from fastslow.serving.relay import MOST_TOKENS, Transcript
 from tests.support.liar import Liar, lying
 from tests.support.proxy import ask, proxied
-from tests.support.shipped import make_bundle
 
 ANSWER = b'{"id": "a", "choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}'
 PART = b'{"choices": [{"index": 0, "delta": {"content": "hi"}}]}'
@@ -34,11 +33,6 @@ def liar() -> Iterator[Liar]:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("log") / "log.jsonl"
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture(scope="module")

@@ -30,12 +30,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def behind() -> Iterator[tuple[Stub, str]]:
-    with stub_upstream() as stub:
-        yield stub
-
-
-@pytest.fixture(scope="module")
 def url(bundle: Path, behind: tuple[Stub, str]) -> Iterator[str]:
     with proxied(bundle, behind[1], choose="cluster") as base:
         yield base

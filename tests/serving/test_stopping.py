@@ -20,22 +20,10 @@ from fastslow.serving import server as server_module
 from fastslow.serving.server import Server, ServeSettings, listen, make_proxy
 from tests.support.liar import lying
 from tests.support.proxy import ask
-from tests.support.shipped import make_bundle
-from tests.support.stub_upstream import Stub, stub_upstream
+from tests.support.stub_upstream import Stub
 
 HANGS = json.dumps({"id": "a", "events": 5, "hang_at": 2})
 FLOODS = json.dumps({"id": "a", "events": 100_000, "padding": 5000})
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(scope="module")
-def behind() -> Iterator[tuple[Stub, str]]:
-    with stub_upstream() as stub:
-        yield stub
 
 
 class Running:

@@ -18,18 +18,7 @@ from fastslow.serving.app import Limits, header, is_local
 from fastslow.serving.upstream import is_loopback
 from tests.support.proxy import ask, proxied
 from tests.support.shipped import CONTEXTS, make_bundle, topics_of
-from tests.support.stub_upstream import Stub, stub_upstream
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_bundle(tmp_path_factory.mktemp("made"))
-
-
-@pytest.fixture(scope="module")
-def behind() -> Iterator[tuple[Stub, str]]:
-    with stub_upstream() as stub:
-        yield stub
+from tests.support.stub_upstream import Stub
 
 
 @pytest.fixture

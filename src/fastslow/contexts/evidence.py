@@ -52,7 +52,7 @@ BARREN = 60
 
 @dataclass(frozen=True)
 class Entry:
-    """Hold one scored rollout: the reward of a context on a question, under the weights after `version` optimiser steps.
+    """Hold one scored rollout: the reward of a context on a question, under the weights after `version` steps.
     `topic` is the learner's name for the question's task."""
 
     context_id: str
@@ -64,7 +64,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Standing:
-    """Hold what the book says of one context: its expected reward now, the ends of the 95% interval, its change with one
+    """Hold what the book says of one context: its expected reward now, the ends of the 95% interval, its change with an
     optimiser step, and the rollouts that it rests on, each weighed by its age."""
 
     context_id: str
