@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import write_between
 
 from fastslow.contexts.evidence import FORGOTTEN, Entry, Standings
 
@@ -122,9 +123,7 @@ def main() -> int:
             print(rows[-1], flush=True)
     made = {"runs": RUNS, "half_life": HALF_LIFE, "rows": rows}
     results.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_between(page, BEGIN, END, table(rows))
     return 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import write_between
 
 from fastslow.metrics.exact import exact_bound
 from fastslow.metrics.graded import graded_z
@@ -140,10 +141,7 @@ def main() -> int:
     made = {"gates": GATES, "cells": rows, "graded": of_grades, "lost_15_points": large_drops()}
     tables = f"{table(rows)}\n\n{graded_table(of_grades)}"
     results.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}", encoding="utf-8")
+    write_between(page, BEGIN, END, tables)
     print(tables)
     return 0
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pages import write_between
 
 from fastslow.cli.main import main as fastslow
 from fastslow.files.run_directory import machine, versions
@@ -161,9 +162,7 @@ def main() -> None:
                 rows.append(judge(folder, stage, kind, seed))
                 found = {"machine": machine(), "versions": versions(), "tasks": list(TASKS), "candidates": rows}
                 options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    text = options.page.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    options.page.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    write_between(options.page, BEGIN, END, table(rows))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pages import write_between
 
 from fastslow.bundles.bundle import open_bundle
 from fastslow.cli.main import main as fastslow
@@ -125,10 +126,7 @@ def main() -> int:
             print(f"{arm}, seed {seed}: ships {found['shipped']:.3f}, best {found['best']:.3f}", flush=True)
             made = {"machine": machine(), "versions": versions(), "runs": rows}
             options.results.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    text = options.page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    page = f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{rest.partition(END)[2]}"
-    options.page.write_text(page, encoding="utf-8")
+    write_between(options.page, BEGIN, END, table(rows))
     return 0
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import write_between
 
 from fastslow.contexts.evidence import FORGOTTEN, Entry, Standings
 from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
@@ -127,9 +128,7 @@ def main() -> int:
     runs = int(sys.argv[3]) if len(sys.argv) > 3 else RUNS
     made = rows(runs)
     results.write_text(json.dumps({"runs": runs, "rows": made}, indent=2) + "\n", encoding="utf-8")
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n\n{table(made)}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    write_between(page, BEGIN, END, table(made))
     return 0
 
 
