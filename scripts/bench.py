@@ -206,7 +206,7 @@ def cycle(pairs: int, tick: Callable[[], None]) -> dict[str, Any]:
                 seconds["stock"].append(a.step())
             with (
                 timed(spent["ours"], "fast phase", fst.cycle, "_fast_phase"),
-                timed(spent["ours"], "generate and score", fst.cycle, "_roll_out"),
+                timed(spent["ours"], "generate and score", fst.cycle.groups, "roll_out"),
                 timed(spent["ours"], "forward", b.trainer, "_get_per_token_logps_and_entropies"),
                 timed(spent["ours"], "backward", b.trainer.accelerator, "backward"),
                 timed(spent["ours"], "optimiser", b.trainer.optimizer, "step"),

@@ -77,7 +77,7 @@ def one_run(world: str, deal: Deal, seed: int) -> dict[str, float]:
         curve.append(_chance(odds_K[lead]))
         shares = deal(standings, step)
         picks_B_G = even_slots(4, range(PROBLEMS), GENERATIONS) if deal is even else slots_by_share(
-            shares, [0.0] * 4, PROBLEMS, GENERATIONS
+            shares, [0.0] * 4, [GENERATIONS] * PROBLEMS
         )[0]  # fmt: skip
         for q, (easy, picks_G) in enumerate(zip(easy_Q, picks_B_G, strict=True)):
             entries += [Entry(str(c), f"s{step}.{q}", step, _drawn(odds_K[c] + easy, rng)) for c in picks_G]

@@ -10,6 +10,7 @@ from guards import (
     faults,
     losses,
     models,
+    planning,
     release,
     scale,
     scoring,
@@ -35,5 +36,6 @@ PARTS = (
     serving,
     exports,
     evidence,
+    planning,
 )
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -51,7 +51,7 @@ MUTATIONS: list[Mutation] = [
         (ENGINE + "a_server_of_another_model_is_refused",),
     ),
     Mutation(
-        "engines", "the loss divides by the probability of whoever sampled", "loop/cycle.py",
+        "engines", "the loss divides by the probability of whoever sampled", "loop/groups.py",
         "off_policy=self.policy.engine.separate or any(", "off_policy=any(",
         ("tests/run/test_engines.py::test_every_ratio_is_to_the_server_that_sampled",),
     ),

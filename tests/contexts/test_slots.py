@@ -98,7 +98,7 @@ def test_a_context_that_nothing_is_known_of_is_tried() -> None:
 
 
 def test_a_context_gets_its_share_to_within_a_slot_and_groups_are_mixed() -> None:
-    dealt, _ = slots_by_share([0.5, 0.3, 0.2], [0.0] * 3, 8, 8)
+    dealt, _ = slots_by_share([0.5, 0.3, 0.2], [0.0] * 3, [8] * 8)
     counts = Counter(pick for group in dealt for pick in group)
     assert all(abs(counts[k] - 64 * share) <= 1 for k, share in enumerate([0.5, 0.3, 0.2]))
     assert all(set(group) == {0, 1, 2} for group in dealt)
@@ -113,13 +113,13 @@ def test_the_page_has_the_table_of_the_simulated_learning_and_adaptive_slots_win
 
 
 def test_even_shares_deal_as_even_slots_do() -> None:
-    assert slots_by_share([0.25] * 4, [0.0] * 4, 5, 8)[0] == even_slots(4, range(5), 8)
+    assert slots_by_share([0.25] * 4, [0.0] * 4, [8] * 5)[0] == even_slots(4, range(5), 8)
 
 
 def test_a_small_share_is_dealt_over_steps() -> None:
     """Of four slots a step, an eighth is one every other step."""
     owed, counts = [0.0, 0.0], Counter()
     for _ in range(8):
-        picks, owed = slots_by_share([0.875, 0.125], owed, 1, 4)
+        picks, owed = slots_by_share([0.875, 0.125], owed, [4])
         counts.update(picks[0])
     assert counts == {0: 28, 1: 4}

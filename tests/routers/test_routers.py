@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastslow.core.errors import BadInput, FastSlowError
-from fastslow.core.types import GroupEvidence, Route
+from fastslow.core.types import GroupEvidence, Route, Upcoming
 from fastslow.routers import ROUTERS, RouteDecider, make_router
 from fastslow.routers.base import checked_route
 
@@ -37,7 +37,7 @@ def test_a_constant_router_sends_everything_along_its_name(route: Route, fast: b
 
 
 def test_the_registry_holds_a_name_for_every_route_the_coin_and_the_rules() -> None:
-    rules = ["learned", "success_gate", "threshold", "variance"]
+    rules = ["learned", "success_gate", "threshold", "triage", "variance"]
     assert ROUTERS.names() == sorted(["both", "fast", "random", "skip", "slow", *rules])
 
 
@@ -46,7 +46,7 @@ def test_a_constant_router_takes_no_arguments() -> None:
         make_router("both:0.5", seed=0)
 
 
-@pytest.mark.parametrize("arguments", ["x", "0.5", "0.5,0.5,0.5", "1.1,0", "0,-0.1", "nan,0.5", "0.5,"])
+@pytest.mark.parametrize("arguments", ["x", "0.5", "0.5,0.5,0.5,0.5,0", "0,0,1.5", "1.1,0", "0,-0.1", "nan,0.5", "0.5,"])
 def test_the_coin_refuses_what_is_no_pair_of_probabilities(arguments: str) -> None:
     with pytest.raises(BadInput, match=r"two probabilities in \[0, 1\]"):
         make_router(f"random:{arguments}", seed=0)
@@ -210,3 +210,16 @@ def test_a_router_of_a_top_level_module_may_be_named_with_a_colon(tmp_path, monk
     monkeypatch.syspath_prepend(str(tmp_path))
     assert make_router("my_own_router:Mine", seed=0).name == "mine"
     assert make_router("my_own_router.Mine", seed=0).name == "mine"
+
+
+def test_the_coin_lets_examples_rest_and_passes_their_rollouts_on_at_its_rates() -> None:
+    router: Any = make_router("random:1,1,0.3,0.5", seed=0)
+    counts = Counter(
+        plan.rollouts
+        for step in range(200)
+        for plan in router.plan([Upcoming(step, f"e{number}", "t", 8) for number in range(8)])
+    )
+    assert counts[0] / 1600 == pytest.approx(0.3, abs=0.03)
+    assert counts[16] / 1600 == pytest.approx(0.15, abs=0.03)
+    assert sum(rollouts * count for rollouts, count in counts.items()) / 1600 == pytest.approx(8 * 0.85, abs=0.4)
+    assert set(counts) == {0, 8, 16}

@@ -189,9 +189,9 @@ OUT_OF_MEMORY = [
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=repr)
 def test_memory_that_runs_out_in_a_step_ends_the_run_in_one_line(tmp_path: Path, monkeypatch, error) -> None:
-    from fastslow.loop.cycle import Cycle
+    from fastslow.loop.groups import GroupMaker
 
-    roll_out, config = Cycle._roll_out, settings(tmp_path, max_steps=3)
+    roll_out, config = GroupMaker.roll_out, settings(tmp_path, max_steps=3)
 
     def greedy(self: Any, *args: Any) -> Any:
         if self.policy.version == 2:
@@ -199,7 +199,7 @@ def test_memory_that_runs_out_in_a_step_ends_the_run_in_one_line(tmp_path: Path,
         return roll_out(self, *args)
 
     with monkeypatch.context() as patches:
-        patches.setattr(Cycle, "_roll_out", greedy)
+        patches.setattr(GroupMaker, "roll_out", greedy)
         with pytest.raises(FastSlowError) as caught:
             train(config, display=SilentDisplay())
     message = str(caught.value)
@@ -221,9 +221,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 GREEDY = """
 import resource, sys
 from fastslow.cli.main import main
-from fastslow.loop.cycle import Cycle
+from fastslow.loop.groups import GroupMaker
 import fastslow.cli.train, fastslow.run.train
-real = Cycle._roll_out
+real = GroupMaker.roll_out
 
 def greedy(self, *args):
     if self.policy.version == 1:  # what a batch too large would do: ask torch for more than the process may have
@@ -233,7 +233,7 @@ def greedy(self, *args):
         self.kept = [torch.ones(2**24) for _ in range(64)]
     return real(self, *args)
 
-Cycle._roll_out = greedy
+GroupMaker.roll_out = greedy
 sys.exit(main(sys.argv[1:]))
 """
 

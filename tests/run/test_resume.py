@@ -83,13 +83,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "lead": "evidence",
         "slots": "adaptive",
         "fast_effort": "adaptive",
+        "router": "triage",
     },
     "lora": {"lora_r": 2, "save_bundle": False},
     "after": {"mode": "rl_prompt"},
     "clusters": {"stream": "recur:2", "stage_steps": 1, "labels": "hidden", "clusters": "inferred", "eval_steps": 3},
-    "best": {"keep_every": 0, "keep_best": True, "lr_scheduler_type": "cosine", "router": "random:0.5,0.5"},
+    "best": {"keep_every": 0, "keep_best": True, "lr_scheduler_type": "cosine", "router": "random:0.5,0.5,0.3,0.5"},
     "dice": {"router": "tests.support.dice.Dice", "save_bundle": False},
-    "updates": {"num_iterations": 2, "save_bundle": False},
+    "updates": {"num_iterations": 2, "save_bundle": False, "dynamic_sampling": 2},
 }
 # Phase, call, before or after it: every kind of moment in a run of four steps. The first fast phase is before step 1.
 CUTS = [

@@ -12,7 +12,7 @@ POINTS = {
     # phase: point -> module, attribute
     "fast": ("fastslow.fast.gepa", "Adapter.batch_evaluate"),
     "proposal": ("fastslow.fast.gepa", "Adapter.propose_new_texts"),
-    "slow": ("fastslow.loop.cycle", "Cycle._roll_out"),
+    "slow": ("fastslow.loop.groups", "GroupMaker.roll_out"),
     "route": ("fastslow.loop.cycle", "Cycle._route"),
     "update": ("fastslow.slow.trainer", "SlowTrainer._get_grad_norm"),
     "line": ("fastslow.files.run_directory", "RunDirectory.append"),

@@ -17,13 +17,23 @@ DRAWS = 4000
 """Draws from what is known, for the chances of being the best: their errors are below 0.01."""
 
 
-def even_slots(contexts: int, groups: Sequence[int], num_generations: int) -> list[list[int]]:
-    """Return the index of the context for each of the G slots of each group: an even split with a rotating remainder.
+def even_slots(
+    contexts: int, groups: Sequence[int], num_generations: int, counts: Sequence[int] | None = None
+) -> list[list[int]]:
+    """Return the index of the context for each slot of each group: an even split with a rotating remainder.
 
-    `groups` numbers the groups over the whole run: where the contexts in use do not divide G, the extra slots fall on
-    each context in turn, and the split is even over time.
+    Args:
+        contexts: how many are in use.
+        groups: number of each group, counted over the whole run: where the contexts in use do not divide G, the extra
+            slots fall on each context in turn, and the split is even over time.
+        num_generations: G.
+        counts: slots of each group; None: G each.
     """
-    return [[(slot + group * num_generations) % contexts for slot in range(num_generations)] for group in groups]
+    counts = [num_generations] * len(groups) if counts is None else counts
+    return [
+        [(slot + group * num_generations) % contexts for slot in range(count)]
+        for group, count in zip(groups, counts, strict=True)
+    ]
 
 
 def shares_by_worth(
@@ -53,9 +63,9 @@ def shares_by_worth(
 
 
 def slots_by_share(
-    shares: Sequence[float], owed: Sequence[float], groups: int, num_generations: int
+    shares: Sequence[float], owed: Sequence[float], counts: Sequence[int]
 ) -> tuple[list[list[int]], list[float]]:
-    """Return the index of the context for each of the G slots of each group, and what is owed afterwards.
+    """Return the index of the context for each slot of each group, and what is owed afterwards.
 
     Over all groups a context gets its share to within one slot; inside a group the contexts are as mixed as the shares
     allow.
@@ -63,14 +73,15 @@ def slots_by_share(
     Args:
         shares: of the contexts; they add up to 1.
         owed: the parts of a slot that earlier calls still owe them.
-        groups: how many.
-        num_generations: G.
+        counts: slots of each group.
     """
     shares_K, owed_K = np.asarray(shares, dtype=np.float64), np.array(owed, dtype=np.float64)
-    picks = []
-    for _ in range(groups * num_generations):
-        owed_K += shares_K
-        pick = int(owed_K.argmax())
-        owed_K[pick] -= 1
-        picks.append(pick)
-    return [picks[i : i + num_generations] for i in range(0, len(picks), num_generations)], owed_K.tolist()
+
+    def pick() -> int:
+        nonlocal owed_K
+        owed_K = owed_K + shares_K
+        chosen = int(owed_K.argmax())
+        owed_K[chosen] -= 1
+        return chosen
+
+    return [[pick() for _ in range(count)] for count in counts], owed_K.tolist()

@@ -131,8 +131,37 @@ class Route(enum.Enum):
 
 
 @dataclass(frozen=True)
+class Upcoming:
+    """Hold what a router may look at before a group is rolled out.
+
+    `task` is the topic as in `GroupEvidence`. `rollouts` is what the group gets where nothing else is planned (G).
+    """
+
+    step: int
+    example_id: str
+    task: str
+    rollouts: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Say how many rollouts an example gets in this step, and for which channel.
+
+    Attributes:
+        rollouts: number of rollouts; 0: the example rests, and nothing is generated for it.
+        route: the group's route where it is settled before the rollouts; None: the rule decides on what they show. An
+            example that rests is skipped, or goes to the texts with FAST.
+        why: plain numbers and words for routes.jsonl.
+    """
+
+    rollouts: int
+    route: Route | None = None
+    why: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class GroupEvidence:
-    """Hold what a router may look at: one example's G rollouts, in slot order.
+    """Hold what a router may look at: one example's rollouts, in slot order: G of them, or as many as were planned.
 
     `task` is the topic of the example as the learner knows it: its label, right or wrong, its cluster, or '' for
     neither. `rewards_G` holds None where a rollout is unscored; `context_ids_G` names the context of each slot.

@@ -1,7 +1,8 @@
 """Couple both channels in a cycle, one verb a stage.
 
 - `cycle`: `Cycle`, which `slow` asks for one step after another: evolve contexts once per cycle; then for each step
-  assign contexts to slots, roll out, route the groups, and hand over what the weights learn from.
+  make groups, route them, and hand over what the weights learn from.
+- `groups`: the groups of a step: what the router plans, contexts dealt to slots, rollouts, and the batch's rows.
 - `state`: what the cycle carries from step to step, a part of every checkpoint.
 - `rollout_cache`: rollouts of the fast phase that fill matching slots of the next slow steps.
 

@@ -14,16 +14,15 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.evidence import Standing, Standings
 from fastslow.contexts.population import Population
-from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
 from fastslow.core import processes
 from fastslow.core.errors import FastSlowError
 from fastslow.core.modes import MODES
-from fastslow.core.seeding import derive_seed
-from fastslow.core.types import Example, GroupEvidence, Rollout, Route, Trace
+from fastslow.core.types import Example, Rollout, Route, Trace
 from fastslow.fast.phase import FastChannel, FastPhase
+from fastslow.loop.groups import Group, GroupMaker
 from fastslow.loop.rollout_cache import RolloutCache
 from fastslow.loop.state import LoopState
-from fastslow.policy.policy import Job, Policy
+from fastslow.policy.policy import Policy
 from fastslow.record.recorder import Recorder
 from fastslow.routers import RouteDecider
 from fastslow.slow.hooks import StepBatch
@@ -46,6 +45,7 @@ class Cycle:
         state: what is carried from step to step.
         recorder: writes down what happens.
         log: takes numbers to be logged with the current step.
+        further: streams of other examples at the same step, for dynamic sampling.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Cycle:
         state: LoopState,
         recorder: Recorder,
         log: Callable[[Mapping[str, float]], None],
+        further: Sequence[Stream] = (),
     ):
         self.mode = MODES[config.mode]
         self.policy = policy
@@ -69,10 +70,22 @@ class Cycle:
         self.fast = fast
         self.router = router
         self.steering = steering
-        self.state = state
         self.recorder = recorder
         self._config = config
         self._log = log
+        self.groups = GroupMaker(
+            config, policy=policy, state=state, router=router, known=self._known, topic_of=topics.of, log=log,
+            further=further,
+        )  # fmt: skip
+
+    @property
+    def state(self) -> LoopState:
+        """What is carried from step to step."""
+        return self.groups.state
+
+    @state.setter
+    def state(self, state: LoopState) -> None:
+        self.groups.state = state
 
     # The loop: one verb per stage.
 
@@ -88,11 +101,15 @@ class Cycle:
         self._observe(step, until=step + 1)
         self._steer(step, examples)
         with self.recorder.phase("rollout", step):
-            slots = self._assign(step, examples)
-            rollouts = self._roll_out(slots)
+            plans = self.groups.plan(step, examples)
+            groups = self.groups.roll_out(self.groups.assign(step, examples, plans))
+            groups, dropped = self.groups.refill(step, groups)
         self._log(self.policy.engine_metrics())
-        routes = self._route(step, examples, slots, rollouts)
-        return self._batch(examples, slots, rollouts, routes)
+        routes = self._route(step, groups, dropped)
+        return self.groups.batch(
+            groups, [route.slow for route in routes], beta=self.steering.beta,
+            advantage_scale=self.steering.advantage_scale,
+        )  # fmt: skip
 
     def fast_phases(self, step: int) -> None:
         """Run the fast phases that are due before slow step `step`; step `max_steps` is the end of the run."""
@@ -241,150 +258,60 @@ class Cycle:
             self.state.effort.wake()
         self.recorder.clusters(step, observations)
 
-    # Rollouts
-
-    def _assign(self, step: int, examples: Sequence[Example]) -> list[Rollout | Job]:
-        """Fill every slot of the step, B x G, with a cached rollout or a job to be done."""
-        first = step * len(examples)
-        contexts, picks_B_G = self._deal(step, range(first, first + len(examples)))
-        slots: list[Rollout | Job] = []
-        for problem, (example, picks_G) in enumerate(zip(examples, picks_B_G, strict=True), start=first):
-            for slot, index in enumerate(picks_G):
-                cached = self.state.cache.take(contexts[index].id, example.id)
-                seed = derive_seed(self._config.seed, "slow", problem, slot)
-                slots.append(cached or Job(contexts[index], example, seed))
-        return slots
-
-    def _deal(self, step: int, groups: Sequence[int]) -> tuple[Sequence[Context], list[list[int]]]:
-        """Return the contexts that take part in a step, and the index of one for each slot of each group."""
-        population, config = self.state.population, self._config
-        if not self.mode.fast or config.slots == "even":
-            return population.members, even_slots(len(population.members), groups, self._group)
-        contexts = list({c.id: c for c in [*population.members, population.seed]}.values())
-        shares = processes.from_main(
-            lambda: shares_by_worth(
-                [context.id for context in contexts], self._known(step), seed_id=population.seed.id,
-                floor=config.seed_slots, ahead=config.slow_steps_per_cycle,
-                seed=derive_seed(config.seed, "slots", step),
-            )
-        )  # fmt: skip
-        self._log(
-            {"fst/slots/largest_share": max(shares), "fst/slots/seed_share": shares[contexts.index(population.seed)]}
-        )
-        owed = [self.state.owed.get(context.id, 0.0) for context in contexts]
-        picks_B_G, owed = slots_by_share(shares, owed, len(groups), self._group)
-        self.state.owed = dict(zip([context.id for context in contexts], owed, strict=True))
-        return contexts, picks_B_G
-
-    def _roll_out(self, slots: Sequence[Rollout | Job]) -> list[Rollout]:
-        """Return the slots' rollouts: cached ones as they are, the rest from the policy."""
-        fresh = iter(self.policy.rollouts([slot for slot in slots if isinstance(slot, Job)], step=True))
-        return [slot if isinstance(slot, Rollout) else next(fresh) for slot in slots]
-
-    def _batch(
-        self,
-        examples: Sequence[Example],
-        slots: Sequence[Rollout | Job],
-        rollouts: Sequence[Rollout],
-        routes: Sequence[Route],
-    ) -> StepBatch:
-        by_context = self._config.advantage_group == "context"
-        return StepBatch(
-            examples=tuple(examples),
-            rollouts=tuple(rollouts),
-            slow_B=tuple(route.slow for route in routes),
-            parts_N=_parts(rollouts, self._group) if by_context else None,
-            off_policy=self.policy.engine.separate or any(isinstance(slot, Rollout) for slot in slots),
-            beta=self.steering.beta,
-            advantage_scale=self.steering.advantage_scale,
-        )
-
-    @property
-    def _group(self) -> int:
-        return int(self._config.num_generations or 1)
-
     # Routing
 
-    def _route(
-        self,
-        step: int,
-        examples: Sequence[Example],
-        slots: Sequence[Rollout | Job],
-        rollouts: Sequence[Rollout],
-    ) -> list[Route]:
+    def _route(self, step: int, groups: Sequence[Group], dropped: Sequence[Group]) -> list[Route]:
         """Decide which channel absorbs each group, and remember what the fast channel will see."""
-        group = self._group
-        evidence = [
-            evidence_of(example, rollouts[b * group : (b + 1) * group], step=step, topic=self.topics.of(example))
-            for b, example in enumerate(examples)
-        ]
-        decisions = self.router.decide(evidence)
+        evidence = [group.evidence(step=step, topic=self.topics.of(group.example)) for group in groups]
+        decisions = self.router.decide(evidence, [group.plan for group in groups])
         routes = [decision.route for decision in decisions]
         processes.check_same("the routes of a step", [route.value for route in routes])
-        self.topics.note(evidence)
-        self.state.fast_pool.update({e.id: e for e, route in zip(examples, routes, strict=True) if route.fast})
-        self._remember(examples, rollouts, routes)
-        self._enter((r for slot, r in zip(slots, rollouts, strict=True) if isinstance(slot, Job)), examples)
-        self._watch_unscored(rollouts)
-        served = [len(slot.completion_ids) for slot in slots if isinstance(slot, Rollout)]
-        self.recorder.routes(examples, evidence, decisions, self.router.name)
-        self.recorder.starving(step, self.router.starved())
-        self.recorder.step_rollouts(
-            fresh=len(rollouts) - len(served),
-            reused=len(served),
-            fresh_tokens=sum(len(rollout.completion_ids) for rollout in rollouts) - sum(served),
+        paid = [*dropped, *groups]
+        self.topics.note([one for one in evidence if one.rewards_G])
+        self.state.fast_pool.update(
+            {group.example.id: group.example for group, route in zip(groups, routes, strict=True) if route.fast}
         )
-        shown = rollouts[: self._config.logged_groups * group]
-        self.recorder.examples_of_rollouts(step, {example.id: example for example in examples}, shown)
+        self._remember(groups, routes)
+        self._enter((r for group in paid for r in group.made), [group.example for group in paid])
+        self._watch_unscored([r for group in paid for r in group.rollouts])
+        self.recorder.routes([group.example for group in groups], evidence, decisions, self.router.name)
+        self.recorder.starving(step, self.router.starved())
+        made, of_all = [r for group in paid for r in group.made], sum(len(group.rollouts) for group in paid)
+        self.recorder.step_rollouts(
+            fresh=len(made),
+            reused=of_all - len(made),
+            fresh_tokens=sum(len(rollout.completion_ids) for rollout in made),
+        )
+        shown = [r for group in groups[: self._config.logged_groups] for r in group.rollouts]
+        self.recorder.examples_of_rollouts(step, {group.example.id: group.example for group in groups}, shown)
         self._log({
             "fst/route/slow": sum(route.slow for route in routes) / len(routes),
             "fst/route/fast": sum(route.fast for route in routes) / len(routes),
             "fst/route/raised": sum(decision.route is not decision.rule for decision in decisions) / len(decisions),
-            "fst/reused_rollouts": len(served),
+            "fst/reused_rollouts": of_all - len(made),
+            **({"fst/route/dropped": len(dropped) / len(groups)} if self._config.dynamic_sampling else {}),
         })  # fmt: skip
         return routes
 
-    def _remember(self, examples: Sequence[Example], rollouts: Sequence[Rollout], routes: Sequence[Route]) -> None:
+    def _remember(self, groups: Sequence[Group], routes: Sequence[Route]) -> None:
         """Keep the rollouts of FAST and BOTH examples: free material for the proposers of the next fast phase."""
         if not self._config.reuse_slow_rollouts:
             return
-        wanted = {example.id: example for example, route in zip(examples, routes, strict=True) if route.fast}
         self.state.remember([
-            Trace(wanted[rollout.example_id], rollout.context_id, rollout.text, rollout.verdict)
-            for rollout in rollouts
-            if rollout.example_id in wanted and rollout.verdict.scored
+            Trace(group.example, rollout.context_id, rollout.text, rollout.verdict)
+            for group, route in zip(groups, routes, strict=True)
+            if route.fast
+            for rollout in group.rollouts
+            if rollout.verdict.scored
         ])  # fmt: skip
 
-    def _watch_unscored(self, rollouts: Iterable[Rollout]) -> None:
+    def _watch_unscored(self, rollouts: Sequence[Rollout]) -> None:
         state = self.state
+        if not rollouts:  # every example rests
+            return
         state.unscored_steps = 0 if any(rollout.verdict.scored for rollout in rollouts) else state.unscored_steps + 1
         if state.unscored_steps >= min(self._config.slow_steps_per_cycle, self._config.max_steps):
             raise FastSlowError(
                 f"not one of the rollouts of the last {state.unscored_steps} steps could be scored: every prompt is "
                 "too long for the model's window, or the scorer fails (see the log); there is nothing to learn from."
             )
-
-
-def evidence_of(example: Example, rollouts_G: Sequence[Rollout], *, step: int, topic: str) -> GroupEvidence:
-    """Return what a router may see of one group; `topic` is the learner's name for the example's task."""
-    return GroupEvidence(
-        step=step,
-        example_id=example.id,
-        task=topic,
-        context_ids_G=tuple(rollout.context_id for rollout in rollouts_G),
-        rewards_G=tuple(rollout.verdict.reward for rollout in rollouts_G),
-        completion_tokens_G=tuple(len(rollout.completion_ids) for rollout in rollouts_G),
-        surprisals_G=tuple(surprisal(rollout) for rollout in rollouts_G),
-    )
-
-
-def surprisal(rollout: Rollout) -> float:
-    """Return minus the mean log-probability of the completion's tokens (nats per token); 0 for an empty completion."""
-    return -sum(rollout.logprobs) / len(rollout.logprobs) if rollout.logprobs else 0.0
-
-
-def _parts(rollouts: Sequence[Rollout], group: int) -> tuple[int, ...]:
-    """Return a number for each (problem, context) of the batch's rows."""
-    keys = [(row // group, rollout.context_id) for row, rollout in enumerate(rollouts)]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return tuple(numbers[key] for key in keys)

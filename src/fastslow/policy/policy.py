@@ -32,6 +32,7 @@ from fastslow.tasks.verdicts import REASONS_KEPT
 logger = logging.getLogger(__name__)
 
 TOO_LONG = "the context and the question do not fit the model's window"
+RESTS = "nothing was generated for this example in this step"
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Policy:
         """Return one scored rollout per job, made here."""
         fitting = [i for i, job in enumerate(jobs) if self.fits(job.context, job.example)]
         prompts = [self._prompt(jobs[i]) for i in fitting]
-        rollouts = [self._too_long(job) for job in jobs]
+        rollouts = [self.nothing(job.example, job.context, TOO_LONG) for job in jobs]
         if not prompts:
             return rollouts
         samples = self.engine.sample(prompts, params)
@@ -250,10 +251,11 @@ class Policy:
             self._prefixes[context.id] = common
         return self._prefixes[context.id]
 
-    def _too_long(self, job: Job) -> Rollout:
+    def nothing(self, example: Example, context: Context, reason: str = RESTS) -> Rollout:
+        """Return the unscored row of an example for which nothing is generated; `reason` says why."""
         # One end token stands for the completion: trainers expect rows, and unscored rows never reach the loss.
         end = (int(self._tokenizer.eos_token_id),)  # type: ignore[arg-type]
-        return Rollout(job.example.id, job.context.id, end, end, (0.0,), "", Verdict.unscored(TOO_LONG), self.version)
+        return Rollout(example.id, context.id, end, end, (0.0,), "", Verdict.unscored(reason), self.version)
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:

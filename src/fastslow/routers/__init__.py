@@ -3,7 +3,8 @@
 - `base`: the protocol, the registry and `make_router`. `group`: what the rewards of one group say.
 - `constant`: `both` (the paper's rule and the default), and the controls `fast`, `slow`, `skip`. `random`: a
   control too.
-- `success_gate`, `threshold`: published gates. `variance`, `learned`: rules of our own.
+- `success_gate`, `threshold`: published gates. `variance`, `learned`: rules of our own. `triage`: one that decides
+  before the rollouts.
 - `decide`: `RouteDecider`, which `loop` asks once per step: it asks the rule, and keeps the smallest share of either
   channel.
 - `settings`: the settings of this package.
@@ -18,6 +19,7 @@ from fastslow.routers.learned import LearnedRouter
 from fastslow.routers.random import RandomRouter
 from fastslow.routers.success_gate import SuccessGateRouter
 from fastslow.routers.threshold import ThresholdRouter
+from fastslow.routers.triage import TriageRouter
 from fastslow.routers.variance import VarianceRouter
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "StatelessRouter",
     "SuccessGateRouter",
     "ThresholdRouter",
+    "TriageRouter",
     "VarianceRouter",
     "make_router",
 ]

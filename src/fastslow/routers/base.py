@@ -10,16 +10,17 @@ from typing import Any, Protocol
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.registry import Registry
-from fastslow.core.types import GroupEvidence, Route
+from fastslow.core.types import GroupEvidence, Plan, Route, Upcoming
 
 
 class Router(Protocol):
     """Decide the route of a group: a pure function of the evidence and of the router's own state.
 
-    Three more attributes are optional. `observe(evidence, route)` is called once for every group after all groups of
-    the step were decided, with the route that was taken: a rule may learn here and nowhere else. `explain(evidence)`
-    returns a dict of plain numbers and words for routes.jsonl. `control = True` exempts a rule from the smallest
-    shares.
+    Four more attributes are optional. `plan(upcoming)` is called before the rollouts of a step with one `Upcoming` for
+    each example, and returns one `Plan` for each; without it every example gets G rollouts. `observe(evidence, route)`
+    is called once for every group that was rolled out, after all groups of the step were decided, with the route that
+    was taken: a rule may learn here and nowhere else. `explain(evidence)` returns a dict of plain numbers and words for
+    routes.jsonl. `control = True` exempts a rule from the smallest shares.
     """
 
     name: str
@@ -110,6 +111,52 @@ def checked_route(router: Router, evidence: GroupEvidence) -> Route:
             "it must return a fastslow.core.types.Route."
         )
     return route
+
+
+def checked_plans(router: Router, upcoming: Sequence[Upcoming]) -> list[Plan]:
+    """Return what the router plans for the examples of a step: G rollouts each for a rule without `plan`.
+
+    Raises FastSlowError where a router of the user's fails, returns anything but a Plan for each example, or plans for
+    more rollouts than the step has room for: `Upcoming.rollouts` for each example, taken in whole groups.
+    """
+    if not plans_ahead(router):
+        return [Plan(one.rollouts) for one in upcoming]
+    planner: Any = router
+    try:
+        plans = foreign.call(lambda: list(planner.plan(list(upcoming))), who=f"router '{router.name}'")
+    except foreign.Failed as fault:
+        raise FastSlowError(f"router '{router.name}' raised {fault} when it planned a step") from fault
+    if len(plans) != len(upcoming):
+        raise FastSlowError(f"router '{router.name}' planned {len(plans)} examples of the {len(upcoming)} of a step.")
+    for one, plan in zip(upcoming, plans, strict=True):
+        _check_plan(router, one, plan)
+    asked = sum(groups_of(plan.rollouts, one.rollouts) for one, plan in zip(upcoming, plans, strict=True))
+    if asked > len(upcoming):
+        raise FastSlowError(
+            f"router '{router.name}' planned rollouts for {asked} groups in a step of {len(upcoming)}; whatever one "
+            "example gets beyond its own group, another has to leave."
+        )
+    return plans
+
+
+def plans_ahead(router: Router) -> bool:
+    """Return whether the rule has a say before the rollouts."""
+    return getattr(router, "plan", None) is not None
+
+
+def groups_of(rollouts: int, group: int) -> int:
+    """Return how many groups of the batch hold so many rollouts of an example."""
+    return -(-rollouts // group)
+
+
+def _check_plan(router: Router, one: Upcoming, plan: Any) -> None:
+    said = f"router '{router.name}' planned {plan!r:.120} for example {one.example_id}; "
+    if not isinstance(plan, Plan) or type(plan.rollouts) is not int or plan.rollouts < 0:
+        raise FastSlowError(said + "it must plan a fastslow.core.types.Plan with a whole number of rollouts from 0 on.")
+    if plan.route is not None and not isinstance(plan.route, Route):
+        raise FastSlowError(said + "its route must be a fastslow.core.types.Route or None.")
+    if not plan.rollouts and plan.route is not None and plan.route.slow:
+        raise FastSlowError(said + "without rollouts the weights have nothing to learn from: take FAST or SKIP.")
 
 
 def checked_state(router: Router) -> dict[str, Any]:

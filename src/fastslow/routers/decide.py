@@ -9,8 +9,8 @@ from typing import Any
 
 from fastslow.core import foreign
 from fastslow.core.errors import FastSlowError
-from fastslow.core.types import GroupEvidence, Route
-from fastslow.routers.base import Router, checked_route, checked_state
+from fastslow.core.types import GroupEvidence, Plan, Route, Upcoming
+from fastslow.routers.base import Router, checked_plans, checked_route, checked_state, groups_of, plans_ahead
 from fastslow.routers.group import mean
 
 WINDOW = 64
@@ -30,7 +30,8 @@ class RouteDecider:
     """Ask `router` about the groups of a step, and keep the share of each channel above its floor.
 
     A rule may starve a channel unnoticed. Where a channel would get less than its floor over the last 64 groups, the
-    groups with the largest reward variance, from which the channel has most to gain, go to that channel as well.
+    groups with the largest reward variance, from which the channel has most to gain, go to that channel as well; and
+    where too few groups would be rolled out for the weights to get theirs, examples that were to rest do not.
     Decisions of the controls (`both`, `fast`, `slow`, `skip`, `random`) are never changed.
 
     Args:
@@ -48,18 +49,53 @@ class RouteDecider:
     def name(self) -> str:
         return self.router.name
 
-    def decide(self, evidence: Sequence[GroupEvidence]) -> list[Decision]:
+    @property
+    def plans_ahead(self) -> bool:
+        """Whether the rule has a say before the rollouts."""
+        return plans_ahead(self.router)
+
+    def plan(self, upcoming: Sequence[Upcoming]) -> list[Plan]:
+        """Return how many rollouts each example of a step gets, in order: G each for a rule that does not plan.
+
+        Raises FastSlowError where a rule of the user's fails or plans what cannot be done.
+        """
+        plans = checked_plans(self.router, upcoming)
+        made = [plan.rollouts > 0 and (plan.route is None or plan.route.slow) for plan in plans]
+        lacking = self._lacking("slow", made)
+        resting = [place for place, plan in enumerate(plans) if not plan.rollouts]
+        for place in resting:
+            room = len(plans) - sum(groups_of(p.rollouts, u.rollouts) for p, u in zip(plans, upcoming, strict=True))
+            if lacking <= 0 or room <= 0:
+                break
+            plans[place], lacking = Plan(upcoming[place].rollouts, why={"why": "smallest share"}), lacking - 1
+        return plans
+
+    def decide(self, evidence: Sequence[GroupEvidence], plans: Sequence[Plan] | None = None) -> list[Decision]:
         """Return one decision for each group, in order; then let the rule and the shares observe the decisions.
+
+        Args:
+            evidence: of each example of the step; without rollouts for one that rests.
+            plans: what `plan` returned; None: the rule decides on every group by its evidence.
 
         Raises FastSlowError where a rule of the user's fails or returns anything but a Route.
         """
-        rules = [checked_route(self.router, e) for e in evidence]
-        whys = [_explained(self.router, e) for e in evidence]
+        plans = [Plan(len(e.rewards_G)) for e in evidence] if plans is None else plans
+        rules = [self._rule(e, plan) for e, plan in zip(evidence, plans, strict=True)]
+        whys = [
+            {**plan.why, **(_explained(self.router, e) if plan.rollouts else {})}
+            for e, plan in zip(evidence, plans, strict=True)
+        ]
         routes = self._above_floors(evidence, rules)
-        for e, route in zip(evidence, routes, strict=True):
-            _observe(self.router, e, route)
+        for e, plan, route in zip(evidence, plans, routes, strict=True):
+            if plan.rollouts:
+                _observe(self.router, e, route)
         self._recent = [*self._recent, *routes][-WINDOW:]
         return [Decision(*decision) for decision in zip(routes, rules, whys, strict=True)]
+
+    def _rule(self, evidence: GroupEvidence, plan: Plan) -> Route:
+        if plan.route is not None:
+            return plan.route
+        return checked_route(self.router, evidence) if plan.rollouts else Route.SKIP
 
     def shares(self) -> dict[str, float]:
         """Return the share of the last groups that went to each channel; empty before the first group."""
@@ -75,15 +111,23 @@ class RouteDecider:
 
     def _above_floors(self, evidence: Sequence[GroupEvidence], rules: Sequence[Route]) -> list[Route]:
         routes = list(rules)
-        for channel, floor in self._floors.items():
-            past = self._recent[-(WINDOW - len(routes)) :] if len(routes) < WINDOW else []
-            # Rounded down: a floor of 5 % demands nothing of the first few groups.
-            lacking = int(floor * (len(past) + len(routes))) - sum(getattr(r, channel) for r in [*past, *routes])
+        for channel in self._floors:
+            lacking = self._lacking(channel, [getattr(route, channel) for route in routes])
             left = [i for i, route in enumerate(routes) if not getattr(route, channel)]
+            if channel == "slow":  # the weights learn nothing from an example that rested
+                left = [i for i in left if evidence[i].rewards_G]
             left.sort(key=lambda i: (-_variance(evidence[i]), evidence[i].example_id))
             for i in left[: max(0, lacking)]:
                 routes[i] = _with(routes[i], channel)
         return routes
+
+    def _lacking(self, channel: str, given: Sequence[bool]) -> int:
+        """Return how many more groups a channel has to get to keep its floor, beyond those of this step that it is
+        given; none or a negative number where it has enough."""
+        past = self._recent[-(WINDOW - len(given)) :] if len(given) < WINDOW else []
+        # Rounded down: a floor of 5 % demands nothing of the first few groups.
+        demanded = int(self._floors[channel] * (len(past) + len(given)))
+        return demanded - sum(getattr(route, channel) for route in past) - sum(given)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state. Raises FastSlowError where the state of a user's rule would not survive a checkpoint."""

@@ -15,6 +15,7 @@ from fastslow.contexts.context import Context, WorkedExample, seed_context
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
+from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example
 from fastslow.fast.gepa import BudgetPlan
 from fastslow.fast.phase import FastChannel
@@ -58,6 +59,7 @@ class Components:
 
     task: Task
     stream: Stream
+    further: list[Stream]
     seed_context: Context
     fast: FastChannel
     router: RouteDecider
@@ -80,6 +82,7 @@ def build_components(
     router = RouteDecider(
         make_router(args.router, seed=args.seed), min_fast=args.min_fast_share, min_slow=args.min_slow_share
     )
+    _check_plans(args, router)
     proposer = make_proposer(args, tokenizer=tokenizer, model=model)
     held_out = HeldOut([*task.split("validation"), *task.split("test")], training=train)
     special = [t for t in tokenizer.all_special_tokens if len(t) > 1] + tokens_past(vocabulary(model), tokenizer)
@@ -105,11 +108,27 @@ def build_components(
     return Components(
         task=task,
         stream=stream,
+        further=further_streams(args, task),
         seed_context=seed_context(args.seed_instruction),
         fast=fast,
         router=router,
         topics=make_topics(args, task, stream),
     )
+
+
+def _check_plans(args: FastSlowConfig, router: RouteDecider) -> None:
+    """Refuse settings that a rule which plans the rollouts of a step cannot keep."""
+    if not router.plans_ahead:
+        return
+    if args.dynamic_sampling:
+        raise BadInput(
+            f"router '{args.router}' plans rollouts, and dynamic_sampling replaces them afterwards: take one of both."
+        )
+    if args.multi_objective_aggregation != "sum_then_normalize":
+        raise BadInput(
+            f"multi_objective_aggregation '{args.multi_objective_aggregation}' normalises over groups of one size, and "
+            f"router '{args.router}' plans groups of several; leave it at sum_then_normalize."
+        )
 
 
 def task_from(args: FastSlowConfig) -> Task:
@@ -128,7 +147,7 @@ def task_from(args: FastSlowConfig) -> Task:
 
 def make_stream(args: FastSlowConfig, task: Task) -> Stream:
     """Make the stream of new examples and, where the settings ask for rehearsal, a share of earlier ones."""
-    stream = _newcomers(args, task)
+    stream = _newcomers(args, task, args.seed)
     watched = args.retention_floor is not None and args.retention_action == "rehearse"
     if not args.rehearsal_share and not watched:
         return stream
@@ -137,17 +156,25 @@ def make_stream(args: FastSlowConfig, task: Task) -> Stream:
     return RehearsalStream(stream, share=args.rehearsal_share, seed=args.seed)
 
 
-def _newcomers(args: FastSlowConfig, task: Task) -> Stream:
+def further_streams(args: FastSlowConfig, task: Task) -> list[Stream]:
+    """Make the streams that dynamic sampling draws other examples of the same step from: other seeds, one schedule."""
+    if args.dynamic_sampling and (isinstance(task, StreamedTask) or args.stream == ARRIVAL):
+        raise BadInput("dynamic_sampling draws other examples of a step, and a stream of arrivals has no others.")
+    rounds = range(1, args.dynamic_sampling + 1)
+    return [_newcomers(args, task, derive_seed(args.seed, "dynamic", number)) for number in rounds]
+
+
+def _newcomers(args: FastSlowConfig, task: Task, seed: int) -> Stream:
     """Make the stream of new examples: epochs of one task, its lines in their order, or several tasks by a schedule."""
     if isinstance(task, StreamedTask):
-        seed = None if args.stream == ARRIVAL else args.seed
-        return SourceStream(task, batch_size=args.problems_per_step, seed=seed)
+        shuffled = None if args.stream == ARRIVAL else seed
+        return SourceStream(task, batch_size=args.problems_per_step, seed=shuffled)
     if not args.tasks:
         if args.stream == ARRIVAL:
             return ArrivalStream(task, batch_size=args.problems_per_step)
-        return EpochStream(task.split("train"), batch_size=args.problems_per_step, seed=args.seed)
+        return EpochStream(task.split("train"), batch_size=args.problems_per_step, seed=seed)
     tasks = list(by_task(task, task.split("train")).values())
-    setting = Setting(len(tasks), args.stage_steps, args.problems_per_step, args.seed)
+    setting = Setting(len(tasks), args.stage_steps, args.problems_per_step, seed)
     return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
 
 

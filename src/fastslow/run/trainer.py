@@ -88,6 +88,7 @@ class FastSlowTrainer:
             state=LoopState(self.parts.task, population, Book(args.evidence_half_life)),
             recorder=self.recorder,
             log=self.slow.note,
+            further=self.parts.further,
         )
         self.base = make_base(args, self.slow, source, given=given)
         self.evaluator = make_evaluator(args, self.slow, self.tokenizer, self.policy, self.base, self.parts.task)

@@ -45,7 +45,8 @@ def plan_rows(
     per_problem: bool,
     regularised: bool,
     prompts_count: bool = False,
-    parts_N: Int[Tensor, " N"] | None = None,
+    parts_N: Sequence[int] | None = None,
+    problems_B: Sequence[int] | None = None,
 ) -> RowPlan:
     """Decide over the rows of a whole generation batch.
 
@@ -59,14 +60,15 @@ def plan_rows(
         prompts_count: a term acts on prompts too (the load-balancing loss of experts), so that every counted row is
             live, even without completion tokens.
         parts_N: rows whose rewards are compared with each other share a number; None: those of a problem.
+        problems_B: groups of one problem share a number below B; None: each has a problem of its own.
     """
     group = rewards_N.numel() // slow_B.numel()
     rewards_B_G = rewards_N.view(-1, group)
     scored_B_G = ~rewards_B_G.isnan()
     counted_B_G = scored_B_G & slow_B[:, None]
     # Rows without spread have no advantage; rounding in (r - mean) / (std + eps) must not invent one.
-    parts_N = torch.arange(rewards_N.numel()) // group if parts_N is None else parts_N
-    spread_B_G = _spread(rewards_N, parts_N).view_as(counted_B_G)
+    own_N = torch.arange(rewards_N.numel()) // group
+    spread_B_G = _spread(rewards_N, own_N if parts_N is None else torch.as_tensor(parts_N)).view_as(counted_B_G)
     speaks_B_G = (lengths_N > 0).view(-1, group)  # TRL empties truncated completions when told to mask them
     live_B_G = counted_B_G & speaks_B_G if regularised else counted_B_G & speaks_B_G & spread_B_G
     if prompts_count:
@@ -75,7 +77,9 @@ def plan_rows(
     items = int(tokens_B.sum())
     weight_B_G = torch.ones_like(rewards_B_G)
     if per_problem and items:
-        problems = int((tokens_B > 0).sum())
+        problem_B = torch.arange(slow_B.numel()) if problems_B is None else torch.as_tensor(problems_B)
+        of_problem = torch.zeros_like(tokens_B).index_add_(0, problem_B, tokens_B)
+        problems, tokens_B = int((of_problem > 0).sum()), of_problem[problem_B]
         weight_B_G = (items / (problems * tokens_B.clamp(min=1)))[:, None].expand_as(rewards_B_G)
     return RowPlan(
         counted_N=counted_B_G.reshape(-1),

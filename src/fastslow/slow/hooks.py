@@ -19,10 +19,11 @@ class StepBatch:
     """The data of one optimiser step, the same on every process.
 
     Attributes:
-        examples: the step's B problems.
+        examples: the problems of the step's B groups.
         rollouts: N = B x G scored rollouts, group by group; none where the step trains no weights.
-        slow_B: for each problem, whether its group trains the weights.
+        slow_B: for each group, whether it trains the weights.
         parts_N: rollouts whose rewards are compared with each other share a number; None: those of a problem.
+        problems_B: groups of one problem share a number below B; None: each has a problem of its own.
         off_policy: whether some rollouts were sampled before this step, or by another program, so that every ratio is
             to the policy that sampled.
         beta: coefficient of the KL term in this step.
@@ -33,6 +34,7 @@ class StepBatch:
     rollouts: tuple[Rollout, ...] = ()
     slow_B: tuple[bool, ...] = ()
     parts_N: tuple[int, ...] | None = None
+    problems_B: tuple[int, ...] | None = None
     off_policy: bool = False
     beta: float = 0.0
     advantage_scale: float = 1.0

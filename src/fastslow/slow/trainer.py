@@ -188,10 +188,9 @@ class SlowTrainer(GRPOTrainer):
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
         if batch.parts_N is not None:
-            parts_N = torch.tensor(batch.parts_N)
             within_N = advantages_within(
                 batch.rewards_N * self.reward_weights.item(),
-                parts_N,
+                torch.tensor(batch.parts_N),
                 scaled=self.scale_rewards != "none",
                 by_batch=self.scale_rewards == "batch",
             )
@@ -216,7 +215,8 @@ class SlowTrainer(GRPOTrainer):
             per_problem=self.args.loss_aggregation == "problem" and self.args.loss_type in TOKEN_SUM_LOSSES,
             regularised=self.beta != 0.0 or self._entropy_bonus_enabled,
             prompts_count=self.aux_loss_enabled,
-            parts_N=None if batch.parts_N is None else torch.tensor(batch.parts_N),
+            parts_N=batch.parts_N,
+            problems_B=batch.problems_B,
         )
 
     def _uncertain_tokens(self, scored: Mapping[str, Any], counted_n: Tensor) -> Tensor:

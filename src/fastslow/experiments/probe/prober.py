@@ -38,7 +38,7 @@ from fastslow.fast.gepa import BudgetPlan
 from fastslow.fast.proposers import PROPOSERS
 from fastslow.files.manifest import digest
 from fastslow.files.run_directory import RunDirectory
-from fastslow.loop.cycle import evidence_of
+from fastslow.loop.groups import evidence_of
 from fastslow.loop.state import LoopState
 from fastslow.policy.policy import Job
 from fastslow.record.recorder import Recorder

@@ -1,0 +1,251 @@
+"""Make the groups of a step: plan, deal contexts, roll out; and lay them out as the batch that the weights learn from.
+
+A group is the rollouts of one example: G of them, or as many as the router planned. The batch has room for B x G rows:
+an example that rests leaves its rows to one that gets more, or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fastslow.config.settings import FastSlowConfig
+from fastslow.contexts.context import Context
+from fastslow.contexts.evidence import Standings
+from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
+from fastslow.core import processes
+from fastslow.core.modes import MODES
+from fastslow.core.seeding import derive_seed
+from fastslow.core.types import Example, GroupEvidence, Plan, Rollout, Upcoming
+from fastslow.loop.state import LoopState
+from fastslow.policy.policy import Job, Policy
+from fastslow.routers import RouteDecider
+from fastslow.routers.group import ROUNDING
+from fastslow.slow.hooks import StepBatch
+from fastslow.streams.epochs import Stream
+
+
+@dataclass(frozen=True)
+class Group:
+    """Hold the rollouts of one example in a step, in slot order.
+
+    slots: what each rollout was before the step: one of the fast phase that is served again, or a job.
+    """
+
+    example: Example
+    plan: Plan
+    slots: tuple[Rollout | Job, ...]
+    rollouts: tuple[Rollout, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether the scored rewards differ: else the group has no gradient."""
+        rewards = [r.verdict.reward for r in self.rollouts if r.verdict.reward is not None]
+        return bool(rewards) and max(rewards) - min(rewards) > ROUNDING
+
+    @property
+    def made(self) -> list[Rollout]:
+        """The rollouts that were made for this step, not served again."""
+        return [r for slot, r in zip(self.slots, self.rollouts, strict=True) if isinstance(slot, Job)]
+
+    def evidence(self, *, step: int, topic: str) -> GroupEvidence:
+        """Return what a router may see; `topic` is the learner's name for the example's task."""
+        return evidence_of(self.example, self.rollouts, step=step, topic=topic)
+
+
+class GroupMaker:
+    """Make the groups of one step after another.
+
+    Args:
+        config: the run's settings.
+        policy: answers examples under contexts, with the weights as they are.
+        state: contexts in use, cached rollouts, what is owed to a context.
+        router: plans how many rollouts an example gets.
+        known: returns what is known of the contexts at a step.
+        topic_of: returns the learner's name for an example's task.
+        log: takes numbers to be logged with the current step.
+        further: streams of other examples at the same step, for dynamic sampling.
+    """
+
+    def __init__(
+        self,
+        config: FastSlowConfig,
+        *,
+        policy: Policy,
+        state: LoopState,
+        router: RouteDecider,
+        further: Sequence[Stream],
+        known: Callable[[int], Standings],
+        topic_of: Callable[[Example], str],
+        log: Callable[[Mapping[str, float]], None],
+    ):
+        self.policy = policy
+        self.state = state
+        self.router = router
+        self._further = further
+        self._config = config
+        self._mode = MODES[config.mode]
+        self._known = known
+        self._topic_of = topic_of
+        self._log = log
+
+    @property
+    def size(self) -> int:
+        """Rollouts of a group for which nothing else is planned (G)."""
+        return int(self._config.num_generations or 1)
+
+    # Before the rollouts
+
+    def plan(self, step: int, examples: Sequence[Example]) -> list[Plan]:
+        """Return how many rollouts each example of a step gets, and for which channel."""
+        plans = self.router.plan([Upcoming(step, e.id, self._topic_of(e), self.size) for e in examples])
+        if self.router.plans_ahead:
+            counts = [plan.rollouts for plan in plans]
+            processes.check_same("the plans of a step", counts)
+            self._log({
+                "fst/route/rested": sum(count == 0 for count in counts) / len(counts),
+                "fst/route/rollouts": sum(counts) / len(counts),
+            })  # fmt: skip
+        return plans
+
+    def assign(
+        self, step: int, examples: Sequence[Example], plans: Sequence[Plan], *, seed: int | None = None
+    ) -> list[Group]:
+        """Fill every slot of every group with a cached rollout or a job to be done; `seed` is the run's, where none is
+        given."""
+        base = self._config.seed if seed is None else seed
+        first = step * len(examples)
+        contexts, picks_B = self._deal(step, range(first, first + len(examples)), [plan.rollouts for plan in plans])
+        groups: list[Group] = []
+        for problem, (example, plan, picks) in enumerate(zip(examples, plans, picks_B, strict=True), start=first):
+            slots: list[Rollout | Job] = []
+            for slot, index in enumerate(picks):
+                cached = self.state.cache.take(contexts[index].id, example.id)
+                slots.append(cached or Job(contexts[index], example, derive_seed(base, "slow", problem, slot)))
+            groups.append(Group(example, plan, tuple(slots)))
+        return groups
+
+    def _deal(
+        self, step: int, groups: Sequence[int], counts: Sequence[int]
+    ) -> tuple[Sequence[Context], list[list[int]]]:
+        """Return the contexts that take part in a step, and the index of one for each slot of each group."""
+        population, config = self.state.population, self._config
+        if not self._mode.fast or config.slots == "even":
+            return population.members, even_slots(len(population.members), groups, self.size, counts)
+        contexts = list({c.id: c for c in [*population.members, population.seed]}.values())
+        shares = processes.from_main(
+            lambda: shares_by_worth(
+                [context.id for context in contexts], self._known(step), seed_id=population.seed.id,
+                floor=config.seed_slots, ahead=config.slow_steps_per_cycle,
+                seed=derive_seed(config.seed, "slots", step),
+            )
+        )  # fmt: skip
+        self._log(
+            {"fst/slots/largest_share": max(shares), "fst/slots/seed_share": shares[contexts.index(population.seed)]}
+        )
+        owed = [self.state.owed.get(context.id, 0.0) for context in contexts]
+        picks_B, owed = slots_by_share(shares, owed, counts)
+        self.state.owed = dict(zip([context.id for context in contexts], owed, strict=True))
+        return contexts, picks_B
+
+    # The rollouts, and the batch
+
+    def roll_out(self, groups: Sequence[Group]) -> list[Group]:
+        """Return the groups with their rollouts: cached ones as they are, the rest from the policy."""
+        jobs = [slot for group in groups for slot in group.slots if isinstance(slot, Job)]
+        fresh = iter(self.policy.rollouts(jobs, step=True) if jobs else ())
+        return [
+            Group(
+                group.example,
+                group.plan,
+                group.slots,
+                tuple(slot if isinstance(slot, Rollout) else next(fresh) for slot in group.slots),
+            )
+            for group in groups
+        ]
+
+    def refill(self, step: int, groups: Sequence[Group]) -> tuple[list[Group], list[Group]]:
+        """Replace groups without a gradient by groups of other examples, as often as there are further streams.
+
+        Source: dynamic sampling, DAPO (arXiv 2503.14476), section 3.2.
+
+        Returns:
+            the groups of the step, and those that were dropped; both were paid for.
+        """
+        kept, dropped = list(groups), []
+        for number, stream in enumerate(self._further, start=1):
+            dead = [place for place, group in enumerate(kept) if not group.live]
+            if not dead:
+                break
+            others = stream.batch(step)[: len(dead)]
+            seed = derive_seed(self._config.seed, "dynamic", number)
+            new = self.roll_out(self.assign(step, others, [Plan(self.size)] * len(others), seed=seed))
+            for place, group in zip(dead, new, strict=True):
+                dropped.append(kept[place])
+                kept[place] = group
+        return kept, dropped
+
+    def batch(
+        self, groups: Sequence[Group], slow_B: Sequence[bool], *, beta: float, advantage_scale: float
+    ) -> StepBatch:
+        """Return the rows that the weights learn from, B x G; no rows where not one rollout was planned.
+
+        Args:
+            groups: those of the step.
+            slow_B: whether each of them trains the weights.
+            beta: coefficient of the KL term.
+            advantage_scale: factor on every advantage.
+        """
+        if not any(group.rollouts for group in groups):
+            return StepBatch()
+        blocks = self._blocks(groups)
+        whole = all(len(group.rollouts) == self.size for group in groups)
+        parts = [
+            (problem, rollout.context_id if self._config.advantage_group == "context" else "")
+            for problem, rollouts in blocks
+            for rollout in rollouts
+        ]
+        numbers = {part: number for number, part in enumerate(dict.fromkeys(parts))}
+        compared = not whole or self._config.advantage_group == "context"
+        slots = [slot for group in groups for slot in group.slots]
+        return StepBatch(
+            examples=tuple(groups[problem].example for problem, _ in blocks),
+            rollouts=tuple(rollout for _, rollouts in blocks for rollout in rollouts),
+            slow_B=tuple(bool(slow_B[problem]) for problem, _ in blocks),
+            parts_N=tuple(numbers[part] for part in parts) if compared else None,
+            problems_B=None if whole else tuple(problem for problem, _ in blocks),
+            off_policy=self.policy.engine.separate or any(isinstance(slot, Rollout) for slot in slots),
+            beta=beta,
+            advantage_scale=advantage_scale,
+        )
+
+    def _blocks(self, groups: Sequence[Group]) -> list[tuple[int, list[Rollout]]]:
+        """Cut the groups into B blocks of G rows, each with the number of its group; what is left of a block is filled
+        with rows that nothing is learned from."""
+        blocks: list[tuple[int, list[Rollout]]] = []
+        for problem, group in enumerate(groups):
+            for first in range(0, len(group.rollouts), self.size):
+                blocks.append((problem, list(group.rollouts[first : first + self.size])))
+        blocks += [(problem, []) for problem, group in enumerate(groups) if not group.rollouts]
+        for problem, rollouts in (blocks := blocks[: len(groups)]):
+            missing = self.size - len(rollouts)
+            rollouts += [self.policy.nothing(groups[problem].example, self.state.population.seed)] * missing
+        return blocks
+
+
+def evidence_of(example: Example, rollouts: Sequence[Rollout], *, step: int, topic: str) -> GroupEvidence:
+    """Return what a router may see of the rollouts of one example; `topic` is the learner's name for its task."""
+    return GroupEvidence(
+        step=step,
+        example_id=example.id,
+        task=topic,
+        context_ids_G=tuple(rollout.context_id for rollout in rollouts),
+        rewards_G=tuple(rollout.verdict.reward for rollout in rollouts),
+        completion_tokens_G=tuple(len(rollout.completion_ids) for rollout in rollouts),
+        surprisals_G=tuple(surprisal(rollout) for rollout in rollouts),
+    )
+
+
+def surprisal(rollout: Rollout) -> float:
+    """Return minus the mean log-probability of the completion's tokens (nats per token); 0 for an empty completion."""
+    return -sum(rollout.logprobs) / len(rollout.logprobs) if rollout.logprobs else 0.0
