@@ -46,7 +46,9 @@ def test_a_constant_router_takes_no_arguments() -> None:
         make_router("both:0.5", seed=0)
 
 
-@pytest.mark.parametrize("arguments", ["x", "0.5", "0.5,0.5,0.5,0.5,0", "0,0,1.5", "1.1,0", "0,-0.1", "nan,0.5", "0.5,"])
+@pytest.mark.parametrize(
+    "arguments", ["x", "0.5", "0.5,0.5,0.5,0.5,0", "0,0,1.5", "1.1,0", "0,-0.1", "nan,0.5", "0.5,"]
+)
 def test_the_coin_refuses_what_is_no_pair_of_probabilities(arguments: str) -> None:
     with pytest.raises(BadInput, match=r"two probabilities in \[0, 1\]"):
         make_router(f"random:{arguments}", seed=0)
