@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.run.closing import reflection_cost
+from tests.support.runs import tiny_trainer
 
 SPENT = {"calls": 3, "prompt_tokens": 2_000_000, "completion_tokens": 500_000}
 PRICES = {"reflection_price_prompt": 1.5, "reflection_price_completion": 4.0}
@@ -25,3 +27,24 @@ ENDPOINT = {"reflection_base_url": "http://localhost:1/v1", "reflection_model": 
 )
 def test_cost_is_tokens_times_price_per_million(settings: dict[str, Any], spent: dict[str, int], cost: Any) -> None:
     assert reflection_cost(FastSlowConfig(bf16=False, **settings), spent) == cost
+
+
+@pytest.mark.parametrize(
+    ("settings", "during", "last"),
+    [
+        ({}, {"lead"}, {"seed", "lead", "mean"}),
+        ({"clusters": "labels"}, {"lead", "cluster"}, {"seed", "lead", "mean", "cluster"}),
+        ({"eval_contexts": "all"}, {"seed", "lead", "mean"}, {"seed", "lead", "mean"}),
+        ({"mode": "rl"}, {"seed"}, {"seed"}),
+    ],
+)
+def test_evaluations_before_the_last_may_measure_what_ships_alone(
+    tmp_path: Path, settings: dict[str, Any], during: set[str], last: set[str]
+) -> None:
+    chosen = {"eval_contexts": "shipped", **settings}
+    trainer = tiny_trainer(tmp_path, max_steps=2, eval_strategy="steps", eval_steps=1, **chosen)
+    trainer.train()
+    measured: dict[int | None, set[str]] = {}
+    for one in trainer.recorder.measurements:
+        measured.setdefault(one.step, set()).add(one.context)
+    assert measured == {1: during, 2: last}

@@ -17,6 +17,11 @@ class EvaluationSettings(SettingsGroup):
 
     eval_strategy: str = setting("steps", "'steps' evaluates every eval_steps and at the end; 'no' at the end only.")
     eval_steps: float = setting(10, "Time between evaluations.", unit="optimiser steps", at_least=1, whole=True)
+    eval_contexts: str = setting(
+        "all", "Contexts of the evaluations during a run: 'all' (seed, lead, the mean over the population, and those "
+        "chosen by the question) or 'shipped', the one that the bundle is used with; the last evaluation has all.",
+        choices=("all", "shipped"), channel="fast",
+    )  # fmt: skip
     eval_samples: int = setting(
         1, "Samples per validation example; their mean is the accuracy.", unit="samples", at_least=1, in_bundle=True
     )

@@ -67,6 +67,9 @@ def work_of(config: FastSlowConfig, processes: int) -> Work:
     cycles = -(-config.max_steps // config.slow_steps_per_cycle)
     measured = config.population_size + 1 if mode.fast else 1
     every = int(config.eval_steps or 1) if _text(config.eval_strategy) != "no" else config.max_steps
+    evaluations = -(-config.max_steps // every) + 1  # the base weights are measured in the end
+    if config.eval_contexts == "shipped":  # but for the last and that of the base
+        measured = (2 * measured + evaluations - 2) / evaluations
     prices = config.reflection_price_prompt, config.reflection_price_completion
     return Work(
         steps=config.max_steps,
@@ -78,8 +81,8 @@ def work_of(config: FastSlowConfig, processes: int) -> Work:
         anchor=config.anchor_size,
         minibatch=config.reflection_minibatch_size,
         proposals=config.proposals_per_iteration,
-        evaluations=-(-config.max_steps // every) + 1,  # the base weights are measured in the end
-        evaluated=config.validation_size * tasks * config.eval_samples * measured,
+        evaluations=evaluations,
+        evaluated=round(config.validation_size * tasks * config.eval_samples * measured),
         longest=config.max_completion_length,
         rows=config.rows_of_a_forward(processes),
         updates=config.num_iterations,

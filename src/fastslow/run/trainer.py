@@ -235,9 +235,8 @@ class FastSlowTrainer:
         step = self.step
         self.policy.refresh(step)
         self.cycle.choose_lead(step)
-        kinds = ["seed", "lead", "mean", *self.topics.kinds] if self.mode.fast else ["seed"]
         with self.recorder.phase("eval", step):
-            measurements = self.evaluator.measure(self.population, kinds, topics=self.topics)
+            measurements = self.evaluator.measure(self.population, self._measured_contexts(step), topics=self.topics)
         self.recorder.evals(step, measurements)
         self.checkpointing.note_accuracy(means(measurements, "accuracy").get(self.shipped_context))
         self._judge(step, measurements)
@@ -246,6 +245,14 @@ class FastSlowTrainer:
             for what in ("accuracy", "kl", "entropy")
             for context, value in means(measurements, what).items()
         }
+
+    def _measured_contexts(self, step: int) -> list[str]:
+        """Return the kinds of context to measure after `step` steps; drift is that of the lead."""
+        if not self.mode.fast:
+            return ["seed"]
+        if self.args.eval_contexts == "shipped" and step < self.args.max_steps and not self.time_is_up:
+            return list(dict.fromkeys(["lead", self.shipped_context]))
+        return ["seed", "lead", "mean", *self.topics.kinds]
 
     def keeps(self, step: int) -> bool:
         """Return whether the checkpoint of `step` is needed, whatever the schedule says."""
