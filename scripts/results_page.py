@@ -35,6 +35,8 @@ TITLES = {
     "advantages": "Ablation: advantages within a context",
     "stream_recur": "A stream without labels whose tasks return",
     "routers": "Routing rules at equal rollouts, on a mixture of three tasks",
+    "routers_ahead": "Routing before the rollout, on a mixture of three tasks",
+    "prefix": "Ablation: a context's keys and values as constants",
     "noisy_labels": "A fifth of the labels wrong, against none at all",
 }
 SEEDS = 3

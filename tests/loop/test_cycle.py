@@ -45,8 +45,9 @@ def run_cycle(folder: Path, name: str, processes: int, **overrides) -> list[tupl
     ]
 
 
-def reference_gradients(folder: Path, start: dict, rows: list[dict], cached: bool) -> dict:
-    """CISPO per problem across contexts, from the paper's formula, one padded row at a time."""
+def reference_gradients(folder: Path, start: dict, rows: list[dict], cached: bool, stop: bool = False) -> dict:
+    """CISPO per problem across contexts, from the paper's formula, one padded row at a time; with `stop` after a cache
+    of the context's tokens that has no graph."""
     model = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
     model.load_state_dict(start, strict=False)
     groups = [list(members) for _, members in groupby(rows, key=lambda row: row["example_id"])]
@@ -58,7 +59,11 @@ def reference_gradients(folder: Path, start: dict, rows: list[dict], cached: boo
         for row, advantage in zip(members, advantages, strict=True):
             ids = torch.tensor([row["prompt_ids"] + row["completion_ids"]])
             answer = ids[0, len(row["prompt_ids"]) :]
-            logits = model(ids).logits[0, len(row["prompt_ids"]) - 1 : -1]
+            past, first = None, row["context_tokens"] if stop else 0
+            if first:
+                with torch.no_grad():
+                    past = model(ids[:, :first], use_cache=True).past_key_values
+            logits = model(ids[:, first:], past_key_values=past).logits[0, len(row["prompt_ids"]) - 1 - first : -1]
             logps = logits.log_softmax(-1).gather(1, answer[:, None])[:, 0]
             behaviour = torch.tensor(row["logprobs"]) if cached else logps.detach()
             ratio = (logps - behaviour).exp().clamp(max=4.0).detach()
@@ -68,13 +73,15 @@ def reference_gradients(folder: Path, start: dict, rows: list[dict], cached: boo
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("processes", [1, 2])
-def test_gradients_are_cispo_per_problem_across_contexts(tmp_path: Path, processes: int) -> None:
+@pytest.mark.parametrize(("processes", "prefix_gradient"), [(1, "full"), (2, "full"), (1, "stop")])
+def test_gradients_are_cispo_per_problem_across_contexts(tmp_path: Path, processes: int, prefix_gradient: str) -> None:
     # 4 problems x 4 rollouts, so that with two processes no group straddles a border; 3 x 4 would.
-    ranks = run_cycle(tmp_path, f"p{processes}", processes, max_steps=1, problems_per_step=4)
+    settings = {"max_steps": 1, "problems_per_step": 4, "prefix_gradient": prefix_gradient}
+    ranks = run_cycle(tmp_path, f"p{processes}", processes, **settings)
     rows = [row for _, steps in ranks for row in steps[0]["rollouts"]]
     assert any(row["policy_version"] == 0 for row in rows)
-    expected = reference_gradients(tmp_path, ranks[0][0]["start"], rows, cached=True)
+    assert len({row["context_tokens"] for row in rows}) > 1, "contexts of different lengths"
+    expected = reference_gradients(tmp_path, ranks[0][0]["start"], rows, cached=True, stop=prefix_gradient == "stop")
     for tensors, _ in ranks:
         for name, grad in tensors["grads"].items():
             torch.testing.assert_close(grad, expected[name], atol=1e-6, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
@@ -175,6 +182,7 @@ def test_only_slow_rows_reach_the_loss_and_its_denominators(tmp_path: Path) -> N
     trainer.train()
     rows = [
         {
+            "example_id": r.example_id,
             "prompt_ids": list(r.prompt_ids),
             "completion_ids": list(r.completion_ids),
             "logprobs": list(r.logprobs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -312,6 +313,51 @@ def test_contexts_are_cut_apart_and_never_in_two_without_need():
 def test_every_row_lies_in_exactly_one_sequence(rows, attention_weight):
     placed = [i for sequence in lay_out(rows, attention_weight) for i in sequence]
     assert sorted(placed) == list(range(len(rows)))
+
+
+def after_constants(model, rows: list[Row], width: int) -> Tensor:
+    """Log-probabilities of padded answers, one row at a time, each after a cache that has no graph."""
+    found = []
+    for row in rows:
+        ids, past = torch.tensor([row.ids[:-1]]), None
+        if row.fixed:
+            with torch.no_grad():
+                past = model(input_ids=ids[:, : row.fixed], use_cache=True).past_key_values
+        logits = model(input_ids=ids[:, row.fixed :], past_key_values=past, use_cache=True).logits[0]
+        logps = logits[len(logits) - row.answer :].float().log_softmax(-1)
+        taken = logps.gather(1, torch.tensor(row.ids[len(row.ids) - row.answer :])[:, None])[:, 0]
+        found.append(torch.nn.functional.pad(taken, (0, width - row.answer)))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+def test_no_gradient_passes_through_constants_and_nothing_else_changes(family, attention):
+    model = tiny(family, attention)
+
+    @given(forests(), st.sampled_from([ONE_ROW_EACH, 0.1, ONE_SEQUENCE]), st.randoms(use_true_random=False))
+    @settings(max_examples=15, deadline=None)
+    def check(rows, attention_weight, rng):
+        most: dict[int, int] = {}  # rows that begin alike have as many constants
+        for row in rows:
+            most[row.ids[0]] = min(most.get(row.ids[0], 99), len(row.ids) - row.answer - 1)
+        fixed = {first: rng.randint(0, number) for first, number in most.items()}
+        rows = [replace(row, fixed=fixed[row.ids[0]]) for row in rows]
+        width = max(row.answer for row in rows)
+        weights = torch.rand(len(rows), width, generator=torch.Generator().manual_seed(rng.randint(0, 999)))
+        packed = pack(rows, attention_weight=attention_weight)
+        ours, _ = forward_packed(model, model, packed, temperature=1.0, entropy_grad=False)
+        theirs = after_constants(model, rows, width)
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+        gotten = torch.autograd.grad((ours * weights).sum(), list(model.parameters()), allow_unused=True)
+        wanted = torch.autograd.grad((theirs * weights).sum(), list(model.parameters()), allow_unused=True)
+        scale = torch.cat([one.flatten() for one in wanted if one is not None]).norm()
+        for (name, _), one, other in zip(model.named_parameters(), gotten, wanted, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                assert (one - other).norm() <= 1e-4 * max(float(other.norm()), 1e-2 * float(scale)), name
+
+    check()
 
 
 @pytest.mark.real_model

@@ -40,6 +40,7 @@ class Witness(TrainerCallback):
                         "logprobs": list(r.logprobs),
                         "reward": r.verdict.reward,
                         "policy_version": r.policy_version,
+                        "context_tokens": r.context_tokens,
                     }
                     for r in self.last.rollouts
                 ],

@@ -88,7 +88,8 @@ class Rollout:
     """Hold one completion of one example under one context, with everything needed to train on it later.
 
     `logprobs` are the behaviour policy's log-probabilities of `completion_ids`, after temperature; `policy_version` is
-    the number of optimiser steps behind the weights that sampled the completion.
+    the number of optimiser steps behind the weights that sampled the completion. `context_tokens` counts the leading
+    tokens of the prompt that every prompt under this context is expected to begin with.
     """
 
     example_id: str
@@ -99,6 +100,7 @@ class Rollout:
     text: str
     verdict: Verdict
     policy_version: int
+    context_tokens: int = 0
 
 
 @dataclass(frozen=True)

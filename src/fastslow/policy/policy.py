@@ -188,6 +188,7 @@ class Policy:
                 text=text,
                 verdict=self.score(jobs[i].example, text),
                 policy_version=self.version,
+                context_tokens=prompt.prefix,
             )
         return rollouts
 

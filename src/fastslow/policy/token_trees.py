@@ -20,19 +20,23 @@ ATTENTION_WEIGHT = 1 / 1000
 
 @dataclass(frozen=True)
 class Row:
-    """Hold one rollout: all its token ids, of which the last `answer` are the completion's."""
+    """Hold one rollout: all its token ids, of which the last `answer` are the completion's. The keys and values of the
+    first `fixed` tokens, all of the prompt, are constants: no gradient passes through them."""
 
     ids: tuple[int, ...]
     answer: int
+    fixed: int = 0
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Hold the token trees of one sequence, parents before children. `paths` holds each row's nodes, first to last."""
+    """Hold the token trees of one sequence, parents before children. `paths` holds each row's nodes, first to last;
+    `fixed` says which nodes are constants for a row that holds them, and so are all nodes before them."""
 
     tokens: np.ndarray
     depths: np.ndarray
     sees: np.ndarray
+    fixed: np.ndarray
     paths: dict[int, np.ndarray]
 
 
@@ -73,7 +77,7 @@ def grow(rows: Sequence[Row], members: Sequence[int]) -> Tree:
     shared = [0, *map(_shared, starts, starts[1:])]
     total = sum(map(len, starts)) - sum(shared)
     tokens, depths = np.zeros(total, dtype=np.int64), np.zeros(total, dtype=np.int64)
-    sees = np.zeros((total, total), dtype=bool)
+    sees, fixed = np.zeros((total, total), dtype=bool), np.zeros(total, dtype=bool)
     paths: dict[int, np.ndarray] = {}
     path, used = np.empty(0, dtype=np.int64), 0
     for i, ids, old in zip(order, starts, shared, strict=True):
@@ -81,8 +85,9 @@ def grow(rows: Sequence[Row], members: Sequence[int]) -> Tree:
         path = np.concatenate([path[:old], new])
         tokens[new], depths[new] = ids[old:], np.arange(old, len(ids))
         sees[np.ix_(new, path)] = np.tri(len(ids), dtype=bool)[old:]
+        fixed[path[: rows[i].fixed]] = True
         paths[i], used = path, used + len(new)
-    return Tree(tokens, depths, sees, paths)
+    return Tree(tokens, depths, sees, fixed, paths)
 
 
 def _shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:

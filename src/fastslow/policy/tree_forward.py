@@ -8,7 +8,7 @@ computation. Nothing here approximates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MethodType
@@ -38,6 +38,7 @@ class Packed:
     Attributes:
         source_E, token_E: for each distinct (place, next token) pair that a completion needs, the flat place in S x L
             whose hidden state predicts the token, and the token.
+        fixed_S_L: places whose keys and values are constants; None where there are none.
         edge_B_T: the pair that each completion token reads; -1 where a row has ended.
     """
 
@@ -48,11 +49,24 @@ class Packed:
     token_E: Int[Tensor, " E"]
     edge_B_T: Int[Tensor, "B T"]
     tokens: int
+    fixed_S_L: Bool[Tensor, "S L"] | None = None
 
     @property
     def cost(self) -> float:
         """Cost in tokens through the linear layers, see `token_trees.cost`."""
         return cost(*self.input_ids_S_L.shape)
+
+
+def rows_of(
+    ids_B_X: Int[Tensor, "B X"], mask_B_X: Int[Tensor, "B X"], *, answers: int, fixed: Mapping[tuple[int, ...], int]
+) -> list[Row]:
+    """Return padded rows without their padding; `answers` is the width of their answers, `fixed` says of which tokens a
+    row begins with constants."""
+    rows = []
+    for ids, mask in zip(ids_B_X.cpu(), mask_B_X.cpu(), strict=True):
+        whole = tuple(ids[mask.bool()].tolist())
+        rows.append(Row(whole, int(mask[-answers:].sum()), fixed.get(whole, 0)))
+    return rows
 
 
 def pack(rows: Sequence[Row], *, width: int | None = None, attention_weight: float = ATTENTION_WEIGHT) -> Packed:
@@ -61,13 +75,13 @@ def pack(rows: Sequence[Row], *, width: int | None = None, attention_weight: flo
     The log-probabilities do not depend on where `lay_out` cuts. `width` is T, by default the longest answer. Raises
     ValueError for a row without a prompt.
     """
-    if any(len(row.ids) <= row.answer for row in rows):
-        raise ValueError("a row needs at least one prompt token")
+    if any(len(row.ids) <= row.answer + row.fixed for row in rows):
+        raise ValueError("a row needs at least one prompt token that is not fixed")
     trees = [grow(rows, members) for members in lay_out(rows, attention_weight)]
     length = max(1, *(len(tree.tokens) for tree in trees))
     ids = np.zeros((len(trees), length), dtype=np.int64)
     positions = np.zeros_like(ids)
-    sees = np.zeros((len(trees), length, length), dtype=bool)
+    sees, fixed = np.zeros((len(trees), length, length), dtype=bool), np.zeros_like(ids, dtype=bool)
     sees[:, np.arange(length), np.arange(length)] = True  # padding sees itself: an empty row would be NaN
     width = width or max(row.answer for row in rows)
     places_B_T = np.zeros((len(rows), width), dtype=np.int64)
@@ -75,6 +89,7 @@ def pack(rows: Sequence[Row], *, width: int | None = None, attention_weight: flo
     for s, tree in enumerate(trees):
         n = len(tree.tokens)
         ids[s, :n], positions[s, :n], sees[s, :n, :n] = tree.tokens, tree.depths, tree.sees
+        fixed[s, :n] = tree.fixed
         for i, path in tree.paths.items():
             answer = rows[i].answer
             places_B_T[i, :answer] = s * length + path[len(path) - answer :]
@@ -94,6 +109,7 @@ def pack(rows: Sequence[Row], *, width: int | None = None, attention_weight: flo
         token_E=torch.from_numpy(edges[:, 1].copy()),
         edge_B_T=torch.from_numpy(edge_B_T),
         tokens=sum(len(tree.tokens) for tree in trees),
+        fixed_S_L=torch.from_numpy(fixed) if fixed.any() else None,
     )
 
 
@@ -198,7 +214,9 @@ def _forward_packed(
 
 
 def forward_hidden(model: Callable[..., Any], base: PreTrainedModel, packed: Packed) -> Float[Tensor, "S_times_L D"]:
-    """Return the input of the head at every place of the trees."""
+    """Return the input of the head at every place of the trees; 0 at places that are constants."""
+    if packed.fixed_S_L is not None:
+        return _after_constants(model, base, packed, packed.fixed_S_L)
     output = model(
         input_ids=packed.input_ids_S_L.to(base.device),
         attention_mask=_attention_mask(base.config.get_text_config(), packed, base.device),
@@ -208,6 +226,50 @@ def forward_hidden(model: Callable[..., Any], base: PreTrainedModel, packed: Pac
         logits_to_keep=1,  # the head runs later, on the places that need it
     )
     return output.hidden_states[-1].flatten(0, 1)
+
+
+def _after_constants(
+    model: Callable[..., Any], base: PreTrainedModel, packed: Packed, fixed_S_L: Bool[Tensor, "S L"]
+) -> Float[Tensor, "S_times_L D"]:
+    """Compute the places that are constants without a graph, and the others as what follows them."""
+    device, (sequences, length) = base.device, packed.input_ids_S_L.shape
+    first_S_F, is_first_S_F = _places(fixed_S_L)
+    rest_S_R, is_rest_S_R = _places(~fixed_S_L)
+    row_S = torch.arange(sequences)[:, None]
+    sees = packed.sees_S_L_L
+    own_F = torch.eye(first_S_F.shape[1], dtype=torch.bool)  # padding sees itself: an empty row would be NaN
+    among_first = sees[row_S[..., None], first_S_F[:, :, None], first_S_F[:, None]] & is_first_S_F[:, None] | own_F
+    of_first = sees[row_S[..., None], rest_S_R[:, :, None], first_S_F[:, None]] & is_first_S_F[:, None]
+    own_R = torch.eye(rest_S_R.shape[1], dtype=torch.bool)
+    among_rest = sees[row_S[..., None], rest_S_R[:, :, None], rest_S_R[:, None]] & is_rest_S_R[:, None] | own_R
+
+    def places(called: Callable[..., Any], places_S_X: Tensor, mask: Tensor, **kwargs: Any) -> Any:
+        return called(
+            input_ids=packed.input_ids_S_L[row_S, places_S_X].to(device),
+            position_ids=packed.positions_S_L[row_S, places_S_X].to(device),
+            attention_mask=_as_layers_take_it(base.config.get_text_config(), mask.to(device)),
+            use_cache=True,
+            logits_to_keep=1,
+            **kwargs,
+        )
+
+    with torch.no_grad():
+        cache = places(base, first_S_F, among_first).past_key_values
+    output = places(
+        model, rest_S_R, torch.cat([of_first, among_rest], dim=2), past_key_values=cache, output_hidden_states=True
+    )
+    hidden_S_R_D = output.hidden_states[-1]
+    where = (row_S * length + rest_S_R)[is_rest_S_R].to(device)
+    whole = hidden_S_R_D.new_zeros(sequences * length, hidden_S_R_D.shape[-1])
+    return whole.index_copy(0, where, hidden_S_R_D[is_rest_S_R.to(device)])
+
+
+def _places(wanted_S_L: Bool[Tensor, "S L"]) -> tuple[Int[Tensor, "S X"], Bool[Tensor, "S X"]]:
+    """Return the wanted places of each sequence in order, padded to as many, and which of them are no padding."""
+    count_S = wanted_S_L.sum(1)
+    order_S_L = (~wanted_S_L).to(torch.int8).argsort(dim=1, stable=True)
+    most = max(1, int(count_S.max()))
+    return order_S_L[:, :most], torch.arange(most) < count_S[:, None]
 
 
 def place_logits(base: PreTrainedModel, hidden_U_D: Float[Tensor, "U D"]) -> Float[Tensor, "U V"]:
@@ -228,6 +290,14 @@ def _score(base, hidden, which, token, temperature: float, entropy_grad: bool):
     return logps[which, token], entropy
 
 
+def _as_layers_take_it(config: Any, sees: Bool[Tensor, "S Q K"]) -> Tensor:
+    """Return a mask in the form of the model's attention: what may be seen, or what is added to the scores."""
+    mask = sees[:, None]
+    if config._attn_implementation != "eager":
+        return mask
+    return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, torch.finfo(torch.float32).min)
+
+
 def _attention_mask(config, packed: Packed, device: torch.device):
     """Return the 4-D mask that transformers passes through, one for each kind of layer where there are two."""
     full = packed.sees_S_L_L[:, None].to(device)
@@ -236,7 +306,5 @@ def _attention_mask(config, packed: Packed, device: torch.device):
     if "sliding_attention" in kinds:
         distance = packed.positions_S_L[:, :, None] - packed.positions_S_L[:, None, :]
         masks["sliding_attention"] = full & (distance < config.sliding_window)[:, None].to(device)
-    if config._attn_implementation == "eager":
-        lowest = torch.finfo(torch.float32).min
-        masks = {kind: torch.zeros(m.shape, device=device).masked_fill(~m, lowest) for kind, m in masks.items()}
+    masks = {kind: _as_layers_take_it(config, mask[:, 0]) for kind, mask in masks.items()}
     return masks["full_attention"] if len(masks) == 1 else masks

@@ -21,6 +21,23 @@ def check_router_loss(trainer: Any) -> None:
         )
 
 
+def check_prefix_gradient(trainer: Any) -> None:
+    """Refuse contexts as constants where the forward has no place for them."""
+    if trainer.args.prefix_gradient == "full":
+        return
+    config = trainer.accelerator.unwrap_model(trainer.model).config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    problem = (
+        f"rollouts are not trained on as token trees ({trainer.packing_problem})" if trainer.packing_problem
+        else "gradient_checkpointing keeps no keys and values" if trainer.args.gradient_checkpointing
+        else "weights are cut up among processes" if trainer.sharding.of_weights
+        else "some of the model's layers have a window" if kinds - {"full_attention"}
+        else ""
+    )  # fmt: skip
+    if problem:
+        raise BadInput(f"prefix_gradient 'stop' takes contexts as constants, but {problem}; leave it at full.")
+
+
 def why_not_pack(trainer: Any) -> str | None:
     """Return None if rollouts are trained on as trees; else the reason for padded rows."""
     if trainer.args.packing == "off":

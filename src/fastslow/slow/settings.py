@@ -34,6 +34,13 @@ class SlowSettings(SettingsGroup):
         choices=("problem", "context"),
         channel="fast",  # without contexts beside each other, both are the same
     )
+    prefix_gradient: str = setting(
+        "full",
+        "'full': the gradient passes through the tokens of a context (the paper); 'stop': their keys and values are "
+        "constants, which saves their backward pass and learns to answer under a context as it is read now.",
+        choices=("full", "stop"),
+        channel="slow",
+    )
     epsilon_high: float | None = setting(
         None,
         "CISPO: absolute upper bound of the importance ratio, at least 1, default 4 as in the paper. Other losses: the "

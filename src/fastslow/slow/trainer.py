@@ -33,7 +33,7 @@ from fastslow.core.seeding import derive_seed
 from fastslow.policy import shards
 from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
-from fastslow.policy.tree_forward import forward_packed, pack
+from fastslow.policy.tree_forward import forward_packed, pack, rows_of
 from fastslow.policy.trials import name_of
 from fastslow.slow.batches import (
     ROWS_GATHERED,
@@ -45,7 +45,7 @@ from fastslow.slow.batches import (
     plan_rows,
 )
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
-from fastslow.slow.limits import check_router_loss, why_not_pack
+from fastslow.slow.limits import check_prefix_gradient, check_router_loss, why_not_pack
 from fastslow.slow.padding import Padding, Scores, score_on_the_right, score_plainly
 from fastslow.slow.replay import Replay
 from fastslow.slow.sharding import Sharding, active, asked_for, frozen
@@ -96,9 +96,9 @@ class SlowTrainer(GRPOTrainer):
         self.source: StepSource | None = None
         self.listener: Listener = NoListener()
         self._replay = Replay()
+        self._fixed: dict[tuple[int, ...], int] = {}
         beta, reference = args.beta, None
-        own = given or asked_for(args).of_weights
-        if own and beta and not args.lora_r and not args.sync_ref_model:
+        if (given or asked_for(args).of_weights) and beta and not args.lora_r and not args.sync_ref_model:
             args.beta = 0.0  # or TRL loads a reference by name, which may hold other weights, and gathers it at once
             reference = frozen_clone(model)
         if args.gradient_checkpointing and not model.supports_gradient_checkpointing:
@@ -134,6 +134,7 @@ class SlowTrainer(GRPOTrainer):
         self.add_callback(Moments(self))
         check_router_loss(self)
         self.packing_problem = why_not_pack(self)
+        check_prefix_gradient(self)
         self.padding = padding_of(self, pad_id(tokenizer))
         if MODES[args.mode].slow:
             try_backward(self, pad_id(tokenizer))
@@ -179,10 +180,12 @@ class SlowTrainer(GRPOTrainer):
             return [EMPTY] * self.slots
         self.beta = batch.beta  # before TRL scores: with a KL term it computes the reference's log-probabilities
         place = self._place(batch, rows_per_process)
-        rollouts, problems = batch.rollouts[place], batch.examples_N[place]
-        self._replay.rollouts = rollouts
+        self._replay.rollouts = rollouts = batch.rollouts[place]
+        if self.args.prefix_gradient == "stop":
+            self._fixed = {r.prompt_ids + r.completion_ids: r.context_tokens for r in rollouts}
         with self._own_randomness("score"):
-            scored = self._generate_and_score_completions([{"prompt": [dict(m) for m in e.messages]} for e in problems])
+            prompts = [{"prompt": [dict(message) for message in e.messages]} for e in batch.examples_N[place]]
+            scored = self._generate_and_score_completions(prompts)
         # Of older weights, or soon to be, or another program's: every ratio is to the policy that sampled the row.
         if batch.off_policy or self.updates > 1:
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
@@ -253,12 +256,9 @@ class SlowTrainer(GRPOTrainer):
         """Compute TRL's padded rows as the token trees they are, where that is exact and cheaper."""
         padded = self.packing_problem is not None or kwargs.get("compute_aux_loss") or not int(attention_mask.sum())
         if not padded:
-            rows = [
-                Row(tuple(ids[mask.bool()].tolist()), int(mask[-logits_to_keep:].sum()))
-                for ids, mask in zip(input_ids.cpu(), attention_mask.cpu(), strict=True)
-            ]
+            rows = rows_of(input_ids, attention_mask, answers=logits_to_keep, fixed=self._fixed)
             packed = pack(rows, width=logits_to_keep)
-            padded = self.args.packing == "auto" and packed.cost > padded_cost(rows)
+            padded = self.args.packing == "auto" and not self._fixed and packed.cost > padded_cost(rows)
             if self.sharding.of_weights:  # processes make their forwards together, and those of one kind
                 padded = any(processes.gather([padded]))
             if not padded:
