@@ -36,6 +36,7 @@ TITLES = {
     "stream_recur": "A stream without labels whose tasks return",
     "routers": "Routing rules at equal rollouts, on a mixture of three tasks",
     "routers_ahead": "Routing before the rollout, on a mixture of three tasks",
+    "worth": "Lead and slots by evidence, where plain RL was ahead",
     "prefix": "Ablation: a context's keys and values as constants",
     "noisy_labels": "A fifth of the labels wrong, against none at all",
 }
