@@ -36,6 +36,20 @@ def test_what_does_not_pay_for_a_proposal_is_not_spent_and_tried_again_after_a_r
     assert spent == [0] * MOST_RESTS + [LEAST]
 
 
+@pytest.mark.parametrize(
+    ("level", "rise", "rested", "budget"),
+    [
+        (0.6, 0.0, MOST_RESTS, 192),
+        (0.6, -0.1, MOST_RESTS, 192),
+        (0.6, 0.05, MOST_RESTS, LEAST),  # the weights still learn
+        (0.97, 0.0, MOST_RESTS, LEAST),  # little is left to be won
+        (0.6, 0.0, MOST_RESTS - 1, 0),  # it rests first
+    ],
+)
+def test_a_plateau_wakes_it_after_its_rests(level: float, rise: float, rested: int, budget: int) -> None:
+    assert Effort(0.25, rested).budget(PLAN, 5, (level, rise)) == budget
+
+
 def test_a_change_of_the_stream_wakes_it() -> None:
     effort = Effort(share=0.125)
     assert effort.budget(PLAN, 5) == 0

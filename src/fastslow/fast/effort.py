@@ -2,7 +2,8 @@
 
 A phase whose newcomers were not kept has paid for the scores of contexts that were known before. Its successor gets
 half of its share, and rests where that does not pay for one proposal; slow rollouts go on saying what the contexts are
-worth (`contexts.evidence`). After a phase that kept a newcomer the next one gets the whole budget again.
+worth (`contexts.evidence`). After a phase that kept a newcomer the next one gets the whole budget again, and so does one
+after rests during which the weights stopped rising: then a new text is what is left to try.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from fastslow.fast.gepa import BudgetPlan
 MOST_RESTS = 2
 """Phases in a row that rest: then one proposal is tried, as the weights have changed."""
 
+PLATEAU = 0.01
+"""Rise of the lead's expected reward over a cycle below which the weights have stopped rising."""
+
+SOLVED = 0.95
+"""Expected reward of the lead from which there is too little left to be won for a phase to wake early."""
+
 
 @dataclass
 class Effort:
@@ -24,13 +31,16 @@ class Effort:
     share: float = 1.0
     rested: int = 0
 
-    def budget(self, plan: BudgetPlan, carried: int) -> int:
+    def budget(self, plan: BudgetPlan, carried: int, lead: tuple[float, float] | None = None) -> int:
         """Return the metric calls of the next phase; 0 where it rests.
 
         Args:
             plan: that of a phase with its whole budget, which is never passed.
             carried: contexts that the phase has to score on the anchor set before it proposes anything.
+            lead: expected reward of the lead now and its rise over a cycle; None: not known.
         """
+        if self.rested >= MOST_RESTS and lead is not None and lead[0] < SOLVED and lead[1] < PLATEAU:
+            self.wake()
         least = carried * plan.anchor_size + plan.per_task
         given = int(self.share * plan.budget)
         if given >= least:

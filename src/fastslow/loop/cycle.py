@@ -168,12 +168,18 @@ class Cycle:
         effort = self.state.effort
         if self._config.fast_effort == "fixed" or self.mode.when != "between":
             return None
-        budget = effort.budget(self.fast.plan, len(start.carried))
+        lead = processes.from_main(lambda: self._course(step))
+        budget = effort.budget(self.fast.plan, len(start.carried), lead)
         self._log({"fst/fast/budget": budget})
         if budget == 0:
             effort.rest()
             self.recorder.rests(step)
         return budget
+
+    def _course(self, step: int) -> tuple[float, float] | None:
+        """Return the expected reward of the lead after `step` steps and its rise over a cycle, where it is known."""
+        known = self._known(step).ranked([self.state.population.lead.id])
+        return (known[0].level, known[0].slope * self._config.slow_steps_per_cycle) if known else None
 
     def _evolve(self, cycle: int, start: Population, ahead: list[Example], budget: int | None) -> FastPhase:
         topics, anchor = self.topics, self._anchor(cycle)
