@@ -27,6 +27,10 @@ ENVIRONMENT = "env"
 """Section of a recipe with environment variables."""
 
 
+SHORT = {"--from": "--from_bundle"}
+"""Flags that have a short form: `from` cannot be the name of a setting in Python."""
+
+
 class _Parser(TrlParser):
     """transformers' parser, which reads every flag as the type of its setting says (`reading`)."""
 
@@ -40,6 +44,11 @@ class _Parser(TrlParser):
         raise BadInput(message)
 
 
+def _in_full(argument: str) -> str:
+    flag, sign, value = argument.partition("=")
+    return SHORT.get(flag, flag) + sign + value
+
+
 def parse_config(argv: Sequence[str]) -> FastSlowConfig:
     """Parse `--config recipe.yaml --flag value ...` into settings. Flags win over the recipe.
 
@@ -49,7 +58,7 @@ def parse_config(argv: Sequence[str]) -> FastSlowConfig:
     hints = get_type_hints(FastSlowConfig)
     parser = _Parser(hints)
     known = {action.dest for action in parser._actions}
-    path, flags = _without_recipe(argv)
+    path, flags = _without_recipe([_in_full(argument) for argument in argv])
     for argument in flags:
         flag = argument[2:].partition("=")[0].replace("-", "_")
         if argument.startswith("--") and flag not in known:

@@ -26,6 +26,11 @@ class RunSettings(SettingsGroup):
         choices=tuple(MODES),
         in_bundle=True,
     )
+    from_bundle: str = setting(
+        "",
+        "Bundle or finished run whose weights, contexts, archive, clusters and router this run starts from "
+        "(--from for short); drift is still measured from `model`, the base of both.",
+    )
     max_steps: int = setting(
         30, "Length of the run; with several tasks it follows from their stream.", unit="optimiser steps", at_least=1,
         at_most=MOST_STEPS,

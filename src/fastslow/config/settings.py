@@ -90,7 +90,7 @@ class FastSlowConfig(AllSettings):
 
     def _fix_paths(self) -> None:
         """Make the paths of what exists here absolute: resumed, and in its bundle, a run finds it from any folder."""
-        for name in ("model", "reflection_model", "deepspeed", "accelerator_config", "fsdp_config"):
+        for name in ("model", "from_bundle", "reflection_model", "deepspeed", "accelerator_config", "fsdp_config"):
             value = getattr(self, name)
             if value and isinstance(value, str) and value != EMBEDDED:
                 setattr(self, name, absolute(value))

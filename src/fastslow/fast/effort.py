@@ -2,8 +2,8 @@
 
 A phase whose newcomers were not kept has paid for the scores of contexts that were known before. Its successor gets
 half of its share, and rests where that does not pay for one proposal; slow rollouts go on saying what the contexts are
-worth (`contexts.evidence`). After a phase that kept a newcomer the next one gets the whole budget again, and so does one
-after rests during which the weights stopped rising: then a new text is what is left to try.
+worth (`contexts.evidence`). After a phase that kept a newcomer the next one gets the whole budget again, and so does
+one after rests during which the weights stopped rising: then a new text is what is left to try.
 """
 
 from __future__ import annotations

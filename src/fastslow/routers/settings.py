@@ -17,6 +17,7 @@ class RouterSettings(SettingsGroup):
         "both",
         "Which channel absorbs an example: 'both' (the paper), 'variance', 'learned', 'success_gate', "
         "'threshold:gamma', 'triage', 'fast', 'slow', 'skip', 'random:p,q', a dotted path.",
+        in_bundle=True,
     )
     min_fast_share: float = setting(
         0.05, "Smallest part of the groups that reaches the fast channel; the constants and 'random' are exempt.",

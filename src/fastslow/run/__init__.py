@@ -6,6 +6,7 @@
 - `trainer`: `FastSlowTrainer`, both channels of a run assembled; listens to what happens between the steps.
 - `assemble`: makes task, stream, fast channel, router, topics and steering from the settings. `measuring`: makes the
   policy, the base and the evaluator.
+- `carry`: what a run takes over from a finished one.
 - `checkpoints`: decides when a checkpoint is written, which ones are kept, and goes back to one. `mirror`: copies them
   to a second place.
 - `signals`: ends a run after its step.

@@ -156,7 +156,8 @@ def _found(settings: Any, folder: Path) -> dict[str, Any]:
     def find(path: str) -> str:
         return relocated(path, was=settings.get("output_dir"), now=str(folder))
 
-    found: dict[str, Any] = {name: find(settings[name]) for name in ("model", "reflection_model") if settings.get(name)}
+    places = ("model", "from_bundle", "reflection_model")
+    found: dict[str, Any] = {name: find(settings[name]) for name in places if settings.get(name)}
     if settings.get("task"):
         found["task"] = with_paths(settings["task"], find)
     if settings.get("tasks"):

@@ -27,6 +27,7 @@ from fastslow.policy.loading import pad_id
 from fastslow.policy.trials import sampling_way
 from fastslow.record.display import Display, SilentDisplay, TerminalDisplay
 from fastslow.record.recorder import Recorder
+from fastslow.run.carry import predecessor
 from fastslow.run.closing import finish
 from fastslow.run.mirror import open_place
 from fastslow.run.preflight import preflight, refusals
@@ -60,6 +61,7 @@ def train(
     main = config.process_index == 0
     recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
     refusals(config)
+    predecessor(config)
     short = preflight(config, model)
     for warning in [*warnings_of(config), *([short] if short else [])]:
         recorder.display.note(f"warning: {warning}")

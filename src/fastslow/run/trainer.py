@@ -22,6 +22,7 @@ from fastslow.policy.loading import context_window, default_learning_rate, load_
 from fastslow.policy.pairing import make_fit
 from fastslow.record.recorder import Recorder
 from fastslow.run.assemble import Components, build_components, make_steering
+from fastslow.run.carry import Predecessor, gone, predecessor
 from fastslow.run.checkpoints import Checkpointing
 from fastslow.run.measuring import make_base, make_evaluator, make_policy
 from fastslow.run.wall_time import WallTime
@@ -65,6 +66,8 @@ class FastSlowTrainer:
         self.args = args
         self.mode = MODES[args.mode]
         self.recorder = recorder or Recorder(None)
+        self.begun_from = None if gone(args) else predecessor(args)
+        """The bundle that weights and contexts are taken from; None for the base, or for one that is gone."""
         source, given = resolve_model(args.model), model is not None
         self.tokenizer = processing_class or load_tokenizer(source, trust_remote_code=args.trust_remote_code)
         model = model or load_model(source, trust_remote_code=args.trust_remote_code)
@@ -96,12 +99,21 @@ class FastSlowTrainer:
         self.checkpointing = Checkpointing(
             args, parts=self._stateful(), slow=self.slow, steering=self.steering, recorder=self.recorder
         )
+        if self.begun_from is not None:
+            self._take_up(self.begun_from)
         self.stopped_by: list[str] = []
         """Why the run ends before its last step: names of signals."""
         self.time_is_up = False
         """Whether the run ends because of max_minutes."""
         self._check_prompts()
         self.slow.listen(self)
+
+    def _take_up(self, earlier: Predecessor) -> None:
+        """Start from a bundle; a resumed run, whose checkpoint has it all, may do without."""
+        earlier.load_weights(self.slow)
+        earlier.load_topics(self.topics)
+        earlier.load_router(self.parts.router)
+        self.cycle.state.population = earlier.contexts(self.population)
 
     def _stateful(self) -> dict[str, Stateful]:
         """Return what a checkpoint holds besides the weights, by name."""
@@ -168,6 +180,8 @@ class FastSlowTrainer:
         `resume_from_checkpoint` is a folder that `files.sealed.verify` has passed.
         """
         folder = Path(resume_from_checkpoint) if resume_from_checkpoint is not None else None
+        if folder is None and self.begun_from is None:
+            predecessor(self.args)  # raises where the bundle to start from is gone
         self.time_is_up = self.checkpointing.must_save = False
         if folder is not None:
             self.checkpointing.restore(folder)

@@ -10,7 +10,7 @@ under newer weights. Scores of different weights are never compared directly.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -131,6 +131,15 @@ class Archive:
                 part = entry.of(ids)
                 if part is not None and (topic == name or topic not in self.entries):
                     self.entries[topic] = part
+
+    def rename(self, prefix: str) -> None:
+        """Put `prefix` before the ids of all examples."""
+        for name, entry in self.entries.items():
+            self.entries[name] = replace(
+                entry,
+                scores={c: {prefix + e: score for e, score in row.items()} for c, row in entry.scores.items()},
+                examples={prefix + e: replace(x, id=prefix + e) for e, x in entry.examples.items()},
+            )
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -128,6 +128,16 @@ class Clusters:
         for name in (self._assigned[i] for i in ids):
             counts[name] = counts.get(name, 0) + 1
         return Observation(batch, counts, opened, change)
+
+    def begin_anew(self, prefix: str) -> None:
+        """Keep the clusters for another stream, of which no batch was observed; the ids of earlier examples get a
+        prefix, and no change is looked for across the two."""
+        self._assigned = {prefix + id: name for id, name in self._assigned.items()}
+        self._windows = {
+            name: [replace(member, id=prefix + member.id) for member in window]
+            for name, window in self._windows.items()
+        }
+        self._since_change, self.observed = [], 0
 
     # Joining and splitting
 

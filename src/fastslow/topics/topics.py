@@ -32,6 +32,9 @@ from fastslow.topics.clusters import Clusters, Observation
 NEIGHBOURS = 5
 """Scored questions that `nearest` compares: about the square root of an anchor set of 16 to 32 examples."""
 
+EARLIER = "earlier/"
+"""What the ids of examples of an earlier run begin with."""
+
 ARCHIVE, CLUSTERS, VECTORS = "archive.json", "clusters.json", "clusters.safetensors"
 
 
@@ -67,6 +70,14 @@ class Topics:
             if observation.opened and self.archive is not None:
                 self.archive.divide(self.clusters.of)
             yield observation
+
+    def begin_anew(self) -> None:
+        """Go on with what is known of earlier examples on another stream, which begins with its first batch. Examples
+        of it may have the ids of earlier ones, which are therefore renamed."""
+        if self.archive is not None:
+            self.archive.rename(EARLIER)
+        if self.clusters is not None:
+            self.clusters.begin_anew(EARLIER)
 
     # For a fast phase, and after it
 

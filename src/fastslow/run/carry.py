@@ -1,0 +1,129 @@
+"""Begin a run where another one ended: with its weights, contexts, archive, clusters and router, on other tasks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from fastslow.bundles.bundle import has_topics, read_settings
+from fastslow.config.settings import FastSlowConfig
+from fastslow.contexts.population import Population
+from fastslow.contexts.storage import read_population
+from fastslow.core.errors import BadInput
+from fastslow.core.foreign import Failed
+from fastslow.core.modes import MODES
+from fastslow.files.plain import read_plain
+from fastslow.policy.loading import resolve_model
+from fastslow.routers import RouteDecider
+from fastslow.slow.channel import SlowChannel
+from fastslow.topics.topics import Topics
+
+
+class Predecessor:
+    """Hold what is known of the bundle that a run starts from; nothing but small files is read before it is taken up.
+
+    Args:
+        config: of the run that begins; `from_bundle` names the bundle, or a finished run.
+
+    Raises:
+        BadInput: where there is no bundle, where it is of another base model, or where its weights have another form.
+    """
+
+    def __init__(self, config: FastSlowConfig):
+        self.name = config.from_bundle
+        self.folder, self.settings = read_settings(self.name)
+        self._config = config
+        own, theirs = resolve_model(config.model), resolve_model(self.settings["model"])
+        if own.path != theirs.path:
+            raise BadInput(
+                f"from_bundle: '{self.name}' was trained from '{self.settings['model']}', and this run's model is "
+                f"'{config.model}'; the base stays the same: --model {self.settings['model']}."
+            )
+        rank = self._rank()
+        if rank != config.lora_r:
+            was = f"LoRA adapters of rank {rank}" if rank else "whole weights"
+            raise BadInput(
+                f"from_bundle: '{self.name}' holds {was}, and this run's lora_r is {config.lora_r}; set it to {rank}, "
+                f"or take the bundle as a new base where it holds whole weights: --model {self.folder}."
+            )
+        self.population = read_population(self.folder)
+
+    def _rank(self) -> int:
+        """Return the rank of the bundle's adapters, 0 for whole weights."""
+        file = self.folder / "adapter_config.json"
+        try:
+            return int(json.loads(read_plain(file))["r"]) if file.exists() else 0
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
+
+    def contexts(self, start: Population) -> Population:
+        """Return a population with the seed context and the size of `start` and the contexts of the bundle, the best
+        first. Scores are left behind: they belong to other examples."""
+        known = {**self.population.known, **start.known}
+        members = self.population.members[: start.size]
+        return replace(start, members=members, known=known)
+
+    def load_weights(self, slow: SlowChannel) -> None:
+        """Set the weights to those of the bundle. Raises BadInput where they do not fit or cannot be read."""
+        if slow.sharding.of_weights:
+            raise BadInput("from_bundle needs whole weights on every process, and here they are cut up among them.")
+        files = sorted(self.folder.glob("*model*.safetensors"))
+        try:
+            saved = {name: weight for file in files for name, weight in load_file(file).items()}
+        except (OSError, SafetensorError) as error:
+            raise BadInput(f"the weights of '{self.folder}' cannot be read ({error}).") from error
+        wanted = slow.weights
+        # peft leaves the adapter's name out of the names in its files.
+        found = {name: saved.get(name, saved.get(name.replace(".default.", "."))) for name in wanted}
+        # Buffers that the file does not hold are computed from the configuration.
+        trained = {name for name, _ in slow.model.named_parameters()}
+        missing = next((name for name, weight in found.items() if weight is None and name in trained), None)
+        if missing is not None:
+            raise BadInput(f"the weights of '{self.folder}' lack '{missing}'.")
+        slow.copy_weights(
+            {name: wanted[name] if held is None else _as(held, wanted[name]) for name, held in found.items()}
+        )
+
+    def load_topics(self, topics: Topics) -> bool:
+        """Take up archive and clusters where this run has topics of the same kind; returns whether it did."""
+        alike = all(self.settings.get(name) == getattr(self._config, name) for name in ("clusters", "embedder"))
+        if not (has_topics(self.settings) and MODES[self._config.mode].fast and alike):
+            return False
+        try:
+            topics.read(self.folder)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+            raise BadInput(f"the archive of '{self.folder}' is damaged ({type(error).__name__}: {error}).") from error
+        topics.begin_anew()
+        return True
+
+    def load_router(self, router: RouteDecider) -> bool:
+        """Take up the router's state where it is the same rule; returns whether it did."""
+        if self.settings.get("router") != self._config.router:
+            return False
+        file = self.folder / "router.json"
+        try:
+            state: Any = json.loads(read_plain(file))
+            router.load_state_dict(state)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, Failed) as error:
+            raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
+        return True
+
+
+def predecessor(config: FastSlowConfig) -> Predecessor | None:
+    """Return what the settings say the run starts from; None for a run that starts from its base."""
+    return Predecessor(config) if config.from_bundle else None
+
+
+def gone(config: FastSlowConfig) -> bool:
+    """Return whether the bundle that a run started from is no longer there: a resumed run needs it no more."""
+    return bool(config.from_bundle) and not Path(config.from_bundle).exists()
+
+
+def _as(weight: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return weight.to(dtype=like.dtype, device=like.device)
