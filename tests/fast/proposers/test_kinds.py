@@ -79,6 +79,10 @@ def test_kinds_are_weighted_by_lost_reward_and_by_how_rarely_they_come_with_succ
     rules = compiled(request(parent(), traces=mixed))
     assert [rule.line for rule in rules] == ["Write one word."]
     assert rules[0].weight == pytest.approx(5 * 5 / 6)
+    assert [rule.line for rule in compiled(request(parent(), traces=mixed[:7]))] == [
+        "Write one word.",
+        "Use lower case.",
+    ]
 
 
 WORDS = st.lists(st.sampled_from(["zorb", "Quill", "mivet", "drax", "oolo"]), min_size=1, max_size=4).map(" ".join)

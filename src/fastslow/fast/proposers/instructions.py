@@ -125,9 +125,8 @@ def compiled(request: ProposalRequest) -> list[Rule]:
     right += [trace.completion for trace in traces if trace.verdict.reward == 1.0]
     forms = [kind for kind in form_kinds(traces, right, known.answers) if not known.discloses(kind.said)]
     rewards = [trace.verdict.reward or 0.0 for trace in traces]
-    won = sum(rewards)
-    lost = len(rewards) - won
-    weighed = [Rule(worded(kind), kind.weight(lost, won)) for kind in (*kinds_of(traces, known), *forms)]
+    lost = len(rewards) - sum(rewards)
+    weighed = [Rule(worded(kind), kind.weight(lost, rewards.count(1.0))) for kind in (*kinds_of(traces, known), *forms)]
     heaviest = sorted((rule for rule in weighed if rule.weight > 0), key=lambda rule: -rule.weight)
     return list({folded(rule.line): rule for rule in reversed(heaviest)}.values())[::-1]
 

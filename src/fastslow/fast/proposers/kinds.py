@@ -70,13 +70,14 @@ SAYS_NOTHING = frozenset(f"{OF_GRAMMAR} {OF_VERDICTS}".split())
 class Kind:
     """Hold one kind of fault: the wording first seen, and with whom it came.
 
-    `lost` sums 1 - reward and `won` the reward over the traces that it came with; `examples` and `answers` are those of
-    traces that lost reward.
+    `lost` sums 1 - reward over the traces that it came with, and `right` counts those with full reward: what is said of
+    every answer with partial credit may still be what keeps it from more. `examples` and `answers` are those of traces
+    that lost reward.
     """
 
     said: str
     lost: float = 0.0
-    won: float = 0.0
+    right: int = 0
     examples: set[str] = field(default_factory=set)
     answers: set[str] = field(default_factory=set)
 
@@ -84,9 +85,9 @@ class Kind:
     def seen_often(self) -> bool:
         return min(len(self.examples), len(self.answers)) >= LEAST_EXAMPLES
 
-    def weight(self, lost: float, won: float) -> float:
-        """Return lost reward times how much larger the kind's share of all lost reward is than that of all won."""
-        return self.lost * (self.lost / lost - (self.won / won if won else 0.0)) if lost else 0.0
+    def weight(self, lost: float, right: int) -> float:
+        """Return the kind's lost reward, times its share of all lost reward less its share of all right answers."""
+        return self.lost * (self.lost / lost - (self.right / right if right else 0.0)) if lost else 0.0
 
 
 class Known:
@@ -186,7 +187,7 @@ def count(kind: Kind, trace: Trace, answers: Mapping[str, str]) -> None:
     """Add a scored trace to a kind."""
     reward = trace.verdict.reward or 0.0
     kind.lost += 1.0 - reward
-    kind.won += reward
+    kind.right += reward == 1.0
     if reward < 1.0:
         kind.examples.add(trace.example.id)
         kind.answers.add(answers.get(trace.example.id, f"of {trace.example.id}"))
