@@ -40,7 +40,8 @@ def propose(*rules: str, written: str = WRITTEN, traces=TRACES, seed: int = 0, e
 def test_the_registered_names_are_made_of_these_proposers():
     mix: Any = PROPOSERS.factory("offline")(inputs(edits="full"))
     assert isinstance(mix, MixedProposer)
-    assert [(part.name, part.edits) for part in mix.proposers] == [("demonstrations", "full"), ("instructions", "full")]
+    parts: Any = mix.proposers
+    assert [(part.name, part.edits) for part in parts] == [("demonstrations", "full"), ("instructions", "full")]
     assert isinstance(make_proposer("instructions", inputs()), InstructionsProposer)
 
 
