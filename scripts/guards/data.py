@@ -209,7 +209,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "data", "what feedback quotes or numbers becomes no rule", "fast/proposers/kinds.py",
-        "return NUMBERED.sub(PARTICULAR, QUOTED.sub(PARTICULAR, feedback))", "return feedback",
+        "marked = NUMBERED.sub(PARTICULAR, QUOTED.sub(PARTICULAR, feedback))", "marked = feedback",
         (KINDS + "test_feedback_that_differs_in_numbers_and_quotations_is_one_kind",),
     ),
     Mutation(

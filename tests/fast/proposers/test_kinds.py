@@ -47,7 +47,12 @@ def test_feedback_that_differs_in_numbers_and_quotations_is_one_kind():
         ("No answer given: there is no \\boxed{{...}}. The right answer is '{answer}'.",
          ["Avoid this mistake: there is no \\boxed{{...}}.".format()]),
         ("The answer is empty. The right answer is '{answer}'.", ["Avoid this mistake: the answer is empty."]),
-        ("Unparsable answer: '{given}' is not JSON (at {wrong}).", []),
+        ("Unparsable answer: '{given}' is not JSON (at {wrong}).", ["Avoid this mistake: the answer is not JSON."]),
+        ("The text '{given}' is not JSON", []),
+        ("Unparsable answer: '{given}' holds digits, but no number that can be read.",
+         ["Avoid this mistake: the answer holds digits, but no number that can be read."]),
+        ("You said {wrong}, but not in capital letters", ["Avoid this mistake: not in capital letters."]),
+        ("The query found 0 of 3 pages. Still missing: '{given}', '{wrong}'.", []),
         ("Answered '{given}', wrong. The right answer is '{answer}'.", []),
         ("Wrong value: got '{given}'. The right answer is '{answer}'.", []),
         ("Correct.", []),
@@ -187,9 +192,6 @@ def test_many_long_traces_cost_little():
         feedback = f"Use capital letters. Answered '{long}', wrong; {long}"
         traces.append(trace(f"{i} {long}", f"{i} {long}", 0.0, feedback, answer=f"{i} {long}"))
     asked = request(parent(), traces=traces[:4], experience=traces[4:])
-    times = []
-    for _ in range(3):  # the machine may be busy with something else
-        started = time.process_time()
-        assert compiled(asked)
-        times.append(time.process_time() - started)
-    assert min(times) < 0.1
+    started = time.process_time()
+    assert compiled(asked)
+    assert time.process_time() - started < 0.5, "0.07 s on an idle core"

@@ -7,6 +7,7 @@ fails this counts for no kind, so that nothing of an answer can reach a context 
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -44,9 +45,16 @@ QUOTED = re.compile(
     r"""(?<!\w)'(?:[^']|(?<=\w)'(?=\w))*+(?:'|\Z)|"[^"]*+(?:"|\Z)|`[^`]*+(?:`|\Z)"""
     r"""|“[^”]*+(?:”|\Z)|‘[^’]*+(?:’|\Z)|«[^»]*+(?:»|\Z)|「[^」]*+(?:」|\Z)"""
 )
-NUMBERED = re.compile(r"(?<!\S)(?=\S*?\d)(?:[,;:.!?]*[^\s,;:.!?])+")
-SENTENCE = re.compile(r"[.!?]+(?=\s|\Z)|\n+|[。！？]")
+NUMBERED = re.compile(r"(?<![^\s(\[])(?=[^\s(\[]*?\d)(?:[,;:.!?)\]]*[^\s,;:.!?)\](\[])+")
+"""A word with a digit, up to the punctuation behind it; brackets begin a word, so that a run of them costs no more."""
+
+SENTENCE = re.compile(r"(?<![.!?])[.!?]++(?=\s|\Z)|\n+|[。！？]")
 CLAUSE = re.compile(r"[;:](?=\s|\Z)|\s[-–—]+\s|—")
+ASIDE = re.compile(rf"(?<=\s)\([^()]*{PARTICULAR}[^()]*\)")
+OF_VERB = r"(?= (?:is|has|holds|contains|lacks|misses|cannot|does|needs|must|should)\b)"
+SUBJECT = re.compile(rf"\A\s*{PARTICULAR}{OF_VERB}")
+ANNOUNCED = re.compile(rf":\s*(?={PARTICULAR})(?!{PARTICULAR}{OF_VERB})")
+JOINED = re.compile(r"\A(?:and|but|or|so|yet) ", re.IGNORECASE)
 WORD = re.compile(r"\w+")
 BETWEEN_WORDS = str.maketrans({chr(code): " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")})
 FOREIGN = re.compile(r"[\"“”‘«»「」`]|(?<!\w)'|'(?!\w)|<[|｜<]|\[/?INST|</?s>|_of_turn|\{\{|\{%|\$\{|#\{")
@@ -196,15 +204,14 @@ def count(kind: Kind, trace: Trace, answers: Mapping[str, str]) -> None:
 def general_clauses(feedback: str) -> list[str]:
     """Return the clauses of a feedback text in which nothing is numbered or quoted, and that say more than wrong.
 
-    Of a sentence that also says what to do, only that is returned.
+    Of a sentence that also says what to do, only that is returned. What is quoted is 'the answer' where a clause begins
+    with it: "Unparsable answer: 'x y' is not one letter".
     """
     general: list[str] = []
-    for sentence in SENTENCE.split(_general(feedback))[: 2 * MAX_CLAUSES]:
-        pieces = [
-            piece
-            for clause in CLAUSE.split(sentence)
-            for piece in (clause.split(",") if PARTICULAR in clause else [clause])
-        ]
+    for sentence in SENTENCE.split(_general(feedback), MAX_CLAUSES)[:MAX_CLAUSES]:
+        clauses = [SUBJECT.sub("the answer", clause) for clause in CLAUSE.split(sentence, MAX_CLAUSES)]
+        parts = [clause.split(",", MAX_CLAUSES) if PARTICULAR in clause else [clause] for clause in clauses]
+        pieces = [piece for part in parts for piece in part]
         usable = [tidy for piece in pieces if PARTICULAR not in piece and is_rule(tidy := _tidy(piece))]
         general += [clause for clause in usable if says_what_to_do(clause)] or usable
     return general[:MAX_CLAUSES]
@@ -251,7 +258,7 @@ def particular_words(texts: Mapping[str, str]) -> dict[str, frozenset[str]]:
     nothing. Of a text of one word, that word."""
     words = {name: frozenset(phrase(text).split()) for name, text in texts.items()}
     different = set(words.values())
-    counts = Counter(word for of_one in different for word in of_one)
+    counts = Counter(itertools.chain.from_iterable(different))
     enough = len(different) > LEAST_EXAMPLES
     shared = {word for word, number in counts.items() if enough and number >= SHARED * len(different)}
     return {name: of_one if len(of_one) == 1 else of_one - shared - SAYS_NOTHING for name, of_one in words.items()}
@@ -262,8 +269,10 @@ def _general(feedback: str) -> str:
     head, tail = FEEDBACK_EDGES
     if len(feedback) > head + tail:
         feedback = f"{feedback[:head]}{PARTICULAR}{feedback[-tail:]}"
-    return NUMBERED.sub(PARTICULAR, QUOTED.sub(PARTICULAR, feedback))
+    marked = NUMBERED.sub(PARTICULAR, QUOTED.sub(PARTICULAR, feedback))
+    # "Still missing: 'x'" is no clause without what it announces; an aside may go without its sentence.
+    return ANNOUNCED.sub(" ", ASIDE.sub("", marked))
 
 
 def _tidy(clause: str) -> str:
-    return " ".join(clause.split()).strip(" ,;:.!?-*#>|")
+    return JOINED.sub("", " ".join(clause.split()).strip(" ,;:.!?-*#>|"))
