@@ -249,7 +249,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "i, hostile", "rules are few", "fast/proposers/instructions.py",
-        "bool(fresh) and len(lines) < self.max_rules", "bool(fresh)",
+        "bool(fresh) and len(lines) < MAX_RULES", "bool(fresh)",
         ("tests/fast/proposers/test_instructions.py::test_there_are_never_more_rules_than_the_bound",),
     ),
 ]  # fmt: skip

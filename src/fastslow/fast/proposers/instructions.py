@@ -73,8 +73,7 @@ class InstructionsProposer:
 
     name = "instructions"
 
-    def __init__(self, max_rules: int = MAX_RULES, edits: Edits = "small"):
-        self.max_rules = max_rules
+    def __init__(self, edits: Edits = "small"):
         self.edits: Edits = edits
 
     def propose(self, request: ProposalRequest) -> dict[str, str]:
@@ -85,7 +84,7 @@ class InstructionsProposer:
         rules = compiled(request)
         if self.edits == "full":
             lines = [rule.line for rule in rules if folded(rule.line) not in folded(current.written)]
-            edited = lines[: self.max_rules] or list(current.rules)
+            edited = lines[:MAX_RULES] or list(current.rules)
         else:
             edited = self._edit(current, rules, request)
         changed = edited != list(current.rules)
@@ -96,7 +95,7 @@ class InstructionsProposer:
         fresh = [rule for rule in rules if folded(rule.line) not in stated]
         lines = list(current.rules)
         possible = {
-            "add": bool(fresh) and len(lines) < self.max_rules,
+            "add": bool(fresh) and len(lines) < MAX_RULES,
             "replace": bool(fresh) and bool(lines),
             "drop": len(lines) > 1,
             "reorder": len(lines) > 1,
@@ -112,7 +111,7 @@ class InstructionsProposer:
             place = _least_kept(lines, request)
             lines[place : place + 1] = _drawn(fresh, 1, request.rng) if edit == "replace" else []
         if edit == "add":
-            first = min(MAX_FIRST, self.max_rules, len(fresh))
+            first = min(MAX_FIRST, len(fresh))
             lines += _drawn(fresh, 1 if lines else request.rng.randint(1, first), request.rng)
         return lines
 
@@ -128,7 +127,10 @@ def compiled(request: ProposalRequest) -> list[Rule]:
     lost = len(rewards) - sum(rewards)
     weighed = [Rule(worded(kind), kind.weight(lost, rewards.count(1.0))) for kind in (*kinds_of(traces, known), *forms)]
     heaviest = sorted((rule for rule in weighed if rule.weight > 0), key=lambda rule: -rule.weight)
-    return list({folded(rule.line): rule for rule in reversed(heaviest)}.values())[::-1]
+    distinct: dict[str, Rule] = {}
+    for rule in heaviest:
+        distinct.setdefault(folded(rule.line), rule)
+    return list(distinct.values())
 
 
 def worded(kind: Kind) -> str:
