@@ -7,6 +7,7 @@ from guards.base import Mutation
 READER = "tests/tasks/families/test_reader.py::"
 SOURCES = "tests/tasks/families/test_sources.py::"
 SPLITS = "tests/tasks/test_splits.py::"
+KINDS = "tests/fast/proposers/test_kinds.py::"
 VALIDATE = "tests/fast/proposers/test_validate.py::"
 
 FAULTS = "tests/tasks/families/test_faults.py::test_"
@@ -205,5 +206,50 @@ MUTATIONS: list[Mutation] = [
         "data", "a lost command leaves out a row of polaris", "tasks/families/polaris.py",
         "if eaten_command(problem) or eaten_command(gold, gold=True):", "if False:",
         ("tests/tasks/test_public.py::test_damaged_rows_of_the_papers_data_are_left_out_and_counted",),
+    ),
+    Mutation(
+        "data", "what feedback quotes or numbers becomes no rule", "fast/proposers/kinds.py",
+        "marked = NUMBERED.sub(PARTICULAR, QUOTED.sub(PARTICULAR, feedback))", "marked = feedback",
+        (KINDS + "test_feedback_that_differs_in_numbers_and_quotations_is_one_kind",),
+    ),
+    Mutation(
+        "data", "a word of the example's answer is in no rule", "fast/proposers/kinds.py",
+        "if not self._words_of_answers.get(name, frozenset()).isdisjoint(said.words):", "if False:",
+        (KINDS + "test_a_word_of_two_answers_or_of_two_questions_is_no_rule_and_one_of_all_questions_is",),
+    ),
+    Mutation(
+        "data", "a word that tells a question from the others is in no rule", "fast/proposers/kinds.py",
+        "if not self._words_of_questions[name].isdisjoint(said.words):", "if False:",
+        (KINDS + "test_a_word_of_two_answers_or_of_two_questions_is_no_rule_and_one_of_all_questions_is",),
+    ),
+    Mutation(
+        "data", "a whole answer of any known question is in no rule", "fast/proposers/kinds.py",
+        "return is_numbered(line) or not self._whole_answers.isdisjoint(spoken)", "return False",
+        (KINDS + "test_a_line_that_happens_to_hold_a_whole_answer_is_left_out",),
+    ),
+    Mutation(
+        "data", "what was said of one answer alone is no rule", "fast/proposers/kinds.py",
+        "min(len(self.examples), len(self.answers)) >= LEAST_EXAMPLES", "len(self.examples) >= LEAST_EXAMPLES",
+        (KINDS + "test_what_only_examples_with_one_answer_were_told_may_be_that_answer",),
+    ),
+    Mutation(
+        "i, hostile", "an echo of a completion is no rule", "fast/proposers/kinds.py",
+        "return any(run in completion for run in said.runs)", "return False",
+        (KINDS + "test_an_echo_of_the_completion_is_no_rule",),
+    ),
+    Mutation(
+        "i, hostile", "a rule is short", "fast/proposers/kinds.py",
+        "if len(clause) > MAX_CLAUSE_CHARS or ", "if ",
+        (KINDS + "test_a_clause_beyond_the_bound_is_no_rule",),
+    ),
+    Mutation(
+        "i, hostile", "chat markup and placeholders are in no rule", "fast/proposers/kinds.py",
+        "FOREIGN.search(clause) or ", "",
+        (KINDS + "test_markup_control_characters_and_placeholders_are_in_no_line[put {{ it }} there]",),
+    ),
+    Mutation(
+        "i, hostile", "rules are few", "fast/proposers/instructions.py",
+        "bool(fresh) and len(lines) < MAX_RULES", "bool(fresh)",
+        ("tests/fast/proposers/test_instructions.py::test_there_are_never_more_rules_than_the_bound",),
     ),
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from fastslow.core.errors import EndpointError, FastSlowError
 from fastslow.fast.proposers.base import ProposalRequest
 from fastslow.streams.epochs import lookahead
 from tests.support.openai_server import OpenAIServer
-from tests.support.runs import tiny_trainer
+from tests.support.runs import tiny_trainer, write_task
 
 
 def phase(trainer, cycle: int = 0, version: int = 0, **overrides):
@@ -158,6 +158,16 @@ def test_an_unscored_rollout_is_in_no_score_table(tmp_path: Path) -> None:
     trainer.parts.task.score = score
     result, _ = phase(trainer)
     assert all(unlucky not in scores for scores in result.population.scores.values())
+
+
+@pytest.mark.parametrize("proposer", ["instructions", "offline"])
+def test_what_the_scorer_keeps_saying_is_proposed_as_an_instruction(tmp_path: Path, proposer: str) -> None:
+    task = write_task(tmp_path).replace(":spread", ":loud")
+    result, _ = phase(tiny_trainer(tmp_path, task=task, proposer=proposer, seed_instruction="Answer."))
+    made = [p for p in result.proposals if p["proposer"] == "instructions"]
+    rules = "Answer.\n\nKeep to these rules:\n- Answer in capital letters."
+    assert rules in [p["components"]["instruction"] for p in made], result.proposals
+    assert {p["proposer"] for p in result.proposals} <= {"instructions", "demonstrations"}
 
 
 def test_reflection_over_http_brings_a_context_into_the_population(tmp_path: Path, monkeypatch) -> None:

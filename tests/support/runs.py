@@ -17,6 +17,11 @@ def spread(completion: str, row: dict[str, Any]) -> tuple[float, str]:
     return reward, f"the code points sum to {sum(map(ord, completion))}"
 
 
+def loud(completion: str, row: dict[str, Any]) -> tuple[float, str]:
+    """The same, with feedback that asks for one thing again and again."""
+    return spread(completion, row)[0] / 2, f"Got '{completion}' for {row['answer']}: answer in capital letters."
+
+
 def graded_by_answer(completion: str, row: dict[str, Any]) -> float:
     """The same, but full marks for the right answer, so that it can be shown."""
     return 1.0 if completion == row["answer"] else spread(completion, row)[0] / 2

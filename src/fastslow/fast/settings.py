@@ -33,8 +33,9 @@ class FastSettings(SettingsGroup):
         4, "Proposals rolled out together in one GEPA iteration.", unit="proposals", at_least=1, channel="fast"
     )
     proposer: str = setting(
-        "demonstrations", "'demonstrations' (no LM), 'reflection', 'mixed', or a dotted path.", channel="fast"
-    )
+        "demonstrations", "'demonstrations' or 'instructions' (no LM), 'offline' (both), 'reflection', 'mixed' (with "
+        "demonstrations), or a dotted path.", channel="fast",
+    )  # fmt: skip
     edits: str = setting(
         "small", "Proposals make 'small' edits (the paper), or 'full' ones that replace a component.",
         choices=("small", "full"), channel="fast",

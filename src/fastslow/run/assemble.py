@@ -241,8 +241,8 @@ def _warn_of_refused(task: Task, name: str, examples: Sequence[Example], looked_
 
 
 def make_proposer(args: FastSlowConfig, *, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> Proposer:
-    """Make the proposer that the settings name; a mode without a fast channel gets the offline one, which is never
-    asked."""
+    """Make the proposer that the settings name; a mode without a fast channel gets `demonstrations`, which is
+    never asked."""
     inputs = ProposerInputs(
         max_worked_examples=args.max_worked_examples,
         edits="full" if args.edits == "full" else "small",

@@ -26,11 +26,12 @@ def test_every_registered_name_is_made_from_the_same_inputs(name: str) -> None:
     assert make_proposer(name, inputs()).name == name
 
 
-def test_no_reflection_lm_is_made_for_the_offline_proposer() -> None:
+@pytest.mark.parametrize("name", ["demonstrations", "instructions", "offline"])
+def test_no_reflection_lm_is_made_for_proposers_without_one(name: str) -> None:
     def unwanted() -> SilentLM:
         raise AssertionError("a reflection LM was made")
 
-    make_proposer("demonstrations", inputs(make_reflection_lm=unwanted))
+    make_proposer(name, inputs(make_reflection_lm=unwanted))
 
 
 def test_the_inputs_reach_both_parts_of_a_mix() -> None:

@@ -5,6 +5,8 @@ In the order in which data flows:
 - `base`: what the factory of a proposer is given (`ProposerInputs`), the request that a fast phase sends, the protocol,
   and `PROPOSERS`.
 - `demonstrations`: edits worked examples, offline, from answers known to be right.
+- `instructions`: edits rules of the instruction, offline; `kinds` finds what feedback keeps saying and belongs to no
+  single question, `forms` what right answers look like and wrong ones do not.
 - `reflection`: shows rollouts and feedback to a language model (`fastslow.fast.reflection`), which edits one component.
 - `replies`: code blocks and JSON in what a language model returns.
 - `mixed`: draws one of several proposers for each call.
@@ -24,6 +26,7 @@ from fastslow.fast.proposers.base import (
     usage_of,
 )
 from fastslow.fast.proposers.demonstrations import DemonstrationsProposer
+from fastslow.fast.proposers.instructions import InstructionsProposer
 from fastslow.fast.proposers.mixed import MixedProposer, made_by
 from fastslow.fast.proposers.reflection import ReflectionProposer
 from fastslow.fast.proposers.validate import HeldOut, proposal_problem
@@ -32,6 +35,7 @@ __all__ = [
     "PROPOSERS",
     "DemonstrationsProposer",
     "HeldOut",
+    "InstructionsProposer",
     "MixedProposer",
     "ProposalRequest",
     "Proposer",
@@ -48,6 +52,16 @@ __all__ = [
 @PROPOSERS.register("demonstrations")
 def _demonstrations(inputs: ProposerInputs) -> Proposer:
     return DemonstrationsProposer(max_examples=inputs.max_worked_examples, edits=inputs.edits)
+
+
+@PROPOSERS.register("instructions")
+def _instructions(inputs: ProposerInputs) -> Proposer:
+    return InstructionsProposer(edits=inputs.edits)
+
+
+@PROPOSERS.register("offline")
+def _offline(inputs: ProposerInputs) -> Proposer:
+    return MixedProposer([_demonstrations(inputs), _instructions(inputs)], name="offline")
 
 
 @PROPOSERS.register("reflection")

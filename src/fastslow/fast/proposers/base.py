@@ -127,6 +127,11 @@ def _copied(trace: Trace) -> Trace:
     return replace(trace, example=copied(trace.example), verdict=replace(trace.verdict, info=dict(trace.verdict.info)))
 
 
+def readable(trace: Trace) -> bool:
+    """Return whether a proposer may use this trace: scored, and of a training example."""
+    return trace.verdict.scored and trace.example.split == "train"
+
+
 USAGE = ("calls", "failures", "prompt_tokens", "completion_tokens")
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastslow.contexts.context import EXAMPLES, WorkedExample, dump_examples
 from fastslow.core.errors import BadInput
-from fastslow.core.types import Trace
-from fastslow.fast.proposers.base import Edits, ProposalRequest
+from fastslow.fast.proposers.base import Edits, ProposalRequest, readable
 from fastslow.fast.proposers.validate import normalised
 
 FAILED_WEIGHT = 4.0
@@ -114,16 +112,12 @@ def _sources(request: ProposalRequest) -> dict[str, _Source]:
     for worked in request.demonstrations:
         add(worked)
     verified = {question: list(source.answers) for question, source in sources.items()}
-    for trace in _usable([*request.traces, *request.experience]):
+    for trace in filter(readable, [*request.traces, *request.experience]):
         answer = trace.completion.strip()
         if trace.verdict.reward == 1.0 and 0 < len(answer) <= MAX_OWN_ANSWER_CHARS:
             add(WorkedExample(trace.example.question, answer))
-    for trace in _usable(request.traces):
+    for trace in filter(readable, request.traces):
         question = normalised(trace.example.question)
         if question in verified and trace.verdict.reward != 1.0:
             sources[question] = _Source(verified[question], FAILED_WEIGHT)
     return sources
-
-
-def _usable(traces: Sequence[Trace]) -> list[Trace]:
-    return [trace for trace in traces if trace.verdict.scored and trace.example.split == "train"]

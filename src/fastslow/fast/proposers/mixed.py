@@ -17,16 +17,16 @@ class MixedProposer:
     Args:
         proposers: the proposers to draw from, at least one.
         weights: relative weights, equal by default. Raises BadInput for weights that nothing can be drawn with.
+        name: what the mix is called where it is not one of its proposers that is meant.
     """
 
-    name = "mixed"
-
-    def __init__(self, proposers: Sequence[Proposer], weights: Sequence[float] | None = None):
+    def __init__(self, proposers: Sequence[Proposer], weights: Sequence[float] | None = None, *, name: str = "mixed"):
+        self.name = name
         weights = [1.0] * len(proposers) if weights is None else list(weights)
         drawable = all(math.isfinite(w) and w >= 0 for w in weights) and sum(weights) > 0
         if len(weights) != len(proposers) or not drawable:
             raise BadInput(
-                f"the mixed proposer needs one weight of at least 0 for each of its {len(proposers)} proposers, "
+                f"the {name} proposer needs one weight of at least 0 for each of its {len(proposers)} proposers, "
                 f"and one above 0; got {weights}."
             )
         self.proposers = tuple(proposers)

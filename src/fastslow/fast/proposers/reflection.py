@@ -12,7 +12,7 @@ from fastslow.contexts.context import EXAMPLES, INSTRUCTION, dump_examples, load
 from fastslow.core.errors import BadInput
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Trace
-from fastslow.fast.proposers.base import Edits, ProposalRequest
+from fastslow.fast.proposers.base import Edits, ProposalRequest, readable
 from fastslow.fast.proposers.replies import loose_json, without_code_block
 from fastslow.fast.proposers.validate import is_control
 from fastslow.fast.reflection.thoughts import OPENED, end_of_thoughts, without_thoughts
@@ -85,8 +85,8 @@ class ReflectionProposer:
         The result is {} without traces, for a reply outside its fence or not of the component's shape, and for an edit
         that changes nothing.
         """
-        traces = [t for t in request.traces if _quotable(t)][:MAX_TRACES]
-        experience = [t for t in request.experience if _quotable(t)]
+        traces = [t for t in request.traces if readable(t)][:MAX_TRACES]
+        experience = [t for t in request.experience if readable(t)]
         experience = request.rng.sample(experience, min(MAX_EXPERIENCE, len(experience)))
         if not traces and not experience:
             return {}
@@ -193,10 +193,6 @@ def harmless(text: str) -> str:
     for markup in ("<|", "<｜", "<start_of_turn", "<end_of_turn", "<s>", "</s>", "[INST", "[/INST"):
         text = text.replace(markup, f"{markup[0]} {markup[1:]}")
     return text
-
-
-def _quotable(trace: Trace) -> bool:
-    return trace.verdict.scored and trace.example.split == "train"
 
 
 def _shown(component: str, text: str) -> str:
