@@ -90,11 +90,11 @@ def test_what_is_said_to_be_trls_has_trls_type_and_default(name: str) -> None:
     assert kinds(get_type_hints(FastSlowConfig)[name]) <= kinds(get_type_hints(GRPOConfig)[name])
 
 
-def test_what_evaluates_a_bundle_is_kept_in_it() -> None:
+def test_what_evaluates_a_bundle_or_begins_from_it_is_kept_in_it() -> None:
     assert set(bundled_fields()) == {
         "mode", "seed", "model", "task", "tasks", "labels", "clusters", "embedder", "train_size", "validation_size",
         "test_size", "data_seed", "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature",
-        "eval_top_p", "template_date",
+        "eval_top_p", "template_date", "router",
     }  # fmt: skip
 
 

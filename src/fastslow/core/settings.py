@@ -36,7 +36,7 @@ class Spec:
         choices: the texts allowed; None allows any.
         channel: the channel without which the setting has no effect, so that a mode without the channel has no need
             of it in a sweep.
-        in_bundle: whether a bundle keeps the setting for evaluations of the bundle.
+        in_bundle: whether a bundle keeps the setting for evaluations of the bundle and runs that begin from it.
         incidental: whether the setting says where and how a run is made, not what: its place, what the machine decided,
             how often it is saved. Experiments treat runs that differ in such settings as the same.
         inherited: whether type and default are TRL's. Such a setting is declared to be checked and explained like the
