@@ -68,7 +68,10 @@ EXPERIMENTS = (
     Experiment("stream_recur", "tasks that return, without labels", ("compare", "recipes/stream_recur.yaml"), 12, 5),
     Experiment("routers", "routing rules at equal rollouts", _recipe("routers"), 21, 5),
     Experiment("routers_ahead", "routing before the rollout", _recipe("routers_ahead"), 20, 6),
-    Experiment("worth", "lead and slots by evidence, where RL was ahead", _recipe("worth"), 9, 5),
+    *(
+        Experiment(f"worth_{task}", "never worse than the better channel alone", ("compare", f"recipes/worth/{task}.yaml"), 30, 6)
+        for task in ("products_exact", "star_graph", "products", "sums", "number_format", "letter_counting")
+    ),
     Experiment("prefix", "ablation: contexts as constants", _recipe("prefix"), 10, 4),
     Experiment("noisy_labels", "a fifth of the labels wrong", _recipe("noisy_labels"), 12, 5),
 )  # fmt: skip

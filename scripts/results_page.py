@@ -36,7 +36,12 @@ TITLES = {
     "stream_recur": "A stream without labels whose tasks return",
     "routers": "Routing rules at equal rollouts, on a mixture of three tasks",
     "routers_ahead": "Routing before the rollout, on a mixture of three tasks",
-    "worth": "Lead and slots by evidence, where plain RL was ahead",
+    "worth_products_exact": "What two channels are worth: products up to 99, exactly",
+    "worth_star_graph": "What two channels are worth: paths in star graphs",
+    "worth_products": "What two channels are worth: products up to 99, the last number counts",
+    "worth_sums": "What two channels are worth: sums up to 99",
+    "worth_number_format": "What two channels are worth: differently written numbers",
+    "worth_letter_counting": "What two channels are worth: counting letters",
     "prefix": "Ablation: a context's keys and values as constants",
     "noisy_labels": "A fifth of the labels wrong, against none at all",
 }
