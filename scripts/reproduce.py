@@ -69,7 +69,9 @@ EXPERIMENTS = (
     Experiment("routers", "routing rules at equal rollouts", _recipe("routers"), 21, 5),
     Experiment("routers_ahead", "routing before the rollout", _recipe("routers_ahead"), 20, 6),
     *(
-        Experiment(f"worth_{task}", "never worse than the better channel alone", ("compare", f"recipes/worth/{task}.yaml"), 30, 6)
+        Experiment(
+            f"worth_{task}", "never worse than one channel alone", ("compare", f"recipes/worth/{task}.yaml"), 30, 6
+        )
         for task in ("products_exact", "star_graph", "products", "sums", "number_format", "letter_counting")
     ),
     Experiment("prefix", "ablation: contexts as constants", _recipe("prefix"), 10, 4),
