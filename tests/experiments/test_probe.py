@@ -16,7 +16,7 @@ from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Route
-from fastslow.experiments.probe.prober import Prober, _foreign, probe_config, probe_routes
+from fastslow.experiments.probe.prober import Prober, _foreign, every_rule, probe_config, probe_routes
 from fastslow.experiments.probe.results import ProbePlan, ProbesFile
 from fastslow.files.run_directory import RunDirectory
 from fastslow.metrics.routing import calibration, judge_rule
@@ -105,11 +105,24 @@ def test_rules_are_asked_by_what_the_run_knew_an_example_by(clustered: RunDirect
     assert found.task in set(read_config(clustered).tasks or [])
 
 
+def test_rules_do_not_observe_examples_that_rested(run: RunDirectory, tmp_path: Path) -> None:
+    copy = RunDirectory(Path(shutil.copytree(run.path, tmp_path / "run")))
+    line = copy.read("routes.jsonl")[-1]
+    nothing = {name: [] for name in ("rewards", "context_ids", "completion_tokens", "surprisals")}
+    copy.append("routes.jsonl", [{**line, **nothing, "route": "skip"}])
+    states = [
+        {name: rule.state_dict() for name, rule in every_rule(read_config(run), one.path / "bundle")}
+        for one in (run, copy)
+    ]
+    assert states[0] == states[1]
+
+
 def test_slow_steps_of_a_probe_are_those_of_the_run(clustered: RunDirectory, tmp_path: Path) -> None:
     theirs, ours = read_config(clustered), probe_config(read_config(clustered), PLAN, tmp_path)
     for name in ("learning_rate", "advantage_group", "min_p", "scale_rewards", "epsilon", "optim", "max_grad_norm"):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert (ours.advantage_group, ours.problems_per_step, ours.max_steps) == ("context", 1, PLAN.steps)
+    assert (ours.dynamic_sampling, ours.from_bundle) == (0, ""), "one example, from the run's own weights"
 
 
 def test_a_probe_that_was_broken_off_goes_on(run: RunDirectory, tmp_path: Path) -> None:

@@ -270,7 +270,8 @@ class Prober:
 def probe_config(config: FastSlowConfig, plan: ProbePlan, folder: Path) -> FastSlowConfig:
     """Return the run's settings for slow steps on one example: no warm-up, no pull to the base, nothing written."""
     settings = yaml.safe_load(dump_config(config)) | {
-        "mode": "rl", "router": "slow", "tasks": None, "task": "", "stream": "", "stage_steps": 0, "labels": "visible",
+        "mode": "rl", "router": "slow", "dynamic_sampling": 0, "from_bundle": "",
+        "tasks": None, "task": "", "stream": "", "stage_steps": 0, "labels": "visible",
         "clusters": "none", "problems_per_step": 1, "max_steps": plan.steps, "max_minutes": None, "beta": 0.0,
         "kl_target": None, "sync_ref_model": False, "warmup_steps": 0, "rehearsal_share": 0.0, "retention_floor": None,
         "retention_action": "report", "eval_strategy": "no", "save_strategy": "no", "save_bundle": False,
@@ -289,7 +290,8 @@ def every_rule(config: FastSlowConfig, bundle: Path) -> Iterable[tuple[str, Rout
     run, state, past = RunDirectory(bundle.parent), bundle / "router.json", []
     try:
         own = json.loads(state.read_text(encoding="utf-8"))["rule"]
-        past = [(evidence_from_line(line), Route(line["route"])) for line in run.read("routes.jsonl")]
+        lines = [line for line in run.read("routes.jsonl") if line["rewards"]]  # not of examples that rested
+        past = [(evidence_from_line(line), Route(line["route"])) for line in lines]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise BadInput(f"router.json or routes.jsonl of '{run.path}' is damaged ({problem}).") from error
