@@ -23,7 +23,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real instruction-trial gated-stages architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial gated-stages architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -99,6 +99,9 @@ gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which 
 
 gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, into docs/gate.md (some two hours; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gated_stages.py runs/gated-stages results/gated-stages.json docs/gate.md
+
+prefix-gradient: .venv/.installed ## What an update saves where contexts are constants, into docs/performance.md (minutes)
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/prefix_gradient.py results/prefix-gradient.json docs/performance.md
 
 architectures: .venv/.installed ## Train, resume and evaluate tiny models of every known architecture, then write docs/models.md (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/architectures.py results/architectures.json docs/models.md
