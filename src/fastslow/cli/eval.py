@@ -200,7 +200,8 @@ def _table(measurements: Sequence[Measurement], params: SamplingParams, dtype: s
         table.add_column(heading, justify="left" if heading in ("weights", "context") else "right")
     for one in measurements:
         interval = "" if one.low is None or one.high is None else f"{100 * one.low:.0f} to {100 * one.high:.0f}%"
-        drift = ["" if value is None else f"{value:.4f}" for value in (one.kl, one.entropy)]
+        kl = one.kl if one.weights == "trained" else None  # the base's 0 is a definition, not a measurement
+        drift = ["" if value is None else f"{value:.4f}" for value in (kl, one.entropy)]
         context = one.context_id if one.context == "member" else one.context
         shares = _share(one.accuracy), interval, _share(one.best)
         table.add_row(one.weights, context, *shares, str(one.unscored), *drift)

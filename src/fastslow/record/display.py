@@ -131,7 +131,8 @@ class TerminalDisplay:
             self.note(_evals_by_task(step, measurements))
             return
         shown = [f"{one.weights}+{one.context} {_percent(one.accuracy)}" for one in measurements]
-        kls = [f"kl {one.kl:.4f} ({one.context} context)" for one in measurements if one.kl is not None]
+        drifted = [one for one in measurements if one.kl is not None and one.weights == "trained"]
+        kls = [f"kl {one.kl:.4f} ({one.context} context)" for one in drifted]
         self.console.print(f"eval at step {step}: " + ", ".join(shown + kls), highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
@@ -147,7 +148,8 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     table = Table(
         title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})"
     )
-    contexts = {name: heading for name, heading in HEADINGS.items() if name in accuracy}
+    evolved = summary.get("channels", {}).get("fast", True)  # else the seed context is the only one
+    contexts = {name: heading for name, heading in HEADINGS.items() if name in accuracy and (evolved or name == "seed")}
     tasks = summary.get("tasks", {})
     several = len(tasks) > 1
     for heading in ("task", "weights") if several else ("weights",):
@@ -157,7 +159,7 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     names = short_names(tasks)
     by_name = {names[task]: values for task, values in tasks.items()} if several else {}
     for name, values in {**by_name, "mean of tasks": accuracy}.items():
-        base = [_percent(values[f"base_{context}"]) for context in ("seed", "lead")]
+        base = [_percent(values[f"base_{context}"]) for context in contexts if f"base_{context}" in values]
         trained = [_percent(values[context]) for context in contexts]
         table.add_row(*([escape(name)] if several else []), "base", *base)
         table.add_row(*([""] if several else []), "trained", *trained, end_section=True)

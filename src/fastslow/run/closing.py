@@ -38,7 +38,8 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
         trainer.evaluate()
     if not _stopped_by(trainer):
         with trainer.recorder.phase("eval", trainer.step):
-            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, ["seed", "lead"]))
+            kinds = ["seed", "lead"] if trainer.mode.fast else ["seed"]
+            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, kinds))
     stopped_by = _stopped_by(trainer)
     summary = summarise(trainer, status=f"stopped by {stopped_by[0]}" if stopped_by else "done")
     if run is not None:
@@ -80,12 +81,9 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
     def values(what: Literal["accuracy", "kl"], task: str | None = None) -> dict[str, float | None]:
         rows = {w: [r for (v, _, t), r in latest.items() if v == w and task in (None, t)] for w in ("base", "trained")}
         base, trained = (means(of_weights, what) for of_weights in rows.values())
-        # Without a fast channel every kind of context is the seed context.
-        seed, both = trained.get("seed"), trainer.mode.fast
-        lead, mean = (trained.get("lead"), trained.get("mean")) if both else (seed, seed)
-        names = ("base_seed", "base_lead", "seed", "lead", "mean")
-        by_name = dict(zip(names, (base.get("seed"), base.get("lead"), seed, lead, mean), strict=True))
-        return by_name | {kind: trained.get(kind) for kind in trainer.topics.kinds if both}
+        by_name = {f"base_{context}": base.get(context) for context in ("seed", "lead")}
+        kinds = trainer.topics.kinds if trainer.mode.fast else []
+        return by_name | {context: trained.get(context) for context in ("seed", "lead", "mean", *kinds)}
 
     kl, tasks = values("kl"), by_task(trainer.parts.task, trainer.parts.task.split("validation"))
     return {
