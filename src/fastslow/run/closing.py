@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from fastslow.bundles.bundle import write_bundle
 from fastslow.bundles.digest import BUNDLE, files_of
 from fastslow.config.settings import FastSlowConfig, bundled_fields, compute_type
 from fastslow.core import processes
-from fastslow.core.measurement import means
+from fastslow.core.measurement import Quantity, means
 from fastslow.files.run_directory import RunDirectory, machine, versions
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.tasks.task_set import by_task
@@ -78,14 +78,15 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
     config, recorder = trainer.args, trainer.recorder
     latest = {(one.weights, one.context, one.task): one for one in recorder.measurements}
 
-    def values(what: Literal["accuracy", "kl"], task: str | None = None) -> dict[str, float | None]:
+    def values(what: Quantity, task: str | None = None) -> dict[str, float | None]:
         rows = {w: [r for (v, _, t), r in latest.items() if v == w and task in (None, t)] for w in ("base", "trained")}
         base, trained = (means(of_weights, what) for of_weights in rows.values())
         by_name = {f"base_{context}": base.get(context) for context in ("seed", "lead")}
         kinds = trainer.topics.kinds if trainer.mode.fast else []
         return by_name | {context: trained.get(context) for context in ("seed", "lead", "mean", *kinds)}
 
-    kl, tasks = values("kl"), by_task(trainer.parts.task, trainer.parts.task.split("validation"))
+    kl, names = values("kl"), by_task(trainer.parts.task, trainer.parts.task.split("validation"))
+    by_name = {name: {**values("accuracy", name), "fully_right": values("fully_right", name)} for name in names}
     return {
         "status": status,
         "mode": config.mode,
@@ -100,7 +101,8 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "tokens": dict(recorder.tokens),
         "wall_s": recorder.wall_by_phase(),
         "accuracy": values("accuracy"),
-        **({"tasks": {name: values("accuracy", name) for name in tasks}} if config.tasks else {}),
+        "fully_right": values("fully_right"),
+        **({"tasks": by_name} if config.tasks else {}),
         "kl_to_base": {"seed": kl["seed"], "lead": kl["lead"]},
         "lead_context": trainer.population.lead.to_json(),
         "standings": [asdict(one) for one in trainer.cycle.standings(trainer.step)] if trainer.mode.fast else [],

@@ -123,7 +123,7 @@
         traces.push({
           x: points.map((p) => p[0]), y: points.map((p) => p[1]), customdata: points.map((p) => p[2]), mode: "lines+markers", cliponaxis: false,
           line: { width: 2.25, dash, color: colour(c) }, marker: { symbol: mark, size: 7, color: colour(c) },
-          hovertemplate: `<b>${inert(this.data.arms[one.arm].name)}</b><br>KL %{y:.3~g} at accuracy %{x:.3~g}<br>step %{customdata}<extra></extra>`,
+          hovertemplate: `<b>${inert(this.data.arms[one.arm].name)}</b><br>KL %{y:.3~g} at ${this.data.measure} %{x:.3~g}<br>step %{customdata}<extra></extra>`,
         });
       }
       return traces;
@@ -140,7 +140,7 @@
     layout(chart, chosen, traces, revision) {
       const dim = colour("dim"), line = colour("line"), text = colour("text");
       const axis = { gridcolor: line, zeroline: false, automargin: true, tickfont: { color: dim, size: 12 }, linecolor: line, fixedrange: matchMedia("(pointer: coarse)").matches };
-      const title = { text: chart.x === "accuracy" ? "accuracy" : this.data.axes[chosen.axis], font: { color: dim, size: 12 }, standoff: 8 };
+      const title = { text: chart.x === "accuracy" ? this.data.measure : this.data.axes[chosen.axis], font: { color: dim, size: 12 }, standoff: 8 };
       return {
         showlegend: false, uirevision: revision, hovermode: "closest", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
         margin: { l: 44, r: 12, t: 10, b: 40 }, font: { family: getComputedStyle(document.body).fontFamily, color: text },
