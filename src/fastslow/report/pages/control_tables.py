@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastslow.report.pages import formats
 from fastslow.report.pages.tables import Table
 from fastslow.report.questions.compare import Comparison
-from fastslow.report.questions.controls import candidate, controls
+from fastslow.report.questions.controls import candidate, channels_of, controls
 
 
 def against(comparison: Comparison) -> Table | None:
@@ -26,4 +26,10 @@ def against(comparison: Comparison) -> Table | None:
         f"What {arm.label}'s base weights come to under its lead context is what training the weights has to be "
         "better than."
     ]
+    by_channel = channels_of(arm)
+    if by_channel is not None:
+        notes.append(
+            f"Under its lead context the trained weights add {formats.difference(by_channel.weights)} to the base's; "
+            f"on the trained weights the contexts add {formats.difference(by_channel.contexts)} to the seed context."
+        )
     return Table(f"At the end: {arm.label} against every control", head, rows, notes)

@@ -178,8 +178,8 @@ def _by_channel(arm: Arm) -> str:
             f"The gain of {formats.signed(found.gain)} over the base's {found.base:.2f} "
             f"{'came' if sure and adding else 'seems to have come'} from {brought}"
         )
-    added = f"the weights add {formats.difference(found.weights)} under its contexts, the contexts "
-    added += f"{formats.difference(found.contexts)} to its weights"
+    added = f"the weights add {formats.signed(found.weights.value)} under its contexts, the contexts "
+    added += f"{formats.signed(found.contexts.value)} to its weights"
     worse = f", and training made {found.worse} of {formats.seeds(found.seeds)} worse" if found.worse else ""
     return f"{whence}: {added}{worse}."
 
