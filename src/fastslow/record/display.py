@@ -122,10 +122,10 @@ class TerminalDisplay:
         if not standings:
             return
         best, *others = standings
-        after = f"; the next best {others[0].level:.3f}" if others else ""
+        after = f"; the next best {others[0].level:.2f}" if others else ""
         self.note(
-            f"by all its rollouts the best context earns a mean reward of {best.level:.3f} ({best.low:.3f} to "
-            f"{best.high:.3f}){after}"
+            f"by all its rollouts the best context earns a mean reward of {best.level:.2f} ({best.low:.2f} to "
+            f"{best.high:.2f}){after}"
         )
 
     def note(self, text: str) -> None:
