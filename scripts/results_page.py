@@ -145,7 +145,7 @@ def _claims(name: str, comparison: Comparison) -> Iterator[Row]:
     if drift is not None and drift.share is not None:
         yield (
             f"Less KL at like accuracy ({drift.accuracy:.2f})", name, "down to 30%, no gain on Math",
-            formats.within(f"{drift.share:.0%}", drift.interval, formats.percent),
+            formats.within(formats.percent(drift.share), drift.interval, formats.percent),
             _decide(drift.low, drift.high, 1.0, above=False, enough=enough),
         )  # fmt: skip
     for label, what, paper in (
@@ -195,7 +195,7 @@ def _plasticity(name: str, comparison: Comparison) -> Iterator[Row]:
     for label, found in areas(comparison).items():
         if label != comparison.reference_label and found.ratio is not None:
             low, high = found.sure.get("ratio", (None, None))
-            share = formats.within(f"{found.ratio:.0%}", found.sure.get("ratio"), formats.percent)
+            share = formats.within(formats.percent(found.ratio), found.sure.get("ratio"), formats.percent)
             enough = min(len(arm.runs) for arm in comparison.arms) >= SEEDS
             yield (
                 f"Still learns, {label}", name, "FST 83% and 132%, RL 0% and 109% of the base's accuracy at the end",
@@ -216,7 +216,7 @@ def _streams(name: str, comparison: Comparison) -> Iterator[Row]:
         lost = ends[label].forgotten() if label in ends else None
         if lost is not None:
             sure = ends[label].forgotten_interval()
-            here = formats.within(f"{lost:.0%}", sure, formats.percent)
+            here = formats.within(formats.percent(lost), sure, formats.percent)
             decided = _decide(*(sure or (None, None)), 0.05, above=False, enough=len(ends[label].ends) >= SEEDS)
             yield f"At most 5% of a learned task's peak forgotten: {label}", name, "21% of FST's peak", here, decided
 
@@ -227,7 +227,7 @@ def _more_right(name: str, ours: StreamArm, theirs: StreamArm, share: float) -> 
     here = f"{ours.average:.2f} / {theirs.average:.2f}"
     if share < 1:
         what = f"At least {share:.0%} of what is right with {theirs.label}: {ours.label}"
-        return what, name, "not tried", f"{here} ({ours.average / theirs.average:.0%})", decided
+        return what, name, "not tried", f"{here} ({formats.percent(ours.average / theirs.average)})", decided
     what = f"More right at the end: {ours.label}, not {theirs.label}"
     return what, name, "not tried", f"{here}: {formats.difference(found)}", decided
 
@@ -238,7 +238,7 @@ def _less_drift(name: str, ours: Arm, theirs: Arm) -> Iterator[Row]:
         what = f"Less KL at like accuracy ({drift.accuracy:.2f}): {ours.label}, not {theirs.label}"
         enough = min(len(ours.runs), len(theirs.runs)) >= SEEDS
         decided = _decide(drift.low, drift.high, 1.0, above=False, enough=enough)
-        yield what, name, "not tried", formats.within(f"{drift.share:.0%}", drift.interval, formats.percent), decided
+        yield what, name, "not tried", formats.within(formats.percent(drift.share), drift.interval, formats.percent), decided
 
 
 def _continual(name: str, reference: Arm, fst: Arm) -> Iterator[Row]:

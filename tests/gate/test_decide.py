@@ -52,6 +52,16 @@ def test_the_interval_says_what_the_state_says() -> None:
             assert check.low <= -0.05 <= check.high
 
 
+def test_partial_credit_is_told_from_rewards_of_zero_and_one() -> None:
+    whole = state(RETAIN, answers(200), answers(200))
+    assert (whole.candidate, whole.candidate_right, whole.graded) == (0.5, None, False)
+    half: Answers = [[0.5], *answers(200, 399)]
+    check = state(RETAIN, half, answers(0))
+    assert (check.candidate_right, check.baseline_right, check.graded) == (0.5, 0.0, True)
+    assert "the baseline has a mean reward of 0.000" in check.reason
+    assert "the baseline is right on 0.0%" in state(RETAIN, answers(0), answers(0)).reason
+
+
 def test_an_early_look_needs_more_than_a_late_one() -> None:
     candidate, baseline = answers(60, 100), answers(58, 100)
     early = state(replace(RETAIN, most=400), candidate, baseline, [100])

@@ -16,12 +16,12 @@ def lines(text: str) -> str:
 
 def test_the_numbers_are_those_of_the_simulation() -> None:
     """With 400 questions, a margin of 5 points and models that differ on 10%, 93% of equal candidates pass."""
-    assert "differ on 10%: 248 for 80%, 343 for 90%; with 400: 94%" in lines("retain: [{task: star_graph}]")
+    assert "differ on 10%: 248 for 80%, 343 for 90%; with 400: 93.5%" in lines("retain: [{task: star_graph}]")
 
 
 def test_several_tasks_are_harder_to_pass_together() -> None:
     text = lines("retain: [{task: star_graph}, {task: codeio}, {task: polaris}]")
-    assert "all 3 are passed together with 82%" in text
+    assert "all 3 are passed together with 81.9%" in text
 
 
 def test_a_margin_that_no_candidate_can_lose_needs_a_question() -> None:

@@ -61,6 +61,23 @@ def test_every_form_names_every_check_and_its_state() -> None:
         assert "a note" in form
 
 
+def test_a_mean_reward_of_partial_credit_stands_beside_the_share_fully_right() -> None:
+    graded = replace(VERDICT, checks=(replace(CHECKS[0], candidate_right=0.25, baseline_right=0.125),))
+    for form in (text_of(graded), junit.xml(graded).decode(), page.html(graded).decode()):
+        assert "0.900 / 25.0%" in form
+        assert "0.500 / 12.5%" in form
+        assert "partial credit: of gain new, what stands is the mean reward / the share fully right" in form
+        assert "90.0%" not in form
+
+
+def test_a_verdict_made_before_partial_credit_was_told_apart_is_read(tmp_path: Path) -> None:
+    data = {key: value for key, value in VERDICT.to_json().items() if key != "sha256"}
+    for check in data["checks"]:
+        del check["candidate_right"], check["baseline_right"]
+    (tmp_path / "v.json").write_bytes(dumps(signed(data)))
+    assert read_verdict(tmp_path / "v.json") == VERDICT
+
+
 def test_the_reason_of_a_check_is_said_once_in_every_form() -> None:
     forms = [text_of(VERDICT), page.html(VERDICT).decode()]
     for form in forms:

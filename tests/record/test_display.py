@@ -83,3 +83,35 @@ def test_a_run_opens_with_what_it_learns_and_how_that_comes(tmp_path: Path) -> N
     settings = stream_settings(tmp_path, stream="recur:2", stage_steps=1, labels="hidden", router="variance")
     train(FastSlowConfig(**settings, save_bundle=False), display=display)
     assert "on sums + words + dates, stream recur:2, labels hidden, router variance, 6 steps of 4" in display.title
+
+
+def test_only_what_was_measured_is_shown_of_a_run_without_contexts_or_kl() -> None:
+    """The base has no drift, and mode rl no context but the seed."""
+    shown = console()
+    base = measurement(task=GRAPH, context="seed", accuracy=0.25, weights="base", kl=0.0)
+    TerminalDisplay(shown).evals(8, [base])
+    assert text_of(shown) == "eval at step 8: base+seed 25.0%\n"
+    accuracy = {"base_seed": 0.25, "base_lead": None, "seed": 0.5, "lead": None, "mean": None}
+    summary = {"steps": 8, "mode": "rl", "seed": 1, "channels": {"fast": False, "slow": True}, "accuracy": accuracy}
+    shown = console()
+    shown.print(closing_table(summary))
+    assert "lead" not in text_of(shown)
+    assert "n/a" not in text_of(shown)
+    assert "25.0%" in text_of(shown)
+
+
+def test_partial_credit_is_shown_as_a_mean_reward_with_the_share_fully_right() -> None:
+    shown = console()
+    TerminalDisplay(shown).evals(8, [measurement(task=GRAPH, context="seed", accuracy=0.5, fully_right=0.25)])
+    assert text_of(shown) == "eval at step 8 (mean reward / fully right): trained+seed 0.500 / 25.0%\n"
+    shown = console()
+    rows = [measurement(task=task, context="seed", accuracy=0.5, fully_right=0.25) for task in (GRAPH, SUMS)]
+    TerminalDisplay(shown).evals(8, rows)
+    assert "  star_graph  0.500 / 25.0%" in text_of(shown)
+    accuracy = dict.fromkeys(("base_seed", "base_lead", "seed", "lead", "mean"), 0.5)
+    summary = {"steps": 8, "mode": "fst", "seed": 1, "accuracy": accuracy}
+    for right, title, cell in ((0.25, "mean reward / fully right after", "0.500 / 25.0%"), (0.5, "accuracy", "50.0%")):
+        shown = console(200)
+        shown.print(closing_table({**summary, "fully_right": dict.fromkeys(accuracy, right)}))
+        assert f"validation {title}" in text_of(shown)
+        assert text_of(shown).count(cell) == 5

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+import fastslow.cli
 from fastslow.record.display import closing_table
 from fastslow.record.tables import least_width, print_table
 
@@ -18,8 +20,8 @@ SUMMARY = {
 NUMBERS = ["11.1%", "22.2%", "33.3%", "44.4%", "100.0%", "n/a"]
 
 
-def shown(summary: dict, width: int) -> str:
-    console = Console(file=io.StringIO(), width=width)
+def shown(summary: dict, width: int, *, terminal: bool = True) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, no_color=True, legacy_windows=False)
     print_table(console, closing_table(summary))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -52,3 +54,17 @@ def test_a_table_that_fits_is_a_table() -> None:
     assert "context 11.1%" not in shown(SUMMARY, wide)
     assert "context 11.1%" in shown(SUMMARY, wide - 1)
     assert re.search("[┃|]", shown(SUMMARY, wide))
+
+
+def test_a_pipe_gets_every_row_of_a_table_in_one_line() -> None:
+    long = {**SUMMARY, "tasks": {f"jsonl:/data/{name}.jsonl": SUMMARY["accuracy"] for name in ("sums" * 9, "dates")}}
+    lines = shown(long, 30, terminal=False).splitlines()
+    assert len([line for line in lines if "base" in line and "11.1%" in line and "22.2%" in line]) == 3
+    assert len([line for line in lines if "│" in line]) == 6, "base and trained, of two tasks and their mean"
+
+
+def test_no_command_prints_a_table_past_print_table() -> None:
+    """One way to the screen for every table: what a command prints by itself is broken at eighty columns in a pipe."""
+    commands = Path(fastslow.cli.__file__).parent
+    past = re.compile(r"(?<!_)print\((table|_table\()")
+    assert [path.name for path in commands.glob("*.py") if past.search(path.read_text())] == []

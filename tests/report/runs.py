@@ -22,8 +22,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def make_run(folder: Path, mode: str, seed: int, points, *, done: bool = True, cost: int = 64, **config) -> Path:
-    """`points`: (step, accuracy, kl) of every evaluation; `cost`: rollouts a step."""
+def make_run(
+    folder: Path, mode: str, seed: int, points, *, done: bool = True, cost: int = 64,
+    closing: Mapping[str, float] | None = None, **config,
+) -> Path:  # fmt: skip
+    """`points`: (step, accuracy, kl) of every evaluation; `cost`: rollouts a step; `closing`: accuracies at the end."""
     folder.mkdir(parents=True)
     settings = {"mode": mode, "seed": seed, "task": TASK, "model": "tiny", **config}
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
@@ -42,7 +45,8 @@ def make_run(folder: Path, mode: str, seed: int, points, *, done: bool = True, c
         last = points[-1]
         summary = {
             "status": "done", "mode": mode, "task": TASK, "steps": last[0], "rollouts": rows[-1]["rollouts"],
-            "accuracy": {"base_seed": 0.1, "base_lead": 0.2, context: last[1]}, "kl_to_base": {context: last[2]},
+            "accuracy": {"base_seed": 0.1, "base_lead": 0.2, context: last[1], **(closing or {})},
+            "kl_to_base": {context: last[2]},
         }  # fmt: skip
         (folder / "summary.json").write_text(json.dumps(summary))
     return folder

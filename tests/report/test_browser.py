@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -11,7 +12,7 @@ from fastslow.report.pages.page import page
 from fastslow.report.reading.sources import load_sources
 from tests.support.hostile import HOSTILE
 
-from .runs import make_whole_run
+from .runs import make_run, make_whole_run
 
 pytestmark = pytest.mark.browser
 
@@ -78,6 +79,17 @@ def test_charts_are_drawn_without_an_error_or_a_request(visit, report):
     assert seen.said == []
     assert [url for url in seen.asked if not url.startswith(("file:", "data:"))] == []
     assert len([url for url in seen.asked if url.startswith("file:")]) == 1, "the page alone"
+
+
+def test_ticks_of_a_short_run_are_plain_numbers(visit, tmp_path):
+    """Not 500m for a half, nor half a step."""
+    run = make_run(tmp_path / "run", "fst", 1, [(1, 0.25, 0.001), (2, 0.5, 0.002)], cost=1)
+    (tmp_path / "report.html").write_text(page(load_sources([run])))
+    seen = visit(tmp_path / "report.html")
+    texts = "[...document.querySelectorAll('.xtick text, .ytick text')].map(t => t.textContent)"
+    assert [text for text in seen.value(texts) if re.search("[a-zµ]", text)] == []
+    steps = "[...document.querySelectorAll('[data-chart=accuracy] .xtick text')].map(t => t.textContent)"
+    assert seen.value(steps) == ["0", "1", "2"]
 
 
 @pytest.mark.row(name="hostile")

@@ -94,7 +94,7 @@ def _shown(value: float, unit: str) -> str:
     if unit == "USD":
         return f"${value:,.2f}" if value < 100 else f"${value:,.0f}"
     if unit == "share":
-        return f"{100 * value:.0f}%"
+        return f"{value:.1%}"
     number = f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
     return f"{number} {unit}" if unit in ("s", "h") else number
 

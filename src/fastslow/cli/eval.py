@@ -187,23 +187,25 @@ def _table(measurements: Sequence[Measurement], params: SamplingParams, dtype: s
     sampled = f"{samples} samples at temperature {params.temperature}, top-p {params.top_p}"
     how = f"{n} {first.split} examples x {sampled}, computed in {dtype}"
     table = Table(title=f"{escape(first.task)}\n{how}")
-    for heading in (
-        "weights",
-        "context",
-        f"mean@{samples}",
-        "95% interval",
-        f"best@{samples}",
-        "unscored",
-        "KL to base",
-        "entropy",
-    ):
+    graded = any(one.graded for one in measurements)
+    means = (f"mean reward@{samples}", "95% interval", f"best reward@{samples}", "fully right")
+    shares = (f"mean@{samples}", "95% interval", f"best@{samples}")
+    for heading in ("weights", "context", *(means if graded else shares), "unscored", "KL to base", "entropy"):
         table.add_column(heading, justify="left" if heading in ("weights", "context") else "right")
+    write_level = _reward if graded else _share
     for one in measurements:
-        interval = "" if one.low is None or one.high is None else f"{100 * one.low:.0f} to {100 * one.high:.0f}%"
-        drift = ["" if value is None else f"{value:.4f}" for value in (one.kl, one.entropy)]
+        known = one.low is not None and one.high is not None
+        interval = f"{write_level(one.low)} to {write_level(one.high)}" if known else ""
+        kl = one.kl if one.weights == "trained" else None  # the base's 0 is a definition, not a measurement
+        drift = ["" if value is None else f"{value:.4f}" for value in (kl, one.entropy)]
         context = one.context_id if one.context == "member" else one.context
-        shares = _share(one.accuracy), interval, _share(one.best)
-        table.add_row(one.weights, context, *shares, str(one.unscored), *drift)
+        levels = (
+            write_level(one.accuracy),
+            interval,
+            write_level(one.best),
+            *([_share(one.fully_right)] if graded else []),
+        )
+        table.add_row(one.weights, context, *levels, str(one.unscored), *drift)
     return table
 
 
@@ -225,6 +227,10 @@ def _choices(measurements: Iterable[Measurement]) -> list[str]:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}%"
+
+
+def _reward(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _either(first: float | None, second: float) -> float:

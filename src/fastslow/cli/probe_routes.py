@@ -14,6 +14,7 @@ from rich.table import Table
 
 from fastslow.cli.flags import Parser, check_target, positive
 from fastslow.core.errors import BadInput
+from fastslow.record.tables import print_table
 
 if TYPE_CHECKING:
     from fastslow.experiments.probe.results import Probe
@@ -101,7 +102,7 @@ def _show(verdicts: dict) -> None:
         columns = ("gain", "regret_constant", "regret_oracle", "agreement")
         table.add_row(escape(name), *(_estimate(rule[column]) for column in columns))
     console = Console()
-    console.print(table)
+    print_table(console, table)
     best, rollouts = ({k: f"{n:.0f}" for k, n in verdicts[name].items()} for name in ("best", "rollouts"))
     console.print("best route measured: " + _listed(best), highlight=False)
     console.print("rollouts an example took: " + _listed(rollouts), highlight=False)

@@ -15,6 +15,7 @@ from fastslow.cli.flags import Parser, positive
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.policy.settings import TEMPLATE_DATE, moment_of
+from fastslow.record.tables import print_table
 
 if TYPE_CHECKING:
     from fastslow.core.types import Example
@@ -85,7 +86,7 @@ def _list() -> int:
     table = Table("task", "what it asks")
     for name, text in list_tasks():
         table.add_row(escape(name), escape(text))
-    console.print(table)
+    print_table(console, table)
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from fastslow.core.types import Split
 
 Weights = Literal["trained", "base"]
+Quantity = Literal["accuracy", "fully_right", "kl", "entropy"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Measurement:
     """One task's held-out accuracy under one kind of context, and how far the weights have moved from the base.
 
     `accuracy` is the mean reward over the scored answers (mean@n) with its 95% interval `low` to `high`; `best` is the
-    mean over examples of their best sample (best@n). Unscored answers are counted in `unscored` and never averaged in:
+    mean over examples of their best sample (best@n); `fully_right` is the share of the scored answers with a reward of
+    1, None in rows of older runs. Unscored answers are counted in `unscored` and never averaged in:
     without a scored one, the numbers are None. `n` counts examples, `samples` the completions of each. `kl` is KL(model
     || base) and `entropy` the model's own, both in nats per token; None where they were not measured. `context_id` is
     None for a mean over contexts and where they are chosen by the question. `step` counts the optimiser steps done;
@@ -77,10 +79,16 @@ class Measurement:
     choice: Choice | None = None
     step: int | None = None
     answers: tuple[Answer, ...] = ()
+    fully_right: float | None = None
+
+    @property
+    def graded(self) -> bool:
+        """Whether an answer earned a reward between 0 and 1, so that the mean reward is not a share of answers."""
+        return self.accuracy is not None and self.fully_right is not None and self.fully_right < self.accuracy
 
     def row(self) -> dict[str, Any]:
         """Return what evals.jsonl holds: all but the answers. `step` and the choice stand there only where known."""
-        names = ("accuracy", "low", "high", "best", "n", "samples", "unscored", "context", "context_id")
+        names = ("accuracy", "fully_right", "low", "high", "best", "n", "samples", "unscored", "context", "context_id")
         return {
             **({} if self.step is None else {"step": self.step}),
             **{name: getattr(self, name) for name in names},
@@ -116,11 +124,11 @@ class Measurement:
             }
 
 
-_MEASURED = ("step", "accuracy", "low", "high", "best", "context_id", "kl", "entropy")
+_MEASURED = ("step", "accuracy", "fully_right", "low", "high", "best", "context_id", "kl", "entropy")
 _OF_A_CHOICE = tuple(field.name for field in fields(Choice))
 
 
-def means(measurements: Sequence[Measurement], what: Literal["accuracy", "kl", "entropy"]) -> dict[str, float]:
+def means(measurements: Sequence[Measurement], what: Quantity) -> dict[str, float]:
     """Average one quantity over tasks, by kind of context; kinds that lack it for some task are left out."""
     by_context: dict[str, list[float | None]] = {}
     for one in measurements:

@@ -26,9 +26,11 @@ Answers = Sequence[Sequence[Answer]]
 @dataclass(frozen=True)
 class Accuracy:
     """Mean reward over scored answers (mean@n), with a 95% interval; `best` is the mean over examples of their best
-    sample (best@n). `unscored` answers are counted, never averaged in."""
+    sample (best@n), `fully_right` the share of scored answers with a reward of 1. `unscored` answers are counted, never
+    averaged in."""
 
     accuracy: float | None
+    fully_right: float | None
     low: float | None
     high: float | None
     best: float | None
@@ -121,6 +123,7 @@ def accuracy_of(answers: Answers, samples: int) -> Accuracy:
     interval = accuracy_interval(scored)
     return Accuracy(
         accuracy=sum(flat) / len(flat) if flat else None,
+        fully_right=flat.count(1.0) / len(flat) if flat else None,
         low=interval[0] if interval else None,
         high=interval[1] if interval else None,
         best=sum(map(max, filter(None, scored))) / len([row for row in scored if row]) if flat else None,

@@ -70,7 +70,8 @@ def decide(test: Test, candidate: Sequence[Rewards], baseline: Sequence[Rewards]
     to_pass, to_fail = _bounds(pairs, test.against, bound)
     low, high = interval_of(pairs, to_pass, to_fail)
     ends = looks[-1] >= test.most
-    state, reason, more = _outcome(test, pairs, (to_pass, to_fail), means[1], ends)
+    right = _fully_right(both)
+    state, reason, more = _outcome(test, pairs, (to_pass, to_fail), means[1], ends, graded=right is not None)
     return Check(
         kind=test.kind,
         name=test.name,
@@ -87,6 +88,8 @@ def decide(test: Test, candidate: Sequence[Rewards], baseline: Sequence[Rewards]
         lost=pairs.lost,
         looks=len(looks),
         more=more,
+        candidate_right=right and right[0],
+        baseline_right=right and right[1],
     )
 
 
@@ -99,13 +102,14 @@ def _bounds(pairs: Paired, against: float, bound: float) -> tuple[float, float]:
 
 
 def _outcome(
-    test: Test, pairs: Paired, bounds: tuple[float, float], baseline: float, ends: bool
+    test: Test, pairs: Paired, bounds: tuple[float, float], baseline: float, ends: bool, *, graded: bool
 ) -> tuple[State, str, int | None]:
     points, z, (to_pass, to_fail) = f"{100 * test.against:+.1f} points", z_of(pairs, test.against), bounds
     if z <= -to_fail:
         return "fail", f"the difference is shown to lie below {points}", None
     if test.kind != "gain" and baseline - test.chance <= -test.against:
-        cannot = f"the baseline is right on {100 * baseline:.1f}%, too little to lose {-100 * test.against:.1f} points"
+        stands = f"has a mean reward of {baseline:.3f}" if graded else f"is right on {baseline:.1%}"
+        cannot = f"the baseline {stands}, too little to lose {-100 * test.against:.1f} points"
         return ("invalid" if ends else "undecided"), cannot, None
     if z >= to_pass:
         return "pass", f"the difference is shown to lie above {points}", None
@@ -118,6 +122,16 @@ def _outcome(
     needed = max(needed, least_questions(test.against, test.alpha))
     more = max(needed - pairs.n, math.ceil(pairs.n / 10))  # a bound that was raised asks for more than the formula
     return "undecided", f"about {more} more questions would decide it if the difference is as measured", more
+
+
+def _fully_right(both: Sequence[tuple[list[float], list[float]]]) -> tuple[float, float] | None:
+    """Return each side's share of answers with a reward of 1; None where every reward is 0 or 1, and the mean is that
+    share."""
+    sides = [[reward for question in side for reward in question] for side in zip(*both, strict=True)]
+    if all(reward in (0.0, 1.0) for side in sides for reward in side):
+        return None
+    candidate, baseline = (side.count(1.0) / len(side) for side in sides)
+    return candidate, baseline
 
 
 def _scored(candidate: Sequence[Rewards], baseline: Sequence[Rewards]) -> list[tuple[list[float], list[float]]]:

@@ -9,7 +9,7 @@ import hashlib
 from xml.etree import ElementTree as XML
 
 from fastslow.core.errors import quoted
-from fastslow.gate.terminal import headline, numbers
+from fastslow.gate.terminal import headline, notes, numbers
 from fastslow.gate.verdict import Check, Verdict
 from fastslow.report.pages.safe import seen
 
@@ -68,7 +68,7 @@ def _properties(verdict: Verdict) -> list[tuple[str, str]]:
         ("baseline", f"{verdict.baseline.name} {verdict.baseline.digest}"),
         ("policy", verdict.policy_digest),
         ("seed", str(verdict.seed)),
-        *(("note", note) for note in verdict.notes),
+        *(("note", note) for note in notes(verdict)),
     ]
 
 

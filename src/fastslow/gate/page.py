@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
-from fastslow.gate.terminal import headline, numbers
+from fastslow.gate.terminal import headline, notes, numbers
 from fastslow.gate.verdict import Check, Lost, Verdict
 from fastslow.report.pages.safe import content_policy, template
 
@@ -22,6 +22,7 @@ def html(verdict: Verdict) -> bytes:
     page = template(source).render(
         verdict=verdict,
         headline=headline(verdict),
+        notes=notes(verdict),
         rows=[(check, numbers(check)) for check in verdict.checks],
         lost=lost_once(verdict.checks),
         style=Markup(style),

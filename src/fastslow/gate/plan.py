@@ -32,11 +32,11 @@ def plan(policy: Policy) -> Iterator[str]:
         yield f"  retain {task}, margin {margin:g}"
         for discordance in DISCORDANCES:
             needed = [_needed(0.0, -margin, discordance, alpha, power) for power in (0.8, 0.9)]
-            chance = "" if most is None else f"; with {most}: {100 * _power(most, margin, discordance, alpha):.0f}%"
-            yield f"    differ on {100 * discordance:.0f}%: {needed[0]} for 80%, {needed[1]} for 90%{chance}"
+            chance = "" if most is None else f"; with {most}: {_power(most, margin, discordance, alpha):.1%}"
+            yield f"    differ on {discordance:.0%}: {needed[0]} for 80%, {needed[1]} for 90%{chance}"
     powers = [_power(most, margin, USUAL, alpha) for _, margin, most in kept if most is not None]
     if len(powers) > 1:
-        yield f"  all {len(powers)} are passed together with {100 * math.prod(powers):.0f}% where each differs on 10%"
+        yield f"  all {len(powers)} are passed together with {math.prod(powers):.1%} where each differs on 10%"
     if policy.gain:
         yield ""
         yield "questions with which a candidate that only wins passes, by its true gain:"

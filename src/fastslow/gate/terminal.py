@@ -32,8 +32,15 @@ def sentences(verdict: Verdict) -> Iterator[str]:
     for check in verdict.checks:
         if check.state != "pass":
             yield f"  {escape(f'{check.kind} {check.name}: {check.state}: {check.reason}')}"
-    for note in verdict.notes:
+    for note in notes(verdict):
         yield escape(f"note: {note}")
+
+
+def notes(verdict: Verdict) -> tuple[str, ...]:
+    """Return the notes of a verdict, and what its numbers are where some answers earned a part of the reward."""
+    graded = [f"{check.kind} {check.name}" for check in verdict.checks if check.graded]
+    said = f"partial credit: of {', '.join(graded)}, what stands is the mean reward / the share fully right"
+    return (*verdict.notes, *([said] if graded else []))
 
 
 def headline(verdict: Verdict) -> str:
@@ -49,20 +56,24 @@ def headline(verdict: Verdict) -> str:
 
 
 def numbers(check: Check) -> tuple[str, str, str, str, str]:
-    """Return candidate, baseline, difference, its interval, and what was allowed, as texts."""
+    """Return candidate, baseline, difference, its interval, and what was allowed, as texts. Where rewards lie between
+    0 and 1 as well, the first two are mean rewards, each beside the share that is fully right."""
     paired = check.kind in ("gain", "retain", "samples")
 
     def text(value: float | None, signed: bool = False) -> str:
         if value is None:
             return ""
+        if paired and signed:
+            return f"{100 * value:+.1f}"
         if paired:
-            return f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}%"
+            return f"{value:.3f}" if check.graded else f"{value:.1%}"
         return f"{value:+.4g}" if signed else f"{value:.4g}"
 
+    right = ["" if share is None else f" / {share:.1%}" for share in (check.candidate_right, check.baseline_right)]
     interval = "" if check.low is None else f"{text(check.low, True)} to {text(check.high, True)}"
     return (
-        text(check.candidate),
-        text(check.baseline),
+        text(check.candidate) + right[0],
+        text(check.baseline) + right[1],
         text(check.difference, True),
         interval,
         text(check.against, True),

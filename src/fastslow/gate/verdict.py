@@ -51,6 +51,8 @@ class Check:
         looks: how often the answers were looked at.
         more: further questions that would probably decide an undecided check; None for none, or where no number would.
         losses: questions that were lost, the first of them.
+        candidate_right, baseline_right: the share of each one's answers with a reward of 1, where `candidate` and
+            `baseline` are means of rewards that lie between 0 and 1 as well; None where every reward is 0 or 1.
     """
 
     kind: str
@@ -69,6 +71,13 @@ class Check:
     looks: int = 0
     more: int | None = None
     losses: tuple[Lost, ...] = ()
+    candidate_right: float | None = None
+    baseline_right: float | None = None
+
+    @property
+    def graded(self) -> bool:
+        """Whether some answer earned a reward between 0 and 1."""
+        return self.candidate_right is not None
 
 
 @dataclass(frozen=True)

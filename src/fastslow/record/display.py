@@ -32,6 +32,9 @@ HEADINGS = {
     "nearest": "best of the nearest",
 }
 
+GRADED = "mean reward / fully right"
+"""What the numbers of an evaluation are where a reward lies between 0 and 1."""
+
 SLOW_PHASES = ("fast", "eval")  # announced where there is no live line: a minute of silence looks like a hang
 
 
@@ -110,8 +113,8 @@ class TerminalDisplay:
         get = {name.rpartition("/")[2]: value for name, value in metrics.items()}.__getitem__
         self.note(
             f"fast phase at step {step}: {get('proposals'):.0f} proposals, {get('accepted'):.0f} accepted, lead "
-            f"context {_percent(get('lead_anchor_score'))} on the anchor set, {get('metric_calls'):.0f} rollouts, "
-            f"{get('seconds'):.0f} s"
+            f"context at mean reward {get('lead_anchor_score'):.3f} on the anchor set, {get('metric_calls'):.0f} "
+            f"rollouts, {get('seconds'):.0f} s"
         )
 
     def standings(self, standings: Sequence[Standing]) -> None:
@@ -119,9 +122,11 @@ class TerminalDisplay:
         if not standings:
             return
         best, *others = standings
-        interval = f"{100 * best.low:.0f} to {100 * best.high:.0f}%"
-        after = f"; the next best {_percent(others[0].level)}" if others else ""
-        self.note(f"by all its rollouts the best context answers {_percent(best.level)} ({interval}){after}")
+        after = f"; the next best {others[0].level:.2f}" if others else ""
+        self.note(
+            f"by all its rollouts the best context earns a mean reward of {best.level:.2f} ({best.low:.2f} to "
+            f"{best.high:.2f}){after}"
+        )
 
     def note(self, text: str) -> None:
         self.console.print(escape(text), highlight=False, soft_wrap=True)
@@ -130,9 +135,13 @@ class TerminalDisplay:
         if len({one.task for one in measurements}) > 1:
             self.note(_evals_by_task(step, measurements))
             return
-        shown = [f"{one.weights}+{one.context} {_percent(one.accuracy)}" for one in measurements]
-        kls = [f"kl {one.kl:.4f} ({one.context} context)" for one in measurements if one.kl is not None]
-        self.console.print(f"eval at step {step}: " + ", ".join(shown + kls), highlight=False, soft_wrap=True)
+        graded = any(one.graded for one in measurements)
+        results = [level(one.accuracy, one.fully_right if graded else None) for one in measurements]
+        shown = [f"{one.weights}+{one.context} {result}" for one, result in zip(measurements, results, strict=True)]
+        drifted = [one for one in measurements if one.kl is not None and one.weights == "trained"]
+        kls = [f"kl {one.kl:.4f} ({one.context} context)" for one in drifted]
+        title = f"eval at step {step}{f' ({GRADED})' if graded else ''}: "
+        self.console.print(title + ", ".join(shown + kls), highlight=False, soft_wrap=True)
 
     def stop(self) -> None:
         if self._progress is not None:
@@ -143,12 +152,13 @@ class TerminalDisplay:
 def closing_table(summary: Mapping[str, Any]) -> Table:
     """Return the table of validation accuracies: {base, trained} weights x contexts; for several tasks one block each
     and one for the mean."""
-    accuracy = summary["accuracy"]
-    table = Table(
-        title=f"validation accuracy after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})"
-    )
-    contexts = {name: heading for name, heading in HEADINGS.items() if name in accuracy}
-    tasks = summary.get("tasks", {})
+    accuracy, tasks = summary["accuracy"], summary.get("tasks", {})
+    blocks = {"mean of tasks": {**accuracy, "fully_right": summary.get("fully_right", {})}}
+    graded = any(map(_is_graded, (*blocks.values(), *tasks.values())))
+    what = GRADED if graded else "accuracy"
+    table = Table(title=f"validation {what} after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})")
+    evolved = summary.get("channels", {}).get("fast", True)  # else the seed context is the only one
+    contexts = {name: heading for name, heading in HEADINGS.items() if name in accuracy and (evolved or name == "seed")}
     several = len(tasks) > 1
     for heading in ("task", "weights") if several else ("weights",):
         table.add_column(heading, no_wrap=True)
@@ -156,9 +166,11 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
         table.add_column(context if several else heading, justify="right")  # a log file has eighty columns
     names = short_names(tasks)
     by_name = {names[task]: values for task, values in tasks.items()} if several else {}
-    for name, values in {**by_name, "mean of tasks": accuracy}.items():
-        base = [_percent(values[f"base_{context}"]) for context in ("seed", "lead")]
-        trained = [_percent(values[context]) for context in contexts]
+    for name, values in {**by_name, **blocks}.items():
+        right = values.get("fully_right", {}) if graded else {}
+        cells = {name: level(value, right.get(name)) for name, value in values.items() if name != "fully_right"}
+        base = [cells[f"base_{context}"] for context in contexts if f"base_{context}" in cells]
+        trained = [cells[context] for context in contexts]
         table.add_row(*([escape(name)] if several else []), "base", *base)
         table.add_row(*([""] if several else []), "trained", *trained, end_section=True)
     return table
@@ -170,21 +182,32 @@ def _evals_by_task(step: int, measurements: Sequence[Measurement]) -> str:
     contexts = dict.fromkeys(one.context for one in measurements)
     drifted = dict.fromkeys(m.context for m in measurements if m.kl is not None and m.weights == "trained")
     by_place = {(one.task, one.context): one for one in measurements}
+    graded = any(one.graded for one in measurements)
     table = [["", *contexts, *(f"kl: {context}" for context in drifted)]]
     for task, name in names.items():
-        accuracies = [_percent(by_place[task, context].accuracy) for context in contexts]
+        shown = [by_place[task, context] for context in contexts]
+        accuracies = [level(one.accuracy, one.fully_right if graded else None) for one in shown]
         kls = [by_place[task, context].kl for context in drifted]
         table.append([name, *accuracies, *("n/a" if kl is None else f"{kl:.4f}" for kl in kls)])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = [f"eval at step {step}, {measurements[0].weights} weights:"]
+    lines = [f"eval at step {step}{f' ({GRADED})' if graded else ''}, {measurements[0].weights} weights:"]
     for name, *cells in table:
         numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([f"  {name:{widths[0]}}", *numbers]))
     return "\n".join(lines)
 
 
-def _percent(value: float | None) -> str:
-    return "n/a" if value is None else f"{100 * value:.1f}%"
+def level(mean_reward: float | None, fully_right: float | None = None) -> str:
+    """Write a mean reward: that of rewards of 0 and 1 is a share, as in 41.2%; that of others stands with the share
+    that is fully right, as in 0.412 / 31.2%."""
+    if mean_reward is None:
+        return "n/a"
+    return f"{mean_reward:.1%}" if fully_right is None else f"{mean_reward:.3f} / {fully_right:.1%}"
+
+
+def _is_graded(values: Mapping[str, Any]) -> bool:
+    pairs = ((values.get(name), right) for name, right in values.get("fully_right", {}).items())
+    return any(mean is not None and right is not None and right < mean for mean, right in pairs)
 
 
 def _numbers(logs: dict[str, Any]) -> str:

@@ -188,8 +188,8 @@ class Recorder(TrainerCallback):
                 "rollback": "nothing to go back to yet" if back is None else f"the weights go back to step {back}",
             }.get(action, "nothing is done about it (retention_action)")
             self.display.note(
-                f"step {step}: '{fall.task}' has fallen to {fall.accuracy:.1%} from {fall.peak:.1%}, below its floor "
-                f"of {fall.floor:.1%}; {done}."
+                f"step {step}: '{fall.task}' has fallen to a mean reward of {fall.accuracy:.3f} from {fall.peak:.3f}, "
+                f"below its floor of {fall.floor:.3f}; {done}."
             )
         row = {"phase": "retention", "action": action, "back_to": back if action == "rollback" else None}
         self._append("metrics.jsonl", [{**self._head(step, "retention"), **row, **asdict(fall)} for fall in falls])

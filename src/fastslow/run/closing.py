@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from fastslow.bundles.bundle import write_bundle
 from fastslow.bundles.digest import BUNDLE, files_of
 from fastslow.config.settings import FastSlowConfig, bundled_fields, compute_type
 from fastslow.core import processes
-from fastslow.core.measurement import means
+from fastslow.core.measurement import Quantity, means
 from fastslow.files.run_directory import RunDirectory, machine, versions
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.tasks.task_set import by_task
@@ -38,7 +38,8 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
         trainer.evaluate()
     if not _stopped_by(trainer):
         with trainer.recorder.phase("eval", trainer.step):
-            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, ["seed", "lead"]))
+            kinds = ["seed", "lead"] if trainer.mode.fast else ["seed"]
+            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, kinds))
     stopped_by = _stopped_by(trainer)
     summary = summarise(trainer, status=f"stopped by {stopped_by[0]}" if stopped_by else "done")
     if run is not None:
@@ -77,17 +78,15 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
     config, recorder = trainer.args, trainer.recorder
     latest = {(one.weights, one.context, one.task): one for one in recorder.measurements}
 
-    def values(what: Literal["accuracy", "kl"], task: str | None = None) -> dict[str, float | None]:
+    def values(what: Quantity, task: str | None = None) -> dict[str, float | None]:
         rows = {w: [r for (v, _, t), r in latest.items() if v == w and task in (None, t)] for w in ("base", "trained")}
         base, trained = (means(of_weights, what) for of_weights in rows.values())
-        # Without a fast channel every kind of context is the seed context.
-        seed, both = trained.get("seed"), trainer.mode.fast
-        lead, mean = (trained.get("lead"), trained.get("mean")) if both else (seed, seed)
-        names = ("base_seed", "base_lead", "seed", "lead", "mean")
-        by_name = dict(zip(names, (base.get("seed"), base.get("lead"), seed, lead, mean), strict=True))
-        return by_name | {kind: trained.get(kind) for kind in trainer.topics.kinds if both}
+        by_name = {f"base_{context}": base.get(context) for context in ("seed", "lead")}
+        kinds = trainer.topics.kinds if trainer.mode.fast else []
+        return by_name | {context: trained.get(context) for context in ("seed", "lead", "mean", *kinds)}
 
-    kl, tasks = values("kl"), by_task(trainer.parts.task, trainer.parts.task.split("validation"))
+    kl, names = values("kl"), by_task(trainer.parts.task, trainer.parts.task.split("validation"))
+    by_name = {name: {**values("accuracy", name), "fully_right": values("fully_right", name)} for name in names}
     return {
         "status": status,
         "mode": config.mode,
@@ -102,7 +101,8 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "tokens": dict(recorder.tokens),
         "wall_s": recorder.wall_by_phase(),
         "accuracy": values("accuracy"),
-        **({"tasks": {name: values("accuracy", name) for name in tasks}} if config.tasks else {}),
+        "fully_right": values("fully_right"),
+        **({"tasks": by_name} if config.tasks else {}),
         "kl_to_base": {"seed": kl["seed"], "lead": kl["lead"]},
         "lead_context": trainer.population.lead.to_json(),
         "standings": [asdict(one) for one in trainer.cycle.standings(trainer.step)] if trainer.mode.fast else [],

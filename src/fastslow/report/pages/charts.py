@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE
@@ -32,7 +32,7 @@ CONTEXT_NAMES = {
 
 
 # Quantities of evaluations, each with the chart that shows it: training lines have an entropy of their own.
-EVALUATED = {"accuracy": "accuracy", "kl": "kl", "entropy": "policy_entropy"}
+EVALUATED = {"accuracy": "accuracy", "fully_right": "fully_right", "kl": "kl", "entropy": "policy_entropy"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Chart:
 
 CHARTS = (
     Chart("accuracy", "Accuracy", "share of held-out questions", evaluated=True, share=True),
+    Chart("fully_right", "Fully right", "share of held-out answers with full reward", evaluated=True, share=True),
     Chart("kl", "Drift from the base", "KL to base, nats per token", evaluated=True),
     Chart("matched", "Drift at like accuracy", "KL to base, nats per token", x="accuracy", evaluated=True),
     Chart("reward", "Reward in training", "mean reward of a step", share=True),
@@ -63,16 +64,23 @@ CHARTS = (
     Chart("context_length", "Length of accepted contexts", "characters", group="fast"),
     Chart("lead_score", "Lead context on its anchor set", "mean score", group="fast", share=True),
 )
+# Titles and units where rewards lie between 0 and 1 as well: a mean reward is then no share of questions.
+GRADED = {
+    "accuracy": ("Mean reward", "mean reward of held-out answers"),
+    "matched": ("Drift at like mean reward", "KL to base, nats per token"),
+}
 SHARES = frozenset(chart.key for chart in CHARTS if chart.share)
 
 
 def payload(comparison: Comparison) -> dict[str, Any]:
     """Return arms, charts and series of one comparison, ready for JSON. Charts without a series are left out."""
     series = [one for at, arm in enumerate(comparison.arms) for one in _series(arm, at, comparison.tasks)]
+    if not comparison.graded:  # the share fully right is the accuracy
+        series = [one for one in series if one["chart"] != "fully_right"]
     drawn = {one["chart"] for one in series}
     if "kl" in drawn:
         drawn.add("matched")
-    shown = [chart for chart in CHARTS if chart.key in drawn]
+    shown = [_named(chart, graded=comparison.graded) for chart in CHARTS if chart.key in drawn]
     # The first colour belongs to the reference: without a reference it stays unused.
     shift = 0 if comparison.reference is not None else 1
     return {
@@ -81,8 +89,14 @@ def payload(comparison: Comparison) -> dict[str, Any]:
         ],
         "charts": [chart.__dict__ for chart in shown],
         "axes": AXES,
+        "measure": comparison.measure,
         "series": series,
     }
+
+
+def _named(chart: Chart, *, graded: bool) -> Chart:
+    title, y = GRADED[chart.key] if graded and chart.key in GRADED else (chart.title, chart.y)
+    return replace(chart, title=title, y=y)
 
 
 def contexts_of(comparison: Comparison) -> dict[str, str]:

@@ -19,7 +19,7 @@ def signed(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.0%}"
+    return NOTHING if value is None else f"{value:.1%}"
 
 
 def whole(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastslow.report.pages import stream_tables, tables
+from fastslow.report.pages import control_tables, stream_tables, tables
 from fastslow.report.pages.tables import Table
 from fastslow.report.questions.compare import Comparison, compare
 from fastslow.report.questions.verdict import headline
@@ -39,9 +39,9 @@ def all_notices(sources: Sequence[Source]) -> list[tuple[str, str]]:
 def tables_of(comparison: Comparison) -> list[Table]:
     """Return the tables in the order of the questions: results, then costs, then who contributed."""
     made = (
-        tables.cells, tables.efficiencies, tables.plasticity, tables.continual, stream_tables.streams,
-        stream_tables.differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs, tables.fast_channel,
-        tables.gains, tables.routing, tables.costs,
+        tables.cells, control_tables.against, tables.efficiencies, tables.plasticity, tables.continual,
+        stream_tables.streams, stream_tables.differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs,
+        tables.fast_channel, tables.gains, tables.routing, tables.costs,
     )  # fmt: skip
     answers = [make(comparison) for make in made]
     return [table for table in answers if table is not None]

@@ -23,11 +23,12 @@ from fastslow.report.pages.markdown import all_notices, tables_of
 from fastslow.report.pages.safe import content_policy, template
 from fastslow.report.questions.compare import Comparison, compare
 from fastslow.report.questions.continual import Stages, stages_of
+from fastslow.report.questions.controls import few_seeds
 from fastslow.report.questions.course import Course, course_of
 from fastslow.report.questions.examples import shelves
 from fastslow.report.questions.lineage import Lineage, Node, Segment, difference, lineage, readable
 from fastslow.report.questions.routes import KINDS, slices
-from fastslow.report.questions.verdict import few_seeds, headline
+from fastslow.report.questions.verdict import headline
 from fastslow.report.reading.data import AXES, RunData
 from fastslow.report.reading.sources import Source
 from fastslow.report.reading.values import mapping, text
@@ -118,7 +119,7 @@ def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: in
     gains, routing = tables.gains(comparison), tables.routing(comparison)
     closing = {tables.costs(comparison).title, *(t.title for t in (gains, routing) if t is not None)}
     lineages = [_lineage(run, lineage(run, limit)) for run in evolved if run.channels.fast]
-    courses = [_course(course) for run in comparison.runs if (course := course_of(run)) is not None]
+    courses = [_course(course, comparison.measure) for run in comparison.runs if (course := course_of(run)) is not None]
     sections = [
         ("curves", "Curves", True), ("numbers", "Numbers", True), ("stream", "Stream", bool(courses)),
         ("contexts", "Contexts", bool(lineages)),
@@ -127,13 +128,15 @@ def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: in
     return {
         "id": name,
         "question": head.question, "task": comparison.task, "tasks": comparison.tasks,
-        "model": comparison.model, "facts": _facts(comparison),
+        "model": comparison.model, "facts": _facts(comparison), "measure": comparison.measure,
         "answer": head.answer, "sentence": head.sentence, "figures": head.figures,
         "charts": drawn["charts"], "arms": drawn["arms"], "contexts": contexts_of(comparison),
         "numbers": tables.numbers(comparison, "accuracy"),
         "tables": [table for table in tables_of(comparison) if table.title not in closing],
         "stages": [
-            _staged(arm.label, stages) for arm in comparison.arms if (stages := stages_of(arm)) is not None
+            _staged(arm.label, stages, comparison.measure)
+            for arm in comparison.arms
+            if (stages := stages_of(arm)) is not None
         ],
         "courses": courses,
         "fast": bool(lineages), "gains": gains, "lineages": lineages,
@@ -149,18 +152,19 @@ def _facts(comparison: Comparison) -> str:
     arms = ", ".join(f"{arm.label} ({formats.seeds(len(arm.runs))})" for arm in comparison.arms)
     recipe = f" Recipe {comparison.recipe}." if comparison.recipe else ""
     few = " Fewer than three seeds on a side: hardly more than a first look." if few_seeds(comparison) else ""
-    return f"Arms: {arms}.{recipe}{few}"
+    graded = f" {tables.PARTIAL_CREDIT}" if comparison.graded else ""
+    return f"Arms: {arms}.{recipe}{few}{graded}"
 
 
-def _staged(arm: str, stages: Stages) -> Matrix:
+def _staged(arm: str, stages: Stages, measure: str) -> Matrix:
     rows = [("nothing yet", [(value, False) for value in stages.base])]
     for at, (task, row) in enumerate(zip(stages.tasks, stages.after, strict=True)):
         rows.append((f"stage {at + 1}: {task}", [(value, at == j) for j, value in enumerate(row)]))
     note = "Mean over seeds, under the context the arm ships. Framed: the task that the stage trained on."
-    return Matrix(f"Accuracy after each stage: {arm}", "after", stages.tasks, rows, [note, *stages.late])
+    return Matrix(f"{measure.capitalize()} after each stage: {arm}", "after", stages.tasks, rows, [note, *stages.late])
 
 
-def _course(course: Course) -> CourseView:
+def _course(course: Course, measure: str) -> CourseView:
     left_out = len(course.run.evaluations) - len(course.rows)
     context = CONTEXT_NAMES[course.run.shipped_context]
     notes = [
@@ -168,7 +172,7 @@ def _course(course: Course) -> CourseView:
         *([f"{left_out} evaluations between them are left out here; evals.jsonl has them."] if left_out else []),
     ]
     rows = [(f"{r.step:,}", list(zip(r.accuracies, r.trained, strict=True))) for r in course.rows]
-    matrix = Matrix("Accuracy by task", "step", course.tasks, rows, notes)
+    matrix = Matrix(f"{measure.capitalize()} by task", "step", course.tasks, rows, notes)
     return CourseView(course.run.name, course.run.label, matrix, course.clusters, course.changes)
 
 

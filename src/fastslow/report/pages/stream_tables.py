@@ -25,14 +25,14 @@ def streams(comparison: Comparison) -> Table | None:
         for arm in arms
     ]  # fmt: skip
     head = (
-        "arm", "accuracy at the end", "forgotten", "worst of any task and seed", "to FAST", "to SLOW", "right topic",
-        "gain over the lead",
+        "arm", f"{comparison.measure} at the end", "forgotten", "worst of any task and seed", "to FAST", "to SLOW",
+        "right topic", "gain over the lead",
     )  # fmt: skip
     notes = [
-        "Accuracy is the mean over tasks, under what the arm ships. Forgotten is the part of a learned task's peak "
-        "that is gone at the end; in brackets the 95% interval over seeds. Then the shares of the groups routed to "
-        "each channel, and of contexts chosen by the question how often the topic was the task's, and what the choice "
-        "brought.",
+        f"{comparison.measure.capitalize()} is the mean over tasks, under what the arm ships. Forgotten is the part of "
+        "a learned task's peak that is gone at the end; in brackets the 95% interval over seeds. Then the shares of "
+        "the groups routed to each channel, and of contexts chosen by the question how often the topic was the task's, "
+        "and what the choice brought.",
     ]
     return Table("At the end of the stream", head, rows, notes)
 

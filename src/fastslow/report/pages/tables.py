@@ -10,15 +10,19 @@ from fastslow.metrics import Efficiency
 from fastslow.report.pages import formats
 from fastslow.report.questions.compare import RATIO_AXES, Arm, Comparison, mean_or_none
 from fastslow.report.questions.continual import intervals, measures_of_arm, normalised, numbers_of, stages_of, times
+from fastslow.report.questions.controls import FEW_SEEDS
 from fastslow.report.questions.costs import PHASES, cost_of
 from fastslow.report.questions.lineage import earned
 from fastslow.report.questions.plasticity import areas
 from fastslow.report.questions.routes import shares
 from fastslow.report.questions.series import bands_of, context_lengths
-from fastslow.report.questions.verdict import FEW_SEEDS
 from fastslow.report.reading.data import AXES, RunData
 from fastslow.report.reading.rows import MetricsRow
 
+PARTIAL_CREDIT = (
+    "Some rewards lie between 0 and 1: a mean reward is no share of questions, and fully right are the answers with "
+    "full reward."
+)
 NUMBERS = 16  # rows of the table below a curve; the CSV has every row
 
 
@@ -35,20 +39,23 @@ class Table:
 def runs(comparison: Comparison) -> Table:
     measured = [run for run in comparison.runs if _latest(run, "entropy", "seed") is not None]
     drifts = ("kl", "entropy") if measured else ("kl",)  # runs made before entropy was measured have none
+    accuracies = {"accuracy": comparison.measure, **({"fully_right": "fully right"} if comparison.graded else {})}
     head = (
-        "run", "arm", "seed", "status", "steps", "accuracy: seed / lead / mean", "as shipped, 95% of its questions",
-        "best of n", *({"kl": "KL", "entropy": "entropy"}[what] + ": seed / lead" for what in drifts), "rollouts",
+        "run", "arm", "seed", "status", "steps", *(f"{name}: seed / lead / mean" for name in accuracies.values()),
+        "as shipped, 95% of its questions", "best of n",
+        *({"kl": "KL", "entropy": "entropy"}[what] + ": seed / lead" for what in drifts), "rollouts",
     )  # fmt: skip
     rows = [
         (
             run.name, run.label, run.seed, run.status, formats.whole(run.steps),
-            _slashed([_latest(run, "accuracy", name) for name in ("seed", "lead", "mean")]), *_sureness(run),
+            *(_slashed([_latest(run, what, name) for name in ("seed", "lead", "mean")]) for what in accuracies),
+            *_sureness(run),
             *(_slashed([_latest(run, what, name) for name in ("seed", "lead")]) for what in drifts),
             formats.whole(run.counts("rollouts").generated),
         )
         for run in comparison.runs
     ]  # fmt: skip
-    return Table("Runs", head, rows)
+    return Table("Runs", head, rows, [PARTIAL_CREDIT] if comparison.graded else [])
 
 
 def cells(comparison: Comparison) -> Table | None:
@@ -76,9 +83,9 @@ def efficiencies(comparison: Comparison) -> Table | None:
         )
         for arm in comparison.others
     ]
-    name = comparison.reference_name
+    name, measure = comparison.reference_name, comparison.measure
     notes = [
-        f"What {name} spent until its best accuracy, over what the arm spent until it was as good; above 1x the arm "
+        f"What {name} spent until its best {measure}, over what the arm spent until it was as good; above 1x the arm "
         "needs less. In brackets the 95% interval over seeds.",
         f"No ratio for the reflection tokens: {name} asks no language model. The column has the whole run's.",
     ]
@@ -90,7 +97,7 @@ def efficiencies(comparison: Comparison) -> Table | None:
         notes.append(f"No rise: {name} never came above its start, so there is no cost to compare.")
     notes += _few_seeds(comparison)
     return Table(
-        f"Cost of {name}'s best accuracy, {name} / arm",
+        f"Cost of {name}'s best {measure}, {name} / arm",
         ("arm", *(AXES[axis] for axis in RATIO_AXES), AXES["reflection"]), rows, notes,
     )  # fmt: skip
 
@@ -106,12 +113,13 @@ def drift(comparison: Comparison) -> Table | None:
             rows.append((arm.label, *[formats.NOTHING] * 4, ""))
             continue
         known = matched.low is not None and matched.high is not None
-        interval = f"{matched.low:.0%} to {matched.high:.0%}" if known else ""
+        interval = f"{formats.percent(matched.low)} to {formats.percent(matched.high)}" if known else ""
         numbers = map(formats.decimal, (matched.accuracy, matched.other_kl, matched.reference_kl))
         rows.append((arm.label, *numbers, formats.percent(matched.share), interval))
-    head = ("arm", "accuracy", "its KL", f"{comparison.reference_name}'s KL", "share", "95% interval")
-    notes = ["At the highest accuracy that the mean curves of both came to; in between evaluations by proportion."]
-    return Table("KL to the base at like accuracy", head, rows, notes)
+    head = ("arm", comparison.measure, "its KL", f"{comparison.reference_name}'s KL", "share", "95% interval")
+    measure = comparison.measure
+    notes = [f"At the highest {measure} that the mean curves of both came to; in between evaluations by proportion."]
+    return Table(f"KL to the base at like {measure}", head, rows, notes)
 
 
 def quadrants(comparison: Comparison) -> Table:
@@ -201,7 +209,7 @@ def routing(comparison: Comparison) -> Table | None:
     rows = []
     for run in (run for run in comparison.runs if run.routes):
         counts = sum(run.routes.values(), Counter())
-        listed = ", ".join(f"{kind} {share:.0%}" for kind, share in shares(counts).items())
+        listed = ", ".join(f"{kind} {formats.percent(share)}" for kind, share in shares(counts).items())
         rows.append((run.name, ", ".join(run.routers), f"{counts.total():,}", listed))
     return Table("Shares of the routes", ("run", "router", "groups", "shares"), rows) if rows else None
 
@@ -213,7 +221,7 @@ def plasticity(comparison: Comparison) -> Table | None:
     within, decimal, percent, steps_to = formats.within, formats.decimal, formats.percent, formats.steps_to
     name, rows = comparison.reference_label, []
     for label, one in areas(comparison).items():
-        # The reference is its own share: 100 %.
+        # The reference is its own share: all of it.
         sure = one.sure if label != name else {n: i for n, i in one.sure.items() if "ratio" not in n}
         numbers = (
             within(write(getattr(one, field)), sure.get(field), write)
@@ -224,13 +232,13 @@ def plasticity(comparison: Comparison) -> Table | None:
         )  # fmt: skip
         rows.append((label, str(one.seeds), *numbers))
     head = (
-        "arm", "seeds", "start", "best", "end", "mean accuracy along the way", f"share of '{name}'",
+        "arm", "seeds", "start", "best", "end", f"{comparison.along} along the way", f"share of '{name}'",
         f"end, share of '{name}'", "steps to half", "steps to best",
     )  # fmt: skip
     notes = (
-        "The mean accuracy along the way is the area under the curve divided by its span, up to the step that all arms "
-        f"reached. Half and best are those of '{name}': halfway from its start to its best accuracy, and that. In "
-        "brackets the 95% interval over seeds.",
+        f"The {comparison.along} along the way is the area under the curve divided by its span, up to the step that "
+        f"all arms reached. Half and best are those of '{name}': halfway from its start to its best "
+        f"{comparison.measure}, and that. In brackets the 95% interval over seeds.",
     )
     return Table("Plasticity", head, rows, [*notes, *_few_seeds(comparison)])
 
@@ -254,13 +262,13 @@ def continual(comparison: Comparison) -> Table | None:
 def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -> dict[str, str]:
     measures, within = measures_of_arm(arm), formats.within
     if measures is None:
-        return {"average accuracy": "not every stage was measured"}
+        return {f"average {comparison.measure}": "not every stage was measured"}
     reference = comparison.reference if comparison.reference in staged and arm is not comparison.reference else None
     sure, known = intervals(arm, reference), numbers_of(measures)
     shown = {
         title: within(write(known[name]), sure.get(name), write)
         for title, name, write in (
-            ("average accuracy", "average", formats.decimal),
+            (f"average {comparison.measure}", "average", formats.decimal),
             ("backward transfer", "backward_transfer", formats.signed),
             ("forward transfer", "forward_transfer", formats.signed),
             ("forgotten since learned", "forgetting_since_learned", formats.decimal),
@@ -294,7 +302,8 @@ def numbers(comparison: Comparison, quantity: str) -> Table:
             shade = f"{band.low[at]:.3f} to {band.high[at]:.3f}" if band.seeds > 1 else "one seed"
             rollouts = formats.whole(band.spent["rollouts"][at])
             rows.append((arm.label, f"{band.steps[at]:,}", rollouts, f"{band.y[at]:.3f}", shade))
-    return Table("Numbers behind the curve", ("arm", "step", "rollouts", quantity, "over seeds"), rows)
+    name = comparison.measure if quantity == "accuracy" else quantity
+    return Table("Numbers behind the curve", ("arm", "step", "rollouts", name, "over seeds"), rows)
 
 
 def _total(rows: Sequence[MetricsRow], name: str) -> float | None:

@@ -1,6 +1,6 @@
 """Each question that a report answers, as pure functions of what `reading` returns.
 
-- `compare`, `series`, `verdict`: arms side by side, curves over seeds, and whether the training paid.
+- `compare`, `series`: arms side by side, and curves over seeds. `controls`, `verdict`: whether the training paid.
 - `continual`, `streams`, `course`: several tasks: stages, streams without stages, one run from inside.
 - `plasticity`, `costs`, `lineage`, `routes`, `examples`: one question each. `pages` shows the answers.
 """

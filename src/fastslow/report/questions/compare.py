@@ -77,6 +77,21 @@ class Comparison:
         return list(dict.fromkeys(task for run in self.runs for task in run.tasks))
 
     @property
+    def graded(self) -> bool:
+        """Whether a reward of any run is neither 0 nor 1, so that their mean is not a share of answers."""
+        return any(run.graded for run in self.runs)
+
+    @property
+    def measure(self) -> str:
+        """What the evaluations of these runs measure, by its name."""
+        return "mean reward" if self.graded else "accuracy"
+
+    @property
+    def along(self) -> str:
+        """The mean of the measure over evaluations, by its name."""
+        return "mean reward" if self.graded else "mean accuracy"
+
+    @property
     def reference_name(self) -> str:
         mode = MODES.get(self.reference_label)
         return mode.title if mode is not None and mode.title else self.reference_label

@@ -117,7 +117,7 @@ def band(samples: Sequence[Sequence[Sample]], within: Interval = NOT_NEGATIVE) -
 
 
 def bands_of(arm: Arm, quantity: str, context: str = "shipped", task: str = "") -> Band | None:
-    share = quantity in ("accuracy", "best")
+    share = quantity in ("accuracy", "best", "fully_right")
     return band([evaluated(run, quantity, context, task) for run in arm.runs], SHARE if share else NOT_NEGATIVE)
 
 

@@ -1,9 +1,9 @@
-"""Did it pay? One sentence and three numbers, from measurements alone."""
+"""Did it pay? A few sentences and three numbers, from measurements alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean
 
@@ -12,10 +12,21 @@ from fastslow.metrics import Efficiency
 from fastslow.report.pages import formats
 from fastslow.report.questions.compare import Arm, Comparison
 from fastslow.report.questions.continual import intervals, measures_of_arm
+from fastslow.report.questions.controls import (
+    FEW_SEEDS,
+    OWN_BASE,
+    ROUNDING,
+    Control,
+    candidate,
+    channels_of,
+    controls,
+    ends,
+    few_seeds,
+)
 from fastslow.report.questions.plasticity import areas
 from fastslow.report.questions.series import bands_of
 
-FEW_SEEDS = 3
+OPEN, YES, SEEMS_SO, IN_PART = "Open", "Yes", "It seems so", "In part"
 KEPT = 0.95  # plasticity of at least this share of the base's counts as kept
 
 
@@ -47,18 +58,6 @@ def headline(comparison: Comparison) -> Headline:
     return _efficiency(comparison)
 
 
-def candidate(comparison: Comparison) -> Arm | None:
-    """Return the arm that the question is about: that of the candidate mode, else the first of its variants."""
-    arms = [arm for arm in comparison.others if arm.channels.role == "candidate"]
-    return next((arm for arm in arms if arm.label == arm.mode), arms[0] if arms else None)
-
-
-def few_seeds(comparison: Comparison) -> bool:
-    """Return whether the arms of the verdict have too few seeds for a plain yes or no."""
-    sides = [arm for arm in (comparison.reference, candidate(comparison)) if arm is not None]
-    return any(len(arm.runs) < FEW_SEEDS for arm in sides)
-
-
 def seeds_of(arm: Arm, reference: Arm) -> str:
     return f"{len(arm.runs)} against {formats.seeds(len(reference.runs))}"
 
@@ -67,19 +66,18 @@ def _efficiency(comparison: Comparison) -> Headline:
     reference, arm = comparison.reference, candidate(comparison)
     if reference is None or arm is None:
         missing = comparison.reference_name if reference is None else CANDIDATE.name
-        return Headline("Open", f"Whether both channels pay is open: no run of {missing} is here.", _ends(comparison))
+        return Headline(OPEN, f"Whether both channels pay is open: no run of {missing} is here.", _ends(comparison))
     steps, rollouts = (arm.efficiency.get(axis) for axis in ("steps", "rollouts"))
     if steps is None or rollouts is None:
-        return Headline("Open", "Whether both channels pay is open: nothing was measured yet.", _ends(comparison))
+        return Headline(OPEN, "Whether both channels pay is open: nothing was measured yet.", _ends(comparison))
     if steps.reference_x == 0:
         return _no_rise(comparison, reference, arm, steps.target)
-    few = few_seeds(comparison)
-    best = f"{comparison.reference_name}'s best accuracy {steps.target:.2f}"
+    best = f"{comparison.reference_name}'s best {comparison.measure} {steps.target:.2f}"
     figures = [_cost(steps, "optimiser steps", best), _cost(rollouts, "rollouts, all of them charged", best)]
     figures.append(_drift(comparison, arm))
     if steps.ratio is None:
         sentence = f"{arm.label} never came to {best} ({seeds_of(arm, reference)})."
-        return Headline("It seems not" if few else "No", sentence, figures)
+        return _judged(comparison, arm, Headline("No", sentence, figures))
     spent = f"{_fewer(steps)} optimiser steps and {_fewer(rollouts)} rollouts"
     seconds = arm.efficiency.get("seconds")
     if seconds is not None and seconds.ratio is not None and seconds.ratio < 1:  # say so in the sentence
@@ -87,38 +85,103 @@ def _efficiency(comparison: Comparison) -> Headline:
     sentence = f"{arm.label} came to {best} with {spent} ({seeds_of(arm, reference)})"
     own = arm.best()
     sentence += f", and to {own:.2f} in all." if own is not None and own > steps.target else "."
-    return Headline(_answer(steps, rollouts, few=few), sentence, figures)
+    return _judged(comparison, arm, Headline(_answer(steps, rollouts), sentence, figures))
 
 
 def _no_rise(comparison: Comparison, reference: Arm, arm: Arm, start: float) -> Headline:
     """Answer where the reference never rose above its start: its best accuracy cost nothing, and nothing can be
     saved."""
-    name, few = comparison.reference_name, few_seeds(comparison)
+    name, measure = comparison.reference_name, comparison.measure
     band = bands_of(arm, "accuracy")
     best = max(range(len(band.y)), key=band.y.__getitem__) if band is not None else None
     top, low = (band.y[best], band.low[best]) if band is not None and best is not None else (start, start)
     figures = [
-        Figure(f"{top:.2f}", f"best accuracy of {arm.label}", formats.seeds(len(arm.runs))),
-        Figure(f"{start:.2f}", f"best accuracy of {name}, at its start", formats.seeds(len(reference.runs))),
+        Figure(f"{top:.2f}", f"best {measure} of {arm.label}", formats.seeds(len(arm.runs))),
+        Figure(f"{start:.2f}", f"best {measure} of {name}, at its start", formats.seeds(len(reference.runs))),
         Figure("open", f"cost against {name}'s", "no rise to compare"),
     ]
     sentence = (
         f"{name[0].upper()}{name[1:]} never rose above its start of {start:.2f}, so there is no cost to compare; "
         f"{arm.label} came to {top:.2f} ({seeds_of(arm, reference)})."
     )
-    if top <= start:
-        return Headline("It seems not" if few else "No", sentence, figures)
-    return Headline("Yes" if low > start and not few else "It seems so", sentence, figures)
+    answer = "No" if top <= start else YES if low > start else SEEMS_SO
+    return _judged(comparison, arm, Headline(answer, sentence, figures))
 
 
-def _answer(steps: Efficiency, rollouts: Efficiency, *, few: bool) -> str:
+def _answer(steps: Efficiency, rollouts: Efficiency) -> str:
     better = [efficiency.ratio is not None and efficiency.ratio > 1 for efficiency in (steps, rollouts)]
-    sure = not few and all(efficiency.low is not None and efficiency.low > 1 for efficiency in (steps, rollouts))
     if all(better):
-        return "Yes" if sure else "It seems so"
-    if any(better):
-        return "In part"
-    return "It seems not" if few else "No"
+        sure = all(efficiency.low is not None and efficiency.low > 1 for efficiency in (steps, rollouts))
+        return YES if sure else SEEMS_SO
+    return IN_PART if any(better) else "No"
+
+
+def _judged(comparison: Comparison, arm: Arm, found: Headline) -> Headline:
+    """Weigh an answer against the reference: by every other control, by the channel that brought the gain, and by the
+    number of seeds."""
+    rivals = controls(comparison)
+    answer = found.answer
+    if answer in (YES, SEEMS_SO) and not all(rival.beaten for rival in rivals):
+        answer = IN_PART
+    elif answer == YES and not (all(rival.surely for rival in rivals) and any(r.name == OWN_BASE for r in rivals)):
+        answer = SEEMS_SO  # without its own base under its contexts, the weights' part is not known
+    sentence = " ".join(filter(None, [found.sentence, _against(arm, rivals), _by_channel(arm)]))
+    return _of_enough_seeds(replace(found, answer=answer, sentence=sentence), few=few_seeds(comparison))
+
+
+def _of_enough_seeds(found: Headline, *, few: bool) -> Headline:
+    """Leave open what rests on fewer than FEW_SEEDS seeds of a side, and say so in the same breath: every verdict of a
+    report goes through here."""
+    if not few:
+        return found
+    return replace(found, answer=OPEN, sentence=f"Fewer than three seeds a side, so no verdict: {found.sentence}")
+
+
+def _against(arm: Arm, rivals: Sequence[Control]) -> str:
+    """Say what the arm is worth at the end, and which controls it is not ahead of, or not surely."""
+    own = ends(arm)
+    if not own or not rivals:
+        return ""
+    behind = [rival for rival in rivals if not rival.beaten]
+    close = [rival for rival in rivals if rival.beaten and not rival.surely]
+    parts = [
+        f"{words} {_listed(some)}"
+        for words, some in (("no better than", behind), ("perhaps better than", close))
+        if some
+    ]
+    if not parts:
+        nearest = max(rivals, key=lambda rival: rival.level)
+        parts = [f"better than every control, the nearest of them {_listed([nearest])}"]
+    return f"At the end {arm.label} stands at {mean(own.values()):.2f}: {', '.join(parts)}."
+
+
+def _listed(rivals: Sequence[Control]) -> str:
+    return " and ".join(
+        f"{one.name} ({one.level:.2f}{f' for {one.rollouts:.1f}x its rollouts' if one.rollouts is not None else ''})"
+        for one in sorted(rivals, key=lambda rival: -rival.level)
+    )
+
+
+def _by_channel(arm: Arm) -> str:
+    """Name the channel that brought the gain over the base."""
+    found = channels_of(arm)
+    if found is None:
+        return ""
+    parts = {"the weights": found.weights, "the contexts": found.contexts}
+    adding = [name for name, part in parts.items() if part.value > ROUNDING]
+    if found.gain <= ROUNDING:
+        whence = f"There is no gain over the base's {found.base:.2f}"
+    else:
+        brought = {0: "either channel alone", 1: f"{''.join(adding)} alone", 2: "both channels"}[len(adding)]
+        sure = all((parts[name].low or 0.0) > ROUNDING for name in adding)
+        whence = (
+            f"The gain of {formats.signed(found.gain)} over the base's {found.base:.2f} "
+            f"{'came' if sure and adding else 'seems to have come'} from {brought}"
+        )
+    added = f"the weights add {formats.signed(found.weights.value)} under its contexts, the contexts "
+    added += f"{formats.signed(found.contexts.value)} to its weights"
+    worse = f", and training made {found.worse} of {formats.seeds(found.seeds)} worse" if found.worse else ""
+    return f"{whence}: {added}{worse}."
 
 
 def _cost(efficiency: Efficiency, what: str, best: str) -> Figure:
@@ -148,8 +211,8 @@ def _drift(comparison: Comparison, arm: Arm) -> Figure:
         )
     note = f"{drift.other_kl:.2f} against {drift.reference_kl:.2f} nats a token"
     if drift.low is not None and drift.high is not None:
-        note += f"; 95% interval over seeds: {drift.low:.0%} to {drift.high:.0%}"
-    label = f"of {name}'s drift from the base (KL), at accuracy {drift.accuracy:.2f}"
+        note += f"; 95% interval over seeds: {formats.percent(drift.low)} to {formats.percent(drift.high)}"
+    label = f"of {name}'s drift from the base (KL), at {comparison.measure} {drift.accuracy:.2f}"
     return Figure(formats.percent(drift.share), label, note)
 
 
@@ -159,7 +222,8 @@ def _ends(comparison: Comparison) -> list[Figure]:
     for arm in comparison.arms[:3]:
         ends = [run.curve().y[-1] for run in arm.runs if len(run.curve())]
         value = formats.decimal(mean(ends)) if ends else "open"
-        figures.append(Figure(value, f"accuracy of {arm.label} at its latest evaluation", formats.seeds(len(arm.runs))))
+        label = f"{comparison.measure} of {arm.label} at its latest evaluation"
+        figures.append(Figure(value, label, formats.seeds(len(arm.runs))))
     return figures
 
 
@@ -167,36 +231,29 @@ def _plasticity(comparison: Comparison) -> Headline:
     reference, by_arm = comparison.reference, areas(comparison)
     if reference is None or not comparison.others:
         missing = f"'{comparison.reference_label}'" if reference is None else "another checkpoint"
-        return Headline(
-            "Open", f"Whether plasticity was kept is open: no run from {missing} is here.", _ends(comparison)
-        )
+        return Headline(OPEN, f"Whether plasticity was kept is open: no run from {missing} is here.", _ends(comparison))
     shares = {arm.label: by_arm[arm.label].ratio for arm in comparison.others}
     known = {label: share for label, share in shares.items() if share is not None}
     figures = [
-        Figure(formats.percent(share) if share is not None else "open", f"of the base's mean accuracy, {label}",
-               "area under the accuracy curve; " + _interval(by_arm[label].sure.get("ratio"), formats.percent))
+        Figure(formats.percent(share) if share is not None else "open", f"of the base's {comparison.along}, {label}",
+               "area under the curve; " + _interval(by_arm[label].sure.get("ratio"), formats.percent))
         for label, share in list(shares.items())[:3]
     ]  # fmt: skip
     if not known:
-        return Headline("Open", "Whether plasticity was kept is open: nothing was measured yet.", figures)
-    listed = ", ".join(f"{share:.0%} {label}" for label, share in known.items())
+        return Headline(OPEN, "Whether plasticity was kept is open: nothing was measured yet.", figures)
+    listed = ", ".join(f"{formats.percent(share)} {label}" for label, share in known.items())
     reached = [share >= KEPT for share in known.values()]
-    few = any(len(arm.runs) < FEW_SEEDS for arm in comparison.arms)
+    fewest = min(len(arm.runs) for arm in comparison.arms)
     bounds = [by_arm[label].sure.get("ratio") for label in known]
-    if all(reached):
-        sure = not few and all(bound is not None and bound[0] >= KEPT for bound in bounds)
-        answer = "Kept" if sure else "It seems kept"
-    elif any(reached):
-        answer = "Kept in part"
-    else:
-        sure = not few and all(bound is not None and bound[1] < KEPT for bound in bounds)
-        answer = "Lost in part" if sure else "It seems lost in part"
-    return Headline(
-        answer,
-        f"Trained afresh, runs come to this share of the base's mean accuracy along the way: {listed} "
-        f"({formats.seeds(min(len(arm.runs) for arm in comparison.arms))} each).",
+    decided = all(bound is not None and (bound[0] >= KEPT or bound[1] < KEPT) for bound in bounds)
+    answer = "kept" if all(reached) else "kept in part" if any(reached) else "lost in part"
+    found = Headline(
+        answer.capitalize() if decided else f"It seems {answer}",
+        f"Trained afresh, runs come to this share of the base's {comparison.along} along the way: {listed} "
+        f"({formats.seeds(fewest)} each).",
         figures,
     )
+    return _of_enough_seeds(found, few=fewest < FEW_SEEDS)
 
 
 def _continual(comparison: Comparison) -> Headline:
@@ -204,10 +261,10 @@ def _continual(comparison: Comparison) -> Headline:
     name = comparison.reference_name
     if reference is None or arm is None:
         missing = name if reference is None else CANDIDATE.name
-        return Headline("Open", f"Whether both channels pay is open: no run of {missing} is here.", _ends(comparison))
+        return Headline(OPEN, f"Whether both channels pay is open: no run of {missing} is here.", _ends(comparison))
     ours, theirs = measures_of_arm(arm), measures_of_arm(reference)
     if ours is None or theirs is None:
-        return Headline("Open", "Whether both channels pay is open: not every stage was measured.", _ends(comparison))
+        return Headline(OPEN, "Whether both channels pay is open: not every stage was measured.", _ends(comparison))
 
     second = [m.acquisition[1] if len(m.acquisition) > 1 else None for m in (ours, theirs)]
     sure, their_sure = intervals(arm, reference), intervals(reference)
@@ -218,21 +275,22 @@ def _continual(comparison: Comparison) -> Headline:
 
     decimal, signed = formats.decimal, formats.signed
     figures = [
-        Figure(decimal(ours.average), "average accuracy at the end", note(decimal(theirs.average), "average", decimal)),
+        Figure(decimal(ours.average), f"average {comparison.measure} at the end",
+               note(decimal(theirs.average), "average", decimal)),
         Figure(signed(second[0]), "learned in the second stage", note(signed(second[1]), "acquisition 2", signed)),
         Figure(decimal(ours.forgetting_since_peak), "forgotten since the peak, mean of earlier tasks",
                note(decimal(theirs.forgetting_since_peak), "forgetting_since_peak", decimal)),
     ]  # fmt: skip
     lead = sure.get("lead")
     if ours.average > theirs.average:
-        answer = "Yes" if not few_seeds(comparison) and lead is not None and lead[0] > 0 else "It seems so"
+        answer = YES if lead is not None and lead[0] > 0 else SEEMS_SO
     else:
-        answer = "No" if not few_seeds(comparison) and lead is not None and lead[1] < 0 else "It seems not"
+        answer = "No" if lead is not None and lead[1] < 0 else "It seems not"
     sentence = (
-        f"After all stages, {arm.label} answers {ours.average:.2f} of the questions of all tasks and {name} "
-        f"{theirs.average:.2f} ({seeds_of(arm, reference)})."
+        f"After all stages, the {comparison.measure} over all tasks is {ours.average:.2f} of {arm.label} and "
+        f"{theirs.average:.2f} of {name} ({seeds_of(arm, reference)})."
     )
-    return Headline(answer, sentence, figures)
+    return _judged(comparison, arm, Headline(answer, sentence, figures))
 
 
 def _interval(ends: tuple[float, float] | None, write: Callable[[float], str]) -> str:

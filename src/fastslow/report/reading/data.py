@@ -27,7 +27,7 @@ from fastslow.report.reading.rows import (
     proposal_row,
     rollout_row,
 )
-from fastslow.report.reading.values import count, mapping, number, read_json, text
+from fastslow.report.reading.values import count, is_partial, mapping, number, read_json, text
 from fastslow.tasks.spec import format_spec, parse_spec
 
 AXES = {
@@ -40,6 +40,7 @@ AXES = {
 CONTEXTS = ("seed", "lead", "mean", "cluster", "nearest")
 USUAL = ("seed", "lead", "mean")  # the other kinds exist only where topics have contexts of their own
 MEASURED = ("accuracy", "kl", "entropy")
+OF_ANSWERS = ("low", "high", "best", "fully_right")  # measured beside the accuracy, and not in the lines of metrics
 ROUTES = ("both", "slow", "fast", "skip")
 # Far above the lines of any real run; a longer line is damage, and reading it would fill the memory of the reader.
 LONGEST_LINE = 16 * 2**20
@@ -63,8 +64,8 @@ class Evaluation:
 class RunData:
     """What the files of one run say so far.
 
-    `groups` counts routed groups by (topic, true task), `trained` has the true tasks by step, `notices` say what is
-    missing or could not be read.
+    `groups` counts routed groups by (topic, true task), `trained` has the true tasks by step, `partial` tells of a
+    reward in training that is neither 0 nor 1, `notices` say what is missing or could not be read.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class RunData:
     routers: Counter[str] = field(default_factory=Counter)
     groups: Counter[tuple[str, str]] = field(default_factory=Counter)
     trained: dict[int, set[str]] = field(default_factory=dict)
+    partial: bool = False
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -113,6 +115,11 @@ class RunData:
         if isinstance(named, list) and named:
             return [_canonical(text(name, "unknown")) for name in named]
         return [_canonical(text(self.summary.get("task") or self.config.get("task"), "unknown"))]
+
+    @cached_property
+    def graded(self) -> bool:
+        """Whether a reward of the run is neither 0 nor 1."""
+        return self.partial or any(one.graded for one in self.evals) or is_partial(row.reward for row in self.rollouts)
 
     @property
     def task(self) -> str:
@@ -148,9 +155,8 @@ class RunData:
         return self.channels.ships(chosen=self.config.get("clusters", "none") != "none")
 
     def shipped(self, quantity: str) -> str:
-        """Return the context under which one of MEASURED is read; KL and entropy are not measured under chosen
-        contexts."""
-        chosen = self.shipped_context == "cluster" and quantity != "accuracy"
+        """Return the context under which a quantity is read; KL and entropy are not measured under chosen contexts."""
+        chosen = self.shipped_context == "cluster" and quantity in ("kl", "entropy")
         return "lead" if chosen else self.shipped_context
 
     @property
@@ -171,7 +177,7 @@ class RunData:
             step, task, context = one.step, one.task, one.context
             if step is None or context not in CONTEXTS:
                 continue
-            values = {(task, context, name): getattr(one, name) for name in (*MEASURED, "low", "high", "best")}
+            values = {(task, context, name): getattr(one, name) for name in (*MEASURED, *OF_ANSWERS)}
             known = {key: value for key, value in values.items() if value is not None}
             if one.weights == "base":
                 if context == "seed":
@@ -260,6 +266,7 @@ def load_run(path: str | Path, arm: str = "") -> RunData:
             task = text(row.get("task"), "unknown")
             run.groups[text(row.get("topic"), "unknown"), task] += 1
             run.trained.setdefault(step, set()).add(task)
+        run.partial = run.partial or is_partial(row.get("rewards"))
     if not any(row.phase == "eval" for row in run.metrics):
         run.notices.append("no evaluation yet")
     return run

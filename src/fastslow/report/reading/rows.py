@@ -102,7 +102,7 @@ def measurement(row: Row) -> Measurement:
     chosen = "right_topic" in row or "gain" in row
     choice = Choice({}, *(number(row.get(name)) for name in ("right_topic", "gain", "gain_low", "gain_high")))
     values: dict[str, Any] = {
-        **{name: number(row.get(name)) for name in ("accuracy", "low", "high", "best", "kl", "entropy")},
+        **{name: number(row.get(name)) for name in ("accuracy", "fully_right", "low", "high", "best", "kl", "entropy")},
         **{name: count(row.get(name)) or 0 for name in ("n", "samples", "unscored")},
     }
     return Measurement(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,12 @@ def mean_score(scores: Any) -> float | None:
     values = [number(value) for value in mapping(scores).values()]
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def is_partial(rewards: Any) -> bool:
+    """Return whether one of these rewards is neither 0 nor 1; what is no number is unscored."""
+    values = rewards if isinstance(rewards, Iterable) and not isinstance(rewards, str | bytes) else ()
+    return any(known is not None and known not in (0.0, 1.0) for known in map(number, values))
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

@@ -68,7 +68,7 @@
         if (!traces.length) continue;
         // uirevision keeps a reader's zoom while only colours or arms change.
         const revision = reset ? Math.random() : `${chosen.axis} ${chosen.context} ${chosen.task}`;
-        Plotly.react(plot, traces, this.layout(chart, chosen, revision), { displayModeBar: false, responsive: true, doubleClick: "reset" });
+        Plotly.react(plot, traces, this.layout(chart, chosen, traces, revision), { displayModeBar: false, responsive: true, doubleClick: "reset" });
       }
     }
 
@@ -123,21 +123,29 @@
         traces.push({
           x: points.map((p) => p[0]), y: points.map((p) => p[1]), customdata: points.map((p) => p[2]), mode: "lines+markers", cliponaxis: false,
           line: { width: 2.25, dash, color: colour(c) }, marker: { symbol: mark, size: 7, color: colour(c) },
-          hovertemplate: `<b>${inert(this.data.arms[one.arm].name)}</b><br>KL %{y:.3~g} at accuracy %{x:.3~g}<br>step %{customdata}<extra></extra>`,
+          hovertemplate: `<b>${inert(this.data.arms[one.arm].name)}</b><br>KL %{y:.3~g} at ${this.data.measure} %{x:.3~g}<br>step %{customdata}<extra></extra>`,
         });
       }
       return traces;
     }
 
-    layout(chart, chosen, revision) {
+    // Plain numbers: SI prefixes, which make 500m of a half, are for amounts that would not fit otherwise.
+    ticks(chart, chosen, traces) {
+      if (chart.x === "accuracy") return { tickformat: ".2~f" };
+      const most = Math.max(0, ...traces.flatMap((one) => one.x));
+      if (chosen.axis === "steps" && most <= 8) return { tickformat: ",~f", dtick: 1 };
+      return { tickformat: most < 1e4 || chosen.axis === "steps" ? ",~f" : "~s" };
+    }
+
+    layout(chart, chosen, traces, revision) {
       const dim = colour("dim"), line = colour("line"), text = colour("text");
       const axis = { gridcolor: line, zeroline: false, automargin: true, tickfont: { color: dim, size: 12 }, linecolor: line, fixedrange: matchMedia("(pointer: coarse)").matches };
-      const title = { text: chart.x === "accuracy" ? "accuracy" : this.data.axes[chosen.axis], font: { color: dim, size: 12 }, standoff: 8 };
+      const title = { text: chart.x === "accuracy" ? this.data.measure : this.data.axes[chosen.axis], font: { color: dim, size: 12 }, standoff: 8 };
       return {
         showlegend: false, uirevision: revision, hovermode: "closest", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
         margin: { l: 44, r: 12, t: 10, b: 40 }, font: { family: getComputedStyle(document.body).fontFamily, color: text },
         hoverlabel: { bgcolor: colour("bg"), bordercolor: line, font: { color: text, size: 13 }, align: "left" },
-        xaxis: { ...axis, title, showgrid: false, ticks: "outside", tickcolor: line, rangemode: "tozero", nticks: 8, ...(chart.x === "accuracy" ? { tickformat: ".2~f" } : { tickformat: "~s" }) },
+        xaxis: { ...axis, title, showgrid: false, ticks: "outside", tickcolor: line, rangemode: "tozero", nticks: 8, ...this.ticks(chart, chosen, traces) },
         yaxis: { ...axis, rangemode: "tozero", nticks: 6, tickformat: chart.share ? ".2~f" : "~g" },
       };
     }
