@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from fastslow.bundles.bundle import write_bundle
 from fastslow.bundles.digest import BUNDLE, files_of
 from fastslow.config.settings import FastSlowConfig, bundled_fields, compute_type
 from fastslow.core import processes
+from fastslow.core.errors import Stopped
 from fastslow.core.measurement import means
 from fastslow.files.run_directory import RunDirectory, machine, versions
 from fastslow.run.trainer import FastSlowTrainer
@@ -34,11 +36,8 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
             topics=trainer.topics,
             base_name=config.model,
         )
-    if not _stopped_by(trainer) and trainer.step not in trainer.recorder.measured_steps:
-        trainer.evaluate()
-    if not _stopped_by(trainer):
-        with trainer.recorder.phase("eval", trainer.step):
-            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, ["seed", "lead"]))
+    with suppress(Stopped):
+        _measure(trainer)
     stopped_by = _stopped_by(trainer)
     summary = summarise(trainer, status=f"stopped by {stopped_by[0]}" if stopped_by else "done")
     if run is not None:
@@ -47,6 +46,15 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
             trainer.checkpointing.finish()
     processes.wait()
     return summary if processes.is_main() else {}
+
+
+def _measure(trainer: FastSlowTrainer) -> None:
+    """Make the measurements that are still missing, until a signal ends them."""
+    if not _stopped_by(trainer) and trainer.step not in trainer.recorder.measured_steps:
+        trainer.evaluate()
+    if not _stopped_by(trainer):
+        with trainer.recorder.phase("eval", trainer.step):
+            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, ["seed", "lead"]))
 
 
 def _stopped_by(trainer: FastSlowTrainer) -> list[str]:
