@@ -162,6 +162,10 @@ class SlowChannel:
         """Log these numbers with those of the current step."""
         self._trainer.note(metrics)
 
+    def name_run(self, name: str) -> None:
+        """Have trackers that begin from now on call the run by this name."""
+        self._trainer.args.run_name = name
+
     def add_callback(self, callback: TrainerCallback) -> None:
         """Have transformers call `callback` as well."""
         self._trainer.add_callback(callback)
