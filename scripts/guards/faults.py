@@ -101,6 +101,22 @@ MUTATIONS = [
         ("tests/report/test_page.py::test_hostile_texts_make_no_element",),
     ),
     Mutation(
+        "c, corruption", "the files of a bundle are compared before they are loaded", "bundles/bundle.py",
+        "    verified_files(folder)\n", "",
+        (
+            "tests/bundles/test_digest.py::"
+            "test_every_command_that_takes_a_bundle_refuses_a_damaged_one_in_one_line",
+        ),
+    ),
+    Mutation(
+        "g", "three replies in a row without an edit end the phase", "fast/proposers/reflection.py",
+        "if self._unreadable >= UNREADABLE:", "if False:",
+        (
+            "tests/fast/test_phase.py::"
+            "test_a_model_that_misses_the_form_ends_the_phase_after_three_replies_each_of_which_is_counted_and_paid",
+        ),
+    ),
+    Mutation(
         "signals", "a signal ends the run after the step", "slow/hooks.py",
         "control.should_training_stop = control.should_save = True", "pass",
         ("tests/faults/test_kills.py::test_a_signal_saves_the_step_it_came_in_and_the_run_goes_on_later[15-143]",),

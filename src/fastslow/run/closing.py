@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from fastslow.bundles.bundle import write_bundle
-from fastslow.bundles.digest import BUNDLE, files_of
+from fastslow.bundles.digest import BUNDLE, manifest_of
 from fastslow.config.settings import FastSlowConfig, bundled_fields, compute_type
 from fastslow.core import processes
 from fastslow.core.errors import Stopped
@@ -63,16 +63,14 @@ def _stopped_by(trainer: FastSlowTrainer) -> list[str]:
 
 
 def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, Any]) -> None:
-    """Write the summary, and `bundle.json`, or without a bundle the contexts. `bundle.json` names the digest of every
-    other file: weights and contexts of different runs put together are noticed."""
+    """Write the summary, and `bundle.json`, or without a bundle the contexts. `bundle.json` names digest and length
+    of every other file: damage is noticed, and weights and contexts of different runs put together."""
     config = trainer.args
     settings = {name: getattr(config, name) for name in bundled_fields()}
     settings |= {"task": config.task or summary["task"], "dtype": compute_type(config)}
     provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
     if config.save_bundle:
-        files = files_of(run.path / "bundle")
-        files.pop(BUNDLE, None)
-        run.write_json(f"bundle/{BUNDLE}", {"settings": settings, **provenance, "files": files})
+        run.write_json(f"bundle/{BUNDLE}", {"settings": settings, **provenance, **manifest_of(run.path / "bundle")})
     else:  # the contexts are small, and a report shows the contexts
         run.write_json("population.json", trainer.population.to_json())
         if trainer.topics.archive is not None:
