@@ -6,6 +6,7 @@ from guards.base import Mutation
 
 RESUME = "tests/run/test_resume.py::test_a_run_cut_off_and_resumed_ends_as_if_it_had_not_been"
 DAMAGED = "tests/files/test_sealed.py::test_a_damaged_file_is_found_and_the_checkpoint_before_it_offered"
+STOPS = "tests/run/test_resume.py::test_a_signal_ends_a_fast_phase_or_an_evaluation_at_once_and_a_resume_makes_it_again"
 FINITE = "tests/faults/test_guards.py::test_no_number_that_is_not_finite_reaches_the_weights"
 
 MUTATIONS = [
@@ -100,6 +101,22 @@ MUTATIONS = [
         ("tests/report/test_page.py::test_hostile_texts_make_no_element",),
     ),
     Mutation(
+        "c, corruption", "the files of a bundle are compared before they are loaded", "bundles/bundle.py",
+        "    verified_files(folder)\n", "",
+        (
+            "tests/bundles/test_digest.py::"
+            "test_every_command_that_takes_a_bundle_refuses_a_damaged_one_in_one_line",
+        ),
+    ),
+    Mutation(
+        "g", "three replies in a row without an edit end the phase", "fast/proposers/reflection.py",
+        "if self._unreadable >= UNREADABLE:", "if False:",
+        (
+            "tests/fast/test_phase.py::"
+            "test_a_model_that_misses_the_form_ends_the_phase_after_three_replies_each_of_which_is_counted_and_paid",
+        ),
+    ),
+    Mutation(
         "signals", "a signal ends the run after the step", "slow/hooks.py",
         "control.should_training_stop = control.should_save = True", "pass",
         ("tests/faults/test_kills.py::test_a_signal_saves_the_step_it_came_in_and_the_run_goes_on_later[15-143]",),
@@ -108,6 +125,19 @@ MUTATIONS = [
         "signals", "a second signal stops at once", "run/signals.py",
         "for each, handler in previous.items():\n            signal.signal(each, handler)\n\n", "pass\n\n",
         ("tests/faults/test_kills.py::test_a_second_signal_stops_at_once_and_the_run_goes_on_later",),
+    ),
+    Mutation(
+        "signals", "a signal ends a fast phase and an evaluation at once", "policy/policy.py",
+        "if self._stops():", "if False:", (f"{STOPS}[fst-fast_at-2-2]",),
+    ),
+    Mutation(
+        "signals", "the state before a fast phase is held", "run/trainer.py",
+        "self.checkpointing.hold()", "pass", (f"{STOPS}[fst-fast_at-2-2]",),
+    ),
+    Mutation(
+        "signals", "an evaluation that was ended is made again", "run/trainer.py",
+        "None if folder is None else self.checkpointing.evaluation_due", "None if folder is None else False",
+        (f"{STOPS}[fst-eval-1-2]",),
     ),
     Mutation(
         "disk", "what was half written is removed where the disk fails", "files/sealed.py",

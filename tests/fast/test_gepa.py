@@ -27,6 +27,8 @@ class Answers:
         self.rewards = rewards
         self.jobs: list[tuple[str, str]] = []
 
+    def heed(self) -> None: ...
+
     def rollouts(self, jobs: Sequence[Any]) -> list[Rollout]:
         self.jobs += [(job.context.id, job.example.id) for job in jobs]
         return [self._rollout(job) for job in jobs]

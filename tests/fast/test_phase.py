@@ -13,6 +13,7 @@ import torch
 from fastslow.contexts.context import load_examples
 from fastslow.core.errors import EndpointError, FastSlowError
 from fastslow.fast.proposers.base import ProposalRequest
+from fastslow.run.closing import reflection_cost
 from fastslow.streams.epochs import lookahead
 from tests.support.openai_server import OpenAIServer
 from tests.support.runs import tiny_trainer, write_task
@@ -129,6 +130,32 @@ def test_a_failing_endpoint_ends_the_phase_and_keeps_the_population(tmp_path: Pa
     assert result.endpoint_error == "the endpoint is down"
     assert [c.id for c in result.population.members] == [trainer.population.seed.id]
     assert Down.calls <= 4  # one iteration's proposals, no endless knocking
+
+
+def test_a_model_that_misses_the_form_ends_the_phase_after_three_replies_each_of_which_is_counted_and_paid(
+    tmp_path: Path,
+) -> None:
+    """In every phase anew, and in the tallies of the run."""
+    prices = {"reflection_price_prompt": 1.0, "reflection_price_completion": 2.0}
+    with OpenAIServer(lambda request: "I would rather\x1b[2J\nnot. " + "x" * 100) as server:
+        trainer = tiny_trainer(
+            tmp_path, proposer="reflection", reflection_base_url=server.base_url, reflection_model="tiny",
+            reflection_api_key_env="", **prices,
+        )  # fmt: skip
+        results = []
+        for cycle in range(2):
+            results.append(phase(trainer, cycle=cycle)[0])
+            trainer.recorder.fast_phase(cycle, results[-1])
+            assert len(server.requests) == 3 * (cycle + 1)
+    spent = trainer.recorder.reflection
+    assert (spent["calls"], spent["unreadable"], spent["failures"], spent["barren"]) == (6, 6, 0, 2)
+    assert [one.metrics["fst/fast/lm_unreadable"] for one in results] == [3, 3]
+    assert results[-1].endpoint_error == spent["last_error"]
+    assert "I would rather\N{REPLACEMENT CHARACTER}[2J not. xx" in spent["last_error"], "in one harmless line"
+    assert "x" * 80 not in spent["last_error"]
+    paid = (spent["prompt_tokens"] * 1.0 + spent["completion_tokens"] * 2.0) / 1e6
+    assert reflection_cost(trainer.args, spent) == pytest.approx(paid)
+    assert paid > 0
 
 
 def test_a_bug_in_a_proposer_stops_the_run(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def parts(number: int = 3, stands_still: bool = False) -> dict[str, Part]:
 
 def write(folder: Path, made: dict[str, Part]) -> snapshot.Standing:
     weights = {"w": torch.arange(4.0)}
-    return snapshot.take(folder, made, snapshot.states_of(made), weights, {"other.json": b"{}"})
+    return snapshot.take(made, snapshot.states_of(made), weights, {"other.json": b"{}"}).put(folder)
 
 
 def test_every_part_gets_back_what_it_had(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ import torch
 
 from fastslow.contexts.context import Context, WorkedExample, dump_examples, seed_context
 from fastslow.contexts.rendering import render
+from fastslow.core.errors import Stopped
 from fastslow.core.types import Example, Rollout, Split, Verdict
-from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
+from fastslow.policy.engines.base import Prompt, Sample, SamplingParams, go_on
 from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.policy import TOO_LONG, Job, Policy, common_prefix
 from tests.support.tiny import tiny_model, tiny_tokenizer
@@ -58,6 +59,7 @@ class Spy:
         self.says, self.real = tuple(says), real
         self.prompts: list[Prompt] = []
         self.params: SamplingParams | None = None
+        self.proceed: Callable[[], None] = go_on
         self.versions: list[int] = []
 
     def refresh(self, version: int) -> None:
@@ -102,6 +104,22 @@ def real() -> Spy:
     eos = int(TOKENIZER.eos_token_id)
     sampler = PrefixSampler(MODEL, eos_ids=[eos], pad_id=int(TOKENIZER.pad_token_id), dtype=torch.float32)
     return Spy(real=sampler)
+
+
+def test_whoever_was_asked_to_stop_makes_no_rollouts_but_those_of_a_step_and_stops_at_the_next_token() -> None:
+    asked_to_stop: list[bool] = []
+
+    def stops() -> bool:
+        asked_to_stop.append(len(asked_to_stop) == 2)  # at the second token
+        return asked_to_stop[-1]
+
+    engine = real().real
+    stopping, jobs = policy(engine, stops=stops), [Job(FEW, asked("2 + 3"), 1)]  # type: ignore[arg-type]
+    assert stopping.rollouts(jobs, step=True)[0].completion_ids
+    assert not asked_to_stop
+    with pytest.raises(Stopped):
+        stopping.rollouts(jobs)
+    assert len(asked_to_stop) == 3
 
 
 def test_a_prompt_reads_as_the_chat_template_of_the_rendered_context() -> None:

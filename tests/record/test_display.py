@@ -34,6 +34,15 @@ def measured(task: str, context: str, accuracy: float) -> Measurement:
     return measurement(task=task, context=context, accuracy=accuracy, kl=kl)
 
 
+def test_replies_that_could_not_be_read_are_said_of_a_fast_phase() -> None:
+    names = ("proposals", "accepted", "lead_anchor_score", "metric_calls", "seconds")
+    for lost, said in ((0, "7 rollouts, 7 s"), (2, "7 rollouts, 2 of 9 replies without a readable edit, 7 s")):
+        shown = console(300)
+        metrics = {**dict.fromkeys(names, 7.0), "lm_calls": 9.0, "lm_unreadable": float(lost)}
+        TerminalDisplay(shown).fast(3, {f"fst/fast/{name}": value for name, value in metrics.items()})
+        assert text_of(shown).rstrip().endswith(said)
+
+
 def test_an_evaluation_of_several_tasks_has_a_line_for_each() -> None:
     shown = console()
     rows = [measured(task, kind, 1.0) for task in (PRODUCTS, GRAPH, SUMS) for kind in KINDS]

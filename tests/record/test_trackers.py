@@ -1,16 +1,20 @@
-"""TRL's `report_to`: what trackers are told is what metrics.jsonl holds."""
+"""TRL's `report_to`: what trackers are told is what metrics.jsonl holds, in one run however often it is resumed."""
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from fastslow.config.settings import FastSlowConfig
+from fastslow.core.errors import BadInput
+from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import SilentDisplay
-from fastslow.run.train import train
+from fastslow.record.trackers import FILE, tracked
+from fastslow.run.train import resume, train
 from tests.cli.test_cli import recipe, start
 from tests.support.runs import tiny_settings
 
@@ -22,6 +26,55 @@ def run(folder: Path, tracker: str) -> list[dict]:
     train(FastSlowConfig(**settings), display=SilentDisplay())
     lines = (Path(settings["output_dir"]) / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
+
+
+def where(folder: Path, **changed) -> dict[str, str]:
+    """The environment within, and the name of the run."""
+    settings = {"trackers": ["wandb"], "project": "fastslow", "name": None, **changed}
+    with tracked(folder, **settings) as run:
+        if run is None:
+            return {}
+        run.keep(RunDirectory(folder))
+        return {**os.environ, "name": run.name}
+
+
+def test_a_run_has_a_place_in_trackers_and_keeps_it_when_it_is_resumed(tmp_path, monkeypatch):
+    for variable in ("WANDB_PROJECT", "WANDB_RUN_ID", "WANDB_RESUME", "TENSORBOARD_LOGGING_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+    first, second = where(tmp_path), where(tmp_path)
+    assert first == second
+    assert (first["WANDB_PROJECT"], first["WANDB_RESUME"]) == ("fastslow", "allow")
+    assert first["name"].startswith(f"{tmp_path.name}-")
+    assert "WANDB_RUN_ID" not in os.environ, "afterwards the environment is as it was"
+    other = tmp_path / "elsewhere" / tmp_path.name
+    other.mkdir(parents=True)
+    assert where(other)["WANDB_RUN_ID"] != first["WANDB_RUN_ID"]
+    assert where(other)["name"] != first["name"], "a tracker that goes by names must not join them"
+
+
+def test_what_the_user_says_of_trackers_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_PROJECT", "mine")
+    found = where(tmp_path, name="my run")
+    assert (found["WANDB_PROJECT"], found["name"]) == ("mine", "my run")
+    assert where(tmp_path / "none", trackers=[]) == {}
+
+
+def test_a_damaged_place_in_trackers_is_named(tmp_path):
+    (tmp_path / FILE).write_text('{"id": 3, "name": []}')
+    with pytest.raises(BadInput, match=FILE):
+        where(tmp_path)
+
+
+def test_a_resumed_run_is_the_same_run_in_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard")
+    settings = tiny_settings(tmp_path, report_to="tensorboard", save_bundle=False, mode="rl")
+    train(FastSlowConfig(**settings), display=SilentDisplay())
+    summary = tmp_path / "run" / "summary.json"
+    summary.write_text(summary.read_text().replace('"done"', '"stopped by SIGTERM"'))
+    resume(tmp_path / "run", display=SilentDisplay())
+    events = list((tmp_path / "run").rglob("events.out.tfevents.*"))
+    assert len(events) > 1
+    assert {file.parent for file in events} == {tmp_path / "run" / "runs"}
 
 
 def test_tensorboard_sees_both_channels(tmp_path):
@@ -47,8 +100,11 @@ def test_trackio_sees_both_channels(tmp_path, monkeypatch):
     assert process.returncode == 0, output
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     (database,) = (tmp_path / "trackio").rglob("*.db")
+    assert database.stem == "fastslow"
     with sqlite3.connect(database) as connection:
         logged = [json.loads(text) for (text,) in connection.execute("select metrics from metrics")]
+        names = {name for (name,) in connection.execute("select distinct run_name from metrics")}
+    assert names == {json.loads((tmp_path / "run" / FILE).read_text())["name"]}
     for name in OURS:
         wanted = sorted(row[name] for row in rows if row["phase"] == "slow" and name in row)
         found = sorted(row[key] for row in logged for key in (name, f"train/{name}") if key in row)

@@ -1,10 +1,11 @@
-"""A resumed run ends bit for bit where the unbroken one does, wherever it was cut."""
+"""A resumed run ends bit for bit where the unbroken one does, wherever it was cut or stopped."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from fastslow.config.settings import FastSlowConfig
+from fastslow.fast.gepa import Adapter
+from fastslow.files.sealed import Checkpoints
+from fastslow.policy.policy import Policy
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import resume, train
 from tests.support.points import arm
@@ -65,8 +69,11 @@ def digest(tensor: torch.Tensor) -> str:
     return hashlib.sha256(tensor.numpy().tobytes()).hexdigest()
 
 
-def assert_same(run: Path, other: Path) -> None:
-    ours, theirs = left_by(run), left_by(other)
+def assert_same(run: Path, other: Path, *, checkpoints: bool = True) -> None:
+    ours, theirs = (
+        {name: left for name, left in left_by(path).items() if checkpoints or not name.startswith("checkpoint-")}
+        for path in (run, other)
+    )
     assert set(ours) == set(theirs)
     for name in ours:
         assert ours[name] == theirs[name], f"{name} differs"
@@ -163,6 +170,74 @@ def test_every_cut_of_every_kind_of_run_resumes_to_the_same_end(whole, seed, mon
     came = [cut for cut in CUTS if cut_and_resume(whole(variant, seed), variant, seed, cut, monkeypatch)]
     assert len(came) >= 20, f"only these cuts fell into the run: {came}"
     record_property("cases", len(came))
+
+
+# Where the signal comes, and the step whose state is saved then. In a run of four steps fast phases come before the
+# first and the third (`fast_at`: the one after so many steps), evaluations after the second and the fourth.
+STOPS = [
+    ("fst", "fast_at", 2, 2), ("fst", "eval", 1, 2), ("after", "fast_at", 4, 4),
+    *(
+        pytest.param(*stop, marks=pytest.mark.faults)
+        for stop in [
+            ("fst", "fast_at", 0, 0), ("fst", "proposal_at", 2, 2), ("fst", "base", 1, 4), ("sparse", "fast_at", 2, 2),
+            ("updates", "eval", 2, 4),
+        ]
+    ),
+]  # fmt: skip
+
+
+def signal_at(point: str, count: int, monkeypatch) -> list[int]:
+    """Have SIGTERM come at a place. Returns the numbers of rollouts that are asked for after it, as they come."""
+    after: list[int] = []
+    come = [False]
+
+    def strike() -> None:
+        if not come[0]:
+            come[0] = True
+            signal.raise_signal(signal.SIGTERM)
+
+    real = Policy._roll_out
+
+    def counted(policy, jobs, params):
+        made = real(policy, jobs, params)
+        if come[0]:
+            after.append(len(made))
+        return made
+
+    monkeypatch.setattr(Policy, "_roll_out", counted)
+    if not point.endswith("_at"):
+        arm(point, count, strike, patch=monkeypatch.setattr)
+        return after
+    name = {"fast_at": "batch_evaluate", "proposal_at": "propose_new_texts"}[point]
+    called = getattr(Adapter, name)
+
+    def at_step(adapter, *args):
+        if adapter.policy.version == count:
+            strike()
+        return called(adapter, *args)
+
+    monkeypatch.setattr(Adapter, name, at_step)
+    return after
+
+
+@pytest.mark.parametrize(("variant", "point", "count", "step"), STOPS, ids=str)
+def test_a_signal_ends_a_fast_phase_or_an_evaluation_at_once_and_a_resume_makes_it_again(
+    whole, variant: str, point: str, count: int, step: int, monkeypatch
+) -> None:
+    unbroken = whole(variant, 3)
+    run = unbroken.parent / f"stopped-{unbroken.name}"
+    shutil.rmtree(run, ignore_errors=True)
+    # Nothing is saved by itself before the last step.
+    changed = {**VARIANTS[variant], "save_strategy": "steps", "save_steps": 4, "keep_every": 0}
+    with monkeypatch.context() as patches:
+        after = signal_at(point, count, patches)
+        summary = train(settings(run.parent, output_dir=str(run), seed=3, **changed), display=SilentDisplay())
+    assert (summary["status"], summary["steps"]) == ("stopped by SIGTERM", step)
+    assert after == [], "rollouts were made for what is thrown away"
+    assert Checkpoints(run).steps() == ([step] if step else [])
+    torch.manual_seed(99)
+    assert resume(run, display=SilentDisplay())["status"] == "done"
+    assert_same(unbroken, run, checkpoints=False)
 
 
 def test_saving_more_or_less_often_changes_nothing_but_the_checkpoints(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from fastslow.bundles.digest import verified_files
 from fastslow.contexts.population import Population
 from fastslow.contexts.storage import read_population, write_state
 from fastslow.core.errors import BadInput
@@ -90,8 +91,9 @@ def write_bundle(
 
 def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:
     """Load a bundle folder, or the bundle of a run directory; with `choosing`, also the topics that choose contexts by
-    the question. Raises BadInput naming what is missing or damaged."""
+    the question. Raises BadInput naming what is missing or damaged, before anything is loaded."""
     folder, settings = read_settings(path)
+    verified_files(folder)
     base_name = settings["model"]
     source = ModelSource(str(folder), str(folder))
     population, tokenizer = read_population(folder), load_tokenizer(source)

@@ -1,4 +1,4 @@
-"""Name the bytes of a bundle by one digest, and tell a bundle whose files do not belong together."""
+"""Name the bytes of a bundle by one digest, and tell a bundle that is damaged or whose files do not belong together."""
 
 from __future__ import annotations
 
@@ -49,31 +49,65 @@ def files_of(folder: Path) -> dict[str, str]:
 def bundle_digest(folder: Path) -> str:
     """Return one SHA-256 for all files of a bundle: equal for equal names and bytes, wherever the folder lies.
 
-    Raises BadInput for what cannot be read, and for files that are not those that the run wrote (`foreign_file`).
+    Raises BadInput for what cannot be read, and for files that are not those that the run wrote.
     """
-    files = files_of(folder)
-    strange = foreign_file(folder, files)
-    if strange is not None:
-        raise BadInput(
-            f"'{folder / strange}' is not the file that the run of this bundle wrote (SHA-256 differs): weights and "
-            "contexts of different runs do not belong together. Put the run's own file back."
-        )
-    return _joined(files)
+    return _joined(verified_files(folder))
+
+
+def verified_files(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a bundle, by name, where all that its run wrote is there as it was written.
+
+    bundle.json is the manifest; a bundle of an older version, whose bundle.json names no files, is taken as it is
+    (`has_manifest`), and so are files that somebody has added. Raises BadInput, which names the first difference.
+    """
+    about = _about(folder)
+    try:
+        for name, length in sorted((about.get("bytes") or {}).items()):
+            if not os.path.isfile(folder / name):
+                raise _damaged(folder, name, "is missing")
+            if (found := os.path.getsize(folder / name)) != length:  # at once, where a hash takes its time
+                raise _damaged(folder, name, f"has {found} bytes and was written with {length}")
+        files = files_of(folder)
+        for name, sha256 in sorted((about.get("files") or {}).items()):
+            if files.get(name) != sha256:
+                differs = "is not the file that the run wrote (SHA-256 differs)"
+                raise _damaged(folder, name, differs if name in files else "is missing")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BadInput(f"'{folder / BUNDLE}' is damaged ({type(error).__name__}).") from error
+    return files
+
+
+def has_manifest(folder: Path) -> bool:
+    """Return whether a bundle says which files its run wrote. Raises BadInput for a bundle.json that is damaged."""
+    return bool(_about(folder).get("files"))
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """Return what bundle.json is to say of the other files of a new bundle: the SHA-256 and the length of each."""
+    files = {name: sha256 for name, sha256 in files_of(folder).items() if name != BUNDLE}
+    return {"files": files, "bytes": {name: os.path.getsize(folder / name) for name in files}}
+
+
+def _about(folder: Path) -> Mapping[str, Any]:
+    try:
+        about = json.loads(read_plain(folder / BUNDLE))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"'{folder / BUNDLE}' is damaged ({type(error).__name__}).") from error
+    if not isinstance(about, dict):
+        raise BadInput(f"'{folder / BUNDLE}' is damaged ({type(about).__name__}).")
+    return about
+
+
+def _damaged(folder: Path, name: str, problem: str) -> BadInput:
+    return BadInput(
+        f"'{folder / quoted(name)}' {problem}: weights and contexts of different runs do not belong together. Put the "
+        "run's own file back."
+    )
 
 
 def digest_of_files(files: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the same digest from the `files` of a manifest."""
     return _joined({name: of_file["sha256"] for name, of_file in files.items()})
-
-
-def foreign_file(folder: Path, files: Mapping[str, str]) -> str | None:
-    """Return the first file that differs from what bundle.json says the run wrote; None where all agree, and for
-    bundles of older versions, which do not say."""
-    try:
-        written = json.loads(read_plain(folder / BUNDLE)).get("files") or {}
-        return next((name for name in sorted(written) if files.get(name) != written[name]), None)
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
-        raise BadInput(f"'{folder / BUNDLE}' is damaged ({type(error).__name__}).") from error
 
 
 def _joined(files: Mapping[str, str]) -> str:

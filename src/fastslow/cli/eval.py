@@ -41,6 +41,7 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     import torch
 
     from fastslow.bundles.bundle import open_bundle, open_task, tasks_of
+    from fastslow.bundles.digest import folder_of, has_manifest
     from fastslow.cli.train import find_modules_of, quiet_libraries
     from fastslow.evaluation.accuracy import CHOOSING
     from fastslow.evaluation.bundle import evaluate_bundle
@@ -52,6 +53,8 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
         find_modules_of(str(Path(options.path).resolve().parent))
     bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)
     settings = bundle.settings
+    if not has_manifest(folder_of(options.path)):
+        _warn("the bundle has no manifest, as older versions wrote none: whether its files are whole is not known")
     if "nearest" in kinds and bundle.topics is not None and bundle.topics.clusters is None:
         raise BadInput(
             "context 'nearest' goes by inferred clusters, and this run's topics were labels; take 'cluster'."

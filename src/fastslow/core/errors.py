@@ -15,11 +15,16 @@ class ContractBroken(FastSlowError):
 
 
 class EndpointError(FastSlowError):
-    """Raised where the reflection LM cannot be reached or refuses the call. Never turned into a reward."""
+    """Raised where the reflection LM cannot be reached, refuses the call or gives nothing that can be read. Never
+    turned into a reward."""
 
 
 class EngineError(FastSlowError):
     """Raised where an engine outside of this process fails, or cannot prove that it holds the policy's weights."""
+
+
+class Stopped(FastSlowError):
+    """Raised inside a fast phase or a measurement that ends early, because the run was asked to stop."""
 
 
 LONGEST = 300

@@ -121,7 +121,7 @@ class Adapter:
         )
         try:
             # One process asks: a language model need not answer two alike, and a paid one is paid once.
-            changed = processes.from_main(lambda: proposal_of(self.proposer, request))
+            changed = processes.from_main(lambda: self._ask(request))
         except EndpointError as error:
             self.endpoint_error = error
             return {}
@@ -140,6 +140,10 @@ class Adapter:
             return {}
         self.contexts[child.id] = child
         return dict(changed)
+
+    def _ask(self, request: ProposalRequest) -> dict[str, str]:
+        self.policy.heed()
+        return proposal_of(self.proposer, request)
 
     # Called by this package
 

@@ -17,7 +17,7 @@ from fastslow.core.errors import ContractBroken, FastSlowError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout, Trace
 from fastslow.fast.gepa import Adapter, BudgetPlan, CarriedSampling, Proposal, Stopper
-from fastslow.fast.proposers import Proposer, usage_of
+from fastslow.fast.proposers import Proposer, begin_phase, usage_of
 from fastslow.policy.policy import Policy
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ class FastChannel:
             demonstrations: verified answers of training examples, for proposers to show.
         """
         started = time.perf_counter()
+        begin_phase(self.proposer)
         before = processes.from_main(lambda: usage_of(self.proposer))
         adapter = Adapter(
             policy=policy,
@@ -131,7 +132,7 @@ class FastChannel:
         if adapter.error is not None:
             problem = f"{type(adapter.error).__name__}: {adapter.error}"
             raise FastSlowError(f"proposer '{self.proposer.name}' raised {problem}") from adapter.error
-        if adapter.nothing_proposed and not adapter.proposals:
+        if adapter.nothing_proposed and not adapter.proposals and adapter.endpoint_error is None:
             logger.warning(
                 "fast phase %d brought no proposal: '%s' was asked %d times and had nothing usable to say",
                 *(cycle, self.proposer.name, adapter.nothing_proposed),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +21,15 @@ from fastslow.files.jsonl import dumps
 from fastslow.files.plain import read_plain
 
 MANIFEST = "manifest.json"
+
+RACY_NS = 3 * 10**9
+"""How long before it is read a file must have changed last for its SHA-256 to be remembered: two changes within a tick
+of the file system's clock look like one (as with git's index)."""
+
+MOST_DIGESTS = 10_000
+
+_digests: dict[tuple[int, ...], str] = {}
+"""SHA-256 by state: a command that opens a bundle in several places reads gigabytes of weights once."""
 
 
 class Damaged(FastSlowError):
@@ -141,6 +152,23 @@ def is_signed(data: Mapping[str, Any]) -> bool:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file. Raises OSError."""
+    """Return the SHA-256 of a file. A file that this process has read, and that is as it was, is not read again.
+
+    Raises OSError.
+    """
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        state = _state(file.fileno())
+        if (known := _digests.get(state)) is not None:
+            return known
+        started, found = time.time_ns(), hashlib.file_digest(file, "sha256").hexdigest()
+        if state == _state(file.fileno()) and state[-1] < started - RACY_NS:
+            if len(_digests) >= MOST_DIGESTS:
+                _digests.clear()
+            _digests[state] = found
+    return found
+
+
+def _state(descriptor: int) -> tuple[int, ...]:
+    """Return what changes with every change of a file, however small, and last when it changed (ns)."""
+    about = os.fstat(descriptor)
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns

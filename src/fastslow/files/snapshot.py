@@ -73,6 +73,21 @@ class Standing:
         return written
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a checkpoint holds, taken while the run stood still: it stays so until the optimiser steps."""
+
+    small: dict[str, bytes]
+    standing: Standing
+
+    def put(self, folder: Path) -> Standing:
+        """Write what is small into `folder`, on the first process, and return what is not. Raises OSError."""
+        if processes.is_main():
+            for name, data in self.small.items():
+                (folder / name).write_bytes(data)
+        return self.standing
+
+
 def states_of(parts: Mapping[str, Stateful]) -> dict[str, Any]:
     """Return the state of every part by name. Every process has to call this function."""
     return {name: part.state_dict() for name, part in parts.items()}
@@ -137,14 +152,13 @@ def own_file(folder: Path, name: str) -> Path:
 
 
 def take(
-    folder: Path,
     parts: Mapping[str, Stateful],
     states: Mapping[str, Any],
     weights: Mapping[str, torch.Tensor],
     others: Mapping[str, bytes],
     cut: Cut = Cut(),
-) -> Standing:
-    """Write what is small into `folder`, and return what is not. What is small is written by the first process.
+) -> Taken:
+    """Take down all that a checkpoint holds.
 
     Args:
         parts, states: every part and its state (`states_of`).
@@ -153,20 +167,17 @@ def take(
         cut: which tensors are this process's share only. Where any are, every process calls this function.
 
     Raises:
-        OSError, and FastSlowError for a state that holds an object of another kind.
+        FastSlowError for a state that holds an object of another kind.
     """
     tensors: dict[str, torch.Tensor] = {}
     content = {
         name: flatten(states[name], tensors, name, copy=not getattr(part, "stands_still", False))
         for name, part in parts.items()
     }
-    if processes.is_main():
-        (folder / STATE).write_bytes(dumps(content))
-        for name, data in others.items():
-            (folder / name).write_bytes(data)
     held = {WEIGHTS: {name: weight.detach() for name, weight in weights.items()}, TENSORS: tensors}
     files = {file: held[name] for name, file in cut.files().items()}
-    return Standing(files, {name: t._version for of_file in files.values() for name, t in of_file.items()})
+    versions = {name: t._version for of_file in files.values() for name, t in of_file.items()}
+    return Taken({STATE: dumps(content), **others}, Standing(files, versions))
 
 
 def read(folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,11 @@ from transformers import PreTrainedTokenizerBase
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render
 from fastslow.core import foreign, processes
-from fastslow.core.errors import FastSlowError
+from fastslow.core.errors import FastSlowError, Stopped
 from fastslow.core.types import Example, Rollout, Verdict
 from fastslow.policy.chat import Chat, named
 from fastslow.policy.dealing import Dealer
-from fastslow.policy.engines.base import Engine, Prompt, SamplingParams
+from fastslow.policy.engines.base import Engine, Prompt, SamplingParams, go_on
 from fastslow.policy.settings import TEMPLATE_DATE
 from fastslow.policy.tripwire import Tripwire
 from fastslow.tasks.base import Task
@@ -45,7 +45,10 @@ class Job:
 
 
 class Policy:
-    """Answer jobs with rollouts under the weights of `version`."""
+    """Answer jobs with rollouts under the weights of `version`.
+
+    `stops` says whether this process was asked to stop: rollouts of no optimiser step then end early, on all processes.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Policy:
         template_date: str = TEMPLATE_DATE,
         ids_below: int | None = None,
         tripwire: Tripwire | None = None,
+        stops: Callable[[], bool] = lambda: False,
     ):
         self.task = own_task(task)
         self.params = params
@@ -68,6 +72,7 @@ class Policy:
         self._tokenizer = tokenizer
         self.window = min(window, engine.window or window)
         self.tripwire = tripwire
+        self._stops = stops
         self._chat = Chat(tokenizer, kwargs=chat_template_kwargs, date=template_date, ids_below=ids_below)
         self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._prefixes: dict[str, tuple[int, ...]] = {}
@@ -125,12 +130,14 @@ class Policy:
         process gets all rollouts back. `step` says that the rollouts are those of an optimiser step, of which more are
         compared with the model in training where a separate engine makes them.
 
-        Raises FastSlowError where the weights give a log-probability that is not finite, EngineError where a separate
-        engine fails or has other weights, and ContractBroken where the processes brought different jobs.
+        Raises Stopped where the run was asked to stop, but for those of a step; FastSlowError where the weights give a
+        log-probability that is not finite, EngineError where a separate engine fails or has other weights, and
+        ContractBroken where the processes brought different jobs.
         """
         params = params or self.params
         if self.engine.separate:
             self.engine.refresh(self.version)  # it may have been restarted since
+        self.engine.proceed = go_on if step else self.heed
         rollouts = self._roll_out(jobs, params) if processes.count() == 1 else self._shared(jobs, params)
         made = [at for at, rollout in enumerate(rollouts) if rollout.verdict.info.get("unscored") != TOO_LONG]
         self.skipped += len(rollouts) - len(made)
@@ -143,6 +150,11 @@ class Policy:
                 place=lambda at: self.engine.place(self._prompt(jobs[made[at]])),
             )
         return rollouts
+
+    def heed(self) -> None:
+        """Raise Stopped where this process was asked to stop. What it ends, all processes have to end."""
+        if self._stops():
+            raise Stopped("the run was asked to stop.")
 
     def _shared(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
         """Make this process's share of the rollouts, and return all of them."""
@@ -164,6 +176,7 @@ class Policy:
 
     def _roll_out(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
         """Return one scored rollout per job, made here."""
+        self.engine.proceed()
         fitting = [i for i, job in enumerate(jobs) if self.fits(job.context, job.example)]
         prompts = [self._prompt(jobs[i]) for i in fitting]
         rollouts = [self.nothing(job.example, job.context, TOO_LONG) for job in jobs]

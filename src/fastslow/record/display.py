@@ -111,10 +111,12 @@ class TerminalDisplay:
 
     def fast(self, step: int, metrics: dict[str, float]) -> None:
         get = {name.rpartition("/")[2]: value for name, value in metrics.items()}.__getitem__
+        lost = get("lm_unreadable")
+        unreadable = f"{lost:.0f} of {get('lm_calls'):.0f} replies without a readable edit, " if lost else ""
         self.note(
             f"fast phase at step {step}: {get('proposals'):.0f} proposals, {get('accepted'):.0f} accepted, lead "
             f"context at mean reward {get('lead_anchor_score'):.3f} on the anchor set, {get('metric_calls'):.0f} "
-            f"rollouts, {get('seconds'):.0f} s"
+            f"rollouts, {unreadable}{get('seconds'):.0f} s"
         )
 
     def standings(self, standings: Sequence[Standing]) -> None:

@@ -16,6 +16,7 @@ from fastslow.core import processes
 from fastslow.core.measurement import Measurement
 from fastslow.core.types import Example, GroupEvidence, Rollout
 from fastslow.fast.phase import FastPhase
+from fastslow.fast.proposers.base import USAGE
 from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import Display, SilentDisplay
 from fastslow.routers import Decision
@@ -43,7 +44,7 @@ class Recorder(TrainerCallback):
         self.measurements: list[Measurement] = []
         """Every measurement so far, with its step, but without its answers, whose number would grow with the run."""
         self.reflection: dict[str, Any] = {
-            **dict.fromkeys(("calls", "failures", "prompt_tokens", "completion_tokens", "barren"), 0),
+            **dict.fromkeys((*USAGE, "barren"), 0),
             "last_error": None,
         }  # fmt: skip
         self._started = time.perf_counter()
@@ -85,7 +86,7 @@ class Recorder(TrainerCallback):
     def fast_phase(self, step: int, phase: FastPhase) -> None:
         self.rollouts["fast"] += int(phase.metrics["fst/fast/metric_calls"])
         self.tokens["fast"] += int(phase.metrics["fst/fast/generated_tokens"])
-        for name in ("calls", "failures", "prompt_tokens", "completion_tokens"):
+        for name in USAGE:
             self.reflection[name] += int(phase.metrics[f"fst/fast/lm_{name}"])
         self.reflection["last_error"] = phase.endpoint_error or self.reflection["last_error"]
         self.display.fast(step, phase.metrics)

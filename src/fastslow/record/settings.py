@@ -27,3 +27,4 @@ class RecordSettings(SettingsGroup):
     report_to: None | str | list[str] = setting(  # noqa: RUF009, RUF036 - the default is text
         "none", "Trackers beside metrics.jsonl: trackio, tensorboard, wandb, mlflow.", incidental=True
     )
+    project: str = setting("fastslow", "Project in trackers.", incidental=True)

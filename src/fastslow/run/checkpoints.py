@@ -52,6 +52,8 @@ class Checkpointing:
         """Accuracy and step of the best evaluation so far."""
         self.must_save = False
         """Whether the step that ends now has to be saved, whatever its checkpoint costs."""
+        self.evaluation_due = False
+        """Whether the state is that before an evaluation of its step, which a resumed run makes first."""
         self._config = config
         self._slow = slow
         self._steering = steering
@@ -61,6 +63,10 @@ class Checkpointing:
         self._mirror: Mirror | None = None
         self._overlaps = True
         self._cut = Cut(weights=slow.sharding.of_weights, states=slow.sharding.of_optimiser)
+        self._held: tuple[int, snapshot.Taken | None] | None = None
+        """Step and content of a checkpoint that is in memory only."""
+        self._saved: int | None = None
+        """Step of the newest checkpoint that was begun, or that the run went on from."""
         self._shares: tuple[int, dict[str, Any], tuple[int | None, ...]] | None = None
         """Step of the checkpoint that all processes are writing, the files that this one has written of it, and the
         steps whose checkpoints are needed besides."""
@@ -106,16 +112,65 @@ class Checkpointing:
         if not processes.from_main(lambda: self._is_due(step)):  # clocks differ between processes
             return
         self._slow.check_finite()
+        self._write(step, self._take)
+
+    def hold(self, *, evaluation_due: bool = False) -> None:
+        """Take down the state after the current step, where no checkpoint has it: the fast phase or evaluation that
+        comes next may be ended early, and is then made again from here. Every process calls this method."""
+        step = self._slow.step
+        if step in (0, self._saved):  # a run without a step starts over
+            return
+        self.evaluation_due = evaluation_due
+        self._held = step, self._take()
+        self.evaluation_due = False
+
+    def save_held(self) -> None:
+        """Make a checkpoint of what is held, if anything is. Every process calls this method."""
+        self.wait()
+        if self._held is not None:
+            step, taken = self._held
+            self._write(step, lambda: taken)
+            self.wait()
+
+    def weights_change_next(self) -> None:
+        """Wait until the checkpoint of the step before is whole, and let go of what is held, which changes with the
+        weights. Every process calls this method."""
+        self.wait()
+        self._held = None
+
+    def settle_evaluation(self) -> None:
+        """Save again, once the evaluation that was due has been made. Every process calls this method."""
+        if self.evaluation_due:
+            self.evaluation_due = False
+            self._write(self._slow.step, self._take)
+
+    def _take(self) -> snapshot.Taken | None:
+        """Take down the state; None where this process writes nothing of it."""
         states = snapshot.states_of(self.parts)
+        if self._recorder.run is None and not self._cut.anything:
+            return None
+        taken: list[snapshot.Taken] = []
+        others = {PROGRESS: self._slow.progress()}
+
+        def take() -> None:
+            taken.append(snapshot.take(self.parts, states, self._slow.weights, others, self._cut))
+
+        processes.together(take) if self._cut.anything else take()
+        return taken[0]
+
+    def _write(self, step: int, take: Callable[[], snapshot.Taken | None]) -> None:
+        """Begin the checkpoint of `step`."""
         run = self._recorder.run
-        if run is not None or self._cut.anything:
+        if run is None and not self._cut.anything:
+            take()  # every process says what it has
+        else:
             with self._time.taking(), self._recorder.phase("save", step):
-                if self._cut.anything:
-                    self._begin_share(step, states)
-                elif run is not None:
-                    self._begin(run, step, states)
+                taken = take()
+                assert taken is not None
+                self._begin_share(step, taken) if self._cut.anything else self._begin(step, taken)
             if not self._overlaps:
                 self.wait()
+        self._held, self._saved = None, step
         processes.wait()
 
     def wait(self) -> None:
@@ -127,7 +182,7 @@ class Checkpointing:
             with self._time.waiting(), self._recorder.phase("save", self._slow.step):
                 self._finish_shares() if self._shares is not None else self._writer.wait()
         except snapshot.WeightsMoved as moved:
-            self._overlaps = False
+            self._overlaps, self._saved = False, None
             self._recorder.display.note(
                 f"one checkpoint is left out: something other than the optimiser changed '{moved}' while it was being "
                 "written. From now on training waits for every checkpoint."
@@ -169,8 +224,10 @@ class Checkpointing:
         last = step >= self._slow.last_step
         return bool(self.must_save or self.keeps(step) or milestone or last or self._time.allows_another())
 
-    def _begin(self, run: RunDirectory, step: int, states: Mapping[str, Any]) -> None:
-        """Copy what the next step may change; the rest is written beside that step."""
+    def _begin(self, step: int, taken: snapshot.Taken) -> None:
+        """Write what the next step may change; the rest is written beside that step."""
+        run = self._recorder.run
+        assert run is not None
         checkpoints, needed = self.of(run), (self.kept_best, self._steering.good_step)
 
         def commit(proceed: Callable[[], None]) -> None:
@@ -178,8 +235,7 @@ class Checkpointing:
 
         with _explained(checkpoints, step):
             aside = checkpoints.begin(step)
-            others = {PROGRESS: self._slow.progress()}
-            standing = snapshot.take(aside, self.parts, states, self._slow.weights, others)
+            standing = taken.put(aside)
         self._writer.start(commit)
 
     def _seal(
@@ -200,22 +256,20 @@ class Checkpointing:
         if self._mirror is not None:
             self._mirror.offer(step, *needed)
 
-    def _begin_share(self, step: int, states: Mapping[str, Any]) -> None:
+    def _begin_share(self, step: int, taken: snapshot.Taken) -> None:
         """Begin a checkpoint of which every process writes its share beside the next step; `_finish_shares` commits."""
         aside = processes.from_main(lambda: self._aside(step))
         if aside is None:
             return
 
-        def take() -> snapshot.Standing:
-            others = {PROGRESS: self._slow.progress()}
-            return snapshot.take(aside, self.parts, states, self._slow.weights, others, self._cut)
+        def put() -> None:
+            taken.put(aside)
 
-        standing: list[snapshot.Standing] = []
         with _explained(self._here, step):
-            processes.together(lambda: standing.append(take()))
+            processes.together(put)
         written: dict[str, Any] = {}
         self._shares = step, written, (self.kept_best, self._steering.good_step)
-        self._writer.start(lambda proceed: written.update(standing[0].write(aside, proceed)))
+        self._writer.start(lambda proceed: written.update(taken.standing.write(aside, proceed)))
 
     def _aside(self, step: int) -> Path | None:
         """Make the folder that all processes write into; None without a run directory."""
@@ -272,6 +326,7 @@ class Checkpointing:
         """
         snapshot.load(self.parts, snapshot.read(folder), folder)
         self._slow.load_progress(folder)
+        self._saved = self._slow.step
 
     def roll_back(self, step: int) -> None:
         """Set weights and optimiser to those of `step`; contexts, router and stream stay where they are.
@@ -287,12 +342,13 @@ class Checkpointing:
         self._slow.roll_back(folder, snapshot.read(folder)["slow"])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best step so far."""
-        return {"best": list(self.best) if self.best else None}
+        """Return the best step so far, and whether an evaluation is still to be made."""
+        return {"best": list(self.best) if self.best else None, "evaluation_due": self.evaluation_due}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up the best step so far."""
+        """Take up the best step so far, and whether an evaluation is due, which older checkpoints do not say."""
         self.best = tuple(state["best"]) if state["best"] else None
+        self.evaluation_due = bool(state.get("evaluation_due"))
 
 
 @contextlib.contextmanager

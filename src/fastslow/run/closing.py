@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from fastslow.bundles.bundle import write_bundle
-from fastslow.bundles.digest import BUNDLE, files_of
+from fastslow.bundles.digest import BUNDLE, manifest_of
 from fastslow.config.settings import FastSlowConfig, bundled_fields, compute_type
 from fastslow.core import processes
+from fastslow.core.errors import Stopped
 from fastslow.core.measurement import Quantity, means
 from fastslow.files.run_directory import RunDirectory, machine, versions
 from fastslow.run.trainer import FastSlowTrainer
@@ -34,12 +36,8 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
             topics=trainer.topics,
             base_name=config.model,
         )
-    if not _stopped_by(trainer) and trainer.step not in trainer.recorder.measured_steps:
-        trainer.evaluate()
-    if not _stopped_by(trainer):
-        with trainer.recorder.phase("eval", trainer.step):
-            kinds = ["seed", "lead"] if trainer.mode.fast else ["seed"]
-            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, kinds))
+    with suppress(Stopped):
+        _measure(trainer)
     stopped_by = _stopped_by(trainer)
     summary = summarise(trainer, status=f"stopped by {stopped_by[0]}" if stopped_by else "done")
     if run is not None:
@@ -50,22 +48,30 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
     return summary if processes.is_main() else {}
 
 
+def _measure(trainer: FastSlowTrainer) -> None:
+    """Make the measurements that are still missing, until a signal ends them."""
+    if not _stopped_by(trainer) and trainer.step not in trainer.recorder.measured_steps:
+        trainer.evaluate()
+    if not _stopped_by(trainer):
+        with trainer.recorder.phase("eval", trainer.step):
+            kinds = ["seed", "lead"] if trainer.mode.fast else ["seed"]
+            trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, kinds))
+
+
 def _stopped_by(trainer: FastSlowTrainer) -> list[str]:
     """Return what has stopped the run so far, on whichever process: a signal may come during the measurements."""
     return processes.gather(trainer.stopped_by)
 
 
 def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, Any]) -> None:
-    """Write the summary, and `bundle.json`, or without a bundle the contexts. `bundle.json` names the digest of every
-    other file: weights and contexts of different runs put together are noticed."""
+    """Write the summary, and `bundle.json`, or without a bundle the contexts. `bundle.json` names digest and length
+    of every other file: damage is noticed, and weights and contexts of different runs put together."""
     config = trainer.args
     settings = {name: getattr(config, name) for name in bundled_fields()}
     settings |= {"task": config.task or summary["task"], "dtype": compute_type(config)}
     provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
     if config.save_bundle:
-        files = files_of(run.path / "bundle")
-        files.pop(BUNDLE, None)
-        run.write_json(f"bundle/{BUNDLE}", {"settings": settings, **provenance, "files": files})
+        run.write_json(f"bundle/{BUNDLE}", {"settings": settings, **provenance, **manifest_of(run.path / "bundle")})
     else:  # the contexts are small, and a report shows the contexts
         run.write_json("population.json", trainer.population.to_json())
         if trainer.topics.archive is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
@@ -30,6 +31,7 @@ def make_evaluator(
     policy: Policy,
     base: BaseModel,
     task: Task,
+    stops: Callable[[], bool],
 ) -> Evaluator:
     """Make the evaluator of the run's weights and its base on held-out examples of its task."""
     params = replace(policy.params, temperature=config.eval_temperature, top_p=config.eval_top_p, top_k=0, min_p=None)
@@ -37,7 +39,7 @@ def make_evaluator(
         policy=policy,
         model=slow.model,
         base=base,
-        policy_of=lambda model: make_policy(config, slow, tokenizer, task, policy.window, model=model),
+        policy_of=lambda model: make_policy(config, slow, tokenizer, task, policy.window, model=model, stops=stops),
         task=task,
         settings=EvaluationSettings(
             Sampling(params, config.eval_samples, config.seed),
@@ -55,9 +57,10 @@ def make_policy(
     window: int,
     *,
     model: PreTrainedModel | None = None,
+    stops: Callable[[], bool] = lambda: False,
 ) -> Policy:
     """Make the policy that answers this run's task with the weights in training, or those of `model`, sampled like
-    rollouts."""
+    rollouts; `stops` as in `Policy`."""
     dtype, answering = getattr(torch, compute_type(config)), model or slow.model
     engine = make_engine(
         answering,
@@ -85,6 +88,7 @@ def make_policy(
         chat_template_kwargs=slow.chat_template_kwargs,
         template_date=config.template_date,
         ids_below=vocabulary(answering),
+        stops=stops,
     )
 
 

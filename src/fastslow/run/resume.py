@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from fastslow.bundles.digest import BUNDLE, has_manifest, verified_files
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.paths import relocated
@@ -78,8 +79,8 @@ def mend(run: RunDirectory, broken: Path) -> str:
 
 
 def examine(run: RunDirectory) -> tuple[list[tuple[str, str | None]], str, bool]:
-    """Return (file, problem or None) for every checkpoint and log, what to do, and whether the run is done or can be
-    resumed.
+    """Return (file, problem or None) for every checkpoint, log and bundle, what to do, and whether the run is done or
+    can be resumed.
 
     Changes nothing.
     """
@@ -94,6 +95,7 @@ def examine(run: RunDirectory) -> tuple[list[tuple[str, str | None]], str, bool]
         findings.append((name, f"not all of its lines are JSON: {problem}" if problem else None))
     held = _problem(lambda: refuse_held(run.path))
     status = summary_of(run).get("status")
+    findings += _bundle(run.path / "bundle", complete=status == "done")
     if held is not None:
         return findings, f"It is being written right now: {held}", True
     if status == "done":
@@ -103,6 +105,15 @@ def examine(run: RunDirectory) -> tuple[list[tuple[str, str | None]], str, bool]
         return findings, mend(run, folders[-1]), False
     where = f"from {folders[-1].name}" if folders else "from its start, as no checkpoint was made yet"
     return findings, f"The run is {status or 'not finished'}. To go on {where}: fastslow resume {run.path}", True
+
+
+def _bundle(folder: Path, *, complete: bool) -> list[tuple[str, str | None]]:
+    """Return the finding on a bundle; none where there is none, or one that a run is still to complete."""
+    if not (folder / BUNDLE).is_file():
+        return [("bundle", f"{BUNDLE} is missing")] if complete and folder.is_dir() else []
+    problem = _problem(lambda: verified_files(folder))
+    known = problem is not None or has_manifest(folder)
+    return [("bundle" if known else "bundle (no manifest, as older versions wrote none: not checked)", problem)]
 
 
 def tidy(run: RunDirectory) -> None:

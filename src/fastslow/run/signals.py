@@ -1,4 +1,7 @@
-"""End a run on a signal: after the current step, with everything saved; on a second signal at once."""
+"""End a run on a signal, with everything saved; on a second signal at once.
+
+The run ends after the current step, or at once within a fast phase or an evaluation, which a resume makes again.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,14 @@ SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 
 @contextmanager
 def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[None]:
-    """Have SIGINT and SIGTERM end the run after the current step, with a checkpoint, and a second signal at once."""
+    """Have SIGINT and SIGTERM end the run as `FastSlowTrainer.stop` does, and a second signal at once."""
     previous: dict[int, Any] = {}
 
     def handle(number: int, frame: Any) -> None:
         trainer.stop(signal.Signals(number).name)
         trainer.recorder.display.note(
-            f"{signal.Signals(number).name}: stopping after this step; everything will be saved. Again to stop at once."
+            f"{signal.Signals(number).name}: stopping after this step; everything will be saved. A fast phase or an "
+            "evaluation ends now and is made again by resume. Again to stop at once."
         )
         for each, handler in previous.items():
             signal.signal(each, handler)

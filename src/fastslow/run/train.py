@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from fastslow.policy.trials import sampling_way
 from fastslow.record.display import Display, SilentDisplay, TerminalDisplay
 from fastslow.record.recorder import Recorder
 from fastslow.run.carry import predecessor
+from fastslow.record.trackers import TrackerRun, tracked
 from fastslow.run.closing import finish
 from fastslow.run.mirror import open_place
 from fastslow.run.preflight import preflight, refusals
@@ -68,13 +69,14 @@ def train(
     trainer: FastSlowTrainer | None = None
     try:
         with ExitStack() as stack:
+            tracker_run = stack.enter_context(_tracked(config))
             trainer = FastSlowTrainer(
                 config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks]
             )
             if main:
                 stack.enter_context(alone_in(path))
                 recorder.run = RunDirectory.create(path, dump_config(config))
-            return _run(trainer, None)
+            return _run(trainer, None, tracker_run)
     except BaseException:
         if recorder.run is not None and trainer is not None and _nothing_to_keep(trainer, path):
             _empty(path)
@@ -139,6 +141,7 @@ def resume(
         config = read_config(run, max_minutes=max_minutes, engine_urls=engine_urls)
         refusals(config)
         recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
+        tracker_run = stack.enter_context(_tracked(config))
         trainer = FastSlowTrainer(config, model=model, task=task, recorder=recorder, callbacks=[recorder, *callbacks])
         if start is not None:
             trainer.checkpointing.check(start)  # what is refused must have changed nothing
@@ -147,7 +150,7 @@ def resume(
             recorder.run = run
         processes.wait()
         recorder.display.note(f"going on from {start.name if start else 'the start: no checkpoint was made yet'}")
-        return _run(trainer, start)
+        return _run(trainer, start, tracker_run)
 
 
 def _refuse_or_list_missing(path: Path, second_place: str) -> list[Path]:
@@ -166,10 +169,20 @@ def _remove(folders: Iterable[Path]) -> None:
             folder.rmdir()
 
 
-def _run(trainer: FastSlowTrainer, start: Path | None) -> dict[str, Any]:
+def _tracked(config: FastSlowConfig) -> AbstractContextManager[TrackerRun | None]:
+    """Give the run its place in trackers while a trainer is made and used."""
+    trackers: Any = config.report_to  # transformers has made a list of it
+    return tracked(Path(config.output_dir or "."), trackers=trackers, project=config.project, name=config.run_name)
+
+
+def _run(trainer: FastSlowTrainer, start: Path | None, tracker_run: TrackerRun | None) -> dict[str, Any]:
     display = trainer.recorder.display
     if trainer.recorder.run is not None:
         journal_into(trainer.parts.fast.proposer, trainer.recorder.run.path / JOURNAL)
+    if tracker_run is not None:
+        trainer.slow.name_run(tracker_run.name)  # now that config.yaml is written: another run may be made of it
+        if trainer.recorder.run is not None:
+            tracker_run.keep(trainer.recorder.run)
     display.start(trainer.args.max_steps, _title(trainer))
     try:
         with (

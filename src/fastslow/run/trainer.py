@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.evidence import Book
 from fastslow.contexts.population import Population
 from fastslow.core import processes
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, Stopped
 from fastslow.core.measurement import Measurement, means
 from fastslow.core.modes import MODES
 from fastslow.files.snapshot import Stateful
@@ -77,7 +78,9 @@ class FastSlowTrainer:
         self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
         window = context_window(model)
         self.slow = SlowChannel(args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or (), given=given)
-        self.policy = make_policy(args, self.slow, self.tokenizer, self.parts.task, window)
+        self.stopped_by: list[str] = []
+        """Why the run ends before its last step: names of signals."""
+        self.policy = make_policy(args, self.slow, self.tokenizer, self.parts.task, window, stops=self._is_stopped)
         self.steering = make_steering(args, self.parts.stream)
         population = Population(size=args.population_size, seed=self.parts.seed_context)
         self.cycle = Cycle(
@@ -94,17 +97,18 @@ class FastSlowTrainer:
             further=self.parts.further,
         )
         self.base = make_base(args, self.slow, source, given=given)
-        self.evaluator = make_evaluator(args, self.slow, self.tokenizer, self.policy, self.base, self.parts.task)
+        self.evaluator = make_evaluator(
+            args, self.slow, self.tokenizer, self.policy, self.base, self.parts.task, self._is_stopped
+        )
         self.wall_time = WallTime(args.max_minutes, self.recorder.elapsed)
         self.checkpointing = Checkpointing(
             args, parts=self._stateful(), slow=self.slow, steering=self.steering, recorder=self.recorder
         )
         if self.begun_from is not None:
             self._take_up(self.begun_from)
-        self.stopped_by: list[str] = []
-        """Why the run ends before its last step: names of signals."""
         self.time_is_up = False
         """Whether the run ends because of max_minutes."""
+        self._steps_go_on = False
         self._check_prompts()
         self.slow.listen(self)
 
@@ -185,11 +189,30 @@ class FastSlowTrainer:
         self.time_is_up = self.checkpointing.must_save = False
         if folder is not None:
             self.checkpointing.restore(folder)
-            self.args.eval_on_start = False  # the start was measured before the run was stopped
             if self.out_of_time():  # the weights of the checkpoint go into bundle and summary
                 return self.slow.load_weights(folder)
+        with suppress(Stopped):  # what it ends is made again by a resume, from the checkpoint before
+            if self._take_steps(folder):
+                self._end_with_fast_phases()
+        return None
+
+    def _take_steps(self, folder: Path | None) -> bool:
+        """Have the slow channel train. Return False where a fast phase or an evaluation was ended early: then the state
+        before it is saved."""
+        # The start was measured before the run was stopped, unless it was stopped by then.
+        first = None if folder is None else self.checkpointing.evaluation_due
         with self.checkpointing.writing(folder):
-            self.slow.train(self.cycle, self, resume_from=folder)
+            self._steps_go_on = True
+            try:
+                self.slow.train(self.cycle, self, resume_from=folder, evaluate_first=first)
+            except Stopped:
+                self.checkpointing.save_held()
+                return False
+            finally:
+                self._steps_go_on = False
+        return True
+
+    def _end_with_fast_phases(self) -> None:
         step = self.step
         if not self.time_is_up and self.cycle.cycles_at(step):
             if step not in self.recorder.measured_steps:
@@ -197,7 +220,6 @@ class FastSlowTrainer:
             self.policy.begin_step(step)
             self.cycle.fast_phases(step)
             self.evaluate()
-        return None
 
     def evaluate(self) -> dict[str, float]:
         """Measure the current weights on the validation split, log the result, and return it."""
@@ -208,8 +230,12 @@ class FastSlowTrainer:
         self.slow.add_callback(callback)
 
     def stop(self, reason: str) -> None:
-        """End the run after the current step, with a checkpoint."""
+        """End the run with a checkpoint: after the current step, or at once within a fast phase or an evaluation, which
+        is then lost and made again by a resume."""
         self.stopped_by.append(reason)
+
+    def _is_stopped(self) -> bool:
+        return bool(self.stopped_by)
 
     def out_of_time(self) -> bool:
         """Return whether no further step may begin or, after the last step, no closing measurement.
@@ -225,8 +251,11 @@ class FastSlowTrainer:
     # What happens between the steps (slow.hooks.Listener)
 
     def step_begins(self) -> None:
-        """Start the clock of the first step."""
+        """Start the clock of the first step, and hold the state from which a fast phase could be made again."""
         self.wall_time.steps_begin()
+        self.checkpointing.settle_evaluation()
+        if self.cycle.cycles_at(self.step):
+            self.checkpointing.hold()
 
     def step_ends(self) -> bool:
         """Return whether training stops here: because time is up, or because a process received a signal."""
@@ -238,7 +267,7 @@ class FastSlowTrainer:
 
     def weights_change_next(self) -> None:
         """Wait until the checkpoint of the step before is whole, before the weights move."""
-        self.checkpointing.wait()
+        self.checkpointing.weights_change_next()
 
     def kl_measured(self, kl: float, tokens: int) -> None:
         """Steer by the KL of a micro-batch."""
@@ -247,6 +276,8 @@ class FastSlowTrainer:
     def measure(self) -> dict[str, float]:
         """Measure seed context, lead context and population mean separately, and the KL to the base; act on losses."""
         step = self.step
+        if self._steps_go_on:
+            self.checkpointing.hold(evaluation_due=True)
         self.policy.refresh(step)
         self.cycle.choose_lead(step)
         with self.recorder.phase("eval", step):

@@ -128,13 +128,24 @@ class SlowChannel:
 
     # Training
 
-    def train(self, source: StepSource, listener: Listener, *, resume_from: Path | None = None) -> None:
+    def train(
+        self,
+        source: StepSource,
+        listener: Listener,
+        *,
+        resume_from: Path | None = None,
+        evaluate_first: bool | None = None,
+    ) -> None:
         """Train until the settings' max_steps, or until the listener says to stop.
+
+        `evaluate_first` says whether the weights are measured before the first step; None: as the settings say.
 
         `resume_from` is a checkpoint folder whose parts have been loaded into `parts` already; its weights are loaded
         here. Raises FastSlowError for a gradient that is not finite.
         """
         self._trainer.source, self._trainer.listener = source, listener
+        if evaluate_first is not None:
+            self._trainer.args.eval_on_start = evaluate_first
         self._trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 
     def fit(self, source: StepSource, steps: int) -> None:
@@ -150,6 +161,10 @@ class SlowChannel:
     def note(self, metrics: Mapping[str, float]) -> None:
         """Log these numbers with those of the current step."""
         self._trainer.note(metrics)
+
+    def name_run(self, name: str) -> None:
+        """Have trackers that begin from now on call the run by this name."""
+        self._trainer.args.run_name = name
 
     def add_callback(self, callback: TrainerCallback) -> None:
         """Have transformers call `callback` as well."""

@@ -7,7 +7,7 @@ import pytest
 
 from fastslow.contexts.context import WorkedExample, dump_examples, load_examples
 from fastslow.core.errors import BadInput, EndpointError
-from fastslow.fast.proposers import PROPOSERS, Proposer, ReflectionProposer
+from fastslow.fast.proposers import PROPOSERS, MixedProposer, Proposer, ReflectionProposer, begin_phase
 from fastslow.fast.proposers.reflection import MARKER_BITS
 from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
 from tests.support.hostile import FAKE, HOSTILE
@@ -203,6 +203,26 @@ def test_every_quoted_text_is_cut_in_its_middle(proposer_on):
     assert response.endswith("END")
     assert "4908 characters left out" in response
     assert max(len(response), len(feedback)) < 150
+
+
+def test_three_unreadable_replies_in_a_row_end_the_asking_and_a_readable_one_between_begins_the_row_anew(proposer_on):
+    readable, asked = answering("x"), []
+
+    def script(received: Request) -> str:
+        asked.append(received)
+        return readable(received) if len(asked) == 3 else "no edit"
+
+    with OpenAIServer(script) as server:
+        proposer = proposer_on(server)
+        asking = request(parent(), component="instruction", traces=[FAILED])
+        assert proposer.propose(asking) == {}
+        assert proposer.propose(asking) == {"instruction": "x"}
+        assert proposer.propose(asking) == {}
+        with pytest.raises(EndpointError, match=r"3 replies .* in a row .* begins 'no edit'"):
+            proposer.propose(asking)
+        assert (len(asked), proposer.lm.usage.unreadable) == (6, 5)
+        begin_phase(MixedProposer([MixedProposer([proposer])]))
+        assert proposer.propose(asking) == {}, "a phase that begins counts from 0"
 
 
 def test_an_unreachable_model_raises_and_proposes_nothing(proposer_on):

@@ -132,22 +132,34 @@ def readable(trace: Trace) -> bool:
     return trace.verdict.scored and trace.example.split == "train"
 
 
-USAGE = ("calls", "failures", "prompt_tokens", "completion_tokens")
+USAGE = ("calls", "failures", "unreadable", "prompt_tokens", "completion_tokens")
+"""What is counted of a reflection LM and goes into metrics, summary and tallies."""
+
+
+def parts_of(proposer: Proposer) -> list[Any]:
+    """Return the proposers that `proposer` draws from, those of mixes of mixes too, or itself."""
+    parts: Any = getattr(proposer, "proposers", None)
+    return [proposer] if parts is None else [inner for part in parts for inner in parts_of(part)]
+
+
+def begin_phase(proposer: Proposer) -> None:
+    """Tell those proposers that count within a fast phase that one begins."""
+    for part in parts_of(proposer):
+        if hasattr(part, "begin_phase"):
+            part.begin_phase()
 
 
 def journal_into(proposer: Proposer, path: Path) -> None:
     """Let the endpoints behind `proposer` append their replies to the journal at `path`, and replay its entries."""
-    parts: Any = getattr(proposer, "proposers", (proposer,))
     journal: Journal | None = None
-    for part in parts:
+    for part in parts_of(proposer):
         if hasattr(getattr(part, "lm", None), "journal"):
             journal = Journal(path) if journal is None else journal
             part.lm.journal = journal
 
 
 def usage_of(proposer: Proposer) -> dict[str, int]:
-    """Return the calls, failures and tokens so far of the language models behind `proposer`; zeros without one."""
-    parts: Any = getattr(proposer, "proposers", (proposer,))
-    usages = [part.lm.usage for part in parts if hasattr(getattr(part, "lm", None), "usage")]
+    """Return what `USAGE` names, so far, of the language models behind `proposer`; zeros without one."""
+    usages = [part.lm.usage for part in parts_of(proposer) if hasattr(getattr(part, "lm", None), "usage")]
     counts = {name: [getattr(usage, name, 0) for usage in usages] for name in USAGE}
     return {name: sum(count for count in of_parts if isinstance(count, int)) for name, of_parts in counts.items()}

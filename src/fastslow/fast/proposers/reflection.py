@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, dump_examples, load_examples
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, EndpointError, quoted
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Trace
 from fastslow.fast.proposers.base import Edits, ProposalRequest, readable
@@ -25,7 +25,14 @@ MAX_EXPERIENCE = 3
 """Most traces quoted in a prompt. GEPA's minibatch has about three; the rest of the room is for older experience."""
 
 DRAWS = 2
-"""Draws of a reply: one without a readable edit is drawn once more; a model that fails twice cannot do it."""
+"""Draws of a reply: one without a readable edit is drawn once more, as it may have been chance."""
+
+UNREADABLE = 3
+"""Replies without a readable edit, one after another, that end a fast phase: the model cannot do it, and every further
+reply would be paid for as well."""
+
+QUOTED = 80
+"""Characters of an unreadable reply that the error quotes."""
 
 MARKER_BITS = 48
 """Bits of a fence's marker: long enough that no text can guess it, short enough that a small model can copy it."""
@@ -78,9 +85,15 @@ class ReflectionProposer:
         self.lm = lm
         self.max_trace_chars = max_trace_chars
         self.edits: Edits = edits
+        self._unreadable = 0
+
+    def begin_phase(self) -> None:
+        """Count unreadable replies from 0: what a fast phase does depends on no phase before it."""
+        self._unreadable = 0
 
     def propose(self, request: ProposalRequest) -> dict[str, str]:
-        """Return the edited component. Raises EndpointError where the LM cannot be reached.
+        """Return the edited component. Raises EndpointError where the LM cannot be reached, and at the third reply in a
+        row, since the phase began, that holds no readable edit.
 
         The result is {} without traces, for a reply outside its fence or not of the component's shape, and for an edit
         that changes nothing.
@@ -97,8 +110,20 @@ class ReflectionProposer:
             reply = self.lm.complete(prompt, seed=derive_seed(seed, "draw", draw) if draw else seed)
             edited = _read_edit(reply, fence, request.component, current)
             if edited is not None:
+                self._unreadable = 0
                 return {} if edited == current else {request.component: edited}
+            self._count_unreadable(reply)
         return {}
+
+    def _count_unreadable(self, reply: str) -> None:
+        self.lm.usage.unreadable += 1
+        self._unreadable += 1
+        if self._unreadable >= UNREADABLE:
+            said = f"begins '{quoted(reply, QUOTED)}'" if reply.strip() else "is empty"
+            raise EndpointError(
+                f"{self._unreadable} replies of the reflection LM in a row held no edit in the form asked for; "
+                f"the last one {said}. Another reflection_model or a higher reflection_max_tokens may help."
+            )
 
     def _prompt(
         self,

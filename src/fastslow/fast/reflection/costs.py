@@ -13,7 +13,8 @@ class Usage:
 
     `calls` counts requested samples (a second draw is a second call, an HTTP retry is not), and `failures` the calls of
     `complete` that raised. Tokens are those that the endpoint reported; `unmetered` counts the replies without a
-    report, so with `unmetered > 0` the token counts are lower bounds. `cost` is in US dollars; None is unknown.
+    report, so with `unmetered > 0` the token counts are lower bounds. `unreadable` counts replies in which a proposer
+    found no edit: they were paid for like the others. `cost` is in US dollars; None is unknown.
     """
 
     calls: int = 0
@@ -21,6 +22,7 @@ class Usage:
     completion_tokens: int = 0
     failures: int = 0
     unmetered: int = 0
+    unreadable: int = 0
     cost: float | None = None
 
 

@@ -5,7 +5,7 @@ A new engine is one file beside this one with a class that fulfils `Engine`; `ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,8 +46,15 @@ class Sample:
     logprobs: tuple[float, ...]
 
 
+def go_on() -> None:
+    """Do nothing: what `Engine.proceed` is for an engine that nobody stops."""
+
+
 class Engine(Protocol):
     """Generate completions with the weights of one policy version; the protocol of every engine."""
+
+    proceed: Callable[[], None]
+    """Called while `sample` works, often; what it raises ends `sample`."""
 
     @property
     def separate(self) -> bool:

@@ -30,7 +30,7 @@ from transformers.generation.logits_process import (
 )
 
 from fastslow.policy import shards
-from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
+from fastslow.policy.engines.base import Prompt, Sample, SamplingParams, go_on
 from fastslow.policy.engines.rows import CachedRows, PaddedRows, Rows, Way, WholeRows, likely_way
 from fastslow.policy.loading import frozen_clone
 
@@ -74,6 +74,7 @@ class PrefixSampler:
         self._blank = blank
         self.prefill_tokens = 0
         self.decode_tokens = 0
+        self.proceed = go_on
 
     def refresh(self, version: int) -> None:
         if version == self._version:
@@ -241,6 +242,7 @@ class PrefixSampler:
         alive = torch.arange(len(prompts), device=device)  # row of the batch -> index into prompts
         done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
         for t in range(params.max_new_tokens):
+            self.proceed()
             chosen, chosen_logprobs = _pick(rows.logits, uniforms_N_T[alive, t], params, warpers, history)
             for row, (i, token, logprob) in enumerate(
                 zip(alive.tolist(), chosen.tolist(), chosen_logprobs.tolist(), strict=True)

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fastslow.core import processes
 from fastslow.core.errors import BadInput, EngineError, quoted
 from fastslow.policy.dealing import Dealer
-from fastslow.policy.engines.base import Prompt, Sample, SamplingParams
+from fastslow.policy.engines.base import Prompt, Sample, SamplingParams, go_on
 from fastslow.policy.engines.calls import Calls, all_of
 from fastslow.policy.engines.servable import check_prepared
 from fastslow.policy.engines.servers import Answer, Card, VllmServer
@@ -63,6 +63,7 @@ class VllmEngine:
         eos_ids: Sequence[int],
         dtype: torch.dtype,
     ):
+        self.proceed = go_on
         self._eos = sorted(set(eos_ids))
         self._calls = Calls()
         self._servers = [VllmServer(url, vocabulary(model)) for url in urls]
@@ -140,12 +141,13 @@ class VllmEngine:
         contexts = [prompt.ids[: prompt.prefix] or prompt.ids for prompt in prompts]
         dealt = self._dealer.deal(contexts, len(self._own))
         home = {place: self._own[i] for i, places in enumerate(dealt) for place in places}
-        calls = [
-            self._servers[home[at]].complete(
-                self._transport.asked_for(self._cards[home[at]]), prompt, params, self._eos
-            )
-            for at, prompt in enumerate(prompts)
-        ]
+
+        async def answer(at: int) -> Answer:
+            self.proceed()
+            name = self._transport.asked_for(self._cards[home[at]])
+            return await self._servers[home[at]].complete(name, prompts[at], params, self._eos)
+
+        calls = [answer(at) for at in range(len(prompts))]
         answers = await all_of(calls, at_once=AT_ONCE * len(self._own))
         for at in sorted(set(home.values())):
             server = self._servers[at]
