@@ -75,8 +75,8 @@ def _difference(population: Population, *names: str) -> str:
     from fastslow.contexts.rendering import as_text
 
     first, second = (population.named(name) for name in names)
-    texts = (as_text(one).splitlines() for one in (first, second))
-    return "\n".join(unified_diff(*texts, first.id, second.id, lineterm=""))
+    before, after = (as_text(one).splitlines() for one in (first, second))
+    return "\n".join(unified_diff(before, after, first.id, second.id, lineterm=""))
 
 
 def _list(lines: Sequence[ContextLine]) -> None:
