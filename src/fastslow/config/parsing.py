@@ -23,6 +23,10 @@ _DATACLASSES: Any = [FastSlowConfig]  # a list of classes; transformers' annotat
 EXPERIMENT = "compare"
 """Section of a recipe for `fastslow compare` and the other experiments; a single run ignores the section."""
 
+INSTEAD = {"task": ("tasks", "stage_steps", "stream", "labels"), "tasks": ("task",)}
+"""Flag -> what it takes the place of in a recipe: one task for several, with the settings of several, or the other way
+round."""
+
 ENVIRONMENT = "env"
 """Section of a recipe with environment variables."""
 
@@ -55,7 +59,7 @@ def parse_config(argv: Sequence[str]) -> FastSlowConfig:
         if argument.startswith("--") and flag not in known:
             raise BadInput(f"unknown flag '--{flag}'.{_suggest(flag, known, '--')}")
     if path is not None:
-        parser.set_defaults_with_config(**_settings_of(path, known, hints))
+        parser.set_defaults_with_config(**_without_replaced(_settings_of(path, known, hints), flags))
     try:
         # Without its file of arguments: transformers would read flags from a file beside the command.
         config, rest = parser.parse_args_into_dataclasses(
@@ -116,6 +120,13 @@ def _settings_of(path: str, known: set[str], hints: Mapping[str, Any]) -> dict[s
     except ValueError as error:  # a name or value that no process can have
         raise BadInput(f"recipe '{path}': '{ENVIRONMENT}' holds what no environment can: {error}.") from None
     return settings
+
+
+def _without_replaced(settings: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
+    """Return a recipe's settings without those in whose place a flag stands."""
+    given = {flag[2:].partition("=")[0].replace("-", "_") for flag in flags if flag.startswith("--")}
+    gone = {name for flag, others in INSTEAD.items() if flag in given and settings.get(others[0]) for name in others}
+    return {name: value for name, value in settings.items() if name not in gone}
 
 
 def train_help(everything: bool) -> str:
