@@ -219,3 +219,15 @@ def test_plasticity_takes_its_task_also_from_a_run_over_several(tmp_path: Path, 
     (tmp_path / "run/config.yaml").write_text(dump_config(parsed(tmp_path, SEVERAL)))
     assert main(["plasticity", "--from", "run", "--task", "star_graph", "--seeds", "1", "--dry_run"]) == 0
     assert "2 of 2 cells to run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["tensorboard", "wandb"], ["tensorboard,wandb"], ["tensorboard,", "wandb"]])
+def test_trackers_are_named_as_lists_are(tmp_path: Path, words: list[str]) -> None:
+    given = parsed(tmp_path, "task: star_graph", "--report_to", *words)
+    assert given.report_to == ["tensorboard", "wandb"]
+
+
+def test_a_setting_of_one_text_or_several_keeps_one_as_a_text(tmp_path: Path) -> None:
+    for words, value in ((["all-linear"], "all-linear"), (["q_proj", "k_proj"], ["q_proj", "k_proj"])):
+        assert parsed(tmp_path, "task: star_graph", "--optim_target_modules", *words).optim_target_modules == value
+    assert parsed(tmp_path, "optim_target_modules: [q_proj]").optim_target_modules == ["q_proj"]

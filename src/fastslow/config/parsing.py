@@ -16,7 +16,7 @@ from fastslow.config.reading import read_value
 from fastslow.config.recipe import read_recipe
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
-from fastslow.core.settings import specs_of
+from fastslow.core.settings import kinds_of, specs_of
 
 _DATACLASSES: Any = [FastSlowConfig]  # a list of classes; transformers' annotation asks for one class type
 
@@ -36,9 +36,22 @@ class _Parser(TrlParser):
 
     def __init__(self, hints: Mapping[str, Any]):
         super().__init__(_DATACLASSES, prog="fastslow train", add_help=False, allow_abbrev=False)
+        self._one_or_several = []
         for action in self._actions:
             if action.dest in hints and action.nargs in (None, "?") and action.choices is None:
                 action.type = partial(_of_flag, hint=hints[action.dest])
+                if list in kinds_of(hints[action.dest]):  # transformers goes by the first kind: a single text
+                    action.nargs = "+"
+                    self._one_or_several.append(action.dest)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # of overloads
+        """Parse flags; of a setting that is one text or several, a single one is that text."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        for name in self._one_or_several:
+            value = getattr(parsed, name)
+            if isinstance(value, list) and len(value) == 1 and value is not self.get_default(name):
+                setattr(parsed, name, value[0])
+        return parsed, rest
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(message)
