@@ -235,8 +235,8 @@ def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
     if settings.get("task_object") is True and name == settings["task"]:
         raise BadInput(
             f"the run trained on the task '{name}' as an object given in Python, which no name leads to: write a "
-            "function that returns it, and evaluate with --tasks package.module:function. What has to know the training "
-            "questions (a gate) needs a run trained with that name as its task."
+            "function that returns it, and evaluate with --tasks package.module:function. What has to know the "
+            "training questions (a gate) needs a run trained with that name as its task."
         )
     own = [spelled_once(task) for task in settings.get("tasks") or ()]
     number = own.index(spelled_once(name)) if spelled_once(name) in own else None
