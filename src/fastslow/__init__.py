@@ -30,18 +30,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastslow.bundles.contexts import open_contexts
     from fastslow.config.settings import FastSlowConfig
     from fastslow.core.errors import BadInput, FastSlowError
     from fastslow.run.train import train
     from fastslow.run.trainer import FastSlowTrainer
 
-__all__ = ["BadInput", "FastSlowConfig", "FastSlowError", "FastSlowTrainer", "train"]
+__all__ = ["BadInput", "FastSlowConfig", "FastSlowError", "FastSlowTrainer", "open_contexts", "train"]
 
 _HOMES = {
     "BadInput": "core.errors",
     "FastSlowError": "core.errors",
     "FastSlowConfig": "config.settings",
     "FastSlowTrainer": "run.trainer",
+    "open_contexts": "bundles.contexts",
     "train": "run.train",
 }
 

@@ -206,7 +206,9 @@ BAD = {
     "unknown generator": (["--task", "reasoning_gym:product"], "Did you mean 'products'"),
     "unknown generator parameter": (["--task", "reasoning_gym:products?max_term=2"], "max_terms"),
     "unknown family": (["--task", "reasoning_gmy:products"], "reasoning_gym"),
-    "task and tasks": (["--tasks", "reasoning_gym:gcd", "star_graph", "--stage_steps", "2"], "not both"),
+    "task and tasks": (
+        ["--task", "star_graph", "--tasks", "reasoning_gym:gcd", "star_graph", "--stage_steps", "2"], "not both",
+    ),
     "stages without tasks": (["--stage_steps", "2"], "name them with --tasks"),
     "advantages of single rollouts": (["--advantage_group", "context", "--population_size", "4"], "at least twice"),
     "unknown advantage group": (["--advantage_group", "contxt"], "'problem' or 'context'"),

@@ -9,6 +9,8 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 
+from fastslow.cli.main import main
+from fastslow.config.dump import dump_config
 from fastslow.config.parsing import parse_config
 from fastslow.config.reading import read_value
 from fastslow.config.recipe import read_recipe
@@ -190,3 +192,42 @@ def test_a_recipe_says_what_its_dump_says(tmp_path: Path) -> None:
     settings = {"beta": 0.5, "packing": "on", "save_bundle": False, "tasks": None, "seed_instruction": "off"}
     config = parsed(tmp_path, yaml.safe_dump(settings))
     assert {name: getattr(config, name) for name in settings} == settings
+
+
+SEVERAL = "tasks: [star_graph, 'reasoning_gym:gcd']\nstage_steps: 2\nlabels: noisy:0.5\nstream: overlap:0.5\n"
+
+
+@pytest.mark.parametrize("flag", [["--task", "star_graph"], ["--task=star_graph"]])
+def test_a_task_as_flag_takes_the_place_of_a_recipes_tasks_and_of_what_is_theirs(
+    tmp_path: Path, flag: list[str]
+) -> None:
+    assert len(parsed(tmp_path, SEVERAL).tasks or ()) == 2
+    one = parsed(tmp_path, SEVERAL, *flag, "--max_steps", "7")
+    assert (one.task, one.tasks, one.max_steps) == ("star_graph", None, 7)
+    assert (one.stage_steps, one.stream, one.labels) == (0, "", "visible")
+
+
+def test_tasks_as_flags_take_the_place_of_a_recipes_task(tmp_path: Path) -> None:
+    several = parsed(tmp_path, "task: star_graph\nlabels: hidden", "--tasks", "a.b:c", "a.b:d", "--stage_steps", "2")
+    assert (several.task, several.tasks, several.labels) == ("", ["a.b:c", "a.b:d"], "hidden")
+
+
+def test_plasticity_takes_its_task_also_from_a_run_over_several(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run/bundle").mkdir(parents=True)
+    (tmp_path / "run/bundle/bundle.json").write_text('{"settings": {"model": "smollm2-135m"}}')
+    (tmp_path / "run/config.yaml").write_text(dump_config(parsed(tmp_path, SEVERAL)))
+    assert main(["plasticity", "--from", "run", "--task", "star_graph", "--seeds", "1", "--dry_run"]) == 0
+    assert "2 of 2 cells to run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["tensorboard", "wandb"], ["tensorboard,wandb"], ["tensorboard,", "wandb"]])
+def test_trackers_are_named_as_lists_are(tmp_path: Path, words: list[str]) -> None:
+    given = parsed(tmp_path, "task: star_graph", "--report_to", *words)
+    assert given.report_to == ["tensorboard", "wandb"]
+
+
+def test_a_setting_of_one_text_or_several_keeps_one_as_a_text(tmp_path: Path) -> None:
+    for words, value in ((["all-linear"], "all-linear"), (["q_proj", "k_proj"], ["q_proj", "k_proj"])):
+        assert parsed(tmp_path, "task: star_graph", "--optim_target_modules", *words).optim_target_modules == value
+    assert parsed(tmp_path, "optim_target_modules: [q_proj]").optim_target_modules == ["q_proj"]

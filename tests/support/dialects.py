@@ -117,6 +117,8 @@ REPLIES: dict[str, tuple[Reply, tuple[int, int, int]]] = {
     ),
 }  # fmt: skip
 
+CUT = "was cut at reflection_max_tokens"
+
 UNUSABLE: dict[str, tuple[Reply, str]] = {
     # what comes instead of a reply: the answer, and words of the message
     "tool calls alone": (
@@ -128,9 +130,9 @@ UNUSABLE: dict[str, tuple[Reply, str]] = {
     "a refusal as a part": (completion(said([{"type": "refusal", "refusal": "No."}])), "refused by the model"),
     "a filter, with half a text": (completion(said("Well"), finish_reason="content_filter"), "refused by the model"),
     "Gemini's filter": (completion(said(None), finish_reason="SAFETY"), "refused by the model"),
-    "cut at the limit": (completion(said("Well, I"), finish_reason="length"), "was cut at max_tokens"),
-    "cut, as Mistral says it": (completion(said("Well, I"), finish_reason="model_length"), "was cut at max_tokens"),
-    "cut, as Gemini says it": (completion({"role": "assistant"}, finish_reason="MAX_TOKENS"), "was cut at max_tokens"),
+    "cut at the limit": (completion(said("Well, I"), finish_reason="length"), CUT),
+    "cut, as Mistral says it": (completion(said("Well, I"), finish_reason="model_length"), CUT),
+    "cut, as Gemini says it": (completion({"role": "assistant"}, finish_reason="MAX_TOKENS"), CUT),
     "cut in the middle of the thoughts": (completion(said("<think>hm"), finish_reason="length"), "was cut"),
     "full, and no word of it": (
         completion(said("Well, I"), finish_reason=None, usage={"prompt_tokens": 7, "completion_tokens": 1024}),

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fastslow.tasks.names import short_names
+from fastslow.tasks.names import short_names, split_names
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,15 @@ def test_no_task_family_is_imported_for_a_name() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("x.csv,data/y.jsonl?scorer=a:b,./z.parquet", ["x.csv", "data/y.jsonl?scorer=a:b", "./z.parquet"]),
+        ("reasoning_gym:gcd?a=1,2,star_graph", ["reasoning_gym:gcd?a=1,2", "star_graph"]),
+        ("a.b:c?x=1,2.5,/data/z.csv", ["a.b:c?x=1,2.5", "/data/z.csv"]),
+    ],
+)
+def test_names_are_told_apart_files_among_them(text: str, names: list[str]) -> None:
+    assert split_names(text) == names

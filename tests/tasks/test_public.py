@@ -244,7 +244,7 @@ def test_a_users_mistakes_are_refused_in_one_line(tmp_path, monkeypatch):
         f"hf:{good}?question=problem&answer=anser&scorer=number": "has the column 'anser'. Did you mean 'answer'?",
         f"hf:{good}?question=problem&split=test": "a file has no splits",
         f"hf:{good}?question=answer&answer=problem&scorer=number": "'problem' is not a number",
-        "hf:nowhere.jsonl?question=a": "is neither a file or folder here nor a name OWNER/NAME",
+        "hf:data/nowhere.jsonl?question=a": "there is no file 'data/nowhere.jsonl'",
         f"jsonl:{good}?question=problem&scorer=jsn": "Did you mean 'json'?",
     }
     for spec, part in said.items():

@@ -68,3 +68,24 @@ def test_a_text_of_another_type_is_refused(text: str, hint: Any) -> None:
 def test_a_type_that_a_name_cannot_express_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         coerce("x", dict[str, int])
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ("x.jsonl", "jsonl:x.jsonl"),
+        ("./data/x.JSON?question=q", "hf:./data/x.JSON"),
+        ("/data/x.csv?scorer=number", "hf:/data/x.csv"),
+        ("csv:x.csv", "hf:x.csv"),
+        ("jsonl:x.csv", "hf:x.csv"),
+        ("parquet:a/x.parquet", "hf:a/x.parquet"),
+        ("json:x.jsonl", "jsonl:x.jsonl"),
+        ("jsonl:x.json", "jsonl:x.json"),
+        ("hf:x.csv", "hf:x.csv"),
+        ("hf:x.jsonl", "hf:x.jsonl"),
+        ("package.module:csv", "package.module:csv"),
+        ("star_graph", "star_graph"),
+    ],
+)
+def test_the_name_of_a_file_alone_stands_for_the_family_that_reads_it(text: str, head: str) -> None:
+    assert parse_spec(text).head == head

@@ -2,6 +2,8 @@
 
 - `bundle` writes such a folder (`write_bundle`, called by `run.closing`) and opens it again (`open_bundle`, called by
   `cli.eval` and `experiments.probe`).
+- `contexts` puts questions under the contexts of a run, without its weights (`open_contexts`, called by `cli.contexts`
+  and by whoever asks a model through other software).
 - `digest` names the bytes of a bundle by one digest (`registry`, `gate`), and refuses files of different runs.
 - `settings`: the settings of this package.
 

@@ -111,8 +111,14 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
 def read_settings(path: str | Path) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a bundle, or of the bundle of a run directory, and the checked settings of its run.
 
-    Raises BadInput naming what is missing or damaged.
+    Raises BadInput naming what is missing or damaged, and for a base model that is not where the settings say.
     """
+    folder, settings = settings_of(path)
+    return folder, _found(settings, folder)
+
+
+def settings_of(path: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Return the same without a look at what the settings name: its paths are those of the machine of the run."""
     folder = Path(path)
     folder = folder / "bundle" if os.path.isdir(folder / "bundle") else folder
     try:
@@ -121,7 +127,7 @@ def read_settings(path: str | Path) -> tuple[Path, dict[str, Any]]:
         raise BadInput(f"'{path}' holds no bundle (no bundle.json); {_no_bundle(folder)}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadInput(f"'{folder / 'bundle.json'}' is damaged ({type(error).__name__}: {error}).") from error
-    return folder, _found(settings, folder)
+    return folder, settings
 
 
 def _no_bundle(folder: Path) -> str:
@@ -228,6 +234,12 @@ def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
     Raises BadInput for a task that imports code by a dotted path, unless whoever evaluates trusts it: a bundle may
     come from anybody.
     """
+    if settings.get("task_object") is True and name == settings["task"]:
+        raise BadInput(
+            f"the run trained on the task '{name}' as an object given in Python, which no name leads to: write a "
+            "function that returns it, and evaluate with --tasks package.module:function. What has to know the "
+            "training questions (a gate) needs a run trained with that name as its task."
+        )
     own = [spelled_once(task) for task in settings.get("tasks") or ()]
     number = own.index(spelled_once(name)) if spelled_once(name) in own else None
     name = name if number is None else settings["tasks"][number]

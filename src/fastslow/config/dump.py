@@ -11,10 +11,11 @@ import yaml
 from fastslow.config.settings import NOT_IN_CONFIG, FastSlowConfig, own_fields
 
 
-def dump_config(config: FastSlowConfig) -> str:
+def dump_config(config: FastSlowConfig, *, own_task: bool = False) -> str:
     """Write every setting of ours, and every inherited one that differs from its default, as YAML.
 
-    The seed is always written, because readers of a run ask for it.
+    The seed is always written, because readers of a run ask for it. With `own_task`, the run was given a task object in
+    the place of the one that the settings name, and no task is written.
     """
     ours = own_fields()
     out: dict[str, Any] = {name: getattr(config, name) for name in ours}
@@ -27,5 +28,7 @@ def dump_config(config: FastSlowConfig) -> str:
         shown = value != default or f.name == "seed"
         if shown and plain and f.init and f.name not in ours and f.name not in NOT_IN_CONFIG:
             out[f.name] = value
+    if own_task:
+        out |= {"task": "", "tasks": None}
     out["output_dir"] = os.path.abspath(str(config.output_dir))  # what it names has its place from there
     return yaml.safe_dump({k: getattr(v, "value", v) for k, v in out.items()}, sort_keys=False, allow_unicode=True)

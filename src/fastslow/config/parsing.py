@@ -16,12 +16,16 @@ from fastslow.config.reading import read_value
 from fastslow.config.recipe import read_recipe
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
-from fastslow.core.settings import specs_of
+from fastslow.core.settings import kinds_of, specs_of
 
 _DATACLASSES: Any = [FastSlowConfig]  # a list of classes; transformers' annotation asks for one class type
 
 EXPERIMENT = "compare"
 """Section of a recipe for `fastslow compare` and the other experiments; a single run ignores the section."""
+
+INSTEAD = {"task": ("tasks", "stage_steps", "stream", "labels"), "tasks": ("task",)}
+"""Flag -> what it takes the place of in a recipe: one task for several, with the settings of several, or the other way
+round."""
 
 ENVIRONMENT = "env"
 """Section of a recipe with environment variables."""
@@ -36,9 +40,22 @@ class _Parser(TrlParser):
 
     def __init__(self, hints: Mapping[str, Any]):
         super().__init__(_DATACLASSES, prog="fastslow train", add_help=False, allow_abbrev=False)
+        self._one_or_several = []
         for action in self._actions:
             if action.dest in hints and action.nargs in (None, "?") and action.choices is None:
                 action.type = partial(_of_flag, hint=hints[action.dest])
+                if list in kinds_of(hints[action.dest]):  # transformers goes by the first kind: a single text
+                    action.nargs = "+"
+                    self._one_or_several.append(action.dest)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # of overloads
+        """Parse flags; of a setting that is one text or several, a single one is that text."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        for name in self._one_or_several:
+            value = getattr(parsed, name)
+            if isinstance(value, list) and len(value) == 1 and value is not self.get_default(name):
+                setattr(parsed, name, value[0])
+        return parsed, rest
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(message)
@@ -64,7 +81,7 @@ def parse_config(argv: Sequence[str]) -> FastSlowConfig:
         if argument.startswith("--") and flag not in known:
             raise BadInput(f"unknown flag '--{flag}'.{_suggest(flag, known, '--')}")
     if path is not None:
-        parser.set_defaults_with_config(**_settings_of(path, known, hints))
+        parser.set_defaults_with_config(**_without_replaced(_settings_of(path, known, hints), flags))
     try:
         # Without its file of arguments: transformers would read flags from a file beside the command.
         config, rest = parser.parse_args_into_dataclasses(
@@ -125,6 +142,13 @@ def _settings_of(path: str, known: set[str], hints: Mapping[str, Any]) -> dict[s
     except ValueError as error:  # a name or value that no process can have
         raise BadInput(f"recipe '{path}': '{ENVIRONMENT}' holds what no environment can: {error}.") from None
     return settings
+
+
+def _without_replaced(settings: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
+    """Return a recipe's settings without those in whose place a flag stands."""
+    given = {flag[2:].partition("=")[0].replace("-", "_") for flag in flags if flag.startswith("--")}
+    gone = {name for flag, others in INSTEAD.items() if flag in given and settings.get(others[0]) for name in others}
+    return {name: value for name, value in settings.items() if name not in gone}
 
 
 def train_help(everything: bool) -> str:

@@ -85,8 +85,10 @@ class FastSlowConfig(AllSettings):
                 setattr(self, f.name, float(value))
         if self.report_to is None:
             self.report_to = "none"
-        elif isinstance(self.report_to, str):
-            self.report_to = [name.strip() for name in self.report_to.split(",")]
+        else:
+            listed = [self.report_to] if isinstance(self.report_to, str) else self.report_to
+            names = [name.strip() for text in listed for name in text.split(",")]
+            self.report_to = list(filter(None, names)) or names
 
     def _fix_paths(self) -> None:
         """Make the paths of what exists here absolute: resumed, and in its bundle, a run finds it from any folder."""

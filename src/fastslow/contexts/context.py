@@ -79,7 +79,10 @@ class Context:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Context:
-        return cls(dict(data["components"]), tuple(data["parents"]), data["proposer"])
+        components = dict(data["components"])
+        if not all(isinstance(text, str) for text in components.values()):
+            raise ValueError("a component must be text")
+        return cls(components, tuple(data["parents"]), data["proposer"])
 
 
 def seed_context(instruction: str) -> Context:

@@ -11,6 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastslow.contexts.context import Context
+from fastslow.core.errors import BadInput, quoted
+from fastslow.core.registry import nearest
+
+LEAD, SEED = "lead", "seed"
+"""Names that stand for the id of a context."""
+
+MOST_NAMED = 4
+"""Ids that a message about an ambiguous beginning names."""
 
 Scores = Mapping[str, float]
 """Example id -> score in [0, 1] of one context."""
@@ -85,6 +93,22 @@ class Population:
     def carried(self) -> list[Context]:
         """The contexts from which the next fast phase starts: the seed, then every member, without repeats."""
         return list({c.id: c for c in [self.seed, *self.members]}.values())
+
+    def named(self, name: str) -> Context:
+        """Return a context by `lead`, `seed`, its id or any beginning of its id that no other id has.
+
+        Raises BadInput with the nearest id for a name that is none, and with the ids it may mean for one that is not
+        enough.
+        """
+        if name in (LEAD, SEED):
+            return self.lead if name == LEAD else self.seed
+        matches = [context_id for context_id in self.known if name and context_id.startswith(name)]
+        if len(matches) == 1 or name in self.known:
+            return self.known[name if name in self.known else matches[0]]
+        if matches:
+            shown = ", ".join(sorted(matches)[:MOST_NAMED]) + (", ..." if len(matches) > MOST_NAMED else "")
+            raise BadInput(f"'{name}' is the beginning of {len(matches)} contexts' ids: {shown}; give more of it.")
+        raise BadInput(f"there is no context '{quoted(name, 40)}' here.{nearest(name, [LEAD, SEED, *self.known])}")
 
     def starting_from(self, contexts: Sequence[Context]) -> Population:
         """Return the population with `contexts` first, followed by as many of its own members as `size` allows."""

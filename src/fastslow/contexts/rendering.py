@@ -21,6 +21,10 @@ SYSTEM_ROLES = ("system", "developer")
 """Roles whose turn in front holds instructions: OpenAI's newer models call it developer."""
 
 
+PLACEHOLDER = "{question}"
+"""Where the question stands in messages that are shown before there is one."""
+
+
 class Kind(Protocol):
     """What one component of a context does to the messages so far."""
 
@@ -33,6 +37,28 @@ def render(context: Context, example: Example, *, system_role: bool = True) -> M
     for kind in KINDS.values():
         messages = kind(messages, context, example, system_role=system_role)
     return messages
+
+
+def render_open(context: Context, *, system_role: bool = True) -> Messages:
+    """Return the messages of any question under `context`: the last turn ends with `PLACEHOLDER`, and with nothing
+    behind it. With a question, the worked example that is the question itself is left out (see `put_examples`)."""
+    return render(context, question_alone(PLACEHOLDER), system_role=system_role)
+
+
+def question_alone(question: str) -> Example:
+    """Return an example of a question that comes from no task."""
+    return Example("request", "", "test", ({"role": "user", "content": question},))
+
+
+def as_text(context: Context) -> str:
+    """Return a context as one would paste it before a question, which `PLACEHOLDER` stands for: the instruction, then
+    the worked examples, with labels only where there are any."""
+    labels = {"user": "Question: ", "assistant": "Answer: "} if context.worked_examples else {}
+    parts: list[str] = []
+    for turn in render_open(context):
+        between = "\n" if turn["role"] == "assistant" else "\n\n" if parts else ""
+        parts.append(f"{between}{labels.get(turn['role'], '')}{turn['content']}")
+    return "".join(parts)
 
 
 def render_chat(context: Context, turns: Sequence[Message], *, system_role: bool = True) -> Messages:

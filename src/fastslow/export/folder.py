@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from fastslow.bundles.bundle import DTYPES, Bundle, has_topics, open_bundle
+from fastslow.bundles.contexts import own_chat
 from fastslow.bundles.digest import bundle_digest, folder_of
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render_chat
@@ -23,7 +24,7 @@ from fastslow.export.card import verdict_on, write_card
 from fastslow.export.choice import Selection, select
 from fastslow.export.equality import TOOLS, check_equal, conversations
 from fastslow.export.ollama import write_modelfile
-from fastslow.export.release import VERSION, Release, describe, open_topics, own_chat, write_release
+from fastslow.export.release import VERSION, Release, describe, open_topics, write_release
 from fastslow.export.template import LEAD, check_names, check_text, with_contexts
 from fastslow.files import atomic
 from fastslow.gate.verdict import Verdict

@@ -15,6 +15,7 @@ import jinja2.meta
 from transformers import PreTrainedTokenizerBase
 
 from fastslow.bundles.bundle import MOST, read_settings, read_topics
+from fastslow.bundles.contexts import own_chat
 from fastslow.bundles.digest import bundle_digest
 from fastslow.contexts.context import Context
 from fastslow.contexts.population import Population
@@ -24,7 +25,6 @@ from fastslow.export.template import ARGUMENT
 from fastslow.files.manifest import digest, files_of
 from fastslow.files.plain import problem_with, read_plain
 from fastslow.files.run_directory import to_json
-from fastslow.policy.chat import Chat
 from fastslow.policy.loading import ModelSource, load_tokenizer
 from fastslow.policy.settings import LEAST_TEMPERATURE, MOST_TEMPERATURE, is_temperature
 from fastslow.topics.topics import Topics
@@ -134,14 +134,6 @@ def _answers(**answers: float) -> dict[str, float]:
 def _shown(model: str) -> str:
     """Return the name of a model without the way to it on this machine."""
     return Path(model).name if Path(model).is_absolute() else model
-
-
-def own_chat(tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any], *, ids_below: int | None = None) -> Chat:
-    """Return the rendering that the run used."""
-    kwargs = settings.get("chat_template_kwargs") or {}
-    if not isinstance(kwargs, dict):
-        raise BadInput("'chat_template_kwargs' of bundle.json must be a mapping.")
-    return Chat(tokenizer, kwargs=kwargs, date=settings["template_date"], ids_below=ids_below)
 
 
 def open_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from fastslow.core.errors import BadInput
@@ -147,6 +146,8 @@ def clean(value: Any) -> Any:
 
 def machine(device: str = "cpu") -> dict[str, Any]:
     """The kind of machine, for whoever compares seconds."""
+    import torch  # seconds, which commands that only read files do without
+
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

@@ -68,7 +68,9 @@ def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, An
     of every other file: damage is noticed, and weights and contexts of different runs put together."""
     config = trainer.args
     settings = {name: getattr(config, name) for name in bundled_fields()}
-    settings |= {"task": config.task or summary["task"], "dtype": compute_type(config)}
+    if trainer.own_task:  # no name leads to an object
+        settings |= {"task": summary["task"], "tasks": None, "task_object": True}
+    settings |= {"task": settings["task"] or summary["task"], "dtype": compute_type(config)}
     provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
     if config.save_bundle:
         run.write_json(f"bundle/{BUNDLE}", {"settings": settings, **provenance, **manifest_of(run.path / "bundle")})

@@ -161,6 +161,15 @@ def read_config(run: RunDirectory, **instead: Any) -> FastSlowConfig:
         raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {str(error).splitlines()[0]}).") from error
 
 
+def check_named(run: RunDirectory, config: FastSlowConfig) -> None:
+    """Refuse a run whose task has no name: an object in Python, which only who has it can give again."""
+    if not config.task and not config.tasks:
+        raise BadInput(
+            f"the task of '{run.path}' was an object given in Python, which config.yaml cannot name; go on there, with "
+            f"fastslow.run.train.resume('{run.path}', task=...)."
+        )
+
+
 def _found(settings: Any, folder: Path) -> dict[str, Any]:
     """Return the settings with paths, as they are after a move of the run with what it names."""
 

@@ -27,12 +27,12 @@ from fastslow.policy.loading import pad_id
 from fastslow.policy.trials import sampling_way
 from fastslow.record.display import Display, SilentDisplay, TerminalDisplay
 from fastslow.record.recorder import Recorder
-from fastslow.run.carry import predecessor
 from fastslow.record.trackers import TrackerRun, tracked
+from fastslow.run.carry import predecessor
 from fastslow.run.closing import finish
 from fastslow.run.mirror import open_place
 from fastslow.run.preflight import preflight, refusals
-from fastslow.run.resume import choose_checkpoint, read_config, rewind, summary_of, tidy
+from fastslow.run.resume import check_named, choose_checkpoint, read_config, rewind, summary_of, tidy
 from fastslow.run.signals import stop_on_signals
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams import SEQUENCE
@@ -75,7 +75,7 @@ def train(
             )
             if main:
                 stack.enter_context(alone_in(path))
-                recorder.run = RunDirectory.create(path, dump_config(config))
+                recorder.run = RunDirectory.create(path, dump_config(config, own_task=task is not None))
             return _run(trainer, None, tracker_run)
     except BaseException:
         if recorder.run is not None and trainer is not None and _nothing_to_keep(trainer, path):
@@ -139,6 +139,8 @@ def resume(
             return run.summary()
         start = choose_checkpoint(run, checkpoint)
         config = read_config(run, max_minutes=max_minutes, engine_urls=engine_urls)
+        if task is None:
+            check_named(run, config)
         refusals(config)
         recorder = Recorder(None, (display or TerminalDisplay()) if main else SilentDisplay())
         tracker_run = stack.enter_context(_tracked(config))

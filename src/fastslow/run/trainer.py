@@ -49,6 +49,7 @@ class FastSlowTrainer:
         base: enters the weights that training started from.
         evaluator: measures the weights and the base.
         checkpointing: saves the run, and goes back.
+        own_task: whether the task was given as an object.
 
     Raises:
         BadInput: for settings, models or tasks that cannot be used.
@@ -75,6 +76,7 @@ class FastSlowTrainer:
         make_fit(model, self.tokenizer)
         if args.learning_rate is None:
             args.learning_rate = default_learning_rate(model)
+        self.own_task = task is not None
         self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
         window = context_window(model)
         self.slow = SlowChannel(args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or (), given=given)

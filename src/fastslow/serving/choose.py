@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastslow.contexts.context import Context
-from fastslow.contexts.rendering import question_of
+from fastslow.contexts.rendering import question_alone, question_of
 from fastslow.core.errors import BadInput
-from fastslow.core.types import Example
 from fastslow.export.release import Release
 from fastslow.export.template import ARGUMENT, LEAD, NONE
 from fastslow.serving.errors import Refused
@@ -91,7 +90,7 @@ class Chooser:
         """Return the choice for a question, as `Topics.choose` makes it."""
         topics, population = self._release.topics, self._release.population
         assert topics is not None
-        example = Example("request", "", "test", ({"role": "user", "content": question},))
+        example = question_alone(question)
         topic = topics.entry_name(example)
         distance = topics.distance(example, topic) if topic is not None else None
         return Choice(topics.choose(self._kind, population, example), topic or "", distance)

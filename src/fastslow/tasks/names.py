@@ -7,10 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from fastslow.core.errors import BadInput
-from fastslow.tasks.spec import Spec, format_spec, parse_spec
+from fastslow.tasks.spec import FILES, Spec, format_spec, parse_spec
 
 OF_FILES = ("jsonl", "hf")
 """Families whose names are those of a file or folder."""
+
+SEPARATOR = re.compile(
+    rf",(?=\s*(?:[A-Za-z_][\w.]*|[^,:?=&]*(?:{'|'.join(map(re.escape, FILES))}))(?:[:?]|\s*(?:,|$)))"
+)
+"""The comma between two names."""
 
 PATHS = ("path", "corpus")
 """Parameters that name a file or folder."""
@@ -35,8 +40,8 @@ def short_names(tasks: Iterable[str]) -> dict[str, str]:
 
 def split_names(text: str) -> list[str]:
     """Split 'a,b?x=1,2' into a; b?x=1,2: a comma separates tasks only where a name follows, family and colon
-    included."""
-    return [name.strip() for name in re.split(r",(?=\s*[A-Za-z_][\w.]*(?:[:?]|\s*(?:,|$)))", text) if name.strip()]
+    included, or the name of a file."""
+    return [name.strip() for name in SEPARATOR.split(text) if name.strip()]
 
 
 def with_paths(name: str, change: Callable[[str], str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,10 +11,10 @@ from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import importable, load_dotted, nearest
 from fastslow.tasks.base import TASKS, Task
-from fastslow.tasks.families import codeio, hf, hover, jsonl, physics, polaris, reasoning_gym, star_graph
+from fastslow.tasks.families import codeio, hf, hover, physics, polaris, reasoning_gym, star_graph
 from fastslow.tasks.own import OwnTask
 from fastslow.tasks.scoring import SCORERS
-from fastslow.tasks.spec import Spec, coerce, parse_spec
+from fastslow.tasks.spec import FILES, Spec, coerce, parse_spec
 from fastslow.tasks.splits import SPLITS
 
 SINGLE = frozenset({"codeio", "hover", "hover_hard", "physics", "polaris", "star_graph"})
@@ -72,6 +73,12 @@ def foreign_code(name: str) -> str:
 
 
 def _resolve_own(spec: str, parsed: Spec, options: Mapping[str, Any]) -> Task:
+    if ":" not in parsed.head and os.path.isdir(parsed.head):
+        raise BadInput(f"task '{spec}' is a folder; of data, its name is '{hf.FAMILY}:{spec}'.")
+    if ":" not in parsed.head and os.path.isfile(parsed.head):
+        raise BadInput(
+            f"task '{spec}' is a file that cannot be read by its ending; save it as one of {', '.join(FILES)}."
+        )
     if not importable(parsed.family.partition(".")[0]):
         _refuse_unknown(spec, parsed)
     factory = load_dotted(parsed.head, "task")
@@ -93,8 +100,6 @@ def _refuse_unknown(spec: str, parsed: Spec) -> None:
         known = {name.partition(":")[2] for name, _ in reasoning_gym.describe()}
         if parsed.head in known:
             raise BadInput(f"task '{spec}' has no family. Did you mean '{reasoning_gym.FAMILY}:{spec}'?")
-        if parsed.head.endswith((".jsonl", ".json")):
-            raise BadInput(f"task '{spec}' has no family. Did you mean '{jsonl.FAMILY}:{spec}'?")
     raise BadInput(
         f"task '{spec}': unknown family '{parsed.family}', and no module of that name can be imported."
         f"{nearest(parsed.family, TASKS.names())} "

@@ -15,6 +15,12 @@ from urllib.parse import quote, unquote
 
 from fastslow.core.errors import BadInput
 
+FILES = {".jsonl": "jsonl", ".json": "hf", ".csv": "hf", ".parquet": "hf"}
+"""Ending of a file -> the family that reads it."""
+
+KINDS_OF_FILES = ("csv", "json", "jsonl", "parquet")
+"""What people write before the name of a file, where the ending says it already."""
+
 TRUE = ("true", "1", "yes")
 FALSE = ("false", "0", "no")
 
@@ -36,7 +42,8 @@ class Spec:
 
 
 def parse_spec(text: str) -> Spec:
-    """Parse a task name. Raises BadInput for a parameter that is not `key=value` or is given twice.
+    """Parse a task name; that of a file alone stands for the family that reads the file. Raises BadInput for a
+    parameter that is not `key=value` or is given twice.
 
     A plus sign stays a plus sign: `operators=+,-` must not turn into a space, as it would in a web form.
     """
@@ -51,7 +58,16 @@ def parse_spec(text: str) -> Spec:
         params[key] = unquote(value)
     if not head:
         raise BadInput(f"task '{text}' has no name; write for example reasoning_gym:products or jsonl:data.jsonl.")
-    return Spec(head, params)
+    return Spec(_with_family(head), params)
+
+
+def _with_family(head: str) -> str:
+    """Return `hf:x.csv` for `x.csv`, `csv:x.csv` and `jsonl:x.csv`, and so on for what else is plainly a file."""
+    family, colon, rest = head.partition(":")
+    reader = next((reader for ending, reader in FILES.items() if head.lower().endswith(ending)), None)
+    if reader is None or (colon and family not in KINDS_OF_FILES) or (family == "jsonl" and head.endswith(".json")):
+        return head
+    return f"{reader}:{rest if colon else head}"
 
 
 def format_spec(head: str, params: Mapping[str, str]) -> str:

@@ -173,7 +173,7 @@ def test_a_refused_request_repeats_the_servers_words_redacted_and_cut():
 
 def test_a_server_that_wants_a_key_after_all_is_explained():
     message, _, _ = failing([Reply(status=401)], api_key_env="")
-    assert "api_key_env" in message
+    assert "--reflection_api_key_env NAME" in message
 
 
 def test_a_model_that_only_knows_max_completion_tokens_is_asked_in_its_own_words():
@@ -224,7 +224,7 @@ def test_an_unusable_reply_is_drawn_once_more_with_another_seed(bad):
 def test_an_unusable_reply_twice_in_a_row_is_an_endpoint_error():
     message, server, lm = failing([Reply("cut", finish_reason="length")])
     assert len(server.requests) == 2
-    assert "max_tokens=1024" in message
+    assert "reflection_max_tokens=1024" in message
     assert (lm.usage.calls, lm.usage.completion_tokens, lm.usage.failures) == (2, 6, 1), "cut replies are billed too"
     assert "held no text" in failing([""])[0]
 
@@ -305,7 +305,7 @@ def test_special_tokens_in_a_local_prompt_open_no_turn(tiny, monkeypatch):
 
 def test_a_prompt_longer_than_the_local_window_is_an_endpoint_error(tiny):
     lm = LocalReflectionLM(*tiny, max_new_tokens=16)
-    with pytest.raises(EndpointError, match="max_trace_chars"):
+    with pytest.raises(EndpointError, match="--reflection_max_tokens"):
         lm.complete("x" * 8192, seed=0)
     assert lm.usage.failures == 1
 

@@ -45,7 +45,7 @@ from fastslow.record.recorder import Recorder
 from fastslow.routers import ROUTERS, Router, make_router
 from fastslow.routers.base import checked_route
 from fastslow.run.assemble import make_proposer, make_stream, make_topics, task_from
-from fastslow.run.resume import read_config, summary_of
+from fastslow.run.resume import check_named, read_config, summary_of
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams import ARRIVAL, STREAMS
 from fastslow.tasks.base import Task
@@ -330,6 +330,7 @@ def _checked(run: RunDirectory, *, trusted: bool) -> FastSlowConfig:
     if not (run.path / "bundle" / "bundle.json").is_file():
         raise BadInput(f"'{run.path}' holds no finished bundle to probe from; train with --save_bundle true.")
     config = read_config(run)
+    check_named(run, config)
     foreign = _foreign(config)
     if foreign and not trusted:
         raise BadInput(

@@ -42,7 +42,7 @@ class Ceiling:
     def __post_init__(self) -> None:
         if self.usd is not None and (self.price_prompt is None or self.price_completion is None):
             raise BadInput(
-                "a ceiling in dollars needs prices: set reflection_price_prompt and reflection_price_completion."
+                "a ceiling in dollars needs prices: set --reflection_price_prompt and --reflection_price_completion."
             )
 
     def passed(self, prompt_tokens: int, completion_tokens: int) -> str | None:

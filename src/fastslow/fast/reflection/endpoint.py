@@ -38,7 +38,7 @@ from fastslow.fast.reflection.thoughts import without_thoughts
 
 logger = logging.getLogger(__name__)
 
-LEFT_OUT = "from now on requests go without it, in a stream, or under the newer name of max_tokens"
+LEFT_OUT = "from now on requests go without it, in a stream, or with max_completion_tokens"
 
 HTTP_RETRIES = 3
 """Retries of a call, four tries in all; between them the openai client waits, with jitter, as long as Retry-After asks
@@ -132,20 +132,23 @@ class OpenAIReflectionLM:
             return self._instead
         full = reason is None and reply.completion_tokens is not None and reply.completion_tokens >= self._max_tokens
         if reason in CUT or full:
-            return f"was cut at max_tokens={self._max_tokens}; raise it (reasoning counts towards it)"
+            return f"was cut at reflection_max_tokens={self._max_tokens}; raise it (reasoning counts towards it)"
         if reason in FILTERED:
             return "was refused by the model or its filter; another model may do it"
         if reason in BROKEN_OFF:
             return "was broken off by the server; its log may say why"
         if len(text) > CHARS_PER_TOKEN * self._max_tokens:
-            return f"has {len(text)} characters, far more than max_tokens={self._max_tokens} can hold"
+            return f"has {len(text)} characters, far more than reflection_max_tokens={self._max_tokens} can hold"
         if without_thoughts(text).strip():
             return ""
         if reason in TOOLS:
             return "called a tool, though none was offered; another model or chat template may answer"
         if reason == THOUGHTS or text.strip():
-            return "held thoughts and no answer; raise max_tokens, or switch the thinking off"
-        return "held no text; check that base_url ends in the API's version (often /v1) and that the model chats"
+            return "held thoughts and no answer; raise --reflection_max_tokens, or switch the thinking off"
+        return (
+            "held no text; check that --reflection_base_url ends in the API's version (often /v1) and that the model "
+            "chats"
+        )
 
     def _sample(self, prompt: str, seed: int) -> LMReply:
         """Return one reply, from the journal where it was paid for before.
@@ -259,18 +262,20 @@ class OpenAIReflectionLM:
             return f"{who} answered HTTP {error.status_code} ({tries}): {self._advice(error)}"
         cause, proxy = type(error.__cause__ or error).__name__, proxy_for(self._scheme, self.host.partition(":")[0])
         through = f" The request goes through the proxy of the environment variable {proxy}." if proxy else ""
-        return f"{who} could not be reached ({tries}, {cause}): is the server up and base_url right?{through}"
+        return (
+            f"{who} could not be reached ({tries}, {cause}): is the server up and --reflection_base_url right?{through}"
+        )
 
     def _advice(self, error: openai.APIStatusError) -> str:
         status = error.status_code
         if status in (401, 403):
             if not self._key_env:
-                return "it wants a key; name the environment variable that holds it as api_key_env."
+                return "it wants a key; name the environment variable that holds it: --reflection_api_key_env NAME."
             return (
                 f"the key in {self._key_env} does not open model '{self.model}'; set {self._key_env} to one that does."
             )
         if status == 404:
-            return f"no model '{self.model}' there, or base_url lacks the API's version (often /v1)."
+            return f"no model '{self.model}' there, or --reflection_base_url lacks the API's version (often /v1)."
         if status == 429:
             return "its rate limit or quota is used up; wait, raise the quota, or use another model."
         if status >= 500:
@@ -300,7 +305,7 @@ def _checked_host(base_url: str) -> str:
         parts, host, port = urlsplit(""), None, None
     if parts.scheme not in ("http", "https") or not host:
         raise BadInput(
-            "the reflection LM needs a base_url that starts with http:// or https:// and names a host, "
+            "the reflection LM needs a --reflection_base_url that starts with http:// or https:// and names a host, "
             "such as https://api.openai.com/v1 or http://localhost:8000/v1."
         )
     return f"{host}:{port}" if port else host
@@ -313,14 +318,14 @@ def _key_from_environment(api_key_env: str, host: str) -> str:
     name = (
         api_key_env
         if re.fullmatch(r"[A-Z_][A-Z0-9_]*", api_key_env)
-        else "named by api_key_env (the name, not the key)"
+        else "named by --reflection_api_key_env (the name, not the key)"
     )
     key = os.environ.get(api_key_env, "").strip()
     if not key:
         raise BadInput(
             f"the reflection LM at {host} needs a key, but the environment variable {name} is "
             f"{'empty' if api_key_env in os.environ else 'not set'}; export it, "
-            'or set api_key_env to "" for a server without keys.'
+            'or say --reflection_api_key_env "" for a server without keys.'
         )
     if not (key.isascii() and key.isprintable()):
         raise BadInput(

@@ -74,8 +74,8 @@ class LocalReflectionLM:
         if window is not None and prompt_tokens + self.max_new_tokens > window:
             self.usage.failures += 1
             raise EndpointError(
-                f"the reflection prompt's {prompt_tokens} tokens and max_new_tokens={self.max_new_tokens} exceed "
-                f"the local model's window of {window}; lower max_trace_chars or max_new_tokens."
+                f"the reflection prompt's {prompt_tokens} tokens and reflection_max_tokens={self.max_new_tokens} "
+                f"exceed the local model's window of {window}; lower --reflection_max_tokens, or take another model."
             )
 
     @torch.no_grad()

@@ -2,5 +2,5 @@
 
 - `compare`, `series`: arms side by side, and curves over seeds. `controls`, `verdict`: whether the training paid.
 - `continual`, `streams`, `course`: several tasks: stages, streams without stages, one run from inside.
-- `plasticity`, `costs`, `lineage`, `routes`, `examples`: one question each. `pages` shows the answers.
+- `plasticity`, `costs`, `lineage`, `contexts`, `routes`, `examples`: one question each. `pages` shows the answers.
 """

@@ -25,7 +25,7 @@ from fastslow.core.registry import nearest
 from fastslow.core.types import Split
 from fastslow.tasks.base import TASKS
 from fastslow.tasks.families.rows import Columns, Rows, RowsTask
-from fastslow.tasks.families.sources import load_hub, load_local, stream_rows
+from fastslow.tasks.families.sources import READERS, load_hub, load_local, stream_rows
 from fastslow.tasks.families.streamed import StreamedTask
 from fastslow.tasks.spec import coerce, format_spec
 from fastslow.tasks.splits import SPLITS
@@ -47,6 +47,8 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
         if key not in COLUMNS + OPTIONS:
             raise BadInput(f"task '{FAMILY}:{rest}' has no parameter '{key}'.{nearest(key, COLUMNS + OPTIONS)}")
     place = Path(rest).expanduser()
+    if not place.exists() and place.suffix.lower() in READERS:  # or a slip in a path would ask the hub for a data set
+        raise BadInput(f"task '{name}': there is no file '{rest}'.")
     if place.exists() and "config" in params:
         raise BadInput(f"task '{name}': a local file or folder has no configurations; leave 'config' out.")
     kind = f"{FAMILY}:{place.name if place.exists() else rest}"

@@ -56,8 +56,6 @@ def read(path: Path, task: str) -> Rows:
     def damaged(damage: jsonl.BadLine) -> None:
         repeated = isinstance(damage.__cause__, jsonl.RepeatedKey)
         mend = "keep one of them" if repeated else "write one object a line, in UTF-8"
-        if path.suffix.lower() in (".csv", ".parquet"):
-            mend = f"read this kind of file by hf:{path}"
         faults.add(BadRow(damage.number, damage.problem, f"; {mend}."))
 
     try:

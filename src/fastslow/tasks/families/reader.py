@@ -18,6 +18,7 @@ from fastslow.core.registry import nearest
 from fastslow.core.types import Message, Split
 from fastslow.tasks.damage import eaten_command, encodes
 from fastslow.tasks.doubts import excerpt, same_answer
+from fastslow.tasks.families.columns import named_columns
 from fastslow.tasks.families.faults import BadRow, Faults
 from fastslow.tasks.scoring import Scorer
 from fastslow.tasks.scoring.extract import is_blank
@@ -97,10 +98,10 @@ class Reader:
         self.answer = self._part("answer", columns.answer)
         self.id = self._part("id", columns.id)
         self.split = self._part("split", columns.split)
-        if self.answer is None and not scored:
+        unasked = columns.question is None and not any(self.question in row for _, row in self.rows)
+        if unasked or (self.answer is None and not scored):
             raise BadInput(
-                f"task '{task}': nothing to score with; add an 'answer' column, or a scorer of your own that "
-                "needs none: ?scorer=module:name."
+                named_columns(task, self.rows, question=not unasked, answer=self.answer is not None or scored)
             )
         self.needs_answer = not scored
 
