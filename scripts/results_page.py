@@ -238,13 +238,8 @@ def _less_drift(name: str, ours: Arm, theirs: Arm) -> Iterator[Row]:
         what = f"Less KL at like accuracy ({drift.accuracy:.2f}): {ours.label}, not {theirs.label}"
         enough = min(len(ours.runs), len(theirs.runs)) >= SEEDS
         decided = _decide(drift.low, drift.high, 1.0, above=False, enough=enough)
-        yield (
-            what,
-            name,
-            "not tried",
-            formats.within(formats.percent(drift.share), drift.interval, formats.percent),
-            decided,
-        )
+        here = formats.within(formats.percent(drift.share), drift.interval, formats.percent)
+        yield what, name, "not tried", here, decided
 
 
 def _continual(name: str, reference: Arm, fst: Arm) -> Iterator[Row]:

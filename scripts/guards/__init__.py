@@ -12,6 +12,7 @@ from guards import (
     models,
     planning,
     release,
+    report,
     scale,
     scoring,
     serving,
@@ -37,5 +38,6 @@ PARTS = (
     exports,
     evidence,
     planning,
+    report,
 )
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

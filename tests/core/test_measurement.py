@@ -10,7 +10,8 @@ from fastslow.core.measurement import Answer, Choice, Measurement, means
 from tests.support.measurements import measurement
 
 ROW = {
-    "step": 10, "accuracy": 0.5, "low": 0.3, "high": 0.7, "best": None, "n": 4, "samples": 2, "unscored": 1,
+    "step": 10, "accuracy": 0.5, "fully_right": 0.25, "low": 0.3, "high": 0.7, "best": None, "n": 4, "samples": 2,
+    "unscored": 1,
     "context": "cluster", "context_id": None, "chosen": {"c0ffee": 3, "decaf": 1}, "right_topic": None, "gain": 0.25,
     "gain_low": -0.1, "gain_high": 0.6, "task": "a", "split": "validation", "weights": "trained", "kl": None,
     "entropy": None,
@@ -24,8 +25,8 @@ def test_a_row_comes_back_as_it_was_written_key_for_key() -> None:
 def test_a_row_without_a_choice_or_a_step_has_no_keys_for_them() -> None:
     row = measurement().row()
     assert list(row) == [
-        "accuracy", "low", "high", "best", "n", "samples", "unscored", "context", "context_id", "task", "split",
-        "weights", "kl", "entropy",
+        "accuracy", "fully_right", "low", "high", "best", "n", "samples", "unscored", "context", "context_id", "task",
+        "split", "weights", "kl", "entropy",
     ]  # fmt: skip
     assert Measurement.from_row(row) == measurement()
 

@@ -88,6 +88,15 @@ def test_unscored_answers_are_counted_and_never_averaged_in() -> None:
     assert (nothing.accuracy, nothing.low, nothing.best, nothing.n, nothing.unscored) == (None, None, None, 1, 1)
 
 
+def test_answers_with_full_reward_are_counted_apart_from_those_with_a_part_of_it() -> None:
+    rewards = [[1.0, 0.5], [None, 0.0], [1.0, 0.25]]
+    answers = [[Answer("e", 0, "c", reward, 1) for reward in row] for row in rewards]
+    found = accuracy_of(answers, 2)
+    assert (found.fully_right, found.accuracy) == (2 / 5, 2.75 / 5)
+    whole = accuracy_of([[Answer("e", 0, "c", reward, 1)] for reward in (1.0, 0.0, 1.0)], 1)
+    assert whole.fully_right == whole.accuracy, "to the last bit: a difference would be partial credit"
+
+
 def test_the_best_of_a_mean_is_left_out_and_that_of_a_context_is_not() -> None:
     (mean, lead), _ = measured(["mean", "lead"])
     assert (mean.best, mean.accuracy) == (None, 0.5)

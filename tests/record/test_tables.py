@@ -60,6 +60,7 @@ def test_a_pipe_gets_every_row_of_a_table_in_one_line() -> None:
     long = {**SUMMARY, "tasks": {f"jsonl:/data/{name}.jsonl": SUMMARY["accuracy"] for name in ("sums" * 9, "dates")}}
     lines = shown(long, 30, terminal=False).splitlines()
     assert len([line for line in lines if "base" in line and "11.1%" in line and "22.2%" in line]) == 3
+    assert lines[0] == "validation accuracy after 12 steps (fst, seed 3)"
     assert len([line for line in lines if "│" in line]) == 6, "base and trained, of two tasks and their mean"
 
 

@@ -45,7 +45,9 @@ def run(argv: Sequence[str]) -> int:
         title=options.config or str(starts[0]),
         flags=[
             *("--config", options.config or str(starts[0] / "config.yaml")),
-            *("--task", options.task, "--max_steps", str(options.steps), "--save_bundle", "false", *flags),
+            # each cell starts from weights of its own, whatever the run before began with
+            *("--from_bundle", "", "--task", options.task, "--max_steps", str(options.steps)),
+            *("--save_bundle", "false", *flags),
         ],
         starts={"base": base, **{f"from {path}": str(weights(path, Path(options.output_dir))) for path in starts}},
         seeds=parse_seeds(options.seeds),

@@ -18,6 +18,8 @@ def print_table(console: Console, table: Table) -> None:
     lines. Cells are texts. In a line for a row the columns before the first right-aligned one name the row.
     """
     if not console.is_terminal:
+        _print_title(console, table)
+        table.title = None  # a title wraps at the width of its table
         console.width = max(console.width, whole_width(console, table))
         console.print(table)
         return
@@ -26,13 +28,17 @@ def print_table(console: Console, table: Table) -> None:
         return
     right = [column.justify == "right" for column in table.columns]
     first = right.index(True) if True in right else 1
-    if table.title:
-        console.print(table.title, highlight=False, soft_wrap=True)
+    _print_title(console, table)
     for row in zip(*(column.cells for column in table.columns), strict=True):
         cells = [str(cell) for cell in row]
         pairs = zip((str(column.header) for column in table.columns[first:]), cells[first:], strict=True)
         values = ", ".join(f"{heading} {cell}" for heading, cell in pairs if cell)
         console.print(f"{' '.join(filter(None, cells[:first]))}: {values}", highlight=False, soft_wrap=True)
+
+
+def _print_title(console: Console, table: Table) -> None:
+    if table.title:
+        console.print(table.title, highlight=False, soft_wrap=True)
 
 
 def whole_width(console: Console, table: Table) -> int:

@@ -42,7 +42,7 @@ def runs(comparison: Comparison) -> Table:
     accuracies = {"accuracy": comparison.measure, **({"fully_right": "fully right"} if comparison.graded else {})}
     head = (
         "run", "arm", "seed", "status", "steps", *(f"{name}: seed / lead / mean" for name in accuracies.values()),
-        "as shipped, 95% of its questions", "best of n",
+        "as shipped, 95% of its questions", f"best{' reward' if comparison.graded else ''} of n",
         *({"kl": "KL", "entropy": "entropy"}[what] + ": seed / lead" for what in drifts), "rollouts",
     )  # fmt: skip
     rows = [
