@@ -70,7 +70,10 @@ def verified_files(folder: Path) -> dict[str, str]:
         files = files_of(folder)
         for name, sha256 in sorted((about.get("files") or {}).items()):
             if files.get(name) != sha256:
-                differs = "is not the file that the run wrote (SHA-256 differs)"
+                differs = (
+                    "is not the file that the run wrote (SHA-256 differs): weights and contexts of different runs do "
+                    "not belong together"
+                )
                 raise _damaged(folder, name, differs if name in files else "is missing")
     except (AttributeError, TypeError, ValueError) as error:
         raise BadInput(f"'{folder / BUNDLE}' is damaged ({type(error).__name__}).") from error
@@ -99,10 +102,7 @@ def _about(folder: Path) -> Mapping[str, Any]:
 
 
 def _damaged(folder: Path, name: str, problem: str) -> BadInput:
-    return BadInput(
-        f"'{folder / quoted(name)}' {problem}: weights and contexts of different runs do not belong together. Put the "
-        "run's own file back."
-    )
+    return BadInput(f"'{folder / quoted(name)}' {problem}. Put the run's own file back.")
 
 
 def digest_of_files(files: Mapping[str, Mapping[str, Any]]) -> str:
