@@ -49,7 +49,8 @@ quickstart: .venv/.installed ## Train SmolLM2-135M with recipes/quickstart.yaml 
 		echo "To measure it: $(BIN)/fastslow eval runs/quickstart. To train again: rm -r runs/quickstart && make quickstart"; \
 	elif [ -e runs/quickstart/config.yaml ]; then \
 		echo "runs/quickstart holds a run that is still going or was broken off."; \
-		echo "To start over: rm -r runs/quickstart && make quickstart"; exit 1; \
+		echo "To go on with it: $(BIN)/fastslow resume runs/quickstart. To start over: rm -r runs/quickstart && make quickstart"; \
+		exit 1; \
 	else \
 		$(BIN)/fastslow train --config $(RECIPE) --output_dir runs/quickstart; \
 	fi
@@ -127,7 +128,7 @@ browser: .venv/.browser ## Install Chromium for the tests of the report, where r
 	else echo "No Chromium: the browser tests will be skipped. On Debian: sudo apt-get install chromium"; fi
 
 test-sharding: .venv/.installed ## FSDP2 and, where it is installed, DeepSpeed between two processes of the CPU (its operator is built first: minutes)
-	@$(BIN)/python -c 'import deepspeed' 2>/dev/null || echo "deepspeed is not installed (pip install 'fastslow[deepspeed]'): ZeRO-2 is skipped."
+	@$(BIN)/python -c 'import deepspeed' 2>/dev/null || echo "deepspeed is not installed (pip install '.[deepspeed]'): ZeRO-2 is skipped."
 	@$(BIN)/python -c 'import deepspeed' 2>/dev/null && DS_ACCELERATOR=cpu $(BIN)/python -c \
 		'from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder as B; B().load()' || true
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slow/test_sharding.py tests/faults/test_sharded_kills.py -m 'faults or not faults'

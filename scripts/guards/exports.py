@@ -115,4 +115,20 @@ MUTATIONS: list[Mutation] = [
         "if not name",
         (TEMPLATE + "a_template_whose_name_is_no_name_of_a_file_is_refused",),
     ),
+    Mutation(
+        "serving",
+        "a terminal does not obey a context that is shown",
+        "cli/contexts.py",
+        "if sys.stdout.isatty():",
+        "if False:",
+        ("tests/cli/test_contexts.py::test_a_terminal_does_not_obey_a_context_and_a_pipe_gets_it_whole",),
+    ),
+    Mutation(
+        "release",
+        "a run's object for a task is not taken for the task that its settings name",
+        "bundles/bundle.py",
+        'if settings.get("task_object") is True and name == settings["task"]:',
+        "if False:",
+        ("tests/run/test_task_object.py::test_an_evaluation_asks_for_a_name_that_leads_to_it_and_takes_it",),
+    ),
 ]

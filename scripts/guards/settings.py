@@ -69,9 +69,9 @@ MUTATIONS: list[Mutation] = [
         ("tests/slow/test_channel.py::test_whatever_a_library_raises_while_the_trainer_is_made_is_a_refusal",),
     ),
     Mutation(
-        "settings", "folders made on the way to a refused run are removed", "run/train.py",
-        "_remove(missing if main else ())", "pass",
-        ("tests/run/test_refusals.py::test_a_refusal_after_the_libraries_have_made_their_folder_removes_it",),
+        "settings", "folders made on the way to a refused run are removed", "files/run_directory.py",
+        "        remove_empty(missing)\n", "        pass\n",
+        ("tests/run/test_refusals.py::test_a_trainer_without_a_run_directory_leaves_no_folder_and_an_empty_one_of_the_users",),
     ),
     Mutation(
         "settings", "TRL's settings have their types checked", "config/settings.py",

@@ -138,4 +138,9 @@ MUTATIONS: list[Mutation] = [
         "completion = max(completion or 0, total - prompt)", "pass",
         (DIALECTS + "the_text_and_the_tokens_of_a_reply_are_read_at_the_first_try",),
     ),
+    Mutation(
+        "user code", "the name of a file runs no module of that name", "tasks/spec.py",
+        "    return Spec(_with_family(head), params)\n", "    return Spec(head, params)\n",
+        ("tests/tasks/families/test_columns.py::test_a_file_is_read_and_no_module_of_its_name_is_run",),
+    ),
 ]  # fmt: skip

@@ -28,3 +28,11 @@ def test_the_written_config_shows_all_of_ours_and_no_secret(tmp_path) -> None:
     assert shown["seed"] == 42, "also where nobody chose it"
     assert "hf_" not in text
     assert "weight_decay" not in shown, "an inherited setting at its default is noise"
+
+
+def test_what_the_libraries_derive_is_not_written_and_what_was_given_or_changed_is() -> None:
+    assert set(yaml.safe_load(dump_config(FastSlowConfig(task="t", bf16=False)))) == {*own_fields(), "seed"}
+    given = FastSlowConfig(task="t", bf16=False, pad_to_multiple_of=8, max_grad_norm=2.0)
+    given.weight_decay = 0.5
+    shown = yaml.safe_load(dump_config(given))
+    assert (shown["pad_to_multiple_of"], shown["max_grad_norm"], shown["weight_decay"]) == (8, 2.0, 0.5)

@@ -57,7 +57,7 @@ def whole(nursery: Nursery) -> Any:
 
     def get(kind: str) -> Path:
         if kind == "ZeRO-2" and importlib.util.find_spec("deepspeed") is None:
-            pytest.skip("deepspeed is not installed: pip install 'fastslow[deepspeed]'")
+            pytest.skip("deepspeed is not installed: pip install '.[deepspeed]'")
         if kind not in made:
             folder = nursery.folder / kind
             folder.mkdir()

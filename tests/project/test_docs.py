@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,19 @@ def test_every_command_and_every_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
     assert not set(COMMAND.findall(text)) - set(COMMANDS)
     assert not set(TARGET.findall(text)) - targets
+
+
+def test_nobody_is_told_to_install_what_is_on_no_index() -> None:
+    """fastslow is installed from a clone: `pip install '.[extra]'`, in messages by `core.extras`."""
+    others = [*(ROOT / "src").rglob("*.py"), *(ROOT / "recipes").rglob("*.yaml"), ROOT / "Makefile"]
+    wrong = re.compile(r"pip install (?:-\S+ (?:\S+ )?)*'?fastslow\b")
+    assert not [f"{path.relative_to(ROOT)}" for path in (*PAGES, *others) if wrong.search(text_of(path))]
+    extras = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]["optional-dependencies"]
+    named = {extra for page in PAGES for extra in re.findall(r"'\.\[(\w+)\]'", text_of(page))}
+    asked = {e for path in others for e in re.findall(r"how_to_install\('(\w+)'\)", text_of(path))}
+    assert named | asked <= set(extras)
+    assert {"trackers", "serve"} <= named
+    assert {"serve", "s3"} <= asked
 
 
 def test_every_command_has_its_line() -> None:

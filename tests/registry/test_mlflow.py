@@ -24,7 +24,7 @@ from fastslow.registry.mlflow import mirror
 from tests.support.registries import bundle, registry_of_two
 
 HERE = importlib.util.find_spec("mlflow") is not None
-needs_mlflow = pytest.mark.skipif(not HERE, reason="MLflow is not installed: pip install 'fastslow[mlflow]'")
+needs_mlflow = pytest.mark.skipif(not HERE, reason="MLflow is not installed: pip install '.[mlflow]'")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path, monkeypatch: Any) -
 @pytest.mark.skipif(HERE, reason="MLflow is installed")
 def test_without_mlflow_the_extra_is_named(tmp_path: Path) -> None:
     registry, _, _ = registry_of_two(tmp_path)
-    with pytest.raises(BadInput, match=r"fastslow\[mlflow\]"):
+    with pytest.raises(BadInput, match=r"\.\[mlflow\]"):
         mirror(registry, "http://127.0.0.1:9", "m", print)
 
 

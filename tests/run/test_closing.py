@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastslow.config.settings import FastSlowConfig
+from fastslow.record.display import SilentDisplay
 from fastslow.run.closing import reflection_cost
-from tests.support.runs import tiny_trainer
+from fastslow.run.train import train
+from tests.support.runs import tiny_settings, tiny_trainer
+
+PAGE = (Path(__file__).parents[2] / "docs/run-directory.md").read_text(encoding="utf-8")
 
 SPENT = {"calls": 3, "prompt_tokens": 2_000_000, "completion_tokens": 500_000}
 PRICES = {"reflection_price_prompt": 1.5, "reflection_price_completion": 4.0}
@@ -48,3 +53,27 @@ def test_evaluations_before_the_last_may_measure_what_ships_alone(
     for one in trainer.recorder.measurements:
         measured.setdefault(one.step, set()).add(one.context)
     assert measured == {1: during, 2: last}
+
+
+def test_every_field_of_a_summary_is_on_the_page(tmp_path: Path) -> None:
+    short = {"max_steps": 1, "save_steps": 1, "problems_per_step": 1, "kl_examples": 1}
+    settings = tiny_settings(tmp_path, clusters="inferred", embedder="ngrams", **short)
+    summary = train(FastSlowConfig(**settings), display=SilentDisplay())
+    section = PAGE.partition("## summary.json")[2].partition("\n## ")[0]
+    rows = {
+        tuple(re.findall(r"`(\w+)`", names)): text
+        for names, text in re.findall(r"^\| (.+?) \| (.+) \|$", section, re.M)
+    }
+    assert set(summary) - {name for names in rows for name in names} == set()
+    open_ended = (
+        "versions",
+        "tasks",
+        "population",
+        "standings",
+        "lead_context",
+    )  # libraries, names of tasks, own tables
+    for name in set(summary) - set(open_ended):
+        if isinstance(summary[name], dict):
+            (text,) = (text for names, text in rows.items() if name in names)
+            missing = set(summary[name]) - set(re.findall(r"`(\w+)`", text))
+            assert not missing, f"what the page says of '{name}' leaves out {sorted(missing)}"

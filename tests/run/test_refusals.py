@@ -23,6 +23,7 @@ from fastslow.run import train as running
 from fastslow.run.preflight import refusals
 from fastslow.slow.rehearsal import TRACKERS, check_trackers
 from tests.cli.test_cli import recipe
+from tests.support.runs import tiny_trainer
 from tests.support.zoo import save_zoo
 
 
@@ -217,3 +218,11 @@ def test_resume_refuses_what_is_missing_on_its_machine(tmp_path: Path, capsys) -
     assert main(["resume", str(tmp_path / "run"), "--checkpoint", "none"]) == 2
     assert "report_to: the tracker 'wandb' is not installed; pip install wandb" in capsys.readouterr().err
     assert sorted((tmp_path / "run").rglob("*")) == before
+
+
+def test_a_trainer_without_a_run_directory_leaves_no_folder_and_an_empty_one_of_the_users(tmp_path: Path) -> None:
+    tiny_trainer(tmp_path, mode="rl", output_dir=str(tmp_path / "new" / "run"))
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    tiny_trainer(tmp_path, mode="rl", output_dir=str(tmp_path / "mine"))
+    assert (tmp_path / "mine").is_dir()

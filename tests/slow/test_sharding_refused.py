@@ -93,7 +93,7 @@ def test_fsdp1_is_one_line_and_leaves_nothing(launched, tmp_path: Path, capsys, 
 
 def test_deepspeed_that_is_not_installed_is_one_line(launched) -> None:
     launched.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=r"not installed: pip install 'fastslow\[deepspeed\]'"):
+    with pytest.raises(BadInput, match=r"not installed: pip install '\.\[deepspeed\]'"):
         refuse_sharding(settings(deepspeed_plugin=SimpleNamespace(zero_stage=2)))
 
 

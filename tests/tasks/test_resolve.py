@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fastslow.cli.main import main
 from fastslow.core.errors import BadInput
 from fastslow.tasks.resolve import list_tasks, resolve_task
 from fastslow.tasks.spec import coerce, format_spec, parse_spec
@@ -131,3 +132,14 @@ def test_every_listed_name_has_one_line():
     assert len(names) == len(set(names))
     assert sum(name.startswith("reasoning_gym:") for name in names) == 105
     assert {"jsonl:PATH", "hf:OWNER/NAME", "polaris", "physics", "package.module:factory"} <= set(names)
+
+
+def test_the_list_begins_with_what_is_the_users_own_and_has_a_sentence_on_each_family(capsys):
+    assert main(["tasks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("\t")[0] for line in lines[1:4]] == ["jsonl:PATH", "hf:OWNER/NAME", "package.module:factory"]
+    sentences = [line for line in lines if line.startswith("# ")]
+    assert len(sentences) == 3
+    assert all(line.endswith(".") for line in sentences)
+    listed = [tuple(line.split("\t")) for line in lines if line not in sentences]
+    assert listed == list_tasks(), "whole lines, for grep"

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from fastslow.cli.flags import Parser, between
 from fastslow.core.errors import BadInput
+from fastslow.core.extras import how_to_install
 
 NEEDED = ("starlette", "uvicorn", "httpx", "prometheus_client")
 
@@ -22,7 +23,7 @@ def run(argv: Sequence[str]) -> int:
     options = _options(argv)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise BadInput(f"fastslow serve needs {', '.join(missing)}: pip install 'fastslow[serve]'.")
+        raise BadInput(f"fastslow serve needs {', '.join(missing)}: {how_to_install('serve')}.")
     named = (options.api_key, options.upstream_key, options.shadow_key)
     keys = {name: _from_environment(name) for name in named if name}
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")

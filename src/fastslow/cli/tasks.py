@@ -76,17 +76,20 @@ def _mapping(text: str) -> dict[str, Any]:
 
 
 def _list() -> int:
-    from fastslow.tasks.resolve import list_tasks
+    from fastslow.tasks.resolve import list_families
 
     console = Console()
-    if not console.is_terminal:  # whole names, for grep
-        for name, text in list_tasks():
-            print(f"{name}\t{text}")
-        return 0
-    table = Table("task", "what it asks")
-    for name, text in list_tasks():
-        table.add_row(escape(name), escape(text))
-    print_table(console, table)
+    for family, tasks in list_families():
+        if not console.is_terminal:  # whole names, for grep
+            print(f"# {family}")
+            for name, text in tasks:
+                print(f"{name}\t{text}")
+            continue
+        console.print(f"\n{escape(family)}", style="bold", highlight=False)
+        table = Table("task", "what it asks")
+        for name, text in tasks:
+            table.add_row(escape(name), escape(text))
+        print_table(console, table)
     return 0
 
 

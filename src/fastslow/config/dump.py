@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from typing import Any
 
 import yaml
 
-from fastslow.config.settings import NOT_IN_CONFIG, FastSlowConfig, own_fields
+from fastslow.config.settings import NOT_IN_CONFIG, FastSlowConfig, default_of, own_fields
 
 
 def dump_config(config: FastSlowConfig, *, own_task: bool = False) -> str:
-    """Write every setting of ours, and every inherited one that differs from its default, as YAML.
+    """Write every setting of ours, and every inherited one that was given and differs from its default, as YAML.
 
     The seed is always written, because readers of a run ask for it. With `own_task`, the run was given a task object in
     the place of the one that the settings name, and no task is written.
@@ -20,12 +20,10 @@ def dump_config(config: FastSlowConfig, *, own_task: bool = False) -> str:
     ours = own_fields()
     out: dict[str, Any] = {name: getattr(config, name) for name in ours}
     for f in fields(config):
-        default = (
-            f.default if f.default is not MISSING else f.default_factory() if f.default_factory is not MISSING else None
-        )
         value = getattr(config, f.name)
         plain = isinstance(value, (str, int, float, bool, list, dict, type(None)))
-        shown = value != default or f.name == "seed"
+        unset = f.name in config.derived and value == config.derived[f.name]
+        shown = (value != default_of(f) and not unset) or f.name == "seed"
         if shown and plain and f.init and f.name not in ours and f.name not in NOT_IN_CONFIG:
             out[f.name] = value
     if own_task:

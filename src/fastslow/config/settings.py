@@ -6,8 +6,8 @@ config.yaml follow from the field.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import get_type_hints
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, get_type_hints
 
 import torch
 
@@ -43,6 +43,7 @@ class FastSlowConfig(AllSettings):
     """
 
     def __post_init__(self) -> None:
+        unset = [f.name for f in fields(self) if f.init and getattr(self, f.name) == default_of(f)]
         self._check_types()
         check_settings(self, SPECS)
         for group in GROUPS:
@@ -71,6 +72,8 @@ class FastSlowConfig(AllSettings):
                 raise
             raise BadInput(f"the settings are refused: {in_one_line(error)}") from error
         self.learning_rate = chosen_rate
+        # What was made of settings that nobody gave, for config.yaml, which leaves it out.
+        self.derived = {name: getattr(self, name) for name in unset}
 
     def _check_types(self) -> None:
         """Check the types of all settings, TRL's too, and make floats of whole numbers where TRL wants floats."""
@@ -130,6 +133,13 @@ class FastSlowConfig(AllSettings):
             raise BadInput(f"problems_per_step x num_generations ({rows}) must divide by the {processes} processes.")
         local = rows // processes
         return max(n for n in range(1, min(self.per_device_train_batch_size, local) + 1) if local % n == 0)
+
+
+def default_of(field: Field[Any]) -> Any:
+    """Return the default of a setting; None where it has none."""
+    if field.default is not MISSING:
+        return field.default
+    return field.default_factory() if field.default_factory is not MISSING else None
 
 
 def own_fields() -> list[str]:

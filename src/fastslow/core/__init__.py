@@ -2,7 +2,7 @@
 
 - `types`: what travels from task to router (`Example`, `Rollout`, `Verdict`, `GroupEvidence`, `Route`), and the legend
   of the axis suffixes. `measurement`: what an evaluation finds, with every answer.
-- `errors`: the exceptions that a caller may meet.
+- `errors`: the exceptions that a caller may meet. `extras`: how an optional part is installed.
 - `registry`: names to factories, with dotted paths to the user's own; used by tasks, routers, streams, proposers,
   embedders and scorers.
 - `foreign`: the one way into code of the user's, which may raise, print and change anything.

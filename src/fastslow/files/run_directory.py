@@ -6,7 +6,8 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,28 @@ class RunDirectory:
     def summary(self) -> dict[str, Any]:
         path = self.path / "summary.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def missing_folders(path: Path) -> list[Path]:
+    """Return the folders that have to be made for `path` to be one, the innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders that are there and empty, in this order."""
+    for folder in folders:
+        with suppress(OSError):  # not made, or in use by others meanwhile
+            folder.rmdir()
+
+
+@contextmanager
+def no_new_folders(path: str | Path | None) -> Iterator[None]:
+    """Remove afterwards what was made of `path` and its parents and is empty."""
+    missing = missing_folders(Path(path or "."))
+    try:
+        yield
+    finally:
+        remove_empty(missing)
 
 
 def to_json(data: Mapping[str, Any], indent: int | None = None) -> bytes:

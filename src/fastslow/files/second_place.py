@@ -20,6 +20,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from fastslow.core.errors import BadInput, in_one_line
+from fastslow.core.extras import how_to_install
 from fastslow.files import atomic
 from fastslow.files.manifest import MANIFEST, Damaged
 from fastslow.files.sealed import NAME, verify
@@ -70,7 +71,7 @@ class SecondPlace:
         try:
             self._fs, self._root = fsspec.core.url_to_fs(self.url, **({"auto_mkdir": True} if self._local else {}))
         except Exception as error:  # each file system has exceptions of its own
-            mend = " Install it: pip install 'fastslow[s3]'." if urlsplit(url).scheme in ("s3", "s3a") else ""
+            mend = f" Install it: {how_to_install('s3')}." if urlsplit(url).scheme in ("s3", "s3a") else ""
             raise BadInput(f"'{url}' cannot be opened: {in_one_line(error)}.{mend}") from error
 
     def refuse_overlap(self, run: Path) -> None:

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from fastslow.core.errors import BadInput, in_one_line
+from fastslow.core.extras import how_to_install
 from fastslow.registry.registry import ALIASES, ModelRegistry
 
 DIGEST = "fastslow.digest"
@@ -33,7 +34,7 @@ def mirror(registry: ModelRegistry, uri: str, name: str, tell: Callable[[str], N
         refused: type[Exception] = import_module("mlflow.exceptions").MlflowException
         client = import_module("mlflow").MlflowClient(tracking_uri=uri, registry_uri=uri)
     except ImportError as error:
-        raise BadInput("MLflow is not installed; pip install 'fastslow[mlflow]'.") from error
+        raise BadInput(f"MLflow is not installed; {how_to_install('mlflow')}.") from error
     try:
         _make_model(client, name)
         aliases = registry.aliases()  # before the versions: a version that is added meanwhile has no number yet

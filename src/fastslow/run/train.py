@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from fastslow.core.peers import watched
 from fastslow.fast.proposers.base import journal_into
 from fastslow.fast.reflection.journal import JOURNAL
 from fastslow.files.locks import alone_in, refuse_held
-from fastslow.files.run_directory import RunDirectory
+from fastslow.files.run_directory import RunDirectory, missing_folders, remove_empty
 from fastslow.policy.loading import pad_id
 from fastslow.policy.trials import sampling_way
 from fastslow.record.display import Display, SilentDisplay, TerminalDisplay
@@ -80,7 +80,7 @@ def train(
     except BaseException:
         if recorder.run is not None and trainer is not None and _nothing_to_keep(trainer, path):
             _empty(path)
-        _remove(missing if main else ())
+        remove_empty(missing if main else ())
         raise
 
 
@@ -89,17 +89,13 @@ def dry_run(config: FastSlowConfig) -> list[str]:
 
     Raises BadInput for what `train` would refuse.
     """
-    path = Path(config.output_dir or ".")
-    missing = _refuse_or_list_missing(path, config.save_to)
+    _refuse_or_list_missing(Path(config.output_dir or "."), config.save_to)
+    trainer = FastSlowTrainer(config)
+    trains = trainer.slow.how_it_trains if trainer.mode.slow else "keeps its weights"
     try:
-        trainer = FastSlowTrainer(config)
-        trains = trainer.slow.how_it_trains if trainer.mode.slow else "keeps its weights"
-        try:
-            return [f"model {config.model}: {_how_it_samples(trainer)}; {trains}.", "The run can begin."]
-        finally:
-            trainer.policy.close()
+        return [f"model {config.model}: {_how_it_samples(trainer)}; {trains}.", "The run can begin."]
     finally:
-        _remove(missing)  # made by the trainer of transformers
+        trainer.policy.close()
 
 
 def _how_it_samples(trainer: FastSlowTrainer) -> str:
@@ -161,14 +157,7 @@ def _refuse_or_list_missing(path: Path, second_place: str) -> list[Path]:
     RunDirectory.refuse_existing(path)
     if second_place:
         open_place(second_place, path)
-    return [folder for folder in (path, *path.parents) if not folder.exists()]
-
-
-def _remove(folders: Iterable[Path]) -> None:
-    """Remove those of the folders that are there and empty, in this order."""
-    for folder in folders:
-        with suppress(OSError):  # not made, or in use by others meanwhile
-            folder.rmdir()
+    return missing_folders(path)
 
 
 def _tracked(config: FastSlowConfig) -> AbstractContextManager[TrackerRun | None]:

@@ -16,6 +16,7 @@ from fastslow.core import processes
 from fastslow.core.errors import BadInput, Stopped
 from fastslow.core.measurement import Measurement, means
 from fastslow.core.modes import MODES
+from fastslow.files.run_directory import no_new_folders
 from fastslow.files.snapshot import Stateful
 from fastslow.loop.cycle import Cycle
 from fastslow.loop.state import LoopState
@@ -79,7 +80,8 @@ class FastSlowTrainer:
         self.own_task = task is not None
         self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
         window = context_window(model)
-        self.slow = SlowChannel(args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or (), given=given)
+        with no_new_folders(args.output_dir):  # transformers' trainer makes one, and keeps nothing there
+            self.slow = SlowChannel(args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or (), given=given)
         self.stopped_by: list[str] = []
         """Why the run ends before its last step: names of signals."""
         self.policy = make_policy(args, self.slow, self.tokenizer, self.parts.task, window, stops=self._is_stopped)

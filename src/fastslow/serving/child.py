@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.core.extras import how_to_install
 from fastslow.files.scratch import scratch
 
 START_SECONDS = 600.0
@@ -50,7 +51,7 @@ class Child:
         missing = [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]
         if missing:
             raise BadInput(
-                f"transformers serve needs {' and '.join(missing)}: pip install 'fastslow[serve]', or name a server of "
+                f"transformers serve needs {' and '.join(missing)}: {how_to_install('serve')}, or name a server of "
                 "your own with --upstream."
             )
         if (folder / "adapter_config.json").is_file():

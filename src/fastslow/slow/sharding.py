@@ -17,6 +17,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from transformers import PreTrainedModel
 
 from fastslow.core.errors import BadInput
+from fastslow.core.extras import how_to_install
 from fastslow.policy import shards
 
 OPTIMISERS = ("adamw_torch", "adamw_torch_fused", "sgd")
@@ -71,7 +72,7 @@ def refuse_sharding(args: Any) -> None:
             "--config_file FILE -m fastslow train ..."
         )
     if sharding is Sharding.ZERO2 and importlib.util.find_spec("deepspeed") is None:
-        raise BadInput("DeepSpeed was asked for and is not installed: pip install 'fastslow[deepspeed]'.")
+        raise BadInput(f"DeepSpeed was asked for and is not installed: {how_to_install('deepspeed')}.")
     optimiser = getattr(args.optim, "value", args.optim)
     if optimiser not in OPTIMISERS:
         raise BadInput(f"optim '{optimiser}' does not work under {sharding.value}; take {' or '.join(OPTIMISERS)}.")

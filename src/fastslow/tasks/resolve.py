@@ -45,15 +45,10 @@ def resolve_task(
     return _resolve_own(spec, parsed, options)
 
 
-def list_tasks() -> list[tuple[str, str]]:
-    """Return name and one-line description of everything that `resolve_task` knows."""
-    return [
-        *codeio.describe(),
-        *hover.describe(),
-        *polaris.describe(),
-        *physics.describe(),
-        *star_graph.describe(),
-        *reasoning_gym.describe(),
+def list_families() -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return a sentence on each family, the user's own data first, with name and one-line description of its tasks:
+    everything that `resolve_task` knows."""
+    own = [
         ("jsonl:PATH", "A JSONL file of your own; ?scorer=NAME, or package.module:name for a scorer of your own"),
         (
             f"{hf.FAMILY}:OWNER/NAME",
@@ -61,6 +56,21 @@ def list_tasks() -> list[tuple[str, str]]:
         ),
         ("package.module:factory", "A task of your own: any object with name, split, score and answer"),
     ]
+    paper = [module.describe() for module in (codeio, hover, polaris, physics, star_graph)]
+    return [
+        ("Your own data and tasks. The name of a file is enough: questions.csv, .json, .jsonl or .parquet.", own),
+        ("Tasks after the paper. All of them can be tried offline.", [line for lines in paper for line in lines]),
+        (
+            "Generators of reasoning-gym: as many questions as a run asks for, nothing to download, parameters that "
+            "make them easier or harder.",
+            reasoning_gym.describe(),
+        ),
+    ]
+
+
+def list_tasks() -> list[tuple[str, str]]:
+    """Return name and one-line description of everything that `resolve_task` knows."""
+    return [line for _, lines in list_families() for line in lines]
 
 
 def foreign_code(name: str) -> str:

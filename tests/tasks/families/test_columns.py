@@ -63,5 +63,5 @@ def test_a_file_is_read_and_no_module_of_its_name_is_run(tmp_path: Path, monkeyp
 
 def test_where_nothing_can_stand_for_a_column_no_name_is_given(tmp_path: Path) -> None:
     file = write(tmp_path / "data.csv", ["question"])
-    with pytest.raises(BadInput, match=r"nothing to score with: no column 'answer'; its columns are question\. A scorer"):
+    with pytest.raises(BadInput, match=r"nothing to score with: no column 'answer'; its columns are question\."):
         resolve_task(file)

@@ -332,7 +332,7 @@ def test_every_generator_is_listed_with_a_description():
         f"reasoning_gym:{name}" for name in DATASETS if name != "composite"
     }
     assert listed["reasoning_gym:products"] == "Generates multiplication tasks with configurable number of terms"
-    assert all("\n" not in line for line in listed.values())
+    assert all(line.strip() and "\n" not in line for line in listed.values())
 
 
 def test_a_scorer_of_ours_can_judge_in_the_librarys_place():

@@ -271,14 +271,30 @@ def _configuration(generator: str, params: Mapping[str, str], name: str) -> dict
     return values
 
 
+WORDLESS = {
+    "acre": "Tells from experiments whether a set of objects makes a detector light up (abstract causal reasoning)",
+    "arc_agi": "Finds the rule between input and output grids of ARC-AGI-1, and applies it",
+    "boxnet": "Plans moves of agents that push boxes over a grid to targets of their colours",
+    "calendar_arithmetic": "Asks for weekdays, leap years, and days between dates",
+    "emoji_mystery": "Decodes a sentence that is hidden in an emoji's variation selectors",
+    "gsm_symbolic": "Grade-school word problems of GSM-Symbolic with names and numbers drawn anew",
+    "list_functions": "Finds the rule between input and output lists, and applies it",
+    "puzzle24": "Makes 24 out of four numbers, each used once",
+    "rearc": "As arc_agi, with grids drawn anew for each rule (RE-ARC)",
+    "survo": "Fills the empty cells of a matrix so that rows and columns have the given sums",
+}
+"""What reasoning-gym does not say of some of its generators."""
+
+
 def describe() -> list[tuple[str, str]]:
     """Return name and one-line description of every generator that can be a task."""
     from reasoning_gym.factory import DATASETS
 
-    def line(dataset: type) -> str:
-        return (dataset.__dict__.get("__doc__") or "").strip().partition("\n")[0].rstrip(".")
+    def line(name: str) -> str:
+        said = (DATASETS[name][0].__dict__.get("__doc__") or "").strip().partition("\n")[0].rstrip(".")
+        return said or WORDLESS.get(name, "")
 
-    return [(f"{FAMILY}:{name}", line(DATASETS[name][0])) for name in sorted(DATASETS) if name != "composite"]
+    return [(f"{FAMILY}:{name}", line(name)) for name in sorted(DATASETS) if name != "composite"]
 
 
 @TASKS.register(FAMILY)
