@@ -294,7 +294,10 @@ def test_plasticity_trains_from_the_base_and_from_each_run(tmp_path, capsys, mon
     assert main(["train", "--config", path, "--mode", "rl", "--output_dir", "first"]) == 0
     task = yaml.safe_load(Path(path).read_text())["task"]
     settings = tmp_path / "first/config.yaml"
-    settings.write_text(settings.read_text() + "from_bundle: elsewhere\n")  # as of a run that went on from another
+    written = yaml.safe_load(settings.read_text()) | {
+        "from_bundle": "elsewhere"
+    }  # as of a run that went on from another
+    settings.write_text(yaml.safe_dump(written))
     arguments = ["plasticity", "--from", "first", "--task", task, "--steps", "1", "--seeds", "1", "--output_dir", "out"]
     assert main(arguments) == 0
     found = plan(tmp_path / "out")
