@@ -222,7 +222,7 @@ def test_advantages_within_parts_compare_only_their_rows() -> None:
     assert advantages_within(rewards_N, parts_N, scaled=False).tolist()[:3] == pytest.approx([-0.5, 0.0, 0.5])
     got = plan_rows(
         rewards_N=rewards_N, lengths_N=torch.ones(8, dtype=torch.long), slow_B=torch.tensor([True, True]),
-        per_problem=False, regularised=False, parts_N=parts_N,
+        per_problem=False, regularised=False, parts_N=parts_N.tolist(),
     )  # fmt: skip
     assert got.live_N.tolist() == [True, False, True, False, False, False, False, False], "spread across parts is none"
 
