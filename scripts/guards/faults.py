@@ -128,11 +128,11 @@ MUTATIONS = [
     ),
     Mutation(
         "signals", "a signal ends a fast phase and an evaluation at once", "policy/policy.py",
-        "if self._stops():", "if False:", (f"{STOPS}[fst-fast_at-2-2]",),
+        "if self._stops():", "if False:", (f"{STOPS}[sparse-fast_at-2-2]",),
     ),
     Mutation(
         "signals", "the state before a fast phase is held", "run/trainer.py",
-        "self.checkpointing.hold()", "pass", (f"{STOPS}[fst-fast_at-2-2]",),
+        "self.checkpointing.hold()", "pass", (f"{STOPS}[sparse-fast_at-2-2]",),
     ),
     Mutation(
         "signals", "an evaluation that was ended is made again", "run/trainer.py",

@@ -175,11 +175,11 @@ def test_every_cut_of_every_kind_of_run_resumes_to_the_same_end(whole, seed, mon
 # Where the signal comes, and the step whose state is saved then. In a run of four steps fast phases come before the
 # first and the third (`fast_at`: the one after so many steps), evaluations after the second and the fourth.
 STOPS = [
-    ("fst", "fast_at", 2, 2), ("fst", "eval", 1, 2), ("after", "fast_at", 4, 4),
+    ("sparse", "fast_at", 2, 2), ("fst", "eval", 1, 2), ("after", "fast_at", 4, 4),
     *(
         pytest.param(*stop, marks=pytest.mark.faults)
         for stop in [
-            ("fst", "fast_at", 0, 0), ("fst", "proposal_at", 2, 2), ("fst", "base", 1, 4), ("sparse", "fast_at", 2, 2),
+            ("fst", "fast_at", 0, 0), ("fst", "proposal_at", 2, 2), ("fst", "base", 1, 4), ("fst", "fast_at", 2, 2),
             ("updates", "eval", 2, 4),
         ]
     ),

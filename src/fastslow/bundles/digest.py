@@ -102,7 +102,7 @@ def _about(folder: Path) -> Mapping[str, Any]:
 
 
 def _damaged(folder: Path, name: str, problem: str) -> BadInput:
-    return BadInput(f"'{folder / quoted(name)}' {problem}. Put the run's own file back.")
+    return BadInput(f"'{folder / quoted(name)}' {problem}. The bundle is damaged; put the run's own file back.")
 
 
 def digest_of_files(files: Mapping[str, Mapping[str, Any]]) -> str:
