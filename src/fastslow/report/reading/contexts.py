@@ -55,8 +55,8 @@ def _none_at(path: Path) -> str:
         return f"'{shown}' is not a directory; give a run directory or a bundle."
     if (path / "config.yaml").is_file() and not (path / SUMMARY).is_file():
         return (
-            f"'{shown}' has no population yet ({POPULATION} is written when a run ends): wait, or end it with "
-            f"fastslow resume {shown}. contexts.jsonl there holds what was proposed so far."
+            f"'{shown}' has no population yet ({POPULATION} is written when a run ends; one that broke off goes on "
+            f"with fastslow resume {shown}). contexts.jsonl there holds what was proposed so far."
         )
     return f"'{shown}' has no population (no {POPULATION}); give a finished run or its bundle/ folder."
 
