@@ -142,6 +142,8 @@ def cut_and_resume(whole: Path, variant: str, seed: int, cut: tuple[str, int, bo
             return False
         except Cut:
             pass
+    if not (run / "config.yaml").exists():  # the cut fell into a trial of the settings, before there was a run
+        return False
     torch.manual_seed(99)  # whatever happened in between
     assert resume(run, display=SilentDisplay())["status"] == "done"
     assert_same(whole, run)
