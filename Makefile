@@ -98,7 +98,7 @@ instruction-trial: .venv/.installed ## Rules compiled from feedback against work
 gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which have to be refused (half an hour; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gate_real.py runs/gate-real results/gate-real.json
 
-gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, into docs/gate.md (some two hours; goes on where it stopped)
+gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, into docs/gate.md (some four hours; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gated_stages.py runs/gated-stages results/gated-stages.json docs/gate.md
 
 prefix-gradient: .venv/.installed ## What an update saves where contexts are constants, into docs/performance.md (minutes)
