@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from safetensors.torch import load_file
 
 from fastslow.config.parsing import parse_config
 from fastslow.config.settings import FastSlowConfig
+from fastslow.contexts.context import EXAMPLES, Context, WorkedExample, dump_examples
+from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
 from fastslow.record.display import SilentDisplay
+from fastslow.run.carry import Predecessor
 from fastslow.run.train import resume, train
 from fastslow.run.trainer import FastSlowTrainer
 from tests.support.runs import stream_settings, tiny_settings
@@ -54,6 +58,32 @@ def test_weights_contexts_archive_and_router_are_those_of_the_bundle(first: Path
     assert trainer.topics.clusters.names == list(json.loads((bundle / "clusters.json").read_text())["windows"])
     assert trainer.parts.router.state_dict() == json.loads((bundle / "router.json").read_text())
     assert trainer.topics.clusters.observed == 0, "its own stream begins with the first batch"
+
+
+def test_contexts_that_show_what_the_new_run_holds_out_stay_behind(first: Path, tmp_path: Path) -> None:
+    bundle = shutil.copytree(first / "run/bundle", tmp_path / "bundle")
+    trainer = FastSlowTrainer(FastSlowConfig(**follower(first)))
+    asked = trainer.parts.task.split("validation")[0].question
+    population = trainer.population
+    leaking = Context({**population.seed.components, EXAMPLES: dump_examples([WorkedExample(asked, "x")])})
+    archive = trainer.topics.archive
+    topic, entry = next(iter(archive.entries.items()))
+    archive.entries[topic] = replace(
+        entry,
+        scores={leaking.id: next(iter(entry.scores.values())), **entry.scores},
+        overall={leaking.id: 1.0, **entry.overall},
+    )
+    earlier = Predecessor(FastSlowConfig(**follower(first)))
+    known = {**population.known, leaking.id: leaking}
+    earlier.population = replace(population, members=[leaking, *population.members], known=known)
+    begun = earlier.contexts(Population(population.size, population.seed), trainer.parts.held_out)
+    assert leaking.id not in begun.known
+    assert [c.id for c in begun.members] == [c.id for c in population.members]
+    trainer.topics.begin_anew(begun.known)
+    assert all(leaking.id not in entry.scores and entry.scores for entry in archive.entries.values())
+    (bundle / "model.safetensors").write_bytes(b"cut off")
+    with pytest.raises(BadInput, match="bytes and was written with"):
+        FastSlowTrainer(FastSlowConfig(**follower(first, from_bundle=str(bundle))))
 
 
 def test_drift_is_measured_from_the_base_of_both(first: Path) -> None:
@@ -105,7 +135,7 @@ def test_adapters_go_on_as_adapters(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="LoRA adapters of rank 2"):
         FastSlowTrainer(FastSlowConfig(**{**later, "lora_r": 0}))
     (tmp_path / "run/bundle/adapter_model.safetensors").write_bytes(b"cut off")
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="bytes and was written with"):
         FastSlowTrainer(FastSlowConfig(**later))
 
 

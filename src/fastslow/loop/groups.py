@@ -7,7 +7,7 @@ an example that rests leaves its rows to one that gets more, or empty.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
@@ -155,12 +155,7 @@ class GroupMaker:
         jobs = [slot for group in groups for slot in group.slots if isinstance(slot, Job)]
         fresh = iter(self.policy.rollouts(jobs, step=True) if jobs else ())
         return [
-            Group(
-                group.example,
-                group.plan,
-                group.slots,
-                tuple(slot if isinstance(slot, Rollout) else next(fresh) for slot in group.slots),
-            )
+            replace(group, rollouts=tuple(slot if isinstance(slot, Rollout) else next(fresh) for slot in group.slots))
             for group in groups
         ]
 

@@ -64,6 +64,7 @@ class Components:
     fast: FastChannel
     router: RouteDecider
     topics: Topics
+    held_out: HeldOut
 
 
 def build_components(
@@ -113,6 +114,7 @@ def build_components(
         fast=fast,
         router=router,
         topics=make_topics(args, task, stream),
+        held_out=held_out,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from fastslow.bundles.bundle import has_topics, read_settings
+from fastslow.bundles.digest import verified_files
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.population import Population
 from fastslow.contexts.storage import read_population
 from fastslow.core.errors import BadInput
 from fastslow.core.foreign import Failed
 from fastslow.core.modes import MODES
+from fastslow.fast.proposers.validate import HeldOut, copy_problem
 from fastslow.files.plain import read_plain
 from fastslow.policy.loading import resolve_model
 from fastslow.routers import RouteDecider
@@ -62,17 +65,23 @@ class Predecessor:
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
 
-    def contexts(self, start: Population) -> Population:
+    def contexts(self, start: Population, held_out: HeldOut) -> Population:
         """Return a population with the seed context and the size of `start` and the contexts of the bundle, the best
-        first. Scores are left behind: they belong to other examples."""
-        known = {**self.population.known, **start.known}
-        members = self.population.members[: start.size]
-        return replace(start, members=members, known=known)
+        first. Left behind are scores, which belong to other examples, and contexts that show what this run holds out.
+        """
+        fit = {
+            context.id: context
+            for context in self.population.known.values()
+            if copy_problem(context, context.worked_examples, held_out) is None
+        }
+        members = [context for context in self.population.members if context.id in fit]
+        return replace(start, members=members[: start.size] or [start.seed], known={**fit, **start.known})
 
     def load_weights(self, slow: SlowChannel) -> None:
         """Set the weights to those of the bundle. Raises BadInput where they do not fit or cannot be read."""
         if slow.sharding.of_weights:
             raise BadInput("from_bundle needs whole weights on every process, and here they are cut up among them.")
+        verified_files(self.folder)
         files = sorted(self.folder.glob("*model*.safetensors"))
         try:
             saved = {name: weight for file in files for name, weight in load_file(file).items()}
@@ -90,29 +99,27 @@ class Predecessor:
             {name: wanted[name] if held is None else _as(held, wanted[name]) for name, held in found.items()}
         )
 
-    def load_topics(self, topics: Topics) -> bool:
-        """Take up archive and clusters where this run has topics of the same kind; returns whether it did."""
+    def load_topics(self, topics: Topics, context_ids: Collection[str]) -> None:
+        """Take up clusters, and of the archive these contexts, where this run has topics of the same kind."""
         alike = all(self.settings.get(name) == getattr(self._config, name) for name in ("clusters", "embedder"))
         if not (has_topics(self.settings) and MODES[self._config.mode].fast and alike):
-            return False
+            return
         try:
             topics.read(self.folder)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise BadInput(f"the archive of '{self.folder}' is damaged ({type(error).__name__}: {error}).") from error
-        topics.begin_anew()
-        return True
+        topics.begin_anew(context_ids)
 
-    def load_router(self, router: RouteDecider) -> bool:
-        """Take up the router's state where it is the same rule; returns whether it did."""
+    def load_router(self, router: RouteDecider) -> None:
+        """Take up the router's state where it is the same rule."""
         if self.settings.get("router") != self._config.router:
-            return False
+            return
         file = self.folder / "router.json"
         try:
             state: Any = json.loads(read_plain(file))
             router.load_state_dict(state)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, Failed) as error:
             raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
-        return True
 
 
 def predecessor(config: FastSlowConfig) -> Predecessor | None:

@@ -119,9 +119,10 @@ class FastSlowTrainer:
     def _take_up(self, earlier: Predecessor) -> None:
         """Start from a bundle; a resumed run, whose checkpoint has it all, may do without."""
         earlier.load_weights(self.slow)
-        earlier.load_topics(self.topics)
+        population = earlier.contexts(self.population, self.parts.held_out)
+        earlier.load_topics(self.topics, population.known)
         earlier.load_router(self.parts.router)
-        self.cycle.state.population = earlier.contexts(self.population)
+        self.cycle.state.population = population
 
     def _stateful(self) -> dict[str, Stateful]:
         """Return what a checkpoint holds besides the weights, by name."""

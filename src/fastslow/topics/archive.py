@@ -9,7 +9,7 @@ under newer weights. Scores of different weights are never compared directly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
@@ -131,6 +131,17 @@ class Archive:
                 part = entry.of(ids)
                 if part is not None and (topic == name or topic not in self.entries):
                     self.entries[topic] = part
+
+    def keep_only(self, context_ids: Collection[str]) -> None:
+        """Drop all other contexts, and topics that are left without one."""
+        for name, entry in list(self.entries.items()):
+            scores, overall, since = (
+                {c: row for c, row in rows.items() if c in context_ids}
+                for rows in (entry.scores, entry.overall, entry.since)
+            )
+            self.entries[name] = replace(entry, scores=scores, overall=overall, since=since)
+            if not scores:
+                del self.entries[name]
 
     def rename(self, prefix: str) -> None:
         """Put `prefix` before the ids of all examples."""

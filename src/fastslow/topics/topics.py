@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,12 @@ class Topics:
                 self.archive.divide(self.clusters.of)
             yield observation
 
-    def begin_anew(self) -> None:
-        """Go on with what is known of earlier examples on another stream, which begins with its first batch. Examples
-        of it may have the ids of earlier ones, which are therefore renamed."""
+    def begin_anew(self, context_ids: Collection[str]) -> None:
+        """Go on with what is known of earlier examples and of these contexts on another stream, which begins with its
+        first batch. Its examples may have the ids of earlier ones, which are therefore renamed."""
         if self.archive is not None:
             self.archive.rename(EARLIER)
+            self.archive.keep_only(context_ids)
         if self.clusters is not None:
             self.clusters.begin_anew(EARLIER)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from fastslow.contexts.context import EXAMPLES, Context, WorkedExample, load_examples
 from fastslow.core.texts import folded
@@ -94,7 +94,7 @@ def proposal_problem(
         _change_problem(child, parent, worked_examples, known_ids)
         or _text_problem(child, worked_examples, special_tokens)
         or _size_problem(child, count_tokens, max_tokens)
-        or _copy_problem(child, worked_examples, held_out)
+        or copy_problem(child, worked_examples, held_out)
     )
 
 
@@ -148,7 +148,8 @@ def _size_problem(child: Context, count_tokens: Callable[[str], int], max_tokens
     return f"it has {tokens} tokens, over the cap of {max_tokens}" if tokens > max_tokens else None
 
 
-def _copy_problem(child: Context, worked_examples: list[WorkedExample], held_out: HeldOut) -> str | None:
+def copy_problem(child: Context, worked_examples: Sequence[WorkedExample], held_out: HeldOut) -> str | None:
+    """Return what a context, with these worked examples, copies from the held-out material, or None."""
     for worked in worked_examples:
         if copied := held_out.copied_into_example(worked):
             return f"'{EXAMPLES}' copies {copied}"
