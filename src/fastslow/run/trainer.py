@@ -279,6 +279,10 @@ class FastSlowTrainer:
         """Steer by the KL of a micro-batch."""
         self.steering.measured(kl, tokens)
 
+    def rows_planned(self, rows: int, tokens: int) -> None:
+        """Count what the weights were trained on."""
+        self.recorder.trains_on(rows, tokens)
+
     def measure(self) -> dict[str, float]:
         """Measure seed context, lead context and population mean separately, and the KL to the base; act on losses."""
         step = self.step

@@ -29,12 +29,14 @@ class RowPlan:
     live_N: counted, and able to move the weights: its forward and backward are worth paying for.
     weight_N: factor on the row's advantage (1 unless losses are aggregated per problem).
     items: completion tokens of the counted rows (TRL's `num_items_in_batch`).
+    live_tokens: completion tokens of the live rows.
     """
 
     counted_N: Bool[Tensor, " N"]
     live_N: Bool[Tensor, " N"]
     weight_N: Float[Tensor, " N"]
     items: int
+    live_tokens: int
 
 
 def plan_rows(
@@ -92,6 +94,7 @@ def plan_rows(
         live_N=live_B_G.reshape(-1),
         weight_N=torch.where(spread_B_G, weight_B_G, 0.0).reshape(-1),
         items=items,
+        live_tokens=int((lengths_N.view(-1, group) * live_B_G).sum()),
     )
 
 

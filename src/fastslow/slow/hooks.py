@@ -81,6 +81,10 @@ class Listener(Protocol):
         """Take note of the KL per token (nats) to the base over a micro-batch and of its tokens, of all processes."""
         ...
 
+    def rows_planned(self, rows: int, tokens: int) -> None:
+        """Take note of the rows that a step trains on, and of their completion tokens, of all processes."""
+        ...
+
     def measure(self) -> dict[str, float]:
         """Measure the current weights; return what to log, each name beginning with `eval_`."""
         ...
@@ -107,6 +111,9 @@ class NoListener:
         return None
 
     def kl_measured(self, kl: float, tokens: int) -> None:
+        return None
+
+    def rows_planned(self, rows: int, tokens: int) -> None:
         return None
 
     def measure(self) -> dict[str, float]:

@@ -202,6 +202,7 @@ class SlowTrainer(GRPOTrainer):
         if self.top_entropy_quantile < 1.0:
             scored["entropy_mask"] = self._uncertain_tokens(scored, plan.counted_N[place])
         self.note({"fst/live_rows": float(plan.live_N.float().mean())})
+        self.listener.rows_planned(int(plan.live_N.sum()) * self.updates, plan.live_tokens * self.updates)
         rows = [Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts]
         return self._splitter().split(scored, rows, plan, first=place.start, scale=batch.advantage_scale)
 
