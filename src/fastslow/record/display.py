@@ -30,6 +30,7 @@ HEADINGS = {
     "mean": "population mean",
     "cluster": "best of the cluster",
     "nearest": "best of the nearest",
+    "retrieved": "retrieved answers",
 }
 
 GRADED = "mean reward / fully right"

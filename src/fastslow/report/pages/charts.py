@@ -28,6 +28,7 @@ CONTEXT_NAMES = {
     "mean": "population mean",
     "cluster": "best of the cluster",
     "nearest": "best of the nearest",
+    "retrieved": "retrieved answers",
 }
 
 
