@@ -75,10 +75,11 @@ task-accuracy: .venv/.installed ## Measure SmolLM2-135M on every offline task, t
 
 reproduce: .venv/.installed ## The paper's claims in miniature, three seeds each (about ten hours on two cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/reproduce.py run
-	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
+	@$(MAKE) results
 
-results: .venv/.installed ## Write docs/results.md from results/reproduce
+results: .venv/.installed ## Write docs/results.md and the README's picture from results/reproduce
 	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
+	$(BIN)/python scripts/readme_picture.py results/reproduce/products_exact docs/pictures/curves.svg
 
 gate-sim: .venv/.installed ## Simulate 10,000 gates of each kind: false releases and questions, into docs/gate.md (a minute)
 	$(BIN)/python scripts/gate_sim.py results/gate-sim.json docs/gate.md
