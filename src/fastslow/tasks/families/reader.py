@@ -91,6 +91,7 @@ class Reader:
         self.place = source.place
         self.faults = Faults(task, source.place, source.numbering)
         self.judge = judge
+        self.needs_answer = not scored
         self.contradictions: list[str] = []
         self.question = columns.question or "question"
         if columns.question is None and "question" not in self.rows[0][1] and "messages" in self.rows[0][1]:
@@ -103,7 +104,6 @@ class Reader:
             raise BadInput(
                 named_columns(task, self.rows, question=not unasked, answer=self.answer is not None or scored)
             )
-        self.needs_answer = not scored
 
     def _part(self, default: str, named: str | None) -> str | None:
         """Return the column of an optional part: the named one, which must exist, or the default one if any row has
@@ -149,7 +149,8 @@ class Reader:
         return candidate.payload["row"][self.split] if self.split else None
 
     def answer_of(self, row: Row) -> str | None:
-        return answer_text(row.get(self.answer), structured=self._reads_values) if self.answer else None
+        structured = self._reads_values or not self.needs_answer  # a function of the user's may compare anything
+        return answer_text(row.get(self.answer), structured=structured) if self.answer else None
 
     def at(self, candidate: Candidate) -> str:
         """Return where a question stands, such as "line 3"."""
