@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -126,6 +127,9 @@ def outside(path: str) -> str:
     text = whole.read_text(encoding="utf-8")
     if whole.suffix == ".md":
         return text
+    if whole.suffix == ".ipynb":
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+        return "\n\n".join(f"```python\n{source}\n```" if kind == "code" else source for kind, source in cells)
     lines = text.splitlines()
     cut = f"\n\nThe first {MOST_LINES} of {len(lines)} lines." if len(lines) > MOST_LINES else ""
     shown = "\n".join(lines[:MOST_LINES])
