@@ -142,15 +142,19 @@ class Reader:
         self._check_answer(number, row)
         self._split(number, row)
         # `answer` is what no context may copy from a held-out example; scorers read the row.
-        payload = {"row": row, "line": number, "place": self.place, "answer": self.answer_of(row)}
+        payload = {"row": row, "line": number, "place": self.place, "answer": self.written_answer(row)}
         return Candidate(messages, payload, own_id)
 
     def split_of(self, candidate: Candidate) -> Split | None:
         return candidate.payload["row"][self.split] if self.split else None
 
     def answer_of(self, row: Row) -> str | None:
-        structured = self._reads_values or not self.needs_answer  # a function of the user's may compare anything
-        return answer_text(row.get(self.answer), structured=structured) if self.answer else None
+        return answer_text(row.get(self.answer), structured=self._reads_values) if self.answer else None
+
+    def written_answer(self, row: Row) -> str | None:
+        """Return the answer as text, lists and objects as JSON whatever scores; a function of the user's may or may not
+        take that for the answer."""
+        return answer_text(row.get(self.answer), structured=True) if self.answer else None
 
     def at(self, candidate: Candidate) -> str:
         """Return where a question stands, such as "line 3"."""
