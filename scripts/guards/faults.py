@@ -32,7 +32,7 @@ MUTATIONS = [
     ),
     Mutation(
         "b, recovery", "the tallies are restored", "record/recorder.py",
-        "getattr(self, name).update(state[name])", "pass",
+        "getattr(self, name).update(state.get(name, {}))", "pass",
         ("tests/faults/test_kills.py::test_a_resume_that_is_killed_can_be_resumed[('restore', 1, False)]",),
     ),
     Mutation(

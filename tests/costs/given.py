@@ -33,6 +33,7 @@ WORK = Work(
     rows=1,
     updates=1,
     packed=True,
+    samples=True,
     trains=True,
     checkpointing=True,
     references=1,

@@ -290,9 +290,9 @@ def test_noisy_labels_are_wrong_for_their_share_and_always_the_same_ones() -> No
 def test_a_continual_run_needs_a_stage_for_each_task() -> None:
     settings = {"tasks": ["a", "b"], "stage_steps": 4, "eval_steps": 2}
     for stream_ in ("", "sequence", "overlap:0.3"):
-        check_stages({**settings, "stream": stream_})
+        check_stages([{**settings, "stream": stream_}])
     with pytest.raises(BadInput, match="stream 'recur:2' has not; 'fastslow compare' runs it"):
-        check_stages({**settings, "stream": "recur:2"})
+        check_stages([{**settings, "stream": "recur:2"}])
 
 
 def test_a_run_is_judged_under_what_it_would_ship() -> None:

@@ -35,6 +35,11 @@ def make_parser(name: str, description: str) -> Parser:
         "each, with its settings. Exit code 1: some cells failed.",
     )
     parser.add_argument("recipe", help="a recipe as for 'fastslow train'; flags come after it")
+    parser.add_argument(
+        "--arms",
+        help="ways to adapt a model, in the place of modes: names of docs/alternatives.md such as fst,rl,sft,joint, or "
+        "of the recipe's own arms",
+    )
     parser.add_argument("--seeds", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
     parser.add_argument("--output_dir", help="the experiment's directory; default runs/RECIPE")
     parser.add_argument("--dry_run", action="store_true", help="show the cells and what they take, and run nothing")
@@ -61,18 +66,35 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
         "flags": ["--config", options.recipe, *flags],
         "seeds": parse_seeds(options.seeds or _listed(section.get("seeds")) or "3"),
     }
-    path, arms = options.output_dir or Path("runs") / Path(options.recipe).stem, section.get("arms")
-    if arms is not None and not (options.modes or sweep):
-        if not isinstance(arms, dict) or not arms or "modes" in section:
-            raise BadInput(f"recipe '{options.recipe}': 'arms' holds a name for each arm, in the place of 'modes'.")
+    path = options.output_dir or Path("runs") / Path(options.recipe).stem
+    arms = arms_of(options, section, common["flags"], swept=bool(sweep))
+    if arms is not None:
         experiment = plan_arms(path, arms=arms, **common)
     else:
         listed = parse_modes(options.modes or _listed(section.get("modes")) or modes)
         experiment = plan_modes(path, modes=listed, sweep=sweep, **common)
     if kind == "continual":
-        check_stages(experiment.cells[0].settings)
+        check_stages([cell.settings for cell in experiment.cells])
     minutes = number(str(section.get("minutes")))
     return carry_out(experiment, console, dry_run=options.dry_run, minutes=minutes)
+
+
+def arms_of(
+    options: Any, section: dict[str, Any], flags: Sequence[str], *, swept: bool
+) -> dict[str, dict[str, Any]] | None:
+    """Return arm -> settings: those asked for by name, or all of the recipe's own; None where modes are asked for."""
+    from fastslow.config.parsing import parse_config
+    from fastslow.experiments.arms import parse_arms
+
+    own = section.get("arms")
+    if own is not None and (not isinstance(own, dict) or not own or "modes" in section):
+        raise BadInput(f"recipe '{options.recipe}': 'arms' holds a name for each arm, in the place of 'modes'.")
+    if options.arms:
+        if options.modes or swept:
+            raise BadInput("arms are named one by one: give --arms, or --modes and --sweep.")
+        rate = parse_config([*flags, "--output_dir", "x"]).learning_rate
+        return parse_arms(options.arms, own, learning_rate=rate)
+    return None if own is None or options.modes or swept else own
 
 
 def check_flags(flags: Sequence[str]) -> None:
@@ -123,13 +145,15 @@ def estimate(experiment: Any, minutes: float | None) -> list[str]:
     return lines
 
 
-def check_stages(settings: dict[str, Any]) -> None:
-    """Refuse stages that do not end with an evaluation: the matrix of stages and tasks would have holes."""
+def check_stages(of_cells: Sequence[dict[str, Any]]) -> None:
+    """Refuse stages that do not end with an evaluation: the matrix of stages and tasks would have holes. An arm may
+    have all tasks at once, where another has stages."""
+    from fastslow.streams import has_stages
+
+    settings = next((one for one in of_cells if has_stages(one.get("stream") or "")), of_cells[0])
     steps, every = settings.get("stage_steps"), settings.get("eval_steps")
     if len(settings.get("tasks") or ()) < 2:
         raise BadInput("a continual run needs several tasks: give 'tasks' and 'stage_steps' in the recipe.")
-    from fastslow.streams import has_stages
-
     if not has_stages(settings.get("stream") or ""):
         raise BadInput(
             f"a continual run has one stage for each task, and stream '{settings['stream']}' has not; "

@@ -155,6 +155,14 @@ def _check_loss(config: AllSettings) -> None:
             f"entropy_coef_min ({config.entropy_coef_min}) must not be above entropy_coef_max "
             f"({config.entropy_coef_max})."
         )
+    mode = MODES[config.mode]
+    if mode.imitates and config.loss_type != "cispo":
+        raise BadInput(
+            f"mode '{config.mode}' maximises the likelihood of answers, which is what loss_type 'cispo' comes to where "
+            f"every ratio is 1; '{config.loss_type}' would be something else. Leave it at cispo."
+        )
+    if not mode.samples and config.dynamic_sampling:
+        raise BadInput(f"mode '{config.mode}' makes no rollouts that dynamic_sampling could replace; set it to 0.")
     if config.advantage_group == "context" and config.multi_objective_aggregation != "sum_then_normalize":
         raise BadInput(
             f"multi_objective_aggregation '{config.multi_objective_aggregation}' normalises over whole groups, and "

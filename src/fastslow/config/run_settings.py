@@ -22,7 +22,8 @@ class RunSettings(SettingsGroup):
     mode: str = setting(
         "fst",
         "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only, 'prompt_rl' contexts first and "
-        "then weights, 'rl_prompt' the other way round.",
+        "then weights, 'rl_prompt' the other way round; 'supervised' weights from the data's right answers, "
+        "'rejection' weights from those rollouts that earned full reward.",
         choices=tuple(MODES),
         in_bundle=True,
     )

@@ -16,6 +16,7 @@ from fastslow.config.groups import GROUPS, SPECS, AllSettings
 from fastslow.config.run_settings import MOST_STEPS
 from fastslow.core.errors import BadInput, in_one_line
 from fastslow.core.machine import all_processes, bf16_is_fast, is_out_of_memory
+from fastslow.core.modes import MODES
 from fastslow.core.paths import absolute
 from fastslow.core.settings import WORDS, check_settings, check_text, check_type, kinds_of
 from fastslow.policy.loading import EMBEDDED
@@ -124,6 +125,11 @@ class FastSlowConfig(AllSettings):
         self.gradient_accumulation_steps = rows // processes // self.per_device_train_batch_size
         self.generation_batch_size = None
         self.steps_per_generation = None
+
+    @property
+    def questions_per_step(self) -> int:
+        """Questions of a step: as many as it has rows where it makes no rollouts, but takes the data's answers."""
+        return self.problems_per_step * (1 if MODES[self.mode].samples else int(self.num_generations or 1))
 
     def rows_of_a_forward(self, processes: int) -> int:
         """Return the rollouts of a micro-batch where `processes` share those of a step: at most

@@ -9,6 +9,7 @@ from typing import Literal
 When = Literal["before", "between", "after"]
 Role = Literal["reference", "candidate", "other"]
 Shipped = Literal["seed", "lead", "cluster"]
+Source = Literal["rewards", "answers", "successes"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,9 @@ class Mode:
 
     Every mode with a fast channel runs as many fast phases on the same lookaheads, one for each cycle of slow steps.
     `title` is the mode's name in reports, where it differs. `role` is the default role of the mode in an experiment:
-    the reference that other arms are compared with, or the candidate that the question is about.
+    the reference that other arms are compared with, or the candidate that the question is about. `learns_from` is what
+    the weights follow: the rewards of rollouts; the right answers of the data, without a rollout; or those rollouts
+    that earned full reward, taken for right answers (rejection sampling).
     """
 
     name: str
@@ -26,6 +29,17 @@ class Mode:
     when: When = "between"
     role: Role = "other"
     title: str = ""
+    learns_from: Source = "rewards"
+
+    @property
+    def imitates(self) -> bool:
+        """Whether the weights learn to say given answers, instead of following rewards."""
+        return self.learns_from != "rewards"
+
+    @property
+    def samples(self) -> bool:
+        """Whether a slow step makes rollouts, if there are slow steps."""
+        return self.learns_from != "answers"
 
     def cycles_at(self, step: int, *, steps: int, cycle_steps: int) -> Iterable[int]:
         """Return the numbers of the cycles whose fast phase is due before slow step `step`; step `steps` is the end of
@@ -56,6 +70,8 @@ MODES = {
         Mode("prompt", fast=True, slow=False),
         Mode("prompt_rl", fast=True, slow=True, when="before"),
         Mode("rl_prompt", fast=True, slow=True, when="after"),
+        Mode("supervised", fast=False, slow=True, title="supervised fine-tuning", learns_from="answers"),
+        Mode("rejection", fast=False, slow=True, title="rejection-sampling fine-tuning", learns_from="successes"),
     )
 }
 REFERENCE = next(mode for mode in MODES.values() if mode.role == "reference")

@@ -128,6 +128,8 @@ class Estimate:
 
     def generated(self, case: int) -> float:
         """Return the tokens that a step generates."""
+        if not self.work.samples:
+            return 0.0
         return self.work.rollouts * (1 - self.unknown.reused[2 - case]) * self.unknown.answer[case]
 
     def trained_on(self, case: int) -> float:
@@ -152,6 +154,8 @@ class Estimate:
 
     def generation(self, case: int) -> float:
         """Return the seconds in which the rollouts of a step are made."""
+        if not self.work.samples:
+            return 0.0
         return self._both(case, self.step_throughput(case), self.tail(case))
 
     def training(self, case: int) -> float:

@@ -45,6 +45,7 @@ class Work:
         rows: rollouts of a micro-batch of one process.
         updates: updates of the weights from one batch of rollouts.
         packed: whether the prompt tokens that rows of a problem share are trained on once.
+        samples: whether the rows of a step are made, not taken from the data.
         trains, checkpointing, references, moments: as in `memory.Training`.
         kl: whether the loss has a KL term.
         engine: 'vllm' (a server of its own on each GPU) or 'transformers' (in the trainer).
@@ -68,6 +69,7 @@ class Work:
     rows: int
     updates: int
     packed: bool
+    samples: bool
     trains: bool
     checkpointing: bool
     references: int

@@ -116,6 +116,15 @@ def answer_examples(
     return [answers[i * sampling.samples : (i + 1) * sampling.samples] for i in range(len(examples))]
 
 
+def prompt_tokens(
+    policy: Policy, population: Population, kind: str, examples: Sequence[Example], topics: Topics | None = None
+) -> float:
+    """Return the tokens of the prompts of these examples under a kind of context that is one of each, on average."""
+    ((_, contexts_of),) = _contexts(population, kind, examples, topics)
+    lengths = [len(policy.prompt_ids(contexts[0], e)) for contexts, e in zip(contexts_of, examples, strict=True)]
+    return sum(lengths) / len(lengths)
+
+
 def accuracy_of(answers: Answers, samples: int) -> Accuracy:
     """Average the answers to each example; `samples` is the number of samples of each example under one context."""
     scored = [[a.reward for a in row if a.reward is not None] for row in answers]

@@ -100,16 +100,16 @@ class Cycle:
         examples = self.stream.batch(step)
         self._observe(step, until=step + 1)
         self._steer(step, examples)
+        steered = {"beta": self.steering.beta, "advantage_scale": self.steering.advantage_scale}
+        if not self.mode.samples:
+            return self.groups.answers(examples, **steered)
         with self.recorder.phase("rollout", step):
             plans = self.groups.plan(step, examples)
             groups = self.groups.roll_out(self.groups.assign(step, examples, plans))
             groups, dropped = self.groups.refill(step, groups)
         self._log(self.policy.engine_metrics())
         routes = self._route(step, groups, dropped)
-        return self.groups.batch(
-            groups, [route.slow for route in routes], beta=self.steering.beta,
-            advantage_scale=self.steering.advantage_scale,
-        )  # fmt: skip
+        return self.groups.batch(groups, [route.slow for route in routes], **steered)
 
     def fast_phases(self, step: int) -> None:
         """Run the fast phases that are due before slow step `step`; step `max_steps` is the end of the run."""

@@ -24,6 +24,8 @@ from fastslow.routers.group import ROUNDING
 from fastslow.slow.hooks import StepBatch
 from fastslow.streams.epochs import Stream
 
+NO_ANSWER = "the task has no verified answer to this question"
+
 
 @dataclass(frozen=True)
 class Group:
@@ -209,10 +211,34 @@ class GroupMaker:
             slow_B=tuple(bool(slow_B[problem]) for problem, _ in blocks),
             parts_N=tuple(numbers[part] for part in parts) if compared else None,
             problems_B=None if whole else tuple(problem for problem, _ in blocks),
+            imitated_N=self._successes(blocks) if self._mode.imitates else None,
             off_policy=self.policy.engine.separate or any(isinstance(slot, Rollout) for slot in slots),
             beta=beta,
             advantage_scale=advantage_scale,
         )
+
+    def answers(self, examples: Sequence[Example], *, beta: float, advantage_scale: float) -> StepBatch:
+        """Return the right answers of the data as the rows that the weights learn from, one for each example; an
+        example without a verified one teaches nothing."""
+        seed = self.state.population.seed
+        rows = [
+            self.policy.nothing(example, seed, NO_ANSWER)
+            if answer is None
+            else self.policy.given(seed, example, answer)
+            for example in examples
+            for answer in [self.policy.task.answer(example)]
+        ]
+        imitated_N = tuple(row.verdict.scored for row in rows)
+        self._log({"fst/answers": sum(imitated_N) / len(rows)})
+        return StepBatch(
+            examples=tuple(examples), rollouts=tuple(rows), slow_B=imitated_N, imitated_N=imitated_N, beta=beta,
+            advantage_scale=advantage_scale,
+        )  # fmt: skip
+
+    @staticmethod
+    def _successes(blocks: Sequence[tuple[int, Sequence[Rollout]]]) -> tuple[bool, ...]:
+        """Return which rows earned full reward."""
+        return tuple(rollout.verdict.reward == 1.0 for _, rollouts in blocks for rollout in rollouts)
 
     def _blocks(self, groups: Sequence[Group]) -> list[tuple[int, list[Rollout]]]:
         """Cut the groups into B blocks of G rows, each with the number of its group; what is left of a block is filled

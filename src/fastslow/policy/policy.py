@@ -32,6 +32,7 @@ from fastslow.tasks.verdicts import REASONS_KEPT
 logger = logging.getLogger(__name__)
 
 TOO_LONG = "the context and the question do not fit the model's window"
+ANSWER_TOO_LONG = "the right answer is longer than max_completion_length"
 RESTS = "nothing was generated for this example in this step"
 
 
@@ -264,6 +265,21 @@ class Policy:
             common = prompts[0][: common_prefix(prompts)] if len(prompts) == 2 else ()
             self._prefixes[context.id] = common
         return self._prefixes[context.id]
+
+    def given(self, context: Context, example: Example, answer: str) -> Rollout:
+        """Return a row whose completion is `answer` and the end token: nobody sampled it, so that its log-probabilities
+        are 0. Unscored where it is longer than answers may be, or does not fit the window."""
+        end = (int(self._tokenizer.eos_token_id),)  # type: ignore[arg-type]
+        ids = tuple(self._tokenizer(answer, add_special_tokens=False)["input_ids"])  # type: ignore[arg-type]
+        if len(ids) + 1 > self.params.max_new_tokens:
+            return self.nothing(example, context, ANSWER_TOO_LONG)
+        if not self.fits(context, example):
+            return self.nothing(example, context, TOO_LONG)
+        prompt, completion = self.prompt_ids(context, example), ids + end
+        return Rollout(
+            example.id, context.id, prompt, completion, (0.0,) * len(completion), answer, self.score(example, answer),
+            self.version,
+        )  # fmt: skip
 
     def nothing(self, example: Example, context: Context, reason: str = RESTS) -> Rollout:
         """Return the unscored row of an example for which nothing is generated; `reason` says why."""

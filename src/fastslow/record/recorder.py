@@ -29,7 +29,7 @@ BARREN_PHASES = 3
 HISTORY = 256
 """Lines of metrics that transformers keeps in memory."""
 
-TALLIES = ("rollouts", "tokens", "wall", "reflection")
+TALLIES = ("rollouts", "tokens", "trained", "wall", "reflection")
 
 
 class Recorder(TrainerCallback):
@@ -40,6 +40,8 @@ class Recorder(TrainerCallback):
         self.display = display or SilentDisplay()
         self.rollouts = {"slow": 0, "fast": 0, "reused": 0}
         self.tokens = {"slow": 0, "fast": 0}
+        self.trained = {"rows": 0, "tokens": 0}
+        """Rows that had a gradient, and their completion tokens."""
         self.wall: dict[str, float] = defaultdict(float)
         self.measurements: list[Measurement] = []
         """Every measurement so far, with its step, but without its answers, whose number would grow with the run."""
@@ -62,7 +64,7 @@ class Recorder(TrainerCallback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name in TALLIES:
-            getattr(self, name).update(state[name])
+            getattr(self, name).update(state.get(name, {}))  # checkpoints of older versions do not count all of them
         self._started -= state["elapsed"]
         rows = self.run.read("evals.jsonl") if self.run is not None else []
         self.measurements = [Measurement.from_row(row) for row in processes.from_main(lambda: rows)]
@@ -113,6 +115,10 @@ class Recorder(TrainerCallback):
         self.rollouts["slow"] += fresh
         self.rollouts["reused"] += reused
         self.tokens["slow"] += fresh_tokens
+
+    def trains_on(self, rows: int, tokens: int) -> None:
+        self.trained["rows"] += rows
+        self.trained["tokens"] += tokens
 
     def examples_of_rollouts(self, step: int, examples: Mapping[str, Example], rollouts: Sequence[Rollout]) -> None:
         """Write whole rollouts for people to read: question, answer and feedback."""

@@ -14,7 +14,7 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context, WorkedExample, seed_context
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
-from fastslow.core.modes import MODES
+from fastslow.core.modes import MODES, Mode
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example
 from fastslow.fast.gepa import BudgetPlan
@@ -118,6 +118,18 @@ def build_components(
     )
 
 
+def check_answers(mode: Mode, task: Task) -> None:
+    """Refuse a mode that learns from right answers for a task that has none."""
+    if mode.learns_from != "answers":
+        return
+    for name, examples in by_task(task, task.split("train")).items():
+        if all(task.answer(example) is None for example in examples):
+            raise BadInput(
+                f"mode '{mode.name}' learns from right answers, and task '{name}' has no verified one to any training "
+                "question; take mode rejection, which learns from the model's own right answers, or rl."
+            )
+
+
 def _check_plans(args: FastSlowConfig, router: RouteDecider) -> None:
     """Refuse settings that a rule which plans the rollouts of a step cannot keep."""
     if not router.plans_ahead:
@@ -168,15 +180,16 @@ def further_streams(args: FastSlowConfig, task: Task) -> list[Stream]:
 
 def _newcomers(args: FastSlowConfig, task: Task, seed: int) -> Stream:
     """Make the stream of new examples: epochs of one task, its lines in their order, or several tasks by a schedule."""
+    size = args.questions_per_step
     if isinstance(task, StreamedTask):
         shuffled = None if args.stream == ARRIVAL else seed
-        return SourceStream(task, batch_size=args.problems_per_step, seed=shuffled)
+        return SourceStream(task, batch_size=size, seed=shuffled)
     if not args.tasks:
         if args.stream == ARRIVAL:
-            return ArrivalStream(task, batch_size=args.problems_per_step)
-        return EpochStream(task.split("train"), batch_size=args.problems_per_step, seed=seed)
+            return ArrivalStream(task, batch_size=size)
+        return EpochStream(task.split("train"), batch_size=size, seed=seed)
     tasks = list(by_task(task, task.split("train")).values())
-    setting = Setting(len(tasks), args.stage_steps, args.problems_per_step, seed)
+    setting = Setting(len(tasks), args.stage_steps, size, seed)
     return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
 
 

@@ -13,6 +13,7 @@ from fastslow.config.settings import FastSlowConfig, bundled_fields, compute_typ
 from fastslow.core import processes
 from fastslow.core.errors import Stopped
 from fastslow.core.measurement import Quantity, means
+from fastslow.evaluation.accuracy import prompt_tokens
 from fastslow.files.run_directory import RunDirectory, machine, versions
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.tasks.task_set import by_task
@@ -107,6 +108,8 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "steps": trainer.step,
         "rollouts": dict(recorder.rollouts),
         "tokens": dict(recorder.tokens),
+        "trained": dict(recorder.trained),
+        "prompt_tokens": _prompt_tokens(trainer),
         "wall_s": recorder.wall_by_phase(),
         "accuracy": values("accuracy"),
         "fully_right": values("fully_right"),
@@ -121,6 +124,12 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "machine": machine(str(trainer.slow.device)),
         "versions": versions(),
     }  # fmt: skip
+
+
+def _prompt_tokens(trainer: FastSlowTrainer) -> dict[str, float]:
+    """Return the mean tokens of a validation prompt, under the seed context and under what ships."""
+    examples, kinds = trainer.parts.task.split("validation"), dict.fromkeys(["seed", trainer.shipped_context])
+    return {k: prompt_tokens(trainer.policy, trainer.population, k, examples, trainer.topics) for k in kinds}
 
 
 def reflection_cost(config: FastSlowConfig, spent: Mapping[str, Any]) -> float | None:

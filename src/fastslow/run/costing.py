@@ -62,7 +62,9 @@ def estimate(config: FastSlowConfig, inputs: Inputs) -> Estimate:
 
 def work_of(config: FastSlowConfig, processes: int) -> Work:
     """Return the work of a run that `processes` processes train. Raises BadInput where its rows cannot be shared."""
-    mode, group, tasks = MODES[config.mode], int(config.num_generations or 1), len(config.tasks or [1])
+    mode, tasks = MODES[config.mode], len(config.tasks or [1])
+    rows, questions = config.problems_per_step * int(config.num_generations or 1), config.questions_per_step
+    group = rows // questions
     contexts = config.population_size if mode.fast and mode.when != "after" else 1
     cycles = -(-config.max_steps // config.slow_steps_per_cycle)
     measured = config.population_size + 1 if mode.fast else 1
@@ -73,7 +75,7 @@ def work_of(config: FastSlowConfig, processes: int) -> Work:
     prices = config.reflection_price_prompt, config.reflection_price_completion
     return Work(
         steps=config.max_steps,
-        problems=config.problems_per_step,
+        problems=questions,
         group=group,
         contexts=min(contexts, group),
         phases=cycles if mode.fast else 0,
@@ -87,6 +89,7 @@ def work_of(config: FastSlowConfig, processes: int) -> Work:
         rows=config.rows_of_a_forward(processes),
         updates=config.num_iterations,
         packed=config.packing != "off",
+        samples=mode.samples,
         trains=mode.slow,
         checkpointing=bool(config.gradient_checkpointing),
         references=references(config),
@@ -120,7 +123,12 @@ def unknowns(work: Work, inputs: Inputs, other: str = "") -> Unknowns:
     another run than this one."""
     given = dict(inputs.given or {})
     answer = Range(*(share * work.longest for share in ANSWER_SHARES))
-    known = {"prompt": PROMPT, "answer": answer, "reused": REUSED if work.phases else Range(0, 0, 0), "live": LIVE}
+    known = {
+        "prompt": PROMPT,
+        "answer": answer,
+        "reused": REUSED if work.phases else Range(0, 0, 0),
+        "live": LIVE if work.samples else Range(1, 1, 1),
+    }
     source = "assumed (measure: --pilot RUN)"
     if inputs.pilot is not None:
         pilot = read_pilot(inputs.pilot)

@@ -255,6 +255,13 @@ def _empty(folder: Path) -> None:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
+def _rows(trainer: FastSlowTrainer) -> str:
+    """Say what a step is made of."""
+    if not trainer.mode.samples:
+        return f"{trainer.args.questions_per_step} questions with their answers"
+    return f"{trainer.args.problems_per_step} problems x {trainer.args.num_generations} rollouts"
+
+
 def _title(trainer: FastSlowTrainer) -> str:
     config, task = trainer.args, trainer.parts.task
     on = " + ".join(short_names(config.tasks).values()) if config.tasks else config.task or task.name
@@ -264,7 +271,7 @@ def _title(trainer: FastSlowTrainer) -> str:
     settings = "".join(f", {name} {value}" for name, value in shown.items() if value != usual[name])
     return (
         f"fastslow {config.mode}: {config.model} on {on}{settings}, {config.max_steps} steps of "
-        f"{config.problems_per_step} problems x {config.num_generations} rollouts, "
+        f"{_rows(trainer)}, "
         f"{'streamed' if isinstance(task, StreamedTask) else len(task.split('train'))} training and "
         f"{len(task.split('validation'))} validation examples"
     )

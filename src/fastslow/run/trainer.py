@@ -23,7 +23,7 @@ from fastslow.loop.state import LoopState
 from fastslow.policy.loading import context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
 from fastslow.policy.pairing import make_fit
 from fastslow.record.recorder import Recorder
-from fastslow.run.assemble import Components, build_components, make_steering
+from fastslow.run.assemble import Components, build_components, check_answers, make_steering
 from fastslow.run.carry import Predecessor, gone, predecessor
 from fastslow.run.checkpoints import Checkpointing
 from fastslow.run.measuring import make_base, make_evaluator, make_policy
@@ -145,6 +145,7 @@ class FastSlowTrainer:
                 "the model's chat template does not show earlier questions and answers, so that contexts cannot hold "
                 "worked examples; take a template that does, or --mode rl."
             )
+        check_answers(self.mode, task)
         if not any(policy.fits(self.population.seed, example) for example in task.split("train")):
             raise BadInput(
                 f"no training question of '{task.name}' fits the model's window of {policy.window} tokens together "
@@ -277,6 +278,10 @@ class FastSlowTrainer:
     def kl_measured(self, kl: float, tokens: int) -> None:
         """Steer by the KL of a micro-batch."""
         self.steering.measured(kl, tokens)
+
+    def rows_planned(self, rows: int, tokens: int) -> None:
+        """Count what the weights were trained on."""
+        self.recorder.trains_on(rows, tokens)
 
     def measure(self) -> dict[str, float]:
         """Measure seed context, lead context and population mean separately, and the KL to the base; act on losses."""

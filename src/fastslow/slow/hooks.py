@@ -24,6 +24,8 @@ class StepBatch:
         slow_B: for each group, whether it trains the weights.
         parts_N: rollouts whose rewards are compared with each other share a number; None: those of a problem.
         problems_B: groups of one problem share a number below B; None: each has a problem of its own.
+        imitated_N: rows whose completions are made likelier as they are, with advantage 1; no other row counts. None:
+            advantages come from the rewards.
         off_policy: whether some rollouts were sampled before this step, or by another program, so that every ratio is
             to the policy that sampled.
         beta: coefficient of the KL term in this step.
@@ -35,6 +37,7 @@ class StepBatch:
     slow_B: tuple[bool, ...] = ()
     parts_N: tuple[int, ...] | None = None
     problems_B: tuple[int, ...] | None = None
+    imitated_N: tuple[bool, ...] | None = None
     off_policy: bool = False
     beta: float = 0.0
     advantage_scale: float = 1.0
@@ -78,6 +81,10 @@ class Listener(Protocol):
         """Take note of the KL per token (nats) to the base over a micro-batch and of its tokens, of all processes."""
         ...
 
+    def rows_planned(self, rows: int, tokens: int) -> None:
+        """Take note of the rows that a step trains on, and of their completion tokens, of all processes."""
+        ...
+
     def measure(self) -> dict[str, float]:
         """Measure the current weights; return what to log, each name beginning with `eval_`."""
         ...
@@ -104,6 +111,9 @@ class NoListener:
         return None
 
     def kl_measured(self, kl: float, tokens: int) -> None:
+        return None
+
+    def rows_planned(self, rows: int, tokens: int) -> None:
         return None
 
     def measure(self) -> dict[str, float]:

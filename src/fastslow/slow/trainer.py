@@ -16,9 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
@@ -47,7 +45,7 @@ from fastslow.slow.batches import (
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
 from fastslow.slow.limits import check_prefix_gradient, check_router_loss, why_not_pack
 from fastslow.slow.padding import Padding, Scores, score_on_the_right, score_plainly
-from fastslow.slow.replay import Replay
+from fastslow.slow.replay import Replay, places
 from fastslow.slow.sharding import Sharding, active, asked_for, frozen
 from fastslow.slow.split import EMPTY, Splitter
 from fastslow.slow.state import ProcessState, SlowState, load_weights, saved_weights
@@ -109,8 +107,8 @@ class SlowTrainer(GRPOTrainer):
                 model=model,
                 reward_funcs=[self._replay.task],
                 args=args,
-                train_dataset=_places(args.max_steps * args.problems_per_step),
-                eval_dataset=_places(1),
+                train_dataset=places(args.max_steps * args.problems_per_step),
+                eval_dataset=places(1),
                 processing_class=tokenizer,
                 callbacks=list(callbacks),
                 peft_config=lora if args.lora_r else None,
@@ -187,7 +185,10 @@ class SlowTrainer(GRPOTrainer):
             prompts = [{"prompt": [dict(message) for message in e.messages]} for e in batch.examples_N[place]]
             scored = self._generate_and_score_completions(prompts)
         # Of older weights, or soon to be, or another program's: every ratio is to the policy that sampled the row.
-        if batch.off_policy or self.updates > 1:
+        # An answer to be imitated was sampled by none.
+        if batch.imitated_N is not None:
+            scored["advantages"] = torch.ones_like(scored["advantages"])
+        elif batch.off_policy or self.updates > 1:
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
         if batch.parts_N is not None:
@@ -201,6 +202,7 @@ class SlowTrainer(GRPOTrainer):
         if self.top_entropy_quantile < 1.0:
             scored["entropy_mask"] = self._uncertain_tokens(scored, plan.counted_N[place])
         self.note({"fst/live_rows": float(plan.live_N.float().mean())})
+        self.listener.rows_planned(int(plan.live_N.sum()) * self.updates, plan.live_tokens * self.updates)
         rows = [Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts]
         return self._splitter().split(scored, rows, plan, first=place.start, scale=batch.advantage_scale)
 
@@ -220,6 +222,7 @@ class SlowTrainer(GRPOTrainer):
             prompts_count=self.aux_loss_enabled,
             parts_N=batch.parts_N,
             problems_B=batch.problems_B,
+            imitated_N=batch.imitated_N,
         )
 
     def _uncertain_tokens(self, scored: Mapping[str, Any], counted_n: Tensor) -> Tensor:
@@ -392,9 +395,3 @@ def _counted_in_updates(args: Any) -> Any:
     for name in ("max_steps", "eval_steps", "save_steps", "logging_steps"):
         setattr(args, name, getattr(args, name) * args.num_iterations)
     return args
-
-
-def _places(count: int) -> Dataset:
-    """Return a dataset that makes TRL take the right number of steps; the source supplies the actual content."""
-    place = Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]]})
-    return place.select(np.zeros(count, dtype=np.int64))  # one row for all: a run of days has millions of places

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastslow.report.pages import control_tables, stream_tables, tables
+from fastslow.report.pages import alternative_tables, control_tables, stream_tables, tables
 from fastslow.report.pages.tables import Table
 from fastslow.report.questions.compare import Comparison, compare
 from fastslow.report.questions.verdict import headline
@@ -41,7 +41,7 @@ def tables_of(comparison: Comparison) -> list[Table]:
     made = (
         tables.cells, control_tables.against, tables.efficiencies, tables.plasticity, tables.continual,
         stream_tables.streams, stream_tables.differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs,
-        tables.fast_channel, tables.gains, tables.routing, tables.costs,
+        tables.fast_channel, tables.gains, tables.routing, alternative_tables.price, tables.costs,
     )  # fmt: skip
     answers = [make(comparison) for make in made]
     return [table for table in answers if table is not None]

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from fastslow.metrics import Efficiency
 from fastslow.report.pages import formats
 from fastslow.report.questions.compare import RATIO_AXES, Arm, Comparison, mean_or_none
-from fastslow.report.questions.continual import intervals, measures_of_arm, normalised, numbers_of, stages_of, times
+from fastslow.report.questions.continual import (
+    at_the_end,
+    intervals,
+    measures_of_arm,
+    normalised,
+    numbers_of,
+    stages_of,
+    times,
+)
 from fastslow.report.questions.controls import FEW_SEEDS
 from fastslow.report.questions.costs import PHASES, cost_of
 from fastslow.report.questions.lineage import earned
@@ -248,7 +256,10 @@ def continual(comparison: Comparison) -> Table | None:
     staged = [arm for arm in comparison.arms if stages_of(arm) is not None]
     if not staged:
         return None
-    columns = [_continual_column(comparison, arm, staged) for arm in staged]
+    columns = [
+        _continual_column(comparison, arm, staged) if arm in staged else _end_column(comparison, arm)
+        for arm in comparison.arms
+    ]
     names = list(dict.fromkeys(name for column in columns for name in column))
     rows = [(name, *(column.get(name, formats.NOTHING) for column in columns)) for name in names]
     notes = [
@@ -256,7 +267,13 @@ def continual(comparison: Comparison) -> Table | None:
         f"came to above the base on its task. Times {comparison.reference_name}'s: infinitely if that learned nothing.",
         *_few_seeds(comparison),
     ]
-    return Table("Learning one task after another", ("measure", *(arm.label for arm in staged)), rows, notes)
+    return Table("Learning one task after another", ("measure", *(arm.label for arm in comparison.arms)), rows, notes)
+
+
+def _end_column(comparison: Comparison, arm: Arm) -> dict[str, str]:
+    """Return what can be said of an arm that had all tasks at once: it has no stages, only an end."""
+    value, interval = at_the_end(arm)
+    return {f"average {comparison.measure}": formats.within(formats.decimal(value), interval, formats.decimal)}
 
 
 def _continual_column(comparison: Comparison, arm: Arm, staged: Sequence[Arm]) -> dict[str, str]:

@@ -39,6 +39,15 @@ def measures_of_arm(arm: Arm) -> Continual | None:
     return _measured(_seeds(arm))
 
 
+def at_the_end(arm: Arm) -> tuple[float | None, Interval | None]:
+    """Return the average over tasks at the end, under what the arm ships, and its 95% interval over seeds."""
+    finals = [run.final(run.shipped_context) for run in arm.runs]
+    known = [value for value in finals if value is not None]
+    whole = len(known) == len(finals)
+    sure = over_seeds(lambda seeds: {"average": mean_or_none(seeds)}, known, within=POSSIBLE) if whole else {}
+    return mean_or_none(finals), sure.get("average")
+
+
 def intervals(arm: Arm, reference: Arm | None = None) -> dict[str, Interval]:
     """Return 95% intervals over seeds, by the names of `numbers_of`.
 

@@ -13,6 +13,7 @@ from statistics import mean
 from fastslow.metrics import Estimate, over_seeds
 from fastslow.metrics.streams import paired_difference
 from fastslow.report.questions.compare import Arm, Comparison, mean_or_none
+from fastslow.report.questions.continual import stages_of
 from fastslow.report.reading.data import RunData
 
 FEW_SEEDS = 3
@@ -50,10 +51,15 @@ def candidate(comparison: Comparison) -> Arm | None:
 
 
 def control_arms(comparison: Comparison) -> list[Arm]:
-    """Return the arms that the candidate is judged against: the reference, and every arm of another mode."""
+    """Return the arms that the candidate is judged against: the reference, and every arm of another mode. One that had
+    all tasks at once, where the candidate had one after another, is a ceiling and no rival."""
     ours = candidate(comparison)
-    others = [arm for arm in comparison.arms if arm is not ours]
+    others = [arm for arm in comparison.arms if arm is not ours and not (ours and _is_ceiling(arm, ours))]
     return [arm for arm in others if arm is comparison.reference or arm.channels.role != "candidate"]
+
+
+def _is_ceiling(arm: Arm, ours: Arm) -> bool:
+    return stages_of(ours) is not None and stages_of(arm) is None and len(arm.runs[0].tasks) > 1
 
 
 def few_seeds(comparison: Comparison) -> bool:
