@@ -20,6 +20,11 @@ NEW = "tests/cli/test_tasks_new.py::test_"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
+        "data", "a list that a scorer of one's own does not take is no answer", "tasks/families/rows.py",
+        "written is not None and self.score(example, written).reward == 1.0", "written is not None",
+        (READER + "test_a_list_or_an_object_is_an_answer_where_a_scorer_of_ones_own_takes_it_for_one",),
+    ),
+    Mutation(
         "data", "a draft guesses no column", "tasks/families/columns.py",
         "if not found[part] and len(usual) > 1:", "if False:",
         (DRAFT + "columns_in_doubt_are_named_and_nothing_is_guessed",),
@@ -132,7 +137,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "data", "no context may copy a long held-out answer of a row", "tasks/families/reader.py",
-        '"answer": self.answer_of(row)}', '"answer": None}',
+        '"answer": self.written_answer(row)}', '"answer": None}',
         (VALIDATE + "test_a_long_answer_of_rows_of_data_is_held_out_as_well",),
     ),
     Mutation(
