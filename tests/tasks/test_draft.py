@@ -7,10 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from fastslow.core.errors import BadInput
 from fastslow.tasks.draft import Draft, draft_task, kind_of, room_for
+from fastslow.tasks.spec import parse_spec
 from fastslow.tasks.splits import SPLITS
 
 TEAMS = ("billing", "returns", "shipping")
@@ -128,6 +132,28 @@ def test_columns_in_doubt_are_named_and_nothing_is_guessed(row: dict[str, Any], 
 def test_columns_that_were_named_are_taken() -> None:
     draft = draft_of([{"email": f"q{n}", "team": "a", "note": "x"} for n in range(4)], "?question=email&answer=team")
     assert draft.spec == "data.jsonl?answer=team&question=email&scorer=mine:score"
+
+
+ROWS = [{"prompt": f"q{n}", "gold": str(n)} for n in range(4)]
+
+
+def test_a_parquet_file_a_json_list_and_a_data_set_of_the_hub_are_drafted_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    parquet.write_table(pyarrow.Table.from_pylist(ROWS), "data.parquet")
+    Path("data.json").write_text(json.dumps(ROWS))
+    asked = []
+
+    def load_dataset(name: str, config: str | None, split: str) -> datasets.Dataset:
+        asked.append((name, config, split))
+        return datasets.Dataset.from_list(ROWS)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    for source in ("data.parquet", "data.json", "hf:someone/numbers?split=dev"):
+        draft = draft_task("mine", source)
+        assert draft.kind == "number"
+        assert draft.spec.startswith(source.partition("?")[0])
+        assert parse_spec(draft.spec).params.items() >= {"question": "prompt", "answer": "gold"}.items()
+    assert asked == [("someone/numbers", None, "dev")]
+    assert parse_spec(draft.spec).params["split"] == "dev"
 
 
 HOSTILE = ['"""\nimport os\n', "'); raise SystemExit #", "\\", "{0}", "$KIND", "\ud83d\ude00 ok"]
