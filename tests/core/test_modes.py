@@ -35,7 +35,9 @@ def test_fast_phases_come_when_the_mode_says(mode, due):
 def test_a_mode_without_a_fast_channel_ships_the_seed_context(chosen: bool) -> None:
     shipped = {mode.ships(chosen=chosen) for mode in MODES.values() if mode.fast}
     assert shipped == {"cluster" if chosen else "lead"}
-    assert {mode.ships(chosen=chosen) for mode in MODES.values() if not mode.fast} == {"seed"}
+    others = {mode.ships(chosen=chosen) for mode in MODES.values() if not mode.fast and not mode.retrieves}
+    assert others == {"seed"}
+    assert {mode.ships(chosen=chosen) for mode in MODES.values() if mode.retrieves} == {"retrieved"}
 
 
 def test_one_mode_is_the_reference_and_one_the_candidate() -> None:

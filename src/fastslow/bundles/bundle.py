@@ -35,6 +35,7 @@ from fastslow.tasks.task_set import TaskSet, spelled_once
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import OURS, make_embedder
+from fastslow.topics.shelf import Shelf
 from fastslow.topics.topics import Topics
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -141,8 +142,15 @@ def _no_bundle(folder: Path) -> str:
 
 
 def has_topics(settings: Mapping[str, Any]) -> bool:
-    """Return whether the topics of a run had contexts of their own."""
+    """Return whether a run chose contexts by the question."""
+    if MODES[settings["mode"]].retrieves:
+        return True
     return settings["clusters"] in ("labels", "inferred") and MODES[settings["mode"]].fast
+
+
+def chooses_without_labels(settings: Mapping[str, Any]) -> bool:
+    """Return whether a run's contexts can be chosen by a question alone, which has no label."""
+    return has_topics(settings) and (MODES[settings["mode"]].retrieves or settings["clusters"] == "inferred")
 
 
 def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:
@@ -152,10 +160,13 @@ def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> 
     if not has_topics(settings):
         raise BadInput(
             "contexts are chosen by the question only where a run's topics had contexts of their own (--clusters "
-            "inferred or labels); this run's had none."
+            "inferred or labels) or answers are retrieved (--mode retrieval); this run's had none."
         )
     labels = Labels(settings["labels"], tasks=tasks_of(settings), seed=settings["seed"])
-    topics = Topics(labels=labels, stream=None, archive=Archive())
+    retrieves = MODES[settings["mode"]].retrieves
+    topics = Topics(
+        labels=labels, stream=None, archive=None if retrieves else Archive(), shelf=Shelf(1) if retrieves else None
+    )
     if settings["clusters"] == "inferred":
         if not trusted and settings["embedder"] not in OURS:
             raise BadInput(
@@ -168,6 +179,15 @@ def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> 
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise BadInput(f"the archive of '{folder}' is damaged ({type(error).__name__}: {error}).") from error
     return topics
+
+
+def check_kind(bundle: Bundle, kind: str) -> None:
+    """Refuse a way of choosing contexts by the question that the run of an open bundle did not have. Raises
+    BadInput."""
+    kinds = bundle.topics.kinds if bundle.topics is not None else []
+    if kind not in kinds:
+        other = f"take '{kinds[0]}'" if kinds else "take 'lead'"
+        raise BadInput(f"this run does not choose contexts by '{kind}'; {other}.")
 
 
 def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from transformers import PreTrainedTokenizerBase
 
-from fastslow.bundles.bundle import has_topics, read_topics, settings_of
+from fastslow.bundles.bundle import chooses_without_labels, read_topics, settings_of
 from fastslow.contexts.context import Context
 from fastslow.contexts.population import Population
 from fastslow.contexts.rendering import PLACEHOLDER, Messages, question_alone, render, render_open
@@ -19,7 +19,7 @@ from fastslow.policy.chat import Chat
 from fastslow.policy.loading import ModelSource, load_tokenizer, resolve_model
 from fastslow.policy.settings import TEMPLATE_DATE
 from fastslow.report.reading.contexts import read_contexts
-from fastslow.topics.topics import Topics
+from fastslow.topics.topics import CHOOSING, Topics
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,20 @@ class BundleContexts:
     def messages(self, question: str, context: str | None = None) -> Messages:
         """Return the messages of a question, as the run sends them: a list of `role` and `content`.
 
-        `context` is `lead`, `seed`, an id or its beginning; `cluster` or `nearest` choose by the question, see
-        `Topics.choose`. None: as the run ships its contexts, `cluster` where its topics can choose, else the lead.
+        `context` is `lead`, `seed`, an id or its beginning; `cluster`, `nearest` or `retrieved` choose by the question,
+        see `Topics.choose`. None: as the run ships its contexts, by the question where it can, else the lead.
         Raises BadInput for another one, and where nothing can choose.
         """
         return render(self.choose(question, context), question_alone(question), system_role=self.system_role)
 
     def choose(self, question: str, context: str | None = None) -> Context:
         """Return the context that `messages` takes. Raises BadInput as it does."""
-        kind = context or ("cluster" if self.topics is not None else "lead")
-        if kind not in ("cluster", "nearest"):
+        kind = context or (self.topics.kinds[0] if self.topics is not None else "lead")
+        if kind not in CHOOSING:
             return self.population.named(kind)
         if self.topics is None or kind not in self.topics.kinds:
             raise BadInput(
-                f"context '{kind}' is chosen by the question, which takes a bundle of a run with --clusters inferred; "
+                f"context '{kind}' is chosen by the question, which takes a bundle of a run that chose so; "
                 "take 'lead', 'seed' or an id."
             )
         return self.topics.choose(kind, self.population, question_alone(question))
@@ -99,8 +99,8 @@ class BundleContexts:
 
 
 def open_contexts(path: str | Path, *, choosing: bool = True, trusted: bool = False) -> BundleContexts:
-    """Open the contexts of a run directory or a bundle folder: its tokenizer, population and, with `choosing` and after
-    a run with `clusters: inferred`, the topics that choose by the question. No weights of the model are loaded.
+    """Open the contexts of a run directory or a bundle folder: its tokenizer, population and, with `choosing` and
+    where the run chose so, the topics that choose by the question. No weights of the model are loaded.
 
     Raises BadInput for what is missing or damaged, and for an embedder that is not one of ours unless `trusted`.
     """
@@ -108,8 +108,8 @@ def open_contexts(path: str | Path, *, choosing: bool = True, trusted: bool = Fa
     if (known.folder / "bundle.json").is_file():
         folder, settings = settings_of(known.folder)
         source = ModelSource(str(folder), str(folder))
-        inferred = choosing and has_topics(settings) and settings["clusters"] == "inferred"
-        topics = read_topics(folder, settings, trusted=trusted) if inferred else None
+        chosen = choosing and chooses_without_labels(settings)
+        topics = read_topics(folder, settings, trusted=trusted) if chosen else None
     else:  # a run with save_bundle: false
         settings, topics = _config_of(known.folder), None
         source = resolve_model(settings["model"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastslow.core.measurement import Measurement
     from fastslow.policy.engines.base import SamplingParams
 
-CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest")
+CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest", "retrieved")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -40,12 +40,12 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     """Return what was measured, how answers were sampled, and the compute type."""
     import torch
 
-    from fastslow.bundles.bundle import open_bundle, open_task, tasks_of
+    from fastslow.bundles.bundle import check_kind, open_bundle, open_task, tasks_of
     from fastslow.bundles.digest import folder_of, has_manifest
     from fastslow.cli.train import find_modules_of, quiet_libraries
-    from fastslow.evaluation.accuracy import CHOOSING
     from fastslow.evaluation.bundle import evaluate_bundle
     from fastslow.policy.engines.base import SamplingParams
+    from fastslow.topics.topics import CHOOSING
 
     quiet_libraries()
     if options.trust_task:
@@ -55,10 +55,8 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     settings = bundle.settings
     if not has_manifest(folder_of(options.path)):
         _warn("the bundle has no manifest, as older versions wrote none: whether its files are whole is not known")
-    if "nearest" in kinds and bundle.topics is not None and bundle.topics.clusters is None:
-        raise BadInput(
-            "context 'nearest' goes by inferred clusters, and this run's topics were labels; take 'cluster'."
-        )
+    for kind in set(kinds) & set(CHOOSING):
+        check_kind(bundle, kind)
     params = SamplingParams(
         max_new_tokens=int(options.max_completion_length or settings["max_completion_length"]),
         temperature=_either(options.temperature, settings["eval_temperature"]),
@@ -142,8 +140,8 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--contexts",
         default="seed,lead,mean",
-        help="of seed, lead, mean, all (every member), and, chosen by the question, cluster and nearest; default "
-        "seed,lead,mean",
+        help="of seed, lead, mean, all (every member), and, chosen by the question, cluster, nearest and retrieved; "
+        "default seed,lead,mean",
     )
     parser.add_argument("--max_completion_length", type=positive, help="tokens of an answer (default: as in the run)")
     parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that the bundle names")

@@ -107,7 +107,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
         help="the server of the weights, such as http://127.0.0.1:8001/v1 (default: transformers serve is started)",
     )  # fmt: skip
     parser.add_argument(
-        "--choose", choices=["lead", "seed", "cluster", "nearest"],
+        "--choose", choices=["lead", "seed", "cluster", "nearest", "retrieved"],
         help="the context of a request: the lead, the seed, or by its first question, as fastslow eval chooses "
         "(default: what was gated of a registry's version or its export, else the lead)",
     )  # fmt: skip

@@ -23,7 +23,8 @@ class RunSettings(SettingsGroup):
         "fst",
         "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only, 'prompt_rl' contexts first and "
         "then weights, 'rl_prompt' the other way round; 'supervised' weights from the data's right answers, "
-        "'rejection' weights from those rollouts that earned full reward.",
+        "'rejection' weights from those rollouts that earned full reward, 'retrieval' nothing: the answers of similar "
+        "questions are put before a new one.",
         choices=tuple(MODES),
         in_bundle=True,
     )

@@ -20,6 +20,7 @@ CONTEXT_TITLES = {
     "mean": "population mean",
     "cluster": "best of the cluster",
     "nearest": "best of the nearest",
+    "retrieved": "retrieved answers",
 }
 """Context of a measurement -> what it is called where people read it first. A seed is also a number, and who leads is
 not said by the word; files and wide tables have the short names."""

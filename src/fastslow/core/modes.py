@@ -8,7 +8,7 @@ from typing import Literal
 
 When = Literal["before", "between", "after"]
 Role = Literal["reference", "candidate", "other"]
-Shipped = Literal["seed", "lead", "cluster"]
+Shipped = Literal["seed", "lead", "cluster", "retrieved"]
 Source = Literal["rewards", "answers", "successes"]
 
 
@@ -20,7 +20,8 @@ class Mode:
     `title` is the mode's name in reports, where it differs. `role` is the default role of the mode in an experiment:
     the reference that other arms are compared with, or the candidate that the question is about. `learns_from` is what
     the weights follow: the rewards of rollouts; the right answers of the data, without a rollout; or those rollouts
-    that earned full reward, taken for right answers (rejection sampling).
+    that earned full reward, taken for right answers (rejection sampling). With `retrieves`, nothing learns: the answers
+    of the data that the stream has shown are kept, and those of similar questions put before a new one.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Mode:
     role: Role = "other"
     title: str = ""
     learns_from: Source = "rewards"
+    retrieves: bool = False
 
     @property
     def imitates(self) -> bool:
@@ -55,8 +57,10 @@ class Mode:
         """Return the kind of context that a bundle of this mode is used with.
 
         `chosen`: topics have contexts of their own, and the question decides. Without a fast channel the seed context
-        is the only one.
+        is the only one, unless answers are retrieved.
         """
+        if self.retrieves:
+            return "retrieved"
         if not self.fast:
             return "seed"
         return "cluster" if chosen else "lead"
@@ -72,6 +76,7 @@ MODES = {
         Mode("rl_prompt", fast=True, slow=True, when="after"),
         Mode("supervised", fast=False, slow=True, title="supervised fine-tuning", learns_from="answers"),
         Mode("rejection", fast=False, slow=True, title="rejection-sampling fine-tuning", learns_from="successes"),
+        Mode("retrieval", fast=False, slow=False, title="retrieval", retrieves=True),
     )
 }
 REFERENCE = next(mode for mode in MODES.values() if mode.role == "reference")

@@ -14,10 +14,7 @@ from fastslow.core.types import Example, Split
 from fastslow.metrics import accuracy_interval, mean_interval
 from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.policy import Job, Policy
-from fastslow.topics.topics import Topics
-
-CHOOSING = ("cluster", "nearest")
-"""Kinds of context that are chosen by the question."""
+from fastslow.topics.topics import CHOOSING, Topics
 
 Answers = Sequence[Sequence[Answer]]
 """The answers to each example."""

@@ -47,6 +47,7 @@ ARMS: dict[str, WayToAdapt] = {
         "supervised fine-tuning of one LoRA adapter", {"mode": "supervised", "lora_r": 16}, rate=ADAPTERS
     ),
     "rft": WayToAdapt("fine-tuning on the model's own right answers", {"mode": "rejection"}),
+    "rag": WayToAdapt("retrieval: similar questions with their answers, nothing learns", {"mode": "retrieval"}),
     "joint": WayToAdapt("plain RL on all tasks at once: a ceiling", {"mode": "rl", "stream": "mixture"}),
     "joint_sft": WayToAdapt(
         "supervised fine-tuning on all tasks at once: a ceiling", {"mode": "supervised", "stream": "mixture"}

@@ -9,12 +9,12 @@ from pathlib import Path
 from huggingface_hub import ModelCard, ModelCardData
 
 from fastslow.core.errors import BadInput
-from fastslow.evaluation.accuracy import CHOOSING
 from fastslow.export.choice import Selection
 from fastslow.export.release import Release
 from fastslow.export.template import ARGUMENT, NONE
 from fastslow.gate.policy import parse_policy
 from fastslow.gate.verdict import Verdict, read_verdict
+from fastslow.topics.topics import CHOOSING
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fastslow.contexts.context import Context
 from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
-from fastslow.evaluation.accuracy import CHOOSING
 from fastslow.export.template import LEAD
+from fastslow.topics.topics import CHOOSING
 
 SEED, ALL = "seed", "all"
 WHICH = (LEAD, ALL)
@@ -35,7 +35,13 @@ class Selection:
 
 
 def select(
-    population: Population, chosen: Sequence[Context], *, which: str | None, gated: str | None, several: bool
+    population: Population,
+    chosen: Sequence[Context],
+    *,
+    which: str | None,
+    gated: str | None,
+    several: bool,
+    retrieves: bool = False,
 ) -> Selection:
     """Return what is exported.
 
@@ -45,6 +51,7 @@ def select(
         which: `lead` or `all`, as the user asked; None: what was gated.
         gated: see `Selection`.
         several: whether the format holds more than one context.
+        retrieves: whether the run put answers to similar questions before a new one.
 
     Raises BadInput where nobody asked for anything else than what was gated, and no template can do that.
     """
@@ -63,5 +70,10 @@ def select(
         what = "the seed context" if gated == SEED else f"contexts chosen by the question ({gated})"
         difference = (
             f"this version was gated with {what}, and the default of this folder is the {kind}, which was not gated"
+        )
+    elif retrieves:
+        difference = (
+            "this run puts answers to similar questions before a new one, which no chat template can do: this folder "
+            "answers without them; fastslow serve --choose retrieved has them"
         )
     return Selection(tuple(contexts.values()), default, kind, gated, difference)

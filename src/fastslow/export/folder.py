@@ -14,12 +14,13 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from fastslow.bundles.bundle import DTYPES, Bundle, has_topics, open_bundle
+from fastslow.bundles.bundle import DTYPES, Bundle, chooses_without_labels, open_bundle
 from fastslow.bundles.contexts import own_chat
 from fastslow.bundles.digest import bundle_digest, folder_of
 from fastslow.contexts.context import Context
 from fastslow.contexts.rendering import render_chat
 from fastslow.core.errors import BadInput, in_one_line, quoted
+from fastslow.core.modes import MODES
 from fastslow.export.card import verdict_on, write_card
 from fastslow.export.choice import Selection, select
 from fastslow.export.equality import TOOLS, check_equal, conversations
@@ -138,12 +139,7 @@ def _release(
 ) -> tuple[Release, Selection]:
     """Return what is released, and which of its contexts."""
     population, several = bundle.population, settings.format == "hf"
-    chooses = (
-        several
-        and settings.contexts != LEAD
-        and has_topics(bundle.settings)
-        and bundle.settings["clusters"] == "inferred"
-    )
+    chooses = several and settings.contexts != LEAD and chooses_without_labels(bundle.settings)
     topics = open_topics(folder, bundle.settings, trusted=settings.trusted) if chooses else None
     entries = topics.archive.entries.values() if topics is not None and topics.archive is not None else ()
     selection = select(
@@ -152,6 +148,7 @@ def _release(
         which=settings.contexts,
         gated=verdict.contexts if verdict is not None else None,
         several=several,
+        retrieves=MODES[bundle.settings["mode"]].retrieves,
     )
     release = describe(
         bundle.tokenizer,

@@ -14,7 +14,7 @@ import jinja2
 import jinja2.meta
 from transformers import PreTrainedTokenizerBase
 
-from fastslow.bundles.bundle import MOST, read_settings, read_topics
+from fastslow.bundles.bundle import MOST, chooses_without_labels, read_settings, read_topics
 from fastslow.bundles.contexts import own_chat
 from fastslow.bundles.digest import bundle_digest
 from fastslow.contexts.context import Context
@@ -27,7 +27,7 @@ from fastslow.files.plain import problem_with, read_plain
 from fastslow.files.run_directory import to_json
 from fastslow.policy.loading import ModelSource, load_tokenizer
 from fastslow.policy.settings import LEAST_TEMPERATURE, MOST_TEMPERATURE, is_temperature
-from fastslow.topics.topics import Topics
+from fastslow.topics.topics import CHOOSING, Topics
 
 CONTEXTS = "contexts.json"
 FORMAT = 2
@@ -37,7 +37,7 @@ VERSION = 12
 UNCHECKED = ("README.md", "Modelfile", CONTEXTS)
 """Files of an exported folder that people edit, and the one that holds the SHA-256 of the others."""
 
-GATED = ("lead", "seed", "cluster", "nearest")
+GATED = ("lead", "seed", *CHOOSING)
 """Contexts that a gate may measure (`gate.policy.Rules.contexts`)."""
 
 OF_TOPICS = ("mode", "clusters", "embedder")
@@ -138,7 +138,7 @@ def _shown(model: str) -> str:
 
 def open_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> Topics:
     """Return topics that can tell a new question's topic. Raises BadInput where there are none."""
-    if settings["clusters"] == "labels":
+    if settings["clusters"] == "labels" and not chooses_without_labels(settings):
         raise BadInput(
             "this run's topics were labels, and a request has none: contexts are chosen by the question only after a "
             "run with --clusters inferred. Take --choose lead."

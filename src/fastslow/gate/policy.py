@@ -40,8 +40,8 @@ class Rules(SettingsGroup):
         at_least=LEAST_MARGIN, at_most=1,
     )  # fmt: skip
     contexts: str = setting(
-        "lead", "The context that is released: lead, or chosen by the question: cluster, nearest.",
-        choices=("lead", "seed", "cluster", "nearest"),
+        "lead", "The context that is released: lead, or chosen by the question: cluster, nearest, retrieved.",
+        choices=("lead", "seed", "cluster", "nearest", "retrieved"),
     )  # fmt: skip
     samples: int = setting(1, "Answers to each question.", unit="samples", at_least=1, at_most=1000)
     temperature: float = setting(0.0, "Temperature of the answers; 0 is greedy.", at_least=0, at_most=100)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from fastslow.bundles.bundle import Bundle, open_bundle
+from fastslow.bundles.bundle import Bundle, check_kind, open_bundle
 from fastslow.bundles.digest import bundle_digest
 from fastslow.contexts.context import Context, seed_context
 from fastslow.contexts.population import Population
 from fastslow.core.measurement import Answer
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example
-from fastslow.evaluation.accuracy import CHOOSING, Sampling, measure_population
+from fastslow.evaluation.accuracy import Sampling, measure_population
 from fastslow.evaluation.bundle import bundle_policy
 from fastslow.evaluation.drift import measure_drift
 from fastslow.files.manifest import digest
@@ -31,6 +31,7 @@ from fastslow.policy.pairing import make_fit
 from fastslow.policy.policy import Job, Policy
 from fastslow.policy.tree_forward import why_not
 from fastslow.tasks.base import Task
+from fastslow.topics.topics import CHOOSING
 
 DRIFT_EXAMPLES = 16
 """Questions of a task on which the KL to the base is measured, as in an evaluation."""
@@ -113,6 +114,8 @@ def open_side(name: str, folder: Path, rules: Rules, *, seed: int, dtype: torch.
     default that of the bundle's run. Raises BadInput for a bundle that is damaged or put together of two."""
     model = Model(name, bundle_digest(folder))
     bundle = open_bundle(folder, choosing=rules.contexts in CHOOSING, trusted=trusted)
+    if rules.contexts in CHOOSING:
+        check_kind(bundle, rules.contexts)
     return Side(model, bundle, rules.contexts, dtype or _dtype_of(bundle), seed)
 
 

@@ -96,6 +96,8 @@ class Cycle:
             self.state.cache = RolloutCache()  # never older than a cycle
         self.fast_phases(step)
         if not self.mode.slow:
+            if self.mode.retrieves:
+                self.topics.collect(self.stream.batch(step))
             return StepBatch()
         examples = self.stream.batch(step)
         self._observe(step, until=step + 1)

@@ -45,6 +45,7 @@ from fastslow.tasks.task_set import TaskSet, by_task
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import make_embedder
+from fastslow.topics.shelf import Shelf
 from fastslow.topics.topics import Topics
 
 logger = logging.getLogger(__name__)
@@ -119,14 +120,14 @@ def build_components(
 
 
 def check_answers(mode: Mode, task: Task) -> None:
-    """Refuse a mode that learns from right answers for a task that has none."""
-    if mode.learns_from != "answers":
+    """Refuse a mode that needs right answers for a task that has none."""
+    if mode.learns_from != "answers" and not mode.retrieves:
         return
     for name, examples in by_task(task, task.split("train")).items():
         if all(task.answer(example) is None for example in examples):
             raise BadInput(
-                f"mode '{mode.name}' learns from right answers, and task '{name}' has no verified one to any training "
-                "question; take mode rejection, which learns from the model's own right answers, or rl."
+                f"mode '{mode.name}' needs right answers, and task '{name}' has no verified one to any training "
+                "question; take mode rejection, which takes the model's own, or rl."
             )
 
 
@@ -218,6 +219,7 @@ def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
         clusters=Clusters(make_embedder(args.embedder)) if args.clusters == "inferred" else None,
         archive=Archive() if args.clusters != "none" and MODES[args.mode].fast else None,
         material=verified_demonstrations(task),
+        shelf=Shelf(args.max_worked_examples) if MODES[args.mode].retrieves else None,
     )
 
 

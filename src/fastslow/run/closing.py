@@ -91,7 +91,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         rows = {w: [r for (v, _, t), r in latest.items() if v == w and task in (None, t)] for w in ("base", "trained")}
         base, trained = (means(of_weights, what) for of_weights in rows.values())
         by_name = {f"base_{context}": base.get(context) for context in ("seed", "lead")}
-        kinds = trainer.topics.kinds if trainer.mode.fast else []
+        kinds = trainer.topics.kinds
         return by_name | {context: trained.get(context) for context in ("seed", "lead", "mean", *kinds)}
 
     kl, names = values("kl"), by_task(trainer.parts.task, trainer.parts.task.split("validation"))

@@ -140,7 +140,7 @@ class FastSlowTrainer:
     def _check_prompts(self) -> None:
         policy, task = self.policy, self.parts.task
         policy.check_prompts(self.population.seed, [*task.split("train"), *task.split("validation")])
-        if self.mode.fast and not policy.shows_worked_examples:
+        if (self.mode.fast or self.mode.retrieves) and not policy.shows_worked_examples:
             raise BadInput(
                 "the model's chat template does not show earlier questions and answers, so that contexts cannot hold "
                 "worked examples; take a template that does, or --mode rl."
@@ -304,7 +304,7 @@ class FastSlowTrainer:
     def _measured_contexts(self, step: int) -> list[str]:
         """Return the kinds of context to measure after `step` steps; drift is that of the lead."""
         if not self.mode.fast:
-            return ["seed"]
+            return ["seed", *self.topics.kinds]
         if self.args.eval_contexts == "shipped" and step < self.args.max_steps and not self.time_is_up:
             return list(dict.fromkeys(["lead", self.shipped_context]))
         return ["seed", "lead", "mean", *self.topics.kinds]

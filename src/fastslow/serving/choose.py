@@ -20,9 +20,10 @@ from fastslow.core.errors import BadInput
 from fastslow.export.release import Release
 from fastslow.export.template import ARGUMENT, LEAD, NONE
 from fastslow.serving.errors import Refused
+from fastslow.topics.topics import CHOOSING
 
 SEED = "seed"
-KINDS = (LEAD, SEED, "cluster", "nearest")
+KINDS = (LEAD, SEED, *CHOOSING)
 
 LONGEST = 32_768
 """Characters of a question that are looked at: an embedder reads no more of it than a page or two, and a stranger may

@@ -16,7 +16,6 @@ from typing import Any
 import uvicorn
 
 from fastslow.core.errors import BadInput
-from fastslow.evaluation.accuracy import CHOOSING
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import CONTEXTS, Release, open_release
 from fastslow.export.template import LEAD
@@ -28,6 +27,7 @@ from fastslow.serving.meters import Log, Meters
 from fastslow.serving.protocol import KEEP_SECONDS, MOST_HEAD, PatientProtocol
 from fastslow.serving.shadow import Shadow
 from fastslow.serving.upstream import Upstream, is_loopback
+from fastslow.topics.topics import CHOOSING
 
 CLOSING_SECONDS = 5.0
 """How long answers on their way may take once the server is told to stop. Then they end with an error: docker kills

@@ -3,7 +3,7 @@
 Examples are grouped by label, by cluster, or not at all (`labels` and `clusters` in the settings). With an archive, a
 fast phase starts from the best contexts of the topics ahead, and an evaluation chooses a context for each question:
 `cluster` takes the best context of the question's topic, `nearest` the context that scored best on the most similar
-scored questions of that topic.
+scored questions of that topic. With a shelf, `retrieved` makes a context of the answers to the most similar questions.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ from fastslow.streams.epochs import Stream
 from fastslow.streams.labels import Labels
 from fastslow.topics.archive import Archive, Entry
 from fastslow.topics.clusters import Clusters, Observation
+from fastslow.topics.shelf import Shelf
+
+CHOOSING = ("cluster", "nearest", "retrieved")
+"""Kinds of context that are chosen by the question."""
 
 NEIGHBOURS = 5
 """Scored questions that `nearest` compares: about the square root of an anchor set of 16 to 32 examples."""
@@ -35,7 +39,7 @@ NEIGHBOURS = 5
 EARLIER = "earlier/"
 """What the ids of examples of an earlier run begin with."""
 
-ARCHIVE, CLUSTERS, VECTORS = "archive.json", "clusters.json", "clusters.safetensors"
+ARCHIVE, CLUSTERS, VECTORS, SHELF = "archive.json", "clusters.json", "clusters.safetensors", "shelf.json"
 
 
 @dataclass
@@ -48,6 +52,7 @@ class Topics:
         clusters: groups questions without labels; None: the labels are the topics.
         archive: the best contexts of each topic; None: all topics share one population.
         material: training examples with their verified answers.
+        shelf: the answers that the stream has shown so far; None: nothing is retrieved.
     """
 
     labels: Labels
@@ -55,6 +60,7 @@ class Topics:
     clusters: Clusters | None = None
     archive: Archive | None = None
     material: Sequence[tuple[Example, WorkedExample]] = field(default_factory=list)
+    shelf: Shelf | None = None
 
     def __post_init__(self) -> None:
         self._arrivals = Arrivals(self.stream) if self.stream is not None else None
@@ -70,6 +76,12 @@ class Topics:
             if observation.opened and self.archive is not None:
                 self.archive.divide(self.clusters.of)
             yield observation
+
+    def collect(self, examples: Sequence[Example]) -> None:
+        """Put the verified answers to these examples, which have arrived, on the shelf."""
+        if self.shelf is not None:
+            arrived = {example.id for example in examples}
+            self.shelf.add(worked for example, worked in self.material if example.id in arrived)
 
     def begin_anew(self, context_ids: Collection[str]) -> None:
         """Go on with what is known of earlier examples and of these contexts on another stream, which begins with its
@@ -130,7 +142,9 @@ class Topics:
 
     @property
     def kinds(self) -> list[str]:
-        """Ways of choosing a context by the question; see `choose`."""
+        """Ways of choosing a context by the question, that of the run first; see `choose`."""
+        if self.shelf is not None:
+            return ["retrieved"]
         if self.archive is None:
             return []
         return ["cluster"] if self.clusters is None else ["cluster", "nearest"]
@@ -138,6 +152,8 @@ class Topics:
     def choose(self, kind: str, population: Population, example: Example) -> Context:
         """Return the context for a new question, in one of the ways in `kinds`; the lead where its topic has no
         entry."""
+        if self.shelf is not None:
+            return self.shelf.context(example, population.seed)
         name = self.entry_name(example)
         if name is None or self.archive is None:
             return population.lead
@@ -180,10 +196,11 @@ class Topics:
     # State
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the archive and the clusters, where there are any."""
+        """Return the archive, the clusters and the shelf, where there are any."""
         return {
             "archive": self.archive.to_json() if self.archive is not None else None,
             "clusters": self.clusters.state_dict() if self.clusters is not None else None,
+            "shelf": self.shelf.to_json() if self.shelf is not None else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -192,9 +209,13 @@ class Topics:
             self.archive = Archive.from_json(state["archive"])
         if self.clusters is not None:
             self.clusters.load_state_dict(state["clusters"])
+        if self.shelf is not None:
+            self.shelf = Shelf.from_json(state["shelf"])
 
     def write(self, folder: Path) -> None:
-        """Write archive.json, clusters.json and clusters.safetensors, as far as there is an archive and clusters."""
+        """Write archive.json, clusters.json, clusters.safetensors and shelf.json, as far as there is what they hold."""
+        if self.shelf is not None:
+            (folder / SHELF).write_bytes(dumps(self.shelf.to_json(), indent=2))
         if self.archive is not None:
             (folder / ARCHIVE).write_bytes(dumps(self.archive.to_json(), indent=2))
         if self.clusters is not None:
@@ -204,6 +225,8 @@ class Topics:
 
     def read(self, folder: Path) -> None:
         """Restore what `write` wrote. Raises OSError, KeyError, TypeError or ValueError for anything else."""
+        if self.shelf is not None:
+            self.shelf = Shelf.from_json(json.loads((folder / SHELF).read_text(encoding="utf-8")))
         if self.archive is not None:
             self.archive = Archive.from_json(json.loads((folder / ARCHIVE).read_text(encoding="utf-8")))
         if self.clusters is not None:

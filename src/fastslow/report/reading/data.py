@@ -37,7 +37,7 @@ AXES = {
     "seconds": "wall seconds",
     "reflection": "reflection tokens",
 }
-CONTEXTS = ("seed", "lead", "mean", "cluster", "nearest")
+CONTEXTS = ("seed", "lead", "mean", "cluster", "nearest", "retrieved")
 USUAL = ("seed", "lead", "mean")  # the other kinds exist only where topics have contexts of their own
 MEASURED = ("accuracy", "kl", "entropy")
 OF_ANSWERS = ("low", "high", "best", "fully_right")  # measured beside the accuracy, and not in the lines of metrics
