@@ -24,7 +24,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial gated-stages architectures docs fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial gated-stages architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -109,6 +109,7 @@ prefix-gradient: .venv/.installed ## What an update saves where contexts are con
 architectures: .venv/.installed ## Train, resume and evaluate tiny models of every known architecture, then write docs/models.md (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/architectures.py results/architectures.json docs/models.md
 
+.PHONY: docs
 docs: .venv/.installed .venv-docs/.installed ## Build the site over docs/ into build/site; links are checked, and nothing is loaded from elsewhere
 	$(BIN)/python scripts/reference.py build/reference
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build
