@@ -24,7 +24,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial gated-stages architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -102,6 +102,10 @@ gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which 
 
 gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, into docs/gate.md (some four hours; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gated_stages.py runs/gated-stages results/gated-stages.json docs/gate.md
+
+alternatives: .venv/.installed ## Fifteen ways to adapt a model through three tasks, both orders, five seeds, into docs/alternatives.md (a day; SEEDS=1 ORDERS=forward RATES=1: hours; goes on where it stopped)
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/alternatives.py runs/alternatives results/alternatives.json docs/alternatives.md \
+		--seeds $(or $(SEEDS),5) --orders $(or $(ORDERS),forward reverse) --rates $(or $(RATES),3) $(if $(ARMS),--arms $(ARMS))
 
 prefix-gradient: .venv/.installed ## What an update saves where contexts are constants, into docs/performance.md (minutes)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/prefix_gradient.py results/prefix-gradient.json docs/performance.md

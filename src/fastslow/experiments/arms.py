@@ -34,6 +34,11 @@ ADAPTERS = 10.0
 
 ARMS: dict[str, WayToAdapt] = {
     "fst": WayToAdapt("both channels", {"mode": "fst"}),
+    "fst_told": WayToAdapt("both channels, contexts for each task by its label", {"mode": "fst", "clusters": "labels"}),
+    "fst_inferred": WayToAdapt(
+        "both channels, contexts for each kind of question, without labels",
+        {"mode": "fst", "labels": "hidden", "clusters": "inferred"},
+    ),
     "prompt": WayToAdapt("contexts alone, weights frozen", {"mode": "prompt"}),
     "rl": WayToAdapt("plain RL on every weight", {"mode": "rl"}),
     "rl_kl": WayToAdapt("RL held near the base by a KL term", {"mode": "rl", "beta": 0.05}),
