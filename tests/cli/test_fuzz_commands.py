@@ -143,7 +143,7 @@ def test_any_recipe_and_flags_are_taken_or_refused(folder: Path, capsys, lines, 
     argv = [how, "--config", "recipe.yaml", *(word for name, value in flags for word in (f"--{name}", value))]
     with pytest.MonkeyPatch.context() as patches:
         if whole:  # of most trainings only the assembly, up to the first step
-            patches.setattr(running, "_run", lambda trainer, start: {})
+            patches.setattr(running, "_run", lambda *_: {})
         said([*argv, "--max_steps", "1"], capsys)
 
 
@@ -161,5 +161,5 @@ ARGUMENTS = st.sampled_from(
 def test_any_arguments_are_taken_or_refused(folder: Path, capsys, name: str, words: list[str]) -> None:
     assume(name not in ("compare", "continual", "plasticity") or "--dry_run" in words)
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(running, "_run", lambda trainer, start: {})
+        patches.setattr(running, "_run", lambda *_: {})
         said([name, *words], capsys)

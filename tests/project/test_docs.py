@@ -47,7 +47,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_the_readme_is_read_in_one_sitting() -> None:
-    assert len(text_of(README).splitlines()) <= 150, "what explains more belongs on a page in docs/"
+    assert len(text_of(README).splitlines()) <= 120, "what explains more belongs on a page in docs/"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

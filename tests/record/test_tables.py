@@ -45,14 +45,14 @@ def test_so_does_that_of_several_tasks(width: int) -> None:
 
 def test_a_narrow_terminal_gets_a_line_for_each_row_with_what_each_number_is() -> None:
     lines = shown(SUMMARY, 20).splitlines()
-    assert lines[1] == "base: seed context 11.1%, lead context 22.2%"
-    assert lines[2].startswith("trained: seed context 33.3%, lead context 44.4%, population mean 100.0%")
+    assert lines[1] == "base: plain prompt (seed) 11.1%, best prompt (lead) 22.2%"
+    assert lines[2].startswith("trained: plain prompt (seed) 33.3%, best prompt (lead) 44.4%, population mean 100.0%")
 
 
 def test_a_table_that_fits_is_a_table() -> None:
     wide = least_width(closing_table(SUMMARY))
-    assert "context 11.1%" not in shown(SUMMARY, wide)
-    assert "context 11.1%" in shown(SUMMARY, wide - 1)
+    assert "(seed) 11.1%" not in shown(SUMMARY, wide)
+    assert "(seed) 11.1%" in shown(SUMMARY, wide - 1)
     assert re.search("[┃|]", shown(SUMMARY, wide))
 
 

@@ -26,7 +26,7 @@ COMMANDS = {
     "gate": "may it be released? a candidate against a baseline, question by question, by a policy",
     "registry": "versions of released models: add, promote, roll back",
     "report": "what runs say side by side, as a page (HTML), Markdown, CSV or picture",
-    "tasks": "list tasks, show one with prompts and verdicts, or check one",
+    "tasks": "list tasks, show one with prompts and verdicts, check one, or draft one from data",
     "engine": "write the folder that vLLM servers are started on: fastslow engine prepare --model M --output DIR",
     "doctor": "check this machine, a run (fastslow doctor RUN: is it whole?), or what a recipe needs (--config)",
 }

@@ -1,9 +1,12 @@
-"""Run `fastslow tasks`: list what can be trained on, show one task as a model sees it, or check it for faults."""
+"""Run `fastslow tasks`: list what can be trained on, show a task as a model sees it, check it, or draft a new one."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -11,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fastslow.cli.flags import Parser, positive
+from fastslow.cli.flags import Parser, check_target, positive, write
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.policy.settings import TEMPLATE_DATE, moment_of
@@ -20,31 +23,50 @@ from fastslow.record.tables import print_table
 if TYPE_CHECKING:
     from fastslow.core.types import Example
     from fastslow.tasks import Task
+    from fastslow.tasks.check import TaskReport
 
 SIZES = {"train_size": None, "validation_size": 64, "test_size": 64, "data_seed": 0}
 """Sizes of a run, so that the check covers what a run trains on (None: all examples, of a generator 1000)."""
 SHOWN_FROM = 50  # training examples that `show` draws: some generators take minutes for a thousand
+LONGEST_ANSWERS = 20  # whose tokens `new` counts
+KINDS = {
+    "exact": "texts, met letter by letter",
+    "labels": "labels",
+    "number": "numbers, met by value",
+    "choice": "letters of options",
+    "json": "JSON, met field by field",
+}
 FILE_FAMILIES = ("jsonl", "hf")
+MODEL = "smollm2-135m"
 NAME_HELP = "e.g. 'reasoning_gym:products?max_terms=2'"
 
 
 def run(argv: Sequence[str]) -> int:
-    """List the tasks, show examples of one with verdicts, or check one."""
+    """List the tasks, show examples of one with verdicts, check one, or draft one from data."""
+    options = _parser().parse_args(list(argv))
+    if options.command in (None, "list"):
+        return _list()
+    moment_of(options.template_date)
+    return {"show": _show, "check": _check, "new": _new}[options.command](options)
+
+
+def _parser() -> Parser:
     parser = Parser(prog="fastslow tasks", description="List tasks, look at one, or check one before training on it.")
-    commands = parser.add_subparsers(metavar="list | show NAME | check NAME", dest="command")
+    commands = parser.add_subparsers(metavar="list | show NAME | check NAME | new NAME --from DATA", dest="command")
     commands.add_parser("list", help="every task name with one line (also: fastslow tasks)")
     show = commands.add_parser("show", help="prompts as the model sees them, right and wrong answers, verdicts")
     check = commands.add_parser("check", help="splits, answers, feedback, lengths; exit code 1 if something is wrong")
+    new = commands.add_parser("new", help="a scorer to change, NAME.py, from data of your own; checked, with settings")
+    new.add_argument("name", help="the task's name, and that of the Python file that is written here")
+    data = "data.csv, .json, .jsonl, .parquet or hf:OWNER/NAME; columns as in 'data.csv?question=prompt&answer=gold'"
+    new.add_argument("--from", dest="source", required=True, metavar="DATA", help=data)
     for command in (show, check):
         command.add_argument("name", help=NAME_HELP)
         command.add_argument("--path", help="the file or folder to read, for tasks that take one: NAME?path=PATH")
+    for command in (show, check, new):
         for size, default in SIZES.items():
             command.add_argument(f"--{size}", type=int, default=default, help=f"as in a run (default {default})")
-        command.add_argument(
-            "--model",
-            default="smollm2-135m",
-            help="model whose template and window are used (default %(default)s)",
-        )
+        command.add_argument("--model", default=MODEL, help="whose template and window are used (default %(default)s)")
         command.add_argument(
             "--chat_template_kwargs", type=_mapping, metavar="JSON", help="arguments of the template, as in a run"
         )
@@ -59,11 +81,7 @@ def run(argv: Sequence[str]) -> int:
         default=[],
         help="a task to search for leaked questions; repeatable",
     )
-    options = parser.parse_args(list(argv))
-    if options.command in (None, "list"):
-        return _list()
-    moment_of(options.template_date)
-    return {"show": _show, "check": _check}[options.command](options)
+    return parser
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -96,9 +114,8 @@ def _list() -> int:
 def _show(options: argparse.Namespace) -> int:
     from fastslow.tasks.check import said, wrong_answers
 
-    sizes = {size: getattr(options, size) for size in SIZES}
-    task = _resolve(options.name, options.path, {**sizes, "train_size": options.train_size or SHOWN_FROM})
-    prompt_of, _, _ = _reader(options)
+    task = _resolve(options.name, options.path, {**_sizes(options), "train_size": options.train_size or SHOWN_FROM})
+    prompt_of = _reader(options).prompt
 
     def line(text: str, **how: Any) -> None:
         console.print(escape(printable(text)), highlight=False, soft_wrap=True, **how)
@@ -128,22 +145,12 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from fastslow.tasks.check import check_task, overlap
-    from fastslow.tasks.splits import SPLITS
+    from fastslow.tasks.check import overlap
 
-    sizes = {size: getattr(options, size) for size in SIZES}
+    sizes = _sizes(options)
     task = _resolve(options.name, options.path, sizes)
     others = [(name, _resolve(name, None, sizes)) for name in options.against]
-    prompt_of, tokens_of, window = _reader(options)
-    refused = {}
-    for example in (e for split in SPLITS for e in task.split(split)):
-        try:
-            prompt_of(example)
-        except BadInput as problem:
-            refused[example.id] = str(problem)
-    report = check_task(task, tokens_of=lambda e: 0 if e.id in refused else tokens_of(e), window=window)
-    for problem in refused.values():
-        report.problem("the model's chat template cannot show an example", problem)
+    report = _examined(task, _reader(options))
     for name, other in others:
         shared = overlap(task, other)
         report.facts.append(
@@ -152,7 +159,63 @@ def _check(options: argparse.Namespace) -> int:
         )
         if shared["exact"]:
             report.problem(f"{shared['exact']} held-out questions are training questions of {name}")
-    print(task.name)
+    return _reported(task, report)
+
+
+def _new(options: argparse.Namespace) -> int:
+    """Write the scorer of a new task, once its data have been found fit to train on."""
+    from fastslow.tasks.draft import draft_task, room_for
+
+    target = Path(f"{options.name}.py")
+    draft = draft_task(options.name, options.source)
+    check_target(target)
+    task, reader = draft.task(**_sizes(options)), _reader(options)
+    report = _examined(task, reader)
+    longest = max(map(reader.length, sorted(set(draft.answers), key=len)[-LONGEST_ANSWERS:]))
+    room = room_for(longest)
+    columns = f"questions from the column '{draft.columns.question}', answers from '{draft.columns.answer}'"
+    report.facts[:0] = [columns, f"answers are {KINDS[draft.kind]}", f"tokens of an answer: at most {longest}"]
+    if draft.labels:
+        report.facts[1] += f": {', '.join(draft.labels)}"
+    if draft.free:
+        report.remarks.append("the answers are long texts, which no reply meets letter by letter: change the scorer")
+    if room >= reader.window:
+        report.problem(f"answers of {longest} tokens leave no room for a question in a window of {reader.window}")
+    if _reported(task, report):
+        print(f"\nNothing was written: mend the data, then run this again for {target}.")
+        return 1
+    write(target, draft.text.encode())
+    words = ["fastslow", "train", "--task", draft.spec, "--max_completion_length", str(room)]
+    words += ["--model", options.model] if options.model != MODEL else []
+    print(f"\nWrote {target}: the scorer is yours to change. Next:")
+    print(f"  {shlex.join([*words, '--output_dir', f'runs/{options.name}'])}")
+    return 0
+
+
+def _sizes(options: argparse.Namespace) -> dict[str, Any]:
+    return {size: getattr(options, size) for size in SIZES}
+
+
+def _examined(task: Task, reader: ModelReader) -> TaskReport:
+    """Check a task, also against what the model's chat template can show."""
+    from fastslow.tasks.check import check_task
+    from fastslow.tasks.splits import SPLITS
+
+    refused = {}
+    for example in (e for split in SPLITS for e in task.split(split)):
+        try:
+            reader.prompt(example)
+        except BadInput as problem:
+            refused[example.id] = str(problem)
+    report = check_task(task, tokens_of=lambda e: 0 if e.id in refused else reader.tokens(e), window=reader.window)
+    for problem in refused.values():
+        report.problem("the model's chat template cannot show an example", problem)
+    return report
+
+
+def _reported(task: Task, report: TaskReport) -> int:
+    """Print what a check found, and return its exit code."""
+    print(printable(task.name))
     for kind, lines in (("", report.facts), ("note: ", report.remarks), ("PROBLEM: ", report.lines())):
         for line in lines:
             print(printable(f"  {kind}{line}"))
@@ -178,24 +241,36 @@ def _resolve(name: str, path: str | None, sizes: dict[str, Any]) -> Task:
     return resolve_task(name, **sizes)
 
 
-def _reader(options: argparse.Namespace) -> tuple[Callable[[Example], str], Callable[[Example], int], int]:
-    """Return the prompt of an example as this model sees it under an empty instruction, its tokens, and the model's
-    window. Raises BadInput for a chat template that cannot show a question."""
+@dataclass(frozen=True)
+class ModelReader:
+    """Hold how a model reads a task under an empty instruction: the prompt of an example and its tokens, the length of
+    an answer in tokens, and the model's window."""
+
+    prompt: Callable[[Example], str]
+    tokens: Callable[[Example], int]
+    length: Callable[[str], int]
+    window: int
+
+
+def _reader(options: argparse.Namespace) -> ModelReader:
+    """Raise BadInput for a chat template that cannot show a question."""
     from fastslow.contexts.context import seed_context
     from fastslow.contexts.rendering import render
     from fastslow.policy.chat import Chat, named
     from fastslow.policy.loading import load_tokenizer, model_window, resolve_model
 
     source, trust = resolve_model(options.model), bool(options.trust_remote_code)
-    chat = Chat(
-        load_tokenizer(source, trust_remote_code=trust), kwargs=options.chat_template_kwargs, date=options.template_date
-    )
-    window, context = model_window(source, trust_remote_code=trust), seed_context("")
+    tokenizer = load_tokenizer(source, trust_remote_code=trust)
+    chat = Chat(tokenizer, kwargs=options.chat_template_kwargs, date=options.template_date)
+    context = seed_context("")
 
-    def prompt_of(example: Example) -> str:
+    def prompt(example: Example) -> str:
         return chat.text(render(context, example, system_role=chat.system_role), named(example))
 
-    def tokens_of(example: Example) -> int:
+    def tokens(example: Example) -> int:
         return len(chat.ids(render(context, example, system_role=chat.system_role), named(example)))
 
-    return prompt_of, tokens_of, window
+    def length(answer: str) -> int:
+        return len(tokenizer(answer, add_special_tokens=False)["input_ids"])  # pyright: ignore[reportArgumentType]
+
+    return ModelReader(prompt, tokens, length, model_window(source, trust_remote_code=trust))

@@ -14,6 +14,17 @@ from fastslow.core.types import Split
 Weights = Literal["trained", "base"]
 Quantity = Literal["accuracy", "fully_right", "kl", "entropy"]
 
+CONTEXT_TITLES = {
+    "seed": "plain prompt (seed)",
+    "lead": "best prompt (lead)",
+    "mean": "population mean",
+    "cluster": "best of the cluster",
+    "nearest": "best of the nearest",
+    "retrieved": "retrieved answers",
+}
+"""Context of a measurement -> what it is called where people read it first. A seed is also a number, and who leads is
+not said by the word; files and wide tables have the short names."""
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -13,7 +13,7 @@ from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
 from fastslow.contexts.evidence import Standing
-from fastslow.core.measurement import Measurement
+from fastslow.core.measurement import CONTEXT_TITLES, Measurement
 from fastslow.tasks.names import short_names
 
 PHASES = {
@@ -22,15 +22,6 @@ PHASES = {
     "rollout": "rolling out",
     "eval": "evaluating",
     "clusters": "sorting questions",
-}
-
-HEADINGS = {
-    "seed": "seed context",
-    "lead": "lead context",
-    "mean": "population mean",
-    "cluster": "best of the cluster",
-    "nearest": "best of the nearest",
-    "retrieved": "retrieved answers",
 }
 
 GRADED = "mean reward / fully right"
@@ -161,7 +152,8 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     what = GRADED if graded else "accuracy"
     table = Table(title=f"validation {what} after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})")
     evolved = summary.get("channels", {}).get("fast", True)  # else the seed context is the only one
-    contexts = {name: heading for name, heading in HEADINGS.items() if name in accuracy and (evolved or name == "seed")}
+    known = [name for name in CONTEXT_TITLES if name in accuracy and (evolved or name == "seed")]
+    contexts = {name: CONTEXT_TITLES[name] for name in known}
     several = len(tasks) > 1
     for heading in ("task", "weights") if several else ("weights",):
         table.add_column(heading, no_wrap=True)

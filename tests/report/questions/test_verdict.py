@@ -52,7 +52,7 @@ def test_contexts_that_do_it_all_are_not_credited_to_the_training(tmp_path):
         paths.append(make_run(tmp_path / f"prompt{seed}", "prompt", seed, [(0, 0.1, 0.0), (10, 0.28, 0.0)], cost=32))
     screen = found(paths)
     assert screen.answer == "In part"
-    assert "no better than its base weights under its lead context (0.32)" in screen.sentence
+    assert "no better than its base weights under its best prompt (0.32)" in screen.sentence
     assert "from the contexts alone" in screen.sentence
     assert "training made 1 of 3 seeds worse" in screen.sentence
     row = "| prompt | 0.28 | +0.04 (+0.04 to +0.04) | 0.5x |"

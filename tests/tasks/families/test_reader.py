@@ -154,8 +154,21 @@ def test_a_scorer_of_ones_own_does_without_answers_and_is_offered_none(tmp_path:
     for row, value in zip(rows, ["", None, float("nan"), ["a"], "  "], strict=False):
         row["answer"] = value
     task = RowsTask("own", "own", Rows(list(enumerate(rows, 1))), scorer=lambda completion, row: 1.0)
-    assert {task.answer(e) for split in SPLITS for e in task.split(split)} == {None, "6", "7", "8"}
-    assert task.doubts.remarks["there is no answer"] == [f"row {n}" for n in range(1, 6)]
+    assert {task.answer(e) for split in SPLITS for e in task.split(split)} == {None, '["a"]', "6", "7", "8"}
+    assert task.doubts.remarks["there is no answer"] == [f"row {n}" for n in (1, 2, 3, 5)]
+
+
+def test_a_list_or_an_object_is_an_answer_where_a_scorer_of_ones_own_takes_it_for_one(tmp_path: Path) -> None:
+    """It may also hold several answers, or more than the answer: then there is none to show, and nothing is wrong."""
+    for value in ({"text": ["a", "b"]}, ["a", "b"]):
+        rows = [{**row, "answer": value} for row in good()]
+        for scorer, shown in ((lambda text, row: text == json.dumps(row["answer"]), json.dumps(value)),
+                              (lambda text, row: text in str(row["answer"]), None)):  # fmt: skip
+            task = RowsTask("own", "own", Rows(list(enumerate(rows, 1))), scorer=lambda t, r, s=scorer: float(s(t, r)))
+            example = task.split("train")[0]
+            assert task.answer(example) == task.stated_answer(example) == shown
+            assert example.payload["answer"] == json.dumps(value), "no context may copy that of a held-out question"
+            assert not task.doubts.remarks
 
 
 @pytest.mark.parametrize("ending", FORMATS)

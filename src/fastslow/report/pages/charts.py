@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
+from fastslow.core.measurement import CONTEXT_TITLES
 from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE
 from fastslow.report.questions.compare import Arm, Comparison
 from fastslow.report.questions.series import (
@@ -21,15 +22,7 @@ from fastslow.report.questions.series import (
 )
 from fastslow.report.reading.data import AXES, CONTEXTS, RunData
 
-CONTEXT_NAMES = {
-    "shipped": "as shipped",
-    "seed": "seed context",
-    "lead": "lead context",
-    "mean": "population mean",
-    "cluster": "best of the cluster",
-    "nearest": "best of the nearest",
-    "retrieved": "retrieved answers",
-}
+CONTEXT_NAMES = {"shipped": "as shipped", **CONTEXT_TITLES}
 
 
 # Quantities of evaluations, each with the chart that shows it: training lines have an entropy of their own.

@@ -23,13 +23,13 @@ def against(comparison: Comparison) -> Table | None:
     head = ("control", f"its {comparison.measure}", f"{arm.label} less the control", f"rollouts, times {arm.label}'s")
     notes = [
         f"At the end, under the context that each ships; in brackets the 95% interval over seeds. "
-        f"What {arm.label}'s base weights come to under its lead context is what training the weights has to be "
+        f"What {arm.label}'s base weights come to under its best prompt (lead) is what training the weights has to be "
         "better than."
     ]
     by_channel = channels_of(arm)
     if by_channel is not None:
         notes.append(
-            f"Under its lead context the trained weights add {formats.difference(by_channel.weights)} to the base's; "
-            f"on the trained weights the contexts add {formats.difference(by_channel.contexts)} to the seed context."
+            f"Under its best prompt the trained weights add {formats.difference(by_channel.weights)} to the base's; "
+            f"on the trained weights the contexts add {formats.difference(by_channel.contexts)} to the plain prompt's."
         )
     return Table(f"At the end: {arm.label} against every control", head, rows, notes)

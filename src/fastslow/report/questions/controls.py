@@ -20,7 +20,7 @@ FEW_SEEDS = 3
 """With fewer seeds on a side no verdict is given: what one run does, or two, may be luck."""
 ROUNDING = 1e-9
 """A difference of two means that is smaller is none."""
-OWN_BASE = "its base weights under its lead context"
+OWN_BASE = "its base weights under its best prompt"
 
 
 @dataclass(frozen=True)

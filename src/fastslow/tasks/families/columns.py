@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastslow.core.errors import quoted
+from fastslow.core.errors import BadInput, quoted
 from fastslow.core.registry import LISTED
 from fastslow.tasks.spec import format_spec, parse_spec
 
@@ -16,11 +16,13 @@ USUAL = {
 """Names that published data sets give to the two columns, the likelier first."""
 
 
-def named_columns(task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], *, question: bool, answer: bool) -> str:
+def named_columns(
+    task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], *, question: bool, answer: bool, optional: bool = True
+) -> str:
     """Return what to say of data without a column `question`, or with nothing to score by: the columns that there are,
     and the whole name of a task that names those which it probably means.
 
-    `question` and `answer` say whether that part is there.
+    `question` and `answer` say whether that part is there, `optional` whether a scorer may do without answers.
     """
     columns = list(dict.fromkeys(str(column) for _, row in rows for column in row))
     missing = [part for part, there in (("question", question), ("answer", answer)) if not there]
@@ -34,7 +36,37 @@ def named_columns(task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], *, q
             named[part] = likely
     example = quoted(format_spec(spec.head, {**spec.params, **named}), 300)
     name = f" Name them, as in '{example}'." if len(named) == len(missing) else ""
-    own = "" if answer else " A scorer of your own needs no answers: ?scorer=module:name."
+    own = "" if answer or not optional else " A scorer of your own needs no answers: ?scorer=module:name."
     what = f"no column '{missing[0]}'" if missing != ["answer"] else "nothing to score with: no column 'answer'"
     others = f" and none '{missing[1]}'" if len(missing) > 1 else ""
     return f"task '{task}': {what}{others}; its columns are {shown}.{name}{own}"
+
+
+def clear_columns(task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of question and answer, where these rows leave no doubt: those that are `given`, else the one
+    called so, else the only one with a usual name, else the only one that is left.
+
+    Raises BadInput that names the columns in question.
+    """
+    columns = list(dict.fromkeys(str(column) for _, row in rows for column in row))
+    found = {part: given.get(part) or (part if part in columns else "") for part in USUAL}
+    if not found["question"] and "messages" in columns:
+        found["question"] = "messages"
+    for part in sorted(USUAL, key=lambda part: part == "question"):  # fewer columns are called like an answer
+        taken = {*found.values(), *given.values(), "id", "split"}
+        left = [column for column in columns if column not in taken]
+        usual = [column for column in left if column.lower() in USUAL[part]]
+        if not found[part] and len(usual) > 1:
+            shown = ", ".join(quoted(column, 60) for column in usual[:LISTED])
+            spec = parse_spec(task)
+            example = quoted(format_spec(spec.head, {**spec.params, part: usual[0]}), 300)
+            raise BadInput(f"task '{task}': which column is the {part}: {shown}? Name it, as in '{example}'.")
+        found[part] = found[part] or (usual[0] if usual else "")
+    for part in USUAL:
+        left = [column for column in columns if column not in {*found.values(), *given.values(), "id", "split"}]
+        if not found[part] and len(left) == 1 and all(found[other] for other in USUAL if other != part):
+            found[part] = left[0]
+    if not all(found.values()):
+        question, answer = bool(found["question"]), bool(found["answer"])
+        raise BadInput(named_columns(task, rows, question=question, answer=answer, optional=False))
+    return found

@@ -43,17 +43,18 @@ DIVIDES = "split"
 def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> RowsTask:
     """Make the task of `hf:REST?params`. A data set is not drawn, so `data_seed` has no effect."""
     name = format_spec(f"{FAMILY}:{rest}", params)
-    for key in params:
-        if key not in COLUMNS + OPTIONS:
-            raise BadInput(f"task '{FAMILY}:{rest}' has no parameter '{key}'.{nearest(key, COLUMNS + OPTIONS)}")
-    place = Path(rest).expanduser()
-    if not place.exists() and place.suffix.lower() in READERS:  # or a slip in a path would ask the hub for a data set
-        raise BadInput(f"task '{name}': there is no file '{rest}'.")
-    if place.exists() and "config" in params:
-        raise BadInput(f"task '{name}': a local file or folder has no configurations; leave 'config' out.")
-    kind = f"{FAMILY}:{place.name if place.exists() else rest}"
+    kind = _kind(rest, params, name)
     if _streams(name, params):
         return _streamed(rest, name, kind, params, sizes)
+    source, columns = read(rest, params, name)
+    return RowsTask(name, kind, source, columns=columns, scorer=params.get("scorer"), **sizes)
+
+
+def read(rest: str, params: Mapping[str, str], name: str) -> tuple[Rows, Columns]:
+    """Return all rows of `hf:REST?params`, and what the parameters say of its columns. Raises BadInput for what cannot
+    be read, naming the task `name`."""
+    _kind(rest, params, name)
+    place = Path(rest).expanduser()
     if place.is_file():
         source, split = load_local(rest, name), params.get("split")
         if split and not any(split in row for _, row in source.rows):
@@ -69,8 +70,20 @@ def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **siz
             source = load_hub(rest, name, split=params.get("split", "train"), config=params.get("config"))
         split = DIVIDES if _divides(source, name) else ""
     # A column that happens to be called id means nothing until it is named.
-    columns = Columns(params.get("question"), params.get("answer"), params.get("id", ""), split)
-    return RowsTask(name, kind, source, columns=columns, scorer=params.get("scorer"), **sizes)
+    return source, Columns(params.get("question"), params.get("answer"), params.get("id", ""), split)
+
+
+def _kind(rest: str, params: Mapping[str, str], name: str) -> str:
+    """Return what the ids of examples are made from. Raises BadInput for parameters and names that cannot be meant."""
+    for key in params:
+        if key not in COLUMNS + OPTIONS:
+            raise BadInput(f"task '{FAMILY}:{rest}' has no parameter '{key}'.{nearest(key, COLUMNS + OPTIONS)}")
+    place = Path(rest).expanduser()
+    if not place.exists() and place.suffix.lower() in READERS:  # or a slip in a path would ask the hub for a data set
+        raise BadInput(f"task '{name}': there is no file '{rest}'.")
+    if place.exists() and "config" in params:
+        raise BadInput(f"task '{name}': a local file or folder has no configurations; leave 'config' out.")
+    return f"{FAMILY}:{place.name if place.exists() else rest}"
 
 
 def _streams(name: str, params: Mapping[str, str]) -> bool:

@@ -3,7 +3,7 @@
 Each line is a JSON object with these columns; a parameter such as `question=prompt` names another column:
 
     question   text, or a list of user turns (then `messages` is looked for as well)
-    answer     text or a number, of the scorer `json` also a list or an object; optional where the scorer is a function
+    answer     text or a number, for `json` and functions also a list or an object; optional where a function scores
     id         text or a whole number, unique; optional
     split      train, validation or test, on every row or on none; optional
 
@@ -72,9 +72,14 @@ def read(path: Path, task: str) -> Rows:
 @TASKS.register(FAMILY)
 def from_spec(rest: str, params: Mapping[str, str], *, data_seed: int = 0, **sizes: int) -> JsonlTask:
     """Make the task of `jsonl:REST?params`. A file is not drawn, so `data_seed` has no effect."""
+    return JsonlTask(rest, columns=columns_of(rest, params), scorer=params.get("scorer"), **sizes)
+
+
+def columns_of(rest: str, params: Mapping[str, str]) -> Columns:
+    """Return what the parameters of `jsonl:REST?params` say of the columns. Raises BadInput for a parameter that there
+    is not."""
     columns = {part.name for part in fields(Columns)}
     for key in params:
         if key not in columns and key != "scorer":
             raise BadInput(f"task '{FAMILY}:{rest}' has no parameter '{key}'.{nearest(key, {*columns, 'scorer'})}")
-    named = {key: value for key, value in params.items() if key in columns}
-    return JsonlTask(rest, columns=Columns(**named), scorer=params.get("scorer"), **sizes)
+    return Columns(**{key: value for key, value in params.items() if key in columns})

@@ -91,6 +91,7 @@ class Reader:
         self.place = source.place
         self.faults = Faults(task, source.place, source.numbering)
         self.judge = judge
+        self.needs_answer = not scored
         self.contradictions: list[str] = []
         self.question = columns.question or "question"
         if columns.question is None and "question" not in self.rows[0][1] and "messages" in self.rows[0][1]:
@@ -103,7 +104,6 @@ class Reader:
             raise BadInput(
                 named_columns(task, self.rows, question=not unasked, answer=self.answer is not None or scored)
             )
-        self.needs_answer = not scored
 
     def _part(self, default: str, named: str | None) -> str | None:
         """Return the column of an optional part: the named one, which must exist, or the default one if any row has
@@ -142,7 +142,7 @@ class Reader:
         self._check_answer(number, row)
         self._split(number, row)
         # `answer` is what no context may copy from a held-out example; scorers read the row.
-        payload = {"row": row, "line": number, "place": self.place, "answer": self.answer_of(row)}
+        payload = {"row": row, "line": number, "place": self.place, "answer": self.written_answer(row)}
         return Candidate(messages, payload, own_id)
 
     def split_of(self, candidate: Candidate) -> Split | None:
@@ -150,6 +150,11 @@ class Reader:
 
     def answer_of(self, row: Row) -> str | None:
         return answer_text(row.get(self.answer), structured=self._reads_values) if self.answer else None
+
+    def written_answer(self, row: Row) -> str | None:
+        """Return the answer as text, lists and objects as JSON whatever scores; a function of the user's may or may not
+        take that for the answer."""
+        return answer_text(row.get(self.answer), structured=True) if self.answer else None
 
     def at(self, candidate: Candidate) -> str:
         """Return where a question stands, such as "line 3"."""

@@ -85,7 +85,7 @@ class RowsTask:
         if any(answers):
             for candidate, answer in zip(candidates, answers, strict=True):
                 value = candidate.payload["row"].get(reader.answer)
-                if answer is None:
+                if answer is None and not isinstance(value, list | dict):
                     doubts.remark("there is no answer", reader.at(candidate))
                 elif self._compares_letters and isinstance(value, float) and value.is_integer():
                     doubts.remark("answers are compared letter by letter: 24 is wrong for 24.0", reader.at(candidate))
@@ -116,8 +116,13 @@ class RowsTask:
 
     def stated_answer(self, example: Example) -> str | None:
         """Return the right answer in the row, whether or not the scorer accepts it; None for no answer, or for a
-        pattern."""
-        answer = self._reader.answer_of(example.payload["row"])
+        pattern. A list or an object is the answer to a function of the user's, as JSON, where it is accepted: it may as
+        well hold several answers."""
+        row = example.payload["row"]
+        answer = self._reader.answer_of(row)
+        if answer is None and self._function is not None:
+            written = self._reader.written_answer(row)
+            return written if written is not None and self.score(example, written).reward == 1.0 else None
         return answer if answer is None or self._judge is None else self._judge.completion(answer)
 
     def literal_answer(self, example: Example) -> str | None:

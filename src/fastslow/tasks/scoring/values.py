@@ -53,7 +53,10 @@ class Written(float):
 
 
 class NotJson(ValueError):
-    """Raised for a text that is not JSON, or is too large or deep to be read; the message says why."""
+    """Raised for a text that is not JSON, or is too large or deep to be read; the message says why. `text` is what was
+    tried to read of a completion, '' where nothing stands there."""
+
+    text: str = ""
 
 
 @SCORERS.register("json")
@@ -69,18 +72,14 @@ class Json(PlainScorer):
         text = tail(completion)
         if is_blank(text):
             return no_answer("the completion is empty")
-        reason, shown = "", ""
-        for candidate in json_texts(text):
-            if is_blank(candidate):
+        try:
+            shown, given = found(text)
+        except NotJson as error:
+            if not error.text:
                 return no_answer("nothing stands where the value should")
-            try:
-                given = load(candidate)
-            except NotJson as error:
-                reason, shown = reason or str(error), shown or candidate
-            else:
-                gap = difference(_gold(gold), given)
-                return RIGHT if gap is None else wrong(candidate, gap)
-        return unparsable(shown, f"is not JSON ({reason})")
+            return unparsable(error.text, f"is not JSON ({error})")
+        gap = difference(_gold(gold), given)
+        return RIGHT if gap is None else wrong(shown, gap)
 
     def objection(self, gold: str) -> str | None:
         try:
@@ -88,6 +87,21 @@ class Json(PlainScorer):
         except NotJson as error:
             return f"is not JSON ({error})"
         return None
+
+
+def found(completion: str) -> tuple[str, Any]:
+    """Return the JSON text of a completion, from where the scorer `json` looks for it, and its value. Raises NotJson
+    with the first text that was tried."""
+    first: NotJson | None = None
+    for candidate in json_texts(completion):
+        if is_blank(candidate):
+            raise NotJson("nothing stands where the value should")
+        try:
+            return candidate, load(candidate)
+        except NotJson as error:
+            error.text = candidate
+            first = first or error
+    raise first or NotJson("there is no value")
 
 
 def load(text: str, most: int | None = None) -> Any:

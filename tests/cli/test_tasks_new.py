@@ -1,0 +1,101 @@
+"""`fastslow tasks new`: the file that it writes, the command that it suggests, and what leaves nothing written."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fastslow.cli.main import main
+from tests.support.tiny import save_tiny
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_tiny(tmp_path_factory.mktemp("tiny") / "model"))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def tickets(count: int = 12) -> None:
+    rows = [f'"Ticket {n}, please help",{("billing", "returns")[n % 2]}' for n in range(count)]
+    Path("my tickets.csv").write_text("\n".join(["ticket,label", *rows]))
+
+
+def test_the_suggested_command_names_a_task_that_the_check_passes(model: str, capsys: pytest.CaptureFixture) -> None:
+    """The file is imported as a run would import it."""
+    tickets()
+    assert main(["tasks", "new", "drafted_tickets", "--from", "my tickets.csv", "--model", model]) == 0
+    said = capsys.readouterr().out
+    words = shlex.split(said.strip().splitlines()[-1])
+    assert words[:3] == ["fastslow", "train", "--task"]
+    assert words[3] == "my tickets.csv?answer=label&question=ticket&scorer=drafted_tickets:score"
+    assert words[4:6] == ["--max_completion_length", "16"], "seven bytes are seven tokens of the tiny model"
+    assert words[6:] == ["--model", model, "--output_dir", "runs/drafted_tickets"]
+    for part in ("answers are labels: ", "billing", "fit to train on", "Wrote drafted_tickets.py"):
+        assert part in said
+    assert main(["tasks", "check", words[3], "--model", model]) == 0
+    assert "the right answers of 6 of 6 training examples looked at are accepted" in capsys.readouterr().out
+
+
+def test_a_file_that_exists_is_not_overwritten(folder: Path, model: str, capsys: pytest.CaptureFixture) -> None:
+    tickets()
+    (folder / "owned.py").write_text("mine = 1\n")
+    assert main(["tasks", "new", "owned", "--from", "my tickets.csv", "--model", model]) == 2
+    assert "'owned.py' exists already" in capsys.readouterr().err
+    assert (folder / "owned.py").read_text() == "mine = 1\n"
+
+
+UNUSABLE = {
+    "empty.csv": ("", "has no rows"),
+    "header.csv": ("question,answer\n", "has no rows"),
+    "one.csv": ("question,answer\nq,a\n", "too few"),
+    "none.csv": ("question,a,b\nq,1,2\nr,2,3\ns,3,4\n", "no column 'answer'"),
+    "either.jsonl": ('{"instruction": "a", "input": "b", "output": "c"}\n' * 3, "which column is the question"),
+    "gap.csv": ("question,answer\nq,1\nr,\ns,3\n", "row 2 has no text or number"),
+    "eaten.jsonl": ('{"question": "q", "answer": "\\frac{1}{2}"}\n' * 3, "its backslash was read as an escape"),
+    "half.jsonl": ('{"question": "\\ud800", "answer": "1"}\n' * 3, "half a surrogate pair"),
+    "bytes.csv": (bytes(range(256)).decode("latin-1"), "one line"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_data_that_cannot_be_used_take_one_line_and_leave_nothing(
+    folder: Path, model: str, capsys: pytest.CaptureFixture, name: str
+) -> None:
+    content, said = UNUSABLE[name]
+    (folder / name).write_text(content, encoding="latin-1" if name == "bytes.csv" else "utf-8")
+    assert main(["tasks", "new", "unwritten", "--from", name, "--model", model]) == 2
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1
+    assert said in told.err or said == "one line"
+    assert told.out == ""
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("x" * 20_000 + str(n), str(n)) for n in range(4)], "prompts fill the model's window"),
+        ([(f"q{n}", "x" * 9_000 + str(n)) for n in range(4)], "leave no room for a question"),
+        ([(f"q{n}", f"\x1b[2J{n}") for n in range(4)], "control character"),
+    ],
+    ids=["huge questions", "huge answers", "control characters"],
+)
+def test_data_unfit_to_train_on_are_reported_and_nothing_is_written(
+    folder: Path, model: str, capsys: pytest.CaptureFixture, rows: list[tuple[str, str]], said: str
+) -> None:
+    (folder / "d.jsonl").write_text("".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in rows))
+    assert main(["tasks", "new", "unwritten", "--from", "d.jsonl", "--model", model]) == 1
+    told = capsys.readouterr().out
+    assert said in told
+    assert "Nothing was written" in told
+    assert "\x1b" not in told
+    assert [path.name for path in folder.iterdir()] == ["d.jsonl"]
