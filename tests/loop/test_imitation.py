@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
+from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Rollout
 from fastslow.loop.groups import NO_ANSWER
 from fastslow.policy.policy import ANSWER_TOO_LONG
-from tests.support.runs import tiny_trainer
+from fastslow.run.trainer import FastSlowTrainer
+from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.watch import LastBatch
 
 
@@ -121,3 +124,23 @@ def never(completion: str, row: dict[str, Any]) -> float:
 def test_settings_without_a_meaning_are_refused(tmp_path: Path, mode: str, setting: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         tiny_trainer(tmp_path, mode=mode, **setting)
+
+
+@pytest.mark.real_model
+def test_a_real_model_comes_to_expect_the_answers_it_is_told(tmp_path: Path) -> None:
+    losses: list[float] = []
+
+    class Losses(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            losses.extend([logs["loss"]] if "loss" in logs else [])
+
+    task = written(tmp_path, [str(2 * i + 1) for i in range(20)])
+    config = FastSlowConfig(
+        **tiny_settings(
+            tmp_path, model="smollm2-135m", mode="supervised", task=task, max_steps=3, problems_per_step=2,
+            num_generations=2, learning_rate=1e-4, beta=0.0, save_bundle=False, save_strategy="no", validation_size=2,
+        )
+    )  # fmt: skip
+    trainer = FastSlowTrainer(config, callbacks=[Losses()])
+    trainer.train()
+    assert losses[-1] < losses[0] / 2
