@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guards import (
+    alternatives,
     data,
     engines,
     evidence,
@@ -38,6 +39,7 @@ PARTS = (
     exports,
     evidence,
     planning,
+    alternatives,
     report,
 )
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -1,0 +1,60 @@
+"""Guards of the arms without rewards: what is imitated, what is retrieved, and who is a rival."""
+
+from __future__ import annotations
+
+from guards.base import Mutation
+
+IMITATION = "tests/loop/test_imitation.py::test_"
+SHELF = "tests/topics/test_shelf.py::test_"
+REPORT = "tests/report/test_alternatives.py::test_"
+
+MUTATIONS: list[Mutation] = [
+    Mutation(
+        "alternatives",
+        "only rows that are imitated count",
+        "slow/batches.py",
+        "counted_B_G = counted_B_G & spread_B_G",
+        "pass",
+        (IMITATION + "the_gradient_of_rft_is_that_of_the_fully_right_rollouts",),
+    ),
+    Mutation(
+        "alternatives",
+        "an answer to be imitated has an importance ratio of 1",
+        "slow/trainer.py",
+        "if batch.imitated_N is not None:",
+        "if False:",
+        (IMITATION + "the_gradient_of_sft_is_that_of_the_answers_likelihood[token]",),
+    ),
+    Mutation(
+        "alternatives",
+        "an answer that is longer than answers may be is not taught",
+        "policy/policy.py",
+        "if len(ids) + 1 > self.params.max_new_tokens:",
+        "if False:",
+        (IMITATION + "answers_that_are_too_long_or_unknown_teach_nothing",),
+    ),
+    Mutation(
+        "alternatives",
+        "a question is never shown its own answer",
+        "topics/shelf.py",
+        "if known[place][0] != own",
+        "if True",
+        (SHELF + "a_question_is_never_shown_its_own_answer",),
+    ),
+    Mutation(
+        "alternatives",
+        "only what the stream has shown is retrieved",
+        "topics/topics.py",
+        "for example, worked in self.material if example.id in arrived",
+        "for example, worked in self.material",
+        (SHELF + "a_stage_knows_only_what_came_before",),
+    ),
+    Mutation(
+        "alternatives",
+        "an arm that had all tasks at once is no rival",
+        "report/questions/controls.py",
+        "and not (ours and _is_ceiling(arm, ours))",
+        "",
+        (REPORT + "a_ceiling_is_no_rival",),
+    ),
+]
