@@ -23,6 +23,7 @@ from fastslow.costs.published import EFFICIENCY, ELSEWHERE, MFU, TRANSPORT
 from fastslow.costs.shape import ModelShape, shape_of, shipped_config
 from fastslow.costs.work import Range, Unknowns, Work
 from fastslow.policy.loading import describe_model, loading, resolve_model
+from fastslow.slow.adapters import kind_of
 
 PROMPT = Range(400, 1500, 3000)
 ANSWER_SHARES = Range(1 / 8, 3 / 8, 3 / 4)
@@ -152,6 +153,8 @@ def disk_needs(config: FastSlowConfig, shape: ModelShape) -> Disk:
         moving=moves_reference(config),
         bundle=config.save_bundle,
         copied=bool(config.save_to),
+        edited=kind_of(config).edits_base,
+        whole=not kind_of(config).ships_adapters,
     )
 
 
@@ -167,7 +170,7 @@ def moves_reference(config: FastSlowConfig) -> bool:
 
 def references(config: FastSlowConfig) -> int:
     """Return how many base models are in memory beside the trained one."""
-    return 0 if config.lora_r else 1 + moves_reference(config)
+    return 0 if kind_of(config).holds_base else 1 + moves_reference(config)
 
 
 def saved_steps(config: FastSlowConfig) -> list[int]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from datasets import Dataset
+
 from fastslow.core.types import Rollout
 
 
@@ -25,3 +28,9 @@ class Replay:
     def task(self, prompts: list[Any], completions: list[Any], **columns: Any) -> list[float | None]:
         """Serve as TRL's reward function, whose name TRL uses for its metrics; TRL reads None as unscored."""
         return [rollout.verdict.reward for rollout in self.rollouts]
+
+
+def places(count: int) -> Dataset:
+    """Return a dataset that makes TRL take the right number of steps; the source supplies the actual content."""
+    place = Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]]})
+    return place.select(np.zeros(count, dtype=np.int64))  # one row for all: a run of days has millions of places
