@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guards import (
+    adapters,
     data,
     engines,
     evidence,
@@ -30,6 +31,7 @@ PARTS = (
     settings,
     user_code,
     losses,
+    adapters,
     engines,
     scale,
     sharding,

@@ -51,6 +51,7 @@ def test_parameters_are_counted_without_loading_them_as_the_trainer_has_them(tmp
 
 SHAPES: list[dict[str, Any]] = [
     {}, {"keep_last": 1}, {"keep_every": 1}, {"save_bundle": False, "keep_every": 2}, {"lora_r": 2},
+    {"lora_r": 2, "adapter": "jumplora"}, {"lora_r": 2, "adapter": "shira"},
     {"save_strategy": "no"}, {"mode": "prompt", "max_steps": 2},
 ]  # fmt: skip
 

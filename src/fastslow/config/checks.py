@@ -129,7 +129,7 @@ def _check_adapter(config: AllSettings) -> None:
     if config.from_bundle:
         raise BadInput(
             f"from_bundle goes on with whole weights or one LoRA adapter, and this run has {named}, which starts from "
-            f"a base: --model {config.from_bundle}/bundle where that holds whole weights."
+            "a base: give the bundle's folder as --model where it holds whole weights."
         )
     if config.sync_ref_model:
         raise BadInput(f"sync_ref_model moves a copy of whole weights, and this run has {named}; leave it at false.")

@@ -10,11 +10,15 @@ import pytest
 import torch
 from torch.nn.utils.parametrize import register_parametrization
 
+from fastslow.bundles.bundle import open_bundle
 from fastslow.config.settings import FastSlowConfig
+from fastslow.export.folder import export_bundle
+from fastslow.policy.loading import ModelSource, load_model
 from fastslow.policy.plain import plain_copy
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
 from fastslow.slow.adapters.jumplora import KERNEL, Jump, JumpUpdate, gate_after, updates_of
+from tests.slow.adapters.test_kinds import logits
 from tests.support.runs import stream_settings, tiny_trainer
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
@@ -83,9 +87,9 @@ def test_an_update_that_is_half_gated_merges_exactly() -> None:
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three stages of ten steps."""
+    """A run of three stages of five steps."""
     folder = tmp_path_factory.mktemp("staged")
-    settings = stream_settings(folder, mode="rl", lora_r=2, adapter="jumplora", stage_steps=10, beta=0.1)
+    settings = stream_settings(folder, mode="rl", lora_r=2, adapter="jumplora", stage_steps=5, beta=0.1)
     train(FastSlowConfig(**settings), display=SilentDisplay())
     return folder / "run"
 
@@ -93,8 +97,18 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_at_the_end_of_each_stage_the_budget_is_alive(staged: Path) -> None:
     rows = map(json.loads, (staged / "metrics.jsonl").read_text().splitlines())
     alive = {row["step"]: row["fst/jumplora/alive"] for row in rows if "fst/jumplora/alive" in row}
-    assert [alive[step] for step in (10, 20, 30)] == pytest.approx([1.0] * 3, abs=0.2)
-    assert 11 not in alive, "a fresh update is not gated yet"
+    assert [alive[step] for step in (5, 10, 15)] == pytest.approx([1.0] * 3, abs=0.2)
+    assert 6 not in alive, "a fresh update is not gated yet"
+
+
+def test_its_bundle_is_a_plain_model_beside_the_original_base_and_is_exported(staged: Path, tmp_path: Path) -> None:
+    bundle, original = open_bundle(staged), logits(tiny_model(tiny_tokenizer()))
+    assert not updates_of(bundle.model)
+    assert (logits(bundle.model) - original).abs().max() > 1e-3
+    with bundle.base() as base:
+        assert torch.equal(logits(base), original)
+    export_bundle(staged, tmp_path / "hf")
+    assert torch.equal(logits(load_model(ModelSource("hf", str(tmp_path / "hf")))), logits(bundle.model))
 
 
 def test_a_stage_ends_in_the_weights_and_the_next_starts_afresh(tmp_path: Path) -> None:

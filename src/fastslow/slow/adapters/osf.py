@@ -51,7 +51,7 @@ class Osf(AllWeights):
         return plain_copy(model)
 
 
-def _project(layer: OSFLayer, name: str, trained: Any) -> None:
+def _project(layer: Any, name: str, trained: Any) -> None:
     """Take out of the trained directions what lies in the frozen ones. Where these fill the rest of the space, peft
     keeps the initial trained directions in their place."""
     columns, rows = trained["U_low"], trained["V_low"]
