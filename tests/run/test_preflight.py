@@ -51,7 +51,7 @@ def test_parameters_are_counted_without_loading_them_as_the_trainer_has_them(tmp
 
 SHAPES: list[dict[str, Any]] = [
     {}, {"keep_last": 1}, {"keep_every": 1}, {"save_bundle": False, "keep_every": 2}, {"lora_r": 2},
-    {"lora_r": 2, "adapter": "jumplora"}, {"lora_r": 2, "adapter": "shira"},
+    {"lora_r": 2, "adapter": "shira"},
     {"save_strategy": "no"}, {"mode": "prompt", "max_steps": 2},
 ]  # fmt: skip
 
@@ -74,6 +74,12 @@ def test_the_disk_a_run_really_takes_at_its_fullest_is_what_was_estimated(tmp_pa
     look()
     estimated = needs_of(config).disk
     assert estimated <= most[0] <= estimated * 1.1 + 100_000
+
+
+def test_a_checkpoint_of_an_adapter_that_changes_the_weights_holds_those_of_the_layers(tmp_path: Path) -> None:
+    plain, moved = (needs_of(settings(tmp_path, lora_r=2, adapter=kind)).on_disk() for kind in ("shira", "jumplora"))
+    assert "3 checkpoints of 0.0 MB and a bundle of 0.4 MB" in plain
+    assert "3 checkpoints of 0.3 MB and a bundle of 0.4 MB" in moved
 
 
 def free(monkeypatch: Any, size: int) -> None:
