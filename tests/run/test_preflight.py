@@ -25,12 +25,12 @@ from fastslow.files.sealed import Checkpoints
 from fastslow.policy.loading import load_model, resolve_model
 from fastslow.record.display import SilentDisplay
 from fastslow.run import preflight
-from fastslow.run.costing import without_weights
+from fastslow.run.costing import disk_needs, without_weights
 from fastslow.run.preflight import gigabytes, needs_of
 from fastslow.run.train import resume, train
 from tests.files.test_background import Notes
 from tests.support.nursery import ROOT
-from tests.support.runs import tiny_settings, tiny_trainer
+from tests.support.runs import stream_settings, tiny_settings, tiny_trainer
 
 
 def settings(folder: Path, **overrides: Any) -> FastSlowConfig:
@@ -80,6 +80,14 @@ def test_a_checkpoint_of_an_adapter_that_changes_the_weights_holds_those_of_the_
     plain, moved = (needs_of(settings(tmp_path, lora_r=2, adapter=kind)).on_disk() for kind in ("shira", "jumplora"))
     assert "3 checkpoints of 0.0 MB and a bundle of 0.4 MB" in plain
     assert "3 checkpoints of 0.3 MB and a bundle of 0.4 MB" in moved
+
+
+def test_a_checkpoint_holds_the_adapters_of_all_stages(tmp_path: Path) -> None:
+    sizes = []
+    for stages in ("one", "stack"):
+        config = FastSlowConfig(**stream_settings(tmp_path, mode="rl", lora_r=2, adapter_stages=stages))
+        sizes.append(disk_needs(config, shape_of(without_weights(config), lora_r=2)).checkpoint)
+    assert sizes[1] == 3 * sizes[0]
 
 
 def free(monkeypatch: Any, size: int) -> None:

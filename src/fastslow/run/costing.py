@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,6 +24,7 @@ from fastslow.costs.shape import ModelShape, shape_of, shipped_config
 from fastslow.costs.work import Range, Unknowns, Work
 from fastslow.policy.loading import describe_model, loading, resolve_model
 from fastslow.slow.adapters import kind_of
+from fastslow.slow.adapters.stages import Stages
 
 PROMPT = Range(400, 1500, 3000)
 ANSWER_SHARES = Range(1 / 8, 3 / 8, 3 / 4)
@@ -144,8 +145,9 @@ def unknowns(work: Work, inputs: Inputs, other: str = "") -> Unknowns:
 
 def disk_needs(config: FastSlowConfig, shape: ModelShape) -> Disk:
     """Return what the run takes of a disk."""
+    adapters = Stages.of(config).count if config.lora_r and config.adapter_stages != "one" else 1
     return disk_of(
-        shape,
+        replace(shape, trained=shape.trained * adapters),
         saved=saved_steps(config),
         keep_last=config.keep_last,
         keep_every=config.keep_every,
