@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from fastslow.policy.loading import ModelSource, load_model
 from fastslow.policy.plain import plain_copy
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
-from fastslow.slow.adapters.jumplora import KERNEL, Jump, JumpUpdate, gate_after, updates_of
+from fastslow.slow.adapters.jumplora import KERNEL, Jump, JumpLora, JumpUpdate, gate_after, updates_of
 from tests.slow.adapters.test_kinds import logits
 from tests.support.runs import stream_settings, tiny_trainer
 from tests.support.tiny import tiny_model, tiny_tokenizer
@@ -61,6 +62,24 @@ def test_tau_is_set_so_that_the_budget_is_alive_and_stays_so_while_the_update_gr
     assert update.alive() == update.budget == 4 * 70
     update.B.data.mul_(3)  # the trap of an absolute threshold
     assert update.alive() == pytest.approx(update.budget, abs=1)
+
+
+def test_tau_of_an_update_that_learns_late_is_set_then(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, mode="rl", lora_r=2, adapter="jumplora", max_steps=10)
+    grpo = SimpleNamespace(
+        accelerator=SimpleNamespace(unwrap_model=lambda m: m), model=trainer.model, note=lambda metrics: None
+    )
+    adapter, (_, _, update) = JumpLora(trainer.args), updates_of(trainer.model)[0]
+    for step in range(1, 9):
+        adapter.step_ended(grpo, step)
+    assert update.is_unset(), "as long as the update is 0"
+    update.B.data.normal_(generator=torch.Generator().manual_seed(2))
+    adapter.step_ended(grpo, 9)
+    assert update.alive() == update.budget
+    tau = update.log_tau.item()
+    update.B.data.normal_(generator=torch.Generator().manual_seed(3))
+    adapter.step_ended(grpo, 9)
+    assert update.log_tau.item() == tau, "once the gate is shut, tau is learned"
 
 
 def test_the_gate_opens_at_a_fifth_of_a_stage_and_is_shut_at_four_fifths() -> None:

@@ -31,7 +31,7 @@ OPENS, SHUT = 0.2, 0.8
 KERNEL = 0.1
 """Width of the rectangle kernel, as a share of tau."""
 LOG_TAU = -4.7
-"""log tau before the gate opens, as described; nothing depends on it."""
+"""log tau until it is set, as described."""
 
 
 class Jump(torch.autograd.Function):
@@ -112,6 +112,10 @@ class JumpUpdate(nn.Module):
         tau = size.kthvalue(rest).values if rest else size.new_tensor(0.0)
         self.log_tau.copy_((tau / rms).clamp(min=least).log())
 
+    def is_unset(self) -> bool:
+        """Return whether tau was never set: nothing had been learned by the time."""
+        return bool(self.log_tau == torch.full_like(self.log_tau, LOG_TAU))
+
     @torch.no_grad()
     def alive(self) -> int:
         """Return how many entries the gate lets through."""
@@ -146,7 +150,7 @@ class JumpLora(AllWeights):
         updates = [update for _, _, update in updates_of(model)]
         for update in updates:
             update.gate = gate_after(passed)
-            if passed >= OPENS and before < 1.0:
+            if passed >= OPENS and (before < 1.0 or update.is_unset()):
                 update.set_tau()
         if gate_after(passed):
             trainer.note({"fst/jumplora/alive": sum(u.alive() for u in updates) / sum(u.budget for u in updates)})
