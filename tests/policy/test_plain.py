@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,9 @@ from torch import nn
 from torch.nn.utils.parametrize import register_parametrization
 
 from fastslow.policy.engines.base import Prompt, SamplingParams
+from fastslow.policy.engines.servable import served_weights, shape_of, write_weights
 from fastslow.policy.engines.transformers import PrefixSampler
+from fastslow.policy.loading import ModelSource, load_model
 from fastslow.policy.plain import fill_plain, is_better_plain, own_weights, plain_copy, plain_weights
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
@@ -82,6 +85,15 @@ def test_with_the_adapters_off_the_weights_are_the_models_own(kind: str) -> None
     with model.disable_adapter():
         weights = dict(plain_weights(model))
     assert all(torch.equal(weights[name], held) for name, held in tiny_model(tiny_tokenizer()).state_dict().items())
+
+
+@KIND
+def test_a_server_is_sent_what_the_model_computes_with_under_the_names_of_its_base(kind: str, tmp_path: Path) -> None:
+    model = adapted(kind)
+    assert shape_of(model) == shape_of(tiny_model(tiny_tokenizer())), "or the server's folder would not fit"
+    write_weights(model, served_weights(model, torch.float32, kept=True), tmp_path / "sent", torch.float32)
+    received = load_model(ModelSource("sent", str(tmp_path / "sent")))
+    torch.testing.assert_close(logits(received), logits(model), atol=1e-5, rtol=0)
 
 
 def test_a_copy_is_brought_up_to_date_in_its_own_type() -> None:
