@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guards import (
+    adapters,
     alternatives,
     data,
     engines,
@@ -31,6 +32,7 @@ PARTS = (
     settings,
     user_code,
     losses,
+    adapters,
     engines,
     scale,
     sharding,

@@ -25,12 +25,12 @@ from fastslow.files.sealed import Checkpoints
 from fastslow.policy.loading import load_model, resolve_model
 from fastslow.record.display import SilentDisplay
 from fastslow.run import preflight
-from fastslow.run.costing import without_weights
+from fastslow.run.costing import disk_needs, without_weights
 from fastslow.run.preflight import gigabytes, needs_of
 from fastslow.run.train import resume, train
 from tests.files.test_background import Notes
 from tests.support.nursery import ROOT
-from tests.support.runs import tiny_settings, tiny_trainer
+from tests.support.runs import stream_settings, tiny_settings, tiny_trainer
 
 
 def settings(folder: Path, **overrides: Any) -> FastSlowConfig:
@@ -51,6 +51,7 @@ def test_parameters_are_counted_without_loading_them_as_the_trainer_has_them(tmp
 
 SHAPES: list[dict[str, Any]] = [
     {}, {"keep_last": 1}, {"keep_every": 1}, {"save_bundle": False, "keep_every": 2}, {"lora_r": 2},
+    {"lora_r": 2, "adapter": "shira"},
     {"save_strategy": "no"}, {"mode": "prompt", "max_steps": 2},
 ]  # fmt: skip
 
@@ -73,6 +74,20 @@ def test_the_disk_a_run_really_takes_at_its_fullest_is_what_was_estimated(tmp_pa
     look()
     estimated = needs_of(config).disk
     assert estimated <= most[0] <= estimated * 1.1 + 100_000
+
+
+def test_a_checkpoint_of_an_adapter_that_changes_the_weights_holds_those_of_the_layers(tmp_path: Path) -> None:
+    plain, moved = (needs_of(settings(tmp_path, lora_r=2, adapter=kind)).on_disk() for kind in ("shira", "jumplora"))
+    assert "3 checkpoints of 0.0 MB and a bundle of 0.4 MB" in plain
+    assert "3 checkpoints of 0.3 MB and a bundle of 0.4 MB" in moved
+
+
+def test_a_checkpoint_holds_the_adapters_of_all_stages(tmp_path: Path) -> None:
+    sizes = []
+    for stages in ("one", "stack"):
+        config = FastSlowConfig(**stream_settings(tmp_path, mode="rl", lora_r=2, adapter_stages=stages))
+        sizes.append(disk_needs(config, shape_of(without_weights(config), lora_r=2)).checkpoint)
+    assert sizes[1] == 3 * sizes[0]
 
 
 def free(monkeypatch: Any, size: int) -> None:

@@ -79,6 +79,10 @@ def assert_same(run: Path, other: Path, *, checkpoints: bool = True) -> None:
         assert ours[name] == theirs[name], f"{name} differs"
 
 
+ADAPTERS: dict[str, Any] = {
+    "mode": "rl", "lora_r": 2, "beta": 0.1, "stream": "sequence", "stage_steps": 2, "eval_steps": 3,
+    "validation_size": 2, "kl_examples": 0,
+}  # fmt: skip
 VARIANTS: dict[str, dict[str, Any]] = {
     "fst": {},
     "sparse": {
@@ -94,6 +98,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "lora": {"lora_r": 2, "save_bundle": False},
     "after": {"mode": "rl_prompt"},
+    "jumplora": {"adapter": "jumplora", **ADAPTERS},
+    "stack": {"adapter_stages": "stack", **ADAPTERS},
+    "merge": {"adapter_stages": "merge", **ADAPTERS},
+    "shira": {"adapter": "shira", **ADAPTERS},
+    "osf": {"adapter": "osf", **ADAPTERS},
+    "corda": {"adapter": "corda", **ADAPTERS},
     "clusters": {"stream": "recur:2", "stage_steps": 1, "labels": "hidden", "clusters": "inferred", "eval_steps": 3},
     "best": {"keep_every": 0, "keep_best": True, "lr_scheduler_type": "cosine", "router": "random:0.5,0.5,0.3,0.5"},
     "dice": {"router": "tests.support.dice.Dice", "save_bundle": False},
@@ -153,7 +163,7 @@ def cut_and_resume(whole: Path, variant: str, seed: int, cut: tuple[str, int, bo
 SHORT = [
     ("fst", CUTS[1]), ("sparse", CUTS[8]), ("lora", CUTS[4]), ("after", CUTS[24]), ("best", CUTS[19]),
     ("fst", CUTS[29]), ("sparse", CUTS[12]), ("clusters", CUTS[8]), ("clusters", CUTS[14]),
-    ("dice", CUTS[8]), ("updates", CUTS[7]), ("updates", CUTS[8]),
+    ("dice", CUTS[8]), ("updates", CUTS[7]), ("updates", CUTS[8]), ("jumplora", CUTS[8]), ("stack", CUTS[8]),
 ]  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def a_process_of_its_own() -> Iterator[None]:
 
 def settings(**overrides: Any) -> Any:
     usual = {"deepspeed_plugin": None, "fsdp_plugin_args": None, "optim": "adamw_torch", "fp16": False,
-             "sync_ref_model": False}  # fmt: skip
+             "sync_ref_model": False, "lora_r": 0, "adapter": "lora", "adapter_stages": "one"}  # fmt: skip
     return SimpleNamespace(**{**usual, **overrides})
 
 
@@ -71,6 +71,8 @@ def test_another_stage_of_zero_is_refused_by_name(stage: int) -> None:
         ({}, {"optim": "adafactor"}, "optim 'adafactor' does not work under FSDP2"),
         ({}, {"fp16": True}, "fp16 does not work under FSDP2; take bf16"),
         ({}, {"sync_ref_model": True}, "sync_ref_model does not work under FSDP2"),
+        ({}, {"lora_r": 2, "adapter": "osf"}, "adapter 'osf' does not work under FSDP2"),
+        ({}, {"lora_r": 2, "adapter_stages": "stack"}, "adapter_stages 'stack' does not work under FSDP2"),
     ],
 )
 def test_what_sharding_cannot_do_is_refused(launched, environment: dict[str, Any], args: Any, words: str) -> None:

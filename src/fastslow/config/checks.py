@@ -11,10 +11,11 @@ from dataclasses import fields
 from fastslow.config.groups import AllSettings
 from fastslow.config.inherited import BOUNDS
 from fastslow.core.errors import BadInput
+from fastslow.core.machine import all_processes
 from fastslow.core.modes import MODES
 from fastslow.core.settings import check_finite, check_value
 from fastslow.core.types import Route
-from fastslow.streams import ARRIVAL
+from fastslow.streams import ARRIVAL, has_stages
 from fastslow.streams.labels import noise_of
 
 # Settings that TRL would take and this trainer would ignore: the only value allowed, and why.
@@ -52,8 +53,7 @@ def check_rules(config: AllSettings) -> None:
     _check_group_size(config)
     _check_loss(config)
     _check_phase_budget(config)
-    if config.engine_sync == "lora" and not config.lora_r:
-        raise BadInput("engine_sync 'lora' brings adapters, and lora_r is 0: set lora_r, or engine_sync to disk.")
+    _check_adapter(config)
 
 
 def warnings_of(config: AllSettings) -> list[str]:
@@ -114,6 +114,42 @@ def _check_stages(config: AllSettings) -> None:
 def _check_topics(config: AllSettings) -> None:
     if config.clusters == "labels" and config.labels == "hidden":
         raise BadInput("clusters 'labels' goes by labels, and they are hidden; take clusters 'inferred'.")
+
+
+def _check_adapter(config: AllSettings) -> None:
+    """Refuse what only whole weights or one LoRA adapter can do, and stages of adapters without stages."""
+    if config.engine_sync == "lora" and not config.lora_r:
+        raise BadInput("engine_sync 'lora' brings adapters, and lora_r is 0: set lora_r, or engine_sync to disk.")
+    kind, stages = config.adapter, config.adapter_stages
+    if kind == "lora" and stages == "one":
+        return
+    named = f"adapter '{kind}'" if kind != "lora" else f"adapter_stages '{stages}'"
+    if config.engine_sync == "lora":
+        raise BadInput(f"engine_sync 'lora' brings one LoRA adapter, and this run has {named}: set engine_sync disk.")
+    if config.from_bundle:
+        raise BadInput(
+            f"from_bundle goes on with whole weights or one LoRA adapter, and this run has {named}, which starts from "
+            "a base: give the bundle's folder as --model where it holds whole weights."
+        )
+    if config.sync_ref_model:
+        raise BadInput(f"sync_ref_model moves a copy of whole weights, and this run has {named}; leave it at false.")
+    moves = kind == "jumplora" or stages != "one"
+    if moves and config.retention_floor is not None and config.retention_action == "rollback":
+        raise BadInput(
+            f"retention_action 'rollback' takes up earlier weights, and {named} has others in each stage; take another "
+            "retention_action."
+        )
+    if stages == "one":
+        return
+    if not config.tasks or not has_stages(config.stream):
+        raise BadInput(
+            f"adapter_stages '{stages}' takes an adapter for each stage of a stream: name --tasks, with stream "
+            "'sequence' or 'overlap'."
+        )
+    if all_processes() > 1:
+        raise BadInput(f"adapter_stages '{stages}' trains others in each stage, which one process can: start only one.")
+    if stages == "merge" and config.engine != "transformers":
+        raise BadInput("adapter_stages 'merge' measures merged weights in this process: leave engine at transformers.")
 
 
 def _check_retention(config: AllSettings) -> None:

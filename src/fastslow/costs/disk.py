@@ -46,14 +46,18 @@ def disk_of(
     moving: bool,
     bundle: bool,
     copied: bool = False,
+    edited: bool = False,
+    whole: bool = False,
 ) -> Disk:
     """Return what a run takes that saves the steps `saved`. `moving`: it has a reference model that is trained on;
-    `copied`: one more checkpoint is held while it is copied to a second place."""
+    `copied`: one more checkpoint is held while it is copied to a second place; `edited`: beside adapters the weights
+    of the layers change too; `whole`: the bundle holds whole weights, whatever was trained."""
+    layers = shape.every - shape.outside
     milestones = {step for step in saved if keep_every and step % keep_every == 0}
     return Disk(
-        checkpoint=FP32 * (shape.trained * (1 + moments) + moving * shape.every),
+        checkpoint=FP32 * (shape.trained * (1 + moments) + moving * shape.every + edited * layers),
         checkpoints=len({*saved[-keep_last - 1 - copied :], *milestones}),
         kept=len({*saved[-keep_last - copied :], *milestones}),
         milestones=len(milestones),
-        bundle=FP32 * (shape.trained if shape.adapted else shape.every) * bundle,
+        bundle=FP32 * (shape.trained if shape.adapted and not whole else shape.every) * bundle,
     )

@@ -53,7 +53,7 @@ def standing(shape: ModelShape, how: Training) -> dict[str, int]:
         "weights": FP32 * (every + (trained if shape.adapted else 0)),
         "gradients": FP32 * states * how.trains,
         "optimiser": FP32 * states * how.moments * how.trains,
-        "base for the KL": 0 if shape.adapted else FP32 * every * how.references,
+        "base for the KL": FP32 * every * how.references,
     }
 
 

@@ -114,9 +114,14 @@ def count(module: nn.Module) -> int:
 
 def adapter_parameters(model: PreTrainedModel, rank: int) -> int:
     """Return the parameters of LoRA adapters of this rank on all linear layers."""
-    head = model.get_output_embeddings()  # peft's "all-linear" leaves this layer out
-    layers = [m for m in model.modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
-    return rank * sum(sum(layer.weight.shape) for layer in layers)
+    return rank * sum(sum(layer.weight.shape) for _, layer in adapted_layers(model))
+
+
+def adapted_layers(model: PreTrainedModel) -> list[tuple[str, Any]]:
+    """Return name and layer of what adapters are put on: all linear layers but the head, which peft's "all-linear"
+    leaves out."""
+    head = model.get_output_embeddings()
+    return [(name, m) for name, m in model.named_modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
 
 
 def sharded(shapes: tuple[tuple[int, ...], ...], processes: int) -> int:

@@ -3,6 +3,7 @@
 - `loading`: finds a model by name, folder or hub id, and loads it with its tokenizer.
 - `shards`: weights that are cut up between processes: gathered whole, or this process's share of them.
 - `base_model`: gives access to the weights that training started from.
+- `plain`: a model with adapters as the plain model that it computes like.
 - `pairing`: makes a model and its tokenizer fit each other, and fit to be saved.
 - `chat`: messages as the text and ids that a model reads, through its chat template.
 - `policy`: renders contexts and questions, asks an engine for completions, scores them, and returns rollouts; of

@@ -53,6 +53,10 @@ logger = logging.getLogger(__name__)
 # Verified answers offered to proposers; more would cost scoring time without being used in one run.
 MAX_DEMONSTRATIONS = 512
 
+# Texts, and tokens of each, that an adapter may look at before it starts: peft's CorDA asks for 256 texts.
+MAX_CALIBRATION = 256
+MAX_CALIBRATION_TOKENS = 2048
+
 
 @dataclass(frozen=True)
 class Components:
@@ -237,6 +241,17 @@ def verified_demonstrations(task: Task) -> list[tuple[Example, WorkedExample]]:
                 refused.append(example)
         _warn_of_refused(task, name, refused, len(examples[:MAX_DEMONSTRATIONS]))
     return verified
+
+
+def calibration_rows(
+    args: FastSlowConfig, tokenizer: PreTrainedTokenizerBase, material: Sequence[tuple[Example, WorkedExample]]
+) -> list[list[int]]:
+    """Return token ids of training questions with right answers, each as one text."""
+    rows = []
+    for _, example in material[:MAX_CALIBRATION]:
+        ids: Any = tokenizer(f"{example.question}\n{example.answer}", add_special_tokens=False)["input_ids"]
+        rows.append(ids[:MAX_CALIBRATION_TOKENS])
+    return [ids for ids in rows if ids]
 
 
 def _warn_of_refused(task: Task, name: str, examples: Sequence[Example], looked_at: int) -> None:

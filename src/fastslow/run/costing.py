@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,8 @@ from fastslow.costs.published import EFFICIENCY, ELSEWHERE, MFU, TRANSPORT
 from fastslow.costs.shape import ModelShape, shape_of, shipped_config
 from fastslow.costs.work import Range, Unknowns, Work
 from fastslow.policy.loading import describe_model, loading, resolve_model
+from fastslow.slow.adapters import kind_of
+from fastslow.slow.adapters.stages import Stages
 
 PROMPT = Range(400, 1500, 3000)
 ANSWER_SHARES = Range(1 / 8, 3 / 8, 3 / 4)
@@ -151,8 +153,9 @@ def unknowns(work: Work, inputs: Inputs, other: str = "") -> Unknowns:
 
 def disk_needs(config: FastSlowConfig, shape: ModelShape) -> Disk:
     """Return what the run takes of a disk."""
+    adapters = Stages.of(config).count if config.lora_r and config.adapter_stages != "one" else 1
     return disk_of(
-        shape,
+        replace(shape, trained=shape.trained * adapters),
         saved=saved_steps(config),
         keep_last=config.keep_last,
         keep_every=config.keep_every,
@@ -160,6 +163,8 @@ def disk_needs(config: FastSlowConfig, shape: ModelShape) -> Disk:
         moving=moves_reference(config),
         bundle=config.save_bundle,
         copied=bool(config.save_to),
+        edited=kind_of(config).edits_base,
+        whole=not kind_of(config).ships_adapters,
     )
 
 
@@ -175,7 +180,7 @@ def moves_reference(config: FastSlowConfig) -> bool:
 
 def references(config: FastSlowConfig) -> int:
     """Return how many base models are in memory beside the trained one."""
-    return 0 if config.lora_r else 1 + moves_reference(config)
+    return 0 if kind_of(config).holds_base else 1 + moves_reference(config)
 
 
 def saved_steps(config: FastSlowConfig) -> list[int]:

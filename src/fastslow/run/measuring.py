@@ -32,12 +32,14 @@ def make_evaluator(
     base: BaseModel,
     task: Task,
     stops: Callable[[], bool],
+    *,
+    model: PreTrainedModel | None = None,
 ) -> Evaluator:
-    """Make the evaluator of the run's weights and its base on held-out examples of its task."""
+    """Make the evaluator of the run's weights, or those of `model`, and its base on held-out examples of its task."""
     params = replace(policy.params, temperature=config.eval_temperature, top_p=config.eval_top_p, top_k=0, min_p=None)
     return Evaluator(
         policy=policy,
-        model=slow.model,
+        model=model or slow.model,
         base=base,
         policy_of=lambda model: make_policy(config, slow, tokenizer, task, policy.window, model=model, stops=stops),
         task=task,
@@ -102,7 +104,7 @@ def make_base(config: FastSlowConfig, slow: SlowChannel, source: ModelSource, *,
 
     `given` says that the model did not come from `source` and cannot be loaded from there again.
     """
-    if config.lora_r:
+    if slow.holds_base:
         return adapters_off(slow.model)
     if slow.reference is not None:
         return frozen_copy(lambda: cast(PreTrainedModel, slow.reference))

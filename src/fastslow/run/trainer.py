@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fastslow.core import processes
 from fastslow.core.errors import BadInput, Stopped
 from fastslow.core.measurement import Measurement, means
 from fastslow.core.modes import MODES
+from fastslow.evaluation.evaluator import Evaluator
 from fastslow.files.run_directory import no_new_folders
 from fastslow.files.snapshot import Stateful
 from fastslow.loop.cycle import Cycle
@@ -23,7 +25,7 @@ from fastslow.loop.state import LoopState
 from fastslow.policy.loading import context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
 from fastslow.policy.pairing import make_fit
 from fastslow.record.recorder import Recorder
-from fastslow.run.assemble import Components, build_components, check_answers, make_steering
+from fastslow.run.assemble import Components, build_components, calibration_rows, check_answers, make_steering
 from fastslow.run.carry import Predecessor, gone, predecessor
 from fastslow.run.checkpoints import Checkpointing
 from fastslow.run.measuring import make_base, make_evaluator, make_policy
@@ -81,7 +83,10 @@ class FastSlowTrainer:
         self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
         window = context_window(model)
         with no_new_folders(args.output_dir):  # transformers' trainer makes one, and keeps nothing there
-            self.slow = SlowChannel(args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or (), given=given)
+            self.slow = SlowChannel(
+                args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or (), given=given,
+                calibration=partial(calibration_rows, args, self.tokenizer, self.parts.topics.material),
+            )  # fmt: skip
         self.stopped_by: list[str] = []
         """Why the run ends before its last step: names of signals."""
         self.policy = make_policy(args, self.slow, self.tokenizer, self.parts.task, window, stops=self._is_stopped)
@@ -290,8 +295,8 @@ class FastSlowTrainer:
             self.checkpointing.hold(evaluation_due=True)
         self.policy.refresh(step)
         self.cycle.choose_lead(step)
-        with self.recorder.phase("eval", step):
-            measurements = self.evaluator.measure(self.population, self._measured_contexts(step), topics=self.topics)
+        with self.recorder.phase("eval", step), self._evaluator_of_what_ships(step) as evaluator:
+            measurements = evaluator.measure(self.population, self._measured_contexts(step), topics=self.topics)
         self.recorder.evals(step, measurements)
         self.checkpointing.note_accuracy(means(measurements, "accuracy").get(self.shipped_context))
         self._judge(step, measurements)
@@ -300,6 +305,20 @@ class FastSlowTrainer:
             for what in ("accuracy", "kl", "entropy")
             for context, value in means(measurements, what).items()
         }
+
+    @contextmanager
+    def _evaluator_of_what_ships(self, step: int) -> Iterator[Evaluator]:
+        """Enter the evaluator of the weights in training or, where others ship, of these."""
+        if not self.slow.ships_another:
+            yield self.evaluator
+            return
+        args, slow, task, model = self.args, self.slow, self.parts.task, self.slow.shipped_model()
+        stops = self._is_stopped
+        with closing(
+            make_policy(args, slow, self.tokenizer, task, self.policy.window, model=model, stops=stops)
+        ) as policy:
+            policy.refresh(step)
+            yield make_evaluator(args, slow, self.tokenizer, policy, self.base, task, stops, model=model)
 
     def _measured_contexts(self, step: int) -> list[str]:
         """Return the kinds of context to measure after `step` steps; drift is that of the lead."""

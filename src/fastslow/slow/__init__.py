@@ -4,6 +4,7 @@
   checkpoint.
 - `hooks`: the protocols of the caller: `StepSource.next_step` returns a `StepBatch`, a `Listener` is called between the
   steps.
+- `adapters/`: what of the weights is trained: all of them, or an adapter of some kind; one kind a file.
 - `trainer`: the one subclass of TRL's `GRPOTrainer`. `replay`: rollouts made elsewhere as TRL's rollout and reward
   functions.
 - `rehearsal`: two steps of a stand-in, by which settings that the libraries refuse late are refused before a run.

@@ -16,6 +16,7 @@ from fastslow.core import processes
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.files.snapshot import WEIGHTS
 from fastslow.policy import shards
+from fastslow.slow.adapters.base import Calibration
 from fastslow.slow.hooks import Listener, NoListener, StepSource
 from fastslow.slow.sharding import Sharding, frozen
 from fastslow.slow.state import check_fit, load_weights, saved_shapes, saved_weights, weights_of
@@ -34,6 +35,7 @@ class SlowChannel:
         tokenizer: its tokenizer.
         callbacks: transformers callbacks.
         given: the model was made in memory, so that no name leads to its weights.
+        calibration: text for adapters that look at some before they start.
 
     Raises:
         BadInput: for settings that TRL or one of its trackers cannot work with.
@@ -47,8 +49,11 @@ class SlowChannel:
         tokenizer: PreTrainedTokenizerBase,
         callbacks: Sequence[TrainerCallback] = (),
         given: bool = False,
+        calibration: Calibration | None = None,
     ):
-        self._trainer = SlowTrainer(args, model=model, tokenizer=tokenizer, callbacks=callbacks, given=given)
+        self._trainer = SlowTrainer(
+            args, model=model, tokenizer=tokenizer, callbacks=callbacks, given=given, calibration=calibration
+        )
 
     # Components
 
@@ -79,11 +84,25 @@ class SlowChannel:
         """Return a model that is not trained, cut up as the trained one is. Every process calls this method."""
         return frozen(self._trainer, model)
 
+    @property
+    def holds_base(self) -> bool:
+        """Whether the model with its adapters off is the one that training started from."""
+        return self._trainer.adapter.holds_base
+
+    @property
+    def ships_another(self) -> bool:
+        """Whether what ships computes something else than the model in training, and has to be measured instead."""
+        return self._trainer.adapter.ships_another
+
+    def shipped_model(self) -> PreTrainedModel:
+        """Return the model that a bundle of whole weights holds: the one in training, or a copy."""
+        return self._trainer.adapter.shipped(self.model)
+
     def whole_model(self) -> PreTrainedModel | None:
         """Return the model with whole weights on the first process, to be saved; None elsewhere, where the weights are
         cut up. Every process calls this method."""
         if not shards.is_sharded(self.model):
-            return self.model
+            return self.shipped_model()
         assert self.blank is not None
         return shards.whole_copy(self.blank, self.model, keep=processes.is_main())
 
@@ -209,6 +228,7 @@ class SlowChannel:
     def load_progress(self, folder: Path) -> None:
         """Take up how many steps are behind the weights of a checkpoint."""
         self._trainer.state = TrainerState.load_from_json(str(folder / PROGRESS))
+        self._trainer.adapter.begin(self.model, self.step)
 
     def load_weights(self, folder: Path) -> None:
         """Load the weights of a checkpoint, not to train on them. Raises BadInput where the model has other weights."""

@@ -135,6 +135,7 @@ class Moments(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.saved.restore_counters()
         self._trainer.saved_by_process.restore_metrics()
+        self._trainer.adapter.begin(self._model, self._trainer.steps_done)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._is_between_steps():
@@ -144,8 +145,15 @@ class Moments(TrainerCallback):
         self._trainer.listener.weights_change_next()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self._is_between_steps() and self._trainer.listener.step_ends():
+        if not self._is_between_steps():
+            return
+        self._trainer.adapter.step_ended(self._trainer, self._trainer.steps_done)
+        if self._trainer.listener.step_ends():
             control.should_training_stop = control.should_save = True
+
+    @property
+    def _model(self) -> Any:
+        return self._trainer.accelerator.unwrap_model(self._trainer.model)
 
     def _is_between_steps(self) -> bool:
         """Return whether all updates of a step are done: transformers takes each for a step."""

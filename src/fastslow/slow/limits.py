@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from fastslow.core.errors import BadInput
+from fastslow.policy.engines.rows import without_adapter_shell
 from fastslow.policy.tree_forward import why_not
 from fastslow.slow.batches import ROWS_GATHERED
 
@@ -43,7 +44,7 @@ def why_not_pack(trainer: Any) -> str | None:
     if trainer.args.packing == "off":
         return "packing is off"
     base = trainer.accelerator.unwrap_model(trainer.model)
-    problem = why_not(base.get_base_model() if trainer.args.lora_r else base)
+    problem = why_not(without_adapter_shell(base))
     if trainer.sharding.of_weights and type(base.get_output_embeddings()) is not nn.Linear:
         problem = problem or "its head is no plain layer, which weights that are cut up would need"
     if problem and trainer.args.packing == "on":

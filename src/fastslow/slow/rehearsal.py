@@ -146,6 +146,7 @@ def _small(args: Any, folder: Path) -> Any:
     small.log_completions = False  # or they would be printed
     small.dataloader_num_workers = min(args.dataloader_num_workers, 1)
     small.learning_rate = args.learning_rate if args.learning_rate is not None else 1e-5
+    small.adapter, small.adapter_stages = "lora", "one"  # the stand-in's layers are too small for some others
     if small.optim_target_modules is not None:
         small.optim_target_modules = "all-linear"  # the stand-in has layers of other names
     return small

@@ -1,7 +1,9 @@
-"""Serve rollouts that were made and scored elsewhere as TRL's rollout function and reward function in one."""
+"""Serve rollouts that were made and scored elsewhere as TRL's rollout function and reward function in one, and count its
+steps as TRL does."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,3 +36,13 @@ def places(count: int) -> Dataset:
     """Return a dataset that makes TRL take the right number of steps; the source supplies the actual content."""
     place = Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]]})
     return place.select(np.zeros(count, dtype=np.int64))  # one row for all: a run of days has millions of places
+
+
+def counted_in_updates(args: Any) -> Any:
+    """Return the settings with times in updates, as transformers counts them, where a step has several."""
+    if args.num_iterations == 1:
+        return args
+    args = copy.copy(args)
+    for name in ("max_steps", "eval_steps", "save_steps", "logging_steps"):
+        setattr(args, name, getattr(args, name) * args.num_iterations)
+    return args

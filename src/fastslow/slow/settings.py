@@ -76,9 +76,22 @@ class SlowSettings(SettingsGroup):
         1.0, "Norm to which larger gradients are clipped; 0 clips none.", at_least=0, channel="slow"
     )
     lora_r: int = setting(
-        0, "Rank of LoRA adapters on all linear layers; 0 trains every weight.", at_least=0, channel="slow"
+        0, "Rank of adapters on all linear layers; 0 trains every weight.", at_least=0, channel="slow"
     )
     lora_alpha: int = setting(32, "Scale of the LoRA adapters.", above=0, channel="slow")
+    adapter: str = setting(
+        "lora",
+        "What lora_r trains of each weight: a 'lora' update; 'jumplora', its entries above a learned threshold; "
+        "'shira', as many entries at random; 'osf', the smallest singular directions; 'corda', lora from directions "
+        "that the training questions use least.",
+        choices=("lora", "jumplora", "shira", "osf", "corda"), channel="slow",
+    )  # fmt: skip
+    adapter_stages: str = setting(
+        "one",
+        "LoRA adapters of a stream with stages: 'one' for all; a new one each stage on a 'stack' of frozen ones; or "
+        "one on the base alone each stage, and their updates 'merge' by TIES.",
+        choices=("one", "stack", "merge"), channel="slow",
+    )  # fmt: skip
     num_iterations: int = inherited(
         1, "Updates from each step's rollouts (the paper's 1); above 1, ratios are to the policy that sampled.",
         unit="updates", at_least=1, at_most=1000, channel="slow",
@@ -95,7 +108,8 @@ class SlowSettings(SettingsGroup):
     gradient_checkpointing: bool = setting(False, "Trade compute for memory; off, because it changes no result.")
 
     def check(self) -> None:
-        """Refuse a bound below 1 of CISPO's ratio, and a KL budget without a KL term. Raises BadInput."""
+        """Refuse a bound below 1 of CISPO's ratio, a KL budget without a KL term, and kinds of adapters without
+        adapters. Raises BadInput."""
         if self.loss_type == "cispo" and self.epsilon_high is not None and self.epsilon_high < 1.0:
             raise BadInput(
                 f"epsilon_high is the upper bound of CISPO's importance ratio and must be at least 1, "
@@ -103,6 +117,17 @@ class SlowSettings(SettingsGroup):
             )
         if self.kl_target is not None and not self.beta > 0:
             raise BadInput(f"kl_target ({self.kl_target}) steers beta, and needs a beta above 0 to begin with.")
+        self._check_adapter()
+
+    def _check_adapter(self) -> None:
+        for name, usual in (("adapter", "lora"), ("adapter_stages", "one")):
+            value = getattr(self, name)
+            if value != usual and not self.lora_r:
+                raise BadInput(f"{name} '{value}' is about adapters, and lora_r is 0: set lora_r, their rank, e.g. 8.")
+        if self.adapter_stages != "one" and self.adapter != "lora":
+            raise BadInput(
+                f"adapter_stages '{self.adapter_stages}' is for LoRA: leave adapter at lora, or adapter_stages at one."
+            )
 
 
 @dataclass

@@ -66,6 +66,9 @@ def refuse_sharding(args: Any) -> None:
     sharding = asked_for(args)
     if sharding is Sharding.NONE:
         return
+    if args.lora_r and (args.adapter != "lora" or args.adapter_stages != "one"):
+        named = f"adapter '{args.adapter}'" if args.adapter != "lora" else f"adapter_stages '{args.adapter_stages}'"
+        raise BadInput(f"{named} does not work under {sharding.value}; take whole copies, or one LoRA adapter.")
     if "RANK" not in os.environ:
         raise BadInput(
             f"{sharding.value} was asked for, and there is one process alone; start several: accelerate launch "

@@ -171,7 +171,8 @@ def weights_of(trainer: Any) -> dict[str, torch.Tensor]:
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     shards.settle(model)
-    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    saves = trainer.adapter.saves
+    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad or saves(name)}
     in_state = model.state_dict()
     weights |= {name: buffer for name, buffer in model.named_buffers() if name in in_state}
     if trainer.ref_model is not None and trainer.args.sync_ref_model:

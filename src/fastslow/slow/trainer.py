@@ -8,7 +8,6 @@ to every behaviour relied on. Nothing outside this package touches a private nam
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import math
 import os
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import GRPOTrainer
@@ -33,6 +31,8 @@ from fastslow.policy.loading import frozen_clone, pad_id
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, rows_of
 from fastslow.policy.trials import name_of
+from fastslow.slow.adapters import kind_of
+from fastslow.slow.adapters.base import Calibration
 from fastslow.slow.batches import (
     ROWS_GATHERED,
     TOKEN_SUM_LOSSES,
@@ -45,7 +45,7 @@ from fastslow.slow.batches import (
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
 from fastslow.slow.limits import check_prefix_gradient, check_router_loss, why_not_pack
 from fastslow.slow.padding import Padding, Scores, score_on_the_right, score_plainly
-from fastslow.slow.replay import Replay, places
+from fastslow.slow.replay import Replay, counted_in_updates, places
 from fastslow.slow.sharding import Sharding, active, asked_for, frozen
 from fastslow.slow.split import EMPTY, Splitter
 from fastslow.slow.state import ProcessState, SlowState, load_weights, saved_weights
@@ -69,6 +69,7 @@ class SlowTrainer(GRPOTrainer):
         tokenizer: its tokenizer.
         callbacks: transformers callbacks.
         given: the model was made in memory, so that no name leads to its weights.
+        calibration: text for adapters that look at some before they start.
 
     Raises:
         BadInput: for settings that TRL or one of its trackers cannot work with.
@@ -89,19 +90,22 @@ class SlowTrainer(GRPOTrainer):
         tokenizer: PreTrainedTokenizerBase,
         callbacks: Sequence[TrainerCallback] = (),
         given: bool = False,
+        calibration: Calibration | None = None,
     ):
-        args = _counted_in_updates(args)
+        self.adapter = kind_of(args)(args, calibration)
+        args = counted_in_updates(args)
         self.source: StepSource | None = None
         self.listener: Listener = NoListener()
         self._replay = Replay()
         self._fixed: dict[tuple[int, ...], int] = {}
         beta, reference = args.beta, None
-        if (given or asked_for(args).of_weights) and beta and not args.lora_r and not args.sync_ref_model:
+        by_name = not (given or asked_for(args).of_weights or self.adapter.edits_base)
+        if beta and not by_name and not self.adapter.holds_base and not args.sync_ref_model:
             args.beta = 0.0  # or TRL loads a reference by name, which may hold other weights, and gathers it at once
             reference = frozen_clone(model)
         if args.gradient_checkpointing and not model.supports_gradient_checkpointing:
             raise BadInput(f"gradient_checkpointing: {name_of(model)} does not support it; leave it at false.")
-        lora = LoraConfig(r=args.lora_r, lora_alpha=args.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+        peft_config = self.adapter.prepare(model)
         try:
             super().__init__(
                 model=model,
@@ -111,13 +115,14 @@ class SlowTrainer(GRPOTrainer):
                 eval_dataset=places(1),
                 processing_class=tokenizer,
                 callbacks=list(callbacks),
-                peft_config=lora if args.lora_r else None,
+                peft_config=peft_config,
                 rollout_func=self._replay.roll_out,
             )
         except Exception as error:  # refused by TRL, transformers, accelerate or a tracker, each in its own way
             if is_out_of_memory(error):
                 raise
             raise BadInput(f"the trainer refuses these settings: {in_one_line(error)}") from error
+        self.adapter.attach(self.accelerator.unwrap_model(self.model))
         self.sharding = active(self)
         self.blank = shards.blank_of(self.model) if self.sharding.of_weights else None
         if reference is not None:
@@ -305,6 +310,7 @@ class SlowTrainer(GRPOTrainer):
             # A loss without a graph leaves every gradient None, and the optimiser skips what has none: weights,
             # momenta and step counts stay bit-identical.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
+        self.adapter.freeze(self.accelerator.unwrap_model(self.model))
         scales: Scales = inputs["scales"]
         # TRL returns the sum of the terms. The whole is scaled as the bonus has to be, and what the policy's term needs
         # beside that goes into its factors. A scale is 0 where the term is: then any other will do.
@@ -352,6 +358,11 @@ class SlowTrainer(GRPOTrainer):
             self.control.should_save = True
         return metrics
 
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Make the optimiser of all weights that any stage trains."""
+        with self.adapter.all_trained(self.accelerator.unwrap_model(self.model)):
+            return super().create_optimizer(model)
+
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
         """Guard DeepSpeed's engine, under which transformers would also look for a checkpoint of DeepSpeed's own."""
         if self.sharding is not Sharding.ZERO2:
@@ -385,13 +396,3 @@ class SlowTrainer(GRPOTrainer):
         """Let the next `train` begin at step 0 with a new optimiser, on the weights as they are."""
         self.optimizer = self.lr_scheduler = None  # type: ignore[assignment]
         self._step, self._buffered_inputs = 0, None
-
-
-def _counted_in_updates(args: Any) -> Any:
-    """Return the settings with times in updates, as transformers counts them, where a step has several."""
-    if args.num_iterations == 1:
-        return args
-    args = copy.copy(args)
-    for name in ("max_steps", "eval_steps", "save_steps", "logging_steps"):
-        setattr(args, name, getattr(args, name) * args.num_iterations)
-    return args

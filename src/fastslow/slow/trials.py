@@ -45,7 +45,7 @@ def try_backward(trainer: SlowTrainer, pad: int) -> None:
     """
     base = trainer.accelerator.unwrap_model(trainer.model)
     inner, args, router = without_adapter_shell(base), trainer.args, trainer.aux_loss_enabled
-    way = trainer.padding, trainer.packing_problem, args.gradient_checkpointing, args.lora_r > 0, router
+    way = trainer.padding, trainer.packing_problem, args.gradient_checkpointing, type(trainer.adapter), router
     key = (type(inner), inner.config.to_json_string(), str(base.dtype), *way)
     if key in _GO_BACK:
         return

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fastslow.core.errors import BadInput
 from fastslow.files import atomic
 from fastslow.policy.engines.rows import without_adapter_shell
+from fastslow.policy.plain import own_weights, plain_weights
 from fastslow.policy.shards import whole
 from fastslow.policy.trials import vocabulary
 
@@ -35,16 +35,10 @@ PUSHED = "pushed"
 def shape_of(model: PreTrainedModel) -> dict[str, Any]:
     """Return what tells a model from others: the size of its vocabulary, its parameters, and a hash of their names and
     shapes. Adapters do not count."""
-    weights = {name: tuple(weight.shape) for name, weight in plain_names(model).items()}
+    weights = {name: tuple(weight.shape) for name, weight in own_weights(model).items()}
     digest = hashlib.sha256(repr(sorted(weights.items())).encode()).hexdigest()[:16]
     parameters = sum(torch.Size(shape).numel() for shape in weights.values())
     return {"vocabulary": vocabulary(model), "parameters": parameters, "shapes": digest}
-
-
-def plain_names(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """Return the model's own weights by the names that they have without adapters; not copies."""
-    state = without_adapter_shell(model).state_dict()
-    return {name.replace(".base_layer.", "."): weight for name, weight in state.items() if ".lora_" not in name}
 
 
 @torch.no_grad()
@@ -54,16 +48,9 @@ def served_weights(model: PreTrainedModel, dtype: torch.dtype, *, kept: bool) ->
 
     Every process has to call this function where weights are sharded; those with `kept` false get nothing.
     """
-    added: dict[str, torch.Tensor] = {}
-    layers: dict[str, Any] = dict(without_adapter_shell(model).named_modules())
-    for name, layer in layers.items():
-        if isinstance(layer, BaseTunerLayer) and not layer.disable_adapters:
-            delta: Any = layer.get_delta_weight  # pyright: ignore[reportAttributeAccessIssue]
-            added[f"{name}.weight"] = sum(map(delta, layer.active_adapters))  # pyright: ignore[reportArgumentType]
     served: dict[str, torch.Tensor] = {}
     memory: set[int] = set()
-    for name, weight in plain_names(model).items():
-        weight = weight if name not in added else weight + added[name]
+    for name, weight in plain_weights(model):
         weight = whole(weight)
         if not kept:
             continue

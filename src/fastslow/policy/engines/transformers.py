@@ -33,6 +33,7 @@ from fastslow.policy import shards
 from fastslow.policy.engines.base import Prompt, Sample, SamplingParams, go_on
 from fastslow.policy.engines.rows import CachedRows, PaddedRows, Rows, Way, WholeRows, likely_way
 from fastslow.policy.loading import frozen_clone
+from fastslow.policy.plain import fill_plain, is_better_plain, plain_copy
 
 # Dropping finished rows copies the cache, so it waits until this share of a batch has ended.
 COMPACT_WHEN_DONE = 0.25
@@ -84,14 +85,18 @@ class PrefixSampler:
         if shards.is_sharded(self._live):
             self._gather()
             return
-        if next(self._live.parameters()).dtype == self._dtype or hasattr(self._live, "peft_config"):
+        plain = is_better_plain(self._live)
+        if not plain and (next(self._live.parameters()).dtype == self._dtype or hasattr(self._live, "peft_config")):
             return  # LoRA: the live model runs under autocast; merging adapters would lose bits of the base
         if self._shadow is None:
-            self._shadow = frozen_clone(self._live)
+            self._shadow = plain_copy(self._live) if plain else frozen_clone(self._live)
             # Parameters only: rotary frequencies, which are buffers, lose precision at far positions in bf16.
             for weight in self._shadow.parameters():
                 weight.data = weight.data.to(self._dtype)
             _keep_head_fast(self._shadow)
+            return
+        if plain:
+            fill_plain(self._shadow, self._live)
             return
         with torch.no_grad():
             for shadow, live in zip(self._shadow.parameters(), self._live.parameters(), strict=True):
