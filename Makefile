@@ -103,7 +103,7 @@ gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which 
 gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, into docs/gate.md (some four hours; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gated_stages.py runs/gated-stages results/gated-stages.json docs/gate.md
 
-alternatives: .venv/.installed ## Fifteen ways to adapt a model through three tasks, both orders, five seeds, into docs/alternatives.md (a day; SEEDS=1 ORDERS=forward RATES=1: hours; goes on where it stopped)
+alternatives: .venv/.installed ## 21 ways to adapt a model through three tasks, both orders, five seeds, into docs/alternatives.md (a day; SEEDS=1 ORDERS=forward RATES=1: hours; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/alternatives.py runs/alternatives results/alternatives.json docs/alternatives.md \
 		--seeds $(or $(SEEDS),5) --orders $(or $(ORDERS),forward reverse) --rates $(or $(RATES),3) $(if $(ARMS),--arms $(ARMS))
 

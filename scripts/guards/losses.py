@@ -40,7 +40,7 @@ MUTATIONS: list[Mutation] = [
         (UPDATES + "test_a_step_is_one_batch_whatever_its_updates",),
     ),
     Mutation(
-        "updates", "times are counted in steps", "slow/trainer.py",
+        "updates", "times are counted in steps", "slow/replay.py",
         "setattr(args, name, getattr(args, name) * args.num_iterations)", "pass",
         (UPDATES + "test_metrics_count_steps",),
     ),

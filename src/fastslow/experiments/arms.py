@@ -44,6 +44,30 @@ ARMS: dict[str, WayToAdapt] = {
     "rl_kl": WayToAdapt("RL held near the base by a KL term", {"mode": "rl", "beta": 0.05}),
     "rl_replay": WayToAdapt("RL with a share of earlier questions", {"mode": "rl", "rehearsal_share": 0.25}),
     "rl_lora": WayToAdapt("RL on one LoRA adapter", {"mode": "rl", "lora_r": 16}, rate=ADAPTERS),
+    "rl_lora_stack": WayToAdapt(
+        "RL on a new LoRA adapter for each stage, the older ones frozen and summed",
+        {"mode": "rl", "lora_r": 16, "adapter_stages": "stack"}, rate=ADAPTERS,
+    ),
+    "merge": WayToAdapt(
+        "RL on a new LoRA adapter for each stage, merged by TIES",
+        {"mode": "rl", "lora_r": 16, "adapter_stages": "merge"}, rate=ADAPTERS,
+    ),
+    "rl_jumplora": WayToAdapt(
+        "RL on adapters whose small entries are gated to zero (JumpLoRA)",
+        {"mode": "rl", "lora_r": 16, "adapter": "jumplora"}, rate=ADAPTERS,
+    ),
+    "rl_shira": WayToAdapt(
+        "RL on as many single entries of the weights, drawn at random (SHiRA)",
+        {"mode": "rl", "lora_r": 16, "adapter": "shira"}, rate=ADAPTERS,
+    ),
+    "rl_osf": WayToAdapt(
+        "RL in the directions that the weights use least (OSF)",
+        {"mode": "rl", "lora_r": 16, "adapter": "osf"}, rate=ADAPTERS,
+    ),
+    "rl_corda": WayToAdapt(
+        "RL on an adapter in the directions that known answers use least (CorDA)",
+        {"mode": "rl", "lora_r": 16, "adapter": "corda"},
+    ),
     "sft": WayToAdapt("supervised fine-tuning on the data's answers", {"mode": "supervised"}),
     "sft_replay": WayToAdapt(
         "the same with a share of earlier questions", {"mode": "supervised", "rehearsal_share": 0.25}

@@ -1,5 +1,5 @@
-"""Serve rollouts that were made and scored elsewhere as TRL's rollout function and reward function in one, and count its
-steps as TRL does."""
+"""Serve rollouts that were made and scored elsewhere as TRL's rollout function and reward function in one, and count
+its steps as TRL does."""
 
 from __future__ import annotations
 
