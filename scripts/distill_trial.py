@@ -1,11 +1,11 @@
-"""Do contexts fit into the weights: the quickstart over seeds, each bundle distilled (`make distill-trial`, an hour or two
-on one core).
+"""Do contexts fit into the weights: the quickstart over seeds, each bundle distilled (`make distill-trial`, an hour or
+two on one core).
 
     python scripts/distill_trial.py FOLDER results/distill-trial.json docs/training.md [--seeds 1 2 3 4 5]
 
 Parent under seed context and lead, and what was distilled under the seed context, answer all held-out questions
-(validation and test) eight times each. Runs and distillations that are finished are not made again, and those in the JSON
-file are not measured again.
+(validation and test) eight times each. Runs and distillations that are finished are not made again, and those in the
+JSON file are not measured again.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def measured(run: Path, output: Path) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| teacher | seed | seed context before | lead before | seed context after | of the lead's | prose, bits per byte | "
-        "KL to base, before and after | prompt tokens saved |",
+        "| teacher | seed | seed context before | lead before | seed context after | of the lead's | prose, bits per "
+        "byte | KL to base, before and after | prompt tokens saved |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -109,8 +109,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     rises = [row["prose_bits_per_byte"]["rise"] for row in rows]
     return "\n".join([
         *lines, "",
-        f"Of the lead's accuracy the weights alone keep {statistics.fmean(shares):.0%} in the mean and {min(shares):.0%} at "
-        f"least; prose changes by {min(rises):+.2%} to {max(rises):+.2%}.",
+        f"Of the lead's accuracy the weights alone keep {statistics.fmean(shares):.0%} in the mean and "
+        f"{min(shares):.0%} at least; prose changes by {min(rises):+.2%} to {max(rises):+.2%}.",
     ])  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from guards import (
     data,
+    distilling,
     engines,
     evidence,
     exports,
@@ -39,5 +40,6 @@ PARTS = (
     evidence,
     planning,
     report,
+    distilling,
 )
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

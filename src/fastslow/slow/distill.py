@@ -237,6 +237,7 @@ def _arguments(training: Training, tokens: int) -> SDFTConfig:
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
+        dataloader_pin_memory=False,
         shuffle_dataset=False,  # the order of the pairs is theirs
         num_generations=1,
         max_prompt_length=None,  # TRL's 512 would cut the context away, from the left
