@@ -82,7 +82,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--steps", type=positive, default=100, help="optimiser steps (default 100)")
     parser.add_argument("--questions", type=positive, default=16, help="questions of a step (default 16)")
-    parser.add_argument("--learning_rate", type=_rate, help="default: by size as in training; for adapters ten times")
+    parser.add_argument("--learning_rate", type=_rate, help="default: twice that of training; for adapters ten times")
     parser.add_argument("--seed", type=count, default=42, help="of the questions' order and the samples (default 42)")
     parser.add_argument("--trust_task", action="store_true", help="run the task or embedder that the bundle names")
     return parser.parse_args(list(argv))
