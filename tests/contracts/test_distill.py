@@ -27,7 +27,8 @@ OVERRIDDEN = {
 SETTINGS = (
     "output_dir", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps", "learning_rate",
     "lr_scheduler_type", "warmup_steps", "weight_decay", "max_grad_norm", "bf16", "fp16", "seed",
-    "gradient_checkpointing", "logging_steps", "save_strategy", "report_to", "disable_tqdm", "dataloader_pin_memory", "shuffle_dataset",
+    "gradient_checkpointing", "logging_steps", "save_strategy", "report_to", "disable_tqdm", "dataloader_pin_memory",
+    "shuffle_dataset",
     "num_generations", "max_prompt_length", "max_completion_length", "temperature", "distillation_alpha",
     "distillation_mode", "distillation_topk", "distillation_add_tail", "distillation_is_clip", "teacher_model_kind",
 )  # fmt: skip
