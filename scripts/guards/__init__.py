@@ -6,6 +6,7 @@ from guards import (
     adapters,
     alternatives,
     data,
+    distilling,
     engines,
     evidence,
     exports,
@@ -43,5 +44,6 @@ PARTS = (
     planning,
     alternatives,
     report,
+    distilling,
 )
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

@@ -20,6 +20,7 @@ COMMANDS = {
     "plasticity": "can it still learn? plain RL on another task from each run's weights and from the base",
     "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
     "contexts": "list the contexts of a run, print one to paste or as messages, compare two",
+    "distill": "train a bundle's contexts into its weights, so that prompts need none of them",
     "export": "write a bundle as a folder that stock servers load, its contexts in the chat template",
     "serve": "answer requests in OpenAI's form, each under the context that its question asks for",
     "probe-routes": "is a route right? what each channel alone would gain from single examples, measured",

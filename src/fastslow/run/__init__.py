@@ -12,5 +12,7 @@
 - `signals`: ends a run after its step.
 - `closing`: bundle, last measurements and summary.
 - `resume`: chooses the checkpoint to continue from and cuts the files back to it.
+- `distill`: trains the contexts of a bundle into its weights; called by `cli.distill`. `pairs`: the questions of that,
+  each under the student's and the teacher's context.
 - `wall_time`: ends a run in time, counted over all its resumes.
 """

@@ -1,4 +1,4 @@
-"""The slow channel: the weights, updated by RL through TRL. The only package that overrides TRL's trainer.
+"""The slow channel: the weights, updated by RL through TRL. The only package that overrides TRL's trainers.
 
 - `channel`: `SlowChannel`, the only interface that other packages use: train, fit, evaluate, weights, parts of a
   checkpoint.
@@ -17,6 +17,8 @@
   DeepSpeed's engine does out of our sight.
 - `limits`: what a model cannot be trained with.
 - `state`: optimiser, counters and random states as parts of a checkpoint.
+- `distill`: the one subclass of TRL's `SDFTTrainer`, which trains a student on a teacher that sees a context.
+  `run.distill` calls it, outside of any run.
 - `settings`: the settings of this package.
 
 `loop.cycle` is the source of steps, `run.trainer` the listener; TRL runs the optimiser.
