@@ -37,8 +37,8 @@ MUTATIONS: list[Mutation] = [
         "alternatives",
         "a question is never shown its own answer",
         "topics/shelf.py",
-        "if known[place][0] != own",
-        "if True",
+        "if question != own and entry.tokens",
+        "if entry.tokens",
         (SHELF + "a_question_is_never_shown_its_own_answer",),
     ),
     Mutation(

@@ -26,7 +26,7 @@ def recipe(tmp_path: Path) -> str:
 
 
 def test_every_arm_is_a_run_that_can_begin(tmp_path: Path, recipe: str) -> None:
-    arms = parse_arms(",".join(ARMS), None, learning_rate=1e-3)
+    arms = parse_arms(list(ARMS), None, learning_rate=1e-3)
     experiment = plan_arms(
         tmp_path / "out", kind="continual", title="t", flags=["--config", recipe], arms=arms, seeds=[1, 2]
     )
@@ -38,16 +38,38 @@ def test_every_arm_is_a_run_that_can_begin(tmp_path: Path, recipe: str) -> None:
 
 
 def test_adapters_learn_at_a_higher_rate_unless_the_recipe_says_otherwise() -> None:
-    rates = parse_arms("rl,rl_lora", None, learning_rate=1e-5)
+    rates = parse_arms(["rl", "rl_lora"], None, learning_rate=1e-5)
     assert "learning_rate" not in rates["rl"]
     assert rates["rl_lora"]["learning_rate"] == pytest.approx(1e-4)
-    chosen = parse_arms("rl_lora", {"rl_lora": {"learning_rate": 3e-4, "lora_r": 4}}, learning_rate=None)
+    chosen = parse_arms(["rl_lora"], {"rl_lora": {"learning_rate": 3e-4, "lora_r": 4}}, learning_rate=None)
     assert chosen == {"rl_lora": {"mode": "rl", "lora_r": 4, "learning_rate": 3e-4}}
 
 
 def test_a_recipes_own_arm_stands_beside_the_named_ones() -> None:
-    arms = parse_arms(" fst , mine,fst", {"mine": {"mode": "rl", "beta": 0.2}, "other": {}}, learning_rate=None)
+    arms = parse_arms([" fst ", "mine", "fst"], {"mine": {"mode": "rl", "beta": 0.2}, "other": {}}, learning_rate=None)
     assert arms == {"fst": {"mode": "fst"}, "mine": {"mode": "rl", "beta": 0.2}}
+
+
+def test_a_recipes_arms_of_known_names_are_those_arms_without_being_asked_for(
+    recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = {"compare": {"arms": {"sft": {"learning_rate": 0.01}, "joint": {}, "fst": {}, "rl": {"beta": 0.1}}}}
+    Path(recipe).write_text(Path(recipe).read_text() + yaml.safe_dump(own))
+    assert main(["continual", recipe, "--seeds", "1", "--dry_run"]) == 0
+    shown = capsys.readouterr().err
+    assert "sft-s1 (mode supervised): missing" in shown
+    assert "rl-s1: missing" in shown
+
+
+def test_a_ceiling_is_not_what_the_others_are_held_against(tmp_path: Path, recipe: str) -> None:
+    def reference(*arms: str) -> str:
+        made = parse_arms(arms, None, learning_rate=1e-3)
+        flags = ["--config", recipe]
+        return plan_arms(tmp_path, kind="continual", title="t", flags=flags, arms=made, seeds=[1]).reference
+
+    assert reference("fst", "joint", "rl_kl", "rl") == "rl"
+    assert reference("joint", "rl_kl") == "rl_kl"
+    assert reference("fst", "joint") == "fst"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +83,7 @@ def test_a_recipes_own_arm_stands_beside_the_named_ones() -> None:
 )
 def test_an_arm_that_is_none_is_refused(text: str, own: dict | None, said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        parse_arms(text, own, learning_rate=None)
+        parse_arms(text.split(","), own, learning_rate=None)
 
 
 def test_arms_and_modes_together_are_refused_before_anything_runs(

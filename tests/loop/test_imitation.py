@@ -15,6 +15,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.types import Rollout
 from fastslow.loop.groups import NO_ANSWER
 from fastslow.policy.policy import ANSWER_TOO_LONG
+from fastslow.run.train import train
 from fastslow.run.trainer import FastSlowTrainer
 from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.watch import LastBatch
@@ -112,6 +113,17 @@ def test_sft_on_a_task_without_answers_is_refused(tmp_path: Path) -> None:
         tiny_trainer(tmp_path, mode="supervised", task=written(tmp_path, ["7"] * 20).replace("often", "never"))
 
 
+def test_answers_of_which_none_can_be_learned_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="has only longer ones"):
+        tiny_trainer(tmp_path, mode="supervised", task=written(tmp_path, ["8" * 40] * 20))
+
+
+def test_a_run_in_which_nothing_was_learned_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = written(tmp_path, ["7"] * 20).replace("often", "never")
+    train(FastSlowConfig(**tiny_settings(tmp_path, mode="rejection", task=task, beta=0.0, max_steps=1)))
+    assert "NOTHING WAS LEARNED" in " ".join(capsys.readouterr().err.split())
+
+
 def never(completion: str, row: dict[str, Any]) -> float:
     return 0.0
 
@@ -120,6 +132,9 @@ def never(completion: str, row: dict[str, Any]) -> float:
     ("supervised", {"loss_type": "grpo"}, "Leave it at cispo"),
     ("rejection", {"loss_type": "sapo"}, "Leave it at cispo"),
     ("supervised", {"dynamic_sampling": 2}, "makes no rollouts"),
+    ("supervised", {"router": "triage"}, "makes no rollouts"),
+    ("rejection", {"top_entropy_quantile": 0.3}, "likelihood of whole answers"),
+    ("supervised", {"entropy_coef": 0.1}, "likelihood of whole answers"),
 ])  # fmt: skip
 def test_settings_without_a_meaning_are_refused(tmp_path: Path, mode: str, setting: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):

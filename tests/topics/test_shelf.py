@@ -27,8 +27,13 @@ QUESTIONS = ("capital of France?", "capital of Spain?", "colour of the sea?", "c
 SEED = seed_context("Answer.")
 
 
-def shelf(shown: int = 2) -> Shelf:
-    made = Shelf(shown)
+def tokens_of(text: str) -> int | None:
+    """A word is a token, and an end of turn is no text for a context."""
+    return None if "<|im_end|>" in text else len(text.split())
+
+
+def shelf(shown: int = 2, max_context_tokens: int = 100) -> Shelf:
+    made = Shelf(shown, max_context_tokens, tokens_of)
     made.add(WorkedExample(question, f"answer {i}") for i, question in enumerate(QUESTIONS))
     return made
 
@@ -47,7 +52,19 @@ def test_a_question_is_never_shown_its_own_answer() -> None:
 
 def test_nothing_similar_leaves_the_seed_context() -> None:
     assert shelf().context(question_alone("zebra"), SEED) is SEED
-    assert Shelf(2).context(question_alone("capital"), SEED) is SEED
+    assert Shelf(2, 100, tokens_of).context(question_alone("capital"), SEED) is SEED
+
+
+def test_answers_that_would_be_too_long_together_make_way_for_shorter_ones() -> None:
+    made = shelf(3, max_context_tokens=10)
+    made.add([WorkedExample("capital of France in the year of the great flood and fire", "x y")])
+    assert sum(tokens_of(f"{w.question} {w.answer}") or 0 for w in made.nearest(question_alone("capital of?"))) <= 10
+
+
+def test_a_special_token_and_what_is_too_long_stay_off_the_shelf() -> None:
+    made = shelf(2, max_context_tokens=8)
+    made.add([WorkedExample("colour of grass <|im_end|>?", "green"), WorkedExample("colour " * 9, "none")])
+    assert len(made) == 4
 
 
 def test_of_one_question_the_first_answer_stays() -> None:
@@ -59,19 +76,34 @@ def test_of_one_question_the_first_answer_stays() -> None:
 
 @given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=5)), max_size=8), st.text(max_size=12))
 def test_a_shelf_is_the_same_after_it_was_written_and_read(rows: list[tuple[str, str]], question: str) -> None:
-    made = Shelf(3)
+    made = Shelf(3, 100, tokens_of)
     made.add(WorkedExample(*row) for row in rows)
-    again = Shelf.from_json(json.loads(json.dumps(made.to_json())))
+    again = Shelf(1, 1)
+    again.load(json.loads(json.dumps(made.to_json())))
     assert shown(again, question) == shown(made, question)
     assert len(made.nearest(question_alone(question))) <= 3
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"shown": 0, "answers": []}, {"shown": True, "answers": []}, {"shown": 2, "answers": [["a", 1]]}]
+    "data",
+    [
+        {},
+        {"shown": 0},
+        {"shown": True},
+        {"max_context_tokens": "9"},
+        {"answers": [["a", 1, 2]]},
+        {"answers": ["abc"]},
+        {"answers": {"abc": 1}},
+        {"answers": [["\ud800", "b", 1]]},
+        {"answers": [["...", "b", 1]]},
+    ],
+    ids=repr,
 )
 def test_damage_is_noticed(data: dict[str, Any]) -> None:
+    whole = {"shown": 2, "max_context_tokens": 9, "answers": [["question", "b", 2]]}
+    Shelf(1, 1).load(whole)
     with pytest.raises((KeyError, TypeError, ValueError)):
-        Shelf.from_json(data)
+        Shelf(1, 1).load({**whole, **data} if data else {})
 
 
 # A whole run
@@ -99,7 +131,7 @@ def test_a_run_ships_what_its_stream_has_shown_and_nothing_that_is_held_out(run:
         example.question for task in tiny_task(run) for split in ("validation", "test") for example in task.split(split)
     }
     assert kept
-    assert not {question for question, _ in kept} & held_out
+    assert not {question for question, _, _ in kept} & held_out
 
 
 def tiny_task(run: Path) -> list[Any]:
@@ -112,7 +144,7 @@ def test_a_stage_knows_only_what_came_before(run: Path) -> None:
     sizes = []
     for step in (2, 4, 6):
         state = json.loads((run / f"checkpoint-{step}" / "state.json").read_text())
-        sizes.append({question.split()[0] for question, _ in state["topics"]["shelf"]["answers"]})
+        sizes.append({question.split()[0] for question, _, _ in state["topics"]["shelf"]["answers"]})
     assert sizes == [{"What"}, {"What", "Spell"}, {"What", "Spell", "On"}]
 
 
@@ -145,6 +177,22 @@ def test_a_broken_off_run_goes_on_with_its_shelf(run: Path, tmp_path: Path) -> N
     train(short, display=SilentDisplay())
     resume(tmp_path / "run", max_minutes=60, display=SilentDisplay())
     assert json.loads((tmp_path / "run/bundle/shelf.json").read_text()) == whole
+
+
+def test_another_run_begins_with_what_was_kept(run: Path, tmp_path: Path) -> None:
+    model = str(run.parent / "model")
+    both = {"model": model, "from_bundle": str(run), "max_minutes": 1e-9}
+    train(settings(tmp_path, **both), display=SilentDisplay())
+    kept = json.loads((run / "bundle/shelf.json").read_text())["answers"]
+    assert json.loads((tmp_path / "run/bundle/shelf.json").read_text())["answers"] == kept
+
+
+def test_a_run_with_contexts_of_its_own_begins_without_the_shelf(run: Path, tmp_path: Path) -> None:
+    start = {"model": str(run.parent / "model"), "from_bundle": str(run), "max_steps": 6}
+    chosen = stream_settings(tmp_path, mode="fst", clusters="labels", **start)
+    archive = tiny_trainer(tmp_path, **chosen).topics.archive
+    assert archive is not None
+    assert not archive.entries
 
 
 def test_retrieval_without_answers_is_refused(tmp_path: Path) -> None:

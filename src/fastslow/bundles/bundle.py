@@ -165,7 +165,7 @@ def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> 
     labels = Labels(settings["labels"], tasks=tasks_of(settings), seed=settings["seed"])
     retrieves = MODES[settings["mode"]].retrieves
     topics = Topics(
-        labels=labels, stream=None, archive=None if retrieves else Archive(), shelf=Shelf(1) if retrieves else None
+        labels=labels, stream=None, archive=None if retrieves else Archive(), shelf=Shelf(1, 1) if retrieves else None
     )
     if settings["clusters"] == "inferred":
         if not trusted and settings["embedder"] not in OURS:
@@ -176,9 +176,14 @@ def read_topics(folder: Path, settings: Mapping[str, Any], *, trusted: bool) -> 
         topics.clusters = Clusters(make_embedder(settings["embedder"]))
     try:
         topics.read(folder)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise BadInput(f"the archive of '{folder}' is damaged ({type(error).__name__}: {error}).") from error
     return topics
+
+
+def usual_kinds(settings: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of context that an evaluation measures where none are named."""
+    return ["seed", "retrieved"] if MODES[settings["mode"]].retrieves else ["seed", "lead", "mean"]
 
 
 def check_kind(bundle: Bundle, kind: str) -> None:

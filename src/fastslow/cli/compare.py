@@ -89,12 +89,12 @@ def arms_of(
     own = section.get("arms")
     if own is not None and (not isinstance(own, dict) or not own or "modes" in section):
         raise BadInput(f"recipe '{options.recipe}': 'arms' holds a name for each arm, in the place of 'modes'.")
-    if options.arms:
-        if options.modes or swept:
-            raise BadInput("arms are named one by one: give --arms, or --modes and --sweep.")
-        rate = parse_config([*flags, "--output_dir", "x"]).learning_rate
-        return parse_arms(options.arms, own, learning_rate=rate)
-    return None if own is None or options.modes or swept else own
+    if options.arms is not None and (options.modes or swept):
+        raise BadInput("arms are named one by one: give --arms, or --modes and --sweep.")
+    if options.arms is None and (own is None or options.modes or swept):
+        return None
+    rate = parse_config([*flags, "--output_dir", "x"]).learning_rate
+    return parse_arms(list(own or {}) if options.arms is None else options.arms.split(","), own, learning_rate=rate)
 
 
 def check_flags(flags: Sequence[str]) -> None:
@@ -131,7 +131,10 @@ def estimate(experiment: Any, minutes: float | None) -> list[str]:
     from fastslow.policy.loading import weight_bytes
 
     left = [cell for cell in experiment.cells if cell.status != "done"]
-    lines = [f"{cell.folder}: {cell.status}" for cell in experiment.cells]
+    lines = [
+        f"{cell.folder}{'' if cell.arm.split()[0] == cell.mode else f' (mode {cell.mode})'}: {cell.status}"
+        for cell in experiment.cells
+    ]
     done = [cell.seconds for cell in experiment.cells if cell.status == "done" and cell.seconds]
     known = sum(done) / len(done) / 60 if done else minutes
     time = f"about {known * len(left):.0f} minutes" if known is not None else "time unknown until one ends"

@@ -40,7 +40,7 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     """Return what was measured, how answers were sampled, and the compute type."""
     import torch
 
-    from fastslow.bundles.bundle import check_kind, open_bundle, open_task, tasks_of
+    from fastslow.bundles.bundle import check_kind, open_bundle, open_task, settings_of, tasks_of, usual_kinds
     from fastslow.bundles.digest import folder_of, has_manifest
     from fastslow.cli.train import find_modules_of, quiet_libraries
     from fastslow.evaluation.bundle import evaluate_bundle
@@ -51,6 +51,7 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     if options.trust_task:
         find_modules_of(options.path)
         find_modules_of(str(Path(options.path).resolve().parent))
+    kinds = kinds or usual_kinds(settings_of(options.path)[1])
     bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)
     settings = bundle.settings
     if not has_manifest(folder_of(options.path)):
@@ -139,9 +140,9 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument(
         "--contexts",
-        default="seed,lead,mean",
+        default="",
         help="of seed, lead, mean, all (every member), and, chosen by the question, cluster, nearest and retrieved; "
-        "default seed,lead,mean",
+        "default seed,lead,mean, and of a run that retrieves answers seed,retrieved",
     )
     parser.add_argument("--max_completion_length", type=positive, help="tokens of an answer (default: as in the run)")
     parser.add_argument("--trust_task", action="store_true", help="run the scorer or task code that the bundle names")
@@ -168,7 +169,7 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if not options.path or not Path(options.path).is_dir():
         raise BadInput(f"'{options.path}' is not a directory; give a run directory or a bundle.")
     kinds = [kind.strip() for kind in options.contexts.split(",") if kind.strip()]
-    if not kinds:
+    if options.contexts and not kinds:
         raise BadInput("name at least one context, e.g. --contexts seed,lead.")
     for kind in kinds:
         if kind not in CONTEXTS:

@@ -197,6 +197,13 @@ def _check_loss(config: AllSettings) -> None:
             f"mode '{config.mode}' maximises the likelihood of answers, which is what loss_type 'cispo' comes to where "
             f"every ratio is 1; '{config.loss_type}' would be something else. Leave it at cispo."
         )
+    if mode.imitates and (config.top_entropy_quantile != 1.0 or config.entropy_coef):
+        raise BadInput(
+            f"mode '{config.mode}' maximises the likelihood of whole answers: leave top_entropy_quantile at 1 and "
+            "entropy_coef at 0."
+        )
+    if not mode.samples and config.router != "both":
+        raise BadInput(f"mode '{config.mode}' makes no rollouts that a router could send anywhere; leave it at both.")
     if not mode.samples and config.dynamic_sampling:
         raise BadInput(f"mode '{config.mode}' makes no rollouts that dynamic_sampling could replace; set it to 0.")
     if config.advantage_group == "context" and config.multi_objective_aggregation != "sum_then_normalize":

@@ -84,19 +84,21 @@ ARMS: dict[str, WayToAdapt] = {
 }  # fmt: skip
 
 
-def parse_arms(text: str, own: Mapping[str, Any] | None, *, learning_rate: float | None) -> dict[str, dict[str, Any]]:
-    """Parse 'fst,rl,sft' into arm -> settings.
+def parse_arms(
+    asked: Sequence[str], own: Mapping[str, Any] | None, *, learning_rate: float | None
+) -> dict[str, dict[str, Any]]:
+    """Return arm -> settings for the arms that are asked for.
 
     Args:
-        text: names from `ARMS` or of the recipe, each once.
+        asked: names from `ARMS` or of the recipe.
         own: the recipe's arms, name -> settings; those of a name in `ARMS` are laid over its settings.
         learning_rate: of the recipe; None where it leaves the choice to the model's size.
 
     Raises:
         BadInput: for a name that does not exist, and where a learning rate is needed and not given.
     """
-    own = own or {}
-    names = list(dict.fromkeys(filter(None, (part.strip() for part in text.split(",")))))
+    own = {str(name).strip(): settings for name, settings in (own or {}).items()}
+    names = list(dict.fromkeys(filter(None, (str(name).strip() for name in asked))))
     if not names:
         raise BadInput(f"name at least one arm of {', '.join([*ARMS, *own])}.")
     return {name: _settings(name, own, learning_rate) for name in names}
@@ -104,7 +106,7 @@ def parse_arms(text: str, own: Mapping[str, Any] | None, *, learning_rate: float
 
 def _settings(name: str, own: Mapping[str, Any], learning_rate: float | None) -> dict[str, Any]:
     if name not in ARMS and name not in own:
-        raise BadInput(f"unknown arm '{name}'.{nearest(name, [*ARMS, *own])} There are {', '.join([*ARMS, *own])}.")
+        raise BadInput(f"unknown arm '{name}'.{nearest(name, [*ARMS, *own])}")
     layered = own.get(name) or {}
     if not isinstance(layered, Mapping):
         raise BadInput(f"arm '{name}' must hold 'setting: value' lines.")
@@ -120,9 +122,3 @@ def _settings(name: str, own: Mapping[str, Any], learning_rate: float | None) ->
             )
         settings["learning_rate"] = arm.rate * learning_rate
     return settings | dict(layered)
-
-
-def described(names: Sequence[str]) -> list[str]:
-    """Return a line for each of these arms that says what it is; '' for a recipe's own."""
-    width = max(map(len, names), default=0)
-    return [f"{name:<{width}}  {ARMS[name].title if name in ARMS else ''}".rstrip() for name in names]

@@ -21,6 +21,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES, REFERENCE, SEQUENTIAL, Mode
 from fastslow.core.registry import nearest
 from fastslow.experiments.experiment import Cell, Experiment, Kind
+from fastslow.streams import has_stages
 
 LONGEST_NAME = 160  # bytes of a folder's name: file systems take 255, which must also hold `.log` and the seed
 
@@ -123,7 +124,9 @@ def plan_arms(
             raise BadInput(f"arm '{arm}' must hold 'setting: value' lines.")
         words: list[str] = []
         for name, value in settings.items():
-            if name not in known or name in ("seed", "output_dir"):
+            if name in ("seed", "output_dir"):
+                raise BadInput(f"arm '{arm}': the experiment sets '{name}' for each cell.")
+            if name not in known:
                 raise BadInput(f"arm '{arm}': no setting '{name}'.{nearest(name, known)}")
             if name != "mode":
                 words += [f"--{name}", *map(_word, value if isinstance(value, (list, tuple)) else [value])]
@@ -154,12 +157,22 @@ def make_cell(arm: str, mode: str, seed: int, flags: Sequence[str]) -> Cell:
 
 def _word(value: Any) -> str:
     """Return a value of a recipe as the command line takes it: a mapping as JSON."""
+    if value is None:
+        return "none"
     return json.dumps(plain(value)) if isinstance(value, dict) else str(value)
 
 
 def _reference(cells: Iterable[Cell]) -> str | None:
-    """Return the first arm of the reference mode."""
-    return next((cell.arm for cell in cells if MODES[cell.mode].role == "reference"), None)
+    """Return the arm of the reference mode, that of its name before others. One that has all tasks at once, where
+    others have one after another, is a ceiling."""
+    cells = list(cells)
+    several = len({has_stages(cell.settings.get("stream") or "") for cell in cells if cell.settings.get("tasks")}) > 1
+    found = [
+        cell.arm
+        for cell in cells
+        if MODES[cell.mode].role == "reference" and not (several and not has_stages(cell.settings.get("stream") or ""))
+    ]
+    return REFERENCE.name if REFERENCE.name in found else next(iter(found), None)
 
 
 def _folder(arm: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -111,6 +111,7 @@ def build_components(
         run_seed=args.seed,
     )
     stream = make_stream(args, task)
+    shelf = make_shelf(args, tokenizer, special) if MODES[args.mode].retrieves else None
     return Components(
         task=task,
         stream=stream,
@@ -118,17 +119,31 @@ def build_components(
         seed_context=seed_context(args.seed_instruction),
         fast=fast,
         router=router,
-        topics=make_topics(args, task, stream),
+        topics=make_topics(args, task, stream, shelf=shelf),
         held_out=held_out,
     )
 
 
-def check_answers(mode: Mode, task: Task) -> None:
-    """Refuse a mode that needs right answers for a task that has none."""
+def check_answers(mode: Mode, task: Task, fits: Callable[[Example, str], bool]) -> None:
+    """Refuse a mode that needs right answers for a task that has none, and warn where some are of no use; `fits` says
+    whether an answer can be learned. Looks at the first examples of each task."""
     if mode.learns_from != "answers" and not mode.retrieves:
         return
     for name, examples in by_task(task, task.split("train")).items():
-        if all(task.answer(example) is None for example in examples):
+        looked_at = examples[:MAX_DEMONSTRATIONS]
+        answers = [(example, answer) for example in looked_at if (answer := task.answer(example)) is not None]
+        fitting = sum(fits(*pair) for pair in answers) if mode.learns_from == "answers" else len(answers)
+        if answers and not fitting:
+            raise BadInput(
+                f"mode '{mode.name}' learns right answers of at most max_completion_length tokens, and task '{name}' "
+                "has only longer ones, or questions that fill the model's window; raise max_completion_length."
+            )
+        if 0 < fitting < len(looked_at):
+            logger.warning(
+                "task '%s': of %d training questions, %d have a verified answer that can be used", name,
+                *(len(looked_at), fitting),
+            )  # fmt: skip
+        if not answers:
             raise BadInput(
                 f"mode '{mode.name}' needs right answers, and task '{name}' has no verified one to any training "
                 "question; take mode rejection, which takes the model's own, or rl."
@@ -214,7 +229,7 @@ def make_steering(args: FastSlowConfig, stream: Stream) -> Steering:
     )
 
 
-def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
+def make_topics(args: FastSlowConfig, task: Task, stream: Stream, *, shelf: Shelf | None = None) -> Topics:
     """Make what the settings let the learner know of its stream. Raises BadInput for an embedder that is not
     installed."""
     return Topics(
@@ -222,24 +237,38 @@ def make_topics(args: FastSlowConfig, task: Task, stream: Stream) -> Topics:
         stream=stream,
         clusters=Clusters(make_embedder(args.embedder)) if args.clusters == "inferred" else None,
         archive=Archive() if args.clusters != "none" and MODES[args.mode].fast else None,
-        material=verified_demonstrations(task),
-        shelf=Shelf(args.max_worked_examples) if MODES[args.mode].retrieves else None,
+        material=verified_demonstrations(task, most=MAX_DEMONSTRATIONS if shelf is None else None),
+        shelf=shelf,
     )
 
 
-def verified_demonstrations(task: Task) -> list[tuple[Example, WorkedExample]]:
-    """Collect training examples with answers that the scorer accepts, and warn of answers in the data that it does
-    not."""
+def make_shelf(args: FastSlowConfig, tokenizer: PreTrainedTokenizerBase, special: Sequence[str]) -> Shelf:
+    """Make an empty shelf for answers whose tokens this tokenizer counts, without those that hold a special token: it
+    could forge a turn."""
+
+    def tokens_of(text: str) -> int | None:
+        if any(token in text for token in special):
+            return None
+        return len(tokenizer(text, add_special_tokens=False)["input_ids"])  # type: ignore[arg-type]
+
+    return Shelf(args.max_worked_examples, args.max_context_tokens, tokens_of)
+
+
+def verified_demonstrations(
+    task: Task, *, most: int | None = MAX_DEMONSTRATIONS
+) -> list[tuple[Example, WorkedExample]]:
+    """Collect training examples with answers that the scorer accepts, of `most` examples of each task, and warn of
+    answers in the data that it does not."""
     verified = []
     for name, examples in by_task(task, task.split("train")).items():
         refused: list[Example] = []
-        for example in examples[:MAX_DEMONSTRATIONS]:
+        for example in examples[:most]:
             answer = task.answer(example)
             if answer is not None:
                 verified.append((example, WorkedExample(example.question, answer)))
             else:
                 refused.append(example)
-        _warn_of_refused(task, name, refused, len(examples[:MAX_DEMONSTRATIONS]))
+        _warn_of_refused(task, name, refused, len(examples[:most]))
     return verified
 
 

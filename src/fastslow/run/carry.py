@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from fastslow.bundles.bundle import has_topics, read_settings
+from fastslow.bundles.bundle import has_topics, read_settings, read_topics
 from fastslow.bundles.digest import verified_files
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.population import Population
@@ -99,14 +99,22 @@ class Predecessor:
             {name: wanted[name] if held is None else _as(held, wanted[name]) for name, held in found.items()}
         )
 
-    def load_topics(self, topics: Topics, context_ids: Collection[str]) -> None:
-        """Take up clusters, and of the archive these contexts, where this run has topics of the same kind."""
+    def load_topics(self, topics: Topics, context_ids: Collection[str], held_out: HeldOut) -> None:
+        """Take up clusters, and of the archive these contexts, where this run has topics of the same kind; and what was
+        kept to be retrieved, but for what this run holds out, where both retrieve."""
+        ours, theirs = MODES[self._config.mode], MODES[self.settings["mode"]]
+        if theirs.retrieves:
+            if topics.shelf is not None:
+                earlier = read_topics(self.folder, self.settings, trusted=False).shelf
+                assert earlier is not None
+                topics.shelf.add(w for w in earlier.answers if held_out.copied_into_example(w) is None)
+            return
         alike = all(self.settings.get(name) == getattr(self._config, name) for name in ("clusters", "embedder"))
-        if not (has_topics(self.settings) and MODES[self._config.mode].fast and alike):
+        if not (has_topics(self.settings) and ours.fast and alike):
             return
         try:
             topics.read(self.folder)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
             raise BadInput(f"the archive of '{self.folder}' is damaged ({type(error).__name__}: {error}).") from error
         topics.begin_anew(context_ids)
 

@@ -37,6 +37,11 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
             topics=trainer.topics,
             base_name=config.model,
         )
+    if trainer.mode.slow and trainer.step and not trainer.recorder.trained["rows"]:
+        trainer.recorder.display.note(
+            "NOTHING WAS LEARNED: not one row had a gradient, and the weights are those of the start. "
+            + ("No answer earned full reward." if trainer.mode.imitates else "The answers of a group were all alike.")
+        )
     with suppress(Stopped):
         _measure(trainer)
     stopped_by = _stopped_by(trainer)

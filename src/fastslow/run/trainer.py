@@ -125,7 +125,7 @@ class FastSlowTrainer:
         """Start from a bundle; a resumed run, whose checkpoint has it all, may do without."""
         earlier.load_weights(self.slow)
         population = earlier.contexts(self.population, self.parts.held_out)
-        earlier.load_topics(self.topics, population.known)
+        earlier.load_topics(self.topics, population.known, self.parts.held_out)
         earlier.load_router(self.parts.router)
         self.cycle.state.population = population
 
@@ -150,7 +150,7 @@ class FastSlowTrainer:
                 "the model's chat template does not show earlier questions and answers, so that contexts cannot hold "
                 "worked examples; take a template that does, or --mode rl."
             )
-        check_answers(self.mode, task)
+        check_answers(self.mode, task, lambda e, answer: policy.given(self.population.seed, e, answer).verdict.scored)
         if not any(policy.fits(self.population.seed, example) for example in task.split("train")):
             raise BadInput(
                 f"no training question of '{task.name}' fits the model's window of {policy.window} tokens together "

@@ -210,7 +210,7 @@ class Topics:
         if self.clusters is not None:
             self.clusters.load_state_dict(state["clusters"])
         if self.shelf is not None:
-            self.shelf = Shelf.from_json(state["shelf"])
+            self.shelf.load(state["shelf"])
 
     def write(self, folder: Path) -> None:
         """Write archive.json, clusters.json, clusters.safetensors and shelf.json, as far as there is what they hold."""
@@ -226,7 +226,7 @@ class Topics:
     def read(self, folder: Path) -> None:
         """Restore what `write` wrote. Raises OSError, KeyError, TypeError or ValueError for anything else."""
         if self.shelf is not None:
-            self.shelf = Shelf.from_json(json.loads((folder / SHELF).read_text(encoding="utf-8")))
+            self.shelf.load(json.loads((folder / SHELF).read_text(encoding="utf-8")))
         if self.archive is not None:
             self.archive = Archive.from_json(json.loads((folder / ARCHIVE).read_text(encoding="utf-8")))
         if self.clusters is not None:

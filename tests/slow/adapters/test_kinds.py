@@ -119,7 +119,7 @@ def test_shira_moves_the_same_few_entries_for_one_seed(trained: Trained, tmp_pat
 
 
 def test_corda_without_an_answer_to_look_at_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastslow.run.assemble.verified_demonstrations", lambda task: list[Task]())
+    monkeypatch.setattr("fastslow.run.assemble.verified_demonstrations", lambda task, **_: list[Task]())
     with pytest.raises(BadInput, match="adapter 'corda' looks at training questions with right answers"):
         small(tmp_path, "corda")
 

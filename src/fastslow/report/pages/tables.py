@@ -136,7 +136,7 @@ def quadrants(comparison: Comparison) -> Table:
     head = ("arm", "base, seed", "base, evolved", "trained, seed", "trained, evolved", "trained, mean of population")
     rows = [(arm.label, *(formats.decimal(_quadrant(arm, name)) for name in names)) for arm in comparison.arms]
     notes = []
-    untrained = next((arm.label for arm in comparison.arms if not arm.channels.slow), None)
+    untrained = next((arm.label for arm in comparison.arms if arm.channels.fast and not arm.channels.slow), None)
     if untrained is not None:
         notes.append(f"The base's own best prompt: arm '{untrained}', whose weights are the base's throughout.")
     return Table("Where it ends: weights and context", head, rows, notes)
