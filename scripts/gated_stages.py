@@ -1,20 +1,25 @@
 """Continual training behind a gate: how often is a stage refused, and rightly so? (`make gated-stages`, hours)
 
-    python scripts/gated_stages.py FOLDER results/gated-stages.json docs/gate.md [--seeds 1 2 3 4 5]
+    python scripts/gated_stages.py FOLDER results/gated-stages.json docs/gate.md [--seeds 1 2 3 4 5] [--jobs 2]
 
 A model learns three tasks in three stages. At each stage a careless candidate is trained on the new task alone, and a
 careful one on all tasks so far, both from the champion's weights. Each is gated against the champion: it has to gain on
 the new task and to keep every earlier one within the margin; the gate's policy can only grow. What passes is promoted.
 Afterwards both are measured on questions that no gate asked, and the verdict is compared with that.
 
-Candidates that the JSON file holds are neither trained nor gated again; FOLDER keeps the registries.
+Seeds are independent of each other, and `--jobs` of them run side by side, on one core each. FOLDER keeps a registry
+for each seed and what was found so far; a seed that the JSON file holds whole is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +32,13 @@ from fastslow.registry.registry import CHAMPION, ModelRegistry
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes/gated_stages.yaml"
-TASKS = ("star_graph?degree=2&path=2&ids=10", "reasoning_gym:number_format", "reasoning_gym:letter_counting")
+TASKS = (
+    "star_graph?degree=2&path=2&ids=10",
+    "reasoning_gym:products?min_terms=2&max_terms=2&min_digits=1&max_digits=2&scorer=number",
+    "reasoning_gym:chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=2&scorer=number",
+)
+CANDIDATES = 2 * len(TASKS) - 1
+"""Of a seed: a careless and a careful one for each stage, but one for the first, where both are the same."""
 SEEDS = (1, 2, 3, 4, 5)
 MIN_GAIN, MARGIN, QUESTIONS, LOOKS, TRUTH = 0.05, 0.1, 200, 4, 300
 """Gain that is asked for, drop that counts as none, questions of a gate and its looks, and questions that decide
@@ -139,29 +150,65 @@ def promotions(folder: Path) -> int:
     return sum(entry.event == "promote" for entry in ModelRegistry.open(folder / "releases").entries())
 
 
+def run_seed(folder: Path, seed: int) -> list[dict[str, Any]]:
+    """Train and judge the candidates of a seed that are missing, and return what was found of all of them."""
+    found, own = folder / f"seed-{seed}.json", folder / f"seed-{seed}"
+    rows = json.loads(found.read_text()) if found.exists() else []
+    if promotions(own) != sum(row["gate"]["state"] == "pass" for row in rows):  # promoted and not written down, or gone
+        shutil.rmtree(own, ignore_errors=True)
+        rows = []
+    if not (own / "releases").exists():
+        run("registry", "init", str(own / "releases"))
+    for stage in range(len(TASKS)):
+        for kind in ("careless", "careful") if stage else ("careful",):
+            if not any((row["stage"], row["kind"]) == (stage + 1, kind) for row in rows):
+                rows.append(judge(own, stage, kind, seed))
+                found.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def run_seeds(options: argparse.Namespace, seeds: list[int]) -> None:
+    """Run seeds side by side, each in a process of its own. Raises SystemExit where one fails."""
+
+    def start(seed: int) -> int:
+        own = [str(options.folder), str(options.results), str(options.page), "--only", str(seed)]
+        with (options.folder / f"seed-{seed}.log").open("w") as log:
+            env = {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // options.jobs))}
+            return subprocess.run(
+                [sys.executable, __file__, *own], stdout=log, stderr=log, env=env, check=False
+            ).returncode
+
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        failed = [seed for seed, code in zip(seeds, pool.map(start, seeds), strict=True) if code]
+    if failed:
+        raise SystemExit(f"seeds {failed} failed; see {options.folder}/seed-{failed[0]}.log")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("page", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", type=int, help="run this seed here, and write nothing but its own file")
+    parser.add_argument("--collect", action="store_true", help="run nothing: write down what was found so far")
     options = parser.parse_args()
-    rows = json.loads(options.results.read_text())["candidates"] if options.results.exists() else []
+    if options.only is not None:
+        run_seed(options.folder, options.only)
+        return
+    kept = json.loads(options.results.read_text())["candidates"] if options.results.exists() else []
+    by_seed = {seed: [row for row in kept if row["seed"] == seed] for seed in options.seeds}
+    if not options.collect:
+        run_seeds(options, [seed for seed, rows in by_seed.items() if len(rows) < CANDIDATES])
     for seed in options.seeds:
-        folder = options.folder / f"seed-{seed}"
-        passed = sum(row["seed"] == seed and row["gate"]["state"] == "pass" for row in rows)
-        if promotions(folder) != passed:  # a candidate was promoted and not written down, or the folder is gone
-            shutil.rmtree(folder, ignore_errors=True)
-            rows = [row for row in rows if row["seed"] != seed]
-        if not (folder / "releases").exists():
-            run("registry", "init", str(folder / "releases"))
-        for stage in range(len(TASKS)):
-            for kind in ("careless", "careful") if stage else ("careful",):
-                if any((row["seed"], row["stage"], row["kind"]) == (seed, stage + 1, kind) for row in rows):
-                    continue
-                rows.append(judge(folder, stage, kind, seed))
-                found = {"machine": machine(), "versions": versions(), "tasks": list(TASKS), "candidates": rows}
-                options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        file = options.folder / f"seed-{seed}.json"
+        rows = json.loads(file.read_text()) if file.exists() else []
+        by_seed[seed] = max(rows, by_seed[seed], key=len)
+    rows = [row for seed in options.seeds for row in by_seed[seed]]
+    found = {"machine": machine(), "versions": versions(), "tasks": list(TASKS), "candidates": rows}
+    options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     write_between(options.page, BEGIN, END, table(rows))
 
 
