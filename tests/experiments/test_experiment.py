@@ -172,7 +172,7 @@ def test_arms_have_names_and_settings_of_their_own(tmp_path):
     ("arms", "said"),
     [
         ({"a": {"ruoter": "both"}}, "Did you mean 'router'"),
-        ({"a": {"seed": 3}}, "no setting 'seed'"),
+        ({"a": {"seed": 3}}, "the experiment sets 'seed'"),
         ({"a": "both"}, "'setting: value' lines"),
         ({"a": {"stage_steps": "many"}}, "stage_steps"),
     ],
