@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ CITIES = ["Lima", "Oslo", "Rome", "Bern"]
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    # Commands that other tests ran in this process have put their folders on the path, a module "mine" among them.
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if tmp_path.parent.parent not in Path(entry).parents])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     return tmp_path
 
 

@@ -59,8 +59,8 @@ class BundleContexts:
             return self.population.named(kind)
         if self.topics is None or kind not in self.topics.kinds:
             raise BadInput(
-                f"context '{kind}' is chosen by the question, which takes a bundle of a run that chose so; "
-                "take 'lead', 'seed' or an id."
+                f"context '{kind}' is chosen by the question, which takes a bundle of a run with --clusters inferred, "
+                "or for 'retrieved' one of mode retrieval; take 'lead', 'seed' or an id."
             )
         return self.topics.choose(kind, self.population, question_alone(question))
 
