@@ -94,6 +94,15 @@ def test_arms_and_modes_together_are_refused_before_anything_runs(
     assert "arms are named one by one" in capsys.readouterr().err
 
 
+def test_an_arm_that_the_recipe_cannot_have_is_named(tmp_path: Path, recipe: str) -> None:
+    settings = yaml.safe_load(Path(recipe).read_text())
+    alone = {name: value for name, value in settings.items() if name not in ("tasks", "stage_steps", "stream")}
+    Path(recipe).write_text(yaml.safe_dump(alone | {"task": settings["tasks"][0]}))
+    arms = parse_arms(["rl", "joint"], None, learning_rate=None)
+    with pytest.raises(BadInput, match="arm 'joint': stream 'mixture' is for several tasks"):
+        plan_arms(tmp_path, kind="compare", title="t", flags=["--config", recipe], arms=arms, seeds=[1])
+
+
 def test_an_arm_with_all_tasks_at_once_stands_beside_those_with_stages(
     tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,7 +130,10 @@ def plan_arms(
                 raise BadInput(f"arm '{arm}': no setting '{name}'.{nearest(name, known)}")
             if name != "mode":
                 words += [f"--{name}", *map(_word, value if isinstance(value, (list, tuple)) else [value])]
-        cells.append(make_cell(str(arm), str(settings.get("mode", known["mode"].default)), seed, [*flags, *words]))
+        try:
+            cells.append(make_cell(str(arm), str(settings.get("mode", known["mode"].default)), seed, [*flags, *words]))
+        except BadInput as error:
+            raise BadInput(f"arm '{arm}': {error}") from error
     reference = _reference(cells) or cells[0].arm
     return Experiment(path, kind=kind, title=title, reference=reference, cells=_apart(cells))
 
