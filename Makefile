@@ -103,7 +103,7 @@ distill-trial: .venv/.installed ## The quickstart's contexts distilled into its 
 gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which have to be refused (half an hour; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gate_real.py runs/gate-real results/gate-real.json
 
-gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, two at a time, into docs/gate.md (hours; goes on where it stopped)
+gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, two at a time, into docs/gate.md (two to three hours on two idle cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gated_stages.py runs/gated-stages results/gated-stages.json docs/gate.md --jobs 2
 
 alternatives: .venv/.installed ## 21 ways to adapt a model through three tasks, both orders, five seeds, into docs/alternatives.md (a day; SEEDS=1 ORDERS=forward RATES=1: hours; goes on where it stopped)
