@@ -91,20 +91,7 @@ class FastSlowTrainer:
         """Why the run ends before its last step: names of signals."""
         self.policy = make_policy(args, self.slow, self.tokenizer, self.parts.task, window, stops=self._is_stopped)
         self.steering = make_steering(args, self.parts.stream)
-        population = Population(size=args.population_size, seed=self.parts.seed_context)
-        self.cycle = Cycle(
-            args,
-            policy=self.policy,
-            stream=self.parts.stream,
-            topics=self.parts.topics,
-            fast=self.parts.fast,
-            router=self.parts.router,
-            steering=self.steering,
-            state=LoopState(self.parts.task, population, Book(args.evidence_half_life)),
-            recorder=self.recorder,
-            log=self.slow.note,
-            further=self.parts.further,
-        )
+        self.cycle = self._make_cycle()
         self.base = make_base(args, self.slow, source, given=given)
         self.evaluator = make_evaluator(
             args, self.slow, self.tokenizer, self.policy, self.base, self.parts.task, self._is_stopped
@@ -120,6 +107,24 @@ class FastSlowTrainer:
         self._steps_go_on = False
         self._check_prompts()
         self.slow.listen(self)
+
+    def _make_cycle(self) -> Cycle:
+        """Couple the channels, from a population of the seed context alone."""
+        args, parts = self.args, self.parts
+        population = Population(size=args.population_size, seed=parts.seed_context)
+        return Cycle(
+            args,
+            policy=self.policy,
+            stream=parts.stream,
+            topics=parts.topics,
+            fast=parts.fast,
+            router=parts.router,
+            steering=self.steering,
+            state=LoopState(parts.task, population, Book(args.evidence_half_life)),
+            recorder=self.recorder,
+            log=self.slow.note,
+            further=parts.further,
+        )
 
     def _take_up(self, earlier: Predecessor) -> None:
         """Start from a bundle; a resumed run, whose checkpoint has it all, may do without."""

@@ -127,11 +127,7 @@ class SlowTrainer(GRPOTrainer):
         self.blank = shards.blank_of(self.model) if self.sharding.of_weights else None
         if reference is not None:
             args.beta = self.beta = beta
-            add_fused_lm_head(reference, self.temperature, args.cast_lm_head_to_fp32)
-            if self.sharding.of_weights:
-                self.ref_model = frozen(self, reference)
-            else:
-                self.ref_model = self.accelerator.prepare_model(reference, evaluation_mode=True)
+            self._refer_to(reference)
         self.num_iterations = 1  # TRL must not compute log-probabilities again that came with the rollouts
         self.remove_callback(PrinterCallback)
         self.add_callback(Moments(self))
@@ -145,6 +141,12 @@ class SlowTrainer(GRPOTrainer):
             logger.warning("training on %s: %s", self.padding.value, self.packing_problem)
         self.saved = SlowState(self)
         self.saved_by_process = ProcessState(self)
+
+    def _refer_to(self, reference: PreTrainedModel) -> None:
+        """Take this copy as the reference of TRL's KL term."""
+        add_fused_lm_head(reference, self.temperature, self.args.cast_lm_head_to_fp32)
+        cut, prepare = self.sharding.of_weights, self.accelerator.prepare_model
+        self.ref_model = frozen(self, reference) if cut else prepare(reference, evaluation_mode=True)
 
     @property
     def slots(self) -> int:
@@ -190,8 +192,7 @@ class SlowTrainer(GRPOTrainer):
             prompts = [{"prompt": [dict(message) for message in e.messages]} for e in batch.examples_N[place]]
             scored = self._generate_and_score_completions(prompts)
         # Of older weights, or soon to be, or another program's: every ratio is to the policy that sampled the row.
-        # An answer to be imitated was sampled by none.
-        if batch.imitated_N is not None:
+        if batch.imitated_N is not None:  # nobody sampled what is imitated
             scored["advantages"] = torch.ones_like(scored["advantages"])
         elif batch.off_policy or self.updates > 1:
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
