@@ -192,12 +192,13 @@ def test_a_scorer_of_rows_that_ends_python_leaves_the_rollout_unscored_and_is_lo
         ((e for e in [example()]), "raised TypeError"),
         ([{"question": "q"}], "holds a dict, not fastslow.core.types.Example"),
         ([example(id=3)], "whose id is no text"),
-        ([example(messages=())], "messages are not user turns"),
-        ([example(messages=({"role": "system", "content": "s"},))], "messages are not user turns"),
-        ([example(messages=({"role": "user", "content": None},))], "messages are not user turns"),
-        ([example(messages="q")], "messages are not user turns"),
+        ([example(messages=())], "messages are no conversation"),
+        ([example(messages=({"role": "system", "content": "s"},))], "messages are no conversation"),
+        ([example(messages=({"role": "user", "content": None},))], "messages are no conversation"),
+        ([example(messages=({"role": "assistant", "content": "a"},))], "messages are no conversation"),
+        ([example(messages="q")], "messages are no conversation"),
     ],
-    ids=["generator", "dict", "id", "no turns", "system", "no text", "text"],
+    ids=["generator", "dict", "id", "no turns", "system", "no text", "assistant", "text"],
 )
 def test_a_split_that_holds_no_examples_is_bad_input_that_says_what_it_holds(examples: Any, said: str) -> None:
     with pytest.raises(BadInput, match=said):

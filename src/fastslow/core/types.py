@@ -33,7 +33,8 @@ def conversation(messages: Iterable[Message]) -> str:
 class Example:
     """Hold one problem of a task.
 
-    `messages` are user turns only: a system turn comes from the context. `payload` is what the task's scorer needs and
+    `messages` begin and end with a turn of the user; assistant turns between are what was said before. A system turn
+    comes from the context. `payload` is what the task's scorer needs and
     is never shown to a model.
     """
 

@@ -105,9 +105,13 @@ def _problem(example: Any) -> str | None:
         return f"a {type(example).__name__}, not fastslow.core.types.Example"
     turns = example.messages
     texts = isinstance(turns, Sequence) and all(
-        isinstance(turn, Mapping) and isinstance(turn.get("content"), str) and turn.get("role") == "user"
+        isinstance(turn, Mapping) and isinstance(turn.get("content"), str) and turn.get("role") in ("user", "assistant")
         for turn in turns
     )
-    if not isinstance(example.id, str) or not texts or not turns:
-        return f"example {example.id!r:.80}, whose id is no text or whose messages are not user turns with text"
+    asks = texts and all(turn["role"] == "user" for turn in (*turns[:1], *turns[-1:]))
+    if not isinstance(example.id, str) or not asks or not turns:
+        return (
+            f"example {example.id!r:.80}, whose id is no text or whose messages are no conversation in text that begins "
+            "and ends with the user"
+        )
     return None

@@ -2,7 +2,7 @@
 
 Each line is a JSON object with these columns; a parameter such as `question=prompt` names another column:
 
-    question   text, or a list of user turns (then `messages` is looked for as well)
+    question   text, or a list of chat turns (then `messages` is looked for as well)
     answer     text or a number, for `json` and functions also a list or an object; optional where a function scores
     id         text or a whole number, unique; optional
     split      train, validation or test, on every row or on none; optional

@@ -238,19 +238,31 @@ class Reader:
         turns = [{"role": "user", "content": value}] if isinstance(value, str) else value
         if not isinstance(turns, list) or not turns:
             self._bad(number, f"has neither text nor chat turns as '{self.question}'", "write a text")
-        return tuple(self._turn(number, turn) for turn in turns)
+        read = tuple(self._turn(number, turn) for turn in turns)
+        if {read[0]["role"], read[-1]["role"]} != {"user"}:
+            self._bad(
+                number,
+                "has a conversation that begins or ends with an assistant turn",
+                "let the user begin, and leave out the last reply: it is what the model writes",
+            )
+        return read
 
     def _turn(self, number: int, turn: Any) -> Message:
         role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
         if role == "system":
             self._bad(number, "has a system turn", "leave it out: the context supplies the instruction")
-        if role != "user" or not isinstance(content, str):
-            self._bad(number, "has a turn other than a user turn with text", 'write {"role": "user", "content": "..."}')
+        if role not in ("user", "assistant") or not isinstance(content, str):
+            self._bad(
+                number,
+                "has a turn other than a user or assistant turn with text",
+                'write {"role": "user", "content": "..."}',
+            )
         assert isinstance(content, str)
         if is_blank(content):
-            self._bad(number, "has an empty question", f"write one or remove the {self.place}")
+            what = "question" if role == "user" else "assistant turn"
+            self._bad(number, f"has an empty {what}", f"write one or remove the {self.place}")
         self._check_text(number, self.question, content)
-        return {"role": "user", "content": content}
+        return {"role": str(role), "content": content}
 
     def _id(self, number: int, row: Row, ids: dict[str, int]) -> str | None:
         if self.id is None:
