@@ -111,7 +111,7 @@ def _problem(example: Any) -> str | None:
     asks = texts and all(turn["role"] == "user" for turn in (*turns[:1], *turns[-1:]))
     if not isinstance(example.id, str) or not asks or not turns:
         return (
-            f"example {example.id!r:.80}, whose id is no text or whose messages are no conversation in text that begins "
-            "and ends with the user"
+            f"example {example.id!r:.80}, whose id is no text or whose messages are no conversation that begins and "
+            "ends with the user"
         )
     return None
