@@ -244,8 +244,9 @@ def _found(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         other = place_after_move(model, was=was, now=now)
         also = f" nor '{other}'" if other not in (None, model) else ""
         raise BadInput(f"the base model of '{folder}' is not at '{model}'{also}; put its folder back.")
-    tasks = [with_paths(name, find) for name in settings["tasks"] or ()]
-    return {**settings, "model": model, "task": with_paths(settings["task"], find), "tasks": tasks or None}
+    if settings["tasks"]:  # `task` is then the name of the set, which is no task's
+        return {**settings, "model": model, "tasks": [with_paths(name, find) for name in settings["tasks"]]}
+    return {**settings, "model": model, "task": with_paths(settings["task"], find)}
 
 
 def tasks_of(settings: Mapping[str, Any]) -> list[str]:
