@@ -19,6 +19,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,10 @@ afterwards whether a verdict was right."""
 BEGIN, END = "<!-- gated-stages -->", "<!-- /gated-stages -->"
 
 
-def policy(stage: int, questions: int, looks: int) -> str:
-    """Return the policy of a stage: gain on its task, keep those of the stages before."""
-    kept = [{"task": task, "margin": MARGIN} for task in TASKS[:stage]]
+def policy(stage: int, learned: Sequence[int], questions: int, looks: int) -> str:
+    """Return the policy of a stage: gain on its task, keep those that the champion was promoted for. A task whose stage
+    was refused is none of them: who is never right has nothing to lose, and a gate says so (invalid)."""
+    kept = [{"task": TASKS[earlier], "margin": MARGIN} for earlier in learned]
     asked = {
         "questions": questions, "looks": looks, "margin": MARGIN, "contexts": "cluster",
         "gain": [{"task": TASKS[stage], "min_gain": MIN_GAIN}], **({"retain": kept} if kept else {}),
@@ -86,8 +88,9 @@ def gate(folder: Path, candidate: str, baseline: str, asked: str, seed: int) -> 
             "checks": [{name: check[name] for name in shown} for check in verdict["checks"]]}  # fmt: skip
 
 
-def judge(folder: Path, stage: int, kind: str, seed: int) -> dict[str, Any]:
-    """Train a candidate, gate it, measure it and the champion once more, and promote it if it passed."""
+def judge(folder: Path, stage: int, kind: str, learned: Sequence[int], seed: int) -> dict[str, Any]:
+    """Train a candidate, gate it, measure it and the champion once more, and promote it if it passed; `learned` are the
+    stages that the champion was promoted for."""
     releases = ModelRegistry.open(folder / "releases")
     champion = releases.aliases().get(CHAMPION)
     start = "smollm2-135m" if champion is None else str(releases.path(champion))
@@ -99,7 +102,7 @@ def judge(folder: Path, stage: int, kind: str, seed: int) -> dict[str, Any]:
     run("train", "--config", str(file), "--model", start, "--seed", str(seed), "--output_dir", str(name))
     run("registry", "add", str(releases.folder), str(name))
     against = "base" if champion is None else f"{releases.folder}@champion"
-    found = gate(folder, str(name), against, policy(stage, QUESTIONS, LOOKS), seed=100 * seed + stage)
+    found = gate(folder, str(name), against, policy(stage, learned, QUESTIONS, LOOKS), seed=100 * seed + stage)
     verdict = folder / f"verdict-{stage + 1}-{kind}.json"
     shutil.copy(folder / "verdict.json", verdict)
     # Another seed draws other questions; against a bundle, so that the registry counts no second gate.
@@ -107,7 +110,7 @@ def judge(folder: Path, stage: int, kind: str, seed: int) -> dict[str, Any]:
         folder,
         str(name),
         "base" if champion is None else start,
-        policy(stage, TRUTH, 1),
+        policy(stage, learned, TRUTH, 1),
         seed=10_000 + 100 * seed + stage,
     )
     if found["state"] == "pass":
@@ -162,7 +165,8 @@ def run_seed(folder: Path, seed: int) -> list[dict[str, Any]]:
     for stage in range(len(TASKS)):
         for kind in ("careless", "careful") if stage else ("careful",):
             if not any((row["stage"], row["kind"]) == (stage + 1, kind) for row in rows):
-                rows.append(judge(own, stage, kind, seed))
+                learned = sorted({row["stage"] - 1 for row in rows if row["gate"]["state"] == "pass"} - {stage})
+                rows.append(judge(own, stage, kind, learned, seed))
                 found.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from guards import (
     adapters,
     alternatives,
+    critic,
     data,
     distilling,
     engines,
@@ -33,6 +34,7 @@ PARTS = (
     settings,
     user_code,
     losses,
+    critic,
     adapters,
     engines,
     scale,

@@ -71,7 +71,7 @@ MUTATIONS: list[Mutation] = [
         (TERMS + "test_a_step_is_a_stock_trainers[22]",),
     ),
     Mutation(
-        "losses", "the most uncertain tokens are those of rows that count", "slow/trainer.py",
+        "losses", "the most uncertain tokens are those of rows that count", "slow/uncertain.py",
         "counted = mask * counted_n[:, None].to(mask)", "counted = mask",
         (TERMS + "test_a_step_is_a_stock_trainers[27]",),
     ),
@@ -113,7 +113,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "losses", "advantages within a context follow reward_weights", "slow/trainer.py",
-        "batch.rewards_N * self.reward_weights.item(),", "batch.rewards_N,",
+        "batch.rewards_N * self.reward_weights.item()", "batch.rewards_N",
         (TERMS + "test_a_weight_of_the_reward_reaches_advantages_within_a_context",),
     ),
     Mutation(

@@ -120,7 +120,7 @@ def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
         ({"max_steps": 10**6, "problems_per_step": 1000}, "max_steps x problems_per_step is 1,000,000,000, more than"),
         ({"max_steps": 2_000_000}, "max_steps must be at most 1,000,000, got 2,000,000"),
         ({"num_generations": 1}, "num_generations must be at least 2"),
-        ({"num_generations": 0}, "num_generations must be at least 2"),
+        ({"num_generations": 0}, "num_generations must be at least 1"),
         ({"epsilon_high": 0.2}, "epsilon_high .* at least 1, got 0.2; the paper uses 4"),
         ({"epsilon_high": 0.0}, "epsilon_high .* at least 1, got 0.0"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import shutil
@@ -102,6 +103,6 @@ def test_the_commands_of_a_page_run(page: str, place: Path, monkeypatch: Any, ca
 
 def made_by(words: list[str]) -> str:
     """The folder that a command makes; one that is never there where it makes none."""
-    given = dict(zip(words, words[1:], strict=False))
+    given = dict(itertools.pairwise(words))
     usual = f"runs/{given.get('--mode', 'fst')}-s42" if words[0] == "train" else "none"
     return given.get("--output_dir") or given.get("--output") or usual

@@ -107,6 +107,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "clusters": {"stream": "recur:2", "stage_steps": 1, "labels": "hidden", "clusters": "inferred", "eval_steps": 3},
     "best": {"keep_every": 0, "keep_best": True, "lr_scheduler_type": "cosine", "router": "random:0.5,0.5,0.3,0.5"},
     "dice": {"router": "tests.support.dice.Dice", "save_bundle": False},
+    "critic": {
+        "mode": "rl",
+        "advantages": "critic",
+        "critic_warmup_steps": 1,
+        "num_generations": 1,
+        "loss_type": "grpo",
+        "problems_per_step": 6,
+    },
     "updates": {"num_iterations": 2, "save_bundle": False, "dynamic_sampling": 2},
 }
 # Phase, call, before or after it: every kind of moment in a run of four steps. The first fast phase is before step 1.
@@ -164,6 +172,7 @@ SHORT = [
     ("fst", CUTS[1]), ("sparse", CUTS[8]), ("lora", CUTS[4]), ("after", CUTS[24]), ("best", CUTS[19]),
     ("fst", CUTS[29]), ("sparse", CUTS[12]), ("clusters", CUTS[8]), ("clusters", CUTS[14]),
     ("dice", CUTS[8]), ("updates", CUTS[7]), ("updates", CUTS[8]), ("jumplora", CUTS[8]), ("stack", CUTS[8]),
+    ("critic", CUTS[8]),
 ]  # fmt: skip
 
 

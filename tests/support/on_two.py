@@ -19,6 +19,11 @@ CASES = [
         {"loss_type": "dr_grpo", "entropy_coef": 0.2, "top_entropy_quantile": 0.37, "mask_truncated_completions": True},
         {"per_device_train_batch_size": 2}, {"slow_B": (True,) * (PROBLEMS - 1) + (False,)}, seed=4,
     ),
+    Case(
+        {"loss_type": "grpo", "num_iterations": 3, "max_steps": 3, "beta": 0.1},
+        {"advantages": "critic", "critic_warmup_steps": 0, "critic_lambda": 0.7, "max_steps": 1},
+        {"slow_B": AWAY, "off_policy": True}, unscored=True, seed=5,
+    ),
 ]  # fmt: skip
 
 

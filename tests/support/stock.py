@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,14 +89,21 @@ def rollouts_of(case: Case) -> list[Rollout]:
     return rollouts
 
 
-def our_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, steps: int = 1) -> Step:
-    """A step of the project's trainer, without the loop around it."""
+def our_step(
+    folder: Path,
+    case: Case,
+    rollouts: Sequence[Rollout],
+    *,
+    steps: int = 1,
+    prepare: Callable[[SlowTrainer], object] = lambda trainer: None,
+) -> Step:
+    """A step of the project's trainer, without the loop around it, after `prepare` was called with the trainer."""
     beta = case.trl.get("beta", 0.0)
     settings = {**COMMON, "mode": "rl", "problems_per_step": PROBLEMS, "lora_r": LORA["r"] if case.lora else 0,
                 "lora_alpha": LORA["lora_alpha"], "loss_aggregation": "token", "beta": beta, "max_steps": steps,
                 "output_dir": str(folder / "ours"), **case.trl, **case.ours}  # fmt: skip
     args = FastSlowConfig(**tiny_settings(folder, **settings))
-    trainer = SlowTrainer(args, model=_model(folder), tokenizer=tiny_tokenizer())
+    trainer = SlowTrainer(args, model=model_of(folder), tokenizer=tiny_tokenizer())
     batch = StepBatch(
         examples=tuple(_example(f"e{i}") for i in range(PROBLEMS)),
         rollouts=tuple(rollouts),
@@ -105,7 +112,11 @@ def our_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, steps: in
     )
     trainer.source = _Fixed(batch)
     trainer.listener = NoListener()
-    return _train(trainer)
+    prepare(trainer)
+    step = _train(trainer)
+    if trainer.critic is not None:
+        step.moved.update({f"critic.{name}": w for name, w in trainer.critic.state_dict()["weights"].items()})
+    return step
 
 
 def stock_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, rows_per_forward: int = ROWS) -> Step:
@@ -126,7 +137,7 @@ def stock_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, rows_pe
         }
 
     trainer = _OfCountedRows(
-        model=_model(folder),
+        model=model_of(folder),
         reward_funcs=[lambda **kwargs: [r.verdict.reward for r in rollouts]],
         args=args,
         train_dataset=Dataset.from_dict({"prompt": [[{"role": "user", "content": str(i)}] for i in range(PROBLEMS)]}),
@@ -198,14 +209,20 @@ class _Fixed:
         return self.batch
 
 
-def _train(trainer: Any) -> Step:
-    """Move the weights away from where they were loaded, or KL and its gradient would be 0; take the steps."""
+def stir(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Move the trained weights away from where they were loaded, or KL and its gradient would be 0; return them."""
     draw = torch.Generator().manual_seed(5)
-    weights = {name: p for name, p in trainer.model.named_parameters() if p.requires_grad}
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     with torch.no_grad():
         for name, weight in weights.items():
             noise = 0.05 * torch.randn(weight.shape, generator=draw)
             weight.copy_(noise if "lora" in name else weight + noise)
+    return weights
+
+
+def _train(trainer: Any) -> Step:
+    """Take the steps, from weights that were stirred."""
+    weights = stir(trainer.model)
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     losses: list[float] = []
     compute = trainer.compute_loss
@@ -229,7 +246,7 @@ def _train(trainer: Any) -> Step:
     return Step(sum(losses), {name: weight.detach() - before[name] for name, weight in weights.items()}, logged)
 
 
-def _model(folder: Path) -> Any:
+def model_of(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
 
 

@@ -52,6 +52,7 @@ def check_rules(config: AllSettings) -> None:
     _check_retention(config)
     _check_group_size(config)
     _check_loss(config)
+    _check_critic(config)
     _check_phase_budget(config)
     _check_adapter(config)
 
@@ -167,6 +168,13 @@ def _check_retention(config: AllSettings) -> None:
 def _check_group_size(config: AllSettings) -> None:
     """Refuse a group whose rollouts cannot be shared out among the contexts."""
     mode, contexts, rollouts = MODES[config.mode], config.population_size, config.num_generations
+    if rollouts < 2 and config.advantages == "group":
+        raise BadInput(
+            f"num_generations must be at least 2, got {rollouts}: the rewards of a problem are compared with each "
+            "other; advantages 'critic' needs no other."
+        )
+    if config.problems_per_step * rollouts < 2:
+        raise BadInput("problems_per_step x num_generations must be at least 2 rollouts of a step.")
     if config.advantage_group == "context" and config.slots != "even":
         raise BadInput(
             "advantage_group 'context' compares rollouts under one context, of which slots 'adaptive' may leave a "
@@ -210,6 +218,27 @@ def _check_loss(config: AllSettings) -> None:
         raise BadInput(
             f"multi_objective_aggregation '{config.multi_objective_aggregation}' normalises over whole groups, and "
             "advantage_group 'context' compares rollouts under one context; leave it at sum_then_normalize."
+        )
+
+
+def _check_critic(config: AllSettings) -> None:
+    """Refuse what compares rollouts, or knows no rewards, where a critic judges each of them alone."""
+    if config.advantages != "critic":
+        return
+    mode = MODES[config.mode]
+    if mode.imitates or not mode.slow:
+        what = "imitates answers" if mode.imitates else "trains no weights"
+        raise BadInput(f"mode '{config.mode}' {what}, which a critic has no part in; leave advantages at group.")
+    problem = (
+        ("advantage_group", "problem") if config.advantage_group != "problem"
+        else ("dynamic_sampling", 0) if config.dynamic_sampling
+        else ("scale_rewards", "group") if config.scale_rewards not in ("group", True)
+        else None
+    )  # fmt: skip
+    if problem:
+        name, usual = problem
+        raise BadInput(
+            f"{name} is about the rewards of a group, and advantages 'critic' compares none; leave it at {usual}."
         )
 
 

@@ -16,7 +16,7 @@ from fastslow.files.settings import FileSettings
 from fastslow.policy.settings import PolicySettings
 from fastslow.record.settings import RecordSettings
 from fastslow.routers.settings import RouterSettings
-from fastslow.slow.settings import RetentionSettings, SlowSettings
+from fastslow.slow.settings import CriticSettings, RetentionSettings, SlowSettings
 from fastslow.streams.settings import StreamSettings
 from fastslow.tasks.settings import TaskSettings
 from fastslow.topics.settings import TopicSettings
@@ -34,6 +34,7 @@ class AllSettings(  # pyright: ignore[reportIncompatibleVariableOverride]
     FastSettings,
     RouterSettings,
     SlowSettings,
+    CriticSettings,
     RetentionSettings,
     EvaluationSettings,
     FileSettings,

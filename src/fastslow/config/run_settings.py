@@ -63,8 +63,9 @@ class CycleSettings(SettingsGroup):
         8, "B: problems per optimiser step, each rolled out num_generations times.", unit="problems", at_least=1
     )
     num_generations: int = inherited(
-        8, "G: rollouts per problem, whose spread is the signal; in mode fst a multiple of population_size.",
-        unit="rollouts", at_least=2,
+        8, "G: rollouts per problem, whose spread is the signal (1 needs a critic); in mode fst a multiple of "
+        "population_size.",
+        unit="rollouts", at_least=1,
     )  # fmt: skip
     reuse_fast_rollouts: bool = setting(
         True, "Serve the fast phase's rollouts to matching slots of the slow steps.", channel="fast"

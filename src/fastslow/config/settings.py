@@ -66,12 +66,16 @@ class FastSlowConfig(AllSettings):
         # TrainingArguments wants a number; None is put back until the model's size is known.
         chosen_rate = self.learning_rate
         self.learning_rate = chosen_rate if chosen_rate is not None else 0.0
+        group, rows = self.num_generations, self.problems_per_step * self.num_generations
         try:
+            self.num_generations = group if group > 1 else rows  # TRL compares rewards and refuses a group of one
             super().__post_init__()
         except Exception as error:  # a value may break any of the libraries' rules, or their code, which trusts it
             if is_out_of_memory(error):
                 raise
             raise BadInput(f"the settings are refused: {in_one_line(error)}") from error
+        finally:
+            self.num_generations = group
         self.learning_rate = chosen_rate
         # What was made of settings that nobody gave, for config.yaml, which leaves it out.
         self.derived = {name: getattr(self, name) for name in unset}

@@ -157,17 +157,24 @@ def _probe(model: PreTrainedModel) -> str | None:
 
 
 def forward_packed(
-    model: Callable[..., Any], base: PreTrainedModel, packed: Packed, *, temperature: float, entropy_grad: bool
+    model: Callable[..., Any],
+    base: PreTrainedModel,
+    packed: Packed,
+    *,
+    temperature: float,
+    entropy_grad: bool,
+    observe: Observer | None = None,
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
     """Return the log-probability of every completion token and the entropy of its distribution; 0 where a row has
     ended.
 
-    `model` is what is called (it may be wrapped for distribution), `base` the causal LM inside it. Where weights are
-    cut up, every process has to call this function.
+    `model` is what is called (it may be wrapped for distribution), `base` the causal LM inside it; `observe` is shown
+    the hidden states that all this was computed from. Where weights are cut up, every process has to call this
+    function.
     """
     if shards.is_sharded(base):
-        return _as_one_forward(base)(packed, temperature, entropy_grad)
-    return _forward_packed(model, base, packed, temperature, entropy_grad)
+        return _as_one_forward(base)(packed, temperature, entropy_grad, observe)
+    return _forward_packed(model, base, packed, temperature, entropy_grad, observe)
 
 
 def _as_one_forward(base: PreTrainedModel) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -175,9 +182,9 @@ def _as_one_forward(base: PreTrainedModel) -> Callable[..., tuple[Tensor, Tensor
     name = "score_token_trees"
     if name not in base.__dict__:
 
-        def score(self: Any, packed: Packed, temperature: float, entropy_grad: bool) -> tuple[Tensor, Tensor]:
+        def score(self: Any, packed: Packed, *how: Any) -> tuple[Tensor, Tensor]:
             plain = partial(shards.class_of(self).forward, self)  # its own hooks belong to `score` now
-            return _forward_packed(plain, self, packed, temperature, entropy_grad)
+            return _forward_packed(plain, self, packed, *how)
 
         setattr(base, name, MethodType(score, base))
         register_fsdp_forward_method(base, name)
@@ -185,7 +192,12 @@ def _as_one_forward(base: PreTrainedModel) -> Callable[..., tuple[Tensor, Tensor
 
 
 def _forward_packed(
-    model: Callable[..., Any], base: PreTrainedModel, packed: Packed, temperature: float, entropy_grad: bool
+    model: Callable[..., Any],
+    base: PreTrainedModel,
+    packed: Packed,
+    temperature: float,
+    entropy_grad: bool,
+    observe: Observer | None,
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B T"]]:
     device = base.device
     hidden = forward_hidden(model, base, packed)
@@ -208,6 +220,8 @@ def _forward_packed(
     back[order] = torch.arange(len(order), device=device)
     edge = packed.edge_B_T.to(device)
     ended = edge < 0
+    if observe is not None:
+        observe(hidden[source_U].detach(), which_E[edge.clamp(min=0)].masked_fill(ended, -1))
     logp_E, entropy_E = torch.cat(logps)[back], torch.cat(entropies)[back]
     pick = edge.clamp(min=0)
     return logp_E[pick].masked_fill(ended, 0.0), entropy_E[pick].masked_fill(ended, 0.0)

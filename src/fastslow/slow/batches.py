@@ -49,7 +49,7 @@ def plan_rows(
     prompts_count: bool = False,
     parts_N: Sequence[int] | None = None,
     problems_B: Sequence[int] | None = None,
-    imitated_N: Sequence[bool] | None = None,
+    alone_N: Sequence[bool] | None = None,
 ) -> RowPlan:
     """Decide over the rows of a whole generation batch.
 
@@ -64,8 +64,8 @@ def plan_rows(
             live, even without completion tokens.
         parts_N: rows whose rewards are compared with each other share a number; None: those of a problem.
         problems_B: groups of one problem share a number below B; None: each has a problem of its own.
-        imitated_N: rows that have an advantage without any comparison; no other row counts. None: advantages come from
-            differences between rewards.
+        alone_N: rows that have an advantage without any comparison, being imitated or judged by a critic; no other row
+            counts. None: advantages come from differences between rewards.
     """
     group = rewards_N.numel() // slow_B.numel()
     rewards_B_G = rewards_N.view(-1, group)
@@ -74,8 +74,8 @@ def plan_rows(
     # Rows without spread have no advantage; rounding in (r - mean) / (std + eps) must not invent one.
     own_N = torch.arange(rewards_N.numel()) // group
     spread_B_G = _spread(rewards_N, own_N if parts_N is None else torch.as_tensor(parts_N)).view_as(counted_B_G)
-    if imitated_N is not None:
-        spread_B_G = torch.as_tensor(imitated_N).view_as(counted_B_G)
+    if alone_N is not None:
+        spread_B_G = torch.as_tensor(alone_N).view_as(counted_B_G)
         counted_B_G = counted_B_G & spread_B_G
     speaks_B_G = (lengths_N > 0).view(-1, group)  # TRL empties truncated completions when told to mask them
     live_B_G = counted_B_G & speaks_B_G if regularised else counted_B_G & speaks_B_G & spread_B_G

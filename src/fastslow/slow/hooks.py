@@ -143,6 +143,8 @@ class Moments(TrainerCallback):
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.listener.weights_change_next()
+        if self._trainer.critic is not None:  # after the copies that a checkpoint under way may need
+            self._trainer.note(self._trainer.critic.learn())
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._is_between_steps():

@@ -116,3 +116,25 @@ def score_plainly(model: Any, temperature: float, *, entropy: bool, router_loss:
         return chosen, entropies, getattr(output, "aux_loss", None) if router_loss else None
 
     return score
+
+
+def score_padded(
+    padding: Padding,
+    trl: Score,
+    model: Any,
+    ids: Int[Tensor, "B T"],
+    mask: Int[Tensor, "B T"],
+    keep: int,
+    *,
+    temperature: float,
+    compute_entropy: bool = False,
+    compute_aux_loss: bool = False,
+    **_: Any,
+) -> Scores:
+    """Score padded rows by TRL's forward, or by one over rows that are padded so that this is exact."""
+    if padding is Padding.LEFT:
+        return trl(ids, mask, keep)
+    if padding is Padding.RIGHT:
+        return score_on_the_right(trl, ids, mask, keep)
+    plain = score_plainly(model, temperature, entropy=compute_entropy, router_loss=compute_aux_loss)
+    return score_on_the_right(plain, ids, mask, keep)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from fastslow.core.errors import BadInput
 from fastslow.core.settings import SettingsGroup, inherited, setting
@@ -128,6 +128,41 @@ class SlowSettings(SettingsGroup):
             raise BadInput(
                 f"adapter_stages '{self.adapter_stages}' is for LoRA: leave adapter at lora, or adapter_stages at one."
             )
+
+
+@dataclass
+class CriticSettings(SettingsGroup):
+    """What takes the place of comparing the rollouts of a problem."""
+
+    title = "Critic"
+
+    advantages: str = setting(
+        "group",
+        "What a reward is compared with: those of the 'group' (the paper), or what a 'critic' expected at each token "
+        "(PPO with a loss that clips); then groups may be of one.",
+        choices=("group", "critic"), channel="slow",
+    )  # fmt: skip
+    critic_learning_rate: float = setting(
+        0.03, "Learning rate of the critic, a linear layer on hidden states of norm 1.", above=0, at_most=MOST_RATE,
+        channel="slow",
+    )  # fmt: skip
+    critic_warmup_steps: int = setting(
+        5, "First steps in which the critic alone learns.", unit="optimiser steps", at_least=0, channel="slow"
+    )
+    critic_lambda: float = setting(
+        1.0, "Generalised advantage estimation: 1 trusts the rewards, 0 the critic.", at_least=0, at_most=1,
+        channel="slow",
+    )  # fmt: skip
+    critic_clip: float = setting(
+        0.2, "Farthest that the first value of a token moves in one step; acts where num_iterations is above 1.",
+        above=0, channel="slow",
+    )  # fmt: skip
+
+    def check(self) -> None:
+        """Refuse settings of a critic where there is none. Raises BadInput."""
+        for f in fields(CriticSettings):
+            if self.advantages != "critic" and getattr(self, f.name) != f.default:
+                raise BadInput(f"{f.name} is about a critic, and advantages is 'group': set advantages to critic.")
 
 
 @dataclass

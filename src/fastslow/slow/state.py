@@ -51,6 +51,7 @@ class SlowState:
             "scheduler": trainer.lr_scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else None,
             "counters": {name: getattr(trainer, name) for name in COUNTERS if hasattr(trainer, name)},
+            **({"critic": trainer.critic.state_dict()} if trainer.critic is not None else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -63,6 +64,8 @@ class SlowState:
         if self._saved is None:
             return
         load_optimizer(trainer, self._saved["optimizer"])
+        if trainer.critic is not None:
+            trainer.critic.load_state_dict(self._saved["critic"])
         trainer.lr_scheduler.load_state_dict(self._saved["scheduler"])
         scaler = getattr(trainer.accelerator, "scaler", None)
         if scaler is not None and self._saved["scaler"] is not None:
@@ -80,9 +83,12 @@ class SlowState:
 
     def roll_back(self, state: Mapping[str, Any]) -> None:
         """Take up the optimiser of an earlier step; the learning rate goes on as scheduled."""
-        optimizer: Any = self._trainer.optimizer
+        trainer: Any = self._trainer
+        optimizer: Any = trainer.optimizer
         rates = [group["lr"] for group in optimizer.param_groups]
-        load_optimizer(self._trainer, state["optimizer"])
+        load_optimizer(trainer, state["optimizer"])
+        if trainer.critic is not None:
+            trainer.critic.load_state_dict(state["critic"])
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 

@@ -42,14 +42,16 @@ from fastslow.slow.batches import (
     multiplied,
     plan_rows,
 )
+from fastslow.slow.critic import critic_of
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
 from fastslow.slow.limits import check_prefix_gradient, check_router_loss, why_not_pack
-from fastslow.slow.padding import Padding, Scores, score_on_the_right, score_plainly
+from fastslow.slow.padding import Padding, Scores, score_padded
 from fastslow.slow.replay import Replay, counted_in_updates, places
 from fastslow.slow.sharding import Sharding, active, asked_for, frozen
 from fastslow.slow.split import EMPTY, Splitter
 from fastslow.slow.state import ProcessState, SlowState, load_weights, saved_weights
 from fastslow.slow.trials import padding_of, try_backward
+from fastslow.slow.uncertain import uncertain_tokens
 from fastslow.slow.zero import GuardedEngine
 
 logger = logging.getLogger(__name__)
@@ -134,6 +136,7 @@ class SlowTrainer(GRPOTrainer):
         check_router_loss(self)
         self.packing_problem = why_not_pack(self)
         check_prefix_gradient(self)
+        self.critic = critic_of(self)
         self.padding = padding_of(self, pad_id(tokenizer))
         if MODES[args.mode].slow:
             try_backward(self, pad_id(tokenizer))
@@ -197,16 +200,20 @@ class SlowTrainer(GRPOTrainer):
         elif batch.off_policy or self.updates > 1:
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
-        if batch.parts_N is not None:
+        rewards_N = batch.rewards_N * self.reward_weights.item()
+        if self.critic is not None:  # which judges them in the forward of their micro-batch
+            scored["rewards"] = rewards_N.nan_to_num(nan=0.0)[place].to(scored["advantages"])
+            scored["advantages"] = torch.ones_like(scored["advantages"])
+        elif batch.parts_N is not None:
             within_N = advantages_within(
-                batch.rewards_N * self.reward_weights.item(),
+                rewards_N,
                 torch.tensor(batch.parts_N),
                 scaled=self.scale_rewards != "none",
                 by_batch=self.scale_rewards == "batch",
             )
             scored["advantages"] = within_N[place].to(scored["advantages"])
         if self.top_entropy_quantile < 1.0:
-            scored["entropy_mask"] = self._uncertain_tokens(scored, plan.counted_N[place])
+            scored["entropy_mask"] = uncertain_tokens(self, scored, plan.counted_N[place])
         self.note({"fst/live_rows": float(plan.live_N.float().mean())})
         self.listener.rows_planned(int(plan.live_N.sum()) * self.updates, plan.live_tokens * self.updates)
         rows = [Row(r.prompt_ids + r.completion_ids, len(r.completion_ids)) for r in rollouts]
@@ -228,25 +235,8 @@ class SlowTrainer(GRPOTrainer):
             prompts_count=self.aux_loss_enabled,
             parts_N=batch.parts_N,
             problems_B=batch.problems_B,
-            imitated_N=batch.imitated_N,
+            alone_N=batch.imitated_N if self.critic is None else [True] * len(batch.rollouts),
         )
-
-    def _uncertain_tokens(self, scored: Mapping[str, Any], counted_n: Tensor) -> Tensor:
-        """Mark the tokens of most entropy among those of all counted rows of all processes: TRL's quantile, taken
-        before rows are left out and cut into micro-batches."""
-        mask = scored["completion_mask"]
-        with torch.no_grad():
-            _, entropies, _ = self._get_per_token_logps_and_entropies(
-                self.model,
-                torch.cat([scored["prompt_ids"], scored["completion_ids"]], dim=1),
-                torch.cat([scored["prompt_mask"], mask], dim=1),
-                mask.shape[1],
-                batch_size=self.args.per_device_train_batch_size,
-                compute_entropy=True,
-            )
-        assert entropies is not None
-        counted = mask * counted_n[:, None].to(mask)
-        return super().get_high_entropy_mask(entropies, counted, 1 - self.top_entropy_quantile)
 
     def _splitter(self) -> Splitter:
         return Splitter(
@@ -263,11 +253,13 @@ class SlowTrainer(GRPOTrainer):
         self, model: Any, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Compute TRL's padded rows as the token trees they are, where that is exact and cheaper."""
+        observe = self.critic.hear if self.critic is not None and self.critic.listens else None
         padded = self.packing_problem is not None or kwargs.get("compute_aux_loss") or not int(attention_mask.sum())
         if not padded:
             rows = rows_of(input_ids, attention_mask, answers=logits_to_keep, fixed=self._fixed)
             packed = pack(rows, width=logits_to_keep)
-            padded = self.args.packing == "auto" and not self._fixed and packed.cost > padded_cost(rows)
+            needed = self._fixed or observe
+            padded = self.args.packing == "auto" and not needed and packed.cost > padded_cost(rows)
             if self.sharding.of_weights:  # processes make their forwards together, and those of one kind
                 padded = any(processes.gather([padded]))
             if not padded:
@@ -278,6 +270,7 @@ class SlowTrainer(GRPOTrainer):
                         packed,
                         temperature=self.temperature,
                         entropy_grad=self._entropy_bonus_enabled,
+                        observe=observe,
                     )
                 return logps, entropies if kwargs.get("compute_entropy") else None, None
         return self._score_padded(self.padding, model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
@@ -290,14 +283,8 @@ class SlowTrainer(GRPOTrainer):
         def trl(ids: Tensor, mask: Tensor, keep: int) -> Scores:
             return super(SlowTrainer, self)._get_per_token_logps_and_entropies(model, ids, mask, keep, *args, **kwargs)
 
-        if padding is Padding.LEFT:
-            return trl(ids, mask, keep)
-        if padding is Padding.RIGHT:
-            return score_on_the_right(trl, ids, mask, keep)
-        entropy, router_loss = bool(kwargs.get("compute_entropy")), bool(kwargs.get("compute_aux_loss"))
-        plain = score_plainly(model, self.temperature, entropy=entropy, router_loss=router_loss)
-        with self.accelerator.autocast():
-            return score_on_the_right(plain, ids, mask, keep)
+        with self.accelerator.autocast() if padding is Padding.PLAIN else contextlib.nullcontext():
+            return score_padded(padding, trl, model, ids, mask, keep, temperature=self.temperature, **kwargs)
 
     def get_high_entropy_mask(self, entropies: Tensor, mask: Tensor, threshold: float) -> Tensor:
         """Return which tokens of this micro-batch were marked when the whole batch was there."""
@@ -313,6 +300,7 @@ class SlowTrainer(GRPOTrainer):
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         self.adapter.freeze(self.accelerator.unwrap_model(self.model))
         scales: Scales = inputs["scales"]
+        inputs.setdefault("judged", [])  # (in the micro-batch itself, which the next update gets again)
         # TRL returns the sum of the terms. The whole is scaled as the bonus has to be, and what the policy's term needs
         # beside that goes into its factors. A scale is 0 where the term is: then any other will do.
         whole = (scales.entropy if self._entropy_bonus_enabled else 0.0) or scales.policy or 1.0
@@ -321,12 +309,21 @@ class SlowTrainer(GRPOTrainer):
         if rest != 1.0:
             inputs = {**inputs, "advantages": inputs["advantages"] * rest}
         with self._own_randomness("loss"), multiplied(self, beta=rest, router_aux_loss_coef=scales.router / whole):
-            loss = super()._compute_loss(model, inputs) * whole
+            loss = self._loss_of(model, inputs) * whole
         if self._entropy_bonus_enabled:
             self._metrics["train"]["policy_loss"][-1] /= rest
         if self.beta:
             self.listener.kl_measured(self._metrics["train"]["kl"][-1], inputs["tokens"])
         return loss
+
+    def _loss_of(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        """Compute TRL's loss, by the advantages that the critic finds in its forward where there is a critic."""
+        if self.critic is None:
+            return super()._compute_loss(model, inputs)
+        waits = self.critic.warms_up(self.steps_done)
+        with self.critic.judging(inputs) as advantages_B_T, torch.set_grad_enabled(not waits):
+            loss = super()._compute_loss(model, {**inputs, "advantages": advantages_B_T})
+        return torch.zeros_like(loss, requires_grad=True) if waits else loss
 
     @contextlib.contextmanager
     def _own_randomness(self, purpose: str) -> Iterator[None]:
