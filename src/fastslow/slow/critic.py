@@ -122,7 +122,7 @@ class Critic:
         own = [None if weight.grad is None else weight.grad.cpu() for weight in weights]
         everywhere = processes.gather([(own, self._seen)])
         for i, weight in enumerate(weights):
-            parts = [gradients[i] for gradients, _ in everywhere if gradients[i] is not None]
+            parts = [gradient for gradients, _ in everywhere if (gradient := gradients[i]) is not None]
             weight.grad = torch.stack(parts).sum(0).to(weight) if parts else None
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
