@@ -24,7 +24,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit package lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial critic-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit package lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -96,6 +96,10 @@ lead-choice: .venv/.installed ## The quickstart over five seeds: lead and slots 
 
 instruction-trial: .venv/.installed ## Rules compiled from feedback against worked examples, prompts alone, three seeds, into docs/training.md (an hour; goes on where it stopped)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/instruction_trial.py results/instruction-trial.json docs/training.md
+
+critic-trial: .venv/.installed ## A critic against groups at equal rollouts, three seeds (half an hour on two idle cores; goes on where it stopped)
+	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/critic.yaml --output_dir runs/critic
+	$(BIN)/fastslow report runs/critic --output results/critic.csv
 
 distill-trial: .venv/.installed ## The quickstart's contexts distilled into its weights, five seeds, into docs/training.md (an hour or two; goes on where it stopped)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/distill_trial.py runs/distill-trial results/distill-trial.json docs/training.md
