@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,13 @@ class Topics:
     def collect(self, examples: Sequence[Example]) -> None:
         """Put the verified answers to these examples, which have arrived, on the shelf."""
         if self.shelf is not None:
-            arrived = {example.id for example in examples}
-            self.shelf.add(worked for example, worked in self.material if example.id in arrived)
+            places = sorted({self._places[e.id] for e in examples if e.id in self._places})
+            self.shelf.add(self.material[place][1] for place in places)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each training example stands in the material: a step looks its own up, of which there may be many."""
+        return {example.id: place for place, (example, _) in enumerate(self.material)}
 
     def begin_anew(self, context_ids: Collection[str]) -> None:
         """Go on with what is known of earlier examples and of these contexts on another stream, which begins with its
