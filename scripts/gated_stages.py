@@ -123,8 +123,7 @@ def judge(folder: Path, stage: int, kind: str, learned: Sequence[int], seed: int
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| stage | candidate trained on | gated | passed | refused | refused, and was worse than allowed | passed, and "
-        "was worse than allowed | refused, and would have been good |",
+        "| stage | candidate trained on | gated | passed | refused | refused rightly | passed wrongly | refused wrongly |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for stage in range(1, len(TASKS) + 1):
