@@ -26,9 +26,11 @@ CASES: dict[str, dict[str, Any]] = {
     "padded": {"packing": "off", "max_steps": 2, "slow_steps_per_cycle": 2, "kl_examples": 1},
     "lora": {"beta": 0.1, "lora_r": 4, "max_steps": 3},
     "adam": {"optim": "adamw_torch", "learning_rate": 1e-3, "max_steps": 3},
+    "critic": {"advantages": "critic", "critic_warmup_steps": 1, "loss_type": "grpo", "max_steps": 3, "mode": "rl"},
 }
 """Two fast phases, answers of different lengths, a KL term, a step that trains nothing; padded rows, and an
-evaluation in which one process has no row for the KL; adapters; an optimiser with moments, which are cut up too."""
+evaluation in which one process has no row for the KL; adapters; an optimiser with moments, which are cut up too; a
+critic, which is not."""
 
 
 def plan(folder: Path, kinds: Sequence[str], cases: Sequence[str] = tuple(CASES)) -> list[dict[str, Any]]:
