@@ -91,12 +91,17 @@ def rollouts_of(case: Case) -> list[Rollout]:
 
 def our_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, steps: int = 1) -> Step:
     """A step of the project's trainer, without the loop around it."""
+    return _train(our_trainer(folder, case, rollouts, steps=steps))
+
+
+def our_trainer(folder: Path, case: Case, rollouts: Sequence[Rollout], *, steps: int = 1) -> SlowTrainer:
+    """The project's trainer with this case as the batch of each of its steps."""
     beta = case.trl.get("beta", 0.0)
     settings = {**COMMON, "mode": "rl", "problems_per_step": PROBLEMS, "lora_r": LORA["r"] if case.lora else 0,
                 "lora_alpha": LORA["lora_alpha"], "loss_aggregation": "token", "beta": beta, "max_steps": steps,
                 "output_dir": str(folder / "ours"), **case.trl, **case.ours}  # fmt: skip
     args = FastSlowConfig(**tiny_settings(folder, **settings))
-    trainer = SlowTrainer(args, model=_model(folder), tokenizer=tiny_tokenizer())
+    trainer = SlowTrainer(args, model=model_in(folder), tokenizer=tiny_tokenizer())
     batch = StepBatch(
         examples=tuple(_example(f"e{i}") for i in range(PROBLEMS)),
         rollouts=tuple(rollouts),
@@ -105,7 +110,7 @@ def our_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, steps: in
     )
     trainer.source = _Fixed(batch)
     trainer.listener = NoListener()
-    return _train(trainer)
+    return trainer
 
 
 def stock_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, rows_per_forward: int = ROWS) -> Step:
@@ -126,7 +131,7 @@ def stock_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, rows_pe
         }
 
     trainer = _OfCountedRows(
-        model=_model(folder),
+        model=model_in(folder),
         reward_funcs=[lambda **kwargs: [r.verdict.reward for r in rollouts]],
         args=args,
         train_dataset=Dataset.from_dict({"prompt": [[{"role": "user", "content": str(i)}] for i in range(PROBLEMS)]}),
@@ -198,14 +203,20 @@ class _Fixed:
         return self.batch
 
 
-def _train(trainer: Any) -> Step:
-    """Move the weights away from where they were loaded, or KL and its gradient would be 0; take the steps."""
+def moved_away(model: Any) -> dict[str, torch.nn.Parameter]:
+    """Move the weights that are trained away from where they were loaded, or KL and its gradient would be 0; return
+    them."""
     draw = torch.Generator().manual_seed(5)
-    weights = {name: p for name, p in trainer.model.named_parameters() if p.requires_grad}
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     with torch.no_grad():
         for name, weight in weights.items():
             noise = 0.05 * torch.randn(weight.shape, generator=draw)
             weight.copy_(noise if "lora" in name else weight + noise)
+    return weights
+
+
+def _train(trainer: Any) -> Step:
+    weights = moved_away(trainer.model)
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     losses: list[float] = []
     compute = trainer.compute_loss
@@ -229,7 +240,8 @@ def _train(trainer: Any) -> Step:
     return Step(sum(losses), {name: weight.detach() - before[name] for name, weight in weights.items()}, logged)
 
 
-def _model(folder: Path) -> Any:
+def model_in(folder: Path) -> Any:
+    """The saved model, in fp32."""
     return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
 
 
