@@ -121,8 +121,7 @@ class LossBench:
 
 @dataclass(frozen=True)
 class Truth:
-    """Log-probabilities by the models' plain forward, row by row: with a graph to the policy's weights, and the base's.
-    """
+    """Log-probabilities by plain forwards, row by row: of the policy, with a graph to its weights, and of the base."""
 
     weights: dict[str, torch.nn.Parameter]
     logp: list[Tensor]
@@ -141,9 +140,7 @@ def truth_in(folder: Path) -> Truth:
     base, policy = model_in(folder), model_in(folder)
     weights = moved_away(policy)
     rollouts = rollouts_of(Case(seed=1))
-    return Truth(
-        weights, [_scored(policy, r) for r in rollouts], [_scored(base, r).detach() for r in rollouts]
-    )
+    return Truth(weights, [_scored(policy, r) for r in rollouts], [_scored(base, r).detach() for r in rollouts])
 
 
 def _scored(model: Any, rollout: Rollout) -> Tensor:

@@ -36,7 +36,7 @@ def steps_of_algorithms(folder: Path) -> list[Step]:
     """Of the batch that test_losses.py has as well: padded rows and token trees in turn."""
     rollouts = rollouts_with(truth_in(folder).logp, seed=4)
     return [
-        our_step(folder, case_of(algorithm, packing=("on", "off")[number % 2]), rollouts)
+        our_step(folder, case_of(algorithm, packing=("on", "off")[number % 2], per_device_train_batch_size=4), rollouts)
         for number, algorithm in enumerate(OFF_POLICY)
     ]
 

@@ -204,8 +204,8 @@ def vespo(rows: Sequence[Row], penalty: Penalty = NONE, *, k=(2.0, 3.0), lambdas
 
 
 def reinforce(rows: Sequence[Row], penalty: Penalty = NONE) -> Tensor:
-    """Williams 1992, doi 10.1007/BF00992696, with a baseline: the mean over rows of - A log p of a whole row, as in RLOO,
-    2402.14740. No ratio: rows are the policy's own."""
+    """Williams 1992, doi 10.1007/BF00992696, with a baseline: the mean over rows of - A log p of a whole row, as in
+    RLOO, 2402.14740. No ratio: rows are the policy's own."""
     loss = torch.zeros((), dtype=rows[0].logp.dtype)
     for row in rows:
         loss -= sum(row.advantage[t] * row.logp[t] for t in range(len(row)))
@@ -263,8 +263,8 @@ ALGORITHMS = [
     ),
     Algorithm(
         "GSPO",
-        {"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 3e-4, "epsilon_high": 4e-4, "beta": 0},
-        gspo,
+        {"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 3e-4, "epsilon_high": 4e-4,
+         "beta": 0}, gspo,
     ),
     Algorithm("BNPO", {"loss_type": "bnpo"}, lambda rows, penalty=NONE: dapo(rows, penalty, high=0.2)),
     Algorithm("LUSPO", {"loss_type": "luspo"}, luspo),

@@ -11,8 +11,8 @@ MOST_RATE = 10.0
 """Highest learning rate: more is a typing error, such as 1e5 for 1e-5."""
 LOSSES = ("cispo", "grpo", "bnpo", "dapo", "dr_grpo", "luspo", "sapo", "vespo")
 ONE_LEVEL = {"cispo": "token", "vespo": "token", "luspo": "sequence"}
-"""Losses that are defined for importance ratios of one level. (VESPO's kernel is one of the sequence whatever the level,
-which reaches its KL term alone.)"""
+"""Losses that are defined for importance ratios of one level. (VESPO's kernel is of the sequence whatever the level is,
+which is that of its KL term alone.)"""
 
 
 @dataclass
