@@ -123,7 +123,8 @@ def judge(folder: Path, stage: int, kind: str, learned: Sequence[int], seed: int
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| stage | candidate trained on | gated | passed | refused | refused rightly | passed wrongly | refused wrongly |",
+        "| stage | candidate trained on | gated | passed | refused | refused rightly | passed wrongly "
+        "| refused wrongly |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for stage in range(1, len(TASKS) + 1):

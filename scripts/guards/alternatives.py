@@ -45,8 +45,8 @@ MUTATIONS: list[Mutation] = [
         "alternatives",
         "only what the stream has shown is retrieved",
         "topics/topics.py",
-        "for example, worked in self.material if example.id in arrived",
-        "for example, worked in self.material",
+        "sorted({self._places[e.id] for e in examples if e.id in self._places})",
+        "sorted(self._places.values())",
         (SHELF + "a_stage_knows_only_what_came_before",),
     ),
     Mutation(

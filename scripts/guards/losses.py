@@ -5,6 +5,8 @@ from __future__ import annotations
 from guards.base import Mutation
 
 TERMS = "tests/slow/test_terms.py::"
+PAPERS = "tests/slow/test_losses.py::test_loss_and_gradient_are_the_papers"
+SETTINGS = "tests/config/test_settings.py::"
 INTERVALS = "tests/metrics/test_intervals.py::"
 ASYMPTOTE = "tests/metrics/test_asymptote.py::"
 
@@ -13,6 +15,51 @@ SPLIT = "tests/slow/test_split.py::"
 UPDATES = "tests/slow/test_updates.py::"
 
 MUTATIONS: list[Mutation] = [
+    Mutation(
+        "losses", "a mean over rows is one over the rows of the whole step", "slow/batches.py",
+        "return _share(rows, counted_rows, slots * processes)", "return 1.0",
+        (PAPERS + "[GRPO-padded]",),
+    ),
+    Mutation(
+        "losses", "a mean over tokens is one over the tokens of the whole step", "slow/batches.py",
+        "return _share(tokens, items, slots * processes)", "return _share(rows, counted_rows, slots * processes)",
+        (PAPERS + "[BNPO-trees]",),
+    ),
+    Mutation(
+        "losses", "what TRL divides by all tokens of the step is not divided again", "slow/batches.py",
+        'TOKEN_SUM_LOSSES = frozenset({"cispo", "dapo", "vespo"})', 'TOKEN_SUM_LOSSES = frozenset({"cispo", "dapo"})',
+        (PAPERS + "[VESPO-padded]",),
+    ),
+    Mutation(
+        "losses", "the loss of CISPO is a mean over problems", "slow/batches.py",
+        "(items / (problems * tokens_B.clamp(min=1)))", "(items / tokens_B.clamp(min=1))",
+        (PAPERS + "[CISPO-padded]",),
+    ),
+    Mutation(
+        "losses", "the weight of a row keeps the sign of its advantage", "slow/batches.py",
+        "weight_N=torch.where(spread_B_G, weight_B_G, 0.0)", "weight_N=torch.where(spread_B_G, -weight_B_G, 0.0)",
+        (PAPERS + "[RLOO-trees]",),
+    ),
+    Mutation(
+        "losses", "CISPO's ratio is bounded by the paper's 4", "config/settings.py",
+        "self.epsilon_high = 4.0", "self.epsilon_high = 1.2",
+        (PAPERS + "[CISPO, by token-padded]",),
+    ),
+    Mutation(
+        "losses", "LUSPO has one ratio of each sequence", "config/settings.py",
+        'ONE_LEVEL.get(self.loss_type, "token")', '"token"',
+        (PAPERS + "[LUSPO-padded]",),
+    ),
+    Mutation(
+        "losses", "ratios of a level that a loss has not are refused", "slow/settings.py",
+        "if self.importance_sampling_level not in (None, only):", "if False:",
+        (SETTINGS + "test_what_does_not_exist_or_makes_no_sense_is_refused",),
+    ),
+    Mutation(
+        "losses", "ratios are to the policy that sampled", "slow/trainer.py",
+        'scored["old_per_token_logps"] = scored["sampling_per_token_logps"]', "pass",
+        (PAPERS + "[SAPO-trees]",),
+    ),
     Mutation(
         "cuts", "no forward takes more tokens than equal shares would", "slow/cuts.py",
         "tokens_N_N[tokens_N_N > rows_at_most * lengths_N[-1]] = np.inf", "pass",

@@ -94,6 +94,16 @@ def test_every_loss_of_the_help_is_accepted_as_it_stands(loss_type: str) -> None
     assert config(loss_type=loss_type).loss_type == loss_type
 
 
+@pytest.mark.parametrize(
+    ("given_", "loss_type", "expected"),
+    [(None, "cispo", "token"), (None, "luspo", "sequence"), ("sequence", "luspo", "sequence"),
+     (None, "grpo", "token"), ("sequence", "grpo", "sequence"), ("token", "vespo", "token")],
+)  # fmt: skip
+def test_ratios_are_of_the_level_that_a_loss_is_defined_for(given_, loss_type: str, expected: str) -> None:
+    given_level = config(importance_sampling_level=given_, loss_type=loss_type).importance_sampling_level
+    assert given_level == expected
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
     assert config(mode=mode).mode == mode
@@ -121,6 +131,10 @@ def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
         ({"max_steps": 2_000_000}, "max_steps must be at most 1,000,000, got 2,000,000"),
         ({"num_generations": 1}, "num_generations must be at least 2"),
         ({"num_generations": 0}, "num_generations must be at least 1"),
+        ({"importance_sampling_level": "sequence"}, "'sequence' is not for loss_type 'cispo', .* with 'token': "),
+        ({"importance_sampling_level": "sequence", "loss_type": "vespo"}, "'sequence' is not for loss_type 'vespo'"),
+        ({"importance_sampling_level": "token", "loss_type": "luspo"}, "'token' is not for loss_type 'luspo'"),
+        ({"importance_sampling_level": "row", "loss_type": "grpo"}, "is 'token' or 'sequence', got 'row'"),
         ({"epsilon_high": 0.2}, "epsilon_high .* at least 1, got 0.2; the paper uses 4"),
         ({"epsilon_high": 0.0}, "epsilon_high .* at least 1, got 0.0"),
     ],

@@ -16,7 +16,7 @@ from fastslow.core.types import Rollout
 from fastslow.slow.critic import Critic, Judged, gains, value_loss
 from fastslow.slow.trainer import SlowTrainer
 from tests.support.runs import tiny_settings, tiny_trainer
-from tests.support.stock import Case, model_of, our_step, rollouts_of, stir
+from tests.support.stock import Case, model_in, moved_away, our_step, rollouts_of
 
 WITH_CRITIC: dict[str, Any] = {"advantages": "critic", "critic_warmup_steps": 0}
 SMOOTHING = 0.6
@@ -109,8 +109,8 @@ def test_what_hidden_states_tell_of_the_reward_is_explained() -> None:
 
 def reference_step(folder: Path, rollouts: list[Rollout], head: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return by how much PPO's loss with a critic moves each weight, row by row from the formulas: no trees, no TRL."""
-    model = model_of(folder)
-    weights = stir(model)
+    model = model_in(folder)
+    weights = moved_away(model)
     width, loss, items = model.config.hidden_size, torch.zeros(()), sum(len(r.completion_ids) for r in rollouts)
     for r in rollouts:
         assert r.verdict.reward is not None
@@ -154,7 +154,7 @@ def test_a_step_is_that_of_ppo(tmp_path: Path, rows: int) -> None:
 
 def model_of_folder(folder: Path) -> Any:
     tiny_settings(folder)
-    return model_of(folder)
+    return model_in(folder)
 
 
 def test_a_step_of_half_the_advantages_is_half_as_long(tmp_path: Path) -> None:

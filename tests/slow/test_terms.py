@@ -7,10 +7,7 @@ nothing; rows without an advantage and rows emptied by `mask_truncated_completio
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +18,13 @@ from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
 from fastslow.slow.batches import TOKEN_SUM_LOSSES
-from fastslow.slow.settings import LOSSES
+from fastslow.slow.settings import LOSSES, ONE_LEVEL
 from tests.support.on_two import CASES as CASES_ON_TWO
 from tests.support.on_two import steps_of
 from tests.support.runs import tiny_settings
 from tests.support.stock import GROUP, PROBLEMS, ROWS, Case, our_step, rollouts_of, stock_step
 from tests.support.tiny import save_tiny, tiny_tokenizer
 
-ROOT = Path(__file__).parents[2]
 CASES = 64
 CLOSE = 1e-5
 # Rows of a problem that one context answered, as advantage_group=context compares them.
@@ -60,6 +56,7 @@ def cases() -> list[Case]:
             "scale_rewards": draw.choice(["group", "group", "batch", "none"]),
             "epsilon_high": 4.0 if loss == "cispo" else 0.2,
         }
+        trl["importance_sampling_level"] = ONE_LEVEL.get(loss, trl["importance_sampling_level"])
         if draw.random() < 0.2:
             trl["use_bias_correction_kl"] = True
         if draw.random() < 0.2:
@@ -227,17 +224,10 @@ def test_what_the_loss_cannot_do_is_refused(folder: Path, settings: dict[str, An
 
 
 @pytest.mark.processes
-def test_two_processes_take_the_steps_of_one(folder: Path) -> None:
+def test_two_processes_take_the_steps_of_one(folder: Path, on_two: dict[str, Any]) -> None:
     """Also where all rows of one of them are routed away: losses are averaged over processes, as gradients are."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, "-m", "tests.support.on_two", str(folder)], env=env, capture_output=True, text=True, timeout=240,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    two = torch.load(folder / "two.pt")
+    losses, moved = on_two["losses"]["cases"], on_two["moved"]["cases"]
     for at, one in enumerate(steps_of(folder)):
-        assert sum(losses[at] for losses in two["losses"]) / 2 == pytest.approx(one.loss, abs=CLOSE), CASES_ON_TWO[at]
+        assert sum(own[at] for own in losses) / 2 == pytest.approx(one.loss, abs=CLOSE), CASES_ON_TWO[at]
         for name, change in one.moved.items():
-            torch.testing.assert_close(two["moved"][at][name], change, atol=CLOSE, rtol=0)
+            torch.testing.assert_close(moved[at][name], change, atol=CLOSE, rtol=0)

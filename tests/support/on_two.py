@@ -1,4 +1,5 @@
-"""Take the steps of CASES in each of several processes, and keep what the first one saw: python -m ... FOLDER"""
+"""Take the steps of CASES, and one of every algorithm, in each of several processes, and keep what the first one saw:
+python -m ... FOLDER"""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from pathlib import Path
 import torch
 
 from fastslow.core import processes
+from tests.support.loss_bench import case_of, rollouts_with, truth_in
+from tests.support.published_losses import ALGORITHMS
 from tests.support.stock import PROBLEMS, Case, Step, our_step, rollouts_of
 
 AWAY = (False, False, True, True)  # the first half of the rows: one of two processes has nothing to do
@@ -26,15 +29,28 @@ CASES = [
     ),
 ]  # fmt: skip
 
+OFF_POLICY = [algorithm for algorithm in ALGORITHMS if not algorithm.own_rows]
+"""The others are special cases of these."""
+
 
 def steps_of(folder: Path) -> list[Step]:
     return [our_step(folder, case, rollouts_of(case)) for case in CASES]
 
 
+def steps_of_algorithms(folder: Path) -> list[Step]:
+    """Of the batch that test_losses.py has as well: padded rows and token trees in turn."""
+    rollouts = rollouts_with(truth_in(folder).logp, seed=4)
+    return [
+        our_step(folder, case_of(algorithm, packing=("on", "off")[number % 2], per_device_train_batch_size=4), rollouts)
+        for number, algorithm in enumerate(OFF_POLICY)
+    ]
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[1])
-    taken = steps_of(target)
-    losses = processes.gather([[step.loss for step in taken]])
+    taken = {"cases": steps_of(target), "algorithms": steps_of_algorithms(target)}
+    losses = {of: processes.gather([[step.loss for step in steps]]) for of, steps in taken.items()}
     if processes.is_main():
-        torch.save({"moved": [step.moved for step in taken], "losses": losses}, target / "two.pt")
+        moved = {of: [step.moved for step in steps] for of, steps in taken.items()}
+        torch.save({"moved": moved, "losses": losses}, target / "two.pt")
     processes.wait()

@@ -98,12 +98,22 @@ def our_step(
     prepare: Callable[[SlowTrainer], object] = lambda trainer: None,
 ) -> Step:
     """A step of the project's trainer, without the loop around it, after `prepare` was called with the trainer."""
+    trainer = our_trainer(folder, case, rollouts, steps=steps)
+    prepare(trainer)
+    step = _train(trainer)
+    if trainer.critic is not None:
+        step.moved.update({f"critic.{name}": w for name, w in trainer.critic.state_dict()["weights"].items()})
+    return step
+
+
+def our_trainer(folder: Path, case: Case, rollouts: Sequence[Rollout], *, steps: int = 1) -> SlowTrainer:
+    """The project's trainer with this case as the batch of each of its steps."""
     beta = case.trl.get("beta", 0.0)
     settings = {**COMMON, "mode": "rl", "problems_per_step": PROBLEMS, "lora_r": LORA["r"] if case.lora else 0,
                 "lora_alpha": LORA["lora_alpha"], "loss_aggregation": "token", "beta": beta, "max_steps": steps,
                 "output_dir": str(folder / "ours"), **case.trl, **case.ours}  # fmt: skip
     args = FastSlowConfig(**tiny_settings(folder, **settings))
-    trainer = SlowTrainer(args, model=model_of(folder), tokenizer=tiny_tokenizer())
+    trainer = SlowTrainer(args, model=model_in(folder), tokenizer=tiny_tokenizer())
     batch = StepBatch(
         examples=tuple(_example(f"e{i}") for i in range(PROBLEMS)),
         rollouts=tuple(rollouts),
@@ -112,11 +122,7 @@ def our_step(
     )
     trainer.source = _Fixed(batch)
     trainer.listener = NoListener()
-    prepare(trainer)
-    step = _train(trainer)
-    if trainer.critic is not None:
-        step.moved.update({f"critic.{name}": w for name, w in trainer.critic.state_dict()["weights"].items()})
-    return step
+    return trainer
 
 
 def stock_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, rows_per_forward: int = ROWS) -> Step:
@@ -137,7 +143,7 @@ def stock_step(folder: Path, case: Case, rollouts: Sequence[Rollout], *, rows_pe
         }
 
     trainer = _OfCountedRows(
-        model=model_of(folder),
+        model=model_in(folder),
         reward_funcs=[lambda **kwargs: [r.verdict.reward for r in rollouts]],
         args=args,
         train_dataset=Dataset.from_dict({"prompt": [[{"role": "user", "content": str(i)}] for i in range(PROBLEMS)]}),
@@ -209,8 +215,9 @@ class _Fixed:
         return self.batch
 
 
-def stir(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """Move the trained weights away from where they were loaded, or KL and its gradient would be 0; return them."""
+def moved_away(model: Any) -> dict[str, torch.nn.Parameter]:
+    """Move the weights that are trained away from where they were loaded, or KL and its gradient would be 0; return
+    them."""
     draw = torch.Generator().manual_seed(5)
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     with torch.no_grad():
@@ -221,8 +228,8 @@ def stir(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 def _train(trainer: Any) -> Step:
-    """Take the steps, from weights that were stirred."""
-    weights = stir(trainer.model)
+    """Take the steps, from weights that were moved away."""
+    weights = moved_away(trainer.model)
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     losses: list[float] = []
     compute = trainer.compute_loss
@@ -246,7 +253,8 @@ def _train(trainer: Any) -> Step:
     return Step(sum(losses), {name: weight.detach() - before[name] for name, weight in weights.items()}, logged)
 
 
-def model_of(folder: Path) -> Any:
+def model_in(folder: Path) -> Any:
+    """The saved model, in fp32."""
     return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
 
 

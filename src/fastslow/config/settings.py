@@ -20,6 +20,7 @@ from fastslow.core.modes import MODES
 from fastslow.core.paths import absolute
 from fastslow.core.settings import WORDS, check_settings, check_text, check_type, kinds_of
 from fastslow.policy.loading import EMBEDDED
+from fastslow.slow.settings import ONE_LEVEL
 from fastslow.streams import SEQUENCE, Setting, make_schedule
 from fastslow.tasks.names import with_paths
 
@@ -53,6 +54,7 @@ class FastSlowConfig(AllSettings):
         self._fix_paths()
         if self.epsilon_high is None and self.loss_type == "cispo":
             self.epsilon_high = 4.0
+        self.importance_sampling_level = self.importance_sampling_level or ONE_LEVEL.get(self.loss_type, "token")
         if self.tasks:
             self.max_steps = self._steps_of(self.tasks)
         self._derive_batches()

@@ -33,7 +33,7 @@ class Spec:
         at_least, above, at_most: bounds of a number; None is within them where the type allows None.
         whole: whether a number with a fraction is refused, where TRL's type is float: transformers takes steps below 1
             for a share of the run.
-        choices: the texts allowed; None allows any.
+        choices: the texts allowed, beside None where the type allows None; None allows any.
         channel: the channel without which the setting has no effect, so that a mode without the channel has no need
             of it in a sweep.
         in_bundle: whether a bundle keeps the setting for evaluations of the bundle and runs that begin from it.
@@ -165,7 +165,7 @@ def check_text(name: str, value: Any) -> None:
 
 def check_value(name: str, value: Any, spec: Spec) -> None:
     """Refuse a value of the right type that is out of bounds or not among the choices. Raises BadInput."""
-    if spec.choices is not None:
+    if spec.choices is not None and value is not None:
         _check_choice(name, getattr(value, "value", value), spec.choices)  # transformers makes enums of some texts
     if isinstance(value, (int, float)):
         check_finite(name, value)

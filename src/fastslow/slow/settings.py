@@ -10,6 +10,9 @@ from fastslow.core.settings import SettingsGroup, inherited, setting
 MOST_RATE = 10.0
 """Highest learning rate: more is a typing error, such as 1e5 for 1e-5."""
 LOSSES = ("cispo", "grpo", "bnpo", "dapo", "dr_grpo", "luspo", "sapo", "vespo")
+ONE_LEVEL = {"cispo": "token", "vespo": "token", "luspo": "sequence"}
+"""Losses that are defined for importance ratios of one level. (VESPO's kernel is of the sequence whatever the level is,
+which is that of its KL term alone.)"""
 
 
 @dataclass
@@ -52,6 +55,13 @@ class SlowSettings(SettingsGroup):
         0.2, "Distance below 1 of the importance ratio at which losses that clip do so.", at_least=0,
         channel="slow",
     )  # fmt: skip
+    importance_sampling_level: str | None = setting(
+        None,
+        "Importance ratios of each 'token', or one of each 'sequence', the geometric mean of its tokens': grpo with it "
+        "is GSPO. Default: 'sequence' for luspo, which is defined so, else 'token'.",
+        choices=("token", "sequence"),
+        channel="slow",
+    )
     beta: float = setting(
         1e-3, "Coefficient of the KL term to the base model (the paper's 1e-3); 0 saves its cost.", at_least=0,
         channel="slow",
@@ -108,12 +118,19 @@ class SlowSettings(SettingsGroup):
     gradient_checkpointing: bool = setting(False, "Trade compute for memory; off, because it changes no result.")
 
     def check(self) -> None:
-        """Refuse a bound below 1 of CISPO's ratio, a KL budget without a KL term, and kinds of adapters without
-        adapters. Raises BadInput."""
+        """Refuse a bound below 1 of CISPO's ratio, ratios of a level that the loss has not, a KL budget without a KL
+        term, and kinds of adapters without adapters. Raises BadInput."""
         if self.loss_type == "cispo" and self.epsilon_high is not None and self.epsilon_high < 1.0:
             raise BadInput(
                 f"epsilon_high is the upper bound of CISPO's importance ratio and must be at least 1, "
                 f"got {self.epsilon_high}; the paper uses 4."
+            )
+        only = ONE_LEVEL.get(self.loss_type, self.importance_sampling_level)
+        if self.importance_sampling_level not in (None, only):
+            raise BadInput(
+                f"importance_sampling_level '{self.importance_sampling_level}' is not for loss_type "
+                f"'{self.loss_type}', which is defined with '{only}': leave it out, or take another loss_type, such as "
+                "grpo, which with 'sequence' is GSPO."
             )
         if self.kl_target is not None and not self.beta > 0:
             raise BadInput(f"kl_target ({self.kl_target}) steers beta, and needs a beta above 0 to begin with.")
