@@ -1,10 +1,16 @@
-"""The exit code of a run says how it ended."""
+"""What signals do to a run, and how its exit code says so."""
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
-from fastslow.run.signals import exit_code
+from fastslow.files.run_directory import RunDirectory
+from fastslow.run.signals import exit_code, stop_on_signals
 
 
 @pytest.mark.parametrize(
@@ -17,3 +23,24 @@ def test_a_signal_is_told_by_its_number_and_everything_else_is_success(status: s
 
 def test_a_process_without_a_summary_ends_well() -> None:
     assert exit_code({}) == 0
+
+
+def test_a_terminal_that_closes_ends_no_run_and_what_nohup_ignores_stays_ignored(monkeypatch: Any) -> None:
+    notes, stops = [], []
+    recorder = SimpleNamespace(display=SimpleNamespace(note=notes.append), run=RunDirectory(Path("runs/one")))
+    trainer: Any = SimpleNamespace(recorder=recorder, stop=stops.append)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with stop_on_signals(trainer):
+            assert signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL, "it would end this process"
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
+        assert stops == []
+        assert len(notes) == 2
+        assert "fastslow watch runs/one" in notes[0]
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with stop_on_signals(trainer):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
