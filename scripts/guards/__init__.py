@@ -21,6 +21,7 @@ from guards import (
     serving,
     settings,
     sharding,
+    showing,
     user_code,
 )
 from guards.base import Mutation
@@ -45,5 +46,6 @@ PARTS = (
     alternatives,
     report,
     distilling,
+    showing,
 )
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]
