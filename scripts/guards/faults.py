@@ -123,7 +123,8 @@ MUTATIONS = [
     ),
     Mutation(
         "signals", "a second signal stops at once", "run/signals.py",
-        "for each, handler in previous.items():\n            signal.signal(each, handler)\n\n", "pass\n\n",
+        "for name in SIGNALS:\n            signal.signal(signal.Signals[name], previous[signal.Signals[name]])\n\n",
+        "pass\n\n",
         ("tests/faults/test_kills.py::test_a_second_signal_stops_at_once_and_the_run_goes_on_later",),
     ),
     Mutation(
