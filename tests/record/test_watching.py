@@ -57,6 +57,7 @@ def test_a_run_at_work_is_shown_with_its_phase_and_its_new_steps(run: Path) -> N
         watched.look()
         assert watched.progress.phase == "fast"
         assert [line[:8] for line in watched.lines] == ["step 1/6", "step 2/6"]
+        assert "eta 40 s" in watched.lines[-1]
         assert watched.progress.lead == (0.5, 0.25, 0.75)
         watched.look()
         assert watched.lines == []
@@ -149,6 +150,7 @@ def test_watch_goes_on_until_a_broken_run_was_resumed_and_done(run: Path, capsys
     said = [line for line in capsys.readouterr().out.splitlines() if line[:1].isalpha()]
     assert [line[:8] for line in said[1:6]] == ["step 2/6", "The run ", "step 3/6", "step 4/6", "The run "]
     assert said[2].endswith(f"To go on: fastslow resume {run}")
+    assert "eta" not in said[1], "a run that does not go on has none"
 
 
 def test_watch_once_shows_how_it_stands_and_ctrl_c_is_quiet(run: Path, capsys: Any, monkeypatch: Any) -> None:

@@ -44,11 +44,12 @@ class Piece:
     columns: int = 0
 
 
-def status_line(progress: Progress, now: float) -> str:
-    """Return what a step came to in one line, for pipes and log files; what is not known is left out."""
+def status_line(progress: Progress, now: float | None) -> str:
+    """Return what a step came to in one line, for pipes and log files; what is not known is left out. `now` is None for
+    a run that does not go on, which has no ETA."""
     names = {"reward": "reward", "fst/live_rows": "live", "kl": "kl"}
     numbers = (f"{short} {progress.numbers[name]:.3f}" for name, short in names.items() if name in progress.numbers)
-    speed, eta = progress.tokens_per_second, remaining(progress, now)
+    speed, eta = progress.tokens_per_second, "" if now is None else remaining(progress, now)
     return " ".join(
         [
             f"step {progress.step}/{progress.plan.steps}",

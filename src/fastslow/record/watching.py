@@ -77,14 +77,15 @@ class WatchedRun:
             self._standings = Tail(self._standings.path)
         for row in self._read(self._standings)[0][-1:]:
             self.progress.standings(row)
+        live = read_live(self.path)
+        before = live.process != holder(self.path).partition(" ")[0]  # left by a process that was killed
+        self.condition = self._find_condition(live.phase)
+        now = None if self.condition.words else time.time()
         self.lines = []
         for row in rows:
             self.progress.row(row, self._metrics.written or time.time())
             if row.get("phase") == "slow":
-                self.lines.append(status_line(self.progress, time.time()))
-        live = read_live(self.path)
-        before = live.process != holder(self.path).partition(" ")[0]  # left by a process that was killed
-        self.condition = self._find_condition(live.phase)
+                self.lines.append(status_line(self.progress, now))
         resumed = before and not self.condition.broken
         self.progress.phase, self.progress.since = ("start", None) if resumed else (live.phase, live.since)
 
