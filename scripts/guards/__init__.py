@@ -22,6 +22,7 @@ from guards import (
     serving,
     settings,
     sharding,
+    showing,
     user_code,
 )
 from guards.base import Mutation
@@ -47,5 +48,6 @@ PARTS = (
     alternatives,
     report,
     distilling,
+    showing,
 )
 MUTATIONS: list[Mutation] = [mutation for part in PARTS for mutation in part.MUTATIONS]

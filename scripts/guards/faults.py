@@ -123,7 +123,7 @@ MUTATIONS = [
     ),
     Mutation(
         "signals", "a second signal stops at once", "run/signals.py",
-        "for each, handler in previous.items():\n            signal.signal(each, handler)\n\n", "pass\n\n",
+        "signal.signal(own, signal.SIG_IGN if own == signal.SIGHUP else handler)", "pass",
         ("tests/faults/test_kills.py::test_a_second_signal_stops_at_once_and_the_run_goes_on_later",),
     ),
     Mutation(

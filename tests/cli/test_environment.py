@@ -16,6 +16,7 @@ from fastslow.cli.main import main
 from fastslow.core.errors import BadInput
 from fastslow.policy import loading
 from fastslow.record.display import TerminalDisplay
+from fastslow.record.progress import Plan
 from tests.cli.test_cli import ROOT, recipe
 
 PLAIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C", "LANG": "C"}
@@ -109,7 +110,7 @@ def test_a_display_whose_reader_has_left_falls_silent(monkeypatch) -> None:
     closed = os.fdopen(writer, "w", buffering=1)
     monkeypatch.setattr(sys, "stderr", closed)
     display = TerminalDisplay()
-    display.start(2, "a run")
+    display.start(Plan(2), "a run")
     display.note("goes on")
     display.step(1, {"reward": 0.5})
     display.stop()

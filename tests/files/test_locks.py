@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import time
@@ -14,7 +15,8 @@ import yaml
 from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
-from fastslow.files.locks import LOCK, alone_in, refuse_held
+from fastslow.files import locks
+from fastslow.files.locks import LOCK, alone_in, is_worked_on, refuse_held
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
 from tests.run.test_resume import assert_same
@@ -121,3 +123,26 @@ def test_a_lock_whose_name_the_disk_does_not_take_is_held_all_the_same(tmp_path:
     monkeypatch.setattr(os, "pwrite", full)
     with alone_in(tmp_path), pytest.raises(BadInput, match="by process unknown;"), alone_in(tmp_path):
         pass
+
+
+def test_whoever_only_looks_keeps_nobody_out(tmp_path: Path, monkeypatch) -> None:
+    """`fastslow watch` looks every second or two, and a run may be resumed in that very moment."""
+    with alone_in(tmp_path):
+        pass
+    looking = os.open(tmp_path / LOCK, os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(locks.time, "sleep", lambda seconds: os.close(looking))
+    with alone_in(tmp_path):
+        assert is_worked_on(tmp_path)
+
+
+def test_nobody_is_said_to_be_gone_whom_one_cannot_see(tmp_path: Path) -> None:
+    assert is_worked_on(tmp_path) is None, "no lock"
+    with alone_in(tmp_path):
+        assert is_worked_on(tmp_path) is True
+    assert is_worked_on(tmp_path) is False, "a lock of this machine that nobody holds"
+    (tmp_path / LOCK).write_text("12@another-machine")
+    assert is_worked_on(tmp_path) is None
+    (tmp_path / LOCK).unlink()
+    os.mkfifo(tmp_path / LOCK)
+    assert is_worked_on(tmp_path) is None, "a pipe is not waited for"

@@ -32,6 +32,7 @@ own; cluster.md says of each of its commands whether it was run; those of engine
 talk to servers, which tests/vllm and tests/serving start."""
 ELSEWHERE = {
     "RECIPE": "stands for the reader's recipe",
+    "/mnt/": "a folder of the reader's",
     "s3://": "tests/run/test_mirror.py runs it against a local S3 server",
     "reflection_base_url": "asks a paid endpoint; tests/fast run it against a server of their own",
     "fastslow serve": "goes on until it is stopped; tests/serving",

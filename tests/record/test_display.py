@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.measurement import Measurement
+from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import SilentDisplay, TerminalDisplay, closing_table
+from fastslow.record.live_file import read_live
+from fastslow.record.progress import Plan
 from fastslow.run.train import train
 from tests.support.measurements import measurement
-from tests.support.runs import stream_settings
+from tests.support.runs import stream_settings, tiny_settings
 
 PRODUCTS = "reasoning_gym:products?max_digits=1&max_terms=2&min_digits=1&min_terms=2&scorer=number"
 SUMS = "reasoning_gym:chain_sum?max_digits=1&max_terms=2&min_digits=1&min_terms=2&scorer=number"
@@ -85,7 +92,7 @@ def test_a_run_opens_with_what_it_learns_and_how_that_comes(tmp_path: Path) -> N
     class Listening(SilentDisplay):
         title = ""
 
-        def start(self, total: int, title: str) -> None:
+        def start(self, plan: Plan, title: str, done: int = 0) -> None:
             self.title = title
 
     display = Listening()
@@ -124,3 +131,87 @@ def test_partial_credit_is_shown_as_a_mean_reward_with_the_share_fully_right() -
         shown.print(closing_table({**summary, "fully_right": dict.fromkeys(accuracy, right)}))
         assert f"validation {title}" in text_of(shown)
         assert text_of(shown).count(cell) == 5
+
+
+HOSTILE = "a\x1b]0;pwned\x07\x1b[2Jb\x9b31m\r\u202ec[/bold]"
+
+
+def test_no_words_of_a_model_or_a_file_are_obeyed_by_a_terminal() -> None:
+    shown = console(300)
+    display = TerminalDisplay(shown)
+    display.start(Plan(2), HOSTILE)
+    display.note(f"first line\n{HOSTILE}")
+    display.evals(1, [measured(HOSTILE, HOSTILE, 0.5)])
+    display.evals(1, [measured(HOSTILE, HOSTILE, 0.5), measured(GRAPH, HOSTILE, 0.5)])
+    said = text_of(shown)
+    assert not [c for c in said if not c.isprintable() and c != "\n"]
+    assert said.count("c[/bold]") >= 4
+    assert "first line\n" in said
+
+
+class Terminal(io.StringIO):
+    """A terminal that is closed after a while."""
+
+    encoding = "utf-8"
+    closes = False
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self.closes:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(text)
+
+
+def test_a_terminal_has_live_lines_below_the_notes_and_may_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    display = TerminalDisplay()
+    display.start(Plan(2), "a run")
+    display.phase("fast", 0)
+    display.note("a note")
+    print("from somewhere else", file=sys.stderr)
+    said = terminal.getvalue()
+    assert said.index("a run") < said.index("a note") < said.rindex("step 0/2")
+    assert "evolving contexts" in said
+    terminal.closes = True
+    display.note("nobody reads this")
+    display.row({"step": 1, "phase": "slow"})
+    display.step(1, {})
+    display.stop()
+    assert sys.stderr is terminal
+    assert "nobody" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize("variables", [{"TERM": "dumb"}, {"FORCE_COLOR": "1", "TERM": "xterm"}], ids=str)
+def test_what_cannot_be_drawn_again_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    """A dumb terminal; and a pipe, which rich takes for a terminal where FORCE_COLOR is set."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    file = Terminal() if variables["TERM"] == "dumb" else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", file)
+    display = TerminalDisplay()
+    display.start(Plan(2), "a run")
+    display.phase("fast", 0)
+    display.row({"step": 1, "phase": "slow", "reward": 0.5})
+    display.step(1, {})
+    display.stop()
+    assert file.getvalue() == "a run\nevolving contexts ...\nstep 1/2 reward 0.500\n"
+
+
+def test_a_run_leaves_who_leads_and_no_note_of_a_phase(tmp_path: Path) -> None:
+    phases: list[str] = []
+
+    class Looking(SilentDisplay):
+        def step(self, step: int, logs: dict[str, Any]) -> None:
+            phases.append(read_live(tmp_path / "run").phase)
+
+    train(FastSlowConfig(**tiny_settings(tmp_path, max_steps=1, save_bundle=False)), display=Looking())
+    run = RunDirectory(tmp_path / "run")
+    assert phases == ["slow"]
+    assert not (run.path / "live.json").exists()
+    assert [row["lead"] for row in run.read("standings.jsonl")] == [run.summary()["lead_context"]["id"]]

@@ -87,7 +87,7 @@ def judged_and_learned(critic: Critic, hidden: torch.Tensor, rewards: torch.Tens
 def test_where_every_answer_is_right_the_critic_comes_to_expect_it() -> None:
     """States share a direction, as those of language models do."""
     draw, critic = torch.Generator().manual_seed(0), fresh(64)
-    shared = torch.randn(64, generator=draw)
+    shared, gained = torch.randn(64, generator=draw), torch.ones(1)
     for _ in range(50):
         gained, _ = judged_and_learned(critic, shared + 0.5 * torch.randn(128, 64, generator=draw), torch.ones(128))
     assert float(gained.square().mean().sqrt()) < 0.05, "after 50 steps, on states that it has not seen"

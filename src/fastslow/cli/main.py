@@ -15,6 +15,7 @@ from fastslow.core.registry import nearest
 COMMANDS = {
     "train": "train a model through contexts and weights: --config recipe.yaml, any setting as --flag",
     "resume": "go on with a run that was stopped or broken off: fastslow resume RUN",
+    "watch": "show a run that another process works on, here or over a shared folder: fastslow watch RUN",
     "compare": "a recipe in several modes and seeds, then the report",
     "continual": "several tasks one after another in one run, all of them measured all along",
     "plasticity": "can it still learn? plain RL on another task from each run's weights and from the base",

@@ -6,7 +6,7 @@
 - `registry`: names to factories, with dotted paths to the user's own; used by tasks, routers, streams, proposers,
   embedders and scorers.
 - `foreign`: the one way into code of the user's, which may raise, print and change anything.
-- `texts`: the normal form in which questions are compared.
+- `texts`: the normal form in which questions are compared; durations in words.
 - `seeding`: seeds derived from the run's seed and a purpose.
 - `modes`: what each mode trains and ships, as data.
 - `settings`: what a field of settings says of itself (help, unit, bounds, choices), and the one checker of it.

@@ -53,6 +53,13 @@ class Mode:
         due = 0 if self.when == "before" else steps
         return range(-(-steps // cycle_steps)) if step == due else ()
 
+    def cycles_left(self, step: int, *, steps: int, cycle_steps: int) -> int:
+        """Return how many fast phases are due before slow step `step` and all later ones: the sum of `cycles_at`."""
+        every = -(-steps // cycle_steps) if self.fast else 0
+        if self.when == "between":
+            return max(0, every - -(-step // cycle_steps))
+        return 0 if self.when == "before" and step > 0 else every
+
     def ships(self, *, chosen: bool) -> Shipped:
         """Return the kind of context that a bundle of this mode is used with.
 

@@ -1,4 +1,4 @@
-"""Compare texts as a reader would."""
+"""Compare texts as a reader would, and write durations for one."""
 
 from __future__ import annotations
 
@@ -17,3 +17,10 @@ def folded(text: str) -> str:
     visible = "".join(c for c in unicodedata.normalize("NFKC", text) if unicodedata.category(c) != "Cf")
     # Folding case can leave letters and marks apart again.
     return " ".join(unicodedata.normalize("NFKC", visible.casefold()).split())
+
+
+def duration(seconds: float) -> str:
+    """Write a duration, as in 12 s, 3.4 min, 1.6 h: two figures are enough to plan with."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -4,6 +4,7 @@
   `typed`: JSON as a dataclass, every value of the type that its field names.
 - `scratch`: folders for a while, which no kill leaves behind for good.
 - `plain`: reads files that may come from anybody: no links, devices or pipes, and no more than memory holds.
+- `tail`: the new lines of a file that another process appends to.
 - `run_directory`: the files of one run, and what it says of machine and versions.
 - `nested_state`: nested Python state as JSON and tensors. `tensors`: tensors as safetensors, hashed while written.
 - `manifest`: folders sealed with the SHA-256 of each file, verified before anything is read. `sealed`: checkpoint

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 MOST = 512 * 2**20
 """Bytes of a file that is parsed as a whole: a hundred times what runs write, and less than a machine's memory."""
@@ -19,15 +20,21 @@ PARSED = (".json", ".jinja", ".txt")
 def read_plain(path: Path, most: int = MOST) -> bytes:
     """Return the content of a plain file. Raises OSError, and ValueError for anything else and for more than `most`
     bytes."""
+    with open_plain(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"{path.name} has {size} bytes, and at most {most} are read")
+        return file.read(most)
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a plain file for reading. Raises OSError, and ValueError for anything else."""
     # O_NONBLOCK: to open a pipe waits for somebody who writes.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        state = os.fstat(descriptor)
-        if path.is_symlink() or not stat.S_ISREG(state.st_mode):
-            raise ValueError(f"{path.name} is not a plain file")
-        if state.st_size > most:
-            raise ValueError(f"{path.name} has {state.st_size} bytes, and at most {most} are read")
-        return file.read(most)
+    if path.is_symlink() or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path.name} is not a plain file")
+    return open(descriptor, "rb")
 
 
 def problem_with(path: Path) -> str | None:

@@ -153,7 +153,7 @@ class Cycle:
         self._weigh(phase)
         if phase.endpoint_error is None and phase.metrics["fst/fast/proposals"] > phase.metrics["fst/fast/invalid"]:
             self.state.effort.after(kept=any(c.id not in start.known for c in self.state.population.members))
-        self.recorder.standings(step, self.standings(step))
+        self.recorder.standings(step, self.standings(step), self.state.population.lead.id)
 
     def _take_in_hand(self, ahead: Sequence[Example]) -> None:
         """Choose contexts for the topics of this lookahead from now on; wholly other topics are a change."""

@@ -1,28 +1,24 @@
-"""Show a person the progress of a run: a live line with an ETA on a terminal, plain lines elsewhere."""
+"""Show a person the progress of a run: live lines with an ETA on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
-import sys
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
 from fastslow.contexts.evidence import Standing
+from fastslow.core.errors import printable
 from fastslow.core.measurement import CONTEXT_TITLES, Measurement
+from fastslow.record.progress import Plan, Progress
+from fastslow.record.terminal import can_redraw, lasting_console, live
+from fastslow.record.view import PHASES, View, status_line
 from fastslow.tasks.names import short_names
-
-PHASES = {
-    "fast": "evolving contexts",
-    "slow": "training weights",
-    "rollout": "rolling out",
-    "eval": "evaluating",
-    "clusters": "sorting questions",
-}
 
 GRADED = "mean reward / fully right"
 """What the numbers of an evaluation are where a reward lies between 0 and 1."""
@@ -31,12 +27,13 @@ SLOW_PHASES = ("fast", "eval")  # announced where there is no live line: a minut
 
 
 class Display(Protocol):
-    def start(self, total: int, title: str) -> None: ...
+    def start(self, plan: Plan, title: str, done: int = 0) -> None: ...
     def phase(self, name: str, step: int) -> None: ...
+    def row(self, row: Mapping[str, Any]) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
     def evals(self, step: int, measurements: Sequence[Measurement]) -> None: ...
-    def standings(self, standings: Sequence[Standing]) -> None: ...
+    def standings(self, standings: Sequence[Standing], lead: str) -> None: ...
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
@@ -44,62 +41,52 @@ class Display(Protocol):
 class SilentDisplay:
     """Show nothing: for tests, and for every rank but the first."""
 
-    def start(self, total: int, title: str) -> None: ...
+    def start(self, plan: Plan, title: str, done: int = 0) -> None: ...
     def phase(self, name: str, step: int) -> None: ...
+    def row(self, row: Mapping[str, Any]) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
     def evals(self, step: int, measurements: Sequence[Measurement]) -> None: ...
-    def standings(self, standings: Sequence[Standing]) -> None: ...
+    def standings(self, standings: Sequence[Standing], lead: str) -> None: ...
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
 
 
-class _LastingConsole(Console):
-    def on_broken_pipe(self) -> None:
-        """Fall silent where the reader has left (`fastslow train 2>&1 | head`): a run is more than what it shows."""
-        self.quiet = True
-
-
 class TerminalDisplay:
-    """Show a rich progress line; without a terminal, print one plain line for each step, so that a log file stays
-    readable."""
+    """Show a few lines that follow the run, with notes above them; without a terminal, print one plain line for each
+    step, so that a log file stays readable.
+
+    What is shown may hold the words of models and files: a terminal shows them, and does not obey them. A reader that
+    leaves, and a terminal that closes, end nothing but the showing.
+    """
 
     def __init__(self, console: Console | None = None):
-        self.console = console or _LastingConsole(file=sys.stderr)
-        self._progress: Progress | None = None
-        self._total = 0
+        self.console = console or lasting_console()
+        self._progress = Progress(Plan(0))
+        self._live: Live | None = None
+        self._state = ""
 
-    def start(self, total: int, title: str) -> None:
-        self._total = total
-        self.console.print(escape(title), highlight=False, soft_wrap=True)
-        if not self.console.is_terminal:
-            return
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}"),
-            TimeElapsedColumn(),
-            TextColumn("eta"),
-            Remaining(),
-            console=self.console,
-        )
-        self._task = self._progress.add_task("starting", total=total, numbers="")
-        self._progress.start()
+    def start(self, plan: Plan, title: str, done: int = 0) -> None:
+        """Begin to show a run of which so many steps are done."""
+        self._progress = Progress(plan, done)
+        self.note(title)
+        if can_redraw(self.console):
+            self._live = live(self.console, View(lambda: self._progress, state=lambda: self._state))
+            self._live.start()
 
     def phase(self, name: str, step: int) -> None:
-        if self._progress is not None:
-            self._progress.update(self._task, description=PHASES.get(name, name))
-        elif name in SLOW_PHASES:
+        self._progress.phase, self._progress.since = name, time.time()
+        if self._live is None and name in SLOW_PHASES:
             self.note(f"{PHASES[name]} ...")
 
+    def row(self, row: Mapping[str, Any]) -> None:
+        """Take in a line of metrics.jsonl."""
+        self._progress.row(row, time.time())
+
     def step(self, step: int, logs: dict[str, Any]) -> None:
-        numbers = _numbers(logs)
-        if self._progress is not None:
-            self._progress.update(self._task, completed=step, numbers=numbers)
-        else:
-            self.console.print(f"step {step}/{self._total} {numbers}", highlight=False, soft_wrap=True)
+        """Show the step that the latest row is of."""
+        if self._live is None:
+            self.note(status_line(self._progress, time.time()))
 
     def fast(self, step: int, metrics: dict[str, float]) -> None:
         get = {name.rpartition("/")[2]: value for name, value in metrics.items()}.__getitem__
@@ -111,8 +98,9 @@ class TerminalDisplay:
             f"rollouts, {unreadable}{get('seconds'):.0f} s"
         )
 
-    def standings(self, standings: Sequence[Standing]) -> None:
+    def standings(self, standings: Sequence[Standing], lead: str) -> None:
         """Show how good the best context is and how sure that is, and the next one."""
+        self._progress.standings({"lead": lead, "standings": [asdict(one) for one in standings]})
         if not standings:
             return
         best, *others = standings
@@ -123,7 +111,8 @@ class TerminalDisplay:
         )
 
     def note(self, text: str) -> None:
-        self.console.print(escape(text), highlight=False, soft_wrap=True)
+        lines = (printable(line) for line in text.split("\n"))
+        self.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
     def evals(self, step: int, measurements: Sequence[Measurement]) -> None:
         if len({one.task for one in measurements}) > 1:
@@ -135,12 +124,13 @@ class TerminalDisplay:
         drifted = [one for one in measurements if one.kl is not None and one.weights == "trained"]
         kls = [f"kl {one.kl:.4f} ({one.context} context)" for one in drifted]
         title = f"eval at step {step}{f' ({GRADED})' if graded else ''}: "
-        self.console.print(title + ", ".join(shown + kls), highlight=False, soft_wrap=True)
+        self.note(title + ", ".join(shown + kls))
 
     def stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._live is not None:
+            self._state = "ended"  # the lines stay as they are drawn last
+            self._live.stop()
+            self._live = None
 
 
 def closing_table(summary: Mapping[str, Any]) -> Table:
@@ -150,7 +140,8 @@ def closing_table(summary: Mapping[str, Any]) -> Table:
     blocks = {"mean of tasks": {**accuracy, "fully_right": summary.get("fully_right", {})}}
     graded = any(map(_is_graded, (*blocks.values(), *tasks.values())))
     what = GRADED if graded else "accuracy"
-    table = Table(title=f"validation {what} after {summary['steps']} steps ({summary['mode']}, seed {summary['seed']})")
+    how = escape(f"{summary['mode']}, seed {summary['seed']}")
+    table = Table(title=f"validation {what} after {summary['steps']} steps ({how})")
     evolved = summary.get("channels", {}).get("fast", True)  # else the seed context is the only one
     known = [name for name in CONTEXT_TITLES if name in accuracy and (evolved or name == "seed")]
     contexts = {name: CONTEXT_TITLES[name] for name in known}
@@ -203,10 +194,3 @@ def level(mean_reward: float | None, fully_right: float | None = None) -> str:
 def _is_graded(values: Mapping[str, Any]) -> bool:
     pairs = ((values.get(name), right) for name, right in values.get("fully_right", {}).items())
     return any(mean is not None and right is not None and right < mean for mean, right in pairs)
-
-
-def _numbers(logs: dict[str, Any]) -> str:
-    names = {"reward": "reward", "kl": "kl", "fst/live_rows": "live"}
-    return " ".join(
-        f"{short} {logs[name]:.3f}" for name, short in names.items() if isinstance(logs.get(name), (int, float))
-    )

@@ -19,6 +19,8 @@ from fastslow.fast.phase import FastPhase
 from fastslow.fast.proposers.base import USAGE
 from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import Display, SilentDisplay
+from fastslow.record.live_file import LiveFile
+from fastslow.record.progress import Plan
 from fastslow.routers import Decision
 from fastslow.slow.retention import Forgetting
 from fastslow.topics.clusters import Observation
@@ -51,6 +53,20 @@ class Recorder(TrainerCallback):
         }  # fmt: skip
         self._started = time.perf_counter()
         self._starving: set[str] = set()
+        self._live: LiveFile | None = None
+        self._phase = ""
+
+    def begin(self, plan: Plan, title: str, done: int = 0) -> None:
+        """Show that a run begins, or the rest of one of which so many steps are done."""
+        self._live = LiveFile(self.run.path) if self.run is not None else None
+        self.display.start(plan, title, done)
+        self._show_phase("start", done)
+
+    def end(self) -> None:
+        """Show that the process does nothing more for the run."""
+        self.display.stop()
+        if self._live is not None:
+            self._live.remove()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the tallies so far and the length of each log; the measurements themselves are in evals.jsonl."""
@@ -78,12 +94,18 @@ class Recorder(TrainerCallback):
     def phase(self, name: str, step: int) -> Iterator[None]:
         """Charge the time spent inside to `name` and show it."""
         started = time.perf_counter()
-        self.display.phase(name, step)
+        self._show_phase(name, step)
         try:
             yield
         finally:
             self.wall[name] += time.perf_counter() - started
-            self.display.phase("slow", step)
+            self._show_phase("slow", step)
+
+    def _show_phase(self, name: str, step: int) -> None:
+        self._phase = name
+        self.display.phase(name, step)
+        if self._live is not None:
+            self._live.write(name)
 
     def fast_phase(self, step: int, phase: FastPhase) -> None:
         self.rollouts["fast"] += int(phase.metrics["fst/fast/metric_calls"])
@@ -99,17 +121,18 @@ class Recorder(TrainerCallback):
                 f"reflection LM gave nothing; training goes on with the population as it is. {phase.endpoint_error}"
             )
         self._append("contexts.jsonl", [{"step": step, **line} for line in phase.proposals])
-        self._append("metrics.jsonl", [{**self._head(step, "fast"), **phase.metrics}])
+        self._append_metrics([{**self._head(step, "fast"), **phase.metrics}])
 
     def rests(self, step: int) -> None:
         """Write and show that a fast phase rests."""
         self.display.note(f"fast phase at step {step}: rests, the last ones brought no new member (fast_effort)")
-        self._append("metrics.jsonl", [{**self._head(step, "fast"), "fst/fast/metric_calls": 0}])
+        self._append_metrics([{**self._head(step, "fast"), "fst/fast/metric_calls": 0}])
 
-    def standings(self, step: int, standings: Sequence[Standing]) -> None:
-        """Write and show what all rollouts together say of the contexts in use, the best first."""
-        self.display.standings(standings)
-        self._append("standings.jsonl", [{"step": step, "standings": [asdict(one) for one in standings]}])
+    def standings(self, step: int, standings: Sequence[Standing], lead: str) -> None:
+        """Write and show what all rollouts together say of the contexts in use, the best first, and which of them
+        leads."""
+        self.display.standings(standings, lead)
+        self._append("standings.jsonl", [{"step": step, "lead": lead, "standings": [asdict(one) for one in standings]}])
 
     def step_rollouts(self, *, fresh: int, reused: int, fresh_tokens: int) -> None:
         self.rollouts["slow"] += fresh
@@ -175,7 +198,7 @@ class Recorder(TrainerCallback):
         for one in observations:
             if one.change is not None and one.batch:
                 self.display.note(f"batch {one.batch}: the stream has changed, from batch {one.change} on")
-        self._append("metrics.jsonl", [{**self._head(step, "clusters"), **asdict(one)} for one in observations])
+        self._append_metrics([{**self._head(step, "clusters"), **asdict(one)} for one in observations])
 
     def starving(self, step: int, channels: Sequence[str]) -> None:
         """Note once that the router leaves a channel nothing but its smallest share."""
@@ -199,7 +222,7 @@ class Recorder(TrainerCallback):
                 f"below its floor of {fall.floor:.3f}; {done}."
             )
         row = {"phase": "retention", "action": action, "back_to": back if action == "rollback" else None}
-        self._append("metrics.jsonl", [{**self._head(step, "retention"), **row, **asdict(fall)} for fall in falls])
+        self._append_metrics([{**self._head(step, "retention"), **row, **asdict(fall)} for fall in falls])
 
     def evals(self, step: int, measurements: Sequence[Measurement]) -> None:
         """Write, remember and show what was measured after `step` steps."""
@@ -215,9 +238,11 @@ class Recorder(TrainerCallback):
         if "train_runtime" in logs:
             phase = "end"
         step = state.global_step // args.num_iterations  # transformers counts updates
-        self._append("metrics.jsonl", [{**self._head(step, phase), **logs}])
+        self._append_metrics([{**self._head(step, phase), **logs}])
         if phase == "slow":
             self.display.step(step, logs)
+            if self._phase == "start":  # where the data's answers are learned, nothing else begins before a step
+                self._show_phase("slow", step)
         del state.log_history[:-HISTORY]  # metrics.jsonl has it all; in memory it would grow with the run
 
     def wall_by_phase(self) -> dict[str, float]:
@@ -235,6 +260,11 @@ class Recorder(TrainerCallback):
             "rollouts": dict(self.rollouts),
             "tokens": dict(self.tokens),
         }
+
+    def _append_metrics(self, rows: list[dict[str, Any]]) -> None:
+        self._append("metrics.jsonl", rows)
+        for row in rows:
+            self.display.row(row)
 
     def _append(self, name: str, rows: list[dict[str, Any]]) -> None:
         if self.run is not None and rows:

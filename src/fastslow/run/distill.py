@@ -35,6 +35,7 @@ from fastslow.policy.policy import Policy
 from fastslow.policy.settings import is_temperature
 from fastslow.policy.tree_forward import why_not
 from fastslow.record.display import Display
+from fastslow.record.progress import Plan
 from fastslow.record.recorder import Recorder
 from fastslow.run.pairs import CLUSTER, Pairs, Teacher, alone, training_questions
 from fastslow.slow.channel import is_finite
@@ -137,7 +138,7 @@ class _Distillation:
     def carry_out(self, parent: Mapping[str, str]) -> dict[str, Any]:
         """Measure, train, measure again, and write bundle and summary."""
         kind, steps, display = self.settings.contexts, self.settings.steps, self.recorder.display
-        display.start(steps, self._title())
+        display.start(Plan(steps), self._title())
         try:
             before, prose = self._measure(self.bundle, ["seed", kind], 0)
             self.trainer.train()

@@ -26,6 +26,7 @@ from fastslow.files.run_directory import RunDirectory, missing_folders, remove_e
 from fastslow.policy.loading import pad_id
 from fastslow.policy.trials import sampling_way
 from fastslow.record.display import Display, SilentDisplay, TerminalDisplay
+from fastslow.record.progress import Plan
 from fastslow.record.recorder import Recorder
 from fastslow.record.trackers import TrackerRun, tracked
 from fastslow.run.carry import predecessor
@@ -174,7 +175,8 @@ def _run(trainer: FastSlowTrainer, start: Path | None, tracker_run: TrackerRun |
         trainer.slow.name_run(tracker_run.name)  # now that config.yaml is written: another run may be made of it
         if trainer.recorder.run is not None:
             tracker_run.keep(trainer.recorder.run)
-    display.start(trainer.args.max_steps, _title(trainer))
+    done = 0 if start is None else int(start.name.rpartition("-")[2])
+    trainer.recorder.begin(Plan.of(vars(trainer.args)), _title(trainer), done)
     try:
         with (
             stop_on_signals(trainer),
@@ -194,7 +196,7 @@ def _run(trainer: FastSlowTrainer, start: Path | None, tracker_run: TrackerRun |
             raise
         raise FastSlowError(_disk_failed(trainer, error, fresh=start is None)) from error
     finally:
-        display.stop()
+        trainer.recorder.end()
         trainer.policy.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from fastslow.core.texts import duration
 from fastslow.metrics import Estimate
 
 NOTHING = "n/a"
@@ -47,12 +48,7 @@ def steps_to(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Write a duration, as in 12 s, 3.4 min, 1.6 h: two figures are enough to plan with."""
-    if value is None:
-        return NOTHING
-    if value < 120:
-        return f"{value:.0f} s"
-    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
+    return NOTHING if value is None else duration(value)
 
 
 def seeds(n: int) -> str:

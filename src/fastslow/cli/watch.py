@@ -1,0 +1,108 @@
+"""`fastslow watch RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from shlex import quote
+
+from rich.console import Console
+
+from fastslow.cli.flags import Parser, between
+from fastslow.core.errors import printable
+from fastslow.record.terminal import can_redraw, live
+from fastslow.record.view import View
+from fastslow.record.watching import WatchedRun
+
+DAY = 86_400.0
+
+
+def run(argv: Sequence[str]) -> int:
+    """Show a run that another process works on, until it ends; return 0 then, and 130 after Ctrl-C."""
+    options = _options(argv)
+    watched = WatchedRun(options.run)
+    console = Console()
+    try:
+        watched.look()
+        _say(console, watched.title)
+        if options.once:
+            console.print(_view(watched))
+            _say(console, _verdict(watched))
+        else:
+            _follow(console, watched, options.interval)
+    except KeyboardInterrupt:
+        return 130
+    if watched.condition.ended:
+        _close(watched)
+    return 0
+
+
+def _follow(console: Console, watched: WatchedRun, interval: float) -> None:
+    """Show the run until it ends: on a terminal in lines that are drawn anew, else with a line for each new step."""
+    redraw = can_redraw(console)
+    new, said = watched.lines[-1:], ""  # of what was before, the latest is enough
+    with live(console, _view(watched)) if redraw else nullcontext():
+        while True:
+            for line in () if redraw else new:
+                _say(console, line)
+            if (verdict := _verdict(watched)) != said:
+                _say(console, verdict or "The run goes on.")
+                said = verdict
+            if watched.condition.ended:
+                return
+            time.sleep(interval)
+            watched.look()
+            new = watched.lines
+
+
+def _view(watched: WatchedRun) -> View:
+    return View(
+        lambda: watched.progress, state=lambda: watched.condition.words, beside=lambda: watched.condition.beside
+    )
+
+
+def _verdict(watched: WatchedRun) -> str:
+    """Say in a line that a run was broken off, and how it goes on; empty for any other."""
+    if not watched.condition.broken:
+        return ""
+    return f"The run was broken off: no process works on it. {_go_on(watched)}"
+
+
+def _go_on(watched: WatchedRun) -> str:
+    return f"To go on: fastslow resume {quote(str(watched.path))}"
+
+
+def _close(watched: WatchedRun) -> None:
+    """Print the closing table, and how a stopped run goes on."""
+    from fastslow.cli.train import close
+
+    if (summary := watched.summary) is None:
+        return
+    close(summary, str(watched.path))
+    if summary["status"] != "done":
+        _say(Console(), f"The run was {watched.condition.words}. {_go_on(watched)}")
+
+
+def _say(console: Console, line: str) -> None:
+    if line:
+        console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="fastslow watch",
+        description="Show a run that another process works on, here or on another machine over a shared folder: what "
+        "it does, steps, reward, lead, speed and ETA. Only reads. Ends with the run; Ctrl-C ends the watching alone.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--interval", type=_seconds, default=2.0, metavar="S", help="seconds between two looks at the files; default 2"
+    )
+    parser.add_argument("--once", action="store_true", help="show how it stands now, and end")
+    return parser.parse_args(list(argv))
+
+
+def _seconds(words: str) -> float:
+    return between(words, "a number of seconds from 0.1 to a day", lambda value: 0.1 <= value <= DAY)
