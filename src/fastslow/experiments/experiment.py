@@ -33,6 +33,9 @@ from fastslow.files.run_directory import RunDirectory, to_json
 PLAN = "comparison.json"
 Kind = Literal["compare", "plasticity", "continual"]
 
+STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+"""Signals on which a run stops with everything saved."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -95,7 +98,7 @@ class Experiment:
                 self._settle(replace(cell, status="running"))
                 self._settle(self._run(cell, console))
                 if self._cell(cell).status.startswith("stopped"):
-                    return 130 if "SIGINT" in self._cell(cell).status else 143
+                    return next(128 + n for n in STOPPING if n.name in self._cell(cell).status)
         for cell in self.cells:
             if cell.status == "failed":
                 console.print(escape(f"{cell.folder} failed: {cell.error}"), highlight=False, soft_wrap=True)
@@ -197,9 +200,9 @@ class Experiment:
                 return replace(cell, status="failed", seconds=seconds, error=str(summary.get("status")))
             whole = summary.get("wall_s", {}).get("total")  # with the lines before the run broke off
             return replace(cell, status="done", seconds=whole or seconds, error=None)
-        stopped = {128 + n: n.name for n in (signal.SIGINT, signal.SIGTERM)} | {-n: n.name for n in signal.Signals}
+        stopped = {128 + n: n.name for n in STOPPING} | {-n: n.name for n in signal.Signals}
         # Negative: before the run had set its handlers (loading takes a while), or after it had removed them.
-        if child.returncode in (130, 143, -signal.SIGINT, -signal.SIGTERM):
+        if child.returncode in {code for n in STOPPING for code in (128 + n, -n)}:
             return replace(cell, status=f"stopped by {stopped[child.returncode]}", seconds=seconds)
         how = f"killed by {stopped[child.returncode]}" if child.returncode < 0 else f"exit code {child.returncode}"
         return replace(cell, status="failed", seconds=seconds, error=f"{last[:300]} ({how}; see {log})")
@@ -248,8 +251,8 @@ def _broken_off(folder: Path, cell: Cell) -> bool:
 
 @contextlib.contextmanager
 def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    """Start a run and read its output. SIGINT and SIGTERM are passed on: the run saves its step, and this process
-    waits."""
+    """Start a run and read its output. Signals that stop a run are passed on: the run saves its step, and this process
+    waits. SIGHUP stays ignored where it is (`nohup`)."""
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True
     )
@@ -260,8 +263,9 @@ def _child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
             child.send_signal(number)
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, pass_on)
+        for number in STOPPING:
+            if number != signal.SIGHUP or signal.getsignal(number) is signal.SIG_DFL:
+                previous[number] = signal.signal(number, pass_on)
         yield child
         child.wait()
     finally:
