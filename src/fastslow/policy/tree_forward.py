@@ -30,6 +30,10 @@ HEAD_ROWS = 512
 # Settings of architectures whose logits are scaled after the head; none of them is handled here.
 SCALED_HEADS = ("logit_scale", "logits_scaling", "output_multiplier", "lm_head_multiplier")
 
+Observer = Callable[[Float[Tensor, "U D"], Int[Tensor, "B T"]], None]
+"""Is shown the hidden states of U places, without a graph, and from which of them each completion token is predicted;
+-1 where a row has ended."""
+
 
 @dataclass(frozen=True)
 class Packed:
