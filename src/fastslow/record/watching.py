@@ -62,7 +62,7 @@ class WatchedRun:
 
     def __init__(self, path: str | Path):
         self.path = RunDirectory.open(path).path
-        self._metrics, self._standings = Tail(self.path / "metrics.jsonl"), Tail(self.path / "standings.jsonl")
+        self._metric_rows, self._standings = Tail(self.path / "metrics.jsonl"), Tail(self.path / "standings.jsonl")
         self.progress = Progress(self._plan)
         self.condition = Condition()
         self.lines: list[str] = []
@@ -71,7 +71,7 @@ class WatchedRun:
     def look(self) -> None:
         """Read what is new. Raises BadInput where the run was removed meanwhile."""
         RunDirectory.open(self.path)
-        rows, anew = self._read(self._metrics)
+        rows, anew = self._read(self._metric_rows)
         if anew:
             self.progress = Progress(self._plan)
             self._standings = Tail(self._standings.path)
@@ -83,7 +83,7 @@ class WatchedRun:
         now = None if self.condition.words else time.time()
         self.lines = []
         for row in rows:
-            self.progress.row(row, self._metrics.written or time.time())
+            self.progress.row(row, self._metric_rows.written or time.time())
             if row.get("phase") == "slow":
                 self.lines.append(status_line(self.progress, now))
         resumed = before and not self.condition.broken
@@ -136,7 +136,7 @@ class WatchedRun:
             return Condition("closing" if summary["status"] == "done" else "resuming")
         if at_work:
             return Condition()
-        written = self._metrics.written
+        written = self._metric_rows.written
         ago = f", last line {duration(max(0.0, time.time() - written))} ago" if written is not None else ""
         if at_work is False:
             doing = PHASES.get(phase)
