@@ -4,8 +4,8 @@
 
 A model learns three tasks in three stages. At each stage a careless candidate is trained on the new task alone, and a
 careful one on all tasks so far, both from the champion's weights. Each is gated against the champion: it has to gain on
-the new task and to keep every earlier one within the margin; the gate's policy can only grow. What passes is promoted.
-Afterwards both are measured on questions that no gate asked, and the verdict is compared with that.
+the new task and to keep, within the margin, every earlier one that the champion was promoted for. What passes is
+promoted. Afterwards both are measured on questions that no gate asked, and the verdict is compared with that.
 
 Seeds are independent of each other, and `--jobs` of them run side by side, on one core each. FOLDER keeps a registry
 for each seed and what was found so far; a seed that the JSON file holds whole is not run again.

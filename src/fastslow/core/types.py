@@ -34,8 +34,7 @@ class Example:
     """Hold one problem of a task.
 
     `messages` begin and end with a turn of the user; assistant turns between are what was said before. A system turn
-    comes from the context. `payload` is what the task's scorer needs and
-    is never shown to a model.
+    comes from the context. `payload` is what the task's scorer needs and is never shown to a model.
     """
 
     id: str

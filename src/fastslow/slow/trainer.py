@@ -300,7 +300,8 @@ class SlowTrainer(GRPOTrainer):
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         self.adapter.freeze(self.accelerator.unwrap_model(self.model))
         scales: Scales = inputs["scales"]
-        inputs.setdefault("judged", [])  # (in the micro-batch itself, which the next update gets again)
+        if self.critic is not None:
+            inputs.setdefault("judged", [])  # in the micro-batch itself, which the next update gets again
         # TRL returns the sum of the terms. The whole is scaled as the bonus has to be, and what the policy's term needs
         # beside that goes into its factors. A scale is 0 where the term is: then any other will do.
         whole = (scales.entropy if self._entropy_bonus_enabled else 0.0) or scales.policy or 1.0
