@@ -20,6 +20,7 @@ from fastslow.files.manifest import Damaged, digest
 from fastslow.files.run_directory import FILES, RunDirectory
 from fastslow.files.sealed import Checkpoints, verify
 from fastslow.files.snapshot import read_plain
+from fastslow.record.live_file import LiveFile
 from fastslow.tasks.names import with_paths
 
 FROM_START = "none"
@@ -117,8 +118,9 @@ def _bundle(folder: Path, *, complete: bool) -> list[tuple[str, str | None]]:
 
 
 def tidy(run: RunDirectory) -> None:
-    """Delete checkpoints of a finished run that served only for resuming: a kill may have come before the run did
-    so."""
+    """Delete what a finished run leaves when a kill came before it did so itself: checkpoints that served only for
+    resuming, and the note of what it does now."""
+    LiveFile(run.path).remove()
     config = read_config(run)
     checkpoints = Checkpoints(run.path, keep_every=config.keep_every)
     for newest in checkpoints.steps()[-1:]:
