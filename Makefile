@@ -111,7 +111,7 @@ gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, 
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gated_stages.py runs/gated-stages results/gated-stages.json docs/gate.md --jobs 2
 
 alternatives: .venv/.installed ## 21 ways to adapt a model through three tasks, both orders, five seeds, into docs/alternatives.md (a day; SEEDS=1 ORDERS=forward RATES=1: hours; goes on where it stopped)
-	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/alternatives.py runs/alternatives results/alternatives.json docs/alternatives.md \
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/alternatives.py runs/alternatives results/alternatives docs/alternatives.md \
 		--seeds $(or $(SEEDS),5) --orders $(or $(ORDERS),forward reverse) --rates $(or $(RATES),3) $(if $(ARMS),--arms $(ARMS))
 
 prefix-gradient: .venv/.installed ## What an update saves where contexts are constants, into docs/performance.md (minutes)

@@ -1,25 +1,28 @@
 """Which way to adapt a model? Arms through the same three tasks, in both orders (`make alternatives`, hours).
 
-    python scripts/alternatives.py FOLDER results/alternatives.json docs/alternatives.md [--arms fst,rl,sft]
+    python scripts/alternatives.py FOLDER results/alternatives docs/alternatives.md [--arms fst,rl,sft]
         [--seeds 5] [--orders forward reverse] [--recipe RECIPE] [--rates 1]
 
 First every arm that trains weights gets its learning rate: of three factors on its usual one, that with the best
 accuracy after the first task alone, with seed 0, which no comparison uses. `--rates 1` takes the usual one. Then
 `fastslow continual` runs the arms; what is finished is not run again. Of every bundle is measured what no task asks
-for: bits per byte of prose, and what a request costs (prompt tokens, seconds to the first token and for each further
-one, one request at a time). FOLDER keeps runs and the reports of each order.
+for: bits per byte of prose, and what a request costs beside one under the plain prompt (prompt tokens, time to the first
+token and for each further one). FOLDER keeps runs and bundles; the results folder keeps what is committed: the light
+files of each run with its measurements, so that seeds and arms may be added on other days and machines.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import yaml
+from kept import PLAN, done, fetch, keep
 from pages import write_between
 
 from fastslow.bundles.bundle import Bundle, open_bundle, open_task, tasks_of
@@ -31,7 +34,7 @@ from fastslow.files.run_directory import machine, versions
 from fastslow.gate.general import bits_of, prose_pieces
 from fastslow.gate.policy import Prose
 from fastslow.policy.engines.base import SamplingParams
-from fastslow.policy.policy import Job
+from fastslow.policy.policy import Job, Policy
 from fastslow.report.questions.compare import Arm, compare
 from fastslow.report.questions.continual import at_the_end, intervals, measures_of_arm
 from fastslow.report.reading.sources import load_sources
@@ -40,6 +43,7 @@ ROOT = Path(__file__).parents[1]
 FACTORS = (0.3, 1.0, 3.0)
 RATE_SEED = 0
 REQUESTS = 30
+RATES, MEASURED = "rates.json", "measured.json"
 BEGIN, END = "<!-- alternatives -->", "<!-- /alternatives -->"
 
 
@@ -100,48 +104,64 @@ def measured(run: Path) -> dict[str, Any]:
 
 
 def latency(bundle: Bundle, kind: str) -> dict[str, float]:
-    """Return the median seconds to the first token of an answer and for each further one, one request at a time."""
+    """Return how many times longer a request takes under what ships than under the plain prompt: to the first token of
+    an answer, and for each further one. Both are asked in turn, one request at a time, so that other work on the
+    machine strikes both; medians over the requests."""
+    if kind == "seed":
+        return {"first_token": 1.0, "further_token": 1.0}
     settings = bundle.settings
     task = open_task(tasks_of(settings)[0], settings, trusted=True)
     examples, dtype = task.split("validation"), next(bundle.model.parameters()).dtype
-    first, further = [], []
-    for most, into in ((1, first), (int(settings["max_completion_length"]), further)):
-        policy = bundle_policy(bundle, bundle.model, task, SamplingParams(max_new_tokens=most, temperature=0.0), dtype)
-        policy.refresh(0)
-        for number in range(REQUESTS + 2):
-            example = examples[number % len(examples)]
-            context = bundle.population.lead
-            if kind == "seed":
-                context = bundle.population.seed
-            elif bundle.topics is not None:
-                context = bundle.topics.choose(kind, bundle.population, example)
-            policy.begin_step(0)
-            started = time.perf_counter()
-            (rollout,) = policy.rollouts([Job(context, example, number)])
-            if number >= 2:  # the first two warm up
-                into.append((time.perf_counter() - started, len(rollout.completion_ids)))
-    start = statistics.median(seconds for seconds, _ in first)
-    each = [(seconds - start) / (tokens - 1) for seconds, tokens in further if tokens > 1]
-    return {"first_token_s": start, "further_token_s": statistics.median(each) if each else 0.0}
+    most = int(settings["max_completion_length"])
+    short, whole = (
+        bundle_policy(bundle, bundle.model, task, SamplingParams(max_new_tokens=n, temperature=0.0), dtype)
+        for n in (1, most)
+    )
+    first: list[float] = []
+    further: list[float] = []
+    for number in range(REQUESTS + 2):  # the first two warm up
+        example = examples[number % len(examples)]
+        context = bundle.population.lead
+        if bundle.topics is not None:
+            context = bundle.topics.choose(kind, bundle.population, example)
+        start, each = [], []
+        for one in (context, bundle.population.seed):
+            (begun, _), (ended, tokens) = (_timed(p, Job(one, example, number)) for p in (short, whole))
+            start.append(begun)
+            each.append((ended - begun) / (tokens - 1) if tokens > 1 else None)
+        if number >= 2:
+            first.append(start[0] / start[1])
+            further += [each[0] / each[1]] if each[0] and each[1] else []
+    return {
+        "first_token": statistics.median(first), "further_token": statistics.median(further) if further else 1.0,
+    }  # fmt: skip
 
 
-def table(folder: Path, orders: list[str], cells: dict[str, dict[str, Any]]) -> str:
+def _timed(policy: Policy, job: Job) -> tuple[float, int]:
+    """Return the seconds of an answer to a prompt that no cache knows, and its tokens."""
+    policy.begin_step(0)
+    started = time.perf_counter()
+    (rollout,) = policy.rollouts([job])
+    return time.perf_counter() - started, len(rollout.completion_ids)
+
+
+def tables(results: Path, orders: list[str]) -> str:
     """Return one table for each order that was run."""
     parts = []
     for order in orders:
-        (comparison,) = compare(*load_sources([folder / order]))
+        (comparison,) = compare(*load_sources([results / order]))
         head = (
             "| arm | seeds | average accuracy | forgotten since peak | bits per byte of prose, rise | "
-            "prompt tokens added | first token | each further token | trained tokens | rollouts | minutes |"
+            "prompt tokens added | time to the first token | for each further | trained tokens | rollouts |"
         )
-        rows = [head, "|---" * 11 + "|"]
-        rows += [_row(order, arm, cells) for arm in comparison.arms]
+        rows = [head, "|---" * 10 + "|"]
+        rows += [_row(arm) for arm in comparison.arms]
         parts.append("\n".join([f"Tasks in {order} order:", "", *rows]))
     return "\n\n".join(parts)
 
 
-def _row(order: str, arm: Arm, cells: dict[str, dict[str, Any]]) -> str:
-    mine = [cells[f"{order}/{run.path.name}"] for run in arm.runs if f"{order}/{run.path.name}" in cells]
+def _row(arm: Arm) -> str:
+    mine = [json.loads((run.path / MEASURED).read_text()) for run in arm.runs]
     average, sure = at_the_end(arm)
     measures, known = measures_of_arm(arm), intervals(arm)
     summaries = [run.summary for run in arm.runs]
@@ -160,11 +180,10 @@ def _row(order: str, arm: Arm, cells: dict[str, dict[str, Any]]) -> str:
         f"| {arm.label} | {len(arm.runs)} | {within(average, sure)} | "
         f"{within(forgotten, known.get('forgetting_since_peak'))} | {rise:+.2%} | "
         f"{mean([one['added_prompt_tokens'] for one in mine]):.0f} | "
-        f"{1000 * mean([one['first_token_s'] for one in mine]):.0f} ms | "
-        f"{1000 * mean([one['further_token_s'] for one in mine]):.0f} ms | "
+        f"{mean([one['first_token'] for one in mine]):.1f}x | "
+        f"{mean([one['further_token'] for one in mine]):.1f}x | "
         f"{mean([one['trained']['tokens'] for one in summaries]):,.0f} | "
-        f"{mean([one['rollouts']['slow'] + one['rollouts']['fast'] for one in summaries]):,.0f} | "
-        f"{mean([one['wall_s']['total'] / 60 for one in summaries]):.1f} |"
+        f"{mean([one['rollouts']['slow'] + one['rollouts']['fast'] for one in summaries]):,.0f} |"
     )
 
 
@@ -179,25 +198,39 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--orders", nargs="+", choices=["forward", "reverse"], default=["forward", "reverse"])
     parser.add_argument("--rates", type=int, choices=[1, 3], default=3)
     options = parser.parse_args(argv)
-    arms = options.arms.split(",")
-    kept = json.loads(options.results.read_text()) if options.results.exists() else {"rates": {}, "cells": {}}
+    arms, rates = options.arms.split(","), options.results / RATES
+    chosen = json.loads(rates.read_text()) if rates.exists() else {}
     if options.rates == 3:
-        kept["rates"] = chosen_rates(options.recipe, options.folder, arms, kept["rates"])
+        chosen = chosen_rates(options.recipe, options.folder, arms, chosen)
+        rates.parent.mkdir(parents=True, exist_ok=True)
+        rates.write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")
+    failed = []
     for order in options.orders:
-        file = recipe_of(options.recipe, options.folder, order, {a: r for a, r in kept["rates"].items() if a in arms})
-        out = options.folder / order
-        code = fastslow(
-            ["continual", str(file), "--arms", options.arms, "--seeds", options.seeds, "--output_dir", str(out)]
-        )
-        if code:
-            raise SystemExit(f"{out}: some arms failed ({code})")
-        for summary in sorted(out.glob("*/summary.json")):
-            name = f"{order}/{summary.parent.name}"
-            if name not in kept["cells"]:
-                kept["cells"][name] = measured(summary.parent)
-                found = {"machine": machine(), "versions": versions(), **kept}
-                options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    write_between(options.page, BEGIN, END, table(options.folder, options.orders, kept["cells"]))
+        recipe = recipe_of(options.recipe, options.folder, order, {a: r for a, r in chosen.items() if a in arms})
+        for arm in arms:
+            if run_arms(recipe, [arm], options.seeds, options.folder / order, options.results / order):
+                failed.append(f"{order}/{arm}")
+        if not failed:  # the plan of all arms together, of which every run is there
+            run_arms(recipe, arms, options.seeds, options.folder / order, options.results / order)
+    if failed:
+        raise SystemExit(f"not all runs of these arms are done: {', '.join(failed)}")
+    write_between(options.page, BEGIN, END, tables(options.results, options.orders))
+
+
+def run_arms(recipe: Path, arms: list[str], seeds: str, runs: Path, kept: Path) -> int:
+    """Run what is missing of these arms, measure the bundles, keep what is committed; return the exit code."""
+    fetch(kept, runs)
+    if (kept / PLAN).exists() and not (runs / PLAN).exists():
+        shutil.copyfile(kept / PLAN, runs / PLAN)
+    code = fastslow(["continual", str(recipe), "--arms", ",".join(arms), "--seeds", seeds, "--output_dir", str(runs)])
+    if code >= 128:
+        raise SystemExit(code)
+    keep(runs, kept)
+    for cell in sorted(done(runs)):
+        if not (kept / cell / MEASURED).exists():
+            found = {"machine": machine(), "versions": versions(), **measured(runs / cell)}
+            (kept / cell / MEASURED).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return code
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from kept import done, fetch, keep
+
 RUNS, KEPT = Path("runs/reproduce"), Path("results/reproduce")
-FILES = ("config.yaml", "summary.json", "metrics.jsonl", "evals.jsonl")
 RECIPES = Path("recipes/reproduce")
 PLASTICITY_STEPS = 20
 # Plain RL must be able to learn the second task at all: on gcd it does not in these steps (0.33 before, 0.23 after).
@@ -105,12 +105,14 @@ def run(names: list[str], jobs: int = 1) -> int:
 
 
 def _run(experiment: Experiment, jobs: int) -> int:
-    fetch(experiment.name)
+    # The weights of these two runs are what plasticity starts from.
+    needed = experiment.name == "products" and not done(KEPT / "plasticity")
+    fetch(KEPT / experiment.name, RUNS / experiment.name, but=("fst-s1", "rl-s1") if needed else ())
     target = str(RUNS / experiment.name)
     command = [sys.executable, "-m", "fastslow", *experiment.command, "--output_dir", target]
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
     code = subprocess.run(command, check=False, env={**os.environ, **threads}).returncode
-    keep(experiment.name)
+    keep(RUNS / experiment.name, KEPT / experiment.name)
     return code
 
 
@@ -122,30 +124,6 @@ def estimate(chosen: list[Experiment]) -> list[str]:
         lines.append(f"{experiment.name}: {left} of {experiment.cells} runs to do ({experiment.claim})")
     bundles = sum(e.cells for e in chosen if e.name == "products") * 0.54
     return [*lines, f"about {minutes / 60:.1f} hours on two cores, {bundles:.0f} GB of disk under {RUNS}"]
-
-
-def done(folder: Path) -> set[str]:
-    return {path.parent.name for path in folder.glob("*/summary.json") if '"done"' in path.read_text(encoding="utf-8")}
-
-
-def fetch(name: str) -> None:
-    """Cells measured elsewhere count as done here, but for those whose weights a later experiment needs."""
-    for cell in sorted(done(KEPT / name) - done(RUNS / name)):
-        if name == "products" and cell in ("fst-s1", "rl-s1") and not done(KEPT / "plasticity"):
-            continue
-        shutil.copytree(KEPT / name / cell, RUNS / name / cell, dirs_exist_ok=True)
-
-
-def keep(name: str) -> None:
-    """The light files of finished cells, and the plan that names them."""
-    (KEPT / name).mkdir(parents=True, exist_ok=True)
-    for cell in done(RUNS / name):
-        target = KEPT / name / cell
-        target.mkdir(parents=True, exist_ok=True)
-        for file in FILES:
-            shutil.copyfile(RUNS / name / cell / file, target / file)
-    if (RUNS / name / "comparison.json").is_file():
-        shutil.copyfile(RUNS / name / "comparison.json", KEPT / name / "comparison.json")
 
 
 def main() -> int:
