@@ -6,9 +6,9 @@
 First every arm that trains weights gets its learning rate: of three factors on its usual one, that with the best
 accuracy after the first task alone, with seed 0, which no comparison uses. `--rates 1` takes the usual one. Then
 `fastslow continual` runs the arms; what is finished is not run again. Of every bundle is measured what no task asks
-for: bits per byte of prose, and what a request costs beside one under the plain prompt (prompt tokens, time to the first
-token and for each further one). FOLDER keeps runs and bundles; the results folder keeps what is committed: the light
-files of each run with its measurements, so that seeds and arms may be added on other days and machines.
+for: bits per byte of prose, and what a request costs beside one under the plain prompt (prompt tokens, time to the
+first token and for each further one). FOLDER keeps runs and bundles; the results folder keeps what is committed: the
+light files of each run with its measurements, so that seeds and arms may be added on other days and machines.
 """
 
 from __future__ import annotations
