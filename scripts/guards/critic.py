@@ -39,7 +39,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "critic", "rows with equal rewards are learned from", "slow/trainer.py",
-        "alone_N=batch.imitated_N if self.critic is None else [True] * len(batch.rollouts)",
+        "alone_N=batch.alone_N if self.critic is None else [True] * len(batch.rollouts)",
         "alone_N=batch.imitated_N", PPO,
     ),
     Mutation(

@@ -159,8 +159,8 @@ MUTATIONS: list[Mutation] = [
         ("tests/slow/test_batches.py::test_advantages_within_parts_may_be_scaled_by_the_spread_of_the_batch",),
     ),
     Mutation(
-        "losses", "advantages within a context follow reward_weights", "slow/trainer.py",
-        "batch.rewards_N * self.reward_weights.item()", "batch.rewards_N",
+        "losses", "advantages within a context follow reward_weights", "slow/advantages.py",
+        "batch.rewards_N * trainer.reward_weights.item()", "batch.rewards_N",
         (TERMS + "test_a_weight_of_the_reward_reaches_advantages_within_a_context",),
     ),
     Mutation(

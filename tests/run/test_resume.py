@@ -115,6 +115,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "loss_type": "grpo",
         "problems_per_step": 6,
     },
+    "consolidate": {
+        "mode": "consolidate",
+        "stream": "recur:2",
+        "stage_steps": 1,
+        "clusters": "labels",
+        "eval_steps": 3,
+    },
     "updates": {"num_iterations": 2, "save_bundle": False, "dynamic_sampling": 2},
 }
 # Phase, call, before or after it: every kind of moment in a run of four steps. The first fast phase is before step 1.
@@ -172,7 +179,7 @@ SHORT = [
     ("fst", CUTS[1]), ("sparse", CUTS[8]), ("lora", CUTS[4]), ("after", CUTS[24]), ("best", CUTS[19]),
     ("fst", CUTS[29]), ("sparse", CUTS[12]), ("clusters", CUTS[8]), ("clusters", CUTS[14]),
     ("dice", CUTS[8]), ("updates", CUTS[7]), ("updates", CUTS[8]), ("jumplora", CUTS[8]), ("stack", CUTS[8]),
-    ("critic", CUTS[8]),
+    ("critic", CUTS[8]), ("consolidate", CUTS[8]),
 ]  # fmt: skip
 
 

@@ -11,9 +11,11 @@ import torch
 from fastslow.core import processes
 from tests.support.loss_bench import case_of, rollouts_with, truth_in
 from tests.support.published_losses import ALGORITHMS
-from tests.support.stock import PROBLEMS, Case, Step, our_step, rollouts_of
+from tests.support.stock import PROBLEMS, ROWS, Case, Step, our_step, rollouts_of
 
 AWAY = (False, False, True, True)  # the first half of the rows: one of two processes has nothing to do
+TAUGHT = tuple(None if row % 5 == 3 else (7, 8, 9, 30 + row // 4) for row in range(ROWS))
+"""Prompts of a teacher; the first process has other rows without one than the second."""
 CASES = [
     Case({"loss_type": "cispo", "epsilon_high": 4.0, "entropy_coef": 0.2, "beta": 0.1}, seed=1),
     Case({"loss_type": "grpo", "entropy_coef": 0.2, "top_entropy_quantile": 0.37}, unscored=True, seed=2),
@@ -27,6 +29,7 @@ CASES = [
         {"advantages": "critic", "critic_warmup_steps": 0, "critic_lambda": 0.7, "max_steps": 1},
         {"slow_B": AWAY, "off_policy": True}, unscored=True, seed=5,
     ),
+    Case({"loss_type": "grpo"}, {}, {"teacher_prompts_N": TAUGHT, "off_policy": True}, unscored=True, seed=6),
 ]  # fmt: skip
 
 OFF_POLICY = [algorithm for algorithm in ALGORITHMS if not algorithm.own_rows]

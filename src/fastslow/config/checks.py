@@ -210,6 +210,7 @@ def _check_loss(config: AllSettings) -> None:
             f"mode '{config.mode}' maximises the likelihood of whole answers: leave top_entropy_quantile at 1 and "
             "entropy_coef at 0."
         )
+    _check_teacher(config)
     if not mode.samples and config.router != "both":
         raise BadInput(f"mode '{config.mode}' makes no rollouts that a router could send anywhere; leave it at both.")
     if not mode.samples and config.dynamic_sampling:
@@ -219,6 +220,19 @@ def _check_loss(config: AllSettings) -> None:
             f"multi_objective_aggregation '{config.multi_objective_aggregation}' normalises over whole groups, and "
             "advantage_group 'context' compares rollouts under one context; leave it at sum_then_normalize."
         )
+
+
+def _check_teacher(config: AllSettings) -> None:
+    """Refuse what compares rewards, or judges tokens in another way, where a teacher judges them."""
+    mode, usual = MODES[config.mode], {"advantages": "group", "advantage_group": "problem", "dynamic_sampling": 0}
+    wrong = next((name for name, value in usual.items() if mode.has_teacher and getattr(config, name) != value), None)
+    if wrong is not None:
+        raise BadInput(
+            f"mode '{config.mode}' has a teacher that judges every token, which {wrong} "
+            f"'{getattr(config, wrong)}' has no part in; leave it at {usual[wrong]}."
+        )
+    if not mode.consolidates and config.consolidation_share != 0.5:
+        raise BadInput("consolidation_share is about mode 'consolidate'; leave it out, or set mode to consolidate.")
 
 
 def _check_critic(config: AllSettings) -> None:

@@ -23,8 +23,9 @@ class RunSettings(SettingsGroup):
         "fst",
         "Which channels learn: 'fst' both, 'rl' weights only, 'prompt' contexts only, 'prompt_rl' contexts first and "
         "then weights, 'rl_prompt' the other way round; 'supervised' weights from the data's right answers, "
-        "'rejection' weights from those rollouts that earned full reward, 'retrieval' nothing: the answers of similar "
-        "questions are put before a new one.",
+        "'rejection' weights from those rollouts that earned full reward, 'self_distillation' weights from the model's "
+        "own judgement with the right answer before it; 'consolidate' both, and what the contexts do goes into the "
+        "weights; 'retrieval' nothing: the answers of similar questions are put before a new one.",
         choices=tuple(MODES),
         in_bundle=True,
     )
@@ -58,6 +59,14 @@ class CycleSettings(SettingsGroup):
 
     slow_steps_per_cycle: int = setting(
         6, "T: steps between fast phases. The paper uses 6.", unit="optimiser steps", at_least=1, channel="fast"
+    )
+    consolidation_share: float = setting(
+        0.5,
+        "Mode consolidate: the share of a cycle's slow steps, the last ones, that draw answers under the seed context "
+        "to those under the cycle's contexts.",
+        at_least=0,
+        at_most=1,
+        channel="slow",
     )
     problems_per_step: int = setting(
         8, "B: problems per optimiser step, each rolled out num_generations times.", unit="problems", at_least=1

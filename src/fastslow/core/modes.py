@@ -9,7 +9,7 @@ from typing import Literal
 When = Literal["before", "between", "after"]
 Role = Literal["reference", "candidate", "other"]
 Shipped = Literal["seed", "lead", "cluster", "retrieved"]
-Source = Literal["rewards", "answers", "successes"]
+Source = Literal["rewards", "answers", "successes", "teacher"]
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,12 @@ class Mode:
     Every mode with a fast channel runs as many fast phases on the same lookaheads, one for each cycle of slow steps.
     `title` is the mode's name in reports, where it differs. `role` is the default role of the mode in an experiment:
     the reference that other arms are compared with, or the candidate that the question is about. `learns_from` is what
-    the weights follow: the rewards of rollouts; the right answers of the data, without a rollout; or those rollouts
-    that earned full reward, taken for right answers (rejection sampling). With `retrieves`, nothing learns: the answers
-    of the data that the stream has shown are kept, and those of similar questions put before a new one.
+    the weights follow: the rewards of rollouts; the right answers of the data, without a rollout; those rollouts that
+    earned full reward, taken for right answers (rejection sampling); or a teacher, which is the model itself with the
+    right answer before its eyes (self-distillation). With `consolidates`, the last slow steps of a cycle draw what the
+    model answers under the seed context to what it answers under the cycle's contexts, and what ships needs none. With
+    `retrieves`, nothing learns: the answers of the data that the stream has shown are kept, and those of similar
+    questions put before a new one.
     """
 
     name: str
@@ -31,12 +34,23 @@ class Mode:
     role: Role = "other"
     title: str = ""
     learns_from: Source = "rewards"
+    consolidates: bool = False
     retrieves: bool = False
 
     @property
     def imitates(self) -> bool:
         """Whether the weights learn to say given answers, instead of following rewards."""
-        return self.learns_from != "rewards"
+        return self.learns_from in ("answers", "successes")
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether the model under another prompt says how good each token of an answer is, in some steps or in all."""
+        return self.consolidates or self.learns_from == "teacher"
+
+    @property
+    def needs_answers(self) -> bool:
+        """Whether nothing can be learned without the data's right answers."""
+        return self.retrieves or self.learns_from in ("answers", "teacher")
 
     @property
     def samples(self) -> bool:
@@ -64,11 +78,11 @@ class Mode:
         """Return the kind of context that a bundle of this mode is used with.
 
         `chosen`: topics have contexts of their own, and the question decides. Without a fast channel the seed context
-        is the only one, unless answers are retrieved.
+        is the only one, unless answers are retrieved; and where contexts went into the weights, none is needed.
         """
         if self.retrieves:
             return "retrieved"
-        if not self.fast:
+        if not self.fast or self.consolidates:
             return "seed"
         return "cluster" if chosen else "lead"
 
@@ -82,6 +96,8 @@ MODES = {
         Mode("prompt_rl", fast=True, slow=True, when="before"),
         Mode("rl_prompt", fast=True, slow=True, when="after"),
         Mode("supervised", fast=False, slow=True, title="supervised fine-tuning", learns_from="answers"),
+        Mode("self_distillation", fast=False, slow=True, title="self-distillation", learns_from="teacher"),
+        Mode("consolidate", fast=True, slow=True, title="both channels, consolidated", consolidates=True),
         Mode("rejection", fast=False, slow=True, title="rejection-sampling fine-tuning", learns_from="successes"),
         Mode("retrieval", fast=False, slow=False, title="retrieval", retrieves=True),
     )

@@ -76,6 +76,10 @@ ARMS: dict[str, WayToAdapt] = {
         "supervised fine-tuning of one LoRA adapter", {"mode": "supervised", "lora_r": 16}, rate=ADAPTERS
     ),
     "rft": WayToAdapt("fine-tuning on the model's own right answers", {"mode": "rejection"}),
+    "sdft": WayToAdapt(
+        "self-distillation: the model judges its answers with the right one before it", {"mode": "self_distillation"}
+    ),
+    "fst_consolidated": WayToAdapt("both channels, contexts drawn into the weights", {"mode": "consolidate"}),
     "rag": WayToAdapt("retrieval: similar questions with their answers, nothing learns", {"mode": "retrieval"}),
     "joint": WayToAdapt("plain RL on all tasks at once: a ceiling", {"mode": "rl", "stream": "mixture"}),
     "joint_sft": WayToAdapt(

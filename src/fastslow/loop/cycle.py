@@ -22,6 +22,7 @@ from fastslow.fast.phase import FastChannel, FastPhase
 from fastslow.loop.groups import Group, GroupMaker
 from fastslow.loop.rollout_cache import RolloutCache
 from fastslow.loop.state import LoopState
+from fastslow.loop.teaching import OwnContexts, ShownAnswer, Teacher
 from fastslow.policy.policy import Policy
 from fastslow.record.recorder import Recorder
 from fastslow.routers import RouteDecider
@@ -78,6 +79,15 @@ class Cycle:
             further=further,
         )  # fmt: skip
 
+    def _is_taught(self, step: int) -> bool:
+        return self.mode.learns_from == "teacher" or self.consolidates(step)
+
+    @property
+    def _teacher(self) -> Teacher:
+        if self.mode.consolidates:
+            return OwnContexts(self.policy, self.topics, lambda: self.state.population)
+        return ShownAnswer(self.policy, self.state.population.seed)
+
     @property
     def state(self) -> LoopState:
         """What is carried from step to step."""
@@ -107,11 +117,17 @@ class Cycle:
             return self.groups.answers(examples, **steered)
         with self.recorder.phase("rollout", step):
             plans = self.groups.plan(step, examples)
-            groups = self.groups.roll_out(self.groups.assign(step, examples, plans))
+            groups = self.groups.roll_out(self.groups.assign(step, examples, plans, plain=self.consolidates(step)))
             groups, dropped = self.groups.refill(step, groups)
         self._log(self.policy.engine_metrics())
         routes = self._route(step, groups, dropped)
-        return self.groups.batch(groups, [route.slow for route in routes], **steered)
+        teacher = self._teacher if self._is_taught(step) else None
+        return self.groups.batch(groups, [route.slow for route in routes], **steered, teacher=teacher)
+
+    def consolidates(self, step: int) -> bool:
+        """Return whether slow step `step` draws the plain prompt's answers to those of the contexts."""
+        every = self._config.slow_steps_per_cycle
+        return self.mode.consolidates and step % every >= every - round(every * self._config.consolidation_share)
 
     def fast_phases(self, step: int) -> None:
         """Run the fast phases that are due before slow step `step`; step `max_steps` is the end of the run."""

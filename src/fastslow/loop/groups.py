@@ -18,6 +18,7 @@ from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, GroupEvidence, Plan, Rollout, Upcoming
 from fastslow.loop.state import LoopState
+from fastslow.loop.teaching import Teacher
 from fastslow.policy.policy import Job, Policy
 from fastslow.routers import RouteDecider
 from fastslow.routers.group import ROUNDING
@@ -111,13 +112,22 @@ class GroupMaker:
         return plans
 
     def assign(
-        self, step: int, examples: Sequence[Example], plans: Sequence[Plan], *, seed: int | None = None
+        self,
+        step: int,
+        examples: Sequence[Example],
+        plans: Sequence[Plan],
+        *,
+        seed: int | None = None,
+        plain: bool = False,
     ) -> list[Group]:
         """Fill every slot of every group with a cached rollout or a job to be done; `seed` is the run's, where none is
-        given."""
+        given. `plain`: all of them under the seed context."""
         base = self._config.seed if seed is None else seed
-        first = step * len(examples)
-        contexts, picks_B = self._deal(step, range(first, first + len(examples)), [plan.rollouts for plan in plans])
+        first, counts = step * len(examples), [plan.rollouts for plan in plans]
+        contexts: Sequence[Context] = [self.state.population.seed]
+        picks_B = [[0] * count for count in counts]
+        if not plain:
+            contexts, picks_B = self._deal(step, range(first, first + len(examples)), counts)
         groups: list[Group] = []
         for problem, (example, plan, picks) in enumerate(zip(examples, plans, picks_B, strict=True), start=first):
             slots: list[Rollout | Job] = []
@@ -183,7 +193,13 @@ class GroupMaker:
         return kept, dropped
 
     def batch(
-        self, groups: Sequence[Group], slow_B: Sequence[bool], *, beta: float, advantage_scale: float
+        self,
+        groups: Sequence[Group],
+        slow_B: Sequence[bool],
+        *,
+        beta: float,
+        advantage_scale: float,
+        teacher: Teacher | None = None,
     ) -> StepBatch:
         """Return the rows that the weights learn from, B x G; no rows where not one rollout was planned.
 
@@ -192,6 +208,7 @@ class GroupMaker:
             slow_B: whether each of them trains the weights.
             beta: coefficient of the KL term.
             advantage_scale: factor on every advantage.
+            teacher: says under which prompt the model judges a question's answers, in a step that has a teacher.
         """
         if not any(group.rollouts for group in groups):
             return StepBatch()
@@ -212,6 +229,7 @@ class GroupMaker:
             parts_N=tuple(numbers[part] for part in parts) if compared else None,
             problems_B=None if whole else tuple(problem for problem, _ in blocks),
             imitated_N=self._successes(blocks) if self._mode.imitates else None,
+            teacher_prompts_N=self._taught(groups, blocks, teacher) if teacher is not None else None,
             off_policy=self.policy.engine.separate or any(isinstance(slot, Rollout) for slot in slots),
             beta=beta,
             advantage_scale=advantage_scale,
@@ -234,6 +252,14 @@ class GroupMaker:
             examples=tuple(examples), rollouts=tuple(rows), slow_B=imitated_N, imitated_N=imitated_N, beta=beta,
             advantage_scale=advantage_scale,
         )  # fmt: skip
+
+    @staticmethod
+    def _taught(
+        groups: Sequence[Group], blocks: Sequence[tuple[int, Sequence[Rollout]]], teacher: Teacher
+    ) -> tuple[tuple[int, ...] | None, ...]:
+        """Return the prompt under which each row is judged."""
+        prompts = [teacher.prompt(group.example) for group in groups]
+        return tuple(prompts[problem] for problem, rollouts in blocks for _ in rollouts)
 
     @staticmethod
     def _successes(blocks: Sequence[tuple[int, Sequence[Rollout]]]) -> tuple[bool, ...]:

@@ -127,7 +127,7 @@ def build_components(
 def check_answers(mode: Mode, task: Task, fits: Callable[[Example, str], bool]) -> None:
     """Refuse a mode that needs right answers for a task that has none, and warn where some are of no use; `fits` says
     whether an answer can be learned. Looks at the first examples of each task."""
-    if mode.learns_from != "answers" and not mode.retrieves:
+    if not mode.needs_answers:
         return
     for name, examples in by_task(task, task.split("train")).items():
         looked_at = examples[:MAX_DEMONSTRATIONS]

@@ -150,7 +150,7 @@ class FastSlowTrainer:
     def _check_prompts(self) -> None:
         policy, task = self.policy, self.parts.task
         policy.check_prompts(self.population.seed, [*task.split("train"), *task.split("validation")])
-        if (self.mode.fast or self.mode.retrieves) and not policy.shows_worked_examples:
+        if (self.mode.fast or self.mode.retrieves or self.mode.has_teacher) and not policy.shows_worked_examples:
             raise BadInput(
                 "the model's chat template does not show earlier questions and answers, so that contexts cannot hold "
                 "worked examples; take a template that does, or --mode rl."

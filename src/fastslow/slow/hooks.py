@@ -26,6 +26,8 @@ class StepBatch:
         problems_B: groups of one problem share a number below B; None: each has a problem of its own.
         imitated_N: rows whose completions are made likelier as they are, with advantage 1; no other row counts. None:
             advantages come from the rewards.
+        teacher_prompts_N: tokens under which the model itself judges the completion of each row, token by token; a row
+            with None teaches nothing. None: advantages come from the rewards.
         off_policy: whether some rollouts were sampled before this step, or by another program, so that every ratio is
             to the policy that sampled.
         beta: coefficient of the KL term in this step.
@@ -38,9 +40,17 @@ class StepBatch:
     parts_N: tuple[int, ...] | None = None
     problems_B: tuple[int, ...] | None = None
     imitated_N: tuple[bool, ...] | None = None
+    teacher_prompts_N: tuple[tuple[int, ...] | None, ...] | None = None
     off_policy: bool = False
     beta: float = 0.0
     advantage_scale: float = 1.0
+
+    @property
+    def alone_N(self) -> tuple[bool, ...] | None:
+        """Rows that have an advantage without any comparison, where no other row counts."""
+        if self.teacher_prompts_N is not None:
+            return tuple(prompt is not None for prompt in self.teacher_prompts_N)
+        return self.imitated_N
 
     @property
     def rewards_N(self) -> Float[Tensor, " N"]:

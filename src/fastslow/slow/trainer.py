@@ -33,12 +33,12 @@ from fastslow.policy.tree_forward import forward_packed, pack, rows_of
 from fastslow.policy.trials import name_of
 from fastslow.slow.adapters import kind_of
 from fastslow.slow.adapters.base import Calibration
+from fastslow.slow.advantages import judge_rows
 from fastslow.slow.batches import (
     ROWS_GATHERED,
     TOKEN_SUM_LOSSES,
     RowPlan,
     Scales,
-    advantages_within,
     multiplied,
     plan_rows,
 )
@@ -50,6 +50,7 @@ from fastslow.slow.replay import Replay, counted_in_updates, places
 from fastslow.slow.sharding import Sharding, active, asked_for, frozen
 from fastslow.slow.split import EMPTY, Splitter
 from fastslow.slow.state import ProcessState, SlowState, load_weights, saved_weights
+from fastslow.slow.teacher import check_teacher, loss_to_teacher
 from fastslow.slow.trials import padding_of, try_backward
 from fastslow.slow.uncertain import uncertain_tokens
 from fastslow.slow.zero import GuardedEngine
@@ -83,6 +84,7 @@ class SlowTrainer(GRPOTrainer):
     model: Any
     num_generations: int
     _entropy_mask: Tensor | None = None
+    _teachers: Sequence[tuple[int, ...] | None] = ()
 
     def __init__(
         self,
@@ -136,6 +138,7 @@ class SlowTrainer(GRPOTrainer):
         check_router_loss(self)
         self.packing_problem = why_not_pack(self)
         check_prefix_gradient(self)
+        check_teacher(self)
         self.critic = critic_of(self)
         self.padding = padding_of(self, pad_id(tokenizer))
         if MODES[args.mode].slow:
@@ -195,23 +198,12 @@ class SlowTrainer(GRPOTrainer):
             prompts = [{"prompt": [dict(message) for message in e.messages]} for e in batch.examples_N[place]]
             scored = self._generate_and_score_completions(prompts)
         # Of older weights, or soon to be, or another program's: every ratio is to the policy that sampled the row.
-        if batch.imitated_N is not None:  # nobody sampled what is imitated
-            scored["advantages"] = torch.ones_like(scored["advantages"])
-        elif batch.off_policy or self.updates > 1:
+        # Nobody sampled what is imitated.
+        if batch.imitated_N is None and (batch.off_policy or self.updates > 1):
             scored["old_per_token_logps"] = scored["sampling_per_token_logps"]
         plan = self._plan(batch, scored)
-        rewards_N = batch.rewards_N * self.reward_weights.item()
-        if self.critic is not None:  # which judges them in the forward of their micro-batch
-            scored["rewards"] = rewards_N.nan_to_num(nan=0.0)[place].to(scored["advantages"])
-            scored["advantages"] = torch.ones_like(scored["advantages"])
-        elif batch.parts_N is not None:
-            within_N = advantages_within(
-                rewards_N,
-                torch.tensor(batch.parts_N),
-                scaled=self.scale_rewards != "none",
-                by_batch=self.scale_rewards == "batch",
-            )
-            scored["advantages"] = within_N[place].to(scored["advantages"])
+        judge_rows(self, batch, scored, place)
+        self._teachers = (batch.teacher_prompts_N or ())[place]
         if self.top_entropy_quantile < 1.0:
             scored["entropy_mask"] = uncertain_tokens(self, scored, plan.counted_N[place])
         self.note({"fst/live_rows": float(plan.live_N.float().mean())})
@@ -235,7 +227,7 @@ class SlowTrainer(GRPOTrainer):
             prompts_count=self.aux_loss_enabled,
             parts_N=batch.parts_N,
             problems_B=batch.problems_B,
-            alone_N=batch.imitated_N if self.critic is None else [True] * len(batch.rollouts),
+            alone_N=batch.alone_N if self.critic is None else [True] * len(batch.rollouts),
         )
 
     def _splitter(self) -> Splitter:
@@ -299,6 +291,9 @@ class SlowTrainer(GRPOTrainer):
             # momenta and step counts stay bit-identical.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         self.adapter.freeze(self.accelerator.unwrap_model(self.model))
+        if "teacher" in inputs:
+            with self._own_randomness("loss"):
+                return loss_to_teacher(self, model, inputs, self._teachers)
         scales: Scales = inputs["scales"]
         if self.critic is not None:
             inputs.setdefault("judged", [])  # in the micro-batch itself, which the next update gets again
