@@ -81,7 +81,7 @@ def test_the_teacher_sees_the_question_with_its_right_answer_before_it_is_asked_
         if prompt is None:
             assert example.id.endswith("3")
             continue
-        shown, between, _ = trainer.tokenizer.decode(prompt).split(example.question)
+        shown, between, _ = str(trainer.tokenizer.decode(list(prompt))).split(example.question)
         assert example.question not in shown
         assert str(known(example)) in between.replace(" ", "")
         taught += 1
