@@ -89,7 +89,7 @@ def _show(options: argparse.Namespace) -> int:
 def _line(entry: Entry) -> str:
     """Return a line of the log for people: whatever its words are, they stay in it and the terminal does not obey."""
     about = entry.about
-    what = about.get("version") or about.get("candidate", "")[:12]
+    what = about.get("version") or about.get("asked") or about.get("candidate", "")[:12]
     why = about.get("reason") or about.get("state") or about.get("note") or ""
     said = quoted(f"{entry.event} {what}{f': {why}' if why else ''}", LONGEST)
     return f"{entry.number:>4}  {quoted(entry.time, 40)}  {quoted(entry.by, 40)}  {said}"
@@ -104,10 +104,14 @@ def _promote(options: argparse.Namespace) -> int:
         version = registry.force(options.version, options.reason)
         print(f"{version} is the champion, by force")
         return 0
-    if not options.verdict:
-        raise BadInput("a promotion needs the verdict of a gate: --verdict v.json (or --force --reason 'why').")
-    policy = read_bytes(options.policy, "policy") if options.policy else None
-    version = registry.promote(options.version, read_verdict(options.verdict), policy=policy)
+    try:
+        if not options.verdict:
+            raise BadInput("a promotion needs the verdict of a gate: --verdict v.json (or --force --reason 'why').")
+        verdict = read_verdict(options.verdict)
+        policy = read_bytes(options.policy, "policy") if options.policy else None
+    except BadInput as error:
+        registry.refuse(options.version, error)
+    version = registry.promote(options.version, verdict, policy=policy)
     print(f"{version} is the champion")
     return 0
 

@@ -55,16 +55,18 @@ class Mirrored:
 
 
 ABOUT: Mapping[str, Any] = {
-    **dict.fromkeys(("version", "digest", "from", "note", "reason", "verdict", "policy", "state", "candidate"), str),
+    **dict.fromkeys(
+        ("version", "digest", "from", "note", "reason", "verdict", "policy", "state", "candidate", "asked"), str
+    ),
     "questions": tuple[str, ...],
     "floor": Floor,
 }
 """Types of what events say of themselves; what is not named here is shown only."""
 SAYS: Mapping[str, tuple[str, ...]] = {
     "add": ("version", "digest", "from"), "candidate": ("version",), "promote": ("version",), "force": ("version",),
-    "rollback": ("version",), "refuse": ("version",), "gate": ("candidate", "questions", "verdict"),
+    "rollback": ("version",), "refuse": ("reason",), "gate": ("candidate", "questions", "verdict"),
 }  # fmt: skip
-"""What an event has to say of itself, as others rely on it."""
+"""What an event has to say of itself, as others rely on it. A refusal names a version, or what was asked for."""
 
 
 class Log:
@@ -192,7 +194,7 @@ def _check(entry: Entry, added: set[str]) -> None:
         if NAME.fullmatch(said["version"]) is None or said["version"] in added:
             raise ValueError("no name of a new version")
         added.add(said["version"])
-    unknown = {*entry.aliases.values(), said.get("version", "")} - added - {""}
+    unknown = {*entry.aliases.values(), entry.about.get("version", "")} - added - {""}
     if unknown:
         raise ValueError("a version that was never added")
 
