@@ -12,6 +12,7 @@ import getpass
 import json
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +35,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the log. `aliases` are those after it; `about` is what the event says of itself."""
+    """One line of the log. `aliases` are those after it; `about` is what the event says of itself. `by` is a name that
+    an environment variable may set; `uid` is the system's (-1 in lines of an older version)."""
 
     number: int
     time: str
@@ -43,6 +45,8 @@ class Entry:
     aliases: Mapping[str, str]
     about: Mapping[str, Any]
     sha256: str
+    host: str = ""
+    uid: int = -1
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class Log:
                 "number": len(entries) + 1,
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
                 "by": _user(),
+                "host": socket.gethostname(),
+                "uid": os.getuid(),
                 "event": event,
                 "aliases": dict(aliases),
                 "about": dict(about),
@@ -208,6 +214,8 @@ def _read(data: Mapping[str, Any]) -> Entry:
         aliases=data["aliases"],
         about=data["about"],
         sha256=data["sha256"],
+        host=data["host"],
+        uid=data["uid"],
     )
 
 

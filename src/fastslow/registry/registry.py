@@ -174,6 +174,11 @@ class ModelRegistry:
         gates = [entry for entry in self.entries() if entry.event == "gate"]
         return sum(questions in entry.about["questions"] for entry in gates)
 
+    def gates_of(self, digest: str) -> list[str]:
+        """Return the state of every gate before of the bundle with this digest, oldest first."""
+        gates = [entry.about for entry in self.entries() if entry.event == "gate"]
+        return [about.get("state", "unknown") for about in gates if about["candidate"] == digest]
+
     def record(self, verdict: Verdict) -> None:
         """Write a verdict into the log, whatever it says: refusals with their numbers, and which questions were asked.
         The verdict itself goes to `verdicts/`."""
