@@ -112,7 +112,7 @@ class Child:
         """Return in one line how the server ended, and the last line that it wrote."""
         code = self._process.poll()
         how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
-        return f"{how}: {self._last_line()}"
+        return f"{how} (its last line: {self._last_line()})"
 
     def _last_line(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
