@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from fastslow.cli.main import main
-from tests.support.registries import bundle, registry_of_two
+from fastslow.files.jsonl import dumps
+from tests.support.registries import bundle, registry_of_two, verdict
 
 HOSTILE = (
     "fine\x1b[2J\x1b]0;owned\x07\n   9  2026-01-01  root  promote 0009-ffffffffffff: pass\r"
@@ -67,3 +68,31 @@ def test_problems_and_errors_that_name_a_file_stay_in_their_line(name: str, tmp_
     said = capsys.readouterr().err
     assert said.count("\n") == 3
     assert not obeyed(said)
+
+
+def test_every_refused_promotion_is_a_line_of_the_log(tmp_path: Path, capsys: Any) -> None:
+    registry, one, two = registry_of_two(tmp_path)
+    forged = tmp_path / "v.json"
+    forged.write_text(dumps(verdict(tmp_path / "first", tmp_path / "second").to_json()).decode().replace("0.5", "0.9"))
+    whole = tmp_path / "whole.json"
+    whole.write_bytes(dumps(verdict(tmp_path / "first", tmp_path / "second").to_json()))
+    commands = {
+        "SHA-256 differs": (one, "--verdict", str(forged)),
+        "cannot be read": (one, "--verdict", str(tmp_path / "nowhere")),
+        "needs the verdict": (one,),
+        "no version or alias": ("9", "--verdict", str(whole)),
+        "policy": (one, "--verdict", str(whole), "--policy", str(tmp_path / "nowhere")),
+        "needs a reason": (one, "--force"),
+        "is the champion already": (two, "--force", "--reason", "twice"),
+    }
+    for words, (version, *flags) in commands.items():
+        before = len(registry.entries())
+        assert main(["registry", "promote", str(registry.folder), version, *flags]) == 2
+        assert words in capsys.readouterr().err
+        last = registry.entries()[-1]
+        assert (last.number, last.event) == (before + 1, "refuse"), words
+        assert words in last.about["reason"]
+        assert last.about.get("version", last.about.get("asked")) == version
+    assert registry.verify() == []
+    assert main(["registry", "show", str(registry.folder)]) == 0
+    assert "refuse 9: " in capsys.readouterr().out

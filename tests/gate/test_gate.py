@@ -84,3 +84,27 @@ def test_from_verdict_to_champion_and_back(folder: Path, tmp_path: Path, capsys)
     events = [entry["event"] for entry in json.loads(capsys.readouterr().out)]
     assert events == ["init", "add", "promote", "add", "refuse", "gate", "refuse", "force", "rollback"]
     assert main(["registry", "verify", registry]) == 0
+
+
+def test_a_verdict_says_what_is_known_of_the_candidate_from_before(folder: Path, tmp_path: Path, capsys) -> None:
+    """Earlier gates of the same bytes, and a run that did not end by itself."""
+    registry = str(tmp_path / "registry")
+    assert main(["registry", "init", registry]) == 0
+    stopped = tiny_bundle(tmp_path / "stopped", noise=0.3)
+    about = json.loads((stopped / "bundle.json").read_text())
+    about |= {"status": "stopped by SIGTERM", "steps": 2, "settings": {**about["settings"], "max_steps": 10}}
+    (stopped / "bundle.json").write_text(json.dumps(about))
+    assert main(["registry", "add", registry, str(folder / "a")]) == 0
+    assert main(["registry", "promote", registry, "1", "--force", "--reason", "a trial"]) == 0
+    capsys.readouterr()
+    assert main(["registry", "add", registry, str(stopped), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["ended_early"] == "stopped by SIGTERM at step 2 of 10"
+    assert "ended early" in said.err
+    policy = f"questions: 8\nretain: [{{task: {TASK}}}]\n"
+    notes = [gate(tmp_path, tmp_path, "stopped", f"{registry}@champion", policy)[1]["notes"] for _ in range(3)]
+    for found in notes:
+        assert "the candidate's run ended early: stopped by SIGTERM at step 2" in found[0]
+    assert "were gated" not in str(notes[0])
+    assert "these very bytes were gated 1 time before (1 undecided)" in notes[1][1]
+    assert "these very bytes were gated 2 times before (2 undecided)" in notes[2][1]

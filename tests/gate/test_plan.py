@@ -8,6 +8,7 @@ from typing import Any
 from fastslow.cli.main import main
 from fastslow.gate.plan import plan
 from fastslow.gate.policy import parse_policy
+from tests.support.registries import registry_of_two
 
 
 def lines(text: str) -> str:
@@ -32,3 +33,13 @@ def test_a_plan_needs_no_candidate(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "gate.yaml").write_text("gain: [{task: star_graph, min_gain: 0.1}]")
     assert main(["gate", "--policy", str(tmp_path / "gate.yaml"), "--plan"]) == 0
     assert "gain star_graph, above 0.1" in capsys.readouterr().out
+
+
+def test_a_plan_has_what_the_policy_takes_over_from_the_champion(tmp_path: Path, capsys: Any) -> None:
+    registry, _, _ = registry_of_two(tmp_path)
+    (tmp_path / "gate.yaml").write_text("questions: 100\n")
+    plan_of = ["gate", "--policy", str(tmp_path / "gate.yaml"), "--plan"]
+    assert main([*plan_of, "--baseline", f"{registry.folder}@champion"]) == 0
+    assert "retain old, margin 0.05" in capsys.readouterr().out
+    assert main(plan_of) == 2
+    assert "asks for nothing" in capsys.readouterr().err

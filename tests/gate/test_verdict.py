@@ -78,6 +78,27 @@ def test_a_verdict_made_before_partial_credit_was_told_apart_is_read(tmp_path: P
     assert read_verdict(tmp_path / "v.json") == VERDICT
 
 
+def test_a_pass_that_is_shown_worse_says_so_in_its_first_line() -> None:
+    lost = replace(CHECKS[1], state="pass", low=-0.192, high=-0.022, against=-0.2)
+    prose = Check("prose", "bits per byte", "pass", "", 1.01, 1.0, 0.006, 0.003, 0.008, 0.01, 8)
+    passed = replace(VERDICT, state="pass", checks=(CHECKS[0], lost, prose))
+    said = (
+        "every check passed, though shown worse on old: -19.2 to -2.2 points, within the margin of 20; "
+        "prose: +0.3% to +0.8% bits per byte, within the limit of 1%; a false release has a chance of at most 5%"
+    )
+    for form in (text_of(passed), junit.xml(passed).decode(), page.html(passed).decode()):
+        assert said in form
+    for check in (replace(lost, high=0.01), CHECKS[0]):
+        assert "worse" not in text_of(replace(passed, checks=(check,)))
+
+
+def test_every_form_says_the_confidence_of_its_intervals() -> None:
+    assert "90% intervals" in text_of(VERDICT)
+    assert "90% interval<" in page.html(VERDICT).decode()
+    assert 'name="interval level" value="90%"' in junit.xml(VERDICT).decode()
+    assert VERDICT.to_json()["interval_level"] == 0.9
+
+
 def test_the_reason_of_a_check_is_said_once_in_every_form() -> None:
     forms = [text_of(VERDICT), page.html(VERDICT).decode()]
     for form in forms:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,19 @@ def test_lines_are_chained_and_the_last_one_is_the_state(log: Log, tmp_path: Pat
         == json.loads((tmp_path / ALIASES).read_text())["aliases"]
         == {"candidate": VERSIONS[2]}
     )
+
+
+def test_a_line_has_the_host_and_the_user_whom_no_variable_renames(log: Log, monkeypatch: Any) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody")
+    entry = log.append("note", {}, {})
+    assert (entry.by, entry.host, entry.uid) == ("somebody", socket.gethostname(), os.getuid())
+    assert log.entries()[-1] == entry
+
+
+def test_lines_of_an_older_version_have_neither_and_are_read(tmp_path: Path) -> None:
+    chain(tmp_path, ADD)
+    (entry,) = Log(tmp_path).entries()
+    assert (entry.host, entry.uid) == ("", -1)
 
 
 def test_any_flipped_bit_of_the_log_is_noticed(log: Log, tmp_path: Path) -> None:

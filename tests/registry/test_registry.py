@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +102,36 @@ def test_champions_come_and_go_back(tmp_path: Path) -> None:
     assert registry.aliases() == {"champion": one}
     with pytest.raises(BadInput, match="no earlier champion"):
         registry.rollback()
-    registry.promote(two, verdict(tmp_path / "second", tmp_path / "first"))
+    registry.promote(two, verdict(tmp_path / "second", tmp_path / "first", made=now()))
     assert registry.aliases() == {"champion": two, "previous": one}
+
+
+def test_a_promotion_that_is_given_again_does_not_undo_a_rollback(tmp_path: Path) -> None:
+    """A verdict that the log names before the rollback is old whatever time it says, any other by its time."""
+    registry, one, two = registry_of_two(tmp_path)
+    made = now()
+    used = verdict(tmp_path / "second", tmp_path / "first", made=made)
+    registry.record(used)
+    registry.rollback()
+    for old in (used, verdict(tmp_path / "second", tmp_path / "first"), replace(used, made="soon", seconds=2.0)):
+        with pytest.raises(BadInput, match=r"rolled back from at .* \(line 7 of the log\), after this verdict was"):
+            registry.promote(two, old)
+        assert registry.aliases()["champion"] == one
+    registry.force(two, "the phone app is faster now")
+    assert registry.aliases()["champion"] == two
+
+
+def test_a_version_that_a_rollback_passed_over_needs_a_later_verdict_as_well(tmp_path: Path) -> None:
+    registry, one, two = registry_of_two(tmp_path)
+    registry.force(registry.add(bundle(tmp_path / "third", "third")), "a trial")
+    registry.rollback(one)
+    with pytest.raises(BadInput, match="gate it again against the present champion"):
+        registry.promote(two, verdict(tmp_path / "second", tmp_path / "first"))
+    registry.promote(two, verdict(tmp_path / "second", tmp_path / "first", made=now()))
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def test_a_rollback_skips_what_was_rolled_back(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.serving import child as child_module
 from fastslow.serving import server as server_module
+from fastslow.serving.server import ServeSettings
 from tests.support.proxy import ask, proxied
 from tests.support.stub_upstream import Stub
 
@@ -36,6 +41,48 @@ def url(bundle: Path, behind: tuple[Stub, str]) -> Iterator[str]:
         patch.setattr(server_module, "Child", Started)
         patch.setattr(server_module, "export_bundle", lambda *inputs: None)
         yield stack.enter_context(proxied(bundle, None))
+
+
+def test_the_proxy_ends_with_an_error_when_its_server_died(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line and exit code 1, so that a supervisor starts both again; a signal would be exit code 0."""
+
+    class Dying:
+        url, ended = "http://127.0.0.1:9/v1", False
+
+        def __init__(self, folder: Path, **settings: Any) -> None: ...
+        def __enter__(self) -> Dying:
+            return self
+
+        def __exit__(self, *error: object) -> None: ...
+
+        def last_words(self) -> str:
+            return "by signal 9: out of memory"
+
+    monkeypatch.setattr(server_module, "Child", Dying)
+    monkeypatch.setattr(server_module, "export_bundle", lambda *inputs: None)
+    rescue = threading.Timer(20, signal.raise_signal, [signal.SIGTERM])
+    rescue.start()
+    with pytest.raises(FastSlowError, match=r"ended by signal 9: out of memory; fastslow serve stops too") as told:
+        server_module.serve(bundle, ServeSettings(port=0), lambda url: setattr(Dying, "ended", True))
+    rescue.cancel()
+    assert not isinstance(told.value, BadInput)
+
+
+def test_the_server_gets_no_secret_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = ("OUR_API_KEY", "hf_token", "AWS_SECRET_X", "PGPASSWORD", "GOOGLE_APPLICATION_CREDENTIALS")
+    for name in (*secret, "TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+    given: dict[str, str] = {}
+
+    def popen(*_: Any, env: dict[str, str], **__: Any) -> Any:
+        given.update(env)
+        raise OSError("no server in this test")
+
+    monkeypatch.setattr(child_module.subprocess, "Popen", popen)
+    with pytest.raises(OSError, match="no server"), child_module.Child(tmp_path):
+        pass
+    assert not set(secret) & set(given)
+    assert {"TOKENIZERS_PARALLELISM", "OMP_NUM_THREADS", "PATH", "HF_HUB_OFFLINE"} <= set(given)
 
 
 def answered(url: str, wish: Any = None, **fields: Any) -> httpx.Response:

@@ -85,6 +85,19 @@ def has_manifest(folder: Path) -> bool:
     return bool(_about(folder).get("files"))
 
 
+def unfinished(folder: Path) -> str | None:
+    """Return how the run of a bundle ended where it was not done, such as `stopped by SIGTERM at step 2 of 10`; None
+    where it was, or where bundle.json does not say."""
+    about = _about(folder)
+    status, steps = about.get("status", "done"), about.get("steps")
+    if status == "done":
+        return None
+    settings = about.get("settings")
+    planned = settings.get("max_steps") if isinstance(settings, dict) else None
+    of = f" of {planned}" if type(planned) is int else ""
+    return f"{quoted(status, 60)}{f' at step {steps}{of}' if type(steps) is int else ''}"
+
+
 def manifest_of(folder: Path) -> dict[str, Any]:
     """Return what bundle.json is to say of the other files of a new bundle: the SHA-256 and the length of each."""
     files = {name: sha256 for name, sha256 in files_of(folder).items() if name != BUNDLE}

@@ -22,6 +22,7 @@ FORMS = ("json", "junit", "html")
 """Forms of a verdict, and the flags that name their files."""
 
 if TYPE_CHECKING:
+    from fastslow.gate.floor import Floor
     from fastslow.gate.policy import Policy
     from fastslow.gate.verdict import Verdict
     from fastslow.registry.registry import ModelRegistry
@@ -35,19 +36,36 @@ def run(argv: Sequence[str]) -> int:
     if not options.plan:
         _make_way(options)
     policy = read_policy(options.policy)
-    if options.plan:
-        from fastslow.gate.plan import plan
-
-        for line in plan(policy):
-            print(printable(line))
-        return 0
     registry = _registry_of(options.baseline)
+    if options.plan:
+        _plan(policy, registry)
+        return 0
     with foreign.output_aside():  # scorers may print, and the verdict goes to standard output
         verdict = _gate(options, policy, registry)
     if registry is not None:
         _record(registry, verdict)
     _show(options, verdict)
     return verdict.exit_code
+
+
+def _plan(policy: Policy, registry: ModelRegistry | None) -> None:
+    """Print the plan of what the gate would do, with what the policy takes over from the champion's."""
+    from fastslow.gate.floor import completed
+    from fastslow.gate.plan import plan
+
+    for line in plan(completed(policy, _floor(policy, registry))):
+        print(printable(line))
+
+
+def _floor(policy: Policy, registry: ModelRegistry | None) -> Floor | None:
+    """Return what the champion's policy asks for. Raises BadInput for a policy that relies on one without any."""
+    floor = None if registry is None else registry.floor()
+    if registry is not None and floor is None and not (policy.gain or policy.retain or policy.samples):
+        raise BadInput(
+            f"the policy asks for nothing, and '{registry.folder}' has no champion whose policy it could go on with "
+            "(the champion was promoted by force): name tasks in 'gain' or 'retain'."
+        )
+    return floor
 
 
 def _make_way(options: argparse.Namespace) -> None:
@@ -76,12 +94,7 @@ def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry |
     from fastslow.cli.released import gated_contexts
     from fastslow.registry.registry import resolve
 
-    floor = None if registry is None else registry.floor()
-    if registry is not None and floor is None and not (policy.gain or policy.retain or policy.samples):
-        raise BadInput(
-            f"the policy asks for nothing, and '{registry.folder}' has no champion whose policy it could go on with "
-            "(the champion was promoted by force): name tasks in 'gain' or 'retain'."
-        )
+    floor = _floor(policy, registry)
     candidate = resolve(options.candidate)
     baseline = None if options.baseline == "base" else resolve(options.baseline)
     if options.trust_task:
@@ -94,6 +107,7 @@ def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry |
     from fastslow.cli.train import quiet_libraries
     from fastslow.gate.gate import Order, run_gate
 
+    known = registry or _registry_of(options.candidate)
     quiet_libraries()
     console = Console(stderr=True)
     order = Order(
@@ -106,17 +120,18 @@ def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry |
         dtype=getattr(torch, options.dtype) if options.dtype else None,
         trusted=options.trust_task,
         uses=(lambda digest: 0) if registry is None else registry.uses_of,
+        gated=(lambda digest: ()) if known is None else known.gates_of,
         tell=lambda line: console.print(printable(line), style="dim", markup=False, highlight=False, soft_wrap=True),
     )
     return run_gate(order)
 
 
-def _registry_of(baseline: str) -> ModelRegistry | None:
-    """Return the registry that the baseline is a version of; None for a bundle."""
+def _registry_of(name: str) -> ModelRegistry | None:
+    """Return the registry that a candidate or a baseline is a version of; None for a bundle."""
     from fastslow.registry.registry import ModelRegistry
 
-    folder, at, _ = baseline.rpartition("@")
-    return ModelRegistry.open(folder) if at and not Path(baseline).is_dir() else None
+    folder, at, _ = name.rpartition("@")
+    return ModelRegistry.open(folder) if at and not Path(name).is_dir() else None
 
 
 def _show(options: argparse.Namespace, verdict: Verdict) -> None:

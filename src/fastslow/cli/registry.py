@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fastslow.bundles.digest import unfinished
 from fastslow.cli.flags import Parser
-from fastslow.core.errors import BadInput, quoted
+from fastslow.core.errors import BadInput, printable, quoted
 from fastslow.record.tables import print_table
 from fastslow.registry.log import Entry
-from fastslow.registry.registry import ModelRegistry, resolve
+from fastslow.registry.registry import CANDIDATE, ModelRegistry, resolve
 
 LONGEST = 1000
 """Most characters of a path or a reason that are shown; `--json` has all of it."""
@@ -46,8 +47,15 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    version = ModelRegistry.open(options.registry).add(resolve(options.bundle), note=options.note)
-    print(f"{version} is the candidate")
+    registry, bundle = ModelRegistry.open(options.registry), resolve(options.bundle)
+    version, problem = registry.add(bundle, note=options.note), unfinished(bundle)
+    if problem is not None:
+        print(f"note: the run of {version} ended early: {printable(problem)}", file=sys.stderr)
+    if options.json:
+        about = {"version": version, "digest": registry.digest(version), "alias": CANDIDATE, "ended_early": problem}
+        print(json.dumps(about, indent=2))
+    else:
+        print(f"{version} is the candidate")
     return 0
 
 
@@ -89,7 +97,7 @@ def _show(options: argparse.Namespace) -> int:
 def _line(entry: Entry) -> str:
     """Return a line of the log for people: whatever its words are, they stay in it and the terminal does not obey."""
     about = entry.about
-    what = about.get("version") or about.get("candidate", "")[:12]
+    what = about.get("version") or about.get("asked") or about.get("candidate", "")[:12]
     why = about.get("reason") or about.get("state") or about.get("note") or ""
     said = quoted(f"{entry.event} {what}{f': {why}' if why else ''}", LONGEST)
     return f"{entry.number:>4}  {quoted(entry.time, 40)}  {quoted(entry.by, 40)}  {said}"
@@ -104,10 +112,14 @@ def _promote(options: argparse.Namespace) -> int:
         version = registry.force(options.version, options.reason)
         print(f"{version} is the champion, by force")
         return 0
-    if not options.verdict:
-        raise BadInput("a promotion needs the verdict of a gate: --verdict v.json (or --force --reason 'why').")
-    policy = read_bytes(options.policy, "policy") if options.policy else None
-    version = registry.promote(options.version, read_verdict(options.verdict), policy=policy)
+    try:
+        if not options.verdict:
+            raise BadInput("a promotion needs the verdict of a gate: --verdict v.json (or --force --reason 'why').")
+        verdict = read_verdict(options.verdict)
+        policy = read_bytes(options.policy, "policy") if options.policy else None
+    except BadInput as error:
+        registry.refuse(options.version, error)
+    version = registry.promote(options.version, verdict, policy=policy)
     print(f"{version} is the champion")
     return 0
 
@@ -169,6 +181,7 @@ def _parser() -> Parser:
     add = command("add", "copy a bundle in as the candidate")
     add.add_argument("bundle", help="a run directory, a bundle folder, or OTHER@VERSION")
     add.add_argument("--note", default="", help="what the log says about it")
+    add.add_argument("--json", action="store_true", help="as JSON")
     for name, text in (("list", "every version, and what it is"), ("show", "the log, or what concerns one version")):
         shown = command(name, text)
         shown.add_argument("--json", action="store_true", help="as JSON")

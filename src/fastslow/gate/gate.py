@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 
+from fastslow.bundles.digest import unfinished
 from fastslow.core.types import Example
 from fastslow.files.run_directory import versions
 from fastslow.gate.decide import Test, decide
@@ -45,6 +47,7 @@ class Order:
         trusted: whether code that a bundle names may run.
         uses: how many earlier gates asked the questions of a digest.
         tell: shows one line of progress.
+        gated: the states of all earlier gates of the bundle with a digest, as far as a registry knows of them.
     """
 
     candidate: tuple[str, Path]
@@ -57,6 +60,7 @@ class Order:
     trusted: bool
     uses: Callable[[str], int]
     tell: Callable[[str], None]
+    gated: Callable[[str], Sequence[str]] = lambda digest: ()
 
 
 @dataclass
@@ -99,7 +103,7 @@ def run_gate(order: Order) -> Verdict:
         seed=order.seed,
         checks=tuple(checks),
         questions=asked,
-        notes=tuple(_notes(policy, tasks, asked, candidate, baseline)),
+        notes=(*_history(order, candidate), *_notes(policy, tasks, asked, candidate, baseline)),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - started, 1),
         versions=versions(),
@@ -201,6 +205,20 @@ def _samples_check(one: Any, policy: Policy) -> Check:
         "samples", one.name, -policy.margin_of(one), policy.rules.alpha, len(candidate), unscored=policy.limits.unscored
     )
     return decide(test, candidate, baseline, [len(candidate)])
+
+
+def _history(order: Order, candidate: Side) -> Iterator[str]:
+    """Yield what is known of the candidate from before this gate."""
+    problem = unfinished(order.candidate[1])
+    if problem is not None:
+        yield f"the candidate's run ended early: {problem}"
+    counts = Counter(order.gated(candidate.model.digest))
+    if counts:
+        total, states = counts.total(), ", ".join(f"{number} {state}" for state, number in counts.items())
+        yield (
+            f"these very bytes were gated {total} {'time' if total == 1 else 'times'} before ({states}): the chance of "
+            "a false release holds for one gate, and grows with each"
+        )
 
 
 def _notes(

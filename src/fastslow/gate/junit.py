@@ -64,6 +64,7 @@ def _properties(verdict: Verdict) -> list[tuple[str, str]]:
     return [
         ("state", verdict.state),
         ("headline", headline(verdict)),
+        ("interval level", f"{100 * verdict.interval_level:g}%"),
         ("candidate", f"{verdict.candidate.name} {verdict.candidate.digest}"),
         ("baseline", f"{verdict.baseline.name} {verdict.baseline.digest}"),
         ("policy", verdict.policy_digest),

@@ -22,6 +22,7 @@ def html(verdict: Verdict) -> bytes:
     page = template(source).render(
         verdict=verdict,
         headline=headline(verdict),
+        level=f"{100 * verdict.interval_level:g}",
         notes=notes(verdict),
         rows=[(check, numbers(check)) for check in verdict.checks],
         lost=lost_once(verdict.checks),

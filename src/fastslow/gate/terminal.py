@@ -16,6 +16,9 @@ from fastslow.tasks.names import short_names
 LONGEST = 1000
 """Most characters of a name, a reason or a note that are shown."""
 
+LONGEST_TASK = 80
+"""Most characters of a task's name within the headline."""
+
 COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow", "invalid": "red"}
 
 
@@ -44,15 +47,32 @@ def notes(verdict: Verdict) -> tuple[str, ...]:
 
 
 def headline(verdict: Verdict) -> str:
-    """Say what the state means for a release. Which checks decided it, and why, stands with the checks."""
+    """Say what the state means for a release, and of a pass which losses it allowed. Which checks decided it, and why,
+    stands with the checks."""
     alike = sum(check.state == verdict.state for check in verdict.checks)
     checks = f"{alike} of {len(verdict.checks)} checks"
+    worse = "; ".join(_shown_worse(verdict))
+    passed = "every check passed" + (f", though shown worse on {worse}" if worse else "")
     return {
-        "pass": f"every check passed; a false release has a chance of at most {100 * verdict.alpha:g}%",
+        "pass": f"{passed}; a false release has a chance of at most {100 * verdict.alpha:g}%",
         "fail": f"not to be released, {checks} failed",
         "undecided": f"not shown to be good enough, {checks} undecided",
         "invalid": f"nothing can be said, {checks} invalid" if alike else "nothing can be said, no check was made",
     }[verdict.state]
+
+
+def _shown_worse(verdict: Verdict) -> Iterator[str]:
+    """Yield each check that passes though its whole interval says that the candidate is worse, with what it allows."""
+    short = short_names(check.name for check in verdict.checks)
+    for check in verdict.checks:
+        if check.low is None or check.high is None or check.against is None:
+            continue
+        name, interval = quoted(short[check.name], LONGEST_TASK), numbers(check)[3]
+        if check.kind in ("retain", "samples") and check.high < 0:
+            yield f"{name}: {interval} points, within the margin of {-100 * check.against:g}"
+        elif check.kind == "prose" and check.low > 0:
+            rise = f"{100 * check.low:+.2g}% to {100 * check.high:+.2g}%"
+            yield f"prose: {rise} bits per byte, within the limit of {100 * check.against:g}%"
 
 
 def numbers(check: Check) -> tuple[str, str, str, str, str]:
@@ -82,7 +102,8 @@ def numbers(check: Check) -> tuple[str, str, str, str, str]:
 
 def _table(verdict: Verdict) -> Table:
     title = f"{escape(verdict.candidate.name)} against {escape(verdict.baseline.name)}"
-    table = Table(title=f"{title}\nalpha {verdict.alpha:g}, {verdict.looks} looks, context {escape(verdict.contexts)}")
+    rules = f"alpha {verdict.alpha:g}, {verdict.looks} looks, {100 * verdict.interval_level:g}% intervals"
+    table = Table(title=f"{title}\n{rules}, context {escape(verdict.contexts)}")
     for heading in ("check", "of", "state"):
         table.add_column(heading)
     for heading in ("candidate", "baseline", "difference", "interval", "limit", "questions", "won", "lost"):

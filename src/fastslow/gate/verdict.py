@@ -127,9 +127,14 @@ class Verdict:
     def exit_code(self) -> int:
         return EXIT[self.state]
 
+    @property
+    def interval_level(self) -> float:
+        """The confidence of every interval, as a share: each end errs with at most alpha, over all looks together."""
+        return round(1 - 2 * self.alpha, 10)
+
     def to_json(self) -> dict[str, Any]:
-        """Return what a file holds, with its own SHA-256."""
-        return signed({"format": FORMAT, **_plain(asdict(self))})
+        """Return what a file holds, with its own SHA-256. `interval_level` follows from alpha, and is not read back."""
+        return signed({"format": FORMAT, "interval_level": _plain(self.interval_level), **_plain(asdict(self))})
 
 
 def combined(checks: Sequence[Check]) -> State:
@@ -160,7 +165,7 @@ def read_verdict(path: str | Path) -> Verdict:
 
 def verdict_of(data: Mapping[str, Any]) -> Verdict:
     """Return the verdict that `to_json` wrote. Raises ValueError, and RecursionError, for anything else."""
-    body = {key: value for key, value in data.items() if key not in ("format", "sha256")}
+    body = {key: value for key, value in data.items() if key not in ("format", "interval_level", "sha256")}
     if type(data.get("format")) is not int or data["format"] != FORMAT:
         raise ValueError(f"its format is {quoted(data.get('format'), 20)}, and this fastslow reads {FORMAT}")
     if _plain(body) != body:

@@ -12,6 +12,7 @@ import getpass
 import json
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +35,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the log. `aliases` are those after it; `about` is what the event says of itself."""
+    """One line of the log. `aliases` are those after it; `about` is what the event says of itself. `by` is a name that
+    an environment variable may set; `uid` is the system's (-1 in lines of an older version)."""
 
     number: int
     time: str
@@ -43,6 +45,8 @@ class Entry:
     aliases: Mapping[str, str]
     about: Mapping[str, Any]
     sha256: str
+    host: str = ""
+    uid: int = -1
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,18 @@ class Mirrored:
 
 
 ABOUT: Mapping[str, Any] = {
-    **dict.fromkeys(("version", "digest", "from", "note", "reason", "verdict", "policy", "state", "candidate"), str),
+    **dict.fromkeys(
+        ("version", "digest", "from", "note", "reason", "verdict", "policy", "state", "candidate", "asked"), str
+    ),
     "questions": tuple[str, ...],
     "floor": Floor,
 }
 """Types of what events say of themselves; what is not named here is shown only."""
 SAYS: Mapping[str, tuple[str, ...]] = {
     "add": ("version", "digest", "from"), "candidate": ("version",), "promote": ("version",), "force": ("version",),
-    "rollback": ("version",), "refuse": ("version",), "gate": ("candidate", "questions", "verdict"),
+    "rollback": ("version",), "refuse": ("reason",), "gate": ("candidate", "questions", "verdict"),
 }  # fmt: skip
-"""What an event has to say of itself, as others rely on it."""
+"""What an event has to say of itself, as others rely on it. A refusal names a version, or what was asked for."""
 
 
 class Log:
@@ -109,6 +115,8 @@ class Log:
                 "number": len(entries) + 1,
                 "time": datetime.now(UTC).isoformat(timespec="seconds"),
                 "by": _user(),
+                "host": socket.gethostname(),
+                "uid": os.getuid(),
                 "event": event,
                 "aliases": dict(aliases),
                 "about": dict(about),
@@ -192,7 +200,7 @@ def _check(entry: Entry, added: set[str]) -> None:
         if NAME.fullmatch(said["version"]) is None or said["version"] in added:
             raise ValueError("no name of a new version")
         added.add(said["version"])
-    unknown = {*entry.aliases.values(), said.get("version", "")} - added - {""}
+    unknown = {*entry.aliases.values(), entry.about.get("version", "")} - added - {""}
     if unknown:
         raise ValueError("a version that was never added")
 
@@ -206,6 +214,8 @@ def _read(data: Mapping[str, Any]) -> Entry:
         aliases=data["aliases"],
         about=data["about"],
         sha256=data["sha256"],
+        host=data["host"],
+        uid=data["uid"],
     )
 
 

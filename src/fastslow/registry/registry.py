@@ -24,7 +24,7 @@ from fastslow.files.typed import read_as
 from fastslow.gate.audit import policy_of
 from fastslow.gate.floor import Floor, floor_of
 from fastslow.gate.verdict import Verdict
-from fastslow.registry import inspection, versions
+from fastslow.registry import champions, inspection, versions
 from fastslow.registry.inspection import VERDICTS
 from fastslow.registry.log import ALIASES as MIRROR
 from fastslow.registry.log import LOG, Entry, Log
@@ -32,6 +32,8 @@ from fastslow.registry.promotion import refusal
 
 CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
 ALIASES = (CHAMPION, CANDIDATE, PREVIOUS)
+LONGEST_REASON = 500
+"""Most characters of the reason of a refusal that the log keeps."""
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +174,11 @@ class ModelRegistry:
         gates = [entry for entry in self.entries() if entry.event == "gate"]
         return sum(questions in entry.about["questions"] for entry in gates)
 
+    def gates_of(self, digest: str) -> list[str]:
+        """Return the state of every gate before of the bundle with this digest, oldest first."""
+        gates = [entry.about for entry in self.entries() if entry.event == "gate"]
+        return [about.get("state", "unknown") for about in gates if about["candidate"] == digest]
+
     def record(self, verdict: Verdict) -> None:
         """Write a verdict into the log, whatever it says: refusals with their numbers, and which questions were asked.
         The verdict itself goes to `verdicts/`."""
@@ -181,32 +188,36 @@ class ModelRegistry:
     def promote(self, name: str, verdict: Verdict, *, policy: bytes | None = None) -> str:
         """Make a version the champion, and return its name.
 
-        Raises BadInput where `promotion.refusal` has a reason, and where the version is damaged. The refusal is logged.
+        Raises BadInput where `promotion.refusal` has a reason, where the version is damaged, is the champion already
+        or does not exist, and where it was rolled back from after the verdict was measured. Every refusal is logged.
         """
         with self._alone():
-            version = self.named(name)
-            folder = self.verified(version)
-            champion = self.aliases().get(CHAMPION)
-            reason = refusal(
-                verdict, digest=bundle_digest(folder), floor=self.floor(), policy=policy,
-                champion=None if champion is None else self.digest(champion),
-            )  # fmt: skip
-            if reason is not None:
-                self._refuse(version, verdict, reason)
+            with self._refusals(name, verdict):
+                version, reason = self._checked(name, verdict, policy)
+                if reason is not None:
+                    raise BadInput(f"'{version}' is not promoted: {reason}.")
+                aliases = self._switched(version)
             floor = floor_of(policy_of(verdict, self.floor()))
             about = {"version": version, "policy": verdict.policy_digest, "floor": asdict(floor)}
-            self._log_with(verdict, "promote", self._switched(version), about)
+            self._log_with(verdict, "promote", aliases, about)
         return version
+
+    def refuse(self, name: str, error: BadInput) -> NoReturn:
+        """Log that a promotion is refused before there is a verdict to look at, and raise the reason."""
+        with self._alone(), self._refusals(name):
+            raise error
 
     def force(self, name: str, reason: str) -> str:
         """Make a version the champion without a verdict, and log the reason. Raises BadInput where it is damaged, and
-        for an empty reason."""
-        if not reason.strip():
-            raise BadInput("a forced promotion needs a reason: --reason 'why'.")
+        for an empty reason; the refusal is logged."""
         with self._alone():
-            version = self.named(name)
-            self.verified(version)
-            self._log.append("force", self._switched(version), {"version": version, "reason": reason})
+            with self._refusals(name):
+                if not reason.strip():
+                    raise BadInput("a forced promotion needs a reason: --reason 'why'.")
+                version = self.named(name)
+                self.verified(version)
+                aliases = self._switched(version)
+            self._log.append("force", aliases, {"version": version, "reason": reason})
         return version
 
     def rollback(self, name: str | None = None, *, reason: str = "") -> str:
@@ -216,14 +227,14 @@ class ModelRegistry:
         nothing changes.
         """
         with self._alone():
-            line = self._line_of_champions()
+            line = champions.line_of(self.entries())
             if name is None and len(line) < 2:
                 raise BadInput(f"'{self.folder}' has no earlier champion to go back to.")
             version = line[-2] if name is None else self.named(name)
             if version not in line[:-1] or version == line[-1]:
-                raise BadInput(self._no_way_back(version, line))
+                raise BadInput(champions.no_way_back(self.entries(), version))
             self.verified(version)
-            before = line[: _last(line, version)]
+            before = champions.before(line, version)
             aliases = {**self.aliases(), CHAMPION: version, PREVIOUS: before[-1] if before else ""}
             self._log.append(
                 "rollback",
@@ -273,13 +284,44 @@ class ModelRegistry:
                     file.unlink()
             raise
 
-    def _refuse(self, version: str, verdict: Verdict, reason: str) -> NoReturn:
-        """Log a refusal, and raise it: a disk that takes no line more does not hide the reason."""
+    def _checked(self, name: str, verdict: Verdict, policy: bytes | None) -> tuple[str, str | None]:
+        """Return the version that is meant, and why this verdict does not make it the champion; None where it does."""
+        version = self.named(name)
+        folder, entries, champion = self.verified(version), self.entries(), self.aliases().get(CHAMPION)
+        rollback = champions.left_by(entries, version)
+        if rollback is not None and champions.is_older(verdict, verdict.to_json()["sha256"], rollback, entries):
+            return version, (
+                f"it was rolled back from at {rollback.time} (line {rollback.number} of the log), after this verdict "
+                "was measured; gate it again against the present champion, or promote it with --force --reason 'why'"
+            )
+        return version, refusal(
+            verdict, digest=bundle_digest(folder), floor=self.floor(), policy=policy,
+            champion=None if champion is None else self.digest(champion),
+        )  # fmt: skip
+
+    @contextmanager
+    def _refusals(self, name: str, verdict: Verdict | None = None) -> Iterator[None]:
+        """Log what is raised within as a refused promotion: a disk that takes no line more does not hide the reason."""
         try:
-            self._log_with(verdict, "refuse", self.aliases(), {"version": version, "reason": reason})
-        except OSError as error:
-            logger.warning("note: the refusal could not be logged: %s", error.strerror or error)
-        raise BadInput(f"'{version}' is not promoted: {reason}.")
+            yield
+        except BadInput as error:
+            try:
+                self._log_refusal(name, verdict, str(error))
+            except (OSError, BadInput) as problem:
+                said = problem.strerror if isinstance(problem, OSError) else None
+                logger.warning("note: the refusal could not be logged: %s", said or problem)
+            raise
+
+    def _log_refusal(self, name: str, verdict: Verdict | None, reason: str) -> None:
+        about = {"asked": quoted(name)}
+        with suppress(BadInput):
+            about = {"version": self.named(name)}
+        said = reason.removeprefix(f"'{about.get('version')}' is not promoted: ").removesuffix(".")
+        about["reason"] = quoted(said, LONGEST_REASON)
+        if verdict is None:
+            self._log.append("refuse", self.aliases(), about)
+        else:
+            self._log_with(verdict, "refuse", self.aliases(), about)
 
     def _switched(self, version: str) -> dict[str, str]:
         """Return the aliases once `version` is the champion. Raises BadInput where it is already."""
@@ -290,35 +332,6 @@ class ModelRegistry:
         if aliases.get(CANDIDATE) == version:
             del changed[CANDIDATE]
         return {alias: of for alias, of in changed.items() if of}
-
-    def _line_of_champions(self) -> list[str]:
-        """Return the champions that led to the present one, oldest first: those that were rolled back are not among
-        them."""
-        line: list[str] = []
-        for entry in self.entries():
-            if entry.event in ("promote", "force"):
-                line.append(entry.about["version"])
-            elif entry.event == "rollback" and entry.about["version"] in line:
-                del line[_last(line, entry.about["version"]) + 1 :]
-        return line
-
-    def _no_way_back(self, version: str, line: list[str]) -> str:
-        """Return why there is no rollback to this version, in words."""
-        if line and version == line[-1]:
-            return f"'{version}' is the champion already."
-        for entry in reversed(self.entries()):
-            if entry.event == "rollback" and entry.about.get("from") == version:
-                why = quoted(entry.about.get("reason", ""), 100)
-                return (
-                    f"'{version}' was the champion, and was rolled back from (line {entry.number} of the log"
-                    f"{f': {why}' if why else ''}): gate it against the present champion and promote it."
-                )
-        if any(e.event in ("promote", "force") and e.about["version"] == version for e in self.entries()):
-            return (
-                f"'{version}' was the champion, and a rollback to an earlier one passed over it: gate it against the "
-                "present champion and promote it."
-            )
-        return f"'{version}' never was the champion; gate it and promote it."
 
     def _begin(self, about: Mapping[str, Any]) -> None:
         """Write the first line of the log. Raises OSError and BadInput, and leaves none of our files then."""
@@ -366,7 +379,3 @@ def _about(verdict: Verdict) -> dict[str, Any]:
         "checks": [[c.kind, c.name, c.state, c.difference, c.against, c.n] for c in verdict.checks],
         "questions": [asked.digest for asked in verdict.questions],
     }
-
-
-def _last(line: list[str], version: str) -> int:
-    return len(line) - 1 - line[::-1].index(version)

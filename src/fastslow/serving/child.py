@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from fastslow.core.errors import BadInput, FastSlowError
+from fastslow.core.errors import BadInput, FastSlowError, quoted
 from fastslow.core.extras import how_to_install
 from fastslow.files.scratch import scratch
 
@@ -23,6 +24,9 @@ START_SECONDS = 600.0
 """How long a model may take to load."""
 
 STOP_SECONDS = 10.0
+
+SECRET = re.compile(r"KEY|TOKEN(?!IZER)|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+"""Names of environment variables that the server does not get: it loads a folder and asks nobody."""
 
 CODE = """\
 import ctypes, os, signal, sys
@@ -70,7 +74,7 @@ class Child:
         hub = Path(os.environ.get("HF_HUB_CACHE", "")) if os.environ.get("HF_HUB_CACHE") else folder / "hub"
         hub.mkdir(parents=True, exist_ok=True)  # without that folder, the list of models is an error of the server's
         env: dict[str, Any] = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not SECRET.search(name)},
             "HF_HUB_OFFLINE": "1",
             "HF_HUB_CACHE": str(hub),
             "TRANSFORMERS_OFFLINE": "1",
@@ -104,15 +108,22 @@ class Child:
         """Whether the server is gone."""
         return self._process.poll() is not None
 
+    def last_words(self) -> str:
+        """Return in one line how the server ended, and the last line that it wrote."""
+        code = self._process.poll()
+        how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
+        return f"{how} (its last line: {self._last_line()})"
+
+    def _last_line(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return quoted(lines[-1], 300) if lines else "it said nothing"
+
     def _wait(self) -> None:
         """Return when the server answers."""
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
             if self.ended:
-                lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-                raise FastSlowError(
-                    f"transformers serve ended at its start: {(lines or ['it said nothing'])[-1][:300]}"
-                )
+                raise FastSlowError(f"transformers serve ended at its start: {self._last_line()}")
             try:
                 if httpx.get(f"http://127.0.0.1:{self._port}/health", timeout=2.0, trust_env=False).status_code == 200:
                     return

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import CONTEXTS, Release, open_release
 from fastslow.export.template import LEAD
@@ -35,6 +35,9 @@ after ten seconds."""
 
 LAST_SECONDS = 2.0
 """How long a client may take after that to read its last bytes."""
+
+TICKS = 10
+"""After how many of uvicorn's ticks of 0.1 s it is looked at whether a server that was started still runs."""
 
 STUCK_SECONDS = 20
 """When uvicorn cuts off what is still left: nothing, as far as we know."""
@@ -85,14 +88,19 @@ class ServeSettings:
 def serve(folder: Path, settings: ServeSettings, ready: Callable[[str], None] = lambda url: None) -> None:
     """Serve a bundle or an exported folder until a signal says stop; `ready` is told the URL once requests are taken.
 
-    Raises BadInput for what cannot be served and a port that is taken, before any model is loaded.
+    Raises BadInput for what cannot be served and a port that is taken, before any model is loaded, and FastSlowError
+    where a server that was started for it ends: a supervisor is to start both again.
     """
     with _terminable(), contextlib.closing(listen(settings.host, settings.port)) as listener:
         port = listener.getsockname()[1]
         with contextlib.ExitStack() as stack:
-            proxy = make_proxy(folder, settings, stack)
+            children: list[Child] = []
+            proxy = make_proxy(folder, settings, stack, children)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            Server(proxy, lambda: ready(f"http://{host}:{port}/v1")).run(sockets=[listener])
+            server = Server(proxy, lambda: ready(f"http://{host}:{port}/v1"), children)
+            server.run(sockets=[listener])
+            if server.dead is not None:
+                raise FastSlowError(f"transformers serve ended {server.dead.last_words()}; fastslow serve stops too.")
 
 
 @contextlib.contextmanager
@@ -113,12 +121,15 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def make_proxy(folder: Path, settings: ServeSettings, stack: contextlib.ExitStack) -> Proxy:
-    """Return the proxy; servers that it needs are started, and stopped with the stack."""
+def make_proxy(
+    folder: Path, settings: ServeSettings, stack: contextlib.ExitStack, children: list[Child] | None = None
+) -> Proxy:
+    """Return the proxy; servers that it needs are started, and stopped with the stack. The one without which there are
+    no answers is added to `children`; that of a shadow is not."""
     release, chooser = _version(folder, settings)
     meters, log = Meters(release.version), Log(settings.log)
     shadow_parts = _version(settings.shadow, settings) if settings.shadow is not None else None
-    upstream = _upstream(folder, settings.upstream, settings.upstream_key, settings, stack)
+    upstream = _upstream(folder, settings.upstream, settings.upstream_key, settings, stack, children)
     shadow = None
     if settings.shadow is not None and shadow_parts is not None:
         behind = _upstream(settings.shadow, settings.shadow_upstream, settings.shadow_key, settings, stack)
@@ -143,7 +154,12 @@ def _version(folder: Path, settings: ServeSettings) -> tuple[Release, Chooser]:
 
 
 def _upstream(
-    folder: Path, url: str | None, key: str | None, settings: ServeSettings, stack: contextlib.ExitStack
+    folder: Path,
+    url: str | None,
+    key: str | None,
+    settings: ServeSettings,
+    stack: contextlib.ExitStack,
+    children: list[Child] | None = None,
 ) -> Upstream:
     """Return the server behind: the one at `url`, or one that is started on the folder."""
     if url is not None:
@@ -159,6 +175,8 @@ def _upstream(
         export_bundle(folder, exported, ExportSettings(contexts="lead", merge=True))
         folder = exported
     child = stack.enter_context(Child(folder, device=settings.device))
+    if children is not None:
+        children.append(child)
     return Upstream(child.url, ours=True, seconds=settings.seconds)
 
 
@@ -194,11 +212,14 @@ class Server(uvicorn.Server):
     """A server of uvicorn that ends by returning: the caller still has servers to stop.
 
     Told to stop, it gives answers on their way a while, then ends them with an error that their clients see; told so
-    once more, at once. Uvicorn itself would cut them off, and print a traceback for each.
+    once more, at once. Uvicorn itself would cut them off, and print a traceback for each. It stops as well when one of
+    `children` has ended: `dead` is that one.
     """
 
-    def __init__(self, proxy: Proxy, ready: Callable[[], None] = lambda: None):
+    def __init__(self, proxy: Proxy, ready: Callable[[], None] = lambda: None, children: Sequence[Child] = ()):
         super().__init__(config_of(proxy))
+        self._children = children
+        self.dead: Child | None = None
         self._stopping, self._ready = proxy.stopping, ready
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -207,6 +228,12 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        stops = await super().on_tick(counter)
+        if not stops and counter % TICKS == 0:
+            self.dead = next((child for child in self._children if child.ended), None)
+        return stops or self.dead is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         patience = asyncio.get_running_loop().call_later(CLOSING_SECONDS, self._end)
