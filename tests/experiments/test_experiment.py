@@ -95,6 +95,20 @@ def test_what_an_experiment_cannot_be_is_one_line(tmp_path, capsys, monkeypatch)
         assert said in last, argv
 
 
+def test_an_experiment_has_another_place_than_a_run_of_its_recipe(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = recipe(tmp_path)
+    made = tmp_path / "runs" / Path(path).stem
+    made.mkdir(parents=True)
+    (made / "config.yaml").write_text("mode: rl\n")
+    assert main(["compare", path, "--modes", "rl", "--seeds", "1", "--dry_run"]) == 0
+    place = tmp_path / "runs" / f"{Path(path).stem}-compare"
+    (place / "rl-s1").mkdir(parents=True)
+    (place / "config.yaml").write_text("mode: rl\n")
+    assert main(["compare", path, "--modes", "rl", "--seeds", "1", "--dry_run"]) == 2
+    assert f"'runs/{Path(path).stem}-compare' holds a run" in capsys.readouterr().err
+
+
 def test_seeds_made_with_other_settings_are_not_averaged_with_these(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = recipe(tmp_path)

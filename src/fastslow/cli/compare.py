@@ -41,7 +41,7 @@ def make_parser(name: str, description: str) -> Parser:
         "of the recipe's own arms",
     )
     parser.add_argument("--seeds", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
-    parser.add_argument("--output_dir", help="the experiment's directory; default runs/RECIPE")
+    parser.add_argument("--output_dir", help=f"the experiment's directory; default runs/RECIPE-{name}")
     parser.add_argument("--dry_run", action="store_true", help="show the cells and what they take, and run nothing")
     return parser
 
@@ -66,7 +66,8 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
         "flags": ["--config", options.recipe, *flags],
         "seeds": parse_seeds(options.seeds or _listed(section.get("seeds")) or "3"),
     }
-    path = options.output_dir or Path("runs") / Path(options.recipe).stem
+    # Not runs/RECIPE, where a run of the recipe may be: 'make quickstart' trains into runs/quickstart.
+    path = options.output_dir or Path("runs") / f"{Path(options.recipe).stem}-{kind}"
     arms = arms_of(options, section, common["flags"], swept=bool(sweep))
     if arms is not None:
         experiment = plan_arms(path, arms=arms, **common)
