@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fastslow.report.pages.markdown import markdown
@@ -103,8 +105,22 @@ def test_of_one_seed_the_noise_of_its_questions_decides(tmp_path, half, said):
 
 def test_a_control_that_was_not_measured_in_every_seed_leaves_no_plain_yes(tmp_path):
     paths = arms(tmp_path)
-    (paths[-1] / "summary.json").unlink()
+    summary = json.loads((paths[-1] / "summary.json").read_text())
+    del summary["accuracy"]["base_lead"]
+    (paths[-1] / "summary.json").write_text(json.dumps(summary))
     assert found(paths).answer == "It seems so"
+
+
+@pytest.mark.parametrize("points", [[], [(10, 0.3, 0.0)]])
+def test_a_run_that_is_not_finished_is_named_and_the_others_are_told(tmp_path, points):
+    paths = arms(tmp_path)
+    whole = found(paths)
+    begun = found([*paths, make_run(tmp_path / "fst-4", "fst", 4, points, done=False)])
+    assert (begun.answer, begun.figures) == (whole.answer, whole.figures)
+    assert begun.sentence == f"{whole.sentence} Not finished, and left out: fst-4."
+    text = markdown(load_sources([*paths, tmp_path / "fst-4"]))
+    assert "- **fst-4**: left out of verdict, means and curves" in text
+    assert "| fst-4 | fst | 4 | unfinished |" in text
 
 
 def probe(folder, seeds, share):

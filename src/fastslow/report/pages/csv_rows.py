@@ -26,7 +26,7 @@ def rows(sources: Sequence[Source]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEAD)
-    for run in (run for source in sources for comparison in compare(source) for run in comparison.runs):
+    for run in (run for source in sources for comparison in compare(source) for run in comparison.all_runs):
         writer.writerows(_rows(run))
     return out.getvalue()
 

@@ -61,7 +61,7 @@ def runs(comparison: Comparison) -> Table:
             *(_slashed([_latest(run, what, name) for name in ("seed", "lead")]) for what in drifts),
             formats.whole(run.counts("rollouts").generated),
         )
-        for run in comparison.runs
+        for run in comparison.all_runs
     ]  # fmt: skip
     return Table("Runs", head, rows, [PARTIAL_CREDIT] if comparison.graded else [])
 
@@ -150,7 +150,7 @@ def ceilings(comparison: Comparison) -> Table:
 def costs(comparison: Comparison) -> Table:
     head = ("run", *PHASES, "total", "tokens: slow", "tokens: fast", "reused rollouts", "reflection tokens", "money")
     rows = []
-    for run in comparison.runs:
+    for run in comparison.all_runs:
         cost = cost_of(run)
         counts = (cost.slow_tokens, cost.fast_tokens, cost.reused, cost.reflection_tokens)
         rows.append(

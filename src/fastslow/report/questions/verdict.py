@@ -53,10 +53,13 @@ class Headline:
 def headline(comparison: Comparison) -> Headline:
     """Return the first screen of one comparison. The answer is 'Open' where the files do not decide."""
     if comparison.kind == "plasticity":
-        return replace(_plasticity(comparison), question="Was plasticity kept?")
-    if comparison.kind == "continual":
-        return _continual(comparison)
-    return _efficiency(comparison)
+        found = replace(_plasticity(comparison), question="Was plasticity kept?")
+    else:
+        found = (_continual if comparison.kind == "continual" else _efficiency)(comparison)
+    if not comparison.unfinished:
+        return found
+    names = ", ".join(run.name for run in comparison.unfinished)
+    return replace(found, sentence=f"{found.sentence} Not finished, and left out: {names}.")
 
 
 def seeds_of(arm: Arm, reference: Arm) -> str:
