@@ -120,8 +120,7 @@ def drift(comparison: Comparison) -> Table | None:
         if matched is None:
             rows.append((arm.label, *[formats.NOTHING] * 4, ""))
             continue
-        known = matched.low is not None and matched.high is not None
-        interval = f"{formats.percent(matched.low)} to {formats.percent(matched.high)}" if known else ""
+        interval = formats.share_interval(matched.interval)
         numbers = map(formats.decimal, (matched.accuracy, matched.other_kl, matched.reference_kl))
         rows.append((arm.label, *numbers, formats.percent(matched.share), interval))
     head = ("arm", comparison.measure, "its KL", f"{comparison.reference_name}'s KL", "share", "95% interval")

@@ -221,8 +221,8 @@ def _drift(comparison: Comparison, arm: Arm) -> Figure:
             "open", f"drift from the base (KL) against {name}'s at like accuracy", "not measured on both sides"
         )
     note = f"{drift.other_kl:.2f} against {drift.reference_kl:.2f} nats a token"
-    if drift.low is not None and drift.high is not None:
-        note += f"; 95% interval over seeds: {formats.percent(drift.low)} to {formats.percent(drift.high)}"
+    if drift.interval is not None:
+        note += f"; 95% interval over seeds: {formats.share_interval(drift.interval)}"
     label = f"of {name}'s drift from the base (KL), at {comparison.measure} {drift.accuracy:.2f}"
     return Figure(formats.percent(drift.share), label, note)
 
