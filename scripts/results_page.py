@@ -145,7 +145,7 @@ def _claims(name: str, comparison: Comparison) -> Iterator[Row]:
     if drift is not None and drift.share is not None:
         yield (
             f"Less KL at like accuracy ({drift.accuracy:.2f})", name, "down to 30%, no gain on Math",
-            formats.within(formats.percent(drift.share), drift.interval, formats.percent),
+            formats.share(drift.share, drift.interval),
             _decide(drift.low, drift.high, 1.0, above=False, enough=enough),
         )  # fmt: skip
     for label, what, paper in (
@@ -238,7 +238,7 @@ def _less_drift(name: str, ours: Arm, theirs: Arm) -> Iterator[Row]:
         what = f"Less KL at like accuracy ({drift.accuracy:.2f}): {ours.label}, not {theirs.label}"
         enough = min(len(ours.runs), len(theirs.runs)) >= SEEDS
         decided = _decide(drift.low, drift.high, 1.0, above=False, enough=enough)
-        here = formats.within(formats.percent(drift.share), drift.interval, formats.percent)
+        here = formats.share(drift.share, drift.interval)
         yield what, name, "not tried", here, decided
 
 

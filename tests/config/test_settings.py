@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
 from pathlib import Path
 
 import pytest
@@ -209,3 +212,14 @@ def test_settings_are_refused_before_anything_is_written(tmp_path: Path, monkeyp
         config(mode="fts")
     config()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_setting_is_refused_with_the_nearest_name_and_the_class_stays_a_dataclass() -> None:
+    with pytest.raises(BadInput, match=r"no setting 'learnin_rate'\. Did you mean 'learning_rate'\?"):
+        FastSlowConfig(learnin_rate=1e-5)  # pyright: ignore[reportCallIssue]
+    with pytest.raises(BadInput, match="no setting 'zzzzqq'"):
+        FastSlowConfig(zzzzqq=1)  # pyright: ignore[reportCallIssue]
+    assert "learning_rate" in inspect.signature(FastSlowConfig).parameters
+    config = FastSlowConfig(learning_rate=1e-5)
+    assert copy.deepcopy(config) == config
+    assert pickle.loads(pickle.dumps(config)) == config

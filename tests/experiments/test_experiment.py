@@ -95,6 +95,30 @@ def test_what_an_experiment_cannot_be_is_one_line(tmp_path, capsys, monkeypatch)
         assert said in last, argv
 
 
+def test_an_experiment_has_another_place_than_a_run_of_its_recipe(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = recipe(tmp_path)
+    made = tmp_path / "runs" / Path(path).stem
+    made.mkdir(parents=True)
+    (made / "config.yaml").write_text("mode: rl\n")
+    assert main(["compare", path, "--modes", "rl", "--seeds", "1", "--dry_run"]) == 0
+    place = tmp_path / "runs" / f"{Path(path).stem}-compare"
+    (place / "rl-s1").mkdir(parents=True)
+    (place / "config.yaml").write_text("mode: rl\n")
+    assert main(["compare", path, "--modes", "rl", "--seeds", "1", "--dry_run"]) == 2
+    assert f"'runs/{Path(path).stem}-compare' holds a run" in capsys.readouterr().err
+
+
+def test_the_estimate_follows_the_steps_asked_for_and_says_its_source(tmp_path, capsys):
+    path = Path(recipe(tmp_path))
+    path.write_text(path.read_text() + "compare:\n  minutes: 12\n")
+    own = yaml.safe_load(path.read_text())["max_steps"]
+    for flags, minutes in (([], 24), (["--max_steps", str(3 * own)], 72)):
+        assert main(["compare", str(path), "--modes", "rl", "--seeds", "2", *flags, "--dry_run"]) == 0
+        said = f"2 of 2 cells to run: about {minutes} minutes (by the recipe's minutes a cell, in proportion to steps"
+        assert said in capsys.readouterr().err
+
+
 def test_seeds_made_with_other_settings_are_not_averaged_with_these(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = recipe(tmp_path)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from fastslow.cli.main import main
 from fastslow.report.pages.markdown import markdown, verdict
+from fastslow.report.pages.tables import drift
 from fastslow.report.questions.compare import compare
 from fastslow.report.questions.verdict import headline
 from fastslow.report.reading.data import load_run
@@ -206,6 +208,31 @@ def test_csv_has_one_number_a_row_and_no_formula(tmp_path, capsys):
     (last,) = [r for r in rows if r["step"] == "30" and r["context"] == "lead" and r["quantity"] == "accuracy"]
     assert (float(last["value"]), last["rollouts"], last["seed"]) == (pytest.approx(0.76), "1920", "1")
     assert {"reward", "entropy", "fst/fast/frontier_size"} <= {row["quantity"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [(0.002, 3772.448, "too few seeds to tell"), (0.0, 0.3, "0.0% to 30.0%"), (2.0, 12.0, "200.0% to 1200.0%")],
+)
+def test_an_interval_that_says_nothing_is_not_written_as_numbers(tmp_path, low, high, shown):
+    source = load_sources([make_run(tmp_path / m, m, 1, points) for m, points in (("rl", RL), ("fst", FST))])
+    (comparison,) = compare(*source)
+    (arm,) = comparison.others
+    assert arm.drift is not None
+    arm.drift = replace(arm.drift, low=low, high=high)
+    table = drift(comparison)
+    assert table is not None
+    assert table.rows[0][-1] == shown
+    assert headline(comparison).figures[-1].note.endswith(f"95% interval over seeds: {shown}")
+
+
+def test_csv_tells_evaluations_at_one_step_apart(tmp_path, capsys):
+    """As in mode rl_prompt, which evolves prompts after the last step."""
+    folder = make_run(tmp_path / "run", "rl_prompt", 1, [(10, 0.2, 0.1), (20, 0.3, 0.1), (20, 0.5, 0.1)])
+    assert main(["report", str(folder), "--format", "csv"]) == 0
+    rows = [r for r in csv.DictReader(io.StringIO(capsys.readouterr().out)) if r["quantity"] == "accuracy"]
+    found = {(r["step"], r["phase"], r["turn"]): float(r["value"]) for r in rows if r["context"] == "lead"}
+    assert found == {("10", "eval", "0"): 0.2, ("20", "eval", "0"): 0.3, ("20", "eval", "1"): 0.5}
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,21 @@ def test_a_name_that_is_no_task_gets_the_nearest_one(spec, said):
     assert said in str(caught.value)
 
 
+def test_a_size_that_an_own_factory_does_not_take_is_said(tmp_path, monkeypatch, caplog):
+    (tmp_path / "no_sizes.py").write_text(
+        "from fastslow.tasks.families.rows import Rows, RowsTask\n"
+        "def make(train_size: int | None = None):\n"
+        "    rows = [(i, {'question': f'q{i}', 'answer': '1'}) for i in range(90)]\n"
+        "    return RowsTask('t', 't', Rows(rows), train_size=train_size)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    resolve_task("no_sizes:make", train_size=8, validation_size=64, test_size=64)
+    assert "is not applied" not in caplog.text
+    resolve_task("no_sizes:make", train_size=8, validation_size=5)
+    assert "validation_size is 5 and is not applied: 'no_sizes:make' has no parameter of that name" in caplog.text
+    assert "train_size is" not in caplog.text
+
+
 def test_a_path_with_dots_and_colons_is_still_a_file(tmp_path):
     path = tmp_path / "v1.2:final.jsonl"
     path.write_text("".join(f'{{"question": "{i}", "answer": "a"}}\n' for i in range(5)))

@@ -31,7 +31,8 @@ def make_parser(name: str, description: str) -> Parser:
         description=description,
         epilog="Every other flag goes to 'fastslow train', for all cells: --max_steps 60. Cells that are done are "
         "picked up and not run again; one that was broken off goes on from its last checkpoint. A recipe's 'compare:' "
-        "section may hold modes, seeds, sweep and minutes (a cell's, for the first estimate), or arms: a name for "
+        "section may hold modes, seeds, sweep and minutes (a cell's, for the first estimate; flags change it only by "
+        "the steps they ask for), or arms: a name for "
         "each, with its settings. Exit code 1: some cells failed.",
     )
     parser.add_argument("recipe", help="a recipe as for 'fastslow train'; flags come after it")
@@ -41,7 +42,7 @@ def make_parser(name: str, description: str) -> Parser:
         "of the recipe's own arms",
     )
     parser.add_argument("--seeds", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
-    parser.add_argument("--output_dir", help="the experiment's directory; default runs/RECIPE")
+    parser.add_argument("--output_dir", help=f"the experiment's directory; default runs/RECIPE-{name}")
     parser.add_argument("--dry_run", action="store_true", help="show the cells and what they take, and run nothing")
     return parser
 
@@ -66,7 +67,8 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
         "flags": ["--config", options.recipe, *flags],
         "seeds": parse_seeds(options.seeds or _listed(section.get("seeds")) or "3"),
     }
-    path = options.output_dir or Path("runs") / Path(options.recipe).stem
+    # Not runs/RECIPE, where a run of the recipe may be: 'make quickstart' trains into runs/quickstart.
+    path = options.output_dir or Path("runs") / f"{Path(options.recipe).stem}-{kind}"
     arms = arms_of(options, section, common["flags"], swept=bool(sweep))
     if arms is not None:
         experiment = plan_arms(path, arms=arms, **common)
@@ -76,7 +78,23 @@ def compare(parser: Parser, argv: Sequence[str], *, kind: Any, modes: str) -> in
     if kind == "continual":
         check_stages([cell.settings for cell in experiment.cells])
     minutes = number(str(section.get("minutes")))
+    if minutes is not None:
+        minutes *= longer(options.recipe, flags)
     return carry_out(experiment, console, dry_run=options.dry_run, minutes=minutes)
+
+
+def longer(recipe: str, flags: Sequence[str]) -> float:
+    """Return how many times the recipe's own steps the flags ask for: what the recipe says that a cell takes is for its
+    own."""
+    from fastslow.config.parsing import parse_config
+
+    try:
+        own, asked = (
+            parse_config(["--config", recipe, *more, "--output_dir", "x"]).max_steps for more in ([], list(flags))
+        )
+    except BadInput:  # only with the settings of an arm is it whole
+        return 1.0
+    return asked / own
 
 
 def arms_of(
@@ -137,7 +155,10 @@ def estimate(experiment: Any, minutes: float | None) -> list[str]:
     ]
     done = [cell.seconds for cell in experiment.cells if cell.status == "done" and cell.seconds]
     known = sum(done) / len(done) / 60 if done else minutes
-    time = f"about {known * len(left):.0f} minutes" if known is not None else "time unknown until one ends"
+    based = (
+        f"as {len(done)} that are done took" if done else "by the recipe's minutes a cell, in proportion to steps alone"
+    )
+    time = f"about {known * len(left):.0f} minutes ({based})" if known is not None else "time unknown until one ends"
     bundles = [cell.settings["model"] for cell in left if cell.settings.get("save_bundle", True)]
     needed = sum(weight_bytes(model) for model in bundles)  # all other files of a run are small
     lines.append(f"{len(left)} of {len(experiment.cells)} cells to run: {time}, {needed / 1e9:.1f} GB of bundles")

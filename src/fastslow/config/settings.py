@@ -7,7 +7,8 @@ config.yaml follow from the field.
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, get_type_hints
+from functools import wraps
+from typing import Any, TypeVar, get_type_hints
 
 import torch
 
@@ -18,11 +19,14 @@ from fastslow.core.errors import BadInput, in_one_line
 from fastslow.core.machine import all_processes, bf16_is_fast, is_out_of_memory
 from fastslow.core.modes import MODES
 from fastslow.core.paths import absolute
+from fastslow.core.registry import did_you_mean
 from fastslow.core.settings import WORDS, check_settings, check_text, check_type, kinds_of
 from fastslow.policy.loading import EMBEDDED
 from fastslow.slow.settings import ONE_LEVEL
 from fastslow.streams import SEQUENCE, Setting, make_schedule
 from fastslow.tasks.names import with_paths
+
+C = TypeVar("C")
 
 # Settings of TRL and transformers that say where and how, not what; that are derived; or that may hold a secret.
 NOT_IN_CONFIG = {
@@ -32,7 +36,26 @@ NOT_IN_CONFIG = {
 }  # fmt: skip
 
 
+def _with_hints(made: type[C]) -> type[C]:
+    """Let a dataclass refuse a name that is no setting with the nearest one, in the place of a bare TypeError. Its
+    signature stays."""
+    plain = made.__init__
+
+    @wraps(plain)
+    def init(self: Any, *args: Any, **given: Any) -> None:
+        known = {f.name for f in fields(made) if f.init}  # pyright: ignore[reportArgumentType]
+        for name in given:
+            if name not in known:
+                close = did_you_mean(name, known) or " docs/configuration.md lists them."
+                raise BadInput(f"{made.__name__} has no setting '{name}'.{close}")
+        plain(self, *args, **given)
+
+    made.__init__ = init
+    return made
+
+
 # Where a group and GRPOConfig both have a field, the group's counts, and it may be of another type (None of a rate).
+@_with_hints
 @dataclass
 class FastSlowConfig(AllSettings):
     """The settings of a run: one flat dataclass of the groups above, in the reading order of the help.
@@ -41,7 +64,8 @@ class FastSlowConfig(AllSettings):
     TRL's for the reason given in its help, or is TRL's own with bounds added (`inherited`).
 
     Raises:
-        BadInput: for a value that its field, its group or the rules between groups refuse.
+        BadInput: for a name that is no setting, and for a value that its field, its group or the rules between groups
+            refuse.
     """
 
     def __post_init__(self) -> None:

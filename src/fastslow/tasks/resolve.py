@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from fastslow.tasks.own import OwnTask
 from fastslow.tasks.scoring import SCORERS
 from fastslow.tasks.spec import FILES, Spec, coerce, parse_spec
 from fastslow.tasks.splits import SPLITS
+
+logger = logging.getLogger(__name__)
 
 SINGLE = frozenset({"codeio", "hover", "hover_hard", "physics", "polaris", "star_graph"})
 """Families that are one task: their names are complete without a colon."""
@@ -101,7 +104,13 @@ def _resolve_own(spec: str, parsed: Spec, options: Mapping[str, Any]) -> Task:
     except foreign.Failed as fault:
         raise BadInput(f"task '{spec}': its factory raised {fault}.") from fault
     for split in SPLITS:  # checked now, so that no run begins with a task that has none
-        task.split(split)
+        found, setting = len(task.split(split)), f"{split}_size"
+        size = options.get(setting)
+        if size is not None and setting not in arguments and found > size:
+            logger.warning(
+                "task '%s': %s is %d and is not applied: '%s' has no parameter of that name, and its split '%s' has %d "
+                "examples. Let the function take '%s: int'.", spec, setting, size, parsed.head, split, found, setting,
+            )  # fmt: skip
     return task
 
 

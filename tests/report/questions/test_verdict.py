@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fastslow.report.pages.markdown import markdown
 from fastslow.report.questions.compare import compare
 from fastslow.report.questions.verdict import Headline, headline
 from fastslow.report.reading.sources import load_sources
-from tests.report.runs import FST, RL, make_comparison, make_run
+from tests.report.runs import FST, RL, TASK, make_comparison, make_run, write_lines
 
 SEEDS = (1, 2, 3)
 FLAT = [(0, 0.1, 0.0), (10, 0.1, 0.1)]
@@ -69,10 +71,56 @@ def test_the_channel_that_brought_the_gain_is_named(tmp_path, base_lead, trained
     assert f"from {brought}: the weights add" in screen.sentence
 
 
+@pytest.mark.parametrize("seeds", [SEEDS, SEEDS[:2]])
+def test_no_channel_is_credited_with_a_part_that_chance_may_explain(tmp_path, seeds):
+    """In all seeds but one the contexts add nothing to the trained weights, and the weights' part scatters."""
+    paths = [make_run(tmp_path / f"rl-{s}", "rl", s, RL) for s in seeds]
+    for seed in seeds:
+        closing = {"base_lead": 0.8 - 0.3 * (seed == 1), "seed": 0.8 - 0.1 * (seed == 1)}
+        paths.append(make_run(tmp_path / f"fst-{seed}", "fst", seed, FST, closing=closing))
+    assert "Which channel brought the gain of +0.70 over the base's 0.10 is undecided: the" in found(paths).sentence
+
+
+def test_a_channel_that_surely_helped_is_named_without_the_one_that_may_have(tmp_path):
+    paths = [make_run(tmp_path / f"rl-{s}", "rl", s, RL) for s in SEEDS]
+    for seed in SEEDS:
+        closing = {"base_lead": 0.2, "seed": 0.8 - 0.1 * (seed == 1)}
+        paths.append(make_run(tmp_path / f"fst-{seed}", "fst", seed, FST, closing=closing))
+    assert "came from the weights; whether the contexts added to it is undecided: " in found(paths).sentence
+
+
+@pytest.mark.parametrize(("half", "said"), [(0.05, "seems to have come from both channels"), (0.5, "is undecided")])
+def test_of_one_seed_the_noise_of_its_questions_decides(tmp_path, half, said):
+    paths = arms(tmp_path, seeds=(1,))
+    closing = {("base", "seed"): 0.1, ("base", "lead"): 0.2, ("trained", "seed"): 0.3, ("trained", "lead"): 0.8}
+    write_lines(
+        paths[1] / "evals.jsonl",
+        [
+            {"step": 30, "weights": w, "context": c, "task": TASK, "accuracy": y, "low": y - half, "high": y + half}
+            for (w, c), y in closing.items()
+        ],
+    )
+    assert said in found(paths).sentence
+
+
 def test_a_control_that_was_not_measured_in_every_seed_leaves_no_plain_yes(tmp_path):
     paths = arms(tmp_path)
-    (paths[-1] / "summary.json").unlink()
+    summary = json.loads((paths[-1] / "summary.json").read_text())
+    del summary["accuracy"]["base_lead"]
+    (paths[-1] / "summary.json").write_text(json.dumps(summary))
     assert found(paths).answer == "It seems so"
+
+
+@pytest.mark.parametrize("points", [[], [(10, 0.3, 0.0)]])
+def test_a_run_that_is_not_finished_is_named_and_the_others_are_told(tmp_path, points):
+    paths = arms(tmp_path)
+    whole = found(paths)
+    begun = found([*paths, make_run(tmp_path / "fst-4", "fst", 4, points, done=False)])
+    assert (begun.answer, begun.figures) == (whole.answer, whole.figures)
+    assert begun.sentence == f"{whole.sentence} Not finished, and left out: fst-4."
+    text = markdown(load_sources([*paths, tmp_path / "fst-4"]))
+    assert "- **fst-4**: left out of verdict, means and curves" in text
+    assert "| fst-4 | fst | 4 | unfinished |" in text
 
 
 def probe(folder, seeds, share):

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from reasoning_gym.factory import DATASETS, create_dataset
 
 from fastslow.core.errors import BadInput
+from fastslow.core.types import Verdict
 from fastslow.tasks.families import screen
 from fastslow.tasks.families.reasoning_gym import ReasoningGymTask
-from fastslow.tasks.resolve import list_tasks, resolve_task
+from fastslow.tasks.resolve import foreign_code, list_tasks, resolve_task
 
 VARIED = (
     *("chain_sum", "gcd", "letter_counting", "word_sequence_reversal", "syllogism", "path_star", "codeio"),
@@ -352,6 +353,25 @@ def test_a_scorer_of_ours_can_judge_in_the_librarys_place():
     assert held_out.payload["answer"] not in task.score(held_out, "It is 1000.").feedback
     with pytest.raises(BadInput, match="Did you mean 'number'"):
         resolve_task("reasoning_gym:chain_sum?scorer=numbr")
+
+
+def test_a_function_of_the_users_can_judge_in_the_librarys_place(tmp_path, monkeypatch):
+    (tmp_path / "pk").mkdir()
+    (tmp_path / "pk/m.py").write_text(
+        "def score(completion, row):\n"
+        "    return float(row['answer'] in completion), f\"{sorted(row)} {row['answer']}\"\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "reasoning_gym:products?max_digits=1&scorer=pk.m:score"
+    task = resolve_task(name, train_size=8)
+    example, held_out = task.split("train")[0], task.split("validation")[0]
+    gold = example.payload["answer"]
+    assert task.answer(example) == gold
+    assert foreign_code(task.name) == "the scorer 'pk.m:score'"
+    assert task.score(example, f"It is {gold}.") == Verdict(1.0, f"['answer', 'metadata', 'question'] {gold}")
+    assert task.score(held_out, "none").feedback == "Wrong."
+    with pytest.raises(BadInput, match=r"'pk.m' has no 'scor'"):
+        resolve_task("reasoning_gym:products?scorer=pk.m:scor")
 
 
 def test_a_question_whose_answer_is_empty_is_left_out():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from fastslow.report.reading.sources import Source
 
 HEAD = (
     "run", "arm", "mode", "seed", "model", "task", "step", "rollouts", "tokens", "seconds", "reflection_tokens",
-    "context", "quantity", "value",
+    "context", "quantity", "value", "phase", "turn",
 )  # fmt: skip
 # A spreadsheet reads a cell that begins with one of these as a formula, and names may come from anywhere.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -26,7 +27,7 @@ def rows(sources: Sequence[Source]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEAD)
-    for run in (run for source in sources for comparison in compare(source) for run in comparison.runs):
+    for run in (run for source in sources for comparison in compare(source) for run in comparison.all_runs):
         writer.writerows(_rows(run))
     return out.getvalue()
 
@@ -42,12 +43,15 @@ def _rows(run: RunData) -> Iterator[list[Any]]:
                 and any(t and (c, q) == (context, quantity) for t, c, q in point.values)
             ):
                 continue
-            yield [*who, _cell(task), *_spent(point.step, point.spent), context, quantity, value]
+            yield [*who, _cell(task), *_spent(point.step, point.spent), context, quantity, value, "eval", point.turn]
+    turns = Counter[tuple[str, int | None]]()
     for row in run.metrics:
+        turn = turns[row.phase, row.step]
+        turns[row.phase, row.step] += 1
         for name in {"slow": SLOW, "fast": FAST}.get(row.phase, {}):
             value = row.numbers.get(name)
             if value is not None and row.step is not None:
-                yield [*who, "", *_spent(row.step, row.spent), "", name, value]
+                yield [*who, "", *_spent(row.step, row.spent), "", name, value, row.phase, turn]
 
 
 def _spent(step: int, spent: Any) -> list[Any]:

@@ -9,6 +9,8 @@ from fastslow.core.texts import duration
 from fastslow.metrics import Estimate
 
 NOTHING = "n/a"
+TOO_FEW = "too few seeds to tell"
+WIDE = 10.0  # times: a ratio that may as well be above this, and a hundredth of its upper end, is not known
 
 
 def decimal(value: float | None) -> str:
@@ -36,6 +38,24 @@ def within(shown: str, interval: tuple[float, float] | None, write: Callable[[fl
     if interval is None or interval[0] == math.inf:
         return shown
     return f"{shown} ({write(interval[0])} to {write(interval[1])})"
+
+
+def too_wide(low: float, high: float) -> bool:
+    """Return whether an interval of a ratio leaves everything open, as that of two seeds may."""
+    return high > WIDE and high > WIDE**2 * low
+
+
+def share_interval(interval: tuple[float, float] | None) -> str:
+    """Write the interval of a share, as in 20.0% to 80.0%; '' without one."""
+    if interval is None:
+        return ""
+    return TOO_FEW if too_wide(*interval) else f"{percent(interval[0])} to {percent(interval[1])}"
+
+
+def share(value: float | None, interval: tuple[float, float] | None) -> str:
+    """Write a share with its interval in brackets."""
+    written = share_interval(interval)
+    return f"{percent(value)} ({written})" if written else percent(value)
 
 
 def difference(estimate: Estimate | None) -> str:

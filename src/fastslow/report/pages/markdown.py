@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fastslow.report.pages import alternative_tables, control_tables, stream_tables, tables
 from fastslow.report.pages.tables import Table
-from fastslow.report.questions.compare import Comparison, compare
+from fastslow.report.questions.compare import Comparison, compare, left_out
 from fastslow.report.questions.verdict import headline
 from fastslow.report.reading.sources import Source
 
@@ -33,7 +33,9 @@ def verdict(comparison: Comparison) -> str:
 def all_notices(sources: Sequence[Source]) -> list[tuple[str, str]]:
     """List what is missing or damaged, each with the name of the run or comparison."""
     notices = [(source.name, notice) for source in sources for notice in source.notices]
-    return notices + [(run.name, notice) for source in sources for run in source.runs for notice in run.notices]
+    notices += [(run.name, notice) for source in sources for run in source.runs for notice in run.notices]
+    said = "left out of verdict, means and curves: other seeds of its arm are finished"
+    return notices + [(run.name, said) for source in sources for run in left_out(source)]
 
 
 def tables_of(comparison: Comparison) -> list[Table]:

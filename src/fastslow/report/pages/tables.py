@@ -61,7 +61,7 @@ def runs(comparison: Comparison) -> Table:
             *(_slashed([_latest(run, what, name) for name in ("seed", "lead")]) for what in drifts),
             formats.whole(run.counts("rollouts").generated),
         )
-        for run in comparison.runs
+        for run in comparison.all_runs
     ]  # fmt: skip
     return Table("Runs", head, rows, [PARTIAL_CREDIT] if comparison.graded else [])
 
@@ -120,8 +120,7 @@ def drift(comparison: Comparison) -> Table | None:
         if matched is None:
             rows.append((arm.label, *[formats.NOTHING] * 4, ""))
             continue
-        known = matched.low is not None and matched.high is not None
-        interval = f"{formats.percent(matched.low)} to {formats.percent(matched.high)}" if known else ""
+        interval = formats.share_interval(matched.interval)
         numbers = map(formats.decimal, (matched.accuracy, matched.other_kl, matched.reference_kl))
         rows.append((arm.label, *numbers, formats.percent(matched.share), interval))
     head = ("arm", comparison.measure, "its KL", f"{comparison.reference_name}'s KL", "share", "95% interval")
@@ -150,7 +149,7 @@ def ceilings(comparison: Comparison) -> Table:
 def costs(comparison: Comparison) -> Table:
     head = ("run", *PHASES, "total", "tokens: slow", "tokens: fast", "reused rollouts", "reflection tokens", "money")
     rows = []
-    for run in comparison.runs:
+    for run in comparison.all_runs:
         cost = cost_of(run)
         counts = (cost.slow_tokens, cost.fast_tokens, cost.reused, cost.reflection_tokens)
         rows.append(

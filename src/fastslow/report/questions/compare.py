@@ -50,7 +50,10 @@ class Arm:
 
 @dataclass
 class Comparison:
-    """The arms of one task and model; the reference first where there is one."""
+    """The arms of one task and model; the reference first where there is one.
+
+    `unfinished` are runs that are in no arm: other seeds of theirs are done, and means over both would be of less.
+    """
 
     task: str
     model: str
@@ -59,6 +62,7 @@ class Comparison:
     reference_label: str = REFERENCE.name
     recipe: str = ""
     cells: list[PlannedRun] = field(default_factory=list)
+    unfinished: list[RunData] = field(default_factory=list)
 
     @property
     def reference(self) -> Arm | None:
@@ -71,6 +75,11 @@ class Comparison:
     @property
     def runs(self) -> list[RunData]:
         return [run for arm in self.arms for run in arm.runs]
+
+    @property
+    def all_runs(self) -> list[RunData]:
+        """The runs of all arms, and then the unfinished ones."""
+        return [*self.runs, *self.unfinished]
 
     @property
     def tasks(self) -> list[str]:
@@ -102,12 +111,30 @@ def compare(source: Source) -> list[Comparison]:
 
     A plasticity probe compares the models themselves, so it has one comparison for each task.
     """
+    return [_compare(source, runs) for runs in _alike(source)]
+
+
+def left_out(source: Source) -> list[RunData]:
+    """Return the runs that no arm has: those that are not finished, where other seeds of their arm are."""
+    return [run for runs in _alike(source) for run in runs if run not in _counted(runs, run.label)]
+
+
+def _alike(source: Source) -> list[list[RunData]]:
+    """Return the runs of each comparison."""
 
     def kind(run: RunData) -> tuple[str, str]:
         return run.task, "" if source.kind == "plasticity" else run.model
 
     kinds = list(dict.fromkeys(map(kind, source.runs)))
-    return [_compare(source, [run for run in source.runs if kind(run) == each]) for each in kinds]
+    return [[run for run in source.runs if kind(run) == each] for each in kinds]
+
+
+def _counted(runs: Sequence[RunData], label: str) -> list[RunData]:
+    """Return the seeds of an arm that its means are over: those that are done; while none is, those that have measured
+    anything. One that has just begun would cut the curves of all others to their start."""
+    seeds = [run for run in runs if run.label == label]
+    done = [run for run in seeds if run.status == "done"]
+    return done or [run for run in seeds if run.evaluations] or seeds
 
 
 def mean_or_none(values: Sequence[float | None]) -> float | None:
@@ -128,12 +155,13 @@ def _compare(source: Source, runs: Sequence[RunData]) -> Comparison:
         return label != reference_label, planned.index(label) if label in planned else len(planned), label
 
     arms = [
-        Arm(label, sorted((r for r in runs if r.label == label), key=lambda r: (len(r.seed), r.seed)))
+        Arm(label, sorted(_counted(runs, label), key=lambda r: (len(r.seed), r.seed)))
         for label in sorted({run.label for run in runs}, key=place)
     ]
     models = list(dict.fromkeys(run.model for run in runs))
     model = models[0] if len(models) == 1 else "from several checkpoints"
     comparison = Comparison(runs[0].task, model, arms, source.kind, reference_label, source.recipe, source.cells)
+    comparison.unfinished = [run for run in runs if run not in comparison.runs]
     reference = comparison.reference
     for arm in arms:
         arm.asymptote = fit_asymptote(mean_curve(arm.curves()))

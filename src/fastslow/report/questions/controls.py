@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import hypot
 from statistics import mean
 
 from fastslow.metrics import Estimate, over_seeds
@@ -106,7 +107,10 @@ def controls(comparison: Comparison) -> list[Control]:
 class Channels:
     """What each channel of one arm adds, on top of the other: `weights` under the lead context, `contexts` on the
     trained weights; both differences paired by seed. `base` is the base's under the seed context, `gain` the arm's end
-    over it, and `worse` counts the seeds, of `seeds`, that training the weights made worse under the lead context."""
+    over it, and `worse` counts the seeds, of `seeds`, that training the weights made worse under the lead context.
+
+    `sure` names the channels whose part is clear of chance, and `either` tells that each of them alone surely brought a
+    gain, and neither adds to the other."""
 
     base: float
     gain: float
@@ -114,6 +118,8 @@ class Channels:
     contexts: Estimate
     worse: int
     seeds: int
+    sure: tuple[str, ...] = ()
+    either: bool = False
 
 
 def channels_of(arm: Arm) -> Channels | None:
@@ -130,7 +136,39 @@ def channels_of(arm: Arm) -> Channels | None:
     assert contexts is not None
     base = mean(found["base"].values())
     worse = sum(found["lead"][seed] < found["base_lead"][seed] for seed in seeds)
-    return Channels(base, mean(end.values()) - base, weights, contexts, worse, len(seeds))
+    shipped = arm.runs[0].shipped_context
+    parts = (
+        ("the weights", weights, ("base lead", "trained lead")),
+        ("the contexts", contexts, ("trained seed", f"trained {shipped}")),
+    )
+    sure = tuple(name for name, part, sides in parts if _clear(part, arm, sides))
+    alone = (
+        (paired_difference(found["seed"], found["base"]), ("base seed", "trained seed")),
+        (paired_difference(found["base_lead"], found["base"]), ("base seed", "base lead")),
+    )
+    either = max(weights.value, contexts.value) <= ROUNDING and all(
+        part is not None and _clear(part, arm, sides) for part, sides in alone
+    )
+    return Channels(base, mean(end.values()) - base, weights, contexts, worse, len(seeds), sure, either)
+
+
+def _clear(part: Estimate, arm: Arm, sides: tuple[str, str]) -> bool:
+    """Return whether a gain is clear of chance: by its whole interval over seeds; of a single seed, where it is more
+    than so few questions move the difference of the two evaluations."""
+    if part.low is not None:
+        return part.low > ROUNDING
+    noise = [_noise(arm.runs[0], *side.split()) for side in sides]
+    known = [half for half in noise if half is not None]
+    return len(arm.runs) == 1 and len(known) == len(sides) and part.value > max(ROUNDING, hypot(*known))
+
+
+def _noise(run: RunData, weights: str, context: str) -> float | None:
+    """Return half the 95% interval over questions of the latest such evaluation; None where it is not known, as for a
+    mean over tasks."""
+    found = [one for one in run.evals if (one.weights, one.context) == (weights, context)]
+    if len(run.tasks) > 1 or not found or found[-1].low is None or found[-1].high is None:
+        return None
+    return (found[-1].high - found[-1].low) / 2
 
 
 def _less(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Estimate:

@@ -16,6 +16,7 @@ from fastslow.report.questions.controls import (
     FEW_SEEDS,
     OWN_BASE,
     ROUNDING,
+    Channels,
     Control,
     candidate,
     channels_of,
@@ -52,10 +53,13 @@ class Headline:
 def headline(comparison: Comparison) -> Headline:
     """Return the first screen of one comparison. The answer is 'Open' where the files do not decide."""
     if comparison.kind == "plasticity":
-        return replace(_plasticity(comparison), question="Was plasticity kept?")
-    if comparison.kind == "continual":
-        return _continual(comparison)
-    return _efficiency(comparison)
+        found = replace(_plasticity(comparison), question="Was plasticity kept?")
+    else:
+        found = (_continual if comparison.kind == "continual" else _efficiency)(comparison)
+    if not comparison.unfinished:
+        return found
+    names = ", ".join(run.name for run in comparison.unfinished)
+    return replace(found, sentence=f"{found.sentence} Not finished, and left out: {names}.")
 
 
 def seeds_of(arm: Arm, reference: Arm) -> str:
@@ -163,25 +167,32 @@ def _listed(rivals: Sequence[Control]) -> str:
 
 
 def _by_channel(arm: Arm) -> str:
-    """Name the channel that brought the gain over the base."""
+    """Name the channel that brought the gain over the base: one whose part chance does not explain."""
     found = channels_of(arm)
     if found is None:
         return ""
-    parts = {"the weights": found.weights, "the contexts": found.contexts}
-    adding = [name for name, part in parts.items() if part.value > ROUNDING]
-    if found.gain <= ROUNDING:
-        whence = f"There is no gain over the base's {found.base:.2f}"
-    else:
-        brought = {0: "either channel alone", 1: f"{''.join(adding)} alone", 2: "both channels"}[len(adding)]
-        sure = all((parts[name].low or 0.0) > ROUNDING for name in adding)
-        whence = (
-            f"The gain of {formats.signed(found.gain)} over the base's {found.base:.2f} "
-            f"{'came' if sure and adding else 'seems to have come'} from {brought}"
-        )
-    added = f"the weights add {formats.signed(found.weights.value)} under its contexts, the contexts "
-    added += f"{formats.signed(found.contexts.value)} to its weights"
+    added = f"the weights add {formats.difference(found.weights)} under its contexts, the contexts "
+    added += f"{formats.difference(found.contexts)} to its weights"
     worse = f", and training made {found.worse} of {formats.seeds(found.seeds)} worse" if found.worse else ""
-    return f"{whence}: {added}{worse}."
+    return f"{_whence(found)}: {added}{worse}."
+
+
+def _whence(found: Channels) -> str:
+    if found.gain <= ROUNDING:
+        return f"There is no gain over the base's {found.base:.2f}"
+    gain = f"gain of {formats.signed(found.gain)} over the base's {found.base:.2f}"
+    came = f"The {gain} {'came' if found.seeds > 1 else 'seems to have come'} from"
+    if len(found.sure) == 2:
+        return f"{came} both channels"
+    if found.either:
+        return f"{came} either channel alone"
+    parts = {"the weights": found.weights, "the contexts": found.contexts}
+    for name in found.sure:
+        (other,) = set(parts) - {name}
+        if parts[other].value <= ROUNDING:
+            return f"{came} {name} alone"
+        return f"{came} {name}; whether {other} added to it is undecided"
+    return f"Which channel brought the {gain} is undecided"
 
 
 def _cost(efficiency: Efficiency, what: str, best: str) -> Figure:
@@ -210,8 +221,8 @@ def _drift(comparison: Comparison, arm: Arm) -> Figure:
             "open", f"drift from the base (KL) against {name}'s at like accuracy", "not measured on both sides"
         )
     note = f"{drift.other_kl:.2f} against {drift.reference_kl:.2f} nats a token"
-    if drift.low is not None and drift.high is not None:
-        note += f"; 95% interval over seeds: {formats.percent(drift.low)} to {formats.percent(drift.high)}"
+    if drift.interval is not None:
+        note += f"; 95% interval over seeds: {formats.share_interval(drift.interval)}"
     label = f"of {name}'s drift from the base (KL), at {comparison.measure} {drift.accuracy:.2f}"
     return Figure(formats.percent(drift.share), label, note)
 

@@ -3,7 +3,8 @@
 Every generator of the library is a task; the parameters are the fields of its configuration. Unless `strict=false` is
 among them, a completion earns 1 for the library's full marks and 0 for anything less: partial credit goes to texts that
 merely contain the answer, and a policy then learns to pad instead of to answer. With `scorer=NAME` a built-in scorer
-judges instead of the library's: `scorer=number` reads the answer of a model that adds other text.
+judges instead of the library's: `scorer=number` reads the answer of a model that adds other text. So does a function of
+the user's, by dotted path: it is called as `scorer(completion, row)` with the library's entry as the row.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks.base import TASKS
 from fastslow.tasks.families import screen
 from fastslow.tasks.families.reader import answer_text
-from fastslow.tasks.scoring import Scorer, scorer_named, verdict
+from fastslow.tasks.families.rows import asked, load_scorer
+from fastslow.tasks.scoring import Scorer, verdict
 from fastslow.tasks.scoring.extract import is_blank
 from fastslow.tasks.scoring.values import Json
 from fastslow.tasks.spec import coerce, format_spec
@@ -64,8 +66,8 @@ class ReasoningGymTask:
     """Draw from one reasoning-gym generator with its parameters until the splits are full (see splits.py).
 
     `strict` gives reward 1 to a completely right answer and 0 to everything else; otherwise the library's partial
-    credit is the reward. `scorer` names a built-in scorer that judges in the library's place. `duplicates` counts the
-    repeated questions dropped, `distinct` the different ones drawn.
+    credit is the reward. `scorer` names a built-in scorer, or a function of the user's, that judges in the library's
+    place. `duplicates` counts the repeated questions dropped, `distinct` the different ones drawn.
 
     Raises BadInput for an unknown generator or parameter, a value of the wrong type or refused by the generator's own
     validation, and for parameters that leave fewer than three distinct questions.
@@ -86,7 +88,7 @@ class ReasoningGymTask:
         self.generator = generator
         chosen = {**({} if strict else {"strict": "false"}), **({"scorer": scorer} if scorer else {})}
         self.name = format_spec(f"{FAMILY}:{generator}", {**(params or {}), **chosen})
-        self._judge = scorer_named(scorer, self.name) if scorer else None
+        self._judge, self._function = load_scorer(scorer or None, self.name)
         self.strict = strict
         self.data_seed = data_seed
         self._config = _configuration(generator, params or {}, self.name)
@@ -111,6 +113,9 @@ class ReasoningGymTask:
         entry = example.payload
         if self._judge is not None:
             return self._judged(self._judge, example, completion)
+        if self._function is not None:
+            row = {**entry, "answer": self._shown_answer(entry)}
+            return asked(self._function, completion, row, example, self._unscored)
         try:
             reward = foreign.call(self._reward, completion.strip(), entry, who=f"the scorer of task '{self.name}'")
         except foreign.Failed as fault:  # no fault of a scorer may become a reward, and the run continues

@@ -53,7 +53,7 @@ class RowsTask:
         test_size: int | None = None,
     ):
         self.name = name
-        self._judge, self._function = _load_scorer(scorer, name)
+        self._judge, self._function = load_scorer(scorer, name)
         self._reader = Reader(name, columns, source, judge=self._judge, scored=self._function is not None)
         self._unscored = Unscored(name, logger)
         self.row_numbering = source.numbering
@@ -105,7 +105,7 @@ class RowsTask:
             judged = verdict(self._judge.judge(completion, gold), self._judge, gold, example.split)
             return judged if judged.scored else self._unscored(judged.info["unscored"], example.where)
         if self._function is not None:
-            return self._ask(self._function, completion, example)
+            return asked(self._function, completion, row, example, self._unscored)
         answer = self._reader.answer_of(row)
         reward = float(answer is not None and canonical(completion) == canonical(answer))
         return Verdict(reward, explain(completion, answer, reward, example.split))
@@ -131,23 +131,27 @@ class RowsTask:
         literal = getattr(self._judge, "literal", None)
         return None if answer is None or literal is None else literal(answer)
 
-    def _ask(self, function: ScoringFunction, completion: str, example: Example) -> Verdict:
-        row, where = example.payload["row"], example.where
-        try:
-            result = foreign.call(function, completion, foreign.fresh(row), who=f"the scorer of task '{self.name}'")
-        except foreign.Failed as fault:  # no fault of a scorer may become a reward, and the run continues
-            return self._unscored(f"the scorer raised {fault}", where)
-        if result is None:
-            return self._unscored("the scorer returned None", where)
-        score, feedback = result if isinstance(result, tuple) and len(result) == 2 else (result, "")
-        try:
-            reward = as_reward(score)
-        except (ValueError, ArithmeticError) as error:
-            return self._unscored(str(error), where)
-        if not isinstance(feedback, str):
-            return self._unscored(f"the scorer's feedback is {type(feedback).__name__}, not text", where)
-        # A scorer does not know which split it judges, and its feedback may name the right answer.
-        return Verdict(reward, feedback if feedback and example.split == "train" else _plain_feedback(reward))
+
+def asked(
+    function: ScoringFunction, completion: str, row: Mapping[str, Any], example: Example, unscored: Unscored
+) -> Verdict:
+    """Return the verdict of a function of the user's on a completion; it gets a copy of the row."""
+    where = example.where
+    try:
+        result = foreign.call(function, completion, foreign.fresh(row), who=f"the scorer of task '{unscored.task}'")
+    except foreign.Failed as fault:  # no fault of a scorer may become a reward, and the run continues
+        return unscored(f"the scorer raised {fault}", where)
+    if result is None:
+        return unscored("the scorer returned None", where)
+    score, feedback = result if isinstance(result, tuple) and len(result) == 2 else (result, "")
+    try:
+        reward = as_reward(score)
+    except (ValueError, ArithmeticError) as error:
+        return unscored(str(error), where)
+    if not isinstance(feedback, str):
+        return unscored(f"the scorer's feedback is {type(feedback).__name__}, not text", where)
+    # A scorer does not know which split it judges, and its feedback may name the right answer.
+    return Verdict(reward, feedback if feedback and example.split == "train" else _plain_feedback(reward))
 
 
 def _plain_feedback(reward: float) -> str:
@@ -156,7 +160,7 @@ def _plain_feedback(reward: float) -> str:
     return "Wrong." if reward == 0.0 else f"Scored {reward:.2f} of 1."
 
 
-def _load_scorer(
+def load_scorer(
     scorer: str | Scorer | ScoringFunction | None, task: str
 ) -> tuple[Scorer | None, ScoringFunction | None]:
     """Return a built-in scorer or a function of the user's: only a dotted path has a dot or a colon."""
