@@ -61,6 +61,13 @@ def test_a_run_at_work_is_shown_with_its_phase_and_its_new_steps(run: Path) -> N
         assert watched.progress.lead == (0.5, 0.25, 0.75)
         watched.look()
         assert watched.lines == []
+        note = LiveFile(run)
+        note.write("fast")
+        for made in (8, 16):
+            note.count(made, 96)
+            watched.look()
+            assert watched.lines == (["evolving contexts: 8 of 96 rollouts"] if made == 8 else []), "one a minute"
+        assert watched.progress.made == (16, 96)
 
 
 def test_a_run_without_a_process_and_a_summary_was_broken_off_and_may_be_resumed(run: Path) -> None:
@@ -106,6 +113,8 @@ def test_the_note_of_a_phase_is_one_that_nobody_reads_half_of_and_no_disk_ends_a
     for phase in ("clusters", "fast"):
         note.write(phase)
         assert (read_live(tmp_path).phase, read_live(tmp_path).process) == (phase, str(os.getpid()))
+    note.count(180_000, 192_000)
+    assert (read_live(tmp_path).phase, read_live(tmp_path).made) == ("fast", (180_000, 192_000))
     assert note.path.stat().st_size == 128
     note.remove()
     note.remove()
