@@ -129,7 +129,7 @@ def test_a_run_that_was_removed_meanwhile_is_refused(run: Path) -> None:
         watched.look()
 
 
-@pytest.mark.parametrize("status", ["done", "stopped by SIGTERM"])
+@pytest.mark.parametrize("status", ["done", "stopped by SIGTERM", "stopped by max_minutes"])
 def test_watch_ends_with_the_closing_table_of_a_run_that_ended(run: Path, capsys: Any, status: str) -> None:
     write(run, row(1), row(6))
     (run / "summary.json").write_text(json.dumps({**SUMMARY, "status": status}))
@@ -138,7 +138,8 @@ def test_watch_ends_with_the_closing_table_of_a_run_that_ended(run: Path, capsys
     said = capsys.readouterr().out
     assert "25.0%" in said
     assert said.count("step 6/6") == 1
-    assert (f"The run was {status}. To go on: fastslow resume {run}" in said) == (status != "done")
+    more = " --max_minutes MINUTES" if status == "stopped by max_minutes" else ""
+    assert (f"The run was {status}. To go on: fastslow resume {run}{more}\n" in said) == (status != "done")
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 

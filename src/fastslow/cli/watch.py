@@ -75,14 +75,12 @@ def _go_on(watched: WatchedRun) -> str:
 
 
 def _close(watched: WatchedRun) -> None:
-    """Print the closing table, and how a stopped run goes on."""
+    """Print the closing table, and how a stopped run goes on (`cli.train.close`)."""
     from fastslow.cli.train import close
 
     if (summary := watched.summary) is None:
         return
     close(summary, str(watched.path))
-    if summary["status"] != "done":
-        _say(Console(), f"The run was {watched.condition.words}. {_go_on(watched)}")
 
 
 def _say(console: Console, line: str) -> None:
