@@ -129,6 +129,32 @@ def test_a_run_that_was_removed_meanwhile_is_refused(run: Path) -> None:
         watched.look()
 
 
+@pytest.mark.parametrize("there", [False, True], ids=["no folder", "a locked folder"])
+def test_watch_waits_for_a_run_that_is_still_starting(
+    tmp_path: Path, capsys: Any, monkeypatch: Any, there: bool
+) -> None:
+    run = tmp_path / "run"
+
+    def sleep(seconds: float) -> None:
+        run.mkdir(exist_ok=True)
+        (run / "config.yaml").write_text(SETTINGS)
+        (run / "summary.json").write_text(json.dumps(SUMMARY))
+
+    if there:
+        run.mkdir()
+        (run / LOCK).write_text(f"1@{socket.gethostname()}")
+    assert main(["watch", str(run), "--once"]) == 2
+    monkeypatch.setattr("fastslow.cli.watch.time.sleep", sleep)
+    assert main(["watch", str(run)]) == 0
+    assert f"'{run}' holds no run yet: waiting for one to start there." in capsys.readouterr().out
+
+
+def test_watch_refuses_a_folder_with_other_files(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["watch", str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("status", ["done", "stopped by SIGTERM", "stopped by max_minutes"])
 def test_watch_ends_with_the_closing_table_of_a_run_that_ended(run: Path, capsys: Any, status: str) -> None:
     write(run, row(1), row(6))
