@@ -93,6 +93,8 @@ UNUSABLE = {
     "gap.csv": ("question,answer\nq,1\nr,\ns,3\n", "row 2 has no text or number"),
     "eaten.jsonl": ('{"question": "q", "answer": "\\frac{1}{2}"}\n' * 3, "its backslash was read as an escape"),
     "half.jsonl": ('{"question": "\\ud800", "answer": "1"}\n' * 3, "half a surrogate pair"),
+    "latin.csv": ("question,answer\nq,caf\xe9\n", "'latin.csv' is not in UTF-8; save it as UTF-8."),
+    "latin.json": ('[{"question": "q", "answer": "caf\xe9"}]', "'latin.json' is not in UTF-8; save it as UTF-8."),
     "bytes.csv": (bytes(range(256)).decode("latin-1"), "one line"),
 }
 
@@ -102,7 +104,7 @@ def test_data_that_cannot_be_used_take_one_line_and_leave_nothing(
     folder: Path, model: str, capsys: pytest.CaptureFixture, name: str
 ) -> None:
     content, said = UNUSABLE[name]
-    (folder / name).write_text(content, encoding="latin-1" if name == "bytes.csv" else "utf-8")
+    (folder / name).write_text(content, encoding="latin-1" if name.startswith(("bytes", "latin")) else "utf-8")
     assert main(["tasks", "new", "unwritten", "--from", name, "--model", model]) == 2
     told = capsys.readouterr()
     assert told.err.count("\n") == 1
