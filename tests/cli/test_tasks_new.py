@@ -68,6 +68,14 @@ def test_the_recipe_trains_and_its_plain_prompt_is_a_line_away(
     assert (folder / "runs/tried_tickets/summary.json").exists()
 
 
+def test_the_help_says_what_no_size_means(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["tasks", "new", "--help"])
+    said = capsys.readouterr().out
+    assert "(default all)" in said
+    assert "None" not in said
+
+
 def test_a_recipe_that_exists_is_not_overwritten(folder: Path, model: str, capsys: pytest.CaptureFixture) -> None:
     tickets()
     (folder / "own_recipe.yaml").write_text("mine: 1\n")
