@@ -1,8 +1,9 @@
 """Judge replies that should be JSON, field by field. This file is yours: change it as you like.
 
 fastslow calls `score` with what the model wrote and the row of the data; it returns a reward from 0 to 1 and feedback.
-On training rows the feedback guides the search for better prompts, so it says what would have been right; on held-out
-rows it is not shown. Return None where a row cannot be judged.
+The feedback on training rows says what would have been right: the proposers instructions, reflection and mixed read it
+(the default one, demonstrations, goes by rewards alone). On held-out rows it is not shown. Return None where a row
+cannot be judged.
 """
 
 import json
@@ -16,7 +17,7 @@ SHOWN = 200  # characters of a value in the feedback
 def score(completion: str, row: dict) -> tuple[float, str] | None:
     if row.get(ANSWER) is None:
         return None
-    text = row[ANSWER] if isinstance(row[ANSWER], str) else json.dumps(row[ANSWER])
+    text = row[ANSWER] if isinstance(row[ANSWER], str) else json.dumps(row[ANSWER], ensure_ascii=False)
     right = values.load(text)
     try:
         _, given = values.found(completion)  # the value in a fenced block, in answer tags, or alone

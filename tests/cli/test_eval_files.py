@@ -12,6 +12,7 @@ from fastslow.cli.eval import _options
 from fastslow.cli.flags import check_target, write
 from fastslow.cli.main import main
 from fastslow.core.errors import BadInput
+from tests.support.shipped import make_bundle
 
 
 def test_two_spellings_of_one_file_are_refused(tmp_path: Path) -> None:
@@ -77,3 +78,12 @@ def test_every_command_refuses_a_file_it_cannot_write_before_it_reads_anything(
     words = {"RUN": str(tmp_path / "run"), "FILE": str(tmp_path / place)}
     assert main([words.get(word, word) for word in argv]) == 2
     assert why in capsys.readouterr().err
+
+
+def test_a_task_that_is_not_trusted_is_refused_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    path = make_bundle(tmp_path, task="jsonl:rows.jsonl?scorer=somebody:score")
+    monkeypatch.setattr("fastslow.bundles.bundle.open_bundle", lambda *_, **__: pytest.fail("the model was loaded"))
+    assert main(["eval", str(path)]) == 2
+    assert "if you trust it, say --trust_task" in capsys.readouterr().err

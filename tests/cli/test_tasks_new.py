@@ -7,9 +7,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fastslow.cli.main import main
 from tests.support.tiny import save_tiny
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +38,50 @@ def test_the_suggested_command_names_a_task_that_the_check_passes(model: str, ca
     assert main(["tasks", "new", "drafted_tickets", "--from", "my tickets.csv", "--model", model]) == 0
     said = capsys.readouterr().out
     words = shlex.split(said.strip().splitlines()[-1])
-    assert words[:3] == ["fastslow", "train", "--task"]
-    assert words[3] == "my tickets.csv?answer=label&question=ticket&scorer=drafted_tickets:score"
-    assert words[4:6] == ["--max_completion_length", "16"], "seven bytes are seven tokens of the tiny model"
-    assert words[6:] == ["--model", model, "--output_dir", "runs/drafted_tickets"]
+    assert words == ["fastslow", "train", "--config", "drafted_tickets.yaml"]
+    recipe = yaml.safe_load(Path("drafted_tickets.yaml").read_text())
+    assert recipe["task"] == "my tickets.csv?answer=label&question=ticket&scorer=drafted_tickets:score"
+    assert recipe["max_completion_length"] == 16, "seven bytes are seven tokens of the tiny model"
+    assert (recipe["model"], recipe["output_dir"]) == (model, "runs/drafted_tickets")
+    examples = yaml.safe_load((ROOT / "examples/orders/recipe.yaml").read_text())
+    own = {"task", "output_dir", "model", "validation_size", "max_completion_length"}
+    assert {name: recipe[name] for name in recipe if name not in own}.items() <= examples.items(), "as small as ours"
     for part in ("answers are labels: ", "billing", "fit to train on", "Wrote drafted_tickets.py"):
         assert part in said
-    assert main(["tasks", "check", words[3], "--model", model]) == 0
+    assert main(["tasks", "check", recipe["task"], "--model", model]) == 0
     assert "the right answers of 6 of 6 training examples looked at are accepted" in capsys.readouterr().out
+
+
+def test_the_recipe_trains_and_its_plain_prompt_is_a_line_away(
+    folder: Path, model: str, capsys: pytest.CaptureFixture
+) -> None:
+    tickets()
+    assert main(["tasks", "new", "tried_tickets", "--from", "my tickets.csv", "--model", model]) == 0
+    assert "Next (6 steps, roughly 5 minutes of one core" in capsys.readouterr().out
+    recipe = Path("tried_tickets.yaml")
+    line = '# seed_instruction: "Reply with one of: billing, returns."'
+    assert line in recipe.read_text()
+    recipe.write_text(recipe.read_text().replace(line, line[2:]))
+    assert (
+        main(["train", "--config", str(recipe), "--max_steps", "1", "--save_bundle", "false", "--bf16", "false"]) == 0
+    )
+    assert (folder / "runs/tried_tickets/summary.json").exists()
+
+
+def test_the_help_says_what_no_size_means(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        main(["tasks", "new", "--help"])
+    said = capsys.readouterr().out
+    assert "(default all)" in said
+    assert "None" not in said
+
+
+def test_a_recipe_that_exists_is_not_overwritten(folder: Path, model: str, capsys: pytest.CaptureFixture) -> None:
+    tickets()
+    (folder / "own_recipe.yaml").write_text("mine: 1\n")
+    assert main(["tasks", "new", "own_recipe", "--from", "my tickets.csv", "--model", model]) == 2
+    assert "'own_recipe.yaml' exists already" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == ["my tickets.csv", "own_recipe.yaml"]
 
 
 def test_a_file_that_exists_is_not_overwritten(folder: Path, model: str, capsys: pytest.CaptureFixture) -> None:
@@ -62,6 +101,8 @@ UNUSABLE = {
     "gap.csv": ("question,answer\nq,1\nr,\ns,3\n", "row 2 has no text or number"),
     "eaten.jsonl": ('{"question": "q", "answer": "\\frac{1}{2}"}\n' * 3, "its backslash was read as an escape"),
     "half.jsonl": ('{"question": "\\ud800", "answer": "1"}\n' * 3, "half a surrogate pair"),
+    "latin.csv": ("question,answer\nq,caf\xe9\n", "'latin.csv' is not in UTF-8; save it as UTF-8."),
+    "latin.json": ('[{"question": "q", "answer": "caf\xe9"}]', "'latin.json' is not in UTF-8; save it as UTF-8."),
     "bytes.csv": (bytes(range(256)).decode("latin-1"), "one line"),
 }
 
@@ -71,7 +112,7 @@ def test_data_that_cannot_be_used_take_one_line_and_leave_nothing(
     folder: Path, model: str, capsys: pytest.CaptureFixture, name: str
 ) -> None:
     content, said = UNUSABLE[name]
-    (folder / name).write_text(content, encoding="latin-1" if name == "bytes.csv" else "utf-8")
+    (folder / name).write_text(content, encoding="latin-1" if name.startswith(("bytes", "latin")) else "utf-8")
     assert main(["tasks", "new", "unwritten", "--from", name, "--model", model]) == 2
     told = capsys.readouterr()
     assert told.err.count("\n") == 1

@@ -138,3 +138,11 @@ def test_a_context_is_found_by_its_content() -> None:
     bridge = adapter({})
     assert bridge.context_of(dict(SEED.components)) is SEED
     assert bridge.context_of({"instruction": "new"}) == Context({"instruction": "new"})
+
+
+def test_the_calls_of_a_phase_are_told_after_every_batch() -> None:
+    bridge, told = adapter({}), []
+    bridge.told = told.append
+    bridge.evaluate(EXAMPLES[:1], dict(SEED.components))
+    bridge.evaluate(EXAMPLES, dict(SEED.components))
+    assert told == [1, 3]

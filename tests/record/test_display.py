@@ -215,3 +215,28 @@ def test_a_run_leaves_who_leads_and_no_note_of_a_phase(tmp_path: Path) -> None:
     assert phases == ["slow"]
     assert not (run.path / "live.json").exists()
     assert [row["lead"] for row in run.read("standings.jsonl")] == [run.summary()["lead_context"]["id"]]
+
+
+def test_a_pipe_counts_the_rollouts_of_a_fast_phase_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, now = console(), [0.0]
+    monkeypatch.setattr("fastslow.record.display.time.monotonic", lambda: now[0])
+    display = TerminalDisplay(shown)
+    display.phase("fast", 0)
+    for made in range(1, 6):
+        now[0] += 30
+        display.rollouts(made, 8)
+    said = text_of(shown).splitlines()
+    assert said == ["evolving contexts ...", *(f"evolving contexts: {n} of 8 rollouts" for n in (2, 4))]
+
+
+def test_the_rollouts_of_a_fast_phase_are_shown_while_it_runs(tmp_path: Path) -> None:
+    made: list[tuple[int, int]] = []
+
+    class Counting(SilentDisplay):
+        def rollouts(self, made_: int, budget: int) -> None:
+            made.append((made_, budget))
+
+    train(FastSlowConfig(**tiny_settings(tmp_path, max_steps=1, save_bundle=False)), display=Counting())
+    assert len(made) > 1
+    assert made == sorted(made)
+    assert {budget for _, budget in made} == {tiny_settings(tmp_path)["fast_metric_calls"]}

@@ -92,3 +92,11 @@ def test_a_run_that_does_not_go_on_has_no_eta() -> None:
 def test_without_a_kl_term_the_drift_of_the_last_evaluation_is_shown_with_its_step() -> None:
     run = Script(mode="rl").slow(1).row("eval", 1, 2.0, eval_seed_kl=0.5).slow(2)
     assert "KL 0.500 at step 1" in shown(100, View(lambda: run.progress, clock=lambda: run.wall))[1]
+
+
+def test_a_fast_phase_says_how_many_rollouts_it_has_made() -> None:
+    known = progress()
+    known.made = (96, 192)
+    lines = shown(120, View(lambda: known, clock=lambda: known.written or 0.0))
+    assert lines[0].endswith("  96 of 192 rollouts")
+    assert "96 of 192 rollouts" in shown(40, View(lambda: known, clock=lambda: known.written or 0.0))

@@ -61,6 +61,13 @@ def test_a_run_at_work_is_shown_with_its_phase_and_its_new_steps(run: Path) -> N
         assert watched.progress.lead == (0.5, 0.25, 0.75)
         watched.look()
         assert watched.lines == []
+        note = LiveFile(run)
+        note.write("fast")
+        for made in (8, 16):
+            note.count(made, 96)
+            watched.look()
+            assert watched.lines == (["evolving contexts: 8 of 96 rollouts"] if made == 8 else []), "one a minute"
+        assert watched.progress.made == (16, 96)
 
 
 def test_a_run_without_a_process_and_a_summary_was_broken_off_and_may_be_resumed(run: Path) -> None:
@@ -106,6 +113,8 @@ def test_the_note_of_a_phase_is_one_that_nobody_reads_half_of_and_no_disk_ends_a
     for phase in ("clusters", "fast"):
         note.write(phase)
         assert (read_live(tmp_path).phase, read_live(tmp_path).process) == (phase, str(os.getpid()))
+    note.count(180_000, 192_000)
+    assert (read_live(tmp_path).phase, read_live(tmp_path).made) == ("fast", (180_000, 192_000))
     assert note.path.stat().st_size == 128
     note.remove()
     note.remove()
@@ -120,7 +129,33 @@ def test_a_run_that_was_removed_meanwhile_is_refused(run: Path) -> None:
         watched.look()
 
 
-@pytest.mark.parametrize("status", ["done", "stopped by SIGTERM"])
+@pytest.mark.parametrize("there", [False, True], ids=["no folder", "a locked folder"])
+def test_watch_waits_for_a_run_that_is_still_starting(
+    tmp_path: Path, capsys: Any, monkeypatch: Any, there: bool
+) -> None:
+    run = tmp_path / "run"
+
+    def sleep(seconds: float) -> None:
+        run.mkdir(exist_ok=True)
+        (run / "config.yaml").write_text(SETTINGS)
+        (run / "summary.json").write_text(json.dumps(SUMMARY))
+
+    if there:
+        run.mkdir()
+        (run / LOCK).write_text(f"1@{socket.gethostname()}")
+    assert main(["watch", str(run), "--once"]) == 2
+    monkeypatch.setattr("fastslow.cli.watch.time.sleep", sleep)
+    assert main(["watch", str(run)]) == 0
+    assert f"'{run}' holds no run yet: waiting for one to start there." in capsys.readouterr().out
+
+
+def test_watch_refuses_a_folder_with_other_files(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["watch", str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("status", ["done", "stopped by SIGTERM", "stopped by max_minutes"])
 def test_watch_ends_with_the_closing_table_of_a_run_that_ended(run: Path, capsys: Any, status: str) -> None:
     write(run, row(1), row(6))
     (run / "summary.json").write_text(json.dumps({**SUMMARY, "status": status}))
@@ -129,7 +164,8 @@ def test_watch_ends_with_the_closing_table_of_a_run_that_ended(run: Path, capsys
     said = capsys.readouterr().out
     assert "25.0%" in said
     assert said.count("step 6/6") == 1
-    assert (f"The run was {status}. To go on: fastslow resume {run}" in said) == (status != "done")
+    more = " --max_minutes MINUTES" if status == "stopped by max_minutes" else ""
+    assert (f"The run was {status}. To go on: fastslow resume {run}{more}\n" in said) == (status != "done")
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 

@@ -63,7 +63,41 @@ def test_the_kind_is_what_all_answers_are(answers: list[Any], kind: str) -> None
 
 
 def test_no_answers_have_no_kind_of_their_own() -> None:
-    assert kind_of([]) == "exact"
+    assert kind_of([]).name == "exact"
+
+
+@pytest.mark.parametrize(
+    ("answers", "bad", "said"),
+    [
+        ([{"n": n} for n in range(84)], '{"n": 8', "84 of 85 answers are JSON objects; line 6 is not ('{\"n\": 8')."),
+        ([str(n) for n in range(40)], "n/a?", "40 of 41 answers are numbers; line 6 is not ('n/a?')."),
+        (["a", "B"] * 10, "??", "20 of 21 answers are letters of options; line 6 is not ('??')."),
+        ([*TEAMS] * 10, "word " * 20, "30 of 31 answers are short labels; line 6 is not ('word "),
+    ],
+)
+def test_one_bad_cell_is_named_and_does_not_change_the_scorer(answers: list[Any], bad: str, said: str) -> None:
+    texts = [json.dumps(one) if isinstance(one, dict) else one for one in answers]
+    with pytest.raises(BadInput) as refused:
+        drafted([*texts[:5], bad, *texts[5:]])
+    assert said in str(refused.value)
+
+
+def test_an_odd_answer_that_comes_again_is_a_label() -> None:
+    assert drafted([*[str(n % 5) for n in range(60)], "unknown", "unknown"]).kind == "labels"
+
+
+def test_labels_that_differ_in_case_or_spaces_alone_are_named_with_their_counts() -> None:
+    labels = ["billing"] * 6 + ["returns"] * 4 + ["Billing", "late fee", "late  fee"]
+    assert drafted(labels).twins == ["'billing' (6) and 'Billing' (1)", "'late fee' (1) and 'late  fee' (1)"]
+    assert drafted(TEAMS * 3).twins == []
+
+
+def test_letters_beyond_ascii_stand_in_answers_and_feedback_as_they_are() -> None:
+    draft = drafted([{"item": "Küchenmesser", "n": n} for n in range(4)])
+    made: dict[str, Any] = {"__name__": "mine"}
+    exec(draft.text, made)
+    assert "Küchenmesser" in made["score"]("x", {"answer": {"item": "Küchenmesser"}})[1]
+    assert all("Küchenmesser" in answer for answer in draft.answers)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,6 +254,16 @@ def tasks_of(settings: Mapping[str, Any]) -> list[str]:
     return list(settings["tasks"] or [settings["task"]])
 
 
+def check_trust(names: Iterable[str], *, trusted: bool) -> None:
+    """Refuse tasks of a bundle that import code by a dotted path, unless they are trusted. Raises BadInput."""
+    for name in names:
+        if not trusted and foreign_code(name):
+            raise BadInput(
+                f"the bundle names the task '{name}', which runs code of its maker's choice; "
+                "if you trust it, say --trust_task, or name a task yourself with --tasks."
+            )
+
+
 def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
     """Open a task with the splits that it had in the run with these settings, however its name is spelled.
 
@@ -269,11 +279,7 @@ def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
     own = [spelled_once(task) for task in settings.get("tasks") or ()]
     number = own.index(spelled_once(name)) if spelled_once(name) in own else None
     name = name if number is None else settings["tasks"][number]
-    if not trusted and foreign_code(name):
-        raise BadInput(
-            f"the bundle names the task '{name}', which runs code of its maker's choice; "
-            "if you trust it, say --trust_task, or name a task yourself with --tasks."
-        )
+    check_trust([name], trusted=trusted)
     sizes = {size: settings[size] for size in ("train_size", "validation_size", "test_size", "data_seed")}
     task = resolve_task(name, **sizes)
     return task if number is None else TaskSet([task], first=number)

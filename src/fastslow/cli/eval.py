@@ -40,7 +40,15 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     """Return what was measured, how answers were sampled, and the compute type."""
     import torch
 
-    from fastslow.bundles.bundle import check_kind, open_bundle, open_task, settings_of, tasks_of, usual_kinds
+    from fastslow.bundles.bundle import (
+        check_kind,
+        check_trust,
+        open_bundle,
+        open_task,
+        settings_of,
+        tasks_of,
+        usual_kinds,
+    )
     from fastslow.bundles.digest import folder_of, has_manifest
     from fastslow.cli.train import find_modules_of, quiet_libraries
     from fastslow.evaluation.bundle import evaluate_bundle
@@ -51,7 +59,9 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     if options.trust_task:
         find_modules_of(options.path)
         find_modules_of(str(Path(options.path).resolve().parent))
-    kinds = kinds or usual_kinds(settings_of(options.path)[1])
+    named = settings_of(options.path)[1]
+    check_trust(() if options.tasks else tasks_of(named), trusted=options.trust_task)  # before the model is loaded
+    kinds = kinds or usual_kinds(named)
     bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)
     settings = bundle.settings
     if not has_manifest(folder_of(options.path)):

@@ -20,6 +20,7 @@ COMMANDS = {
     "continual": "several tasks one after another in one run, all of them measured all along",
     "plasticity": "can it still learn? plain RL on another task from each run's weights and from the base",
     "eval": "measure a run or bundle: seed context, lead context and population mean, base and trained",
+    "ask": 'one answer of a run or bundle, under the context that it ships: fastslow ask RUN "QUESTION"',
     "contexts": "list the contexts of a run, print one to paste or as messages, compare two",
     "distill": "train a bundle's contexts into its weights, so that prompts need none of them",
     "export": "write a bundle as a folder that stock servers load, its contexts in the chat template",

@@ -56,8 +56,10 @@ def _parser() -> Parser:
     commands.add_parser("list", help="every task name with one line (also: fastslow tasks)")
     show = commands.add_parser("show", help="prompts as the model sees them, right and wrong answers, verdicts")
     check = commands.add_parser("check", help="splits, answers, feedback, lengths; exit code 1 if something is wrong")
-    new = commands.add_parser("new", help="a scorer to change, NAME.py, from data of your own; checked, with settings")
-    new.add_argument("name", help="the task's name, and that of the Python file that is written here")
+    new = commands.add_parser(
+        "new", help="a scorer to change, NAME.py, from data of your own; checked, with a recipe, NAME.yaml"
+    )
+    new.add_argument("name", help="the task's name, and that of the Python file and the recipe that are written here")
     data = "data.csv, .json, .jsonl, .parquet or hf:OWNER/NAME; columns as in 'data.csv?question=prompt&answer=gold'"
     new.add_argument("--from", dest="source", required=True, metavar="DATA", help=data)
     for command in (show, check):
@@ -65,7 +67,12 @@ def _parser() -> Parser:
         command.add_argument("--path", help="the file or folder to read, for tasks that take one: NAME?path=PATH")
     for command in (show, check, new):
         for size, default in SIZES.items():
-            command.add_argument(f"--{size}", type=int, default=default, help=f"as in a run (default {default})")
+            command.add_argument(
+                f"--{size}",
+                type=int,
+                default=default,
+                help=f"as in a run (default {'all' if default is None else default})",
+            )
         command.add_argument("--model", default=MODEL, help="whose template and window are used (default %(default)s)")
         command.add_argument(
             "--chat_template_kwargs", type=_mapping, metavar="JSON", help="arguments of the template, as in a run"
@@ -163,11 +170,14 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    """Write the scorer of a new task, once its data have been found fit to train on."""
+    """Write the scorer of a new task and a recipe, once its data have been found fit to train on."""
     from fastslow.tasks.draft import draft_task, room_for
+    from fastslow.tasks.first_try import first_recipe, how_long
 
-    target = Path(f"{options.name}.py")
+    target, recipe = Path(f"{options.name}.py"), Path(f"{options.name}.yaml")
     draft = draft_task(options.name, options.source)
+    if recipe.is_symlink() or recipe.exists():
+        raise BadInput(f"'{recipe}' exists already; take another name, or remove it.")
     check_target(target)
     task, reader = draft.task(**_sizes(options)), _reader(options)
     report = _examined(task, reader)
@@ -177,6 +187,8 @@ def _new(options: argparse.Namespace) -> int:
     report.facts[:0] = [columns, f"answers are {KINDS[draft.kind]}", f"tokens of an answer: at most {longest}"]
     if draft.labels:
         report.facts[1] += f": {', '.join(draft.labels)}"
+    for twins in draft.twins:
+        report.remarks.append(f"labels that differ in case or spacing alone count as different: {twins}")
     if draft.free:
         report.remarks.append("the answers are long texts, which no reply meets letter by letter: change the scorer")
     if room >= reader.window:
@@ -185,10 +197,15 @@ def _new(options: argparse.Namespace) -> int:
         print(f"\nNothing was written: mend the data, then run this again for {target}.")
         return 1
     write(target, draft.text.encode())
-    words = ["fastslow", "train", "--task", draft.spec, "--max_completion_length", str(room)]
-    words += ["--model", options.model] if options.model != MODEL else []
-    print(f"\nWrote {target}: the scorer is yours to change. Next:")
-    print(f"  {shlex.join([*words, '--output_dir', f'runs/{options.name}'])}")
+    given = {size: value for size, value in _sizes(options).items() if value != SIZES[size]}
+    model = {"model": options.model} if options.model != MODEL else {}
+    made = first_recipe(
+        options.name, draft.spec, kind=draft.kind, labels=draft.labels, room=room, settings=model | given
+    )
+    write(recipe, made.encode())
+    print(f"\nWrote {target}, the scorer, and {recipe}, the recipe of a first try: both are yours to change.")
+    print(f"Next ({how_long(room)}):")
+    print(f"  {shlex.join(['fastslow', 'train', '--config', str(recipe)])}")
     return 0
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from fastslow.cli.flags import Parser, between
 from fastslow.core.errors import printable
+from fastslow.files.run_directory import starts_yet
 from fastslow.record.terminal import can_redraw, live
 from fastslow.record.view import View
 from fastslow.record.watching import WatchedRun
@@ -22,9 +23,11 @@ DAY = 86_400.0
 def run(argv: Sequence[str]) -> int:
     """Show a run that another process works on, until it ends; return 0 then, and 130 after Ctrl-C."""
     options = _options(argv)
-    watched = WatchedRun(options.run)
     console = Console()
     try:
+        if not options.once:
+            _await(console, options.run, options.interval)
+        watched = WatchedRun(options.run)
         watched.look()
         _say(console, watched.title)
         if options.once:
@@ -37,6 +40,14 @@ def run(argv: Sequence[str]) -> int:
     if watched.condition.ended:
         _close(watched)
     return 0
+
+
+def _await(console: Console, run: str, interval: float) -> None:
+    """Wait for a run that is still starting: models are loaded before its first file is written."""
+    if starts_yet(run):
+        _say(console, f"'{run}' holds no run yet: waiting for one to start there. Ctrl-C ends the waiting.")
+    while starts_yet(run):
+        time.sleep(interval)
 
 
 def _follow(console: Console, watched: WatchedRun, interval: float) -> None:
@@ -75,14 +86,12 @@ def _go_on(watched: WatchedRun) -> str:
 
 
 def _close(watched: WatchedRun) -> None:
-    """Print the closing table, and how a stopped run goes on."""
+    """Print the closing table, and how a stopped run goes on (`cli.train.close`)."""
     from fastslow.cli.train import close
 
     if (summary := watched.summary) is None:
         return
     close(summary, str(watched.path))
-    if summary["status"] != "done":
-        _say(Console(), f"The run was {watched.condition.words}. {_go_on(watched)}")
 
 
 def _say(console: Console, line: str) -> None:
@@ -94,7 +103,8 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(
         prog="fastslow watch",
         description="Show a run that another process works on, here or on another machine over a shared folder: what "
-        "it does, steps, reward, lead, speed and ETA. Only reads. Ends with the run; Ctrl-C ends the watching alone.",
+        "it does, steps, reward, lead, speed and ETA. Waits for a run that is still starting. Only reads. Ends with "
+        "the run; Ctrl-C ends the watching alone.",
     )
     parser.add_argument("run", metavar="RUN", help="a run directory")
     parser.add_argument(

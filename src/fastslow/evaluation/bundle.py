@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel
 
 from fastslow.bundles.bundle import Bundle
+from fastslow.core.machine import bf16_is_fast
 from fastslow.core.measurement import Measurement
 from fastslow.core.types import Split
 from fastslow.evaluation.accuracy import Sampling
@@ -58,6 +59,11 @@ def evaluate_bundle(
         for measure in (evaluator.measure, evaluator.measure_base)
         for one in measure(bundle.population, kinds, topics=bundle.topics, split=split, limit=limit)
     ]
+
+
+def compute_dtype(bundle: Bundle) -> torch.dtype:
+    """Return the type that the run of a bundle computed in; of one that does not say, what suits this machine."""
+    return getattr(torch, bundle.settings["dtype"] or ("bfloat16" if bf16_is_fast() else "float32"))
 
 
 def bundle_policy(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,10 @@ class Proposal:
 
 
 class Adapter:
-    """Serve gepa as an adapter over a `Policy`. Rollouts are cached by (context, example) for one policy version."""
+    """Serve gepa as an adapter over a `Policy`. Rollouts are cached by (context, example) for one policy version.
+
+    `told` is called after every batch of rollouts with the metric calls of the phase so far.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Adapter:
         contexts: Mapping[str, Context],
         run_seed: int,
         cycle: int,
+        told: Callable[[int], None] = lambda calls: None,
     ):
         self.policy = policy
         self.proposer = proposer
@@ -62,6 +66,7 @@ class Adapter:
         self.rng = random.Random(derive_seed(run_seed, "fast", cycle))
         self.run_seed = run_seed
         self.cycle = cycle
+        self.told = told
         self.rollouts: dict[tuple[str, str], Rollout] = {}
         self.metric_calls = 0
         self.proposals: list[Proposal] = []
@@ -88,6 +93,7 @@ class Adapter:
         for key, rollout in zip(wanted, self.policy.rollouts(list(wanted.values())), strict=True):
             self.rollouts[key] = rollout
         self.metric_calls += len(wanted)
+        self.told(self.metric_calls)
         return [self._evaluation(self.context_of(c), batch, set(wanted)) for c, batch in items]
 
     def make_reflective_dataset(

@@ -75,6 +75,7 @@ class FastChannel:
         demonstrations: Sequence[WorkedExample],
         cycle: int,
         budget: int | None = None,
+        told: Callable[[int, int], None] = lambda calls, budget: None,
     ) -> FastPhase:
         """Run one phase under the policy's current weights.
 
@@ -84,10 +85,14 @@ class FastChannel:
             pool: examples from which GEPA draws the minibatches that proposals learn from.
             experience: rollouts of the slow channel since the last phase, for proposers to read.
             demonstrations: verified answers of training examples, for proposers to show.
+            told: called after every batch of rollouts with the metric calls so far, and the most that there will be.
         """
         started = time.perf_counter()
         begin_phase(self.proposer)
         before = processes.from_main(lambda: usage_of(self.proposer))
+        anchor, pool = list(anchor), list(pool)
+        plan = self.plan if budget is None else replace(self.plan, budget=budget)
+        most = plan.budget if pool else len(population.carried) * len(anchor)
         adapter = Adapter(
             policy=policy,
             proposer=self.proposer,
@@ -97,14 +102,13 @@ class FastChannel:
             contexts=population.known,
             run_seed=self.run_seed,
             cycle=cycle,
+            told=lambda calls: told(calls, max(most, calls)),
         )
-        anchor, pool = list(anchor), list(pool)
         carried = [c for c in population.carried if c.id != population.seed.id]
         # All carried contexts in one sampler call; gepa's own first evaluation of the seed is then answered by our
         # cache.
         adapter.batch_evaluate([(dict(c.components), anchor) for c in population.carried])
         if pool:
-            plan = self.plan if budget is None else replace(self.plan, budget=budget)
             self._evolve(adapter, population, carried, anchor, pool, cycle, plan)
         spent = {
             name: after - before[name] for name, after in processes.from_main(lambda: usage_of(self.proposer)).items()

@@ -127,6 +127,16 @@ class RunDirectory:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+def starts_yet(path: str | Path) -> bool:
+    """Return whether a run may still start in a folder: it is not there, or holds nothing but what a run writes
+    first."""
+    path = Path(path)
+    try:
+        return not os.path.lexists(path) or (path.is_dir() and all(e.name in REMNANTS for e in path.iterdir()))
+    except OSError:
+        return False
+
+
 def missing_folders(path: Path) -> list[Path]:
     """Return the folders that have to be made for `path` to be one, the innermost first."""
     return [folder for folder in (path, *path.parents) if not folder.exists()]

@@ -217,6 +217,7 @@ class Cycle:
             demonstrations=topics.demonstrations([*pool, *anchor], (cycle + 1) * self._config.slow_steps_per_cycle),
             cycle=cycle,
             budget=budget,
+            told=self.recorder.rollouts_made,
         )
 
     # Evidence

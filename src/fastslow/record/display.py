@@ -17,7 +17,7 @@ from fastslow.core.errors import printable
 from fastslow.core.measurement import CONTEXT_TITLES, Measurement
 from fastslow.record.progress import Plan, Progress
 from fastslow.record.terminal import can_redraw, lasting_console, live
-from fastslow.record.view import PHASES, View, status_line
+from fastslow.record.view import EVERY, PHASES, View, count_line, status_line
 from fastslow.tasks.names import short_names
 
 GRADED = "mean reward / fully right"
@@ -29,6 +29,7 @@ SLOW_PHASES = ("fast", "eval")  # announced where there is no live line: a minut
 class Display(Protocol):
     def start(self, plan: Plan, title: str, done: int = 0) -> None: ...
     def phase(self, name: str, step: int) -> None: ...
+    def rollouts(self, made: int, budget: int) -> None: ...
     def row(self, row: Mapping[str, Any]) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
@@ -43,6 +44,7 @@ class SilentDisplay:
 
     def start(self, plan: Plan, title: str, done: int = 0) -> None: ...
     def phase(self, name: str, step: int) -> None: ...
+    def rollouts(self, made: int, budget: int) -> None: ...
     def row(self, row: Mapping[str, Any]) -> None: ...
     def step(self, step: int, logs: dict[str, Any]) -> None: ...
     def fast(self, step: int, metrics: dict[str, float]) -> None: ...
@@ -65,6 +67,7 @@ class TerminalDisplay:
         self._progress = Progress(Plan(0))
         self._live: Live | None = None
         self._state = ""
+        self._counted = time.monotonic()  # when a pipe was last told how far a phase has come
 
     def start(self, plan: Plan, title: str, done: int = 0) -> None:
         """Begin to show a run of which so many steps are done."""
@@ -75,9 +78,17 @@ class TerminalDisplay:
             self._live.start()
 
     def phase(self, name: str, step: int) -> None:
-        self._progress.phase, self._progress.since = name, time.time()
+        self._progress.phase, self._progress.since, self._progress.made = name, time.time(), None
+        self._counted = time.monotonic()
         if self._live is None and name in SLOW_PHASES:
             self.note(f"{PHASES[name]} ...")
+
+    def rollouts(self, made: int, budget: int) -> None:
+        """Show how many rollouts the phase has made; without a terminal in a line a minute at most."""
+        self._progress.made = (made, budget)
+        if self._live is None and time.monotonic() - self._counted >= EVERY:
+            self.note(count_line(self._progress))
+            self._counted = time.monotonic()
 
     def row(self, row: Mapping[str, Any]) -> None:
         """Take in a line of metrics.jsonl."""

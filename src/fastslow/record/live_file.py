@@ -9,11 +9,13 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastslow.files.plain import read_plain
-from fastslow.report.reading.values import mapping, number, text
+from fastslow.report.reading.values import count, mapping, number, text
 
 FILE = "live.json"
 
@@ -26,10 +28,19 @@ class LiveFile:
 
     def __init__(self, folder: Path):
         self.path = folder / FILE
+        self._said: dict[str, Any] = {}
 
     def write(self, phase: str) -> None:
         """Say that a phase begins now."""
-        said = json.dumps({"phase": phase, "since": round(time.time(), 3), "process": os.getpid()})
+        self._said = {"phase": phase, "since": round(time.time(), 3), "process": os.getpid()}
+        self._write(self._said)
+
+    def count(self, made: int, budget: int) -> None:
+        """Say how many rollouts the phase has made, of the most that it may."""
+        self._write({**self._said, "rollouts": made, "budget": budget})
+
+    def _write(self, note: Mapping[str, Any]) -> None:
+        said = json.dumps(note)
         with contextlib.suppress(OSError):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
             try:
@@ -46,11 +57,12 @@ class LiveFile:
 @dataclass(frozen=True)
 class Live:
     """What a process said last: the phase, when it began (seconds since the epoch), and the number of the process;
-    empty or None where the file does not say."""
+    empty or None where the file does not say. `made`: the rollouts of the phase so far, and the most that it makes."""
 
     phase: str = ""
     since: float | None = None
     process: str = ""
+    made: tuple[int, int] | None = None
 
 
 def read_live(folder: Path) -> Live:
@@ -59,4 +71,6 @@ def read_live(folder: Path) -> Live:
         said = mapping(json.loads(read_plain(folder / FILE, most=LENGTH)))
     except (OSError, ValueError, RecursionError):
         return Live()
-    return Live(text(said.get("phase"), ""), number(said.get("since")), text(said.get("process"), ""))
+    made, budget = count(said.get("rollouts")), count(said.get("budget"))
+    counted = None if made is None or budget is None else (made, budget)
+    return Live(text(said.get("phase"), ""), number(said.get("since")), text(said.get("process"), ""), counted)

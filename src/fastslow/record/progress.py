@@ -108,6 +108,7 @@ class Progress:
         drift: KL to the base under what ships or leads, at the latest evaluation, and its step; None: not measured.
         phase: what the run does now, as the recorder calls it; empty: unknown.
         since: when that began, in seconds since the epoch; None: unknown.
+        made: rollouts of the fast phase that goes on, and the most that it makes; None: none goes on, or unknown.
         written: when the latest line was written, likewise.
     """
 
@@ -119,6 +120,7 @@ class Progress:
         self.drift: tuple[float, int] | None = None
         self.phase = ""
         self.since: float | None = None
+        self.made: tuple[int, int] | None = None
         self.written: float | None = None
         self._last: _Mark | None = None
         self._slow_seconds = 0.0  # of slow steps since the latest line of one

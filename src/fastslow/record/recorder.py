@@ -107,6 +107,12 @@ class Recorder(TrainerCallback):
         if self._live is not None:
             self._live.write(name)
 
+    def rollouts_made(self, made: int, budget: int) -> None:
+        """Show how many rollouts the phase that goes on has made, of the most that it may."""
+        self.display.rollouts(made, budget)
+        if self._live is not None:
+            self._live.count(made, budget)
+
     def fast_phase(self, step: int, phase: FastPhase) -> None:
         self.rollouts["fast"] += int(phase.metrics["fst/fast/metric_calls"])
         self.tokens["fast"] += int(phase.metrics["fst/fast/generated_tokens"])

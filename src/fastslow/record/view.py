@@ -29,6 +29,9 @@ MOST_LINES = 6
 NARROW = 60
 """Columns below which the first pieces have a line of their own."""
 
+EVERY = 60.0
+"""Seconds between two lines of a pipe that count rollouts: a quarter of an hour of silence looks like a hang."""
+
 BAR = 20
 GAP = "  "
 
@@ -59,6 +62,16 @@ def status_line(progress: Progress, now: float | None) -> str:
             *([f"eta {eta}"] if eta else []),
         ]
     )
+
+
+def count_line(progress: Progress) -> str:
+    """Return in one line how far the phase that goes on has come, for pipes; empty: unknown."""
+    made = _made(progress)
+    return f"{PHASES.get(progress.phase, progress.phase)}: {made}" if made else ""
+
+
+def _made(progress: Progress) -> str:
+    return "" if progress.made is None else "{} of {} rollouts".format(*progress.made)
 
 
 def remaining(progress: Progress, now: float) -> str:
@@ -115,9 +128,10 @@ def _head(progress: Progress, state: str, now: float, width: int, *, ascii_only:
         doing = f"{doing} {duration(max(0.0, now - progress.since))}"
     eta = "" if state else remaining(progress, now)
     steps = Piece(_steps(progress, width, ascii_only=ascii_only), 1, "green")
+    made = [Piece(_made(progress), 1)] if progress.made and not state else []
     time_left = [Piece(f"ETA {eta}", 2)] if eta else []
     first = Piece(state or doing, 0, "bold cyan", columns=0 if width < NARROW else 26)
-    return [first, *time_left, steps] if width < NARROW else [first, steps, *time_left]
+    return [first, *made, *time_left, steps] if width < NARROW else [first, steps, *time_left, *made]
 
 
 def _steps(progress: Progress, width: int, *, ascii_only: bool) -> str:

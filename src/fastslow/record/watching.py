@@ -25,7 +25,7 @@ from fastslow.files.run_directory import RunDirectory
 from fastslow.files.tail import Tail
 from fastslow.record.live_file import read_live
 from fastslow.record.progress import Plan, Progress
-from fastslow.record.view import PHASES, status_line
+from fastslow.record.view import EVERY, PHASES, count_line, status_line
 from fastslow.report.reading.values import count, mapping, names, number, text
 from fastslow.tasks.names import short_names
 
@@ -66,7 +66,9 @@ class WatchedRun:
         self.progress = Progress(self._plan)
         self.condition = Condition()
         self.lines: list[str] = []
-        """A status line for each step that was new at the last look, for pipes."""
+        """A status line for each step that was new at the last look, and one a minute for rollouts of a fast phase, for
+        pipes."""
+        self._counted = float("-inf")
 
     def look(self) -> None:
         """Read what is new. Raises BadInput where the run was removed meanwhile."""
@@ -88,6 +90,15 @@ class WatchedRun:
                 self.lines.append(status_line(self.progress, now))
         resumed = before and not self.condition.broken
         self.progress.phase, self.progress.since = ("start", None) if resumed else (live.phase, live.since)
+        self._count(None if resumed or self.condition.words else live.made)
+
+    def _count(self, made: tuple[int, int] | None) -> None:
+        """Take in how many rollouts the phase has made, and say so where the last such line is a while ago."""
+        news = made is not None and made != self.progress.made
+        self.progress.made = made
+        if news and time.monotonic() - self._counted >= EVERY:
+            self.lines.append(count_line(self.progress))
+            self._counted = time.monotonic()
 
     @property
     def summary(self) -> dict[str, Any] | None:

@@ -111,7 +111,7 @@ def _check_splits(task: Task, report: TaskReport) -> None:
     if numbering and isinstance(numbering, str):
         report.facts.append(numbering[0].lower() + numbering[1:].rstrip("."))
     if duplicates := getattr(task, "duplicates", 0):
-        report.facts.append(f"dropped {duplicates} that repeat a question")
+        report.facts.append(f"dropped {duplicates} that {'repeats' if duplicates == 1 else 'repeat'} a question")
     if not sizes["train"]:
         report.problem("no training example")
     if not sizes["validation"]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -17,23 +16,25 @@ from typing import Any
 
 from fastslow.core.errors import BadInput, quoted
 from fastslow.core.registry import importable
+from fastslow.tasks.answer_kinds import kind_of, twins_of
+from fastslow.tasks.doubts import excerpt
 from fastslow.tasks.families import hf, jsonl
 from fastslow.tasks.families.columns import clear_columns
+from fastslow.tasks.families.faults import SHOWN
 from fastslow.tasks.families.reader import Columns, Reader, Rows, answer_text
 from fastslow.tasks.families.rows import RowsTask
-from fastslow.tasks.scoring import scorer_named, values
+from fastslow.tasks.scoring import scorer_named
 from fastslow.tasks.spec import FILES, format_spec, parse_spec
 
 MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-MOST_LABELS = 20
-LABEL_CHARS = 40
-OPTION_CHARS = 4
-"""Characters of an option's letter with what may stand around it: '(B)', 'b.'."""
 FREE_CHARS = 60
 """Answers of the kind exact whose median is longer are hardly ever met letter by letter."""
 
 SKELETONS = {"exact": "texts", "labels": "labels", "number": "read", "choice": "read", "json": "fields"}
 """Kind of answers -> the skeleton of its scorer."""
+KINDS_OF_MANY = {
+    "json": "JSON lists or objects", "number": "numbers", "choice": "letters of options", "labels": "short labels",
+}  # fmt: skip
 STRICT = {"number": "number", "choice": "choice", "json": "json"}
 """Kind of answers -> the built-in scorer that every answer has to suit; the others take any text."""
 
@@ -63,6 +64,11 @@ class Draft:
         return RowsTask(self.spec, self.name, self.source, columns=self.columns, scorer=made["score"], **sizes)
 
     @property
+    def twins(self) -> list[str]:
+        """The labels that differ in case, spaces or the form of characters alone, with how often each stands."""
+        return twins_of(self.labels, self.answers)
+
+    @property
     def free(self) -> bool:
         """Whether the answers are texts that will hardly be met letter by letter."""
         lengths = sorted(map(len, self.answers))
@@ -90,11 +96,12 @@ def draft_task(name: str, source: str) -> Draft:
     given = {part: value for part, value in columns.named().items() if part in ("question", "answer")}
     found = clear_columns(full, rows.rows, given)
     columns = replace(columns, question=found["question"], answer=found["answer"])
-    answers = tuple(
-        text for _, row in rows.rows if (text := answer_text(row.get(found["answer"]), structured=True)) is not None
-    )
-    labels = _labels(answers)
-    kind = kind_of(answers, labels)
+    read = ((number, answer_text(row.get(found["answer"]), structured=True)) for number, row in rows.rows)
+    places = [(number, text) for number, text in read if text is not None]
+    answers = tuple(text for _, text in places)
+    kind, labels, odd = kind_of(answers)
+    if odd:
+        raise BadInput(_odd_ones(full, kind, answers, [places[place] for place in odd], rows.place))
     judge = scorer_named(STRICT[kind], full) if kind in STRICT else None
     Reader(full, columns, rows, judge=judge, scored=False).candidates()  # refuses rows that cannot be used
     said = {part: column for part, column in found.items() if column not in (part, "messages")}
@@ -104,7 +111,7 @@ def draft_task(name: str, source: str) -> Draft:
         spec=format_spec(head, {**spec.params, **said, "scorer": f"{name}:score"}),
         kind=kind,
         columns=columns,
-        labels=labels if kind == "labels" else (),
+        labels=labels,
         answers=answers,
         text=_filled(kind, found["answer"], labels),
         source=rows,
@@ -124,39 +131,23 @@ def check_name(name: str) -> None:
         raise BadInput(f"there is a module '{name}' already, which '{name}.py' would hide; take another name.")
 
 
-def kind_of(answers: Sequence[str], labels: Sequence[str] = ()) -> str:
-    """Return what all of these answers are: json, number, choice, labels (any of a few texts) or exact (any text)."""
-    if not answers:
-        return "exact"
-    if all(map(_structured, answers)):
-        return "json"
-    for kind in ("number", "choice"):
-        judge = scorer_named(kind, "")
-        if all((kind == "number" or len(a.strip()) <= OPTION_CHARS) and judge.objection(a) is None for a in answers):
-            return kind
-    return "labels" if labels else "exact"
+def _odd_ones(task: str, kind: str, answers: Sequence[str], odd: Sequence[tuple[int, str]], place: str) -> str:
+    """Say which answers are unlike all others, and how to mend that."""
+    what = KINDS_OF_MANY[kind]
+    if kind == "json" and all(text.lstrip()[:1] == "{" for text in set(answers) - {text for _, text in odd}):
+        what = "JSON objects"
+    shown = ", ".join(str(number) for number, _ in odd[:SHOWN]) + (" and more" if len(odd) > SHOWN else "")
+    which, them = (f"{place}s {shown} are", "them") if len(odd) > 1 else (f"{place} {shown} is", "it")
+    return (
+        f"task '{task}': {len(answers) - len(odd)} of {len(answers)} answers are {what}; {which} not "
+        f"({excerpt(odd[0][1])}). Mend or remove {them}. If any text may be an answer, draft nothing and train with "
+        "the scorer exact, as in '?scorer=exact'."
+    )
 
 
 def room_for(tokens: int) -> int:
     """Return a `max_completion_length` for answers of up to this many tokens: a quarter more and 4, in steps of 8."""
     return -(-(tokens * 5 + 16) // 32) * 8
-
-
-def _structured(answer: str) -> bool:
-    if answer.lstrip()[:1] not in ("{", "["):
-        return False
-    try:
-        return isinstance(values.load(answer), dict | list)
-    except values.NotJson:
-        return False
-
-
-def _labels(answers: Sequence[str]) -> tuple[str, ...]:
-    """Return the different answers, the most frequent first, where they are few and come again; else none."""
-    counts = Counter(answer.strip() for answer in answers)
-    few = len(counts) <= MOST_LABELS and 2 * len(counts) <= len(answers)
-    short = all(len(label) <= LABEL_CHARS and label.isprintable() for label in counts)
-    return tuple(label for label, _ in counts.most_common()) if few and short else ()
 
 
 def _rows(family: str, rest: str, params: Mapping[str, str], name: str) -> tuple[Rows, Columns]:

@@ -69,7 +69,10 @@ def test_repeated_questions_are_dropped_and_counted(tmp_path, caplog):
         task = JsonlTask(write(tmp_path, ROWS + ROWS[:7]))
     assert task.duplicates == 7
     assert sum(len(task.split(split)) for split in SPLITS) == 50
-    assert "dropped 7 rows" in caplog.text
+    assert "dropped 7 rows that repeat a question" in caplog.text
+    with caplog.at_level(logging.WARNING):
+        JsonlTask(write(tmp_path, ROWS + ROWS[:1]))
+    assert "dropped 1 row that repeats a question" in caplog.text
 
 
 def test_chat_turns_and_renamed_columns_are_read(tmp_path):

@@ -72,7 +72,8 @@ def answer_text(value: Any, *, structured: bool = False) -> str | None:
         return json.dumps(float(value)) if math.isfinite(value) else None
     if structured and isinstance(value, list | dict):
         try:
-            return json.dumps(value)
+            text = json.dumps(value, ensure_ascii=False)  # what a model reads and writes, not escapes
+            return text if encodes(text) else json.dumps(value)
         except TypeError:  # a date or bytes somewhere inside, from a Parquet file
             return None
     return None

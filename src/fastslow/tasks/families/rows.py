@@ -59,12 +59,13 @@ class RowsTask:
         self.row_numbering = source.numbering
         self.dropped = dict(source.dropped)
         for reason, count in self.dropped.items():
-            logger.warning("task '%s': left out %d rows: %s.", name, count, reason)
+            logger.warning("task '%s': left out %d %s: %s.", name, count, "row" if count == 1 else "rows", reason)
         sizes: dict[Split, int | None] = {"train": train_size, "validation": validation_size, "test": test_size}
         candidates = self._reader.candidates()
         self.duplicates = len(source.rows) - len(candidates)
         if self.duplicates:
-            logger.warning("task '%s': dropped %d rows that repeat a question.", name, self.duplicates)
+            repeats = "row that repeats" if self.duplicates == 1 else "rows that repeat"
+            logger.warning("task '%s': dropped %d %s a question.", name, self.duplicates, repeats)
         self.doubts = self._doubts(candidates)
         for line in summaries(self.doubts.problems | self.doubts.remarks, f"{source.place}s"):
             logger.warning("task '%s': %s.", name, line)

@@ -226,6 +226,10 @@ def _read_json(path: Path, task: str) -> Rows:
         raise BadInput(
             f"task '{task}': row {_row_that_repeats(text)} of '{path.name}' has {error}; keep one of them."
         ) from None
+    except UnicodeDecodeError:
+        if path.read_bytes().lstrip()[:1] != b"[":
+            return jsonl.read(path, task)
+        raise BadInput(f"task '{task}': '{path.name}' is not in UTF-8; save it as UTF-8.") from None
     except (ValueError, RecursionError):
         return jsonl.read(path, task)  # which names the wrong line
     if not isinstance(source, list):
@@ -261,8 +265,10 @@ def _read_csv(path: Path, task: str) -> Rows:
             _check_separator(header, path, task)
             _check_columns(header, path, task)
             rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"task '{task}': '{path.name}' is not CSV in UTF-8 ({_one_line(error)}).") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"task '{task}': '{path.name}' is not in UTF-8; save it as UTF-8.") from None
+    except csv.Error as error:
+        raise BadInput(f"task '{task}': '{path.name}' is not CSV ({_one_line(error)}).") from None
     finally:
         csv.field_size_limit(before)
     faults = Faults(task, "row", BELOW_HEADER)

@@ -1,8 +1,9 @@
 """Judge replies that hold one number or one letter, wherever it stands. This file is yours: change it as you like.
 
 fastslow calls `score` with what the model wrote and the row of the data; it returns a reward from 0 to 1 and feedback.
-On training rows the feedback guides the search for better prompts, so it says what would have been right; on held-out
-rows it is not shown. Return None where a row cannot be judged.
+The feedback on training rows says what would have been right: the proposers instructions, reflection and mixed read it
+(the default one, demonstrations, goes by rewards alone). On held-out rows it is not shown. Return None where a row
+cannot be judged.
 """
 
 from fastslow.tasks.scoring import scorer_named

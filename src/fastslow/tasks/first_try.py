@@ -1,0 +1,75 @@
+"""Write the recipe of a first try of a drafted task: as small as those of examples/, not the defaults of a run, which
+would take days on two cores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MINUTES, TOKENS = 8, 32
+"""Minutes that examples/orders took on one shared core, with room for so many tokens in an answer."""
+HELD_OUT = 16
+"""Validation questions of a first try, each answered four times under every context."""
+PLAIN = {
+    "exact": "Answer the question with the answer alone.",
+    "number": "Answer the question with a number alone.",
+    "choice": "Answer the question with the letter of the right option alone.",
+    "json": "Answer with a JSON value alone.",
+}
+"""Kind of answers -> a plain prompt that says what is wanted."""
+
+RECIPE = """\
+# A first try of {name}, made by `fastslow tasks new`: {minutes}. Change what you like.
+# With larger numbers: docs/configuration.md.
+task: {task}
+output_dir: {output_dir}
+{sizes}
+# What the model is told before the search begins, and what its prompts are measured against. A plain prompt that says
+# what is wanted makes a fair baseline; without this line there is none.
+# seed_instruction: {prompt}
+
+population_size: 4
+slow_steps_per_cycle: 3
+anchor_size: 12
+fast_metric_calls: 96
+max_worked_examples: 3
+
+problems_per_step: 6
+num_generations: 8
+max_steps: 6
+max_completion_length: {room}
+warmup_steps: 1
+beta: 0.0
+eval_samples: 4
+eval_temperature: 0.6
+eval_top_p: 0.95
+"""
+
+
+def first_recipe(
+    name: str, task: str, *, kind: str, labels: Sequence[str], room: int, settings: Mapping[str, Any]
+) -> str:
+    """Return the text of the recipe. `settings` are further ones (model, sizes of splits), None where not given."""
+    sizes = {"validation_size": HELD_OUT} | {key: value for key, value in settings.items() if value is not None}
+    prompt = f"Reply with one of: {', '.join(labels)}." if kind == "labels" else PLAIN[kind]
+    return RECIPE.format(
+        name=name,
+        minutes=how_long(room),
+        task=_word(task),
+        output_dir=_word(f"runs/{name}"),
+        sizes="".join(f"{key}: {_word(value)}\n" for key, value in sizes.items()),
+        prompt=_word(prompt),
+        room=room,
+    )
+
+
+def how_long(room: int) -> str:
+    """Say roughly how long a first try takes."""
+    minutes = max(5, round(MINUTES * room / TOKENS))
+    return f"6 steps, roughly {minutes} minutes of one core with smollm2-135m and short questions"
+
+
+def _word(value: Any) -> str:
+    """Return a value as YAML reads it: JSON, in one line."""
+    return json.dumps(value, ensure_ascii=False)

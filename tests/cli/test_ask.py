@@ -1,0 +1,48 @@
+"""`fastslow ask`: one answer, under the context that the run ships or the one that is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastslow.cli.main import main
+from tests.support.shipped import CONTEXTS, lively_model, make_bundle
+
+LEAD, SEED = CONTEXTS[0], CONTEXTS[-1]
+QUESTION = "What is 6 * 7?"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("made"), model=lively_model(), seed=SEED)
+
+
+def asked(capsys: Any, *argv: str) -> dict[str, Any]:
+    assert main(["ask", *argv, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_question_is_answered_under_the_lead_or_the_context_that_is_named(bundle: Path, capsys: Any) -> None:
+    lead, seed = (asked(capsys, str(bundle), QUESTION, *more) for more in ((), ("--context", "seed")))
+    assert (lead["context"], seed["context"]) == (LEAD.id, SEED.id)
+    assert lead["answer"] != seed["answer"], "the context reaches the model"
+    assert 1 <= lead["tokens"] <= 12
+    assert main(["ask", str(bundle), QUESTION, "--context", LEAD.id[:6]]) == 0
+    assert capsys.readouterr().out == lead["answer"] + "\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([" "], "give a question"),
+        ([QUESTION, "--context", "nosuch"], "there is no context 'nosuch' here"),
+        (["word " * 9_000], "do not fit the model's window"),
+    ],
+    ids=["blank", "no context", "long"],
+)
+def test_what_cannot_be_asked_is_one_line(bundle: Path, capsys: Any, argv: list[str], said: str) -> None:
+    assert main(["ask", str(bundle), *argv]) == 2
+    assert said in capsys.readouterr().err
