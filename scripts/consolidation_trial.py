@@ -71,11 +71,15 @@ def table(rows: list[dict[str, Any]]) -> str:
         if seed in by_seed["consolidate"]
     ]
     shares = [ours["plain"] / theirs["lead"] for ours, theirs in pairs]
-    lines += [
-        "",
-        f"Under the plain prompt the consolidated weights have {statistics.fmean(shares):.0%} of the accuracy that "
-        f"`fst` has under its lead, in the mean of {len(pairs)} seed(s), and {min(shares):.0%} at least.",
-    ]
+    lines += (
+        []
+        if not pairs
+        else [
+            "",
+            f"Under the plain prompt the consolidated weights have {statistics.fmean(shares):.0%} of the accuracy that "
+            f"`fst` has under its lead, in the mean of {len(pairs)} seed(s), and {min(shares):.0%} at least.",
+        ]
+    )
     return "\n".join(lines)
 
 

@@ -18,6 +18,8 @@ from fastslow.record.view import View
 from fastslow.record.watching import WatchedRun
 
 DAY = 86_400.0
+PATIENCE = 600.0
+"""Seconds for which a run may be starting: a mistyped name would be waited for without end."""
 
 
 def run(argv: Sequence[str]) -> int:
@@ -45,8 +47,9 @@ def run(argv: Sequence[str]) -> int:
 def _await(console: Console, run: str, interval: float) -> None:
     """Wait for a run that is still starting: models are loaded before its first file is written."""
     if starts_yet(run):
-        _say(console, f"'{run}' holds no run yet: waiting for one to start there. Ctrl-C ends the waiting.")
-    while starts_yet(run):
+        _say(console, f"'{run}' holds no run yet: waiting for one to start there, ten minutes at most.")
+    begun = time.monotonic()
+    while starts_yet(run) and time.monotonic() - begun < PATIENCE:
         time.sleep(interval)
 
 

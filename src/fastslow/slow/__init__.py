@@ -10,6 +10,8 @@
 - `rehearsal`: two steps of a stand-in, by which settings that the libraries refuse late are refused before a run.
 - `batches`: which rows can change the weights, and how much each counts. `split`: these rows as micro-batches.
   `cuts`: where rows are cut into forwards.
+- `advantages`: how good each row is, where that is not TRL's to say. `teacher`: rows drawn to what the model itself
+  says under another prompt.
 - `critic`: what a token is worth, estimated from hidden states, in place of comparing rollouts. `uncertain`: the tokens
   that the model is least sure of.
 - `padding`: rows padded so that the model computes each as if it were alone. `trials`: the model tried out with the
