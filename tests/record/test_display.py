@@ -230,13 +230,13 @@ def test_a_pipe_counts_the_rollouts_of_a_fast_phase_once_a_minute(monkeypatch: p
 
 
 def test_the_rollouts_of_a_fast_phase_are_shown_while_it_runs(tmp_path: Path) -> None:
-    made: list[tuple[int, int]] = []
+    seen: list[tuple[int, int]] = []
 
     class Counting(SilentDisplay):
-        def rollouts(self, made_: int, budget: int) -> None:
-            made.append((made_, budget))
+        def rollouts(self, made: int, budget: int) -> None:
+            seen.append((made, budget))
 
     train(FastSlowConfig(**tiny_settings(tmp_path, max_steps=1, save_bundle=False)), display=Counting())
-    assert len(made) > 1
-    assert made == sorted(made)
-    assert {budget for _, budget in made} == {tiny_settings(tmp_path)["fast_metric_calls"]}
+    assert len(seen) > 1
+    assert seen == sorted(seen)
+    assert {budget for _, budget in seen} == {tiny_settings(tmp_path)["fast_metric_calls"]}

@@ -89,7 +89,7 @@ def test_an_odd_answer_that_comes_again_is_a_label() -> None:
 def test_labels_that_differ_in_case_or_spaces_alone_are_named_with_their_counts() -> None:
     labels = ["billing"] * 6 + ["returns"] * 4 + ["Billing", "late fee", "late  fee"]
     assert drafted(labels).twins == ["'billing' (6) and 'Billing' (1)", "'late fee' (1) and 'late  fee' (1)"]
-    assert drafted(TEAMS * 3).twins == []
+    assert drafted(list(TEAMS) * 3).twins == []
 
 
 def test_letters_beyond_ascii_stand_in_answers_and_feedback_as_they_are() -> None:
