@@ -32,11 +32,11 @@ def test_fast_phases_come_when_the_mode_says(mode, due):
 
 
 @pytest.mark.parametrize("chosen", [False, True])
-def test_a_mode_without_a_fast_channel_ships_the_seed_context(chosen: bool) -> None:
-    shipped = {mode.ships(chosen=chosen) for mode in MODES.values() if mode.fast}
-    assert shipped == {"cluster" if chosen else "lead"}
-    others = {mode.ships(chosen=chosen) for mode in MODES.values() if not mode.fast and not mode.retrieves}
-    assert others == {"seed"}
+def test_a_mode_whose_contexts_are_no_part_of_what_it_learned_ships_the_seed_context(chosen: bool) -> None:
+    with_contexts = {mode for mode in MODES.values() if mode.fast and not mode.consolidates}
+    assert {mode.ships(chosen=chosen) for mode in with_contexts} == {"cluster" if chosen else "lead"}
+    others = {mode for mode in MODES.values() if not mode.retrieves} - with_contexts
+    assert {mode.ships(chosen=chosen) for mode in others} == {"seed"}
     assert {mode.ships(chosen=chosen) for mode in MODES.values() if mode.retrieves} == {"retrieved"}
 
 
