@@ -67,7 +67,8 @@ def test_every_command_that_takes_a_bundle_refuses_a_damaged_one_in_one_line(
     assert main(["registry", "init", registry]) == 0
     monkeypatch.setattr("fastslow.bundles.bundle.load_tokenizer", lambda source: pytest.fail("something was loaded"))
     commands = {
-        "doctor": ["doctor", str(run)], "eval": ["eval", str(run), "--trust_task"], "add": ["registry", "add", registry, str(run)],
+        "doctor": ["doctor", str(run)], "eval": ["eval", str(run), "--trust_task"],
+        "add": ["registry", "add", registry, str(run)],
         "export": ["export", str(run), "--output", str(tmp_path / "out")],
         "gate": ["gate", str(run), "--baseline", str(whole), "--policy", str(policy)],
         "serve": ["serve", str(run), "--upstream", "http://127.0.0.1:1/v1", "--port", "0"],
