@@ -148,7 +148,7 @@ def test_physics_reads_a_download_and_counts_what_it_leaves_out(ending, tmp_path
         "whose answerKey is none of the options": 1,
         "without four options A to D": 1,
     }
-    assert "left out 1 rows: of another domain" in caplog.text
+    assert "left out 1 row: of another domain" in caplog.text
     assert len(every(resolve_task(f"physics?path={path}&level=L3"))) == 10
 
 
