@@ -146,7 +146,7 @@ def test_watch_waits_for_a_run_that_is_still_starting(
     assert main(["watch", str(run), "--once"]) == 2
     monkeypatch.setattr("fastslow.cli.watch.time.sleep", sleep)
     assert main(["watch", str(run)]) == 0
-    assert f"'{run}' holds no run yet: waiting for one to start there." in capsys.readouterr().out
+    assert f"'{run}' holds no run yet: waiting for one to start there, ten minutes at most." in capsys.readouterr().out
 
 
 def test_watch_refuses_a_folder_with_other_files(tmp_path: Path, capsys: Any) -> None:
