@@ -32,7 +32,7 @@ help: ## List the targets
 
 install: .venv/.installed ## Create .venv and install fastslow, its tools and the embedded model
 
-# What a user needs: a third of what is needed to work on fastslow.
+# What a user needs, without the tools to work on fastslow.
 .venv/.ready: pyproject.toml $(CONSTRAINTS)
 	@python=$(BIN)/python; [ -x $$python ] || python='$(PYTHON)'; \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -119,7 +119,7 @@ gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which 
 gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, two at a time, into docs/gate.md (two to three hours on two idle cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gated_stages.py runs/gated-stages results/gated-stages.json docs/gate.md --jobs 2
 
-alternatives: .venv/.installed ## 21 ways to adapt a model through three tasks, both orders, five seeds, into docs/alternatives.md (a day; SEEDS=1 ORDERS=forward RATES=1: hours; goes on where it stopped)
+alternatives: .venv/.installed ## 23 ways to adapt a model through three tasks, both orders, five seeds, into docs/alternatives.md (a day; SEEDS=1 ORDERS=forward RATES=1: hours; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/alternatives.py runs/alternatives results/alternatives docs/alternatives.md \
 		--seeds $(or $(SEEDS),5) --orders $(or $(ORDERS),forward reverse) --rates $(or $(RATES),3) $(if $(ARMS),--arms $(ARMS))
 

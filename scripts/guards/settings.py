@@ -121,8 +121,8 @@ MUTATIONS: list[Mutation] = [
         (PLACES + "test_a_file_that_stayed_where_it_was_wins_over_one_that_moved",),
     ),
     Mutation(
-        "settings", "an evaluation keeps the run's compute type", "cli/eval.py",
-        "dtype = asked or of_run or", "dtype = asked or",
+        "settings", "an evaluation keeps the run's compute type", "evaluation/bundle.py",
+        'return settings["dtype"] or', "return",
         ("tests/cli/test_eval_type.py::test_the_runs_type_is_kept_on_a_machine_that_would_take_another",),
     ),
     Mutation(

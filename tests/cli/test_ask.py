@@ -34,6 +34,11 @@ def test_a_question_is_answered_under_the_lead_or_the_context_that_is_named(bund
     assert capsys.readouterr().out == lead["answer"] + "\n"
 
 
+def test_where_contexts_went_into_the_weights_none_is_put_before_a_question(tmp_path: Path, capsys: Any) -> None:
+    consolidated = make_bundle(tmp_path, model=lively_model(), seed=SEED, mode="consolidate")
+    assert asked(capsys, str(consolidated), QUESTION)["context"] == SEED.id
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

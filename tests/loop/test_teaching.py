@@ -91,7 +91,7 @@ def test_the_teacher_sees_the_question_with_its_right_answer_before_it_is_asked_
 def test_the_last_steps_of_a_cycle_draw_plain_answers_to_those_of_the_lead(tmp_path: Path) -> None:
     task = write_task(tmp_path).replace("tests.support.runs:spread", ANSWERED)
     trainer = tiny_trainer(
-        tmp_path, mode="consolidate", task=task, max_steps=4, slow_steps_per_cycle=4, consolidation_share=0.25
+        tmp_path, mode="consolidate", task=task, max_steps=4, slow_steps_per_cycle=4, consolidation_share=0.25, beta=0.1
     )
     *dealt, taught = steps_of(trainer)
     seed, lead = trainer.population.seed, trainer.population.lead
@@ -100,6 +100,7 @@ def test_the_last_steps_of_a_cycle_draw_plain_answers_to_those_of_the_lead(tmp_p
     assert any(row.context_id != seed.id for batch in dealt for row in batch.rollouts)
     assert {row.context_id for row in taught.rollouts} == {seed.id}
     assert taught.teacher_prompts_N == tuple(trainer.policy.prompt_ids(lead, e) for e in taught.examples_N)
+    assert [batch.beta for batch in (*dealt, taught)] == [0.1, 0.1, 0.1, 0.0], "the teacher is all that a step follows"
     assert trainer.shipped_context == "seed"
 
 

@@ -15,6 +15,7 @@ from fastslow.contexts.context import Context
 from fastslow.contexts.population import Population
 from fastslow.contexts.rendering import PLACEHOLDER, Messages, question_alone, render, render_open
 from fastslow.core.errors import BadInput
+from fastslow.core.modes import CANDIDATE, MODES
 from fastslow.policy.chat import Chat
 from fastslow.policy.loading import ModelSource, load_tokenizer, resolve_model
 from fastslow.policy.settings import TEMPLATE_DATE
@@ -34,6 +35,8 @@ class BundleContexts:
             turn.
         template_arguments: further arguments of the chat template in the run.
         template_date: the date that the run gave to a template that prints one; None for the others.
+        shipped: the kind of context that the run ships: by the question where it can, else the lead; the seed where
+            contexts went into the weights.
     """
 
     tokenizer: str
@@ -42,19 +45,19 @@ class BundleContexts:
     system_role: bool
     template_arguments: Mapping[str, Any]
     template_date: str | None
+    shipped: str
 
     def messages(self, question: str, context: str | None = None) -> Messages:
         """Return the messages of a question, as the run sends them: a list of `role` and `content`.
 
         `context` is `lead`, `seed`, an id or its beginning; `cluster`, `nearest` or `retrieved` choose by the question,
-        see `Topics.choose`. None: as the run ships its contexts, by the question where it can, else the lead.
-        Raises BadInput for another one, and where nothing can choose.
+        see `Topics.choose`. None: `shipped`. Raises BadInput for another one, and where nothing can choose.
         """
         return render(self.choose(question, context), question_alone(question), system_role=self.system_role)
 
     def choose(self, question: str, context: str | None = None) -> Context:
         """Return the context that `messages` takes. Raises BadInput as it does."""
-        kind = context or (self.topics.kinds[0] if self.topics is not None else "lead")
+        kind = context or self.shipped
         if kind not in CHOOSING:
             return self.population.named(kind)
         if self.topics is None or kind not in self.topics.kinds:
@@ -114,6 +117,7 @@ def open_contexts(path: str | Path, *, choosing: bool = True, trusted: bool = Fa
         settings, topics = _config_of(known.folder), None
         source = resolve_model(settings["model"])
     tokenizer = load_tokenizer(source)
+    usual = topics.kinds[0] if topics is not None else "lead"
     dated = "strftime_now" in str(tokenizer.chat_template)
     return BundleContexts(
         tokenizer=source.path,
@@ -122,6 +126,7 @@ def open_contexts(path: str | Path, *, choosing: bool = True, trusted: bool = Fa
         system_role=own_chat(tokenizer, settings).system_role,
         template_arguments=settings.get("chat_template_kwargs") or {},
         template_date=settings["template_date"] if dated else None,
+        shipped="seed" if MODES.get(settings.get("mode", ""), CANDIDATE).consolidates else usual,
     )
 
 

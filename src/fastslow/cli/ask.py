@@ -21,12 +21,14 @@ def run(argv: Sequence[str]) -> int:
     """Print one greedy answer of a run's weights, under the context that it ships for the question."""
     options = _options(argv)
     Console(stderr=True).print("[dim]loading model ...[/dim]")
+    import torch
+
     from fastslow.bundles.bundle import open_bundle
     from fastslow.bundles.contexts import open_contexts
     from fastslow.cli.released import gated_contexts
     from fastslow.cli.train import quiet_libraries
     from fastslow.contexts.rendering import question_alone
-    from fastslow.evaluation.bundle import bundle_policy, compute_dtype
+    from fastslow.evaluation.bundle import bundle_policy, compute_type
     from fastslow.policy.engines.base import SamplingParams
     from fastslow.policy.policy import Job
     from fastslow.registry.registry import resolve
@@ -36,7 +38,8 @@ def run(argv: Sequence[str]) -> int:
     context = open_contexts(folder, trusted=options.trust_task).choose(options.question, kind)
     bundle = open_bundle(folder, trusted=options.trust_task)
     params = SamplingParams(max_new_tokens=int(bundle.settings["max_completion_length"]), temperature=0.0)
-    policy = bundle_policy(bundle, bundle.model, _NoTask(), params, compute_dtype(bundle))
+    dtype = getattr(torch, compute_type(bundle.settings))
+    policy = bundle_policy(bundle, bundle.model, _NoTask(), params, dtype)
     policy.refresh(0)
     example = question_alone(options.question)
     if not policy.fits(context, example):
@@ -84,7 +87,8 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--context", metavar="ID",
         help="lead, seed, an id or its beginning, or by the question: cluster, nearest, retrieved (default: what was "
-        "gated of a registry's version, else by the question where the run chose so, else the lead)",
+        "gated of a registry's version, else what the run ships: by the question where it chose so, else the lead, or "
+        "in mode consolidate the seed)",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="answer, id of the context and tokens, as JSON")
     parser.add_argument("--trust_task", action="store_true", help="run the embedder that the bundle names")

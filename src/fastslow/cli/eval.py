@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -52,7 +52,6 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     from fastslow.bundles.digest import folder_of, has_manifest
     from fastslow.cli.train import find_modules_of, quiet_libraries
     from fastslow.evaluation.bundle import evaluate_bundle
-    from fastslow.policy.engines.base import SamplingParams
     from fastslow.topics.topics import CHOOSING
 
     quiet_libraries()
@@ -68,20 +67,11 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
         _warn("the bundle has no manifest, as older versions wrote none: whether its files are whole is not known")
     for kind in set(kinds) & set(CHOOSING):
         check_kind(bundle, kind)
-    params = SamplingParams(
-        max_new_tokens=int(options.max_completion_length or settings["max_completion_length"]),
-        temperature=_either(options.temperature, settings["eval_temperature"]),
-        top_p=_either(options.top_p, settings["eval_top_p"]),
-    )
-    if not is_temperature(params.temperature) or not 0 < params.top_p <= 1:
-        raise BadInput(
-            f"the bundle's temperature ({params.temperature}) or top_p ({params.top_p}) cannot be sampled with; give "
-            "--temperature and --top_p."
-        )
+    params = _sampling(options, settings)
     samples = int(_either(options.samples, settings["eval_samples"]))
     names = [name for text in options.tasks or () for name in split_names(text)]
     tasks = [open_task(n, settings, trusted=options.trust_task or bool(names)) for n in names or tasks_of(settings)]
-    dtype = _dtype(options.dtype, settings["dtype"])
+    dtype = _dtype(options.dtype, settings)
     measurements = [
         one
         for task in tasks
@@ -100,11 +90,29 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
     return measurements, params, dtype
 
 
-def _dtype(asked: str | None, of_run: str | None) -> str:
-    """Return the type to compute in, by default that of the run, and say where that makes numbers hard to compare."""
-    from fastslow.core.machine import bf16_is_fast
+def _sampling(options: argparse.Namespace, settings: Mapping[str, Any]) -> SamplingParams:
+    """Return how answers are sampled: as asked for, else as in the run. Raises BadInput for what cannot be sampled."""
+    from fastslow.policy.engines.base import SamplingParams
 
-    dtype = asked or of_run or ("bfloat16" if bf16_is_fast() else "float32")
+    params = SamplingParams(
+        max_new_tokens=int(options.max_completion_length or settings["max_completion_length"]),
+        temperature=_either(options.temperature, settings["eval_temperature"]),
+        top_p=_either(options.top_p, settings["eval_top_p"]),
+    )
+    if not is_temperature(params.temperature) or not 0 < params.top_p <= 1:
+        raise BadInput(
+            f"the bundle's temperature ({params.temperature}) or top_p ({params.top_p}) cannot be sampled with; give "
+            "--temperature and --top_p."
+        )
+    return params
+
+
+def _dtype(asked: str | None, settings: Mapping[str, Any]) -> str:
+    """Return the type to compute in, by default that of the run, and say where that makes numbers hard to compare."""
+    from fastslow.evaluation.bundle import compute_type
+
+    of_run = settings["dtype"]
+    dtype = asked or compute_type(settings)
     if of_run is None and asked is None:
         _warn(f"the bundle does not say which type its run computed in; measured in {dtype} (--dtype)")
     elif of_run not in (None, dtype):

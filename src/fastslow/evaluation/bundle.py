@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -61,9 +62,10 @@ def evaluate_bundle(
     ]
 
 
-def compute_dtype(bundle: Bundle) -> torch.dtype:
-    """Return the type that the run of a bundle computed in; of one that does not say, what suits this machine."""
-    return getattr(torch, bundle.settings["dtype"] or ("bfloat16" if bf16_is_fast() else "float32"))
+def compute_type(settings: Mapping[str, Any]) -> str:
+    """Return the type that the run of a bundle computed in, by torch's name; of one that does not say, what suits this
+    machine."""
+    return settings["dtype"] or ("bfloat16" if bf16_is_fast() else "float32")
 
 
 def bundle_policy(

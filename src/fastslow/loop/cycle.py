@@ -79,14 +79,13 @@ class Cycle:
             further=further,
         )  # fmt: skip
 
-    def _is_taught(self, step: int) -> bool:
-        return self.mode.learns_from == "teacher" or self.consolidates(step)
-
-    @property
-    def _teacher(self) -> Teacher:
-        if self.mode.consolidates:
-            return OwnContexts(self.policy, self.topics, lambda: self.state.population)
-        return ShownAnswer(self.policy, self.state.population.seed)
+    def _teacher(self, step: int) -> Teacher | None:
+        """Return who judges the rollouts of slow step `step`; None where their rewards do."""
+        if self.consolidates(step):
+            return OwnContexts(self.policy, self.topics, self.state.population)
+        if self.mode.learns_from == "teacher":
+            return ShownAnswer(self.policy, self.state.population.seed)
+        return None
 
     @property
     def state(self) -> LoopState:
@@ -121,7 +120,7 @@ class Cycle:
             groups, dropped = self.groups.refill(step, groups)
         self._log(self.policy.engine_metrics())
         routes = self._route(step, groups, dropped)
-        teacher = self._teacher if self._is_taught(step) else None
+        teacher = self._teacher(step)
         return self.groups.batch(groups, [route.slow for route in routes], **steered, teacher=teacher)
 
     def consolidates(self, step: int) -> bool:

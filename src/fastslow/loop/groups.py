@@ -231,7 +231,7 @@ class GroupMaker:
             imitated_N=self._successes(blocks) if self._mode.imitates else None,
             teacher_prompts_N=self._taught(groups, blocks, teacher) if teacher is not None else None,
             off_policy=self.policy.engine.separate or any(isinstance(slot, Rollout) for slot in slots),
-            beta=beta,
+            beta=beta if teacher is None else 0.0,  # the KL to the teacher is the whole loss
             advantage_scale=advantage_scale,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -49,16 +48,15 @@ class OwnContexts:
     Args:
         policy: renders prompts.
         topics: know the best contexts of a topic.
-        population: returns the contexts in use.
+        population: the contexts in use.
     """
 
-    def __init__(self, policy: Policy, topics: Topics, population: Callable[[], Population]):
+    def __init__(self, policy: Policy, topics: Topics, population: Population):
         self._policy, self._topics, self._population = policy, topics, population
 
     def prompt(self, example: Example) -> tuple[int, ...] | None:
         """Return the prompt; None where that context is the student's own, or does not fit the window."""
-        population = self._population()
-        context = self._topics.choose("cluster", population, example)
-        if context.id == population.seed.id or not self._policy.fits(context, example):
+        context = self._topics.choose("cluster", self._population, example)
+        if context.id == self._population.seed.id or not self._policy.fits(context, example):
             return None
         return self._policy.prompt_ids(context, example)

@@ -7,8 +7,9 @@ drawn to the teacher's, by the reverse KL over the whole vocabulary (FST's Eq. 8
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -20,7 +21,10 @@ from fastslow.core.errors import BadInput
 from fastslow.core.modes import MODES
 from fastslow.policy.token_trees import Row
 from fastslow.policy.tree_forward import HEAD_ROWS, forward_hidden, pack, place_logits
+from fastslow.policy.trials import in_evaluation
 from fastslow.slow.distill import padded_logits
+
+Result = TypeVar("Result")
 
 
 def check_teacher(trainer: Any) -> None:
@@ -67,25 +71,27 @@ def divergences(
     with trainer.accelerator.autocast():
         if trainer.packing_problem is not None:
             student = _padded(model, base, own, answers, width)
-            with torch.no_grad():
-                teacher = _padded(base, base, teachers, answers, width)
+            teacher = _as_teacher(base, lambda: _padded(base, base, teachers, answers, width))
             kl_B_T = reverse_kl(student / trainer.temperature, teacher / trainer.temperature)
             return kl_B_T.masked_fill(ended_B_T, 0.0)
         student_P_D, student_B_T = _places(model, base, own, answers, width)
-        with torch.no_grad():
-            teacher_P_D, teacher_B_T = _places(base, base, teachers, answers, width)
+        teacher_P_D, teacher_B_T = _as_teacher(base, lambda: _places(base, base, teachers, answers, width))
     # Rows that share all they have said share the pair of places too: each pair is looked at once.
     pairs_X_2 = torch.stack([student_B_T, teacher_B_T], -1)[~ended_B_T]
     pairs_E_2, edge_X = pairs_X_2.unique(dim=0, return_inverse=True)
+    score = _kl_of_places if len(pairs_E_2) <= HEAD_ROWS else partial(checkpoint, _kl_of_places, use_reentrant=False)
     parts = [
-        checkpoint(
-            _kl_of_places, base, student_P_D[pairs[:, 0]], teacher_P_D[pairs[:, 1]], trainer.temperature,
-            use_reentrant=False,
-        )
+        score(base, student_P_D[pairs[:, 0]], teacher_P_D[pairs[:, 1]], trainer.temperature)
         for pairs in pairs_E_2.split(HEAD_ROWS)
-    ]  # fmt: skip
+    ]
     kl_B_T = student_P_D.new_zeros(ids_B_T.shape, dtype=torch.float32)
     return kl_B_T.masked_scatter(~ended_B_T, torch.cat(parts)[edge_X]) if parts else kl_B_T
+
+
+@torch.no_grad()
+def _as_teacher(base: Any, forward: Callable[[], Result]) -> Result:
+    """Return what a forward of the teacher returns: without a graph, and without the student's dropout."""
+    return in_evaluation(base, forward)
 
 
 def reverse_kl(student_V: Float[Tensor, "... V"], teacher_V: Float[Tensor, "... V"]) -> Float[Tensor, ...]:

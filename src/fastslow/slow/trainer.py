@@ -204,7 +204,7 @@ class SlowTrainer(GRPOTrainer):
         plan = self._plan(batch, scored)
         judge_rows(self, batch, scored, place)
         self._teachers = (batch.teacher_prompts_N or ())[place]
-        if self.top_entropy_quantile < 1.0:
+        if self.top_entropy_quantile < 1.0 and batch.teacher_prompts_N is None:
             scored["entropy_mask"] = uncertain_tokens(self, scored, plan.counted_N[place])
         self.note({"fst/live_rows": float(plan.live_N.float().mean())})
         self.listener.rows_planned(int(plan.live_N.sum()) * self.updates, plan.live_tokens * self.updates)
