@@ -50,6 +50,7 @@ def test_a_run_leaves_every_file_the_docs_promise(tmp_path: Path, capsys) -> Non
         "routes.jsonl",
         "contexts.jsonl",
         "evals.jsonl",
+        "answers.jsonl",
         "summary.json",
         "bundle",
     } <= names

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fastslow.core.measurement import Answer, Choice, Measurement, means
+from fastslow.core.measurement import Answer, Choice, Measurement, first_questions, means
 from tests.support.measurements import measurement
 
 ROW = {
@@ -45,6 +45,22 @@ def test_an_unscored_answer_is_null_in_its_line_and_not_0() -> None:
     assert lines[1] == {
         "task": "a", "split": "validation", "weights": "trained", "context": "lead", "context_id": "c0ffee",
         "example_id": "e1", "sample": 1, "reward": None, "tokens": 5,
+    }  # fmt: skip
+
+
+def test_what_is_shown_of_answers_is_the_first_sample_of_the_first_questions_of_each_task_in_turn() -> None:
+    def answered(task: str, *ids: str) -> Measurement:
+        answers = [Answer(id_, n, "c0ffee", 1.0, 7, f"text {n}", f"what is {id_}?") for id_ in ids for n in range(2)]
+        return measurement(task=task, step=3, answers=tuple(answers))
+
+    both = [answered("a", "a1", "a2", "a3"), answered("b", "b1"), answered("a", "a1")]
+    assert first_questions(both, 3) == ["a1", "b1", "a2"]
+    assert first_questions(both[:1], 2) == ["a1", "a2"]
+    assert first_questions([measurement()], 3) == []
+    assert both[0].shown("b1") is None
+    assert both[0].shown("a2") == {
+        "step": 3, "weights": "trained", "context": "lead", "task": "a", "context_id": "c0ffee", "example_id": "a2",
+        "question": "what is a2?", "text": "text 0", "reward": 1.0,
     }  # fmt: skip
 
 

@@ -354,5 +354,5 @@ def test_eval_chooses_contexts_from_a_bundle_as_its_run_did(tmp_path: Path, caps
 
 def test_a_bundle_without_an_archive_has_nothing_to_choose_from(tmp_path: Path, capsys) -> None:
     path, _ = run(tmp_path)
-    assert main(["eval", str(path), "--contexts", "cluster"]) == 2
+    assert main(["eval", str(path), "--contexts", "cluster", "--trust_task"]) == 2
     assert "this run's had none" in capsys.readouterr().err

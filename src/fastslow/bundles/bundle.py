@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -254,32 +254,32 @@ def tasks_of(settings: Mapping[str, Any]) -> list[str]:
     return list(settings["tasks"] or [settings["task"]])
 
 
-def check_trust(names: Iterable[str], *, trusted: bool) -> None:
-    """Refuse tasks of a bundle that import code by a dotted path, unless they are trusted. Raises BadInput."""
-    for name in names:
-        if not trusted and foreign_code(name):
-            raise BadInput(
-                f"the bundle names the task '{name}', which runs code of its maker's choice; "
-                "if you trust it, say --trust_task, or name a task yourself with --tasks."
-            )
-
-
-def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
-    """Open a task with the splits that it had in the run with these settings, however its name is spelled.
-
-    Raises BadInput for a task that imports code by a dotted path, unless whoever evaluates trusts it: a bundle may
-    come from anybody.
-    """
+def check_openable(name: str, settings: Mapping[str, Any], *, trusted: bool) -> None:
+    """Refuse a task that no name leads to, and one that imports code by a dotted path, unless whoever evaluates trusts
+    it: a bundle may come from anybody. Raises BadInput."""
     if settings.get("task_object") is True and name == settings["task"]:
         raise BadInput(
             f"the run trained on the task '{name}' as an object given in Python, which no name leads to: write a "
             "function that returns it, and evaluate with --tasks package.module:function. What has to know the "
             "training questions (a gate) needs a run trained with that name as its task."
         )
+    if not trusted and foreign_code(name):
+        raise BadInput(
+            f"the bundle names the task '{name}', which runs code of its maker's choice; "
+            "if you trust it, say --trust_task, or name a task yourself with --tasks."
+        )
+
+
+def open_task(name: str, settings: Mapping[str, Any], *, trusted: bool) -> Task:
+    """Open a task with the splits that it had in the run with these settings, however its name is spelled.
+
+    Raises BadInput as `check_openable` does, and for what is no task.
+    """
+    check_openable(name, settings, trusted=trusted)
     own = [spelled_once(task) for task in settings.get("tasks") or ()]
     number = own.index(spelled_once(name)) if spelled_once(name) in own else None
     name = name if number is None else settings["tasks"][number]
-    check_trust([name], trusted=trusted)
+    check_openable(name, settings, trusted=trusted)
     sizes = {size: settings[size] for size in ("train_size", "validation_size", "test_size", "data_seed")}
     task = resolve_task(name, **sizes)
     return task if number is None else TaskSet([task], first=number)

@@ -9,7 +9,7 @@
 - `gate`: a candidate against a baseline. `registry`: versions of released models.
 - `tasks`: lists, shows and checks tasks. `doctor`: checks the installation; `costs`: its page of what a recipe would
   cost. `engine`: prepares what servers serve.
-- `released`: what was gated of a version. `flags`: what commands share.
+- `released`: what was gated of a version. `flags`: what commands share. `closing`: what a person reads at a run's end.
 
 A command imports what it needs when it runs, so that `--help` is fast.
 """

@@ -42,7 +42,7 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
 
     from fastslow.bundles.bundle import (
         check_kind,
-        check_trust,
+        check_openable,
         open_bundle,
         open_task,
         settings_of,
@@ -59,7 +59,8 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
         find_modules_of(options.path)
         find_modules_of(str(Path(options.path).resolve().parent))
     named = settings_of(options.path)[1]
-    check_trust(() if options.tasks else tasks_of(named), trusted=options.trust_task)  # before the model is loaded
+    for name in () if options.tasks else tasks_of(named):
+        check_openable(name, named, trusted=options.trust_task)  # before the model is loaded
     kinds = kinds or usual_kinds(named)
     bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)
     settings = bundle.settings

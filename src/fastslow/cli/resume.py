@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from fastslow.cli.closing import close
 from fastslow.cli.flags import Parser
 from fastslow.core.errors import BadInput
 
@@ -45,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
     elif args.output_dir or args.fetch_only:
         raise BadInput("--output_dir and --fetch_only are for the URL of a second place; a run goes on where it is.")
     Console(stderr=True).print("[dim]loading libraries ...[/dim]")
-    from fastslow.cli.train import close, find_modules_of, leave_processes, quiet_libraries
+    from fastslow.cli.train import find_modules_of, leave_processes, quiet_libraries
     from fastslow.record.display import TerminalDisplay
     from fastslow.run.signals import exit_code
     from fastslow.run.train import resume

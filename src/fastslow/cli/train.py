@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from shlex import quote
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 
-from fastslow.core.errors import printable
-
-OUT_OF_TIME = "max_minutes"
-"""The end of the status of a run whose time was up, as `run.train` writes it: that module loads the libraries."""
+from fastslow.cli.closing import close
 
 
 def run(argv: Sequence[str]) -> int:
@@ -36,21 +30,6 @@ def run(argv: Sequence[str]) -> int:
         close(summary, str(config.output_dir))
     leave_processes()
     return exit_code(summary)
-
-
-def close(summary: Mapping[str, Any], run: str) -> None:
-    """Print the closing table, where to read on, and how a stopped run goes on; only files that this run has are
-    named."""
-    from fastslow.record.display import closing_table
-    from fastslow.record.tables import print_table
-
-    there = [name for name in ("summary.json", "metrics.jsonl", "bundle/") if (Path(run) / name).exists()]
-    print_table(Console(), closing_table(summary))
-    Console().print(f"run directory: {run} ({', '.join(there)})", markup=False, highlight=False, soft_wrap=True)
-    if (status := str(summary["status"])) != "done":
-        more = " --max_minutes MINUTES" if status.endswith(OUT_OF_TIME) else ""
-        said = printable(f"The run was {status}. To go on: fastslow resume {quote(run)}{more}")
-        Console().print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 def find_modules_of(run: str) -> None:

@@ -89,8 +89,8 @@ def _go_on(watched: WatchedRun) -> str:
 
 
 def _close(watched: WatchedRun) -> None:
-    """Print the closing table, and how a stopped run goes on (`cli.train.close`)."""
-    from fastslow.cli.train import close
+    """Print the closing table, and how a stopped run goes on (`cli.closing.close`)."""
+    from fastslow.cli.closing import close
 
     if (summary := watched.summary) is None:
         return

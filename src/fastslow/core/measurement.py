@@ -1,12 +1,14 @@
 """The result of an evaluation, and every answer that it is the mean of.
 
-A row of evals.jsonl is a `Measurement` without its answers; a line of `fastslow eval --samples_file` is one `Answer`.
+A row of evals.jsonl is a `Measurement` without its answers, of which answers.jsonl shows a few; a line of `fastslow
+eval --samples_file` is one `Answer`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import zip_longest
 from typing import Any, Literal
 
 from fastslow.core.types import Split
@@ -32,7 +34,7 @@ class Answer:
 
     `sample` numbers the completions of one example under one context, from 0. `reward` lies in [0, 1], or is None for
     *unscored*, which is not a reward of 0. `tokens` are those of the completion; a question that did not fit the
-    model's window counts one. `text` is the completion, which no samples file holds.
+    model's window counts one. `text` is the completion and `question` what was asked, which no samples file holds.
     """
 
     example_id: str
@@ -41,6 +43,7 @@ class Answer:
     reward: float | None
     tokens: int
     text: str = ""
+    question: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,14 @@ class Measurement:
             choice=Choice(**{"chosen": {}, **choice}) if choice else None,
         )
 
+    def shown(self, example_id: str) -> dict[str, Any] | None:
+        """Return the first answer to one question as a line of answers.jsonl, or None without one."""
+        answer = next((one for one in self.answers if one.example_id == example_id and one.sample == 0), None)
+        if answer is None:
+            return None
+        about = {name: getattr(self, name) for name in ("step", "weights", "context", "task")}
+        return {**about, **{name: getattr(answer, name) for name in _OF_A_SHOWN}}
+
     def answer_rows(self) -> Iterator[dict[str, Any]]:
         """Yield what a samples file holds: one line for each answer, with what it was an answer to."""
         about = {name: getattr(self, name) for name in ("task", "split", "weights", "context")}
@@ -136,6 +147,7 @@ class Measurement:
 
 
 _MEASURED = ("step", "accuracy", "fully_right", "low", "high", "best", "context_id", "kl", "entropy")
+_OF_A_SHOWN = ("context_id", "example_id", "question", "text", "reward")
 _OF_A_CHOICE = tuple(field.name for field in fields(Choice))
 
 
@@ -146,3 +158,12 @@ def means(measurements: Sequence[Measurement], what: Quantity) -> dict[str, floa
         by_context.setdefault(one.context, []).append(getattr(one, what))
     known = {context: [v for v in values if v is not None] for context, values in by_context.items()}
     return {c: sum(known[c]) / len(known[c]) for c, values in by_context.items() if len(known[c]) == len(values)}
+
+
+def first_questions(measurements: Sequence[Measurement], count: int) -> list[str]:
+    """Return the ids of the first questions that were answered, one of each task in turn."""
+    by_task: dict[str, dict[str, None]] = {}
+    for one in measurements:
+        by_task.setdefault(one.task, {}).update(dict.fromkeys(answer.example_id for answer in one.answers))
+    in_turn = [id_ for at in zip_longest(*by_task.values()) for id_ in at if id_ is not None]
+    return in_turn[:count]

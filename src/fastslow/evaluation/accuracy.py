@@ -107,8 +107,16 @@ def answer_examples(
     ]
     rollouts = policy.rollouts(jobs, sampling.params)
     answers = [
-        Answer(r.example_id, at % sampling.samples, context.id, r.verdict.reward, len(r.completion_ids), r.text)
-        for at, r in enumerate(rollouts)
+        Answer(
+            r.example_id,
+            at % sampling.samples,
+            context.id,
+            r.verdict.reward,
+            len(r.completion_ids),
+            r.text,
+            job.example.question,
+        )
+        for at, (job, r) in enumerate(zip(jobs, rollouts, strict=True))
     ]
     return [answers[i * sampling.samples : (i + 1) * sampling.samples] for i in range(len(examples))]
 

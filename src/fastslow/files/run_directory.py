@@ -19,7 +19,10 @@ from fastslow.files import atomic, jsonl
 from fastslow.files.locks import LOCK
 
 LIBRARIES = ("fastslow", "torch", "transformers", "trl", "gepa", "accelerate", "peft", "reasoning-gym")
-FILES = ("metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl", "standings.jsonl")
+FILES = (
+    "metrics.jsonl", "routes.jsonl", "contexts.jsonl", "rollouts.jsonl", "evals.jsonl", "answers.jsonl",
+    "standings.jsonl",
+)  # fmt: skip
 MADE_IN = "# Made in "
 # What a process killed in its first moments may leave: no reason to refuse a directory.
 REMNANTS = frozenset({LOCK, "config.yaml.tmp"})

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from fastslow.contexts.evidence import Standing
 from fastslow.core import processes
-from fastslow.core.measurement import Measurement
+from fastslow.core.measurement import Measurement, first_questions
 from fastslow.core.types import Example, GroupEvidence, Rollout
 from fastslow.fast.phase import FastPhase
 from fastslow.fast.proposers.base import USAGE
@@ -30,6 +30,9 @@ BARREN_PHASES = 3
 
 HISTORY = 256
 """Lines of metrics that transformers keeps in memory."""
+
+SHOWN_ANSWERS = 3
+"""Held-out questions whose answers are written whole."""
 
 TALLIES = ("rollouts", "tokens", "trained", "wall", "reflection")
 
@@ -231,7 +234,15 @@ class Recorder(TrainerCallback):
         self._append_metrics([{**self._head(step, "retention"), **row, **asdict(fall)} for fall in falls])
 
     def evals(self, step: int, measurements: Sequence[Measurement]) -> None:
-        """Write, remember and show what was measured after `step` steps."""
+        """Write, remember and show what was measured after `step` steps, and write a few of the answers for people to
+        read: to the first questions, so that nobody chose them, and the same ones each time."""
+        shown = [
+            replace(one, step=step).shown(question)
+            for question in first_questions(measurements, SHOWN_ANSWERS)
+            for one in measurements
+            if one.context != "mean"  # the answers of every context, one after the other
+        ]
+        self._append("answers.jsonl", [line for line in shown if line is not None])
         measured = [replace(one, step=step, answers=()) for one in measurements]
         self.measurements += measured
         self._append("evals.jsonl", [one.row() for one in measured])

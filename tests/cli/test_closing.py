@@ -1,0 +1,108 @@
+"""What a run prints at its end: answers before and after, the best prompt, and the next command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastslow.cli.closing import LONGEST_ANSWER, LONGEST_CONTEXT, close
+from fastslow.cli.main import main
+from fastslow.contexts.context import seed_context
+
+INSTRUCTION = "Answer with the number alone.\nNothing else."
+
+
+def summary(**changed: Any) -> dict[str, Any]:
+    accuracy = {"base_seed": 0.0, "base_lead": 0.1, "seed": 0.2, "lead": 0.9, "mean": 0.8}
+    return {
+        "status": "done", "mode": "fst", "seed": 1, "steps": 2, "accuracy": accuracy, "ships": "lead",
+        "channels": {"fast": True, "slow": True}, "lead_context": seed_context(INSTRUCTION).to_json(), **changed,
+    }  # fmt: skip
+
+
+def answer(weights: str, context: str, question: str, text: str, reward: float | None) -> dict[str, Any]:
+    return {
+        "step": 2, "weights": weights, "context": context, "context_id": "c0ffee", "task": "a",
+        "example_id": question, "question": question, "text": text, "reward": reward,
+    }  # fmt: skip
+
+
+def closed(capsys: Any, run: Path, told: dict[str, Any], *answers: dict[str, Any]) -> str:
+    (run / "answers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answers), encoding="utf-8")
+    close(told, str(run))
+    return capsys.readouterr().out
+
+
+def test_answers_of_the_base_to_the_plain_prompt_stand_beside_the_last_ones_of_what_ships(
+    tmp_path: Path, capsys: Any
+) -> None:
+    said = closed(
+        capsys, tmp_path, summary(),
+        answer("trained", "lead", "6 * 7?", "early", 0.0), answer("trained", "seed", "6 * 7?", "plain", 0.0),
+        answer("trained", "lead", "6 * 7?", "42", 1.0), answer("base", "seed", "6 * 7?", "It is\n\nforty", None),
+        answer("base", "lead", "6 * 7?", "prompted", 0.5),
+    )  # fmt: skip
+    assert "6 * 7?\n    before  unscored     It is forty\n    after   reward 1.00  42\n" in said
+    assert not any(word in said for word in ("early", "plain\n", "prompted"))
+
+
+def test_the_best_prompt_stands_there_as_one_would_paste_it_and_the_next_command_below(
+    tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "bundle").mkdir()
+    said = closed(capsys, tmp_path, summary())
+    assert "  Answer with the number alone.\n  Nothing else.\n" in said
+    assert f"Next: fastslow report {tmp_path}\n" in said
+    assert f'fastslow ask {tmp_path} "QUESTION"' in said
+    assert "before" not in said, "nothing is claimed without answers"
+
+
+def test_what_is_long_is_cut_and_what_a_terminal_would_obey_is_not_printed(tmp_path: Path, capsys: Any) -> None:
+    long = summary(lead_context=seed_context("x" * 5_000).to_json())
+    hostile = [
+        answer(weights, context, "q \x1b[2J [bold]", "y" * 900 + "\x1b]0;owned\x07", 0.0)
+        for weights, context in (("base", "seed"), ("trained", "lead"))
+    ]
+    said = closed(capsys, tmp_path, long, *hostile)
+    assert "\x1b" not in said
+    assert "\x07" not in said
+    assert "[bold]" in said, "the words of a question are no markup"
+    assert f"{5_000 - LONGEST_CONTEXT + len(chr(10) * 2 + '{question}')} more characters: fastslow contexts" in said
+    assert "y" * LONGEST_ANSWER + " …" in said
+
+
+@pytest.mark.parametrize("mode", ["rl", "older"])
+def test_where_no_context_evolves_or_a_run_is_older_none_is_shown(tmp_path: Path, capsys: Any, mode: str) -> None:
+    told = summary(channels={"fast": False, "slow": True}, ships="seed")
+    if mode == "older":
+        del told["channels"], told["ships"]
+    said = closed(capsys, tmp_path, told, answer("base", "seed", "q", "a", 0.0))
+    assert "best prompt" not in said.split("Next:")[0].partition("run directory")[2]
+    assert "before" not in said
+
+
+def test_a_run_that_was_stopped_says_how_it_goes_on_and_nothing_of_what_it_did_not_measure(
+    tmp_path: Path, capsys: Any
+) -> None:
+    said = closed(capsys, tmp_path, summary(status="stopped by SIGINT"), answer("base", "seed", "q", "a", 0.0))
+    assert f"The run was stopped by SIGINT. To go on: fastslow resume {tmp_path}" in said
+    assert "Next:" not in said
+    assert "as one would paste it" not in said
+
+
+def test_a_real_run_prints_them_and_keeps_the_answers_of_every_evaluation(tmp_path: Path, capsys: Any) -> None:
+    from tests.cli.test_cli import recipe
+
+    assert main(["train", "--config", recipe(tmp_path)]) == 0
+    said, run = capsys.readouterr().out, tmp_path / "run"
+    rows = [json.loads(line) for line in (run / "answers.jsonl").read_text().splitlines()]
+    assert {(row["weights"], row["context"]) for row in rows} >= {("trained", "lead"), ("base", "seed")}
+    assert len({row["example_id"] for row in rows}) == 3
+    for row in rows:
+        assert row["question"].split()[0] in said
+    assert said.count("    before  reward") == said.count("    after   reward") == 3
+    assert "as one would paste it:" in said
+    assert f"Next: fastslow report {run}" in said
