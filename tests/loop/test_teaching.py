@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
@@ -102,6 +103,29 @@ def test_the_last_steps_of_a_cycle_draw_plain_answers_to_those_of_the_lead(tmp_p
     assert taught.teacher_prompts_N == tuple(trainer.policy.prompt_ids(lead, e) for e in taught.examples_N)
     assert [batch.beta for batch in (*dealt, taught)] == [0.1, 0.1, 0.1, 0.0], "the teacher is all that a step follows"
     assert trainer.shipped_context == "seed"
+    assert [batch.rate for batch in (*dealt, taught)] == [None, None, None, 2.0]
+
+
+class Rates(TrainerCallback):
+    """Note the learning rate that each optimiser step was made with."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.seen.append(kwargs["optimizer"].param_groups[0]["lr"])
+
+
+def test_a_consolidating_step_has_a_rate_of_its_own_whatever_the_schedule_says(tmp_path: Path) -> None:
+    """The last step is one: a linear schedule has all but ended there."""
+    task = write_task(tmp_path).replace("tests.support.runs:spread", ANSWERED)
+    trainer = tiny_trainer(
+        tmp_path, mode="consolidate", task=task, max_steps=4, slow_steps_per_cycle=4, consolidation_share=0.25,
+        consolidation_rate=3.0, learning_rate=1e-4, lr_scheduler_type="linear", warmup_steps=0,
+    )  # fmt: skip
+    trainer.add_callback(rates := Rates())
+    trainer.train()
+    assert rates.seen == pytest.approx([1e-4, 0.75e-4, 0.5e-4, 3e-4])
 
 
 @pytest.mark.parametrize(("mode", "setting", "said"), [
@@ -109,6 +133,7 @@ def test_the_last_steps_of_a_cycle_draw_plain_answers_to_those_of_the_lead(tmp_p
     ("consolidate", {"advantage_group": "context", "num_generations": 8}, "judges every token"),
     ("self_distillation", {"dynamic_sampling": 2}, "judges every token"),
     ("fst", {"consolidation_share": 0.25}, "set mode to consolidate"),
+    ("rl", {"consolidation_rate": 4.0}, "consolidation_rate is about mode"),
 ])  # fmt: skip
 def test_settings_that_mean_nothing_with_a_teacher_are_refused(
     tmp_path: Path, mode: str, setting: dict[str, Any], said: str

@@ -231,8 +231,9 @@ def _check_teacher(config: AllSettings) -> None:
             f"mode '{config.mode}' has a teacher that judges every token, which {wrong} "
             f"'{getattr(config, wrong)}' has no part in; leave it at {usual[wrong]}."
         )
-    if not mode.consolidates and config.consolidation_share != 0.5:
-        raise BadInput("consolidation_share is about mode 'consolidate'; leave it out, or set mode to consolidate.")
+    unused = {"consolidation_share": 0.5, "consolidation_rate": 2.0} if not mode.consolidates else {}
+    for name in (name for name, value in unused.items() if getattr(config, name) != value):
+        raise BadInput(f"{name} is about mode 'consolidate'; leave it out, or set mode to consolidate.")
 
 
 def _check_critic(config: AllSettings) -> None:

@@ -68,6 +68,12 @@ class CycleSettings(SettingsGroup):
         at_most=1,
         channel="slow",
     )
+    consolidation_rate: float = setting(
+        2.0,
+        "Mode consolidate: learning rate of these steps as a multiple of `learning_rate`; it does not decay.",
+        above=0,
+        channel="slow",
+    )
     problems_per_step: int = setting(
         8, "B: problems per optimiser step, each rolled out num_generations times.", unit="problems", at_least=1
     )

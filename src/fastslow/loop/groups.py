@@ -233,6 +233,7 @@ class GroupMaker:
             off_policy=self.policy.engine.separate or any(isinstance(slot, Rollout) for slot in slots),
             beta=beta if teacher is None else 0.0,  # the KL to the teacher is the whole loss
             advantage_scale=advantage_scale,
+            rate=self._config.consolidation_rate if teacher is not None and self._mode.consolidates else None,
         )
 
     def answers(self, examples: Sequence[Example], *, beta: float, advantage_scale: float) -> StepBatch:

@@ -32,6 +32,7 @@ class StepBatch:
             to the policy that sampled.
         beta: coefficient of the KL term in this step.
         advantage_scale: factor on every advantage in this step.
+        rate: learning rate of this step as a multiple of the run's, whatever its schedule says; None: the schedule's.
     """
 
     examples: tuple[Example, ...] = ()
@@ -44,6 +45,7 @@ class StepBatch:
     off_policy: bool = False
     beta: float = 0.0
     advantage_scale: float = 1.0
+    rate: float | None = None
 
     @property
     def alone_N(self) -> tuple[bool, ...] | None:
@@ -153,6 +155,9 @@ class Moments(TrainerCallback):
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.listener.weights_change_next()
+        if self._trainer.step_rate is not None:  # the schedule sets that of the next step anew
+            for group in kwargs["optimizer"].param_groups:
+                group["lr"] = group["initial_lr"] * self._trainer.step_rate
         if self._trainer.critic is not None:  # after the copies that a checkpoint under way may need
             self._trainer.note(self._trainer.critic.learn())
 

@@ -85,6 +85,7 @@ class SlowTrainer(GRPOTrainer):
     num_generations: int
     _entropy_mask: Tensor | None = None
     _teachers: Sequence[tuple[int, ...] | None] = ()
+    step_rate: float | None = None
 
     def __init__(
         self,
@@ -187,6 +188,7 @@ class SlowTrainer(GRPOTrainer):
 
     def _micro_batches(self, batch: StepBatch, rows_per_process: int) -> list[dict[str, Any]]:
         """Have TRL score this process's rows, and cut the live ones into accumulation slots."""
+        self.step_rate = batch.rate
         if not batch.rollouts:
             return [EMPTY] * self.slots
         self.beta = batch.beta  # before TRL scores: with a KL term it computes the reference's log-probabilities
