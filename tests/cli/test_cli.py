@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from fastslow.cli.main import COMMANDS, main
 from fastslow.core.measurement import Choice
 from fastslow.policy.loading import EMBEDDED
 from tests.support.measurements import measurement
-from tests.support.present import present
+from tests.support.nursery import Nursery
 from tests.support.runs import tiny_settings
 
 ROOT = Path(__file__).parents[2]
@@ -312,14 +311,10 @@ def test_a_question_longer_than_the_window_is_skipped_and_counted_and_a_run_of_t
 @pytest.mark.processes
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_run_after_its_step_with_a_checkpoint(tmp_path: Path, number: int, code: int) -> None:
-    process = start(tmp_path, "train", "--config", recipe(tmp_path, max_steps=5000))
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    deadline = time.time() + 120
-    while not (metrics.exists() and '"slow"' in metrics.read_text()) and time.time() < deadline:
-        assert process.poll() is None, present(process.stderr).read()
-        time.sleep(0.1)
-    process.send_signal(number)
-    assert process.wait(timeout=60) == code
+    point = ("update", 2, True)
+    with Nursery(tmp_path) as nursery:
+        argv = ["train", "--config", recipe(tmp_path, max_steps=5000)]
+        assert nursery.run(argv, point, signals=[number]) == code, nursery.log()[-3000:]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert re.match("stopped by SIG", summary["status"])
     checkpoint = tmp_path / "run" / f"checkpoint-{summary['steps']}"

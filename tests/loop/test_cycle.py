@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from fastslow.contexts.rendering import render
 from fastslow.core.types import GroupEvidence, Rollout, Route
 from fastslow.slow.batches import Scales
+from tests.support.nursery import Nursery
 from tests.support.present import present
 from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.watch import LastBatch, grpo
@@ -27,18 +25,9 @@ ROOT = Path(__file__).parents[2]
 def run_cycle(folder: Path, name: str, processes: int, **overrides) -> list[tuple[dict, list[dict]]]:
     """One entry per rank: (tensors, steps)."""
     tiny_settings(folder)  # the model must exist before two processes want it
-    script = [str(ROOT / "tests/support/one_cycle.py"), str(folder), name, json.dumps(overrides)]
-    launch = [sys.executable, *script]
-    if processes > 1:
-        # On a CPU, `--multi_gpu` is what makes accelerate start more than one process.
-        launch = [
-            sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
-            "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-            *script,
-        ]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(launch, env=env, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+    with Nursery(folder) as nursery:
+        codes = nursery.call("tests.support.one_cycle", "main", str(folder), name, ranks=processes, **overrides)
+    assert set(codes) == {0}, nursery.log()[-3000:]
     return [
         (torch.load(folder / f"{name}-{rank}.pt"), json.loads((folder / f"{name}-{rank}.json").read_text()))
         for rank in range(processes)

@@ -1,13 +1,15 @@
 """Real processes that start at once: the libraries are loaded here, and every run is a fork that may be killed.
 
-Reads one order a line, {"argv": [...], "point": [name, count, after] or null, "kill_after": seconds or null, "delay":
-[name, seconds] or null, "twins": how many at once, "kind": how "ranks" many processes of one run share weights,
-"rank": which of them is killed, "shim": false for accelerate as it is}, and answers with how the processes ended. It
-never trains itself: torch's threads would not survive a fork.
+Reads one order a line, {"cwd": where, "argv": words of a command, or "call": [module, function, arguments, keywords],
+"point": [name, count, after] or null, "kill_after": seconds or null, "delay": [name, seconds] or null, "twins": how
+many at once, "ranks": how many processes make one run, "kind": how they share its weights or null, "rank": which of
+them is killed, "shim": false for accelerate as it is}, and answers with how the processes ended. It never trains
+itself: torch's threads would not survive a fork.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -15,16 +17,37 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
 
+_shared: list[subprocess.Popen[str]] = []
+
+
+def _start(**environment: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.support.nursery"], env=env, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(timeout=60)
+
+
 class Nursery:
     """`with Nursery(folder) as nursery: nursery.run(["train", ...], point=("commit", 2, False))`.
 
-    The blow at a point is SIGKILL, or the `signals` of the order. Keywords go into the environment.
+    The blow at a point is SIGKILL, or the `signals` of the order. Keywords go into the environment, which takes a
+    server of its own; all others share one, whose libraries are loaded once.
     """
 
     def __init__(self, folder: Path, **environment: str):
@@ -32,36 +55,44 @@ class Nursery:
         self._environment = environment
 
     def __enter__(self) -> Nursery:
-        path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **self._environment}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.nursery"], env=env, cwd=self.folder, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+        if self._environment:
+            self._process = _start(**self._environment)
+            return self
+        if not _shared:
+            _shared.append(_start())
+            atexit.register(_end, _shared[0])
+        self._process = _shared[0]
         return self
 
     def __exit__(self, *error: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
+        if self._environment:
+            _end(self._process)
 
     def run(self, argv: list[str], point: tuple[str, int, bool] | None = None, **order: Any) -> int:
         """Exit code of `fastslow argv`; -9 where it was killed."""
         return self._ordered({"argv": argv, "point": point, **order})[0]
 
-    def launch(self, argv: list[str], *, kind: str, ranks: int = 2, rank: int = 0, **order: Any) -> list[int]:
-        """Exit codes of the processes of one run, sharded by `kind`. The blow falls on `rank`; the others get SIGKILL
-        as a launcher would give it, where they do not end by themselves."""
+    def launch(self, argv: list[str], *, kind: str | None, ranks: int = 2, rank: int = 0, **order: Any) -> list[int]:
+        """Exit codes of the processes of one run, sharded by `kind`, or with whole copies. The blow falls on `rank`;
+        the others get SIGKILL as a launcher would give it, where they do not end by themselves."""
         return self._ordered({"point": None, **order, "argv": argv, "kind": kind, "ranks": ranks, "rank": rank})
+
+    def call(self, module: str, function: str, *arguments: Any, ranks: int = 2, **keywords: Any) -> list[int]:
+        """Exit codes of the processes of one group, each of which calls a function."""
+        return self._ordered({"point": None, "call": [module, function, arguments, keywords], "ranks": ranks})
 
     def race(self, argv: list[str]) -> list[int]:
         """Exit codes of two processes that do the same at once."""
         return self._ordered({"argv": argv, "point": None, "twins": 2})
 
+    def log(self) -> str:
+        """What the processes in this folder have said so far."""
+        return (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+
     def _ordered(self, order: dict[str, Any]) -> list[int]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.write(json.dumps({"cwd": str(self.folder), **order}) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
@@ -71,16 +102,19 @@ GRACE_S = 60.0
 
 
 def _child(order: dict[str, Any], number: int, port: int) -> None:
+    os.chdir(order["cwd"])
+    sys.path.insert(0, order["cwd"])
     log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    if order.get("kind"):
+    if order.get("ranks", 1) > 1:
         from tests.support.sharding import rank_environment, shard_on_cpu, start_over
 
         os.environ.update(rank_environment(number, order["ranks"], port))
-        if order.get("shim", True):
-            shard_on_cpu()
-        start_over(order["kind"])
+        if order.get("kind"):
+            if order.get("shim", True):
+                shard_on_cpu()
+            start_over(order["kind"])
     if order["point"] and number == order.get("rank", number):
         from tests.support.points import arm
 
@@ -94,19 +128,36 @@ def _child(order: dict[str, Any], number: int, port: int) -> None:
         from tests.support.points import delay
 
         delay(*order["delay"])
-    from fastslow.cli.main import main
-
     code = 70  # a traceback
     try:
-        code = main(order["argv"])
+        code = _done(order)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
+def _done(order: dict[str, Any]) -> int:
+    if "call" not in order:
+        from fastslow.cli.main import main
+
+        return main(order["argv"])
+    module, function, arguments, keywords = order["call"]
+    getattr(import_module(module), function)(*arguments, **keywords)
+    return 0
+
+
+LOADED = (
+    "transformers.models.llama.modeling_llama", "fastslow.cli.train", "fastslow.run.train", "fastslow.fast.gepa",
+    "fastslow.registry.registry", "fastslow.fast.reflection.endpoint", "tests.support.runs",
+)  # fmt: skip
+
+
 def _serve() -> None:
-    from transformers.models.llama import modeling_llama  # noqa: F401
+    for module in LOADED:
+        import_module(module)
 
     for line in sys.stdin:
         order = json.loads(line)
@@ -119,7 +170,8 @@ def _serve() -> None:
         if order.get("kill_after") is not None:
             time.sleep(order["kill_after"])
             os.kill(processes[order.get("rank", 0)], signal.SIGKILL)
-        print(_ended(processes) if order.get("kind") else [_code(os.waitpid(p, 0)[1]) for p in processes], flush=True)
+        together = order.get("ranks", 1) > 1
+        print(_ended(processes) if together else [_code(os.waitpid(p, 0)[1]) for p in processes], flush=True)
 
 
 _code = os.waitstatus_to_exitcode

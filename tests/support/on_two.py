@@ -1,9 +1,7 @@
-"""Take the steps of CASES, and one of every algorithm, in each of several processes, and keep what the first one saw:
-python -m ... FOLDER"""
+"""Take the steps of CASES, and one of every algorithm, in each of several processes; keep what the first one saw."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import torch
@@ -49,8 +47,9 @@ def steps_of_algorithms(folder: Path) -> list[Step]:
     ]
 
 
-if __name__ == "__main__":
-    target = Path(sys.argv[1])
+def main(folder: str) -> None:
+    """Write two.pt."""
+    target = Path(folder)
     taken = {"cases": steps_of(target), "algorithms": steps_of_algorithms(target)}
     losses = {of: processes.gather([[step.loss for step in steps]]) for of, steps in taken.items()}
     if processes.is_main():

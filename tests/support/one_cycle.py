@@ -1,9 +1,8 @@
-"""Runs a few steps under one or more processes and writes down what each rank saw. Usage: one_cycle.py FOLDER NAME"""
+"""Runs a few steps under one or more processes and writes down what each rank saw. Called in each of them."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -51,7 +50,8 @@ class Witness(TrainerCallback):
         )
 
 
-def main(folder: Path, name: str, **overrides) -> None:
+def main(path: str, name: str, **overrides) -> None:
+    folder = Path(path)
     trainer = tiny_trainer(folder, output_dir=str(folder / name), **overrides)
     witness = Witness(trainer)
     trainer.add_callback(witness)
@@ -65,7 +65,3 @@ def main(folder: Path, name: str, **overrides) -> None:
     )
     (folder / f"{name}-{rank}.json").write_text(json.dumps(witness.steps))
     leave_processes()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], **json.loads(sys.argv[3] if len(sys.argv) > 3 else "{}"))
