@@ -19,6 +19,7 @@ from fastslow.cli.main import main
 from fastslow.core.errors import BadInput
 from fastslow.experiments.plan import parse_modes, parse_seeds, parse_sweep, plan_arms, plan_modes, plan_plasticity
 from fastslow.files.locks import alone_in
+from tests.support.nursery import forked_cell
 from tests.support.runs import tiny_settings
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,11 @@ def recipe(folder: Path, **overrides) -> str:
 
 def plan(folder: Path) -> dict:
     return json.loads((folder / "comparison.json").read_text())
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    monkeypatch.setattr("fastslow.experiments.experiment._child", forked_cell)
 
 
 @pytest.fixture
@@ -207,7 +213,7 @@ def test_arms_that_cannot_be_planned_are_refused(tmp_path, arms, said):
 
 
 @pytest.mark.processes
-@pytest.mark.usefixtures("environment")
+@pytest.mark.usefixtures("forked")
 def test_a_run_made_before_a_setting_existed_is_picked_up(tmp_path, capsys):
     """It did what the setting's default does; so much is owed to whoever spent hours on it."""
     call = ["compare", recipe(tmp_path), "--modes", "rl", "--seeds", "1", "--output_dir", str(tmp_path / "cmp")]
@@ -244,7 +250,7 @@ def test_eval_refuses_before_it_loads_a_model(tmp_path, capsys, monkeypatch, fla
 
 
 @pytest.mark.processes
-@pytest.mark.usefixtures("environment")
+@pytest.mark.usefixtures("forked")
 def test_cells_run_once_fail_apart_and_are_reported(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["compare", recipe(tmp_path), "--modes", "rl,fst", "--seeds", "1", "--output_dir", "out"]
@@ -277,7 +283,8 @@ def test_cells_run_once_fail_apart_and_are_reported(tmp_path, capsys, monkeypatc
 
 @pytest.mark.processes
 @pytest.mark.usefixtures("environment")
-def test_an_experiment_stops_with_its_cell_and_goes_on_later(tmp_path):
+def test_an_experiment_stops_with_its_cell_and_goes_on_later(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = recipe(tmp_path, max_steps=10_000, eval_strategy="no")  # it must not be done before it is stopped
     command = [
         sys.executable,
@@ -297,9 +304,8 @@ def test_an_experiment_stops_with_its_cell_and_goes_on_later(tmp_path):
     deadline = time.monotonic() + 120
     while not (log.exists() and "step 2/" in log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.1)
-    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert second.returncode == 2
-    assert f"is being worked on by process {process.pid}" in second.stderr
+    assert main(command[3:]) == 2
+    assert f"is being worked on by process {process.pid}" in capsys.readouterr().err
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 143
     (cell,) = plan(tmp_path / "out")["cells"]
@@ -311,7 +317,7 @@ def test_an_experiment_stops_with_its_cell_and_goes_on_later(tmp_path):
 
 
 @pytest.mark.processes
-@pytest.mark.usefixtures("environment")
+@pytest.mark.usefixtures("forked")
 def test_plasticity_trains_from_the_base_and_from_each_run(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = recipe(tmp_path, save_bundle=True)

@@ -16,10 +16,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +101,15 @@ class Nursery:
         return json.loads(self._process.stdout.readline())
 
 
+@contextmanager
+def forked_cell(command: Sequence[str]) -> Iterator[SimpleNamespace]:
+    """Stand in for what starts a cell of an experiment, which takes some ten seconds: the same command, forked."""
+    with Nursery(Path.cwd()) as nursery, tempfile.NamedTemporaryFile() as log:
+        code = nursery.run(list(command[command.index("fastslow") + 1 :]), log=log.name)
+        said = Path(log.name).read_text(encoding="utf-8", errors="replace")
+        yield SimpleNamespace(stdout=said.splitlines(keepends=True), returncode=code)
+
+
 GRACE_S = 60.0
 """Seconds that a process has to end by itself after another one of its run has ended."""
 
@@ -104,7 +117,7 @@ GRACE_S = 60.0
 def _child(order: dict[str, Any], number: int, port: int) -> None:
     os.chdir(order["cwd"])
     sys.path.insert(0, order["cwd"])
-    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    log = os.open(order.get("log", "log.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
     if order.get("ranks", 1) > 1:
