@@ -18,7 +18,8 @@ INSTRUCTION = "Answer with the number alone.\nNothing else."
 def summary(**changed: Any) -> dict[str, Any]:
     accuracy = {"base_seed": 0.0, "base_lead": 0.1, "seed": 0.2, "lead": 0.9, "mean": 0.8}
     return {
-        "status": "done", "mode": "fst", "seed": 1, "steps": 2, "accuracy": accuracy, "ships": "lead",
+        "status": "done", "mode": "fst", "seed": 1, "steps": 2, "validation_examples": 8, "accuracy": accuracy,
+        "ships": "lead",
         "channels": {"fast": True, "slow": True}, "lead_context": seed_context(INSTRUCTION).to_json(), **changed,
     }  # fmt: skip
 
@@ -26,7 +27,7 @@ def summary(**changed: Any) -> dict[str, Any]:
 def answer(weights: str, context: str, question: str, text: str, reward: float | None) -> dict[str, Any]:
     return {
         "step": 2, "weights": weights, "context": context, "context_id": "c0ffee", "task": "a",
-        "example_id": question, "question": question, "text": text, "reward": reward,
+        "example_id": question, "question": question, "text": text, "tokens": len(text.split()), "reward": reward,
     }  # fmt: skip
 
 
@@ -74,6 +75,21 @@ def test_what_is_long_is_cut_and_what_a_terminal_would_obey_is_not_printed(tmp_p
     assert "y" * LONGEST_ANSWER + " …" in said
 
 
+def test_how_sure_the_numbers_are_stands_below_them_and_an_answer_that_was_cut_says_so(
+    tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "config.yaml").write_text("max_completion_length: 3\n")
+    rows = [{"weights": "trained", "context": "lead", "low": low, "high": 0.98} for low in (0.1, 0.62)]
+    (tmp_path / "evals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = closed(
+        capsys, tmp_path, summary(),
+        answer("base", "seed", "q", "one two three", 0.0), answer("trained", "lead", "q", "one two", 1.0),
+    )  # fmt: skip
+    assert "on 8 held-out questions, one of which is 12.5 points; what ships: 95% interval 0.62 to 0.98\n" in said
+    assert "one two three … (cut at 3 tokens)\n" in said
+    assert "reward 1.00  one two\n" in said
+
+
 @pytest.mark.parametrize("mode", ["rl", "older"])
 def test_where_no_context_evolves_or_a_run_is_older_none_is_shown(tmp_path: Path, capsys: Any, mode: str) -> None:
     told = summary(channels={"fast": False, "slow": True}, ships="seed")
@@ -87,7 +103,11 @@ def test_where_no_context_evolves_or_a_run_is_older_none_is_shown(tmp_path: Path
 def test_a_run_that_was_stopped_says_how_it_goes_on_and_nothing_of_what_it_did_not_measure(
     tmp_path: Path, capsys: Any
 ) -> None:
-    said = closed(capsys, tmp_path, summary(status="stopped by SIGINT"), answer("base", "seed", "q", "a", 0.0))
+    nothing = dict.fromkeys(summary()["accuracy"])
+    told = summary(status="stopped by SIGINT", accuracy=nothing)
+    said = closed(capsys, tmp_path, told, answer("base", "seed", "q", "a", 0.0))
+    assert "Nothing was measured on held-out questions yet.\n" in said
+    assert "n/a" not in said
     assert f"The run was stopped by SIGINT. To go on: fastslow resume {tmp_path}" in said
     assert "Next:" not in said
     assert "as one would paste it" not in said
@@ -104,5 +124,5 @@ def test_a_real_run_prints_them_and_keeps_the_answers_of_every_evaluation(tmp_pa
     for row in rows:
         assert row["question"].split()[0] in said
     assert said.count("    before  reward") == said.count("    after   reward") == 3
-    assert "as one would paste it:" in said
+    assert "as one would paste it." in said
     assert f"Next: fastslow report {run}" in said

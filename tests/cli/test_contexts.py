@@ -82,13 +82,16 @@ def test_the_list_for_people_loads_neither_torch_nor_weights(run: Path) -> None:
     assert done.returncode == 0, f"torch was imported to read two files, or {done.stderr}"
     assert "62.0%" in done.stdout
     assert "54.0% to 70.0%" in done.stdout
-    assert "Question: What is 5 + 5?\nAnswer: 10\n\nQuestion: {question}\n" in done.stdout
+    assert "Question: What is 5 + 5?\nAnswer: 10\n\nQuestion: {question}\nAnswer:\n" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        (SECOND.id[:5], "Spell slowly.\n\nQuestion: Spell 'ab' backwards.\nAnswer: ba\n\nQuestion: {question}\n"),
+        (
+            SECOND.id[:5],
+            "Spell slowly.\n\nQuestion: Spell 'ab' backwards.\nAnswer: ba\n\nQuestion: {question}\nAnswer:\n",
+        ),
         (OLD.id, "Once accepted.\n\n{question}\n"),
         ("seed", "{question}\n"),
     ],

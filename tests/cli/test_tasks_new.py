@@ -40,11 +40,12 @@ def test_the_suggested_command_names_a_task_that_the_check_passes(model: str, ca
     words = shlex.split(said.strip().splitlines()[-1])
     assert words == ["fastslow", "train", "--config", "drafted_tickets.yaml"]
     recipe = yaml.safe_load(Path("drafted_tickets.yaml").read_text())
+    assert (recipe["validation_size"], recipe["test_size"]) == (16, 16), "64 for a test would leave few to validate on"
     assert recipe["task"] == "my tickets.csv?answer=label&question=ticket&scorer=drafted_tickets:score"
     assert recipe["max_completion_length"] == 16, "seven bytes are seven tokens of the tiny model"
     assert (recipe["model"], recipe["output_dir"]) == (model, "runs/drafted_tickets")
     examples = yaml.safe_load((ROOT / "examples/orders/recipe.yaml").read_text())
-    own = {"task", "output_dir", "model", "validation_size", "max_completion_length"}
+    own = {"task", "output_dir", "model", "validation_size", "test_size", "max_completion_length"}
     assert {name: recipe[name] for name in recipe if name not in own}.items() <= examples.items(), "as small as ours"
     for part in ("answers are labels: ", "billing", "fit to train on", "Wrote drafted_tickets.py"):
         assert part in said

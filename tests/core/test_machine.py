@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fastslow.core.errors import BadInput
-from fastslow.core.machine import all_processes, is_out_of_memory, memory_of, own_number, processes_here
+from fastslow.core.machine import all_processes, busy, is_out_of_memory, memory_of, own_number, processes_here
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,11 @@ def test_the_number_of_a_process_is_its_launchers() -> None:
     assert [own_number(environment) for environment in ({}, {"RANK": ""}, {"RANK": "3"})] == [0, 0, 3]
     with pytest.raises(BadInput, match="RANK is 'a', not a whole number from 0 on"):
         own_number({"RANK": "a"})
+
+
+@pytest.mark.parametrize(("load", "said"), [(9.5, "load 9.5 on 2 cores"), (2.9, ""), (0.0, "")])
+def test_a_machine_that_others_keep_busy_is_said_to_be(monkeypatch: pytest.MonkeyPatch, load: float, said: str) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    assert bool(busy()) == bool(said)
+    assert said in busy()

@@ -60,7 +60,7 @@ def test_what_is_shown_of_answers_is_the_first_sample_of_the_first_questions_of_
     assert both[0].shown("b1") is None
     assert both[0].shown("a2") == {
         "step": 3, "weights": "trained", "context": "lead", "task": "a", "context_id": "c0ffee", "example_id": "a2",
-        "question": "what is a2?", "text": "text 0", "reward": 1.0,
+        "question": "what is a2?", "text": "text 0", "tokens": 7, "reward": 1.0,
     }  # fmt: skip
 
 

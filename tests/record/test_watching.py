@@ -189,6 +189,13 @@ def test_watch_goes_on_until_a_broken_run_was_resumed_and_done(run: Path, capsys
     assert "eta" not in said[1], "a run that does not go on has none"
 
 
+def test_watch_once_says_that_a_run_is_starting(tmp_path: Path, capsys: Any) -> None:
+    with alone_in(tmp_path / "run"):
+        assert main(["watch", str(tmp_path / "run"), "--once"]) == 0
+    assert "a run starts in" in capsys.readouterr().out
+    assert main(["watch", str(tmp_path / "run"), "--once"]) == 2, "nobody is at work there"
+
+
 def test_watch_once_shows_how_it_stands_and_ctrl_c_is_quiet(run: Path, capsys: Any, monkeypatch: Any) -> None:
     write(run, row(1), row(2))
     assert main(["watch", str(run), "--once"]) == 0

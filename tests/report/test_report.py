@@ -85,9 +85,21 @@ def test_where_plain_rl_never_rises_there_is_no_cost_to_compare(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["rl", "fst", "prompt"])
-def test_one_arm_alone_leaves_the_question_open(tmp_path, mode):
-    found = headline(compare(*load_sources([make_run(tmp_path / "run", mode, 1, RL)]))[0])
-    assert found.answer == "Open"
+def test_one_run_alone_says_what_it_learned_and_claims_nothing_more(tmp_path, mode):
+    path = make_run(tmp_path / "run", mode, 1, RL)
+    told = json.loads((path / "summary.json").read_text())
+    told["accuracy"] |= {"base_lead": 0.2, "seed": told["accuracy"].get("seed", 0.3)}
+    (path / "summary.json").write_text(json.dumps({**told, "validation_examples": 18}))
+    found = headline(compare(*load_sources([path]))[0])
+    assert "Accuracy on 18 held-out questions went from 0.10" in found.sentence
+    assert (found.question, found.answer) == ("What was learned?", "0.10 to 0.40")
+    assert "One seed, and nothing beside it" in found.sentence
+    assert ("without training" in found.sentence) == (mode == "fst")
+
+
+def test_two_seeds_of_one_arm_leave_the_question_open(tmp_path):
+    paths = [make_run(tmp_path / f"run{seed}", "fst", seed, RL) for seed in (1, 2)]
+    assert headline(compare(*load_sources(paths))[0]).answer == "Open"
 
 
 def test_tasks_and_models_are_never_mixed(tmp_path):

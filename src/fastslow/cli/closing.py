@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -18,41 +18,76 @@ LONGEST_ANSWER, LONGEST_CONTEXT = 160, 1_500
 """Characters that are shown; the files hold the rest."""
 
 
-def close(summary: Mapping[str, Any], run: str) -> None:
-    """Print the closing table, what was learned in words, and how to go on; only files that this run has are named."""
+def close(summary: Mapping[str, Any], run: str, *, own: bool = True) -> None:
+    """Print the closing table, what was learned in words, and how to go on; only files that this run has are named.
+
+    Of a run that is not our `own` only the summary is shown, which was checked: its other files may hold anything.
+    """
     from fastslow.record.display import closing_table
     from fastslow.record.tables import print_table
 
     there = [name for name in ("summary.json", "metrics.jsonl", "bundle/") if (Path(run) / name).exists()]
-    print_table(Console(), closing_table(summary))
-    ended = summary["status"] == "done"
-    lines = [f"run directory: {run} ({', '.join(there)})"]
-    lines += [*_answers(_shown_answers(run), summary), *_context(summary, run)] if ended else []
+    measured = any(value is not None for value in summary["accuracy"].values())
+    if measured:
+        print_table(Console(), closing_table(summary))
+    lines = [] if measured else ["Nothing was measured on held-out questions yet."]
+    if own and measured:
+        lines += _sureness(run, summary)
+    lines += [f"run directory: {run} ({', '.join(there)})"]
+    if own and summary["status"] == "done":
+        lines += [*_answers(run, summary), *_context(summary, run)]
     for line in [*lines, *_next(summary, run)]:
         Console().print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def _shown_answers(run: str) -> list[dict[str, Any]]:
+def _rows(run: str, name: str) -> list[dict[str, Any]]:
     from fastslow.files import jsonl
 
-    return jsonl.read(Path(run) / "answers.jsonl")
+    return jsonl.read(Path(run) / name)
 
 
-def _answers(rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> Iterator[str]:
+def _sureness(run: str, summary: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the numbers rest on: how many questions, and the interval of what ships."""
+    questions = summary.get("validation_examples")
+    if not questions:
+        return
+    ships = [
+        row
+        for row in _rows(run, "evals.jsonl")
+        if (row["weights"], row["context"]) == ("trained", summary.get("ships"))
+    ]
+    interval = ""
+    if ships and not summary.get("tasks") and ships[-1].get("low") is not None:
+        interval = f"; what ships: 95% interval {ships[-1]['low']:.2f} to {ships[-1]['high']:.2f}"
+    yield f"on {questions} held-out questions, one of which is {100 / questions:.1f} points{interval}"
+
+
+def _answers(run: str, summary: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the base answered to the plain prompt, and what the trained model answers as it ships."""
     before, after = ("base", "seed"), ("trained", summary.get("ships"))  # older runs do not say what ships
     by_question: dict[tuple[str, str], dict[tuple[str, str], Mapping[str, Any]]] = {}
-    for row in rows:  # the last evaluation is written last
+    for row in _rows(run, "answers.jsonl"):  # the last evaluation is written last
         by_question.setdefault((row["task"], row["example_id"]), {})[row["weights"], row["context"]] = row
     pairs = [(of[before], of[after]) for of in by_question.values() if before in of and after in of]
     if not pairs:
         return
+    room = _room(run)
     yield ""
     yield f"The first {len(pairs)} held-out questions (nobody picked them), before and after training:"
     for first, last in pairs:
         yield f"  {_line(first['question'])}"
-        yield f"    before  {_reward(first['reward'])}  {_line(first['text'])}"
-        yield f"    after   {_reward(last['reward'])}  {_line(last['text'])}"
+        for when, row in (("before", first), ("after ", last)):
+            cut = f" … (cut at {room} tokens)" if room is not None and row["tokens"] >= room else ""
+            yield f"    {when}  {_reward(row['reward'])}  {_line(row['text'])}{cut}"
+
+
+def _room(run: str) -> int | None:
+    """Return the most tokens of an answer in a run, None where its settings are not there."""
+    import yaml
+
+    config = Path(run) / "config.yaml"
+    settings = yaml.safe_load(config.read_text(encoding="utf-8")) if config.exists() else None
+    return settings.get("max_completion_length") if isinstance(settings, dict) else None
 
 
 def _line(text: str) -> str:
@@ -76,7 +111,8 @@ def _context(summary: Mapping[str, Any], run: str) -> Iterator[str]:
     text = as_text(lead)
     cut = len(text) > LONGEST_CONTEXT
     yield ""
-    yield f"The best prompt (lead context {lead.id}) as one would paste it:"
+    yield f"The best prompt (lead context {lead.id}) as one would paste it. The run sent it as chat turns, and measured"
+    yield f"those: fastslow contexts {quote(run)} --format messages"
     yield from (f"  {line}".rstrip() for line in text[:LONGEST_CONTEXT].split("\n"))
     if cut:
         yield f"  … ({len(text) - LONGEST_CONTEXT} more characters: fastslow contexts {quote(run)} --show)"
@@ -92,3 +128,4 @@ def _next(summary: Mapping[str, Any], run: str) -> Iterator[str]:
     yield f"Next: fastslow report {quote(run)}"
     if (Path(run) / "bundle").exists():
         yield f'  or: fastslow ask {quote(run)} "QUESTION"'
+        yield f"  or: fastslow eval {quote(run)} --split test   (questions that nothing was chosen by)"

@@ -93,6 +93,8 @@ def _list(lines: Sequence[ContextLine]) -> None:
             str(line.characters), str(line.examples),
         )  # fmt: skip
     print_table(Console(), table)
+    note = "expected and anchor are of training, mostly under earlier weights; fastslow eval measures the final ones"
+    Console().print(note, highlight=False, soft_wrap=True)
 
 
 def _share(value: float | None) -> str:

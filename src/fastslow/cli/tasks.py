@@ -172,14 +172,15 @@ def _check(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     """Write the scorer of a new task and a recipe, once its data have been found fit to train on."""
     from fastslow.tasks.draft import draft_task, room_for
-    from fastslow.tasks.first_try import first_recipe, how_long
+    from fastslow.tasks.first_try import SPLITS, first_recipe, how_long
 
     target, recipe = Path(f"{options.name}.py"), Path(f"{options.name}.yaml")
     draft = draft_task(options.name, options.source)
     if recipe.is_symlink() or recipe.exists():
         raise BadInput(f"'{recipe}' exists already; take another name, or remove it.")
     check_target(target)
-    task, reader = draft.task(**_sizes(options)), _reader(options)
+    given = {size: value for size, value in _sizes(options).items() if value != SIZES[size]}
+    task, reader = draft.task(**{**SIZES, **SPLITS, **given}), _reader(options)  # as the recipe will cut it
     report = _examined(task, reader)
     longest = max(map(reader.length, sorted(set(draft.answers), key=len)[-LONGEST_ANSWERS:]))
     room = room_for(longest)
@@ -197,7 +198,6 @@ def _new(options: argparse.Namespace) -> int:
         print(f"\nNothing was written: mend the data, then run this again for {target}.")
         return 1
     write(target, draft.text.encode())
-    given = {size: value for size, value in _sizes(options).items() if value != SIZES[size]}
     model = {"model": options.model} if options.model != MODEL else {}
     made = first_recipe(
         options.name, draft.spec, kind=draft.kind, labels=draft.labels, room=room, settings=model | given

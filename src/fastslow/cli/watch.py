@@ -6,12 +6,14 @@ import argparse
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from shlex import quote
 
 from rich.console import Console
 
 from fastslow.cli.flags import Parser, between
 from fastslow.core.errors import printable
+from fastslow.files.locks import is_worked_on
 from fastslow.files.run_directory import starts_yet
 from fastslow.record.terminal import can_redraw, live
 from fastslow.record.view import View
@@ -29,6 +31,9 @@ def run(argv: Sequence[str]) -> int:
     try:
         if not options.once:
             _await(console, options.run, options.interval)
+        elif starts_yet(options.run) and Path(options.run).is_dir() and is_worked_on(Path(options.run)):
+            _say(console, f"a run starts in '{options.run}': it loads its model and has written nothing yet.")
+            return 0
         watched = WatchedRun(options.run)
         watched.look()
         _say(console, watched.title)
@@ -94,7 +99,7 @@ def _close(watched: WatchedRun) -> None:
 
     if (summary := watched.summary) is None:
         return
-    close(summary, str(watched.path))
+    close(summary, str(watched.path), own=False)
 
 
 def _say(console: Console, line: str) -> None:

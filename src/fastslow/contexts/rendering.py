@@ -52,13 +52,13 @@ def question_alone(question: str) -> Example:
 
 def as_text(context: Context) -> str:
     """Return a context as one would paste it before a question, which `PLACEHOLDER` stands for: the instruction, then
-    the worked examples, with labels only where there are any."""
+    the worked examples, with labels only where there are any, the last of them before the answer to come."""
     labels = {"user": "Question: ", "assistant": "Answer: "} if context.worked_examples else {}
     parts: list[str] = []
     for turn in render_open(context):
         between = "\n" if turn["role"] == "assistant" else "\n\n" if parts else ""
         parts.append(f"{between}{labels.get(turn['role'], '')}{turn['content']}")
-    return "".join(parts)
+    return "".join([*parts, "\nAnswer:"] if labels else parts)
 
 
 def render_chat(context: Context, turns: Sequence[Message], *, system_role: bool = True) -> Messages:

@@ -27,6 +27,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(message in str(error) for message in MESSAGES)
 
 
+def busy() -> str:
+    """Say where other programs keep this machine busy, so that times are not taken for its own; empty elsewhere."""
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return f"this machine is busy (load {load:.1f} on {cores} cores): all will take longer" if load > cores + 1 else ""
+
+
 def memory_of(device: torch.device) -> tuple[int, int] | None:
     """(free now, there at all) in bytes for one process, where that can be known: of an NVIDIA GPU its own memory, of a
     CPU what the system, its control group and RLIMIT_AS leave; swap counts as there, not as free."""

@@ -147,7 +147,7 @@ class Measurement:
 
 
 _MEASURED = ("step", "accuracy", "fully_right", "low", "high", "best", "context_id", "kl", "entropy")
-_OF_A_SHOWN = ("context_id", "example_id", "question", "text", "reward")
+_OF_A_SHOWN = ("context_id", "example_id", "question", "text", "tokens", "reward")
 _OF_A_CHOICE = tuple(field.name for field in fields(Choice))
 
 

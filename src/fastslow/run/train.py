@@ -17,7 +17,7 @@ from fastslow.config.dump import dump_config
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core import processes
 from fastslow.core.errors import EngineError, FastSlowError
-from fastslow.core.machine import is_out_of_memory, own_number
+from fastslow.core.machine import busy, is_out_of_memory, own_number
 from fastslow.core.peers import watched
 from fastslow.fast.proposers.base import journal_into
 from fastslow.fast.reflection.journal import JOURNAL
@@ -175,6 +175,8 @@ def _run(trainer: FastSlowTrainer, start: Path | None, tracker_run: TrackerRun |
         trainer.slow.name_run(tracker_run.name)  # now that config.yaml is written: another run may be made of it
         if trainer.recorder.run is not None:
             tracker_run.keep(trainer.recorder.run)
+    if others := busy():
+        display.note(others)
     done = 0 if start is None else int(start.name.rpartition("-")[2])
     trainer.recorder.begin(Plan.of(vars(trainer.args)), _title(trainer), done)
     try:

@@ -9,8 +9,11 @@ from typing import Any
 
 MINUTES, TOKENS = 8, 32
 """Minutes that examples/orders took on one shared core, with room for so many tokens in an answer."""
-HELD_OUT = 16
-"""Validation questions of a first try, each answered four times under every context."""
+SPLITS = {"validation_size": 16, "test_size": 16}
+"""Validation questions of a first try are answered four times under every context. As many are kept for a test: the
+default of 64 would leave a small file next to none to validate on."""
+EXAMPLES, MOST_EXAMPLES = 3, 8
+"""Worked examples of a context: with labels one of each, up to so many."""
 PLAIN = {
     "exact": "Answer the question with the answer alone.",
     "number": "Answer the question with a number alone.",
@@ -33,7 +36,7 @@ population_size: 4
 slow_steps_per_cycle: 3
 anchor_size: 12
 fast_metric_calls: 96
-max_worked_examples: 3
+max_worked_examples: {examples}
 
 problems_per_step: 6
 num_generations: 8
@@ -51,7 +54,7 @@ def first_recipe(
     name: str, task: str, *, kind: str, labels: Sequence[str], room: int, settings: Mapping[str, Any]
 ) -> str:
     """Return the text of the recipe. `settings` are further ones (model, sizes of splits), None where not given."""
-    sizes = {"validation_size": HELD_OUT} | {key: value for key, value in settings.items() if value is not None}
+    sizes = SPLITS | {key: value for key, value in settings.items() if value is not None}
     prompt = f"Reply with one of: {', '.join(labels)}." if kind == "labels" else PLAIN[kind]
     return RECIPE.format(
         name=name,
@@ -60,6 +63,7 @@ def first_recipe(
         output_dir=_word(f"runs/{name}"),
         sizes="".join(f"{key}: {_word(value)}\n" for key, value in sizes.items()),
         prompt=_word(prompt),
+        examples=min(MOST_EXAMPLES, max(EXAMPLES, len(labels))) if kind == "labels" else EXAMPLES,
         room=room,
     )
 

@@ -10,6 +10,7 @@ from statistics import mean
 from fastslow.core.modes import CANDIDATE
 from fastslow.metrics import Efficiency
 from fastslow.report.pages import formats
+from fastslow.report.questions.alone import answer, only_run, sentence
 from fastslow.report.questions.compare import Arm, Comparison
 from fastslow.report.questions.continual import intervals, measures_of_arm
 from fastslow.report.questions.controls import (
@@ -26,6 +27,7 @@ from fastslow.report.questions.controls import (
 )
 from fastslow.report.questions.plasticity import areas
 from fastslow.report.questions.series import bands_of
+from fastslow.report.reading.data import RunData
 
 OPEN, YES, SEEMS_SO, IN_PART = "Open", "Yes", "It seems so", "In part"
 KEPT = 0.95  # plasticity of at least this share of the base's counts as kept
@@ -51,7 +53,10 @@ class Headline:
 
 
 def headline(comparison: Comparison) -> Headline:
-    """Return the first screen of one comparison. The answer is 'Open' where the files do not decide."""
+    """Return the first screen of one comparison. The answer is 'Open' where the files do not decide; a single run has
+    nothing to be compared with, and says what it learned."""
+    if (run := only_run(comparison)) is not None:
+        return Headline(answer(run), sentence(run, comparison.measure), _of_one(run), "What was learned?")
     if comparison.kind == "plasticity":
         found = replace(_plasticity(comparison), question="Was plasticity kept?")
     else:
@@ -236,6 +241,17 @@ def _ends(comparison: Comparison) -> list[Figure]:
         label = f"{comparison.measure} of {arm.label} at its latest evaluation"
         figures.append(Figure(value, label, formats.seeds(len(arm.runs))))
     return figures
+
+
+def _of_one(run: RunData) -> list[Figure]:
+    """Return where a single run came from and went to, and by which drift."""
+    before, after = run.final("base_seed"), run.final(run.shipped_context)
+    drift, spent = run.final_kl(run.shipped("kl")), formats.whole(run.counts("rollouts").generated)
+    return [
+        Figure(formats.decimal(after), "trained, as it ships", "1 seed"),
+        Figure(formats.decimal(before), "base, under the plain prompt"),
+        Figure(formats.decimal(drift), "drift: KL to the base, nats a token", f"{spent} rollouts"),
+    ]
 
 
 def _plasticity(comparison: Comparison) -> Headline:
