@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fastslow.cli.main import main
-from tests.support.shipped import CONTEXTS, lively_model, make_bundle
+from tests.support.shipped import CONTEXTS, lively_model, make_bundle, promoted
 
 LEAD, SEED = CONTEXTS[0], CONTEXTS[-1]
 QUESTION = "What is 6 * 7?"
@@ -51,3 +51,9 @@ def test_where_contexts_went_into_the_weights_none_is_put_before_a_question(tmp_
 def test_what_cannot_be_asked_is_one_line(bundle: Path, capsys: Any, argv: list[str], said: str) -> None:
     assert main(["ask", str(bundle), *argv]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_champion_answers_under_the_context_that_was_gated(bundle: Path, tmp_path: Path, capsys: Any) -> None:
+    champion = promoted(tmp_path / "registry", bundle, "seed")
+    capsys.readouterr()
+    assert asked(capsys, champion, QUESTION) == asked(capsys, str(bundle), QUESTION, "--context", "seed")
