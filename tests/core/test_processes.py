@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
 from fastslow.core import processes
 from fastslow.core.errors import BadInput
-
-ROOT = Path(__file__).parents[2]
+from tests.support.nursery import Nursery
 
 
 def test_one_process_does_all_the_work_and_gathers_its_own() -> None:
@@ -31,49 +29,45 @@ def test_one_process_raises_what_it_was_asked_to_make() -> None:
         processes.from_main(fail)
 
 
-SCRIPT = """
-import json, pathlib
-import torch.distributed as dist
-from fastslow.core import processes
-from fastslow.core.errors import BadInput, FastSlowError
+class Odd(Exception):
+    """What cannot be sent: it holds a function."""
 
-class Odd(Exception):  # cannot be sent: it holds a function
-    def __init__(self, f):
+    def __init__(self, f: Callable[[], int]):
         super().__init__("odd")
         self.f = f
 
-def main_only():
-    assert processes.is_main(), "another process was asked"
-    return "from main"
 
-def fail():
-    raise BadInput("what, where, how")
+def agree() -> None:
+    """Write down what this process gathered, was given, and was told of failures."""
 
-def fail_oddly():
-    raise Odd(lambda: 0)
+    def main_only() -> str:
+        assert processes.is_main(), "another process was asked"
+        return "from main"
 
-dist.init_process_group("gloo")
-seen = {"gathered": processes.gather(list("abcdefg")[processes.share_of(7)]), "main": processes.from_main(main_only)}
-for name, make in (("bad", fail), ("odd", fail_oddly)):
-    try:
-        processes.from_main(make)
-    except Exception as error:
-        seen[name] = [type(error).__name__, str(error)]
-processes.wait()
-pathlib.Path(__file__).with_name(f"{processes.rank()}.json").write_text(json.dumps(seen))
-dist.destroy_process_group()
-"""
+    def fail() -> str:
+        raise BadInput("what, where, how")
+
+    def fail_oddly() -> str:
+        raise Odd(lambda: 0)
+
+    dist.init_process_group("gloo")
+    share = list("abcdefg")[processes.share_of(7)]
+    seen: dict[str, object] = {"gathered": processes.gather(share), "main": processes.from_main(main_only)}
+    for name, make in (("bad", fail), ("odd", fail_oddly)):
+        try:
+            processes.from_main(make)
+        except Exception as error:
+            seen[name] = [type(error).__name__, str(error)]
+    processes.wait()
+    Path(f"{processes.rank()}.json").write_text(json.dumps(seen))
+    dist.destroy_process_group()
 
 
 @pytest.mark.processes
 def test_three_processes_agree(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "3"]
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launch, str(tmp_path / "script.py")], env=env, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    with Nursery(tmp_path) as nursery:
+        codes = nursery.call("tests.core.test_processes", "agree", ranks=3)
+    assert codes == [0, 0, 0], nursery.log()[-3000:]
     for rank in (1, 2):  # a file each: lines on one stdout can run into one another
         seen = json.loads((tmp_path / f"{rank}.json").read_text())
         assert seen["gathered"] == list("abcdefg"), "shares were joined in another order"

@@ -1,13 +1,11 @@
-"""Shard a tiny Llama by torch's fully_shard in each of several processes, and write what each holds: -m ... FOLDER"""
+"""Shard a tiny Llama by torch's fully_shard in each of several processes, and write what each holds."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import distributed
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
@@ -15,7 +13,7 @@ from torch.distributed.tensor import DTensor
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
 
-def held_by(folder: Path) -> None:
+def held_by(folder: str) -> None:
     distributed.init_process_group("gloo")
     mesh = distributed.init_device_mesh("cpu", (distributed.get_world_size(),))
     model: Any = tiny_model(tiny_tokenizer())
@@ -28,10 +26,5 @@ def held_by(folder: Path) -> None:
         "bytes": sum(t.numel() * t.element_size() for t in local),
         "held": sum(t.untyped_storage().nbytes() for t in local),
     }
-    (folder / f"{distributed.get_rank()}.json").write_text(json.dumps(out))
+    (Path(folder) / f"{distributed.get_rank()}.json").write_text(json.dumps(out))
     distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    held_by(Path(sys.argv[1]))

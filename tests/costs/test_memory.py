@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 from fastslow.costs.memory import Training, passing, standing
 from fastslow.costs.shape import shape_of, sharded
 from tests.costs.given import qwen
-from tests.support.nursery import ROOT
+from tests.support.nursery import Nursery
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
 WHOLE = Training(1, 1, trains=True, moments=2, references=1)
@@ -66,20 +64,9 @@ def test_a_parameter_is_cut_along_its_first_dimension_and_padded(shape: tuple, p
 @pytest.mark.processes
 def test_local_shards_of_a_tiny_model_are_those_of_torchs_fully_shard(tmp_path: Path) -> None:
     """Two gloo processes wrap a tiny Llama as accelerate does, layer by layer and then the root."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node=2",
-        "--master_port=0",
-        "--rdzv_backend=c10d",
-        "--rdzv_endpoint=127.0.0.1:0",
-        "-m",
-        "tests.costs.shards",
-        str(tmp_path),
-    ]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    with Nursery(tmp_path) as nursery:
+        codes = nursery.call("tests.costs.shards", "held_by", str(tmp_path))
+    assert codes == [0, 0], nursery.log()[-2000:]
     measured = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     predicted = 4 * sharded(shape_of(tiny_model(tiny_tokenizer())).shapes, 2)
     assert all(rank["sharded"] for rank in measured), "the model was not sharded: this would test DDP"

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from fastslow.files.run_directory import RunDirectory
 from fastslow.policy.loading import load_model, resolve_model
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
-from tests.cli.test_cli import recipe, start
-from tests.support.present import present
+from tests.cli.test_cli import recipe
+from tests.support.nursery import Nursery
 from tests.support.runs import tiny_settings
 from tests.support.tiny import save_tiny
 
@@ -33,28 +32,11 @@ def run(folder: Path, **overrides: Any) -> dict[str, Any]:
     return train(FastSlowConfig(**tiny_settings(folder, **overrides)), display=SilentDisplay())
 
 
-def slow_scorer(completion: str, row: dict[str, Any]) -> float:
-    """Takes its time while the file `slow` exists in the current folder."""
-    if Path("slow").exists():
-        time.sleep(0.2)
-    return float(len(completion) % 2)
-
-
 @pytest.mark.processes
 def test_a_signal_during_the_last_measurements_loses_no_weights(tmp_path: Path) -> None:
-    settings = tiny_settings(tmp_path)
-    task = settings["task"].split("?")[0] + "?scorer=tests.faults.test_mishaps:slow_scorer"
-    process = start(tmp_path, "train", "--config", recipe(tmp_path, task=task, eval_samples=4))
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    deadline = time.time() + 120
-    while not (metrics.exists() and '"step": 1' in metrics.read_text()) and time.time() < deadline:
-        assert process.poll() is None, present(process.stderr).read()
-        time.sleep(0.05)
-    (tmp_path / "slow").touch()
-    while '"phase": "end"' not in metrics.read_text() and time.time() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=90) == 143
+    with Nursery(tmp_path) as nursery:
+        argv = ["train", "--config", recipe(tmp_path, eval_samples=4)]
+        assert nursery.run(argv, ("base", 1, False), signals=[signal.SIGTERM]) == 143, nursery.log()[-3000:]
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "stopped by SIGTERM"
     assert (tmp_path / "run" / "bundle" / "model.safetensors").exists()
     assert main(["eval", str(tmp_path / "run"), "--trust_task", "--limit", "1"]) == 0

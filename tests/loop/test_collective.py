@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +11,33 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from tests.support.runs import tiny_settings
-
-ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.processes
-
-SCRIPT = """
-import json, os, sys
 from fastslow.cli.main import main
 from fastslow.policy.policy import Policy
+from tests.support.nursery import Nursery
+from tests.support.runs import tiny_settings
 
-made, roll_out = [], Policy._roll_out
+pytestmark = pytest.mark.processes
 
-def counted(self, jobs, params):
-    made.append(len(jobs))
-    return roll_out(self, jobs, params)
 
-Policy._roll_out = counted
-code = main(["train", "--config", "recipe.yaml", "--output_dir", sys.argv[1]])
-with open(f"{sys.argv[1]}-{os.environ.get('RANK', '0')}.json", "w") as file:
-    json.dump(sum(made), file)
-sys.exit(code)
-"""
+def counted(name: str) -> None:
+    """Train, and write down how many completions this process sampled."""
+    made: list[int] = []
+    roll_out = Policy._roll_out
+
+    def counting(self: Policy, jobs: Any, params: Any) -> Any:
+        made.append(len(jobs))
+        return roll_out(self, jobs, params)
+
+    Policy._roll_out = counting  # type: ignore[method-assign]
+    assert main(["train", "--config", "recipe.yaml", "--output_dir", name]) == 0
+    Path(f"{name}-{os.environ.get('RANK', '0')}.json").write_text(json.dumps(sum(made)))
 
 
 def run(folder: Path, name: str, processes: int) -> list[int]:
     """Train in `folder`; returns how many completions each process sampled."""
-    launch = [sys.executable, "script.py", name]
-    if processes > 1:
-        # On a CPU, `--multi_gpu` is what makes accelerate start more than one process.
-        launch = [
-            sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes),
-            "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-            "script.py", name,
-        ]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(launch, env=env, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    with Nursery(folder) as nursery:
+        codes = nursery.call("tests.loop.test_collective", "counted", name, ranks=processes)
+    assert set(codes) == {0}, nursery.log()[-3000:]
     return [json.loads((folder / f"{name}-{rank}.json").read_text()) for rank in range(processes)]
 
 
@@ -65,7 +53,6 @@ def test_two_processes_share_all_sampling_and_find_what_one_finds(tmp_path: Path
         validation_size=8,
     )  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings))
-    (tmp_path / "script.py").write_text(SCRIPT)
     (alone,) = run(tmp_path, "one", 1)
     shares = run(tmp_path, "two", 2)
     assert sum(shares) == alone, "something was sampled twice, or not at all"

@@ -99,21 +99,28 @@ class Killed(BaseException):
     """A kill that a test can catch."""
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """A run that nothing cut, and the requests that it paid for."""
+    whole = tmp_path_factory.mktemp("whole")
+    with OpenAIServer(editor) as server, pytest.MonkeyPatch.context() as patches:
+        patches.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
+        train(settings(whole, server), display=SilentDisplay())
+        paid = [request.json for request in server.requests]
+    assert paid
+    assert len({json.dumps(request) for request in paid}) == len(paid)
+    return whole, paid
+
+
 @pytest.mark.parametrize(("point", "count"), [("proposal", 2), ("fast", 6), ("slow", 3), ("update", 3), ("state", 3)])
 def test_a_run_cut_anywhere_pays_for_no_call_twice_and_ends_as_the_unbroken_one(
-    tmp_path: Path, monkeypatch, point: str, count: int
+    tmp_path: Path, monkeypatch, unbroken: tuple[Path, list[dict[str, Any]]], point: str, count: int
 ) -> None:
     def strike() -> None:
         raise Killed
 
+    whole, paid = unbroken
     with OpenAIServer(editor) as server:
-        whole = tmp_path / "whole"
-        whole.mkdir()
-        train(settings(whole, server), display=SilentDisplay())
-        paid = [request.json for request in server.requests]
-        assert paid
-        assert len({json.dumps(request) for request in paid}) == len(paid)
-        server.requests.clear()
         broken = tmp_path / "broken"
         broken.mkdir()
         for name in ("model", "task.jsonl"):
