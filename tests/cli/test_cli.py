@@ -346,16 +346,8 @@ def test_a_step_of_the_quickstart_on_the_real_model(tmp_path: Path) -> None:
     """SmolLM2-135M through both channels: contexts give it a reward, and the rewards move its weights."""
     flags = ["--max_steps", "1", "--warmup_steps", "0", "--validation_size", "8", "--eval_strategy", "no"]
     flags += ["--kl_examples", "4", "--output_dir", str(tmp_path / "run")]
-    smaller = [
-        "--fast_metric_calls",
-        "120",
-        "--eval_samples",
-        "1",
-        "--eval_temperature",
-        "0",
-        "--problems_per_step",
-        "4",
-    ]
+    smaller = ["--fast_metric_calls", "120", "--eval_samples", "1", "--eval_temperature", "0"]
+    smaller += ["--problems_per_step", "2"]
     assert main(["train", "--config", str(ROOT / "recipes/quickstart.yaml"), *flags, *smaller]) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["model"] == EMBEDDED

@@ -16,7 +16,6 @@ from fastslow.policy.loading import ModelSource, load_model
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import dry_run, resume, train
 from fastslow.run.trainer import FastSlowTrainer
-from tests.loop.test_collective import SCRIPT
 from tests.loop.test_collective import run as launch
 from tests.support.runs import tiny_settings
 from tests.support.served import TOKENIZER, prepared, serving
@@ -66,7 +65,6 @@ def test_two_processes_share_the_servers_and_find_what_one_finds(tmp_path) -> No
         shared = {"engine": "vllm", "engine_urls": [server.url for server in servers]}
         settings = tiny_settings(tmp_path, max_steps=2, problems_per_step=4, optim="sgd", learning_rate=1.0, **shared)
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings))
-        (tmp_path / "script.py").write_text(SCRIPT)
         launch(tmp_path, "one", 1)
         asked = [len(server.asked) for server in servers]
         shares = launch(tmp_path, "two", 2)

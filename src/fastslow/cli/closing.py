@@ -64,7 +64,7 @@ def _sureness(run: str, summary: Mapping[str, Any]) -> Iterator[str]:
 
 def _answers(run: str, summary: Mapping[str, Any]) -> Iterator[str]:
     """Yield what the base answered to the plain prompt, and what the trained model answers as it ships."""
-    before, after = ("base", "seed"), ("trained", summary.get("ships"))  # older runs do not say what ships
+    before, after = ("base", "seed"), ("trained", str(summary.get("ships")))  # older runs do not say
     by_question: dict[tuple[str, str], dict[tuple[str, str], Mapping[str, Any]]] = {}
     for row in _rows(run, "answers.jsonl"):  # the last evaluation is written last
         by_question.setdefault((row["task"], row["example_id"]), {})[row["weights"], row["context"]] = row
