@@ -58,4 +58,4 @@ def _interval(run: RunData) -> str:
     rows = [one for one in run.evals if (one.weights, one.context) == ("trained", run.shipped_context)]
     if len(run.tasks) > 1 or not rows or rows[-1].low is None or rows[-1].high is None:
         return ""
-    return f" (95% of the questions: {formats.decimal(rows[-1].low)} to {formats.decimal(rows[-1].high)})"
+    return f" (95% interval over the questions: {formats.decimal(rows[-1].low)} to {formats.decimal(rows[-1].high)})"
