@@ -46,8 +46,21 @@ def probe(run: RunDirectory, output: Path, plan: ProbePlan = PLAN, **options):
     return probe_routes(run, plan, output=output, trusted=True, **options)
 
 
-def test_a_probe_holds_what_every_rule_said_and_every_arm_gained_at_like_cost(run: RunDirectory, tmp_path) -> None:
-    (found, _) = probe(run, tmp_path / "probes.jsonl")
+@pytest.fixture(scope="module")
+def whole(run: RunDirectory, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """The file of one probe, and what it found."""
+    file = tmp_path_factory.mktemp("whole") / "probes.jsonl"
+    return file, probe(run, file)
+
+
+@pytest.fixture
+def output(whole: tuple[Path, Any], tmp_path: Path) -> Path:
+    """A copy of that file, to do with as one likes."""
+    return Path(shutil.copy(whole[0], tmp_path))
+
+
+def test_a_probe_holds_what_every_rule_said_and_every_arm_gained_at_like_cost(whole: tuple[Path, Any]) -> None:
+    (found, _) = whole[1]
     assert set(found.routes) == set(ROUTERS.names())
     assert set(found.gains) == {"fast", "slow", "both"}
     assert all(-1.0 <= gain <= 1.0 for pair in found.gains.values() for gain in pair)
@@ -125,19 +138,15 @@ def test_slow_steps_of_a_probe_are_those_of_the_run(clustered: RunDirectory, tmp
     assert (ours.dynamic_sampling, ours.from_bundle) == (0, ""), "one example, from the run's own weights"
 
 
-def test_a_probe_that_was_broken_off_goes_on(run: RunDirectory, tmp_path: Path) -> None:
-    output = tmp_path / "probes.jsonl"
-    whole = probe(run, output)
+def test_a_probe_that_was_broken_off_goes_on(run: RunDirectory, whole: tuple[Path, Any], output: Path) -> None:
     lines = output.read_text().splitlines(keepends=True)
     for kept in (lines[0] + lines[1] + lines[2][:40], lines[0][:10]):
         output.write_text(kept)
-        assert probe(run, output) == whole
+        assert probe(run, output) == whole[1]
         assert output.read_text() == "".join(lines)
 
 
-def test_probes_of_another_plan_or_other_weights_are_refused(run: RunDirectory, tmp_path: Path) -> None:
-    output = tmp_path / "probes.jsonl"
-    probe(run, output)
+def test_probes_of_another_plan_or_other_weights_are_refused(run: RunDirectory, output: Path) -> None:
     with pytest.raises(BadInput, match="another steps"):
         probe(run, output, ProbePlan(examples=2, steps=3, held_out=3))
     head, *rest = output.read_text().splitlines()
@@ -152,11 +161,12 @@ def test_probes_of_another_plan_or_other_weights_are_refused(run: RunDirectory, 
         probe(run, output)
 
 
-def test_a_run_by_any_name_is_the_same_run(run: RunDirectory, tmp_path: Path, monkeypatch) -> None:
-    whole = probe(run, tmp_path / "p.jsonl")
+def test_a_run_by_any_name_is_the_same_run(
+    run: RunDirectory, whole: tuple[Path, Any], output: Path, tmp_path: Path, monkeypatch
+) -> None:
     shutil.copytree(run.path, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    assert probe(RunDirectory("."), tmp_path / "p.jsonl") == whole
+    assert probe(RunDirectory("."), output) == whole[1]
 
 
 @pytest.mark.parametrize(
@@ -176,9 +186,7 @@ def test_every_part_that_is_code_of_somebodys_own_is_noticed(change: dict, forei
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"example_id": "x"}', '{"gains": {"fast": [NaN, 0]}}', "null"])
-def test_a_damaged_probe_is_refused(run: RunDirectory, tmp_path: Path, line: str) -> None:
-    output = tmp_path / "probes.jsonl"
-    probe(run, output)
+def test_a_damaged_probe_is_refused(run: RunDirectory, output: Path, line: str) -> None:
     output.write_text(output.read_text().splitlines()[0] + "\n" + line + "\n")
     with pytest.raises(BadInput, match="is damaged"):
         probe(run, output)
