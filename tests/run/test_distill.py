@@ -75,7 +75,8 @@ def test_what_is_written_is_a_bundle_with_the_seed_context_alone(distilled: dict
 
 def test_nothing_but_the_run_is_left(distilled: dict[str, Any]) -> None:
     out = distilled["out"]
-    assert {entry.name for entry in out.iterdir()} == {"bundle", "evals.jsonl", "metrics.jsonl", "summary.json"}
+    made = {"bundle", "answers.jsonl", "evals.jsonl", "metrics.jsonl", "summary.json"}
+    assert {entry.name for entry in out.iterdir()} == made
     assert not (out.parent / "out.tmp").exists()
 
 
