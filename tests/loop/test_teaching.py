@@ -103,7 +103,7 @@ def test_the_last_steps_of_a_cycle_draw_plain_answers_to_those_of_the_lead(tmp_p
     assert taught.teacher_prompts_N == tuple(trainer.policy.prompt_ids(lead, e) for e in taught.examples_N)
     assert [batch.beta for batch in (*dealt, taught)] == [0.1, 0.1, 0.1, 0.0], "the teacher is all that a step follows"
     assert trainer.shipped_context == "seed"
-    assert [batch.rate for batch in (*dealt, taught)] == [None, None, None, 2.0]
+    assert [batch.rate for batch in (*dealt, taught)] == [None, None, None, 1.0]
 
 
 class Rates(TrainerCallback):

@@ -231,7 +231,7 @@ def _check_teacher(config: AllSettings) -> None:
             f"mode '{config.mode}' has a teacher that judges every token, which {wrong} "
             f"'{getattr(config, wrong)}' has no part in; leave it at {usual[wrong]}."
         )
-    unused = {"consolidation_share": 0.5, "consolidation_rate": 2.0} if not mode.consolidates else {}
+    unused = {"consolidation_share": 0.5, "consolidation_rate": 1.0} if not mode.consolidates else {}
     for name in (name for name, value in unused.items() if getattr(config, name) != value):
         raise BadInput(f"{name} is about mode 'consolidate'; leave it out, or set mode to consolidate.")
 

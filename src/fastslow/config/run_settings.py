@@ -69,7 +69,7 @@ class CycleSettings(SettingsGroup):
         channel="slow",
     )
     consolidation_rate: float = setting(
-        2.0,
+        1.0,
         "Mode consolidate: learning rate of these steps as a multiple of `learning_rate`; it does not decay.",
         above=0,
         channel="slow",

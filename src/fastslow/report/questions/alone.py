@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from fastslow.core.measurement import CONTEXT_TITLES
 from fastslow.report.pages import formats
 from fastslow.report.questions.compare import Comparison
 from fastslow.report.reading.data import RunData
 from fastslow.report.reading.values import count
-
-SHIPPED = {
-    "seed": "the plain prompt", "lead": "the best prompt", "cluster": "the best prompt of each question's cluster",
-    "nearest": "the nearest prompts", "retrieved": "retrieved answers",
-}  # fmt: skip
 
 
 def only_run(comparison: Comparison) -> RunData | None:
@@ -35,9 +31,10 @@ def answer(run: RunData) -> str:
 def sentence(run: RunData, measure: str) -> str:
     """Say what went from where to where, how sure that is, and what one run does not tell."""
     before, after = ends(run)
+    ships = CONTEXT_TITLES[run.shipped_context]
     said = (
         f"{measure[0].upper()}{measure[1:]} on {_questions(run)} went from {formats.decimal(before)}, the base under "
-        f"the plain prompt, to {formats.decimal(after)} under {SHIPPED[run.shipped_context]}{_interval(run)}."
+        f"the plain prompt, to {formats.decimal(after)} under the {ships}{_interval(run)}."
     )
     prompted, plain = run.final("base_lead"), run.final("seed")
     if run.channels.fast and run.channels.slow and None not in (prompted, plain):
