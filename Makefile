@@ -104,7 +104,7 @@ instruction-trial: .venv/.installed ## Rules compiled from feedback against work
 
 consolidation-trial: .venv/.installed ## The quickstart with contexts drawn into the weights in every cycle, against fst, five seeds, into docs/training.md (half an hour a seed; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/consolidation_trial.py runs/consolidation results/consolidation-trial.json docs/training.md \
-		--seeds $(or $(SEEDS),1 2 3 4 5)
+		--seeds $(or $(SEEDS),1 2 3 4 5) --rates $(or $(RATES),1) --modes $(or $(MODES),fst consolidate)
 
 critic-trial: .venv/.installed ## A critic against groups at equal rollouts, three seeds (half an hour on two idle cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/critic.yaml --output_dir runs/critic

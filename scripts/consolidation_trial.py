@@ -2,6 +2,9 @@
 (`make consolidation-trial`, half an hour a seed on two cores).
 
     python scripts/consolidation_trial.py FOLDER results/consolidation-trial.json docs/training.md [--seeds 1 2 3 4 5]
+        [--rates 1 2 4]
+
+`--rates` are values of `consolidation_rate`, each a row of its own.
 
 Each bundle answers all held-out questions (validation and test) four times under its seed context and under its lead.
 Runs that are finished are not made again, and those in the JSON file are neither made nor measured again.
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +32,12 @@ MODES = ("fst", "consolidate")
 BEGIN, END = "<!-- consolidation -->", "<!-- /consolidation -->"
 
 
-def measured(folder: Path, mode: str, seed: int) -> dict[str, Any]:
+def measured(folder: Path, mode: str, seed: int, rate: float) -> dict[str, Any]:
     """Return what the page says of a run, which is made or resumed where it is not there."""
-    run = folder / f"{mode}-s{seed}"
+    run = folder / (f"{mode}-s{seed}" if rate == 1 else f"{mode}-r{rate:g}-s{seed}")
     if not (run / "summary.json").exists():
         flags = ["--mode", mode, "--seed", str(seed), "--output_dir", str(run), "--eval_strategy", "no"]
+        flags += ["--consolidation_rate", str(rate)] if rate != 1 else []
         begun = (run / "config.yaml").exists()
         done(*(["resume", str(run)] if begun else ["train", "--config", str(RECIPE), *flags]))
     summary, bundle = json.loads((run / "summary.json").read_text()), open_bundle(run)
@@ -41,6 +46,7 @@ def measured(folder: Path, mode: str, seed: int) -> dict[str, Any]:
         before = sum(bits_of(Bundle(base, bundle.base, bundle.tokenizer, bundle.population, None, {}), pieces))
     return {
         "mode": mode,
+        "rate": rate,
         "seed": seed,
         "plain": accuracy(bundle, bundle.population.seed),
         "lead": accuracy(bundle, bundle.population.lead),
@@ -55,32 +61,30 @@ def measured(folder: Path, mode: str, seed: int) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| mode | seed | plain prompt | lead | prose, bits per byte | KL to base, plain and lead |",
-        "|---" * 6 + "|",
+        "| mode | rate | seed | plain prompt | lead | prose, bits per byte | KL to base, plain and lead |",
+        "|---" * 7 + "|",
     ]
     for row in rows:
         kl = row["kl_to_base"]
         lines.append(
-            f"| `{row['mode']}` | {row['seed']} | {row['plain']:.2f} | {row['lead']:.2f} | {row['prose_rise']:+.2%} | "
-            f"{kl['seed']:.2f}, {kl['lead']:.2f} |"
+            f"| `{row['mode']}` | {rate_of(row):g} | {row['seed']} | {row['plain']:.2f} | "
+            f"{row['lead']:.2f} | {row['prose_rise']:+.2%} | {kl['seed']:.2f}, {kl['lead']:.2f} |"
         )
-    by_seed = {mode: {row["seed"]: row for row in rows if row["mode"] == mode} for mode in MODES}
-    pairs = [
-        (by_seed["consolidate"][seed], by_seed["fst"][seed])
-        for seed in by_seed["fst"]
-        if seed in by_seed["consolidate"]
-    ]
-    shares = [ours["plain"] / theirs["lead"] for ours, theirs in pairs]
-    lines += (
-        []
-        if not pairs
-        else [
+    leads = {row["seed"]: row["lead"] for row in rows if row["mode"] == "fst"}
+    ours = [row for row in rows if row["mode"] == "consolidate" and row["seed"] in leads]
+    for rate in sorted({rate_of(row) for row in ours}):
+        shares = [row["plain"] / leads[row["seed"]] for row in ours if rate_of(row) == rate]
+        lines += [
             "",
-            f"Under the plain prompt the consolidated weights have {statistics.fmean(shares):.0%} of the accuracy that "
-            f"`fst` has under its lead, in the mean of {len(pairs)} seed(s), and {min(shares):.0%} at least.",
+            f"At {rate:g} times the learning rate, under the plain prompt, the consolidated weights have "
+            f"{statistics.fmean(shares):.0%} of the accuracy that `fst` has under its lead, in the mean of "
+            f"{len(shares)} seed(s), and {min(shares):.0%} at least.",
         ]
-    )
     return "\n".join(lines)
+
+
+def rate_of(row: dict[str, Any]) -> float:
+    return row.get("rate", 1.0)
 
 
 def main() -> None:
@@ -90,14 +94,16 @@ def main() -> None:
     parser.add_argument("page", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--rates", type=float, nargs="+", default=[1.0])
     options = parser.parse_args()
     quiet_libraries()
     rows = json.loads(options.results.read_text()) if options.results.exists() else []
     for seed in options.seeds:
-        for mode in options.modes:
-            if not any((row["mode"], row["seed"]) == (mode, seed) for row in rows):
-                rows.append(measured(options.folder, mode, seed))
-                rows.sort(key=lambda row: (row["seed"], MODES.index(row["mode"])))
+        for mode, multiple in product(options.modes, options.rates):
+            rate = 1.0 if mode == "fst" else multiple  # fst has no such steps
+            if not any((row["mode"], rate_of(row), row["seed"]) == (mode, rate, seed) for row in rows):
+                rows.append(measured(options.folder, mode, seed, rate))
+                rows.sort(key=lambda row: (row["seed"], MODES.index(row["mode"]), rate_of(row)))
                 options.results.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     write_between(options.page, BEGIN, END, table(rows))
 

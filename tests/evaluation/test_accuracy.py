@@ -46,7 +46,7 @@ def population() -> Population:
     return Population(size=2, seed=SEED, known=known).starting_from([GOOD, BAD])
 
 
-def measured(kinds: list[str], topics: Topics | None = None):
+def measured(kinds: list[str], topics: Topics | None = None, **further: Any):
     policy = Scripted()
     found = measure_population(
         cast(Any, policy),
@@ -58,6 +58,7 @@ def measured(kinds: list[str], topics: Topics | None = None):
         split="validation",
         weights="trained",
         topics=topics,
+        **further,
     )
     return found, policy
 
@@ -69,6 +70,12 @@ def test_an_example_is_answered_once_under_a_context_whatever_that_is_measured_a
     ]  # fmt: skip
     assert len(policy.asked) == len(set(policy.asked)) == 3 * 3 * 2
     assert found[1].accuracy == found[3].accuracy == 1.0
+
+
+def test_whoever_follows_an_evaluation_is_told_of_the_answers_under_each_context() -> None:
+    said: list[tuple[int, int]] = []
+    measured(["seed", "lead", "mean"], told=lambda made, asked: said.append((made, asked)))
+    assert said == [(0, 18), (6, 18), (12, 18), (18, 18)]
 
 
 def test_answers_say_of_which_question_sample_and_context_they_are() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,10 @@ def test_watch_refuses_a_folder_with_other_files(tmp_path: Path, capsys: Any) ->
 
 
 @pytest.mark.parametrize("status", ["done", "stopped by SIGTERM", "stopped by max_minutes"])
-def test_watch_ends_with_the_closing_table_of_a_run_that_ended(run: Path, capsys: Any, status: str) -> None:
+def test_watch_ends_with_the_closing_table_of_a_run_that_ended(
+    run: Path, capsys: Any, status: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("fastslow.cli.watch.LOADING", 0.0)
     write(run, row(1), row(6))
     (run / "summary.json").write_text(json.dumps({**SUMMARY, "status": status}))
     before = {path: path.read_bytes() for path in run.iterdir()}
@@ -167,6 +171,29 @@ def test_watch_ends_with_the_closing_table_of_a_run_that_ended(run: Path, capsys
     more = " --max_minutes MINUTES" if status == "stopped by max_minutes" else ""
     assert (f"The run was {status}. To go on: fastslow resume {run}{more}\n" in said) == (status != "done")
     assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+
+def test_watch_waits_a_while_for_the_resume_of_a_stopped_run(run: Path, capsys: Any, monkeypatch: Any) -> None:
+    write(run, row(1), row(2))
+    (run / "summary.json").write_text(json.dumps({**SUMMARY, "status": "stopped by SIGINT"}))
+    moments = iter(range(4))
+
+    def sleep(seconds: float) -> None:
+        moment = next(moments)
+        if moment == 1:
+            held.enter_context(alone_in(run))  # the resume has loaded
+        if moment == 2:
+            write(run, row(3))
+            held.close()
+            (run / "summary.json").write_text(json.dumps(SUMMARY))
+
+    monkeypatch.setattr("fastslow.cli.watch.time.sleep", sleep)
+    with ExitStack() as held:
+        assert main(["watch", str(run)]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line[:1].isalpha()]
+    assert said[1] == "The run was stopped by SIGINT. Waiting 60 s, in case it is being resumed."
+    assert [line[:8] for line in said[2:4]] == ["step 2/6", "step 3/6"]
+    assert next(moments) == 3
 
 
 def test_watch_goes_on_until_a_broken_run_was_resumed_and_done(run: Path, capsys: Any, monkeypatch: Any) -> None:
@@ -213,7 +240,7 @@ def test_watch_once_shows_how_it_stands_and_ctrl_c_is_quiet(run: Path, capsys: A
     assert "holds no run" in capsys.readouterr().err
 
 
-def test_nothing_that_a_file_says_is_obeyed_or_ends_the_watching(run: Path, capsys: Any) -> None:
+def test_nothing_that_a_file_says_is_obeyed_or_ends_the_watching(run: Path, capsys: Any, monkeypatch: Any) -> None:
     settings = {"mode": HOSTILE, "model": HOSTILE, "tasks": [HOSTILE, 3], "max_steps": HOSTILE}
     (run / "config.yaml").write_text(json.dumps(settings))  # which is YAML too
     (run / "live.json").write_text(json.dumps({"phase": HOSTILE, "since": "x", "process": HOSTILE}))
@@ -221,6 +248,7 @@ def test_nothing_that_a_file_says_is_obeyed_or_ends_the_watching(run: Path, caps
     write(run, row(1, reward=HOSTILE, kl=[1]), {"phase": HOSTILE, "step": HOSTILE})
     write(run, {"lead": HOSTILE, "standings": HOSTILE}, {"standings": [HOSTILE]}, name="standings.jsonl")
     assert main(["watch", str(run), "--once"]) == 0
+    monkeypatch.setattr("fastslow.cli.watch.LOADING", 0.0)
     hostile = {"accuracy": {"seed": HOSTILE, "lead": 0.5}, "tasks": {HOSTILE: HOSTILE, "b": {}}, "fully_right": [1]}
     (run / "summary.json").write_text(json.dumps({**dict.fromkeys(SUMMARY, HOSTILE), **hostile}))
     assert main(["watch", str(run)]) == main(["watch", str(run), "--once"]) == 0

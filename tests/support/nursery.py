@@ -10,6 +10,7 @@ itself: torch's threads would not survive a fork.
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -171,6 +172,8 @@ LOADED = (
 def _serve() -> None:
     for module in LOADED:
         import_module(module)
+    gc.collect()
+    gc.freeze()  # a collection in a child then neither walks the libraries nor copies their pages
 
     for line in sys.stdin:
         order = json.loads(line)

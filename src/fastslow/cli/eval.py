@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from fastslow.cli.flags import Parser, between, check_target, count, positive, write
@@ -17,10 +19,12 @@ from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.policy.settings import LEAST_TEMPERATURE, MOST_TEMPERATURE, is_temperature
+from fastslow.record.terminal import can_redraw
 from fastslow.tasks.names import split_names
 
 if TYPE_CHECKING:
     from fastslow.core.measurement import Measurement
+    from fastslow.evaluation.accuracy import Told
     from fastslow.policy.engines.base import SamplingParams
 
 CONTEXTS = ("seed", "lead", "mean", "all", "cluster", "nearest", "retrieved")
@@ -30,13 +34,26 @@ def run(argv: Sequence[str]) -> int:
     """Measure a bundle on held-out examples and print the quadrants."""
     options, kinds = _options(argv)
     Console(stderr=True).print("[dim]loading model ...[/dim]")
-    with foreign.output_aside():  # scorers may print, and the rows go to standard output
-        measurements, params, dtype = _measure(options, kinds)
+    with foreign.output_aside(), _followed() as told:  # scorers may print, and the rows go to standard output
+        measurements, params, dtype = _measure(options, kinds, told)
     _show(measurements, params, dtype, options)
     return 0
 
 
-def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Measurement], SamplingParams, str]:
+@contextmanager
+def _followed() -> Iterator[Told]:
+    """Show on a terminal how many answers there are, and when those to one task under one set of weights will be
+    whole."""
+    console = Console(stderr=True)
+    columns = (TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=console, transient=True, disable=not can_redraw(console)) as bar:
+        task = bar.add_task("answers", total=None, visible=False)
+        yield lambda made, asked: bar.update(task, completed=made, total=asked, visible=True)
+
+
+def _measure(
+    options: argparse.Namespace, kinds: Sequence[str], told: Told
+) -> tuple[list[Measurement], SamplingParams, str]:
     """Return what was measured, how answers were sampled, and the compute type."""
     import torch
 
@@ -86,6 +103,7 @@ def _measure(options: argparse.Namespace, kinds: Sequence[str]) -> tuple[list[Me
             dtype=getattr(torch, dtype),
             limit=options.limit,
             kinds=kinds,
+            told=told,
         )
     ]
     return measurements, params, dtype

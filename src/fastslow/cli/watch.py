@@ -23,6 +23,9 @@ DAY = 86_400.0
 PATIENCE = 600.0
 """Seconds for which a run may be starting: a mistyped name would be waited for without end."""
 
+LOADING = 60.0
+"""Seconds for which a stopped run may be about to go on: a resume loads its libraries before it is seen at work."""
+
 
 def run(argv: Sequence[str]) -> int:
     """Show a run that another process works on, until it ends; return 0 then, and 130 after Ctrl-C."""
@@ -41,7 +44,9 @@ def run(argv: Sequence[str]) -> int:
             console.print(_view(watched))
             _say(console, _verdict(watched))
         else:
-            _follow(console, watched, options.interval)
+            latest = watched.lines[-1:]
+            _await_resume(console, watched, options.interval)
+            _follow(console, watched, options.interval, latest)
     except KeyboardInterrupt:
         return 130
     if watched.condition.ended:
@@ -58,10 +63,22 @@ def _await(console: Console, run: str, interval: float) -> None:
         time.sleep(interval)
 
 
-def _follow(console: Console, watched: WatchedRun, interval: float) -> None:
-    """Show the run until it ends: on a terminal in lines that are drawn anew, else with a line for each new step."""
+def _await_resume(console: Console, watched: WatchedRun, interval: float) -> None:
+    """Wait for a run that was stopped, and that somebody may be resuming."""
+    if not watched.condition.stopped:
+        return
+    _say(console, f"The run was {watched.condition.words}. Waiting {LOADING:.0f} s, in case it is being resumed.")
+    begun = time.monotonic()
+    while time.monotonic() - begun < LOADING and not is_worked_on(watched.path):
+        time.sleep(interval)
+    watched.look()
+
+
+def _follow(console: Console, watched: WatchedRun, interval: float, new: Sequence[str]) -> None:
+    """Show the run until it ends: on a terminal in lines that are drawn anew, else with a line for each new step,
+    after those that are `new` already."""
     redraw = can_redraw(console)
-    new, said = watched.lines[-1:], ""  # of what was before, the latest is enough
+    said = ""
     with live(console, _view(watched)) if redraw else nullcontext():
         while True:
             for line in () if redraw else new:

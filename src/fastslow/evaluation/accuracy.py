@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from fastslow.contexts.context import Context
@@ -18,6 +18,13 @@ from fastslow.topics.topics import CHOOSING, Topics
 
 Answers = Sequence[Sequence[Answer]]
 """The answers to each example."""
+
+Told = Callable[[int, int], None]
+"""Called as an evaluation goes on, with the answers that it has and those that it will have."""
+
+
+def tell_nobody(made: int, asked: int) -> None:
+    """Do nothing: an evaluation that nobody follows."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ def measure_population(
     split: Split,
     weights: Weights,
     topics: Topics | None = None,
+    told: Told = tell_nobody,
 ) -> list[Measurement]:
     """Measure the examples of one task under each kind of context, without KL and entropy.
 
@@ -66,7 +74,7 @@ def measure_population(
     """
     dealt = [pair for kind in kinds for pair in _contexts(population, kind, examples, topics)]
     answers = _answers_of_pairs(
-        policy, [pair for _, contexts in dealt for pair in _pairs(contexts, examples)], sampling
+        policy, [pair for _, contexts in dealt for pair in _pairs(contexts, examples)], sampling, told
     )
     measurements: list[Measurement] = []
     answers_of: dict[str, Answers] = {}
@@ -194,16 +202,17 @@ def _pairs(contexts_of: Sequence[Sequence[Context]], examples: Sequence[Example]
 
 
 def _answers_of_pairs(
-    policy: Policy, pairs: Sequence[tuple[Context, Example]], sampling: Sampling
+    policy: Policy, pairs: Sequence[tuple[Context, Example]], sampling: Sampling, told: Told
 ) -> dict[tuple[str, str], list[Answer]]:
     """Answer each pair once, context by context."""
     asked: dict[str, tuple[Context, dict[str, Example]]] = {}
     for context, example in pairs:
         asked.setdefault(context.id, (context, {}))[1][example.id] = example
-    return {
-        (context.id, example_id): answers
-        for context, of_context in asked.values()
-        for example_id, answers in zip(
-            of_context, answer_examples(policy, context, list(of_context.values()), sampling), strict=True
-        )
-    }
+    found: dict[tuple[str, str], list[Answer]] = {}
+    wanted = sum(len(of_context) for _, of_context in asked.values())
+    told(0, wanted * sampling.samples)
+    for context, of_context in asked.values():
+        answers = answer_examples(policy, context, list(of_context.values()), sampling)
+        found.update(((context.id, example), row) for example, row in zip(of_context, answers, strict=True))
+        told(len(found) * sampling.samples, wanted * sampling.samples)
+    return found

@@ -12,7 +12,7 @@ from fastslow.bundles.bundle import Bundle
 from fastslow.core.machine import bf16_is_fast
 from fastslow.core.measurement import Measurement
 from fastslow.core.types import Split
-from fastslow.evaluation.accuracy import Sampling
+from fastslow.evaluation.accuracy import Sampling, Told, tell_nobody
 from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
 from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.engines.make import make_engine
@@ -34,9 +34,10 @@ def evaluate_bundle(
     dtype: torch.dtype,
     limit: int | None = None,
     kinds: Sequence[str] = ("seed", "lead", "mean"),
+    told: Told = tell_nobody,
 ) -> list[Measurement]:
     """Measure trained and base weights, each under these kinds of context (see `measure_population`), with the seed of
-    the run. `dtype` is the type that rollouts compute in.
+    the run. `dtype` is the type that rollouts compute in; `told` as in `Evaluator`.
 
     Raises BadInput for a task without examples.
     """
@@ -54,6 +55,7 @@ def evaluate_bundle(
         policy_of=policy_of,
         task=task,
         settings=EvaluationSettings(sampling, kl_examples, packing=why_not(bundle.model) is None),
+        told=told,
     )
     return [
         one

@@ -12,7 +12,7 @@ from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
 from fastslow.core.measurement import Measurement
 from fastslow.core.types import Example, Split
-from fastslow.evaluation.accuracy import Sampling, measure_population
+from fastslow.evaluation.accuracy import Sampling, Told, measure_population, tell_nobody
 from fastslow.evaluation.drift import Drift, measure_drift
 from fastslow.policy.base_model import BaseModel
 from fastslow.policy.policy import Policy
@@ -49,6 +49,7 @@ class Evaluator:
         policy_of: makes a policy that answers with another model.
         task: whose examples are measured.
         settings: how weights are evaluated.
+        told: called after the answers under each context with how many of a task there are, of those that will be.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Evaluator:
         policy_of: Callable[[PreTrainedModel], Policy],
         task: Task,
         settings: EvaluationSettings,
+        told: Told = tell_nobody,
     ):
         self._policy = policy
         self._model = model
@@ -67,6 +69,7 @@ class Evaluator:
         self._policy_of = policy_of
         self._task = task
         self._settings = settings
+        self._told = told
 
     def measure(
         self,
@@ -86,7 +89,7 @@ class Evaluator:
         for task, examples in self._examples(split, limit).items():
             accuracies = measure_population(
                 self._policy, population, examples, kinds, self._settings.sampling,
-                task=task, split=split, weights="trained", topics=topics,
+                task=task, split=split, weights="trained", topics=topics, told=self._told,
             )  # fmt: skip
             measurements += self._with_drift(accuracies, population, examples[: self._settings.kl_examples])
         return measurements
@@ -108,7 +111,7 @@ class Evaluator:
                 for task, examples in self._examples(split, limit).items()
                 for measurement in measure_population(
                     policy, population, examples, kinds, self._settings.sampling,
-                    task=task, split=split, weights="base", topics=topics,
+                    task=task, split=split, weights="base", topics=topics, told=self._told,
                 )
             ]  # fmt: skip
 

@@ -42,6 +42,7 @@ class Condition:
 
     Attributes:
         ended: its summary is there, and nobody is seen to work on it.
+        stopped: it has ended before its last step, and can be resumed.
         broken: it has no summary, and nobody works on it.
         words: what to say of that in the place of what the run does; empty while it is at work.
         beside: what to say beside what the run does.
@@ -50,6 +51,7 @@ class Condition:
     words: str = ""
     beside: str = ""
     ended: bool = False
+    stopped: bool = False
     broken: bool = False
 
 
@@ -142,7 +144,7 @@ class WatchedRun:
         """Return how it stands with the run, whose process said last what phase it is in."""
         summary, at_work = self.summary, is_worked_on(self.path)
         if summary is not None and not at_work:
-            return Condition(quoted(summary["status"]), ended=True)
+            return Condition(quoted(summary["status"]), ended=True, stopped=summary["status"] != "done")
         if summary is not None:
             return Condition("closing" if summary["status"] == "done" else "resuming")
         if at_work:

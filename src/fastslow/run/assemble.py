@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -23,7 +23,6 @@ from fastslow.fast.proposers import Proposer, ProposerInputs
 from fastslow.fast.proposers import make_proposer as proposer_named
 from fastslow.fast.proposers.validate import HeldOut, proposal_problem
 from fastslow.fast.reflection.costs import Ceiling
-from fastslow.fast.reflection.endpoint import OpenAIReflectionLM, ReflectionLM
 from fastslow.fast.reflection.local import LocalReflectionLM
 from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
 from fastslow.policy.pairing import tokens_past
@@ -47,6 +46,9 @@ from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import make_embedder
 from fastslow.topics.shelf import Shelf
 from fastslow.topics.topics import Topics
+
+if TYPE_CHECKING:
+    from fastslow.fast.reflection.endpoint import ReflectionLM
 
 logger = logging.getLogger(__name__)
 
@@ -318,6 +320,9 @@ def make_reflection_lm(
     """Make the client of the endpoint if one is given, else a local model: the named one, or a frozen copy of the
     base."""
     if args.reflection_base_url:
+        # openai takes a twelfth of a command's start-up; only runs that ask an endpoint pay for it.
+        from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
+
         return OpenAIReflectionLM(
             base_url=args.reflection_base_url,
             model=args.reflection_model,

@@ -175,7 +175,7 @@ class _Distillation:
         self.policy.refresh(step)
         evaluator = Evaluator(
             policy=self.policy, model=bundle.model, base=bundle.base, policy_of=lambda model: self.policy,
-            task=self.task, settings=_evaluation(bundle, self.policy),
+            task=self.task, settings=_evaluation(bundle, self.policy), told=self.recorder.rollouts_made,
         )  # fmt: skip
         with self.recorder.phase("eval", step):
             measured = evaluator.measure(bundle.population, kinds, topics=bundle.topics)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fastslow.config.settings import FastSlowConfig, compute_type
 from fastslow.core.modes import MODES
-from fastslow.evaluation.accuracy import Sampling
+from fastslow.evaluation.accuracy import Sampling, Told
 from fastslow.evaluation.evaluator import EvaluationSettings, Evaluator
 from fastslow.policy.base_model import BaseModel, adapters_off, frozen_copy
 from fastslow.policy.engines.base import SamplingParams
@@ -34,8 +34,10 @@ def make_evaluator(
     stops: Callable[[], bool],
     *,
     model: PreTrainedModel | None = None,
+    told: Told,
 ) -> Evaluator:
-    """Make the evaluator of the run's weights, or those of `model`, and its base on held-out examples of its task."""
+    """Make the evaluator of the run's weights, or those of `model`, and its base on held-out examples of its task;
+    `told` as in `Evaluator`."""
     params = replace(policy.params, temperature=config.eval_temperature, top_p=config.eval_top_p, top_k=0, min_p=None)
     return Evaluator(
         policy=policy,
@@ -48,6 +50,7 @@ def make_evaluator(
             kl_examples=config.kl_examples if MODES[config.mode].slow else 0,
             packing=slow.as_trees and not slow.sharding.of_weights,  # a forward of each process at a time
         ),
+        told=told,
     )
 
 

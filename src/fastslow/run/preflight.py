@@ -21,7 +21,6 @@ from fastslow.core.modes import MODES
 from fastslow.costs.disk import Disk
 from fastslow.costs.memory import FP32, Training, standing
 from fastslow.costs.shape import BF16, shape_of
-from fastslow.policy.engines.vllm import check_servers
 from fastslow.run.costing import disk_needs, moments, references, without_weights
 from fastslow.slow.rehearsal import check_trackers, rehearse
 from fastslow.slow.sharding import asked_for, refuse_sharding
@@ -126,6 +125,8 @@ def refusals(config: FastSlowConfig) -> None:
     trackers: Any = config.report_to  # transformers has made a list of it
     check_trackers(trackers)
     if config.engine_urls:
+        from fastslow.policy.engines.vllm import check_servers  # late: openai is slow to import
+
         dtype = getattr(torch, compute_type(config))
         check_servers(config.engine_urls, adapters=config.engine_sync == "lora", dtype=dtype)
     names = foreign_settings(config)

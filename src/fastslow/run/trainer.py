@@ -94,8 +94,9 @@ class FastSlowTrainer:
         self.cycle = self._make_cycle()
         self.base = make_base(args, self.slow, source, given=given)
         self.evaluator = make_evaluator(
-            args, self.slow, self.tokenizer, self.policy, self.base, self.parts.task, self._is_stopped
-        )
+            args, self.slow, self.tokenizer, self.policy, self.base, self.parts.task, self._is_stopped,
+            told=self.recorder.rollouts_made,
+        )  # fmt: skip
         self.wall_time = WallTime(args.max_minutes, self.recorder.elapsed)
         self.checkpointing = Checkpointing(
             args, parts=self._stateful(), slow=self.slow, steering=self.steering, recorder=self.recorder
@@ -323,7 +324,8 @@ class FastSlowTrainer:
             make_policy(args, slow, self.tokenizer, task, self.policy.window, model=model, stops=stops)
         ) as policy:
             policy.refresh(step)
-            yield make_evaluator(args, slow, self.tokenizer, policy, self.base, task, stops, model=model)
+            told = self.recorder.rollouts_made
+            yield make_evaluator(args, slow, self.tokenizer, policy, self.base, task, stops, model=model, told=told)
 
     def _measured_contexts(self, step: int) -> list[str]:
         """Return the kinds of context to measure after `step` steps; drift is that of the lead."""

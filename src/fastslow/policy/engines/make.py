@@ -10,7 +10,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fastslow.policy import shards
 from fastslow.policy.engines.base import Engine
 from fastslow.policy.engines.transformers import PrefixSampler
-from fastslow.policy.engines.vllm import VllmEngine
 from fastslow.policy.loading import pad_id
 from fastslow.policy.trials import sampling_way
 
@@ -32,6 +31,9 @@ def make_engine(
     Raises BadInput for a model that cannot be sampled from token by token, and for a server that cannot be used.
     """
     if urls:
+        # openai takes a twelfth of a command's start-up; only runs that have servers pay for it.
+        from fastslow.policy.engines.vllm import VllmEngine
+
         return VllmEngine(model, tokenizer, urls=urls, adapters=adapters, eos_ids=eos_ids, dtype=dtype)
     pad = pad_id(tokenizer)
     # Weights that are cut up cannot be tried: the blank model is of the kind that was, before they were.
