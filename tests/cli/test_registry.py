@@ -70,6 +70,22 @@ def test_problems_and_errors_that_name_a_file_stay_in_their_line(name: str, tmp_
     assert not obeyed(said)
 
 
+def test_a_promotion_tells_of_earlier_refusals_and_of_the_verdicts_notes(tmp_path: Path, capsys: Any) -> None:
+    registry, _, _ = registry_of_two(tmp_path)
+    third = bundle(tmp_path / "third", "best")
+    version = registry.add(third)
+    promote = ["registry", "promote", str(registry.folder), version, "--verdict"]
+    for name, changes in (("no", {"state": "undecided"}), ("yes", {"notes": ("few questions",)})):
+        (tmp_path / name).write_bytes(dumps(verdict(third, tmp_path / "second", **changes).to_json()))
+    assert main([*promote, str(tmp_path / "no")]) == 2
+    capsys.readouterr()
+    assert main([*promote, str(tmp_path / "yes")]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith(f"note: promotions of {version} were refused 1 time before, last in line ")
+    assert said[0].endswith("the verdict is 'undecided', not 'pass'")
+    assert said[1] == "note: few questions"
+
+
 def test_every_refused_promotion_is_a_line_of_the_log(tmp_path: Path, capsys: Any) -> None:
     registry, one, two = registry_of_two(tmp_path)
     forged = tmp_path / "v.json"

@@ -93,6 +93,14 @@ def test_a_baseline_that_cannot_lose_the_margin_makes_the_check_invalid(right: i
     assert state(RETAIN, answers(right), answers(right)).state == "invalid"
 
 
+def test_a_loss_that_is_shown_fails_though_the_margin_is_more_than_there_was() -> None:
+    check = state(RETAIN, answers(0), answers(16))
+    assert check.state == "fail"
+    assert "shown to be worse; the baseline is right on 4.0%, too little to lose 5.0 points" in check.reason
+    assert "the margin has to be below 4.0 points" in check.reason
+    assert "no margin guards" in state(RETAIN, answers(0), answers(0)).reason
+
+
 def test_neither_can_one_that_guesses() -> None:
     assert state(replace(RETAIN, chance=0.5), answers(205), answers(205)).state == "invalid"
 

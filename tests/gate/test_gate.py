@@ -35,6 +35,11 @@ def gate(
     return code, json.loads((out / "v.json").read_text()) if (out / "v.json").exists() else {}
 
 
+def fine(completion: str, row: dict[str, Any]) -> float:
+    """A scorer that is content with anything."""
+    return 1.0
+
+
 RETAIN = f"questions: 80\nretain:\n- task: {TASK}\n"
 
 
@@ -44,6 +49,22 @@ def test_a_bundle_against_itself_loses_nothing_and_passes(folder: Path, tmp_path
     assert (code, verdict["state"], check["state"]) == (0, "pass", "pass")
     assert (check["won"], check["lost"]) == (0, 0)
     assert verdict["candidate"]["digest"] == verdict["baseline"]["digest"]
+    assert any("are the same bytes" in note for note in verdict["notes"])
+
+
+def test_a_champion_that_no_later_gate_could_keep_is_known_before_it_is_one(folder: Path, tmp_path: Path) -> None:
+    wide = f"questions: 8\nmargin: 0.99\ngain:\n- task: {TASK}\n"
+    notes = gate(folder, tmp_path, "noisy", "a", wide)[1]["notes"]
+    assert any("later gates could not keep it by this policy's margin of 99 points" in note for note in notes)
+    assert not any("could not keep it" in note for note in gate(folder, tmp_path, "a", "same", RETAIN)[1]["notes"])
+
+
+def test_a_task_with_no_more_questions_is_said_to_have_none(folder: Path, tmp_path: Path) -> None:
+    rows = [json.dumps({"question": f"What is {i} + 1?", "answer": str(i + 1)}) for i in range(12)]
+    (tmp_path / "few.jsonl").write_text("\n".join(rows) + "\n")
+    few = f"questions: 12\nretain:\n- task: jsonl:{tmp_path / 'few.jsonl'}?scorer=tests.gate.test_gate:fine\n"
+    _, verdict = gate(folder, tmp_path, "a", "same", few, "--trust_task")
+    assert verdict["checks"][0]["reason"].endswith("the task has no more than these")
 
 
 def test_a_candidate_that_is_no_better_does_not_gain(folder: Path, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from fastslow.gate.policy import parse_policy
 from tests.support.registries import registry_of_two
 
 
-def lines(text: str) -> str:
-    return "\n".join(plan(parse_policy(text.encode(), "policy")))
+def lines(text: str, **more: Any) -> str:
+    return "\n".join(plan(parse_policy(text.encode(), "policy"), **more))
 
 
 def test_the_numbers_are_those_of_the_simulation() -> None:
@@ -27,6 +27,30 @@ def test_several_tasks_are_harder_to_pass_together() -> None:
 
 def test_a_margin_that_no_candidate_can_lose_needs_a_question() -> None:
     assert "margin 1" in lines("retain: [{task: star_graph, margin: 1.0}]")
+
+
+def test_the_chances_are_those_of_the_questions_that_there_are() -> None:
+    text = lines("retain: [{task: a}]\ngain: [{task: b, min_gain: 0.1}]", known={"a": 100, "b": 22})
+    assert "'a' has at most 100 questions for a gate" in text
+    assert "differ on 10%: 248 for 80%, 343 for 90%; with 100: " in text
+    assert "30 points: 45 for 90%; with 22: 65.6%" in text
+
+
+def test_a_margin_that_the_champion_cannot_lose_is_named() -> None:
+    policy = "retain: [{task: a, margin: 0.3}]"
+    assert "the champion's mean reward was 0.227: it cannot lose 30 points" in lines(policy, levels={"a": 0.227})
+    assert "cannot lose" not in lines(policy, levels={"a": 0.6})
+
+
+def test_a_task_that_cannot_be_made_is_noted_and_one_that_has_few_questions_is_known(
+    tmp_path: Path, capsys: Any
+) -> None:
+    products = "reasoning_gym:products?min_terms=2&max_terms=2&min_digits=1&max_digits=1"
+    (tmp_path / "gate.yaml").write_text(f"retain: [{{task: star_grap}}, {{task: '{products}'}}]")
+    assert main(["gate", "--policy", str(tmp_path / "gate.yaml"), "--plan"]) == 0
+    said = capsys.readouterr()
+    assert "max_terms=2&min_digits=1&min_terms=2' has at most 100 questions for a gate" in said.out
+    assert "how many questions 'star_grap' has is not known here" in said.err
 
 
 def test_a_plan_needs_no_candidate(tmp_path: Path, capsys: Any) -> None:

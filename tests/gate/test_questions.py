@@ -33,13 +33,13 @@ def test_a_generator_is_asked_for_other_questions_by_every_gate() -> None:
     first, again, second = choose(GENERATOR, seed=1), choose(GENERATOR, seed=1), choose(GENERATOR, seed=2)
     assert first.seed is not None
     assert first.digest == again.digest != second.digest
-    assert len(first.examples) == 20
+    assert (len(first.examples), first.all) == (20, False)
     assert not {e.question for e in first.examples} & {e.question for e in second.examples}
 
 
 def test_a_file_that_no_run_had_is_asked_as_a_whole(tmp_path: Path) -> None:
     chosen = choose(write(tmp_path / "gate.jsonl", range(12)), bundles=(run_of(GENERATOR),))
-    assert (chosen.seed, len(chosen.examples)) == (None, 12)
+    assert (chosen.seed, len(chosen.examples), chosen.all) == (None, 12, True)
 
 
 def test_of_a_file_that_a_run_had_only_its_test_split_is_asked(tmp_path: Path) -> None:

@@ -56,6 +56,9 @@ def test_a_context_that_the_client_names_is_taken(bundle: Path) -> None:
     question = asked("words", 1).question
     assert chosen(chooser, question, named=CONTEXTS[3].id).context == CONTEXTS[3]
     assert chosen(chooser, question, named="lead").context == CONTEXTS[0]
+    release = open_release(bundle, choosing=True)
+    assert release.seed is not None
+    assert chosen(chooser, question, named="seed").context == release.seed
     assert chosen(chooser, question, named="none").context is None
     for unknown in ("0" * 12, "../x", "\r\nx: y"):
         with pytest.raises(Refused, match="no such context"):

@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import openai
 import pytest
 
 from fastslow.contexts.rendering import render
+from fastslow.core.errors import BadInput
 from fastslow.export.release import open_release
+from fastslow.serving.server import ServeSettings, make_proxy
 from tests.support.proxy import ask, proxied
 from tests.support.runs import WORDINGS
 from tests.support.shipped import CONTEXTS, asked, make_bundle, topics_of
@@ -271,6 +274,15 @@ def test_a_shadow_is_asked_for_its_share_and_its_agreement_is_recorded(
         assert not any(asked.get("stream") for asked in second.asked)
         assert second.asked[0]["messages"][0]["content"] == "Spell slowly.", "the shadow has contexts of its own"
     assert outcomes() == ["equal", "equal"]
+
+
+def test_a_shadow_is_chosen_for_in_its_own_way_and_named_where_it_cannot(bundle: Path, tmp_path: Path) -> None:
+    other = make_bundle(tmp_path, [CONTEXTS[1], CONTEXTS[0]])
+    there = {"shadow": other, "shadow_upstream": "http://127.0.0.1:9/v1"}
+    with ExitStack() as stack, pytest.raises(BadInput, match=r"the shadow: .*cluster"):
+        make_proxy(bundle, ServeSettings(upstream="http://127.0.0.1:9/v1", shadow_choose="cluster", **there), stack)
+    with ExitStack() as stack:
+        make_proxy(bundle, ServeSettings(upstream="http://127.0.0.1:9/v1", shadow_choose="seed", **there), stack)
 
 
 def test_a_shadow_that_fails_or_is_down_takes_nothing_from_the_client(

@@ -171,7 +171,7 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         prog="fastslow eval",
         description="Measure a run or bundle: base and trained weights under its contexts, with 95% intervals.",
     )
-    parser.add_argument("path", help="a run directory, or a bundle folder")
+    parser.add_argument("path", help="a run directory, a bundle folder, or REGISTRY@champion")
     parser.add_argument(
         "--tasks", "--task", action="append", metavar="A,B", help="other tasks than those it was trained on; repeatable"
     )
@@ -203,8 +203,12 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         help="write every answer's reward as well, one line of JSON each: to compare runs question by question",
     )
     options = parser.parse_args(list(argv))
+    if "@" in options.path and not Path(options.path).is_dir():
+        from fastslow.registry.registry import resolve
+
+        options.path = str(resolve(options.path))
     if not options.path or not Path(options.path).is_dir():
-        raise BadInput(f"'{options.path}' is not a directory; give a run directory or a bundle.")
+        raise BadInput(f"'{options.path}' is not a directory; give a run directory, a bundle, or REGISTRY@champion.")
     kinds = [kind.strip() for kind in options.contexts.split(",") if kind.strip()]
     if options.contexts and not kinds:
         raise BadInput("name at least one context, e.g. --contexts seed,lead.")

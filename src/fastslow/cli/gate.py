@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
     policy = read_policy(options.policy)
     registry = _registry_of(options.baseline)
     if options.plan:
-        _plan(policy, registry)
+        _plan(policy, registry, options)
         return 0
     with foreign.output_aside():  # scorers may print, and the verdict goes to standard output
         verdict = _gate(options, policy, registry)
@@ -48,13 +48,62 @@ def run(argv: Sequence[str]) -> int:
     return verdict.exit_code
 
 
-def _plan(policy: Policy, registry: ModelRegistry | None) -> None:
+def _plan(policy: Policy, registry: ModelRegistry | None, options: argparse.Namespace) -> None:
     """Print the plan of what the gate would do, with what the policy takes over from the champion's."""
     from fastslow.gate.floor import completed
     from fastslow.gate.plan import plan
 
-    for line in plan(completed(policy, _floor(policy, registry))):
+    policy = completed(policy, _floor(policy, registry))
+    for line in plan(policy, known=_available(policy, options), levels=_levels(registry)):
         print(printable(line))
+
+
+def _available(policy: Policy, options: argparse.Namespace) -> dict[str, int]:
+    """Return the most questions of every task that has fewer than the policy asks for, without those of the bundles
+    that are given. Of a task that cannot be made here a note says so: it may be elsewhere."""
+    from fastslow.bundles.bundle import settings_of
+    from fastslow.gate.questions import choose_questions
+    from fastslow.registry.registry import resolve
+    from fastslow.tasks.task_set import spelled_once
+
+    given = (name for name in (options.candidate, options.baseline) if name not in (None, "", "base"))
+    bundles = []
+    for name in given:
+        try:
+            bundles.append(settings_of(resolve(name))[1])
+        except BadInput as error:
+            _note(f"which questions '{name}' was trained on is not known: {error}")
+    named = {spelled_once(one.task) for one in (*policy.gain, *policy.retain)}
+    found: dict[str, int] = {}
+    for one in (*policy.gain, *policy.retain):
+        most = policy.questions_of(one)
+        try:
+            trusted = lambda task: options.trust_task or spelled_once(task) in named  # noqa: E731
+            number = len(choose_questions(one.task, most, 0, bundles, trusted=trusted).examples)
+        except BadInput as error:
+            _note(f"how many questions '{one.task}' has is not known here: {error}")
+            continue
+        if number < most:
+            found[spelled_once(one.task)] = number
+    return found
+
+
+def _levels(registry: ModelRegistry | None) -> dict[str, float]:
+    """Return the mean reward of a registry's champion on the tasks of the verdict by which it was promoted."""
+    from fastslow.cli.released import verdict_of
+    from fastslow.gate.verdict import read_verdict
+    from fastslow.tasks.task_set import spelled_once
+
+    try:
+        file = None if registry is None else verdict_of(f"{registry.folder}@champion")
+        checks = () if file is None else read_verdict(file).checks
+    except BadInput:  # no champion yet
+        return {}
+    return {spelled_once(c.name): c.candidate for c in checks if c.kind != "prose" and c.candidate is not None}
+
+
+def _note(text: str) -> None:
+    Console(stderr=True).print(f"note: {printable(text)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _floor(policy: Policy, registry: ModelRegistry | None) -> Floor | None:
@@ -83,10 +132,7 @@ def _record(registry: ModelRegistry, verdict: Verdict) -> None:
     try:
         registry.record(verdict)
     except BadInput as error:
-        Console(stderr=True).print(
-            f"note: the registry does not have this gate in its log: {printable(error)}",
-            markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        _note(f"the registry does not have this gate in its log: {error}")
 
 
 def _gate(options: argparse.Namespace, policy: Policy, registry: ModelRegistry | None) -> Verdict:

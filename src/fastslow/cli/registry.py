@@ -121,7 +121,21 @@ def _promote(options: argparse.Namespace) -> int:
         registry.refuse(options.version, error)
     version = registry.promote(options.version, verdict, policy=policy)
     print(f"{version} is the champion")
+    for note in (*_refusals_of(registry, version), *verdict.notes):
+        print(f"note: {printable(note)}", file=sys.stderr)
     return 0
+
+
+def _refusals_of(registry: ModelRegistry, version: str) -> list[str]:
+    """Return a note on the promotions of this version that were refused, which a later verdict does not take back."""
+    refused = [e for e in registry.entries() if e.event == "refuse" and e.about.get("version") == version]
+    if not refused:
+        return []
+    last = refused[-1]
+    return [
+        f"promotions of {version} were refused {len(refused)} {'time' if len(refused) == 1 else 'times'} before, last "
+        f"in line {last.number} of the log: {last.about['reason']}"
+    ]
 
 
 def _rollback(options: argparse.Namespace) -> int:

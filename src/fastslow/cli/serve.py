@@ -53,6 +53,7 @@ def run(argv: Sequence[str]) -> int:
         key=keys.get(options.api_key),
         log=Path(options.log) if options.log else None,
         shadow=found(options.shadow) if options.shadow else None,
+        shadow_choose=gated_contexts(options.shadow) if options.shadow else None,
         shadow_upstream=options.shadow_upstream,
         shadow_key=keys.get(options.shadow_key),
         shadow_share=options.shadow_share,
@@ -69,7 +70,8 @@ def run(argv: Sequence[str]) -> int:
 
     def ready(url: str) -> None:
         released = ", as they were gated" if gated == settings.choose else ""
-        _say(f"{url} serves {settings.name}, contexts by {settings.choose}{released}; Ctrl-C stops it")
+        beside = f"; beside it {options.shadow} for {settings.shadow_share:.0%}" if options.shadow else ""
+        _say(f"{url} serves {settings.name}, contexts by {settings.choose}{released}{beside}; Ctrl-C stops it")
 
     serve(folder, settings, ready)
     return 0

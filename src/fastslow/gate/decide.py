@@ -71,7 +71,10 @@ def decide(test: Test, candidate: Sequence[Rewards], baseline: Sequence[Rewards]
     low, high = interval_of(pairs, to_pass, to_fail)
     ends = looks[-1] >= test.most
     right = _fully_right(both)
-    state, reason, more = _outcome(test, pairs, (to_pass, to_fail), means[1], ends, graded=right is not None)
+    worse = z_of(pairs, 0.0) <= -_bounds(pairs, 0.0, bound)[1]
+    state, reason, more = _outcome(
+        test, pairs, (to_pass, to_fail), means[1], ends, graded=right is not None, worse=worse
+    )
     return Check(
         kind=test.kind,
         name=test.name,
@@ -102,14 +105,27 @@ def _bounds(pairs: Paired, against: float, bound: float) -> tuple[float, float]:
 
 
 def _outcome(
-    test: Test, pairs: Paired, bounds: tuple[float, float], baseline: float, ends: bool, *, graded: bool
+    test: Test,
+    pairs: Paired,
+    bounds: tuple[float, float],
+    baseline: float,
+    ends: bool,
+    *,
+    graded: bool,
+    worse: bool,
 ) -> tuple[State, str, int | None]:
+    """Return the state of a check, why, and about how many more questions would decide it. `worse`: the candidate is
+    shown to be worse, by however little."""
     points, z, (to_pass, to_fail) = f"{100 * test.against:+.1f} points", z_of(pairs, test.against), bounds
     if z <= -to_fail:
         return "fail", f"the difference is shown to lie below {points}", None
     if test.kind != "gain" and baseline - test.chance <= -test.against:
         stands = f"has a mean reward of {baseline:.3f}" if graded else f"is right on {baseline:.1%}"
-        cannot = f"the baseline {stands}, too little to lose {-100 * test.against:.1f} points"
+        cannot = (
+            f"the baseline {stands}, too little to lose {-100 * test.against:.1f} points: {_usable(test, baseline)}"
+        )
+        if worse:
+            return "fail", f"the candidate is shown to be worse; {cannot}", None
         return ("invalid" if ends else "undecided"), cannot, None
     if z >= to_pass:
         return "pass", f"the difference is shown to lie above {points}", None
@@ -122,6 +138,11 @@ def _outcome(
     needed = max(needed, least_questions(test.against, test.alpha))
     more = max(needed - pairs.n, math.ceil(pairs.n / 10))  # a bound that was raised asks for more than the formula
     return "undecided", f"about {more} more questions would decide it if the difference is as measured", more
+
+
+def _usable(test: Test, baseline: float) -> str:
+    most = 100 * (baseline - test.chance)
+    return f"the margin has to be below {most:.1f} points" if most > 0 else "no margin guards what it cannot do"
 
 
 def _fully_right(both: Sequence[tuple[list[float], list[float]]]) -> tuple[float, float] | None:

@@ -61,7 +61,10 @@ def completed(policy: Policy, floor: Floor | None) -> Policy:
     if floor is not None:
         policy = _inheriting(policy, floor)
     if not policy.gain and not policy.retain and not policy.samples:
-        raise BadInput("the policy asks for nothing: name tasks in 'gain' or 'retain'.")
+        raise BadInput(
+            "the policy asks for nothing: name tasks in 'gain' or 'retain' (what a champion's policy keeps is taken "
+            "over with --baseline REGISTRY@champion)."
+        )
     problem = None if floor is None else next(_weaker(floor_of(policy), floor), None)
     if problem is not None:
         raise BadInput(f"the policy is weaker than that of the champion: {problem}.")

@@ -186,7 +186,10 @@ def _decided(policy: Policy, entry: Gain | Retain, task: Answered) -> Check:
         unscored=policy.limits.unscored,
     )
     candidate, baseline = ([[a.reward for a in one] for one in side] for side in (task.candidate, task.baseline))
-    return replace(decide(test, candidate, baseline, task.looks), losses=tuple(_losses(task)))
+    check = decide(test, candidate, baseline, task.looks)
+    if check.more is not None and task.questions.all:
+        check = replace(check, reason=f"{check.reason}; the task has no more than these")
+    return replace(check, losses=tuple(_losses(task)))
 
 
 def _losses(task: Answered) -> list[Lost]:
@@ -235,10 +238,14 @@ def _notes(
                 "selected on"
             )
         if one.uses >= WORN:
+            advice = "it has no others" if task.questions.all else "give fresh ones"
             notes.append(
                 f"'{one.task}': these very questions decided {one.uses} gates before; the more often, the less a pass "
-                "says. Give fresh ones"
+                f"says; {advice}"
             )
+    notes += _unguarded(policy, tasks)
+    if candidate.model.digest == baseline.model.digest and baseline.model.weights != BASE:
+        notes.append("candidate and baseline are the same bytes: a pass says nothing of them")
     if baseline.model.weights != BASE and candidate.bundle.settings["dtype"] != baseline.bundle.settings["dtype"]:
         notes.append("the two runs computed in different types; both were measured in that of the candidate")
     if candidate.kind != baseline.kind and baseline.model.weights != BASE:
@@ -248,6 +255,21 @@ def _notes(
     if policy.rules.temperature and policy.rules.samples > 1:
         notes.append(f"answers were sampled, {policy.rules.samples} to a question; a question counts once")
     return notes
+
+
+def _unguarded(policy: Policy, tasks: Mapping[str, Answered]) -> Iterator[str]:
+    """Yield the tasks that a champion made of this candidate could lose as a whole within the policy's margin: the
+    next gate, which takes the margin over, could decide nothing there."""
+    chances = {spelled_once(one.task): one.chance for one in policy.retain}
+    for name, margin in policy.margins().items():
+        answers = tasks[name].candidate if name in tasks else []
+        rewards = [answer.reward or 0.0 for one in answers for answer in one]
+        right = sum(rewards) / len(rewards) if rewards else None
+        if right is not None and 0 < right - chances.get(name, 0.0) <= margin:
+            yield (
+                f"'{name}': the candidate's mean reward is {right:.3f}, so that later gates could not keep it by this "
+                f"policy's margin of {100 * margin:g} points: give a smaller margin before it becomes the champion"
+            )
 
 
 def _named(check: Check | None) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from fastslow.gate.policy import Policy
+from fastslow.gate.policy import Gain, Policy, Retain
 from fastslow.metrics.exact import least_questions
 from fastslow.metrics.power import power_of, questions_needed
+from fastslow.tasks.task_set import spelled_once
 
 DISCORDANCES = (0.05, 0.10, 0.20)
 """Shares of questions on which two models differ: of a small change, a usual one, a large one. Unknown beforehand, and
@@ -19,17 +20,34 @@ GAINS = (0.05, 0.10, 0.20)
 """Gains beyond what is asked for, for which the questions of a `gain` check are shown."""
 
 
-def plan(policy: Policy) -> Iterator[str]:
-    """Yield the lines of the plan."""
+def plan(
+    policy: Policy, *, known: Mapping[str, int] | None = None, levels: Mapping[str, float] | None = None
+) -> Iterator[str]:
+    """Yield the lines of the plan.
+
+    Args:
+        policy: as completed by a champion's, if there is one.
+        known: the number of questions of tasks that have fewer than the policy asks for.
+        levels: the champion's mean reward on tasks, as far as a verdict has it.
+    """
     alpha = policy.rules.alpha
     yield f"alpha {alpha:g}, {policy.rules.looks} looks, at most {policy.rules.questions} questions a task"
-    kept = [(one.task, policy.margin_of(one), policy.questions_of(one)) for one in policy.retain]
+    known = known or {}
+    for name, number in known.items():
+        yield f"'{name}' has at most {number} questions for a gate"
+    kept = [(one.task, policy.margin_of(one), _asked(policy, one, known)) for one in policy.retain]
     kept += [(one.name, policy.margin_of(one), None) for one in policy.samples]
     if kept:
         yield ""
         yield "questions with which a candidate that is exactly as good passes, by the share on which the two differ:"
     for task, margin, most in kept:
         yield f"  retain {task}, margin {margin:g}"
+        level = (levels or {}).get(spelled_once(task))
+        if level is not None and level <= margin:
+            yield (
+                f"    the champion's mean reward was {level:.3f}: it cannot lose {100 * margin:g} points, and this "
+                f"can never be passed; give a margin below {level:.2f}"
+            )
         for discordance in DISCORDANCES:
             needed = [_needed(0.0, -margin, discordance, alpha, power) for power in (0.8, 0.9)]
             chance = "" if most is None else f"; with {most}: {_power(most, margin, discordance, alpha):.1%}"
@@ -45,7 +63,14 @@ def plan(policy: Policy) -> Iterator[str]:
         for gain in GAINS:
             true = one.min_gain + gain
             needed = _needed(true, one.min_gain, true * (1 - true), alpha, 0.9)
-            yield f"    {100 * true:.0f} points: {needed} for 90%"
+            most = _asked(policy, one, known)
+            chance = power_of(most, true, one.min_gain, true * (1 - true), alpha=alpha)
+            enough = most >= least_questions(one.min_gain, alpha)
+            yield f"    {100 * true:.0f} points: {needed} for 90%; with {most}: {chance if enough else 0.0:.1%}"
+
+
+def _asked(policy: Policy, one: Gain | Retain, known: Mapping[str, int]) -> int:
+    return min(policy.questions_of(one), known.get(spelled_once(one.task), policy.questions_of(one)))
 
 
 def _needed(difference: float, against: float, variance: float, alpha: float, power: float) -> int | None:

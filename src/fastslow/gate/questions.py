@@ -27,12 +27,14 @@ SEEDS = 10**9
 @dataclass(frozen=True)
 class Questions:
     """The questions of one task. `seed` is the generator's data seed; None where another seed gives no other ones.
-    `left_out` counts those that were left out because a bundle trained or selected on them."""
+    `left_out` counts those that were left out because a bundle trained or selected on them. `all`: the task is known to
+    have no others."""
 
     task: Task
     examples: tuple[Example, ...]
     seed: int | None
     left_out: int = 0
+    all: bool = False
 
     @property
     def digest(self) -> str:
@@ -74,7 +76,7 @@ def choose_questions(
         raise BadInput(
             f"task '{name}' has no question left for the gate: all were trained or selected on; give other questions."
         )
-    return Questions(task, tuple(unmet[:most]), None, left_out=len(examples) - len(unmet))
+    return Questions(task, tuple(unmet[:most]), None, left_out=len(examples) - len(unmet), all=len(unmet) <= most)
 
 
 def _of_a_file(name: str, bundles: Sequence[Mapping[str, Any]]) -> tuple[Task, tuple[Example, ...]]:

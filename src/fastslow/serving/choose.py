@@ -69,6 +69,8 @@ class Chooser:
         population = self._release.population
         if named == NONE:
             return Choice(None)
+        if named == SEED and self._release.seed is not None:
+            return Choice(self._release.seed)
         if named not in (None, "", LEAD):
             if named not in population.known:
                 raise Refused("there is no such context here", field=f"chat_template_kwargs.{ARGUMENT}")

@@ -57,6 +57,7 @@ class ServeSettings:
         key: what clients must send.
         log: file for a line a request; None: none.
         shadow: folder of a second version; None: none.
+        shadow_choose: how its contexts are chosen; None: as `choose` says.
         shadow_upstream: its server; None: `transformers serve` is started for it too.
         shadow_key: key for that server; the one for the server behind goes to no other.
         shadow_share: share of the requests it gets.
@@ -76,6 +77,7 @@ class ServeSettings:
     key: str | None = None
     log: Path | None = None
     shadow: Path | None = None
+    shadow_choose: str | None = None
     shadow_upstream: str | None = None
     shadow_key: str | None = None
     shadow_share: float = 0.1
@@ -126,9 +128,9 @@ def make_proxy(
 ) -> Proxy:
     """Return the proxy; servers that it needs are started, and stopped with the stack. The one without which there are
     no answers is added to `children`; that of a shadow is not."""
-    release, chooser = _version(folder, settings)
+    release, chooser = _version(folder, settings.choose, settings)
     meters, log = Meters(release.version), Log(settings.log)
-    shadow_parts = _version(settings.shadow, settings) if settings.shadow is not None else None
+    shadow_parts = _shadow_version(settings.shadow, settings) if settings.shadow is not None else None
     upstream = _upstream(folder, settings.upstream, settings.upstream_key, settings, stack, children)
     shadow = None
     if settings.shadow is not None and shadow_parts is not None:
@@ -148,9 +150,16 @@ def make_proxy(
     )
 
 
-def _version(folder: Path, settings: ServeSettings) -> tuple[Release, Chooser]:
-    release = open_release(folder, choosing=settings.choose in CHOOSING, trusted=settings.trusted)
-    return release, Chooser(release, settings.choose)
+def _version(folder: Path, choose: str, settings: ServeSettings) -> tuple[Release, Chooser]:
+    release = open_release(folder, choosing=choose in CHOOSING, trusted=settings.trusted)
+    return release, Chooser(release, choose)
+
+
+def _shadow_version(folder: Path, settings: ServeSettings) -> tuple[Release, Chooser]:
+    try:
+        return _version(folder, settings.shadow_choose or settings.choose, settings)
+    except BadInput as error:
+        raise BadInput(f"the shadow: {error}") from error
 
 
 def _upstream(
