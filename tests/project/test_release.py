@@ -34,7 +34,7 @@ def shape(line: str) -> str:
 
 
 def test_the_policies_of_the_page_can_be_read() -> None:
-    assert list(POLICIES) == ["first.yaml", "next.yaml"]
+    assert list(POLICIES) == ["first.yaml", "next.yaml", "third.yaml"]
     for name, text in POLICIES.items():
         parse_policy(text.encode(), name)
 
@@ -47,7 +47,8 @@ def test_the_page_leads_to_a_champion_and_back(tmp_path: Path, monkeypatch: Any,
     (tmp_path / "recipes" / "quickstart.yaml").write_text(yaml.safe_dump(settings))
     # Random weights gain nothing: the first release keeps what the base can, and loses hardly anything in one step.
     (tmp_path / "first.yaml").write_text(f"questions: 80\nlooks: 1\nmargin: 0.4\nretain:\n- task: {TASK}\n")
-    (tmp_path / "next.yaml").write_text("questions: 80\nlooks: 1\nmargin: 0.4\n")
+    for later in ("next.yaml", "third.yaml"):
+        (tmp_path / later).write_text("questions: 80\nlooks: 1\nmargin: 0.4\n")
     printed: set[str] = set()
     for command in COMMANDS:
         assert main(shlex.split(command)[1:]) == 0, f"{command}\n{capsys.readouterr()}"

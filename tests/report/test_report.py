@@ -93,6 +93,16 @@ def test_one_run_alone_says_what_it_learned_and_claims_nothing_more(tmp_path, mo
     found = headline(compare(*load_sources([path]))[0])
     assert "Accuracy on 18 held-out questions went from 0.10" in found.sentence
     assert (found.question, found.answer) == ("What was learned?", "0.10 to 0.40")
+    labels = {"number": 4, "commonest": "desk", "commonest_share": 0.39, "answered": "desk", "answered_share": 1.0}
+    (path / "summary.json").write_text(json.dumps({**told, "labels": labels}))
+    found = headline(compare(*load_sources([path]))[0])
+    assert found.answer.startswith("0.10 to 0.40")
+    assert (
+        "Always answering 'desk' would be right on 0.39; what ships answers 'desk' to 100% of them." in found.sentence
+    )
+    labels["commonest_share"] = 0.40
+    (path / "summary.json").write_text(json.dumps({**told, "labels": labels}))
+    assert headline(compare(*load_sources([path]))[0]).answer == "0.10 to 0.40, not clear of one answer to all (0.40)"
     assert "One seed, and nothing beside it" in found.sentence
     assert ("without training" in found.sentence) == (mode == "fst")
 

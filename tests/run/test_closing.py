@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fastslow.cli.closing import close
 from fastslow.config.settings import FastSlowConfig
 from fastslow.record.display import SilentDisplay
 from fastslow.run.closing import reflection_cost
@@ -77,3 +79,19 @@ def test_every_field_of_a_summary_is_on_the_page(tmp_path: Path) -> None:
             (text,) = (text for names, text in rows.items() if name in names)
             missing = set(summary[name]) - set(re.findall(r"`(\w+)`", text))
             assert not missing, f"what the page says of '{name}' leaves out {sorted(missing)}"
+
+
+def test_of_labels_the_summary_has_what_one_answer_to_everything_would_come_to(tmp_path: Path, capsys: Any) -> None:
+    rows = [{"question": f"Ticket {i}?", "answer": "desk" if i % 3 else "billing"} for i in range(40)]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = f"jsonl:{tmp_path / 'labels.jsonl'}?scorer=tests.support.runs:spread"
+    short = {"max_steps": 1, "validation_size": 9, "kl_examples": 1, "problems_per_step": 1}
+    summary = train(FastSlowConfig(**{**tiny_settings(tmp_path, **short), "task": task}), display=SilentDisplay())
+    labels = summary["labels"]
+    assert (labels["number"], labels["commonest"]) == (2, "desk")
+    assert labels["commonest_share"] > 0.5
+    assert 0 < labels["answered_share"] <= 1
+    close(summary, str(tmp_path / "run"))
+    said = capsys.readouterr().out
+    assert f"'desk', is right on {labels['commonest_share']:.0%}" in said
+    assert "what ships answers '" in said

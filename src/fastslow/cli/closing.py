@@ -60,6 +60,13 @@ def _sureness(run: str, summary: Mapping[str, Any]) -> Iterator[str]:
     if ships and not summary.get("tasks") and ships[-1].get("low") is not None:
         interval = f"; what ships: 95% interval {ships[-1]['low']:.2f} to {ships[-1]['high']:.2f}"
     yield f"on {questions} held-out questions, one of which is {100 / questions:.1f} points{interval}"
+    if labels := summary.get("labels"):
+        yield (
+            f"the answer to all of them that is right most often, '{labels['commonest']}', is right on "
+            f"{labels['commonest_share']:.0%}"
+        )
+        if labels["answered_share"] is not None:
+            yield f"what ships answers '{_line(labels['answered'])}' to {labels['answered_share']:.0%}"
 
 
 def _answers(run: str, summary: Mapping[str, Any]) -> Iterator[str]:

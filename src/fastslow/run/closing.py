@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -16,7 +17,11 @@ from fastslow.core.measurement import Quantity, means
 from fastslow.evaluation.accuracy import prompt_tokens
 from fastslow.files.run_directory import RunDirectory, machine, versions
 from fastslow.run.trainer import FastSlowTrainer
+from fastslow.tasks.check import stated_answer
 from fastslow.tasks.task_set import by_task
+
+LONGEST_LABEL = 60
+"""Characters of an answer that a summary holds."""
 
 
 def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
@@ -119,6 +124,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "accuracy": values("accuracy"),
         "fully_right": values("fully_right"),
         **({"tasks": by_name} if config.tasks else {}),
+        **_labels(trainer),
         "kl_to_base": {"seed": kl["seed"], "lead": kl["lead"]},
         "lead_context": trainer.population.lead.to_json(),
         "standings": [asdict(one) for one in trainer.cycle.standings(trainer.step)] if trainer.mode.fast else [],
@@ -128,6 +134,24 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "validation_examples": len(trainer.parts.task.split("validation")),
         "machine": machine(str(trainer.slow.device)),
         "versions": versions(),
+    }  # fmt: skip
+
+
+def _labels(trainer: FastSlowTrainer) -> dict[str, Any]:
+    """Return what one answer to everything would come to, where the right answers are few labels: what a model that
+    learned nothing but a label is right on. Nothing for other tasks, and for several at once."""
+    examples = trainer.parts.task.split("validation")
+    right = [answer for e in examples if (answer := stated_answer(trainer.parts.task, e)) is not None]
+    counts = Counter(right)
+    if trainer.args.tasks or len(right) < len(examples) or not 1 < len(counts) <= len(right) / 3:
+        return {}
+    ((label, times),) = counts.most_common(1)
+    text, share = trainer.recorder.commonest.get(trainer.shipped_context, ("", None))
+    return {
+        "labels": {
+            "number": len(counts), "commonest": label[:LONGEST_LABEL], "commonest_share": times / len(right),
+            "answered": text[:LONGEST_LABEL], "answered_share": share,
+        }
     }  # fmt: skip
 
 

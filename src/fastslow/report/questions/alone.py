@@ -6,7 +6,7 @@ from fastslow.core.measurement import CONTEXT_TITLES
 from fastslow.report.pages import formats
 from fastslow.report.questions.compare import Comparison
 from fastslow.report.reading.data import RunData
-from fastslow.report.reading.values import count
+from fastslow.report.reading.values import count, mapping, number, text
 
 
 def only_run(comparison: Comparison) -> RunData | None:
@@ -23,9 +23,17 @@ def ends(run: RunData) -> tuple[float | None, float | None]:
 
 
 def answer(run: RunData) -> str:
-    """Return both ends, which claim nothing."""
+    """Return both ends, which claim nothing, or that one answer to everything does as well."""
     before, after = ends(run)
-    return f"{formats.decimal(before)} to {formats.decimal(after)}"
+    said = f"{formats.decimal(before)} to {formats.decimal(after)}"
+    one = _one_answer(run)
+    if one is None:
+        return said
+    low = _bounds(run)[0]
+    surely = after if low is None else low
+    if surely is None or surely > one:
+        return said
+    return f"{said}, not clear of one answer to all ({formats.decimal(one)})"
 
 
 def sentence(run: RunData, measure: str) -> str:
@@ -36,6 +44,7 @@ def sentence(run: RunData, measure: str) -> str:
         f"{measure[0].upper()}{measure[1:]} on {_questions(run)} went from {formats.decimal(before)}, the base under "
         f"the plain prompt, to {formats.decimal(after)} under the {ships}{_interval(run)}."
     )
+    said += _label_sentence(run)
     prompted, plain = run.final("base_lead"), run.final("seed")
     if run.channels.fast and run.channels.slow and None not in (prompted, plain):
         said += (
@@ -50,9 +59,30 @@ def _questions(run: RunData) -> str:
     return "held-out questions" if not known else f"{known} held-out questions"
 
 
-def _interval(run: RunData) -> str:
+def _one_answer(run: RunData) -> float | None:
+    """Return what one answer to everything would be right on, of a task whose right answers are few labels."""
+    return number(mapping(run.summary.get("labels")).get("commonest_share"))
+
+
+def _label_sentence(run: RunData) -> str:
+    labels, one = mapping(run.summary.get("labels")), _one_answer(run)
+    if one is None:
+        return ""
+    said = f" Always answering '{text(labels.get('commonest'), 'unknown')}' would be right on {formats.decimal(one)}"
+    share = number(labels.get("answered_share"))
+    if share is None:
+        return said + "."
+    return f"{said}; what ships answers '{text(labels.get('answered'), 'unknown')}' to {share:.0%} of them."
+
+
+def _bounds(run: RunData) -> tuple[float | None, float | None]:
     """Return the interval over the questions of what ships, where one task has been measured."""
     rows = [one for one in run.evals if (one.weights, one.context) == ("trained", run.shipped_context)]
-    if len(run.tasks) > 1 or not rows or rows[-1].low is None or rows[-1].high is None:
+    return (None, None) if len(run.tasks) > 1 or not rows else (rows[-1].low, rows[-1].high)
+
+
+def _interval(run: RunData) -> str:
+    low, high = _bounds(run)
+    if low is None or high is None:
         return ""
-    return f" (95% interval over the questions: {formats.decimal(rows[-1].low)} to {formats.decimal(rows[-1].high)})"
+    return f" (95% interval over the questions: {formats.decimal(low)} to {formats.decimal(high)})"
