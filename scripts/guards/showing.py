@@ -16,8 +16,8 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "showing", "nor is what a watched run's files say", "record/watching.py",
-        "return Condition(quoted(summary[\"status\"]), ended=True)",
-        "return Condition(summary[\"status\"], ended=True)",
+        "return Condition(quoted(summary[\"status\"]), ended=True,",
+        "return Condition(summary[\"status\"], ended=True,",
         (WATCHING + "nothing_that_a_file_says_is_obeyed_or_ends_the_watching",),
     ),
     Mutation(

@@ -54,7 +54,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "user code", "eval keeps what scorers print off standard output", "cli/eval.py",
-        "with foreign.output_aside():", "if True:",
+        "with foreign.output_aside(), _followed()", "with _followed()",
         (PARTS + "eval_prints_nothing_but_json_and_ends_though_the_scorer_prints_and_leaves_a_thread",),
     ),
     Mutation(

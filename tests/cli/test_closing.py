@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fastslow.cli.closing import LONGEST_ANSWER, LONGEST_CONTEXT, close
+from fastslow.cli.called import called
+from fastslow.cli.closing import LONGEST_ANSWER, LONGEST_CONTEXT, WHAT_NOW, close
 from fastslow.cli.main import main
 from fastslow.contexts.context import seed_context
 
@@ -59,6 +60,73 @@ def test_the_best_prompt_stands_there_as_one_would_paste_it_and_the_next_command
     assert f"Next: fastslow report {tmp_path}\n" in said
     assert f'fastslow ask {tmp_path} "QUESTION"' in said
     assert "before" not in said, "nothing is claimed without answers"
+
+
+@pytest.mark.parametrize(
+    ("settings", "trust"),
+    [
+        ({"task": "reasoning_gym:products?scorer=number", "tasks": None}, ""),
+        ({"task": "tickets.csv?scorer=tickets:score", "tasks": None}, " --trust_task"),
+        ({"task": "a set", "tasks": ["star_graph", "metres:make_task"]}, " --trust_task"),
+        ({"task": ["damaged"]}, ""),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_the_command_that_measures_again_says_that_it_trusts_code_where_that_is_asked_for(
+    tmp_path: Path, capsys: Any, settings: dict[str, Any], trust: str, own: bool
+) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle/bundle.json").write_text(json.dumps({"settings": settings}))
+    close(summary(), str(tmp_path), own=own)
+    assert f"fastslow eval {tmp_path} --split test{trust}   (" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "low", "said"),
+    [
+        ({"steps": 30}, 0.62, ""),
+        ({"steps": 30}, 0.05, "What ships is not clearly above the base's best: "),
+        ({"steps": 30, "ships": "seed", "accuracy": {"base_seed": 0.4, "seed": 0.3}}, None,
+         "What ships is not clearly above the base's best: "),
+        ({"steps": 30, "accuracy": {"base_seed": None, "lead": 0.3}}, None, ""),
+        ({"steps": 6}, 0.62, "6 steps are a first try; a longer one: "),
+        ({"steps": 0, "channels": {"fast": True, "slow": False}}, 0.62, ""),
+    ],
+)  # fmt: skip
+def test_a_run_that_learned_nothing_for_sure_and_a_short_one_say_where_to_read_on(
+    tmp_path: Path, capsys: Any, changed: dict[str, Any], low: float | None, said: str
+) -> None:
+    row = {"weights": "trained", "context": "lead", "low": low, "high": 0.98}
+    (tmp_path / "evals.jsonl").write_text(json.dumps(row) + "\n")
+    shown = closed(capsys, tmp_path, summary(**changed))
+    assert (f"{said}{WHAT_NOW}\n" in shown) if said else (WHAT_NOW not in shown)
+
+
+def test_the_page_that_it_names_has_that_section() -> None:
+    page, _, section = WHAT_NOW.partition(", ")
+    assert f"\n## {section.strip(chr(39))}\n" in (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("program", "found", "line"),
+    [
+        ("HERE/.venv/bin/fastslow", False, ".venv/bin/fastslow"),
+        (".venv/bin/fastslow", False, ".venv/bin/fastslow"),
+        ("HERE/fastslow", False, "./fastslow"),
+        ("/opt/my tools/fastslow", False, "'/opt/my tools/fastslow'"),
+        ("/opt/fastslow/__main__.py", False, "bin/python -m fastslow"),
+        ("/usr/bin/pytest", False, "fastslow"),
+        ("HERE/.venv/bin/fastslow", True, "fastslow"),
+    ],
+)
+def test_a_command_is_named_as_it_can_be_called_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, found: bool, line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fastslow.cli.called.sys.argv", [program.replace("HERE", str(tmp_path)), "train"])
+    monkeypatch.setattr("fastslow.cli.called.sys.executable", str(tmp_path / "bin/python"))
+    monkeypatch.setattr("fastslow.cli.called.shutil.which", lambda name: "/usr/bin/fastslow" if found else None)
+    assert called() == line
 
 
 def test_what_is_long_is_cut_and_what_a_terminal_would_obey_is_not_printed(tmp_path: Path, capsys: Any) -> None:

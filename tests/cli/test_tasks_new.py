@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fastslow.cli.called import called
 from fastslow.cli.main import main
+from fastslow.tasks.first_try import PLAIN, first_recipe
 from tests.support.tiny import save_tiny
 
 ROOT = Path(__file__).parents[2]
@@ -38,14 +40,16 @@ def test_the_suggested_command_names_a_task_that_the_check_passes(model: str, ca
     assert main(["tasks", "new", "drafted_tickets", "--from", "my tickets.csv", "--model", model]) == 0
     said = capsys.readouterr().out
     words = shlex.split(said.strip().splitlines()[-1])
-    assert words == ["fastslow", "train", "--config", "drafted_tickets.yaml"]
+    assert words == [called(), "train", "--config", "drafted_tickets.yaml"]
     recipe = yaml.safe_load(Path("drafted_tickets.yaml").read_text())
     assert (recipe["validation_size"], recipe["test_size"]) == (16, 16), "64 for a test would leave few to validate on"
     assert recipe["task"] == "my tickets.csv?answer=label&question=ticket&scorer=drafted_tickets:score"
     assert recipe["max_completion_length"] == 16, "seven bytes are seven tokens of the tiny model"
     assert (recipe["model"], recipe["output_dir"]) == (model, "runs/drafted_tickets")
     examples = yaml.safe_load((ROOT / "examples/orders/recipe.yaml").read_text())
-    own = {"task", "output_dir", "model", "validation_size", "test_size", "max_completion_length"}
+    own = {
+        "task", "output_dir", "model", "validation_size", "test_size", "max_completion_length", "seed_instruction",
+    }  # fmt: skip
     assert {name: recipe[name] for name in recipe if name not in own}.items() <= examples.items(), "as small as ours"
     for part in ("answers are labels: ", "billing", "fit to train on", "Wrote drafted_tickets.py"):
         assert part in said
@@ -53,20 +57,51 @@ def test_the_suggested_command_names_a_task_that_the_check_passes(model: str, ca
     assert "the right answers of 6 of 6 training examples looked at are accepted" in capsys.readouterr().out
 
 
-def test_the_recipe_trains_and_its_plain_prompt_is_a_line_away(
+def test_the_suggested_check_cuts_the_data_as_the_run_will_and_flags_win(
+    model: str, capsys: pytest.CaptureFixture
+) -> None:
+    tickets(80)
+    assert main(["tasks", "new", "checked_tickets", "--from", "my tickets.csv", "--model", model]) == 0
+    said = capsys.readouterr().out
+    command = next(line.partition(": ")[2] for line in said.splitlines() if " tasks check " in line)
+    words = shlex.split(command)[1:]
+    assert words == ["tasks", "check", "--config", "checked_tickets.yaml"]
+    sizes = "48 train, 16 validation, 16 test"
+    assert sizes in said
+    assert main(words) == 0
+    assert sizes in capsys.readouterr().out
+    assert main([*words, "--test_size", "8"]) == 0
+    assert "56 train, 16 validation, 8 test" in capsys.readouterr().out
+
+
+def test_a_check_without_one_task_names_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["tasks", "check"]) == 2
+    assert "name a task, or a recipe: fastslow tasks check --config RECIPE" in capsys.readouterr().err
+    Path("several.yaml").write_text("tasks: [star_graph, codeio]\nstage_steps: 2\n")
+    assert main(["tasks", "show", "--config", "several.yaml"]) == 2
+    assert "name one: fastslow tasks show NAME --config several.yaml" in capsys.readouterr().err
+
+
+def test_the_recipe_trains_with_a_plain_prompt_that_names_the_labels(
     folder: Path, model: str, capsys: pytest.CaptureFixture
 ) -> None:
     tickets()
     assert main(["tasks", "new", "tried_tickets", "--from", "my tickets.csv", "--model", model]) == 0
     assert "Next (6 steps, roughly 5 minutes of one core" in capsys.readouterr().out
     recipe = Path("tried_tickets.yaml")
-    line = '# seed_instruction: "Reply with one of: billing, returns."'
-    assert line in recipe.read_text()
-    recipe.write_text(recipe.read_text().replace(line, line[2:]))
+    assert yaml.safe_load(recipe.read_text())["seed_instruction"] == "Reply with one of: billing, returns."
     assert (
         main(["train", "--config", str(recipe), "--max_steps", "1", "--save_bundle", "false", "--bf16", "false"]) == 0
     )
     assert (folder / "runs/tried_tickets/summary.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["exact", "number", "choice", "json", "labels"])
+def test_every_draft_has_a_plain_prompt_whatever_the_labels_hold(kind: str) -> None:
+    labels = ('say "yes"', "no: #1", "caf\u00e9 \U0001f600", "a\u2028b", "c\x7fd") if kind == "labels" else ()
+    text = first_recipe("t", "t.csv", kind=kind, labels=labels, room=8, settings={})
+    prompt = yaml.safe_load(text)["seed_instruction"]
+    assert prompt == (f"Reply with one of: {', '.join(labels)}." if labels else PLAIN[kind])
 
 
 def test_the_help_says_what_no_size_means(capsys: pytest.CaptureFixture) -> None:

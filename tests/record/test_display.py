@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from fastslow.config.settings import FastSlowConfig
+from fastslow.contexts.evidence import Standing
 from fastslow.core.measurement import Measurement
 from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import SilentDisplay, TerminalDisplay, closing_table
@@ -215,6 +216,22 @@ def test_a_run_leaves_who_leads_and_no_note_of_a_phase(tmp_path: Path) -> None:
     assert phases == ["slow"]
     assert not (run.path / "live.json").exists()
     assert [row["lead"] for row in run.read("standings.jsonl")] == [run.summary()["lead_context"]["id"]]
+
+
+def test_the_best_of_the_standings_is_not_taken_for_the_lead_where_it_is_another() -> None:
+    best, lead = Standing("b", 0.35, 0.16, 0.55, 0.0, 40.0), Standing("a", 0.29, 0.1, 0.48, 0.0, 60.0)
+    said = []
+    for who in ("b", "a", "c"):
+        shown = console()
+        TerminalDisplay(shown).standings([best, lead], who)
+        said.append(text_of(shown))
+    assert said == [
+        "by all its rollouts the best context earns a mean reward of 0.35 (0.16 to 0.55); the next best 0.29\n",
+        "by all its rollouts another context than the lead earns most, 0.35 (0.16 to 0.55); the lead 0.29 (0.10 to "
+        "0.48)\n",
+        "by all its rollouts another context than the lead earns most, 0.35 (0.16 to 0.55); the lead has no rollouts "
+        "yet\n",
+    ]
 
 
 def test_a_pipe_counts_the_rollouts_of_a_fast_phase_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:

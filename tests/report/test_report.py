@@ -263,8 +263,23 @@ def test_csv_tells_evaluations_at_one_step_apart(tmp_path, capsys):
 def test_the_suffix_of_the_output_says_the_format(tmp_path, capsys, name, start):
     folder = make_run(tmp_path / "run", "fst", 1, FST)
     assert main(["report", str(folder), "--output", str(tmp_path / name)]) == 0
-    assert (tmp_path / name).read_bytes().startswith(start)
-    assert capsys.readouterr().out == ""
+    written = (tmp_path / name).read_bytes()
+    assert written.startswith(start)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    size = f"{len(written) / 1e6:.1f} MB" if len(written) >= 1e6 else f"{len(written) / 1e3:.1f} kB"
+    assert shown.err == f"wrote {tmp_path / name} ({size})\n"
+
+
+@pytest.mark.parametrize("output", [[], ["--output", "-"]])
+def test_a_report_for_a_pipe_is_the_report_alone(tmp_path, capsys, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    folder = make_run(tmp_path / "run", "fst", 1, FST)
+    assert main(["report", str(folder), *output]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("# fastslow report")
+    assert shown.err == ""
+    assert not (tmp_path / "-").exists()
 
 
 def test_a_picture_without_a_browser_is_refused_in_one_line(tmp_path, capsys, monkeypatch):

@@ -93,5 +93,5 @@ def test_of_labels_the_summary_has_what_one_answer_to_everything_would_come_to(t
     assert 0 < labels["answered_share"] <= 1
     close(summary, str(tmp_path / "run"))
     said = capsys.readouterr().out
-    assert f"'desk', is right on {labels['commonest_share']:.0%}" in said
+    assert f"'desk', would be right on {labels['commonest_share']:.0%}" in said
     assert "what ships answers '" in said

@@ -10,6 +10,7 @@
 - `tasks`: lists, shows and checks tasks. `doctor`: checks the installation; `costs`: its page of what a recipe would
   cost. `engine`: prepares what servers serve.
 - `released`: what was gated of a version. `flags`: what commands share. `closing`: what a person reads at a run's end.
+  `called`: how a person calls a command again.
 
 A command imports what it needs when it runs, so that `--help` is fast.
 """

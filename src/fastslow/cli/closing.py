@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shlex import quote
@@ -9,13 +10,19 @@ from typing import Any
 
 from rich.console import Console
 
-from fastslow.core.errors import printable
+from fastslow.cli.called import called
+from fastslow.core.errors import BadInput, printable
 
 OUT_OF_TIME = "max_minutes"
 """The end of the status of a run whose time was up, as `run.train` writes it: that module loads the libraries."""
 
 LONGEST_ANSWER, LONGEST_CONTEXT = 160, 1_500
 """Characters that are shown; the files hold the rest."""
+
+SHORT = 30
+"""Steps below which a run is a first try: the default of max_steps."""
+
+WHAT_NOW = "docs/tasks.md, 'It did not learn: what now?'"
 
 
 def close(summary: Mapping[str, Any], run: str, *, own: bool = True) -> None:
@@ -36,7 +43,7 @@ def close(summary: Mapping[str, Any], run: str, *, own: bool = True) -> None:
     lines += [f"run directory: {run} ({', '.join(there)})"]
     if own and summary["status"] == "done":
         lines += [*_answers(run, summary), *_context(summary, run)]
-    for line in [*lines, *_next(summary, run)]:
+    for line in [*lines, *_next(summary, run, own=own)]:
         Console().print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -51,22 +58,26 @@ def _sureness(run: str, summary: Mapping[str, Any]) -> Iterator[str]:
     questions = summary.get("validation_examples")
     if not questions:
         return
+    known = _interval(run, summary)
+    interval = f"; what ships: 95% interval {known[0]:.2f} to {known[1]:.2f}" if known else ""
+    yield f"on {questions} held-out questions, one of which is {100 / questions:.1f} points{interval}"
+    if labels := summary.get("labels"):
+        share = f"{labels['commonest_share']:.0%}"
+        yield f"the one answer that is right most often, '{labels['commonest']}', would be right on {share} of them"
+        if labels["answered_share"] is not None:
+            yield f"what ships answers '{_line(labels['answered'])}' to {labels['answered_share']:.0%}"
+
+
+def _interval(run: str, summary: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the ends of the 95% interval of what ships; None where it is not known, as of several tasks."""
     ships = [
         row
         for row in _rows(run, "evals.jsonl")
         if (row["weights"], row["context"]) == ("trained", summary.get("ships"))
     ]
-    interval = ""
-    if ships and not summary.get("tasks") and ships[-1].get("low") is not None:
-        interval = f"; what ships: 95% interval {ships[-1]['low']:.2f} to {ships[-1]['high']:.2f}"
-    yield f"on {questions} held-out questions, one of which is {100 / questions:.1f} points{interval}"
-    if labels := summary.get("labels"):
-        yield (
-            f"the answer to all of them that is right most often, '{labels['commonest']}', is right on "
-            f"{labels['commonest_share']:.0%}"
-        )
-        if labels["answered_share"] is not None:
-            yield f"what ships answers '{_line(labels['answered'])}' to {labels['answered_share']:.0%}"
+    if not ships or summary.get("tasks") or ships[-1].get("low") is None:
+        return None
+    return ships[-1]["low"], ships[-1]["high"]
 
 
 def _answers(run: str, summary: Mapping[str, Any]) -> Iterator[str]:
@@ -125,14 +136,43 @@ def _context(summary: Mapping[str, Any], run: str) -> Iterator[str]:
         yield f"  … ({len(text) - LONGEST_CONTEXT} more characters: fastslow contexts {quote(run)} --show)"
 
 
-def _next(summary: Mapping[str, Any], run: str) -> Iterator[str]:
+def _next(summary: Mapping[str, Any], run: str, *, own: bool) -> Iterator[str]:
     """Yield the command that comes next."""
     if (status := str(summary["status"])) != "done":
         more = " --max_minutes MINUTES" if status.endswith(OUT_OF_TIME) else ""
-        yield f"The run was {status}. To go on: fastslow resume {quote(run)}{more}"
+        yield f"The run was {status}. To go on: {called()} resume {quote(run)}{more}"
         return
     yield ""
-    yield f"Next: fastslow report {quote(run)}"
+    yield f"Next: {called()} report {quote(run)}"
     if (Path(run) / "bundle").exists():
-        yield f'  or: fastslow ask {quote(run)} "QUESTION"'
-        yield f"  or: fastslow eval {quote(run)} --split test   (questions that nothing was chosen by)"
+        trust = " --trust_task" if _runs_foreign_code(run) else ""
+        yield f'  or: {called()} ask {quote(run)} "QUESTION"'
+        yield f"  or: {called()} eval {quote(run)} --split test{trust}   (questions that nothing was chosen by)"
+    if not _is_clear(summary, _interval(run, summary) if own else None):
+        yield f"What ships is not clearly above the base's best: {WHAT_NOW}"
+    elif summary.get("channels", {}).get("slow") and summary["steps"] < SHORT:
+        yield f"{summary['steps']} steps are a first try; a longer one: {WHAT_NOW}"
+
+
+def _runs_foreign_code(run: str) -> bool:
+    """Return whether an evaluation of a run's bundle asks for trust, as `bundles.bundle.check_openable` does: that
+    module loads the libraries, which `watch` does without. A bundle that cannot be read is refused by its reader."""
+    from fastslow.files.plain import read_plain
+    from fastslow.tasks.resolve import foreign_code
+
+    try:
+        settings = json.loads(read_plain(Path(run) / "bundle" / "bundle.json"))["settings"]
+        return any(map(foreign_code, settings.get("tasks") or [settings["task"]]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, BadInput):
+        return False
+
+
+def _is_clear(summary: Mapping[str, Any], interval: tuple[float, float] | None) -> bool:
+    """Return whether what ships lies above the best of the base, by its whole interval where one is known. What was not
+    measured is not doubted."""
+    accuracy = summary["accuracy"]
+    base = [value for name in ("base_seed", "base_lead") if (value := accuracy.get(name)) is not None]
+    ships = accuracy.get(summary.get("ships"))
+    if not base or ships is None:
+        return True
+    return (ships if interval is None else interval[0]) > max(base)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fastslow.cli.flags import Parser, check_target
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, printable
 
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".png": "png"}
 
@@ -23,11 +23,15 @@ def run(argv: Sequence[str]) -> int:
         "runs", nargs="+", metavar="RUN",
         help="run directories, where runs of one mode are seeds of one arm; or directories of comparisons",
     )  # fmt: skip
-    parser.add_argument("--output", metavar="FILE", help="write to this file; its suffix says the format")
+    parser.add_argument(
+        "--output", metavar="FILE", help="write to this file ('-': standard output); its suffix says the format"
+    )
     parser.add_argument(
         "--format", choices=["html", "md", "csv", "png"], help="default: by the suffix of the output, else md"
     )
     options = parser.parse_args(list(argv))
+    if options.output == "-":
+        options.output = None
     chosen = options.format or SUFFIXES.get(Path(options.output or "").suffix.lower(), "md")
     if options.output is not None:
         check_target(Path(options.output))
@@ -41,7 +45,12 @@ def run(argv: Sequence[str]) -> int:
         Path(options.output).write_bytes(made)
     except OSError as error:
         raise BadInput(f"cannot write '{options.output}': {error.strerror}.") from error
+    print(f"wrote {printable(options.output)} ({_size(len(made))})", file=sys.stderr)
     return 0
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
 def _made(chosen: str, runs: Sequence[str]) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fastslow.cli.called import called
 from fastslow.cli.flags import Parser, check_target, positive, write
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
@@ -38,19 +38,46 @@ KINDS = {
 }
 FILE_FAMILIES = ("jsonl", "hf")
 MODEL = "smollm2-135m"
+DEFAULTS = SIZES | {
+    "model": MODEL, "chat_template_kwargs": None, "template_date": TEMPLATE_DATE, "trust_remote_code": False,
+}  # fmt: skip
+"""Settings of a run that say how its task is cut and read."""
 NAME_HELP = "e.g. 'reasoning_gym:products?max_terms=2'"
 
 
 def run(argv: Sequence[str]) -> int:
     """List the tasks, show examples of one with verdicts, check one, or draft one from data."""
-    options = _parser().parse_args(list(argv))
+    options = _parser(DEFAULTS).parse_args(list(argv))
     if options.command in (None, "list"):
         return _list()
+    if options.command != "new":
+        options = _with_recipe(options, argv)
     moment_of(options.template_date)
     return {"show": _show, "check": _check, "new": _new}[options.command](options)
 
 
-def _parser() -> Parser:
+def _with_recipe(options: argparse.Namespace, argv: Sequence[str]) -> argparse.Namespace:
+    """Return the options with what a recipe says in the place of defaults: flags win. Raises BadInput for a recipe
+    that no run could begin with, and where no task is named."""
+    if options.config is None:
+        if options.name is None:
+            raise BadInput(f"name a task, or a recipe: fastslow tasks {options.command} --config RECIPE.")
+        return options
+    from fastslow.config.parsing import parse_config
+
+    config = parse_config(["--config", options.config])
+    options = _parser({name: getattr(config, name) for name in DEFAULTS}).parse_args(list(argv))
+    if options.name is None and config.tasks:
+        raise BadInput(
+            f"recipe '{options.config}' is of several tasks; name one: fastslow tasks {options.command} NAME --config "
+            f"{options.config}"
+        )
+    options.name = options.name or config.task
+    return options
+
+
+def _parser(defaults: Mapping[str, Any]) -> Parser:
+    """Return the parser, with defaults of the settings of a run."""
     parser = Parser(prog="fastslow tasks", description="List tasks, look at one, or check one before training on it.")
     commands = parser.add_subparsers(metavar="list | show NAME | check NAME | new NAME --from DATA", dest="command")
     commands.add_parser("list", help="every task name with one line (also: fastslow tasks)")
@@ -63,22 +90,13 @@ def _parser() -> Parser:
     data = "data.csv, .json, .jsonl, .parquet or hf:OWNER/NAME; columns as in 'data.csv?question=prompt&answer=gold'"
     new.add_argument("--from", dest="source", required=True, metavar="DATA", help=data)
     for command in (show, check):
-        command.add_argument("name", help=NAME_HELP)
+        command.add_argument("name", nargs="?", help=f"{NAME_HELP}; default: that of --config")
+        command.add_argument(
+            "--config", metavar="RECIPE", help="take the task, sizes, model and template of this recipe; flags win"
+        )
         command.add_argument("--path", help="the file or folder to read, for tasks that take one: NAME?path=PATH")
     for command in (show, check, new):
-        for size, default in SIZES.items():
-            command.add_argument(
-                f"--{size}",
-                type=int,
-                default=default,
-                help=f"as in a run (default {'all' if default is None else default})",
-            )
-        command.add_argument("--model", default=MODEL, help="whose template and window are used (default %(default)s)")
-        command.add_argument(
-            "--chat_template_kwargs", type=_mapping, metavar="JSON", help="arguments of the template, as in a run"
-        )
-        command.add_argument("--template_date", default=TEMPLATE_DATE, help="as in a run (default %(default)s)")
-        command.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the model")
+        _add_settings(command, defaults)
     show.add_argument("--examples", type=positive, default=3, help="how many to show (default 3)")
     show.add_argument("--split", choices=["train", "validation", "test"], default="train", help="default: train")
     check.add_argument(
@@ -89,6 +107,34 @@ def _parser() -> Parser:
         help="a task to search for leaked questions; repeatable",
     )
     return parser
+
+
+def _add_settings(command: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
+    """Add the settings of a run that say how its task is cut and read."""
+    for size, default in SIZES.items():
+        command.add_argument(
+            f"--{size}",
+            type=int,
+            default=defaults[size],
+            help=f"as in a run (default {'all' if default is None else default})",
+        )
+    command.add_argument(
+        "--model", default=defaults["model"], help="whose template and window are used (default %(default)s)"
+    )
+    command.add_argument(
+        "--chat_template_kwargs",
+        type=_mapping,
+        default=defaults["chat_template_kwargs"],
+        metavar="JSON",
+        help="arguments of the template, as in a run",
+    )
+    command.add_argument("--template_date", default=defaults["template_date"], help="as in a run (default %(default)s)")
+    command.add_argument(
+        "--trust_remote_code",
+        action="store_true",
+        default=defaults["trust_remote_code"],
+        help="run code that comes with the model",
+    )
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -204,8 +250,9 @@ def _new(options: argparse.Namespace) -> int:
     )
     write(recipe, made.encode())
     print(f"\nWrote {target}, the scorer, and {recipe}, the recipe of a first try: both are yours to change.")
+    print(f"To check it as that run will read it: {called()} tasks check --config {recipe}")
     print(f"Next ({how_long(room)}):")
-    print(f"  {shlex.join(['fastslow', 'train', '--config', str(recipe)])}")
+    print(f"  {called()} train --config {recipe}")
     return 0
 
 

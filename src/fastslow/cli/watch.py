@@ -11,6 +11,7 @@ from shlex import quote
 
 from rich.console import Console
 
+from fastslow.cli.called import called
 from fastslow.cli.flags import Parser, between
 from fastslow.core.errors import printable
 from fastslow.files.locks import is_worked_on
@@ -107,7 +108,7 @@ def _verdict(watched: WatchedRun) -> str:
 
 
 def _go_on(watched: WatchedRun) -> str:
-    return f"To go on: fastslow resume {quote(str(watched.path))}"
+    return f"To go on: {called()} resume {quote(str(watched.path))}"
 
 
 def _close(watched: WatchedRun) -> None:

@@ -17,7 +17,7 @@ from fastslow.core.errors import printable
 from fastslow.core.measurement import CONTEXT_TITLES, Measurement
 from fastslow.record.progress import Plan, Progress
 from fastslow.record.terminal import can_redraw, lasting_console, live
-from fastslow.record.view import EVERY, PHASES, View, count_line, status_line
+from fastslow.record.view import EVERY, PHASES, View, count_line, interval, status_line
 from fastslow.tasks.names import short_names
 
 GRADED = "mean reward / fully right"
@@ -110,16 +110,18 @@ class TerminalDisplay:
         )
 
     def standings(self, standings: Sequence[Standing], lead: str) -> None:
-        """Show how good the best context is and how sure that is, and the next one."""
+        """Show how good the best context is and how sure that is, and the next one; where the lead is not the best,
+        the lead."""
         self._progress.standings({"lead": lead, "standings": [asdict(one) for one in standings]})
         if not standings:
             return
         best, *others = standings
+        if best.context_id != lead:
+            leads = next((_level(one) for one in others if one.context_id == lead), "has no rollouts yet")
+            self.note(f"by all its rollouts another context than the lead earns most, {_level(best)}; the lead {leads}")
+            return
         after = f"; the next best {others[0].level:.2f}" if others else ""
-        self.note(
-            f"by all its rollouts the best context earns a mean reward of {best.level:.2f} ({best.low:.2f} to "
-            f"{best.high:.2f}){after}"
-        )
+        self.note(f"by all its rollouts the best context earns a mean reward of {_level(best)}{after}")
 
     def note(self, text: str) -> None:
         lines = (printable(line) for line in text.split("\n"))
@@ -192,6 +194,10 @@ def _evals_by_task(step: int, measurements: Sequence[Measurement]) -> str:
         numbers = (f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([f"  {name:{widths[0]}}", *numbers]))
     return "\n".join(lines)
+
+
+def _level(standing: Standing) -> str:
+    return interval((standing.level, standing.low, standing.high))
 
 
 def level(mean_reward: float | None, fully_right: float | None = None) -> str:
