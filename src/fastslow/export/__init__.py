@@ -4,7 +4,8 @@
 - `equality`: renders questions through both, and refuses a template that gives other token ids than ours.
 - `choice`: which contexts are exported, and which is the default: what was gated.
 - `release`: what a server needs of a bundle or an export besides weights: contexts, topics, version; contexts.json.
-- `card`: the model card, with the verdict of the gate if there is one.
+- `card`: the model card: how the model was made (`origin`), how often it is right (`figures`: the verdict of the gate,
+  if there is one) and what nobody tested. `markdown` puts texts of files into it as code.
 - `folder`: writes the folder: weights merged or as adapters, generation config, template, contexts.json, card.
 - `ollama`: the same contexts as a Modelfile.
 

@@ -25,6 +25,7 @@ from fastslow.export.card import verdict_on, write_card
 from fastslow.export.choice import Selection, select
 from fastslow.export.equality import TOOLS, check_equal, conversations
 from fastslow.export.ollama import write_modelfile
+from fastslow.export.origin import read_origin
 from fastslow.export.release import VERSION, Release, describe, open_topics, write_release
 from fastslow.export.template import LEAD, check_names, check_text, with_contexts
 from fastslow.files import atomic
@@ -89,6 +90,7 @@ def export_bundle(path: str | Path, output: Path, settings: ExportSettings | Non
     if adapters and bundle.settings["model"] == EMBEDDED:
         raise BadInput(f"no server finds the base of these adapters by its name, '{EMBEDDED}'; say --merge.")
     release, selection = _release(folder, bundle, digest, settings, verdict)
+    origin = read_origin(folder, bundle.settings)
     chat = own_chat(bundle.tokenizer, bundle.settings, ids_below=vocabulary(bundle.model))
     _check_contexts(bundle, release, chat, selection.contexts)
     scratch = _beside(output)
@@ -99,7 +101,7 @@ def export_bundle(path: str | Path, output: Path, settings: ExportSettings | Non
         _write_weights(aside, bundle, release, adapters=adapters, dtype=settings.dtype)
         if settings.format == "ollama":
             write_modelfile(aside, release, selection.default)
-        write_card(aside, release, selection, adapters=adapters, verdict=verdict)
+        write_card(aside, release, selection, origin, adapters=adapters, verdict=verdict)
         write_release(aside, release, bundle.settings, selection.contexts, selection.default)
         for entry in aside.rglob("*"):
             atomic.sync(entry)

