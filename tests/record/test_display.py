@@ -246,14 +246,23 @@ def test_a_pipe_counts_the_rollouts_of_a_fast_phase_once_a_minute(monkeypatch: p
     assert said == ["evolving contexts ...", *(f"evolving contexts: {n} of 8 rollouts" for n in (2, 4))]
 
 
-def test_the_rollouts_of_a_fast_phase_are_shown_while_it_runs(tmp_path: Path) -> None:
-    seen: list[tuple[int, int]] = []
+def test_the_rollouts_of_fast_phases_and_evaluations_are_shown_while_they_run(tmp_path: Path) -> None:
+    by_phase: dict[str, list[tuple[int, int]]] = {}
 
     class Counting(SilentDisplay):
+        now = ""
+
+        def phase(self, name: str, step: int) -> None:
+            self.now = name
+
         def rollouts(self, made: int, budget: int) -> None:
-            seen.append((made, budget))
+            by_phase.setdefault(self.now, []).append((made, budget))
 
     train(FastSlowConfig(**tiny_settings(tmp_path, max_steps=1, save_bundle=False)), display=Counting())
+    seen = by_phase["fast"]
     assert len(seen) > 1
     assert seen == sorted(seen)
     assert {budget for _, budget in seen} == {tiny_settings(tmp_path)["fast_metric_calls"]}
+    ends = [made for made, asked in by_phase["eval"] if made == asked]
+    assert len(ends) == 2, "of the trained weights, then of the base"
+    assert len(by_phase["eval"]) > len(ends)
