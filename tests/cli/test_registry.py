@@ -75,7 +75,8 @@ def test_a_promotion_tells_of_earlier_refusals_and_of_the_verdicts_notes(tmp_pat
     third = bundle(tmp_path / "third", "best")
     version = registry.add(third)
     promote = ["registry", "promote", str(registry.folder), version, "--verdict"]
-    for name, changes in (("no", {"state": "undecided"}), ("yes", {"notes": ("few questions",)})):
+    cases: dict[str, dict[str, Any]] = {"no": {"state": "undecided"}, "yes": {"notes": ("few questions",)}}
+    for name, changes in cases.items():
         (tmp_path / name).write_bytes(dumps(verdict(third, tmp_path / "second", **changes).to_json()))
     assert main([*promote, str(tmp_path / "no")]) == 2
     capsys.readouterr()
