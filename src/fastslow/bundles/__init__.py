@@ -5,6 +5,7 @@
 - `contexts` puts questions under the contexts of a run, without its weights (`open_contexts`, called by `cli.contexts`
   and by whoever asks a model through other software).
 - `digest` names the bytes of a bundle by one digest (`registry`, `gate`), and refuses files of different runs.
+- `released`: the names of a registry's versions, which model cards read too.
 - `settings`: the settings of this package.
 
 A bundle holds safetensors and JSON only: loading it runs no code. Opening needs no training code.

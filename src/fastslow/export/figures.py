@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from fastslow.bundles.released import ALIASES, NAME
 from fastslow.core.errors import BadInput
 from fastslow.export.choice import Selection
 from fastslow.export.markdown import cell, code, task_without_folders
@@ -15,8 +16,6 @@ from fastslow.gate.policy import parse_policy
 from fastslow.gate.sides import BASE
 from fastslow.gate.terminal import notes, numbers
 from fastslow.gate.verdict import KL, LATENCY, NEUTRAL_KL, PROMPT_TOKENS, Check, Verdict
-from fastslow.registry.registry import ALIASES
-from fastslow.registry.versions import NAME
 from fastslow.topics.topics import CHOOSING
 
 PAIRED = ("gain", "retain", "samples")

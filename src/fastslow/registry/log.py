@@ -19,13 +19,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fastslow.bundles.released import NAME
 from fastslow.core.errors import BadInput, quoted
 from fastslow.files import atomic, jsonl
 from fastslow.files.jsonl import dumps
 from fastslow.files.manifest import is_signed, signed
 from fastslow.files.typed import read_as
 from fastslow.gate.floor import Floor
-from fastslow.registry.versions import NAME
 
 LOG = "log.jsonl"
 ALIASES = "aliases.json"

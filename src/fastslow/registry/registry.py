@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fastslow.bundles.digest import bundle_digest, folder_of
+from fastslow.bundles.released import ALIASES, CANDIDATE, CHAMPION, PREVIOUS
 from fastslow.core.errors import BadInput, quoted
 from fastslow.core.registry import nearest
 from fastslow.files import atomic, locks
@@ -30,8 +31,6 @@ from fastslow.registry.log import ALIASES as MIRROR
 from fastslow.registry.log import LOG, Entry, Log
 from fastslow.registry.promotion import refusal
 
-CHAMPION, CANDIDATE, PREVIOUS = "champion", "candidate", "previous"
-ALIASES = (CHAMPION, CANDIDATE, PREVIOUS)
 LONGEST_REASON = 500
 """Most characters of the reason of a refusal that the log keeps."""
 

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import shutil
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from fastslow.bundles.digest import digest_of_files
+from fastslow.bundles.released import NAME
 from fastslow.core.errors import BadInput
 from fastslow.files import atomic, manifest
 from fastslow.files.manifest import Damaged
 
 FORMAT = 1
 FOLDER = "versions"
-NAME = re.compile(r"([0-9]{4,9})-([0-9a-f]{12})")
 ASIDE, OLD = ".tmp", ".old"
 """Ends of the temporary names that `files.atomic` and `copy` give."""
 
