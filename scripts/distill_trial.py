@@ -122,11 +122,12 @@ def table(rows: list[dict[str, Any]]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     shares = [row["seed_after"] / row["lead_before"] for row in rows]
     rises = [row["prose_bits_per_byte"]["rise"] for row in rows]
-    return "\n".join([
-        *lines, "",
-        f"Of the lead's accuracy the weights alone keep {statistics.fmean(shares):.0%} in the mean and "
-        f"{min(shares):.0%} at least; prose changes by {min(rises):+.2%} to {max(rises):+.2%}.",
-    ])  # fmt: skip
+    if len(rows) == 1:
+        said = f"{shares[0]:.0%}, in this one seed; prose changes by {rises[0]:+.2%}."
+    else:
+        said = f"{statistics.fmean(shares):.0%} in the mean of {len(rows)} seeds and {min(shares):.0%} at least; "
+        said += f"prose changes by {min(rises):+.2%} to {max(rises):+.2%}."
+    return "\n".join([*lines, "", f"Of the lead's accuracy the weights alone keep {said}"])
 
 
 def main() -> int:

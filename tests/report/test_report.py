@@ -33,7 +33,10 @@ def test_arms_are_compared_with_plain_rl_on_every_axis(tmp_path):
     assert (present(fst.efficiency["steps"]).low, present(fst.efficiency["steps"]).high) == (3.0, 3.0), (
         "seeds that agree"
     )
-    assert "with 3.0x fewer optimiser steps and 1.9x fewer rollouts (2 against 2 seeds)" in verdict(comparison)
+    assert (
+        "with 3.0x fewer optimiser steps (3.0x to 3.0x) and 1.9x fewer rollouts (1.9x to 1.9x) (2 against 2 seeds)"
+        in verdict(comparison)
+    )
 
 
 def test_the_first_screen_has_three_numbers_and_says_how_sure_it_is(tmp_path):
@@ -56,7 +59,7 @@ def test_fewer_steps_for_more_rollouts_pay_in_part_only(tmp_path):
     ]
     found = headline(compare(*load_sources(runs))[0])
     assert found.answer == "In part"
-    assert "3.0x fewer optimiser steps and 3.3x more rollouts" in found.sentence
+    assert "3.0x fewer optimiser steps (3.0x to 3.0x) and 3.3x more rollouts (3.3x to 3.3x)" in found.sentence
 
 
 def test_more_wall_seconds_are_said_in_the_first_sentence(tmp_path):

@@ -34,14 +34,14 @@ def arms(folder, *, seeds=SEEDS, base_lead=0.2, trained=0.3, **controls):
 def test_an_arm_ahead_of_every_control_is_a_yes(tmp_path):
     screen = found(arms(tmp_path, prompt=0.7, rl_prompt=0.5))
     assert screen.answer == "Yes"
-    assert "better than every control, the nearest of them prompt (0.70 for 0.5x its rollouts)" in screen.sentence
+    assert "better than every control, the nearest of them prompt (0.70 with 0.5x the rollouts: " in screen.sentence
 
 
 @pytest.mark.parametrize("mode", ["prompt", "rl_prompt", "prompt_rl"])
 def test_a_saving_against_plain_rl_is_no_yes_where_another_control_ends_as_high(tmp_path, mode):
     screen = found(arms(tmp_path, **{mode: 0.8}))
     assert screen.answer == "In part"
-    assert f"At the end fst stands at 0.80: no better than {mode} (0.80 for 0.5x its rollouts)" in screen.sentence
+    assert f"At the end fst stands at 0.80: not clear of {mode} (0.80 with 0.5x the rollouts: " in screen.sentence
 
 
 def test_contexts_that_do_it_all_are_not_credited_to_the_training(tmp_path):
@@ -54,7 +54,7 @@ def test_contexts_that_do_it_all_are_not_credited_to_the_training(tmp_path):
         paths.append(make_run(tmp_path / f"prompt{seed}", "prompt", seed, [(0, 0.1, 0.0), (10, 0.28, 0.0)], cost=32))
     screen = found(paths)
     assert screen.answer == "In part"
-    assert "no better than its base weights under its best prompt (0.32)" in screen.sentence
+    assert "not clear of its base weights under its best prompt (0.32: +0.00" in screen.sentence
     assert "from the contexts alone" in screen.sentence
     assert "training made 1 of 3 seeds worse" in screen.sentence
     row = "| prompt | 0.28 | +0.04 (+0.04 to +0.04) | 0.5x |"

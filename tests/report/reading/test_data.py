@@ -61,3 +61,29 @@ def test_the_reference_and_the_candidate_of_runs_given_one_by_one_follow_from_th
     found = candidate(comparison)
     assert found is not None
     assert found.label == "fst"
+
+
+def test_runs_of_one_mode_whose_settings_differ_are_no_seeds_of_one_arm(tmp_path) -> None:
+    paths = [
+        make_run(tmp_path / "a", "rl", 1, RL, loss_type="grpo", learning_rate=1e-5, output_dir="a"),
+        make_run(tmp_path / "b", "rl", 2, RL, loss_type="dapo", learning_rate=1e-5, output_dir="b"),
+        make_run(tmp_path / "c", "rl", 3, RL, loss_type="dapo", learning_rate=1e-5, output_dir="c", save_steps=7),
+    ]
+    (source,) = load_sources(paths)
+    assert [run.label for run in source.runs] == ["rl loss_type=grpo", "rl loss_type=dapo", "rl loss_type=dapo"]
+    assert any("differ in more than the seed (loss_type)" in notice for notice in source.notices)
+    (comparison,) = compare(source)
+    assert [(arm.label, len(arm.runs)) for arm in comparison.arms] == [
+        ("rl loss_type=dapo", 2),
+        ("rl loss_type=grpo", 1),
+    ]
+    seeds = load_sources(paths[1:])[0]
+    assert ({run.label for run in seeds.runs}, seeds.notices) == ({"rl"}, [])
+
+
+def test_more_settings_than_a_name_holds_still_tell_arms_apart(tmp_path) -> None:
+    ways = [{"a": 1, "b": 1, "c": 1, "d": 1}, {"a": 1, "b": 1, "c": 1, "d": 2}, {"a": 2, "b": 2, "c": 2, "d": 2}]
+    paths = [make_run(tmp_path / str(n), "rl", n, RL, **way) for n, way in enumerate(ways)]
+    labels = [run.label for run in load_sources(paths)[0].runs]
+    assert labels[:2] == ["rl a=1 b=1 c=1 (setting 1)", "rl a=1 b=1 c=1 (setting 2)"]
+    assert len(set(labels)) == 3

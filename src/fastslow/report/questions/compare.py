@@ -148,7 +148,9 @@ def _compare(source: Source, runs: Sequence[RunData]) -> Comparison:
     planned = list(dict.fromkeys(cell.arm for cell in source.cells))  # a sweep's values in the given order
 
     # The arm that the plan names, else one of the reference mode, preferably without swept settings.
-    by_mode = sorted({run.label for run in runs if run.channels.role == "reference"}, key=len)
+    by_mode = sorted(
+        {run.label for run in runs if run.channels.role == "reference"}, key=lambda name: (len(name), name)
+    )
     reference_label = source.reference or next(iter(by_mode), REFERENCE.name)
 
     def place(label: str) -> tuple[bool, int, str]:

@@ -44,6 +44,11 @@ class Control:
         """Whether the candidate is ahead by the whole interval over seeds."""
         return self.less.low is not None and self.less.low > ROUNDING
 
+    @property
+    def surely_not(self) -> bool:
+        """Whether the candidate is behind by the whole interval over seeds."""
+        return self.less.high is not None and self.less.high < -ROUNDING
+
 
 def candidate(comparison: Comparison) -> Arm | None:
     """Return the arm that the question is about: that of the candidate mode, else the first of its variants."""

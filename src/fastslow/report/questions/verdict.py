@@ -87,10 +87,10 @@ def _efficiency(comparison: Comparison) -> Headline:
     if steps.ratio is None:
         sentence = f"{arm.label} never came to {best} ({seeds_of(arm, reference)})."
         return _judged(comparison, arm, Headline("No", sentence, figures))
-    spent = f"{_fewer(steps)} optimiser steps and {_fewer(rollouts)} rollouts"
+    spent = f"{_fewer(steps, 'optimiser steps')} and {_fewer(rollouts, 'rollouts')}"
     seconds = arm.efficiency.get("seconds")
     if seconds is not None and seconds.ratio is not None and seconds.ratio < 1:  # say so in the sentence
-        spent += f", but {_fewer(seconds)} wall seconds"
+        spent += f", but {_fewer(seconds, 'wall seconds')}"
     sentence = f"{arm.label} came to {best} with {spent} ({seeds_of(arm, reference)})"
     own = arm.best()
     sentence += f", and to {own:.2f} in all." if own is not None and own > steps.target else "."
@@ -147,17 +147,13 @@ def _of_enough_seeds(found: Headline, *, few: bool) -> Headline:
 
 
 def _against(arm: Arm, rivals: Sequence[Control]) -> str:
-    """Say what the arm is worth at the end, and which controls it is not ahead of, or not surely."""
+    """Say what the arm is worth at the end, and which controls it is behind, or neither behind nor ahead for sure."""
     own = ends(arm)
     if not own or not rivals:
         return ""
-    behind = [rival for rival in rivals if not rival.beaten]
-    close = [rival for rival in rivals if rival.beaten and not rival.surely]
-    parts = [
-        f"{words} {_listed(some)}"
-        for words, some in (("no better than", behind), ("perhaps better than", close))
-        if some
-    ]
+    worse = [rival for rival in rivals if rival.surely_not]
+    unclear = [rival for rival in rivals if not rival.surely and not rival.surely_not]
+    parts = [f"{words} {_listed(some)}" for words, some in (("below", worse), ("not clear of", unclear)) if some]
     if not parts:
         nearest = max(rivals, key=lambda rival: rival.level)
         parts = [f"better than every control, the nearest of them {_listed([nearest])}"]
@@ -166,7 +162,8 @@ def _against(arm: Arm, rivals: Sequence[Control]) -> str:
 
 def _listed(rivals: Sequence[Control]) -> str:
     return " and ".join(
-        f"{one.name} ({one.level:.2f}{f' for {one.rollouts:.1f}x its rollouts' if one.rollouts is not None else ''})"
+        f"{one.name} ({one.level:.2f}{f' with {one.rollouts:.1f}x the rollouts' if one.rollouts is not None else ''}: "
+        f"{formats.difference(one.less)})"
         for one in sorted(rivals, key=lambda rival: -rival.level)
     )
 
@@ -326,11 +323,16 @@ def _interval(ends: tuple[float, float] | None, write: Callable[[float], str]) -
     return f"95% interval over seeds: {write(ends[0])} to {write(ends[1])}"
 
 
-def _fewer(efficiency: Efficiency) -> str:
-    if efficiency.ratio is None or efficiency.ratio == 1.0:
-        return "as many" if efficiency.ratio else "not enough"
-    return (
-        f"{formats.times(efficiency.ratio)} fewer"
-        if efficiency.ratio > 1
-        else f"{formats.times(1 / efficiency.ratio)} more"
+def _fewer(efficiency: Efficiency, what: str) -> str:
+    """Say how many times fewer, or more, with the interval of that where one is known."""
+    ratio, low, high = efficiency.ratio, efficiency.low, efficiency.high
+    if ratio is None:
+        return f"not enough {what}"
+    fewer = ratio >= 1
+    ends = "" if not low or not high else f" ({formats.times(low)} to {formats.times(high)})"
+    if not fewer and low and high:
+        ends = f" ({formats.times(1 / high)} to {formats.times(1 / low)})"
+    times = (
+        "as many" if ratio == 1.0 else f"{formats.times(ratio if fewer else 1 / ratio)} {'fewer' if fewer else 'more'}"
     )
+    return f"{times} {what}{ends}"

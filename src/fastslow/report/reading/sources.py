@@ -7,13 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, quoted
 from fastslow.report.reading.data import RunData, load_run
 from fastslow.report.reading.values import mapping, number, read_json, text
 
 KINDS = ("compare", "plasticity", "continual")
 PLAN = "comparison.json"
 MOST_NAMED = 3  # runs that a notice names for each type
+
+MOST_SETTINGS = 3
+"""Settings that tell runs of one mode apart in the name of their arm; what more differs is counted."""
+
+ALIKE = (
+    "seed", "data_seed", "task", "tasks", "model", "output_dir", "run_name", "save_", "push_to_hub", "hub_", "logging_",
+    "report_to", "trackio", "project", "eval_strategy", "eval_steps", "eval_on_start", "keep_", "max_minutes",
+    "engine_", "dataloader_", "bf16", "fp16", "use_cpu", "ddp_", "disable_tqdm", "include_", "restore_", "resume_",
+)  # fmt: skip
+"""Beginnings of the names of settings in which the runs of one arm may differ: what tells seeds, tasks and models
+apart, and what decides where a run is written and how it is watched. Another type to compute in has a notice."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +66,33 @@ def load_sources(paths: Sequence[str | Path]) -> list[Source]:
             sources.append(_comparison(path))
         else:
             plain.runs.append(load_run(path))
+    _tell_apart(plain)
     read = [*([plain] if plain.runs else []), *sources]
     for source in read:
         _note_types(source)
     return read
+
+
+def _tell_apart(source: Source) -> None:
+    """Give runs of one mode, task and model whose settings differ arms of their own, named as those of a sweep: they
+    are no seeds of one another. A setting that some run does not know, as an older one, tells none apart."""
+    kinds: dict[tuple[str, str, str], list[RunData]] = {}
+    for run in source.runs:
+        kinds.setdefault((run.mode, run.task, run.model), []).append(run)
+    for (mode, _, _), of_kind in kinds.items():
+        shared = set.intersection(*(set(run.config) for run in of_kind))
+        names = sorted(name for name in shared if not name.startswith(ALIKE))
+        differing = [name for name in names if len({repr(run.config[name]) for run in of_kind}) > 1]
+        if not differing:
+            continue
+        settings = [[f"{name}={run.config[name]}" for name in differing] for run in of_kind]
+        for run, own in zip(of_kind, settings, strict=True):
+            more = [] if len(own) <= MOST_SETTINGS else [f"(setting {settings.index(own) + 1})"]
+            run.arm = quoted(" ".join([mode, *own[:MOST_SETTINGS], *more]))
+        shown = ", ".join([*differing[:MOST_SETTINGS], *(["..."] if len(differing) > MOST_SETTINGS else [])])
+        source.notices.append(
+            f"runs of mode {quoted(mode, 40)} differ in more than the seed ({shown}): each setting is an arm of its own"
+        )
 
 
 def _note_types(source: Source) -> None:
