@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
@@ -170,8 +172,11 @@ def test_a_cell_stopped_while_it_loads_is_not_failed_and_the_next_one_does_not_b
     flags = ["--config", recipe(tmp_path)]
     experiment = plan_modes(tmp_path / "out", kind="compare", title="x", flags=flags, modes=["fst", "rl"], seeds=[1])
     monkeypatch.setattr(sys, "executable", str(stopped))
-    assert experiment.run(Console(quiet=True)) == code
+    console = Console(file=io.StringIO(), width=200)
+    assert experiment.run(console) == code
     assert [cell["status"] for cell in plan(tmp_path / "out")["cells"]] == [f"stopped by SIG{name}", "missing"]
+    said = cast(io.StringIO, console.file).getvalue()
+    assert "2 of 2 cells are not done. To go on with all of them, give the same command again." in said
 
 
 def test_arms_that_differ_in_marks_alone_or_have_endless_names_live_apart(tmp_path):

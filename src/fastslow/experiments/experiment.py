@@ -98,6 +98,11 @@ class Experiment:
                 self._settle(replace(cell, status="running"))
                 self._settle(self._run(cell, console))
                 if self._cell(cell).status.startswith("stopped"):
+                    left = sum(one.status != "done" for one in self.cells)
+                    console.print(
+                        f"{left} of {len(self.cells)} cells are not done. To go on with all of them, give the same "
+                        "command again.", highlight=False, soft_wrap=True,
+                    )  # fmt: skip
                     return next(128 + n for n in STOPPING if n.name in self._cell(cell).status)
         for cell in self.cells:
             if cell.status == "failed":
