@@ -71,7 +71,8 @@ def count_line(progress: Progress) -> str:
 
 
 def _made(progress: Progress) -> str:
-    return "" if progress.made is None else "{} of {} rollouts".format(*progress.made)
+    what = "answers" if progress.phase == "eval" else "rollouts"
+    return "" if progress.made is None else "{} of {} {}".format(*progress.made, what)
 
 
 def remaining(progress: Progress, now: float) -> str:
