@@ -91,6 +91,9 @@ def test_of_labels_the_summary_has_what_one_answer_to_everything_would_come_to(t
     assert (labels["number"], labels["commonest"]) == (2, "desk")
     assert labels["commonest_share"] > 0.5
     assert 0 < labels["answered_share"] <= 1
+    bundle = tmp_path / "run" / "bundle"
+    modes = {path.name: path.stat().st_mode for path in bundle.iterdir()}
+    assert modes["model.safetensors"] == modes["config.json"], "whoever reads the one reads the other"
     close(summary, str(tmp_path / "run"))
     said = capsys.readouterr().out
     assert f"'desk', would be right on {labels['commonest_share']:.0%}" in said

@@ -84,6 +84,10 @@ def write_bundle(
         adapters.write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
     write_state(aside, population, router)
     topics.write(aside)
+    # safetensors writes weights for their owner's eyes alone, and a server may run as somebody else.
+    usual = (aside / "config.json" if (aside / "config.json").exists() else adapters).stat().st_mode
+    for entry in aside.glob("*.safetensors"):
+        entry.chmod(usual)
     for entry in aside.rglob("*"):  # checkpoints go once the run is done: the bundle must outlive a power cut
         atomic.sync(entry)
     atomic.sync(aside)

@@ -156,7 +156,9 @@ def estimate(experiment: Any, minutes: float | None) -> list[str]:
     done = [cell.seconds for cell in experiment.cells if cell.status == "done" and cell.seconds]
     known = sum(done) / len(done) / 60 if done else minutes
     based = (
-        f"as {len(done)} that are done took" if done else "by the recipe's minutes a cell, in proportion to steps alone"
+        f"as {len(done)} that are done took"
+        if done
+        else "by the recipe's minutes a cell, in proportion to steps; loading and evaluations of short runs come on top"
     )
     time = f"about {known * len(left):.0f} minutes ({based})" if known is not None else "time unknown until one ends"
     bundles = [cell.settings["model"] for cell in left if cell.settings.get("save_bundle", True)]
