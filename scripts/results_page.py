@@ -115,8 +115,8 @@ def _experiment(name: str, comparison: Comparison) -> Iterator[str]:
     yield f"## {TITLES[name]}"
     yield verdict(comparison)
     made = (
-        tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, stream_tables.streams,
-        stream_tables.differences, tables.quadrants, tables.runs,
+        tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, stream_tables.by_task,
+        stream_tables.streams, stream_tables.differences, tables.quadrants, tables.runs,
     )  # fmt: skip
     for table in (make(comparison) for make in made):
         if table is not None:

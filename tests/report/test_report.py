@@ -356,3 +356,18 @@ def test_arms_of_a_stream_are_held_against_each_other_by_seed(tmp_path):
     assert "| half | 0.24 | 46.9% (43.3% to 50.5%) | 48.4% | 25.0% | 100.0% | n/a | n/a |" in text
     assert "| both | +0.40 (+0.40 to +0.40) |  |" in text
     assert "| half |  | -0.40 (-0.40 to -0.40) |" in text
+
+
+def test_what_a_mean_over_tasks_hides_stands_in_a_table_by_task(tmp_path):
+    paths = []
+    for mode, seed, gcd, lcm in (("rl", 1, 0.9, 0.0), ("rl", 2, 0.7, 0.0), ("fst", 1, 0.5, 1.0), ("fst", 2, 0.5, 0.8)):
+        path = make_run(tmp_path / f"{mode}{seed}", mode, seed, RL, tasks=["reasoning_gym:gcd", "reasoning_gym:lcm"])
+        ships = "seed" if mode == "rl" else "lead"
+        by_task = {"reasoning_gym:gcd": {ships: gcd}, "reasoning_gym:lcm": {ships: lcm}}
+        told = json.loads((path / "summary.json").read_text())
+        (path / "summary.json").write_text(json.dumps({**told, "ships": ships, "tasks": by_task}))
+        paths.append(path)
+    text = markdown(load_sources(paths))
+    assert "| rl | 0.80 (0.70 to 0.90) | 0.00 (0.00 to 0.00) |" in text
+    assert "| fst | 0.50 (0.50 to 0.50) | 0.90 (0.80 to 1.00) |" in text
+    assert "task by task" not in markdown(load_sources([make_run(tmp_path / "one", "rl", 3, RL)]))

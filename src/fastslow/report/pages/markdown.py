@@ -42,7 +42,8 @@ def tables_of(comparison: Comparison) -> list[Table]:
     """Return the tables in the order of the questions: results, then costs, then who contributed."""
     made = (
         tables.cells, control_tables.against, tables.efficiencies, tables.plasticity, tables.continual,
-        stream_tables.streams, stream_tables.differences, tables.drift, tables.ceilings, tables.quadrants, tables.runs,
+        stream_tables.by_task, stream_tables.streams, stream_tables.differences, tables.drift, tables.ceilings,
+        tables.quadrants, tables.runs,
         tables.fast_channel, tables.gains, tables.routing, alternative_tables.price, tables.costs,
     )  # fmt: skip
     answers = [make(comparison) for make in made]

@@ -1,12 +1,13 @@
-"""The tables of runs over several tasks without stages: what each arm knows at the end."""
+"""The tables of runs over several tasks: what each arm knows at the end, and of which task."""
 
 from __future__ import annotations
 
 from fastslow.report.pages import formats
 from fastslow.report.pages.tables import Table
-from fastslow.report.questions.compare import Comparison
+from fastslow.report.questions.compare import Arm, Comparison, mean_or_none
 from fastslow.report.questions.continual import stages_of
 from fastslow.report.questions.streams import StreamArm, stream_arms
+from fastslow.tasks.names import short_names
 
 
 def streams(comparison: Comparison) -> Table | None:
@@ -35,6 +36,29 @@ def streams(comparison: Comparison) -> Table | None:
         "and what the choice brought.",
     ]
     return Table("At the end of the stream", head, rows, notes)
+
+
+def by_task(comparison: Comparison) -> Table | None:
+    """Return what each arm is worth at the end on each task, which a mean over tasks hides; None for one task alone,
+    and where no run says."""
+    tasks = comparison.tasks
+    if len(tasks) < 2 or comparison.kind == "plasticity":
+        return None
+    rows = [(arm.label, *(_level(arm, task) for task in tasks)) for arm in comparison.arms]
+    if all(cell == formats.NOTHING for row in rows for cell in row[1:]):
+        return None
+    names = short_names(tasks)
+    notes = ["Under what the arm ships: the mean over seeds, and the lowest and the highest seed in brackets."]
+    return Table("At the end, task by task", ("arm", *(names[task] for task in tasks)), rows, notes)
+
+
+def _level(arm: Arm, task: str) -> str:
+    known = [run.final(run.shipped_context, task) for run in arm.runs]
+    level = mean_or_none(known)
+    values = [value for value in known if value is not None]
+    if level is None:
+        return formats.NOTHING
+    return formats.within(formats.decimal(level), (min(values), max(values)), formats.decimal)
 
 
 def _unstaged(comparison: Comparison) -> list[StreamArm]:
