@@ -263,6 +263,7 @@ def test_the_rollouts_of_fast_phases_and_evaluations_are_shown_while_they_run(tm
     assert len(seen) > 1
     assert seen == sorted(seen)
     assert {budget for _, budget in seen} == {tiny_settings(tmp_path)["fast_metric_calls"]}
+    assert "save" not in by_phase, "nothing is rolled out while the bundle is written"
     ends = [made for made, asked in by_phase["eval"] if made == asked]
     assert len(ends) == 2, "of the trained weights, then of the base"
     assert len(by_phase["eval"]) > len(ends)

@@ -69,6 +69,7 @@ def _refuse_without_gpus(argv: Sequence[str]) -> None:
 def _recipe(argv: Sequence[str]) -> int:
     """Print the memory and disk that a run of these settings needs at least, what this machine has, and whether the run
     could begin: what `train` would refuse is refused here."""
+    Console(stderr=True).print("[dim]loading libraries ...[/dim]")
     from fastslow.cli.train import quiet_libraries
     from fastslow.config.parsing import parse_config
     from fastslow.run.preflight import gigabytes, refusals, room_for
@@ -95,6 +96,7 @@ def _recipe(argv: Sequence[str]) -> int:
     print_table(Console(), table)
     if room.disk_is_short or room.memory_is_short:
         return 1
+    Console(stderr=True).print("[dim]loading the model and the task, and trying both ...[/dim]")
     for line in dry_run(config):
         Console().print(line, markup=False, highlight=False, soft_wrap=True)
     return 0

@@ -106,6 +106,10 @@ class Recorder(TrainerCallback):
             self.wall[name] += time.perf_counter() - started
             self._show_phase("slow", step)
 
+    def doing(self, name: str, step: int) -> None:
+        """Show what the run does now; its time is charged to no phase."""
+        self._show_phase(name, step)
+
     def _show_phase(self, name: str, step: int) -> None:
         self._phase = name
         self.display.phase(name, step)

@@ -23,6 +23,7 @@ PHASES = {
     "rollout": "rolling out",
     "eval": "evaluating",
     "clusters": "sorting questions",
+    "save": "writing the bundle",
 }
 
 MOST_LINES = 6

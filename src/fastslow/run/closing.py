@@ -33,6 +33,7 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
     trainer.cycle.choose_lead(trainer.step)
     whole = trainer.slow.whole_model() if config.save_bundle else None
     if run is not None and whole is not None:
+        trainer.recorder.doing("save", trainer.step)
         write_bundle(
             run.path / "bundle",
             model=whole,
