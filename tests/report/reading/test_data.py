@@ -82,8 +82,8 @@ def test_runs_of_one_mode_whose_settings_differ_are_no_seeds_of_one_arm(tmp_path
 
 
 def test_more_settings_than_a_name_holds_still_tell_arms_apart(tmp_path) -> None:
-    ways = [{"a": 1, "b": 1, "c": 1, "d": 1}, {"a": 1, "b": 1, "c": 1, "d": 2}, {"a": 2, "b": 2, "c": 2, "d": 2}]
-    paths = [make_run(tmp_path / str(n), "rl", n, RL, **way) for n, way in enumerate(ways)]
+    ways = ((1, 1), (1, 2), (2, 2))
+    paths = [make_run(tmp_path / str(n), "rl", n, RL, a=x, b=x, c=x, d=y) for n, (x, y) in enumerate(ways)]
     labels = [run.label for run in load_sources(paths)[0].runs]
     assert labels[:2] == ["rl a=1 b=1 c=1 (setting 1)", "rl a=1 b=1 c=1 (setting 2)"]
     assert len(set(labels)) == 3
