@@ -19,9 +19,6 @@ OUT_OF_TIME = "max_minutes"
 LONGEST_ANSWER, LONGEST_CONTEXT = 160, 1_500
 """Characters that are shown; the files hold the rest."""
 
-SHORT = 30
-"""Steps below which a run is a first try: the default of max_steps."""
-
 WHAT_NOW = "docs/tasks.md, 'It did not learn: what now?'"
 
 
@@ -150,8 +147,6 @@ def _next(summary: Mapping[str, Any], run: str, *, own: bool) -> Iterator[str]:
         yield f"  or: {called()} eval {quote(run)} --split test{trust}   (questions that nothing was chosen by)"
     if not _is_clear(summary, _interval(run, summary) if own else None):
         yield f"What ships is not clearly above the base's best: {WHAT_NOW}"
-    elif summary.get("channels", {}).get("slow") and summary["steps"] < SHORT:
-        yield f"{summary['steps']} steps are a first try; a longer one: {WHAT_NOW}"
 
 
 def _runs_foreign_code(run: str) -> bool:
