@@ -93,7 +93,7 @@ def test_the_command_that_measures_again_says_that_it_trusts_code_where_that_is_
         ({"steps": 0, "channels": {"fast": True, "slow": False}}, 0.62, ""),
     ],
 )  # fmt: skip
-def test_a_run_that_learned_nothing_for_sure_and_a_short_one_say_where_to_read_on(
+def test_a_run_that_learned_nothing_for_sure_says_where_to_read_on(
     tmp_path: Path, capsys: Any, changed: dict[str, Any], low: float | None, said: str
 ) -> None:
     row = {"weights": "trained", "context": "lead", "low": low, "high": 0.98}
