@@ -74,11 +74,14 @@ def _available(policy: Policy, options: argparse.Namespace) -> dict[str, int]:
         except BadInput as error:
             _note(f"which questions '{name}' was trained on is not known: {error}")
     named = {spelled_once(one.task) for one in (*policy.gain, *policy.retain)}
+
+    def trusted(task: str) -> bool:
+        return options.trust_task or spelled_once(task) in named
+
     found: dict[str, int] = {}
     for one in (*policy.gain, *policy.retain):
         most = policy.questions_of(one)
         try:
-            trusted = lambda task: options.trust_task or spelled_once(task) in named  # noqa: E731
             number = len(choose_questions(one.task, most, 0, bundles, trusted=trusted).examples)
         except BadInput as error:
             _note(f"how many questions '{one.task}' has is not known here: {error}")

@@ -71,9 +71,8 @@ def decide(test: Test, candidate: Sequence[Rewards], baseline: Sequence[Rewards]
     low, high = interval_of(pairs, to_pass, to_fail)
     ends = looks[-1] >= test.most
     right = _fully_right(both)
-    worse = z_of(pairs, 0.0) <= -_bounds(pairs, 0.0, bound)[1]
     state, reason, more = _outcome(
-        test, pairs, (to_pass, to_fail), means[1], ends, graded=right is not None, worse=worse
+        test, pairs, (to_pass, to_fail), means[1], ends, graded=right is not None, bound=bound
     )
     return Check(
         kind=test.kind,
@@ -112,10 +111,10 @@ def _outcome(
     ends: bool,
     *,
     graded: bool,
-    worse: bool,
+    bound: float,
 ) -> tuple[State, str, int | None]:
-    """Return the state of a check, why, and about how many more questions would decide it. `worse`: the candidate is
-    shown to be worse, by however little."""
+    """Return the state of a check, why, and about how many more questions would decide it. `bound` is the one of this
+    look."""
     points, z, (to_pass, to_fail) = f"{100 * test.against:+.1f} points", z_of(pairs, test.against), bounds
     if z <= -to_fail:
         return "fail", f"the difference is shown to lie below {points}", None
@@ -124,7 +123,7 @@ def _outcome(
         cannot = (
             f"the baseline {stands}, too little to lose {-100 * test.against:.1f} points: {_usable(test, baseline)}"
         )
-        if worse:
+        if z_of(pairs, 0.0) <= -_bounds(pairs, 0.0, bound)[1]:
             return "fail", f"the candidate is shown to be worse; {cannot}", None
         return ("invalid" if ends else "undecided"), cannot, None
     if z >= to_pass:

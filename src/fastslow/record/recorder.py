@@ -65,7 +65,7 @@ class Recorder(TrainerCallback):
         """Show that a run begins, or the rest of one of which so many steps are done."""
         self._live = LiveFile(self.run.path) if self.run is not None else None
         self.display.start(plan, title, done)
-        self._show_phase("start", done)
+        self.doing("start", done)
 
     def end(self) -> None:
         """Show that the process does nothing more for the run."""
@@ -99,18 +99,15 @@ class Recorder(TrainerCallback):
     def phase(self, name: str, step: int) -> Iterator[None]:
         """Charge the time spent inside to `name` and show it."""
         started = time.perf_counter()
-        self._show_phase(name, step)
+        self.doing(name, step)
         try:
             yield
         finally:
             self.wall[name] += time.perf_counter() - started
-            self._show_phase("slow", step)
+            self.doing("slow", step)
 
     def doing(self, name: str, step: int) -> None:
         """Show what the run does now; its time is charged to no phase."""
-        self._show_phase(name, step)
-
-    def _show_phase(self, name: str, step: int) -> None:
         self._phase = name
         self.display.phase(name, step)
         if self._live is not None:
@@ -269,7 +266,7 @@ class Recorder(TrainerCallback):
         if phase == "slow":
             self.display.step(step, logs)
             if self._phase == "start":  # where the data's answers are learned, nothing else begins before a step
-                self._show_phase("slow", step)
+                self.doing("slow", step)
         del state.log_history[:-HISTORY]  # metrics.jsonl has it all; in memory it would grow with the run
 
     def wall_by_phase(self) -> dict[str, float]:

@@ -320,7 +320,7 @@ def make_reflection_lm(
     """Make the client of the endpoint if one is given, else a local model: the named one, or a frozen copy of the
     base."""
     if args.reflection_base_url:
-        # openai takes a twelfth of a command's start-up; only runs that ask an endpoint pay for it.
+        # openai is slow to import; only runs that ask an endpoint pay for it.
         from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
 
         return OpenAIReflectionLM(

@@ -31,7 +31,7 @@ def make_engine(
     Raises BadInput for a model that cannot be sampled from token by token, and for a server that cannot be used.
     """
     if urls:
-        # openai takes a twelfth of a command's start-up; only runs that have servers pay for it.
+        # openai is slow to import; only runs that have servers pay for it.
         from fastslow.policy.engines.vllm import VllmEngine
 
         return VllmEngine(model, tokenizer, urls=urls, adapters=adapters, eos_ids=eos_ids, dtype=dtype)
