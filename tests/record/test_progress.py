@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fastslow.files.run_directory import RunDirectory
+from fastslow.record.display import SilentDisplay
 from fastslow.record.progress import Left, Plan, Progress
+from fastslow.record.recorder import Recorder
 
 SETTINGS = {
     "mode": "fst", "max_steps": 6, "slow_steps_per_cycle": 3, "population_size": 4, "eval_strategy": "steps",
@@ -20,12 +25,15 @@ class Script:
     """Writes the lines of a run whose work takes the seconds above."""
 
     def __init__(self, **changed: Any):
-        self.progress = Progress(Plan.of({**SETTINGS, **changed}))
+        self.plan = Plan.of({**SETTINGS, **changed})
+        self.progress = Progress(self.plan)
+        self.rows: list[dict[str, Any]] = []
         self.wall, self.tokens = 5.0, {"slow": 0, "fast": 0}
 
     def row(self, phase: str, step: int, seconds: float, **numbers: float) -> Script:
         self.wall += seconds
         row = {"step": step, "phase": phase, "wall_s": self.wall, "tokens": dict(self.tokens), **numbers}
+        self.rows.append(row)
         self.progress.row(row, written=self.wall)
         return self
 
@@ -130,3 +138,24 @@ def test_damaged_lines_say_nothing_and_raise_nothing(row: dict[str, Any]) -> Non
     run.progress.standings({"lead": [], "standings": [[], {"level": "x"}, None]})
     assert run.left() is not None
     assert (run.progress.step, before) == (1, Left(5 * STEP, ("evaluations",)))
+
+
+def test_a_run_that_goes_on_knows_what_the_steps_before_it_took(tmp_path: Path) -> None:
+    """What a kill undid does not count: the checkpoint is that of step 3."""
+    script = Script().fast(0).slow(1).slow(2).slow(3)
+    known = script.left()
+    script.fast(3).slow(4).evaluate(4)
+    run = RunDirectory.create(tmp_path / "run", "mode: fst\n")
+    run.append("metrics.jsonl", script.rows)
+
+    class Listening(SilentDisplay):
+        def start(self, plan: Plan, title: str, done: int = 0) -> None:
+            self.progress = Progress(plan, done)
+
+        def row(self, row: Mapping[str, Any]) -> None:
+            self.progress.row(row, script.wall)
+
+    display = Listening()
+    Recorder(run, display).begin(script.plan, "on", 3)
+    assert known is not None
+    assert display.progress.left(script.wall) == known

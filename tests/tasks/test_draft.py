@@ -138,6 +138,7 @@ def test_the_scorer_accepts_every_right_answer_and_says_what_is_wrong(
         ({"ticket": "q", "Label": "a"}, "data.jsonl?answer=Label&question=ticket&scorer=mine:score"),
         ({"question": "q", "prompt": "p", "solution": "a"}, "data.jsonl?answer=solution&scorer=mine:score"),
         ({"messages": [{"role": "user", "content": "q"}], "answer": "a"}, "data.jsonl?scorer=mine:score"),
+        ({"team": "a", "email": "long", "id": "i"}, "data.jsonl?answer=team&question=email&scorer=mine:score"),
     ],
 )
 def test_columns_without_a_doubt_are_found(row: dict[str, Any], spec: str) -> None:

@@ -18,9 +18,11 @@ from fastslow.core.types import Example, GroupEvidence, Rollout
 from fastslow.fast.phase import FastPhase
 from fastslow.fast.proposers.base import USAGE
 from fastslow.files.run_directory import RunDirectory
+from fastslow.files.tail import Tail
 from fastslow.record.display import Display, SilentDisplay
 from fastslow.record.live_file import LiveFile
 from fastslow.record.progress import Plan
+from fastslow.report.reading.values import count
 from fastslow.routers import Decision
 from fastslow.slow.retention import Forgetting
 from fastslow.topics.clusters import Observation
@@ -62,9 +64,13 @@ class Recorder(TrainerCallback):
         self._phase = ""
 
     def begin(self, plan: Plan, title: str, done: int = 0) -> None:
-        """Show that a run begins, or the rest of one of which so many steps are done."""
+        """Show that a run begins, or the rest of one of which so many steps are done: what those took is known."""
         self._live = LiveFile(self.run.path) if self.run is not None else None
         self.display.start(plan, title, done)
+        for row in Tail(self.run.path / "metrics.jsonl").news()[0] if self.run is not None and done else []:
+            step = count(row.get("step"))  # the rows of what a kill undid are still there
+            if step is not None and (step < done or (step == done and row.get("phase") == "slow")):
+                self.display.row(row)
         self.doing("start", done)
 
     def end(self) -> None:

@@ -15,6 +15,9 @@ USUAL = {
 }
 """Names that published data sets give to the two columns, the likelier first."""
 
+CLEARLY_LONGER = 2.0
+"""Times the mean length of answers that questions have where nothing else tells the two columns apart."""
+
 
 def named_columns(
     task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], *, question: bool, answer: bool, optional: bool = True
@@ -44,7 +47,8 @@ def named_columns(
 
 def clear_columns(task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], given: Mapping[str, str]) -> dict[str, str]:
     """Return the columns of question and answer, where these rows leave no doubt: those that are `given`, else the one
-    called so, else the only one with a usual name, else the only one that is left.
+    called so, else the only one with a usual name, else the only one that is left, or, of two that are left, the longer
+    texts as questions.
 
     Raises BadInput that names the columns in question.
     """
@@ -66,7 +70,16 @@ def clear_columns(task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], give
         left = [column for column in columns if column not in {*found.values(), *given.values(), "id", "split"}]
         if not found[part] and len(left) == 1 and all(found[other] for other in USUAL if other != part):
             found[part] = left[0]
+    left = [column for column in columns if column not in {"id", "split"}]
+    if not any(found.values()) and len(left) == 2:
+        short, long = sorted(left, key=lambda column: _mean_length(rows, column))
+        if _mean_length(rows, long) >= CLEARLY_LONGER * _mean_length(rows, short):
+            found = {"question": long, "answer": short}
     if not all(found.values()):
         question, answer = bool(found["question"]), bool(found["answer"])
         raise BadInput(named_columns(task, rows, question=question, answer=answer, optional=False))
     return found
+
+
+def _mean_length(rows: Sequence[tuple[int, Mapping[Any, Any]]], column: str) -> float:
+    return sum(len(str(row.get(column, ""))) for _, row in rows) / len(rows)
