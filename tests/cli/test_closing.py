@@ -68,6 +68,7 @@ def test_the_best_prompt_stands_there_as_one_would_paste_it_and_the_next_command
         ({"task": "reasoning_gym:products?scorer=number", "tasks": None}, ""),
         ({"task": "tickets.csv?scorer=tickets:score", "tasks": None}, " --trust_task"),
         ({"task": "a set", "tasks": ["star_graph", "metres:make_task"]}, " --trust_task"),
+        ({"task": "products.csv", "tasks": None, "clusters": "inferred", "embedder": "minilm"}, ""),
         ({"task": ["damaged"]}, ""),
     ],
 )
@@ -78,7 +79,20 @@ def test_the_command_that_measures_again_says_that_it_trusts_code_where_that_is_
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle/bundle.json").write_text(json.dumps({"settings": settings}))
     close(summary(), str(tmp_path), own=own)
-    assert f"fastslow eval {tmp_path} --split test{trust}   (" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"fastslow eval {tmp_path} --split test{trust}   (" in said
+    assert f'fastslow ask {tmp_path} "QUESTION"\n' in said, "an answer needs no scorer"
+
+
+@pytest.mark.parametrize(("clusters", "trust"), [("inferred", " --trust_task"), ("labels", "")])
+def test_a_command_that_runs_an_embedder_of_the_users_says_that_it_trusts_it(
+    tmp_path: Path, capsys: Any, clusters: str, trust: str
+) -> None:
+    (tmp_path / "bundle").mkdir()
+    settings = {"task": "star_graph", "tasks": None, "clusters": clusters, "embedder": "mine:embed"}
+    (tmp_path / "bundle/bundle.json").write_text(json.dumps({"settings": settings}))
+    close(summary(), str(tmp_path))
+    assert f'fastslow ask {tmp_path} "QUESTION"{trust}\n' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

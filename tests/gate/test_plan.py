@@ -42,6 +42,15 @@ def test_a_margin_that_the_champion_cannot_lose_is_named() -> None:
     assert "cannot lose" not in lines(policy, levels={"a": 0.6})
 
 
+def test_what_guessing_gives_cannot_be_lost() -> None:
+    policy = "retain: [{task: a, margin: 0.3, chance: 0.25}]"
+    said = lines(policy, levels={"a": 0.5})
+    assert "was 0.500, and guessing gives 0.25: it cannot lose 30 points" in said
+    assert "give a margin below 0.25" in said
+    assert "it has nothing to lose there" in lines(policy, levels={"a": 0.25})
+    assert "cannot lose" not in lines(policy, levels={"a": 0.56})
+
+
 def test_a_task_that_cannot_be_made_is_noted_and_one_that_has_few_questions_is_known(
     tmp_path: Path, capsys: Any
 ) -> None:

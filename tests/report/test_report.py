@@ -108,6 +108,14 @@ def test_one_run_alone_says_what_it_learned_and_claims_nothing_more(tmp_path, mo
     assert headline(compare(*load_sources([path]))[0]).answer == "0.10 to 0.40, not clear of one answer to all (0.40)"
     assert "One seed, and nothing beside it" in found.sentence
     assert ("without training" in found.sentence) == (mode == "fst")
+    labels["taken_for"] = {"desk": {"desk": 7, "bill|ing": 0, "": 0}, "bill|ing": {"desk": 5, "bill|ing": 2, "": 4}}
+    (path / "summary.json").write_text(json.dumps({**told, "labels": labels}))
+    shown = markdown(load_sources([path]))
+    assert "### Which label was taken for which" in shown
+    assert "| bill\\|ing | 5 | 2 | 4 |" in shown
+    for damaged in ("x", {"desk": "x"}, {"desk": {"desk": "many"}}, {"desk": None}, [1]):
+        (path / "summary.json").write_text(json.dumps({**told, "labels": {**labels, "taken_for": damaged}}))
+        assert "many" not in markdown(load_sources([path]))
 
 
 def test_two_seeds_of_one_arm_leave_the_question_open(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from fastslow.cli.closing import close
 from fastslow.config.settings import FastSlowConfig
 from fastslow.record.display import SilentDisplay
-from fastslow.run.closing import reflection_cost
+from fastslow.run.closing import _taken_for, reflection_cost
 from fastslow.run.train import train
 from tests.support.runs import tiny_settings, tiny_trainer
 
@@ -91,6 +91,10 @@ def test_of_labels_the_summary_has_what_one_answer_to_everything_would_come_to(t
     assert (labels["number"], labels["commonest"]) == (2, "desk")
     assert labels["commonest_share"] > 0.5
     assert 0 < labels["answered_share"] <= 1
+    counted = {right: sum(given.values()) for right, given in labels["taken_for"].items()}
+    assert sum(counted.values()) == 9, "each held-out question is counted once, by its right label"
+    assert counted["desk"] == round(9 * labels["commonest_share"])
+    assert set(labels["taken_for"]["desk"]) == {"billing", "desk", ""}
     bundle = tmp_path / "run" / "bundle"
     modes = {path.name: path.stat().st_mode for path in bundle.iterdir()}
     assert modes["model.safetensors"] == modes["config.json"], "whoever reads the one reads the other"
@@ -98,3 +102,12 @@ def test_of_labels_the_summary_has_what_one_answer_to_everything_would_come_to(t
     said = capsys.readouterr().out
     assert f"'desk', would be right on {labels['commonest_share']:.0%}" in said
     assert "what ships answers '" in said
+
+
+def test_labels_are_told_apart_as_people_read_them() -> None:
+    right = {"1": "Desk", "2": "Desk", "3": "billing", "4": "billing"}
+    given = [("1", "desk"), ("2", "Desk, I think"), ("3", "DESK"), ("4", "billing")]
+    assert _taken_for(right, given) == {
+        "Desk": {"Desk": 1, "billing": 0, "": 1},
+        "billing": {"Desk": 1, "billing": 1, "": 0},
+    }

@@ -34,7 +34,8 @@ from fastslow.tasks.resolve import foreign_code, resolve_task
 from fastslow.tasks.task_set import TaskSet, spelled_once
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
-from fastslow.topics.embedders import OURS, make_embedder
+from fastslow.topics.embedders import make_embedder
+from fastslow.topics.settings import OURS
 from fastslow.topics.shelf import Shelf
 from fastslow.topics.topics import Topics
 

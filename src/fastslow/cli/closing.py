@@ -142,24 +142,28 @@ def _next(summary: Mapping[str, Any], run: str, *, own: bool) -> Iterator[str]:
     yield ""
     yield f"Next: {called()} report {quote(run)}"
     if (Path(run) / "bundle").exists():
-        trust = " --trust_task" if _runs_foreign_code(run) else ""
-        yield f'  or: {called()} ask {quote(run)} "QUESTION"'
+        scorer, embedder = _foreign_code(run)
+        trusted, trust = (" --trust_task" if foreign else "" for foreign in (embedder, scorer))
+        yield f'  or: {called()} ask {quote(run)} "QUESTION"{trusted}'
         yield f"  or: {called()} eval {quote(run)} --split test{trust}   (questions that nothing was chosen by)"
     if not _is_clear(summary, _interval(run, summary) if own else None):
         yield f"What ships is not clearly above the base's best: {WHAT_NOW}"
 
 
-def _runs_foreign_code(run: str) -> bool:
-    """Return whether an evaluation of a run's bundle asks for trust, as `bundles.bundle.check_openable` does: that
-    module loads the libraries, which `watch` does without. A bundle that cannot be read is refused by its reader."""
+def _foreign_code(run: str) -> tuple[bool, bool]:
+    """Return whether an evaluation of a run's bundle asks for trust in its scorers, and whether an answer does in its
+    embedder, as `bundles.bundle` decides it: that module loads the libraries, which `watch` does without. A bundle that
+    cannot be read is refused by its reader."""
     from fastslow.files.plain import read_plain
     from fastslow.tasks.resolve import foreign_code
+    from fastslow.topics.settings import OURS
 
     try:
         settings = json.loads(read_plain(Path(run) / "bundle" / "bundle.json"))["settings"]
-        return any(map(foreign_code, settings.get("tasks") or [settings["task"]]))
+        scorers = any(map(foreign_code, settings.get("tasks") or [settings["task"]]))
+        return scorers, settings.get("clusters") == "inferred" and settings["embedder"] not in OURS
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, BadInput):
-        return False
+        return False, False
 
 
 def _is_clear(summary: Mapping[str, Any], interval: tuple[float, float] | None) -> bool:

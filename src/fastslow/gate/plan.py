@@ -36,6 +36,7 @@ def plan(
     for name, number in known.items():
         yield f"'{name}' has at most {number} questions for a gate"
     kept = [(one.task, policy.margin_of(one), _asked(policy, one, known)) for one in policy.retain]
+    chances = {spelled_once(one.task): one.chance for one in policy.retain}
     kept += [(one.name, policy.margin_of(one), None) for one in policy.samples]
     if kept:
         yield ""
@@ -43,11 +44,8 @@ def plan(
     for task, margin, most in kept:
         yield f"  retain {task}, margin {margin:g}"
         level = (levels or {}).get(spelled_once(task))
-        if level is not None and level <= margin:
-            yield (
-                f"    the champion's mean reward was {level:.3f}: it cannot lose {100 * margin:g} points, and this "
-                f"can never be passed; give a margin below {level:.2f}"
-            )
+        if level is not None:
+            yield from _cannot_lose(level, chances.get(spelled_once(task), 0.0), margin)
         for discordance in DISCORDANCES:
             needed = [_needed(0.0, -margin, discordance, alpha, power) for power in (0.8, 0.9)]
             chance = "" if most is None else f"; with {most}: {_power(most, margin, discordance, alpha):.1%}"
@@ -67,6 +65,18 @@ def plan(
             chance = power_of(most, true, one.min_gain, true * (1 - true), alpha=alpha)
             enough = most >= least_questions(one.min_gain, alpha)
             yield f"    {100 * true:.0f} points: {needed} for 90%; with {most}: {chance if enough else 0.0:.1%}"
+
+
+def _cannot_lose(level: float, chance: float, margin: float) -> Iterator[str]:
+    """Yield a line where a champion's mean reward lies above that of guessing by no more than the margin."""
+    if level - chance > margin:
+        return
+    guessed = f", and guessing gives {chance:g}" if chance else ""
+    advice = f"give a margin below {level - chance:.2f}" if level > chance else "it has nothing to lose there"
+    yield (
+        f"    the champion's mean reward was {level:.3f}{guessed}: it cannot lose {100 * margin:g} points, and this can "
+        f"never be passed; {advice}"
+    )
 
 
 def _asked(policy: Policy, one: Gain | Retain, known: Mapping[str, int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -52,8 +52,9 @@ class Recorder(TrainerCallback):
         self.wall: dict[str, float] = defaultdict(float)
         self.measurements: list[Measurement] = []
         """Every measurement so far, with its step, but without its answers, whose number would grow with the run."""
-        self.commonest: dict[str, tuple[str, float]] = {}
-        """The commonest answer of the trained weights by context, and its share, at the latest evaluation here."""
+        self.given: dict[str, list[tuple[str, str]]] = {}
+        """The id of the question and the text of each answer of the trained weights, by context, at the latest
+        evaluation here."""
         self.reflection: dict[str, Any] = {
             **dict.fromkeys((*USAGE, "barren"), 0),
             "last_error": None,
@@ -254,8 +255,7 @@ class Recorder(TrainerCallback):
         self._append("answers.jsonl", [line for line in shown if line is not None])
         for one in measurements:
             if one.weights == "trained" and one.answers:
-                ((text, times),) = Counter(answer.text.strip() for answer in one.answers).most_common(1)
-                self.commonest[one.context] = text, times / len(one.answers)
+                self.given[one.context] = [(answer.example_id, answer.text.strip()) for answer in one.answers]
         measured = [replace(one, step=step, answers=()) for one in measurements]
         self.measurements += measured
         self._append("evals.jsonl", [one.row() for one in measured])

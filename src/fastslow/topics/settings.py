@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from fastslow.core.settings import SettingsGroup, setting
 
+OURS = ("minilm", "ngrams")
+"""Embedders that run no foreign code, and that need no check of their vectors."""
+
 
 @dataclass
 class TopicSettings(SettingsGroup):

@@ -51,7 +51,7 @@ from fastslow.streams import ARRIVAL, STREAMS
 from fastslow.tasks.base import Task
 from fastslow.tasks.resolve import foreign_code
 from fastslow.tasks.task_set import by_task
-from fastslow.topics.embedders import OURS
+from fastslow.topics.settings import OURS
 from fastslow.topics.topics import Topics
 
 ANCHOR = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastslow.report.pages import alternative_tables, control_tables, stream_tables, tables
+from fastslow.report.pages import alternative_tables, control_tables, label_tables, stream_tables, tables
 from fastslow.report.pages.tables import Table
 from fastslow.report.questions.compare import Comparison, compare, left_out
 from fastslow.report.questions.verdict import headline
@@ -41,9 +41,9 @@ def all_notices(sources: Sequence[Source]) -> list[tuple[str, str]]:
 def tables_of(comparison: Comparison) -> list[Table]:
     """Return the tables in the order of the questions: results, then costs, then who contributed."""
     made = (
-        tables.cells, control_tables.against, tables.efficiencies, tables.plasticity, tables.continual,
-        stream_tables.by_task, stream_tables.streams, stream_tables.differences, tables.drift, tables.ceilings,
-        tables.quadrants, tables.runs,
+        label_tables.taken_for, tables.cells, control_tables.against, tables.efficiencies, tables.plasticity,
+        tables.continual, stream_tables.by_task, stream_tables.streams, stream_tables.differences, tables.drift,
+        tables.ceilings, tables.quadrants, tables.runs,
         tables.fast_channel, tables.gains, tables.routing, alternative_tables.price, tables.costs,
     )  # fmt: skip
     answers = [make(comparison) for make in made]
