@@ -100,6 +100,7 @@ def run_two_processes() -> Path:
 def run_quickstart() -> Path:
     """Three steps of the quickstart on SmolLM2-135M."""
     settings = yaml.safe_load((ROOT / "recipes/quickstart.yaml").read_text())
+    del settings["compare"]  # of experiments, and no setting of a run
     settings |= {"max_steps": 3, "bf16": False, "output_dir": "run", "validation_size": 8, "eval_samples": 1}
     train(FastSlowConfig(**settings))
     return Path("run")

@@ -50,7 +50,7 @@ def test_no_table_title_or_sentence_calls_partial_credit_an_accuracy(tmp_path, k
     graded, whole = made(tmp_path / "graded", kind, 0.25), made(tmp_path / "whole", kind, 0.5)
     shown = markdown(graded)
     assert [line for line in shown.splitlines() if "accurac" in line.lower()] == []
-    assert "| fully right: seed / lead / mean |" in shown
+    assert "| fully right: plain / best prompt / mean |" in shown
     assert "0.25 / " in shown
     assert "mean reward" not in markdown(whole)
     assert "fully right" not in markdown(whole)
