@@ -42,6 +42,17 @@ def test_a_margin_that_the_champion_cannot_lose_is_named() -> None:
     assert "cannot lose" not in lines(policy, levels={"a": 0.6})
 
 
+def test_no_gain_above_all_and_no_missing_number_is_shown() -> None:
+    said = lines("gain: [{task: b, min_gain: 0.85}]")
+    assert "90 points" in said
+    assert "95 points" in said
+    assert "105 points" not in said
+    assert "gains 100 points: ask for less" in lines("gain: [{task: b, min_gain: 0.99}]")
+    said = lines("retain: [{task: a, margin: 0.0001}]")
+    assert "more than 10,000,000 for 80%" in said
+    assert "None" not in said
+
+
 def test_what_guessing_gives_cannot_be_lost() -> None:
     policy = "retain: [{task: a, margin: 0.3, chance: 0.25}]"
     said = lines(policy, levels={"a": 0.5})
@@ -49,6 +60,8 @@ def test_what_guessing_gives_cannot_be_lost() -> None:
     assert "give a margin below 0.25" in said
     assert "it has nothing to lose there" in lines(policy, levels={"a": 0.25})
     assert "cannot lose" not in lines(policy, levels={"a": 0.56})
+    surely = lines("retain: [{task: a, margin: 0.05, chance: 0.99}]")
+    assert "no model is better than that by 5 points, and this can never be passed" in surely
 
 
 def test_a_task_that_cannot_be_made_is_noted_and_one_that_has_few_questions_is_known(

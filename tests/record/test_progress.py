@@ -52,6 +52,14 @@ class Script:
         return self.progress.left(self.wall)
 
 
+@pytest.mark.parametrize("phase", [["slow"], {"slow": 1}, None, 3])
+def test_a_damaged_line_is_passed_over(phase: Any) -> None:
+    run = Script().fast(0).slow(1).slow(2)
+    known = run.left()
+    run.progress.row({"step": 3, "phase": phase, "wall_s": 1.0}, written=run.wall)
+    assert run.left() == known
+
+
 def test_nothing_is_said_before_a_step_was_timed() -> None:
     assert Script().left() is None
     assert Script().fast(0).left() is None

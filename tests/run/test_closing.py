@@ -111,3 +111,13 @@ def test_labels_are_told_apart_as_people_read_them() -> None:
         "Desk": {"Desk": 1, "billing": 0, "": 1},
         "billing": {"Desk": 1, "billing": 1, "": 0},
     }
+
+
+def test_labels_that_differ_in_case_alone_stay_apart_and_long_ones_that_look_alike_have_no_table() -> None:
+    right = {"1": "Desk", "2": "desk ", "3": "desk "}
+    given = [("1", "desk"), ("2", "Desk"), ("3", "DESK")]
+    assert _taken_for(right, given) == {
+        "Desk": {"Desk": 0, "desk ": 1, "": 0},
+        "desk ": {"Desk": 1, "desk ": 0, "": 1},
+    }
+    assert _taken_for({"1": "x" * 80 + "a", "2": "x" * 80 + "b"}, [("1", "a")]) == {}

@@ -168,6 +168,31 @@ def test_columns_in_doubt_are_named_and_nothing_is_guessed(row: dict[str, Any], 
     assert "needs no answers" not in str(refused.value), "a draft does"
 
 
+def test_the_column_of_row_numbers_that_pandas_writes_is_passed_over() -> None:
+    for header in ("", "Unnamed: 0"):
+        rows = [{header: n, "mail": f"a longer text {n}", "team": f"t{n % 2}"} for n in range(8)]
+        assert draft_of(rows).spec == "data.jsonl?answer=team&question=mail&scorer=mine:score"
+    with pytest.raises(BadInput, match="its columns are mail, team") as refused:
+        draft_of([{"": n, "mail": f"q{n}", "team": f"t{n}"} for n in range(8)])
+    assert "=&" not in str(refused.value)
+    assert "='" not in str(refused.value)
+
+
+def test_one_cell_turns_no_columns_round() -> None:
+    rows = [{"mail": f"a text of some words {n}", "team": "desk"} for n in range(8)]
+    rows[3]["team"] = "x" * 10_000
+    assert draft_of(rows).columns.question == "mail"
+    rows = [{"mail": None if n else "ab", "team": f"desk {n}"} for n in range(8)]
+    with pytest.raises(BadInput):  # and nothing of four letters, which None has
+        draft_of(rows)
+
+
+@pytest.mark.parametrize("part", ["question", "answer"])
+def test_a_column_without_a_name_is_asked_for(part: str) -> None:
+    with pytest.raises(BadInput, match=f"name the column of the {part}, as in '{part}=COLUMN'"):
+        draft_of([{"question": "q", "answer": "a"}] * 3, f"?{part}=")
+
+
 def test_columns_that_were_named_are_taken() -> None:
     draft = draft_of([{"email": f"q{n}", "team": "a", "note": "x"} for n in range(4)], "?question=email&answer=team")
     assert draft.spec == "data.jsonl?answer=team&question=email&scorer=mine:score"

@@ -95,4 +95,6 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(list(argv))
     if not options.question.strip():
         raise BadInput('give a question: fastslow ask RUN "What is 6 * 7?"')
+    if options.context is not None and not options.context.strip():
+        raise BadInput("--context is empty; name one of fastslow contexts RUN, or leave it out.")
     return options

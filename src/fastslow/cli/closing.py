@@ -127,10 +127,10 @@ def _context(summary: Mapping[str, Any], run: str) -> Iterator[str]:
     cut = len(text) > LONGEST_CONTEXT
     yield ""
     yield f"The best prompt (lead context {lead.id}) as one would paste it. The run sent it as chat turns, and measured"
-    yield f"those: fastslow contexts {quote(run)} --format messages"
+    yield f"those: {called()} contexts {quote(run)} --format messages"
     yield from (f"  {line}".rstrip() for line in text[:LONGEST_CONTEXT].split("\n"))
     if cut:
-        yield f"  … ({len(text) - LONGEST_CONTEXT} more characters: fastslow contexts {quote(run)} --show)"
+        yield f"  … ({len(text) - LONGEST_CONTEXT} more characters: {called()} contexts {quote(run)} --show)"
 
 
 def _next(summary: Mapping[str, Any], run: str, *, own: bool) -> Iterator[str]:
@@ -168,9 +168,10 @@ def _foreign_code(run: str) -> tuple[bool, bool]:
 
 def _is_clear(summary: Mapping[str, Any], interval: tuple[float, float] | None) -> bool:
     """Return whether what ships lies above the best of the base, by its whole interval where one is known. What was not
-    measured is not doubted."""
+    measured is not doubted. Where no weights were trained, the base under the best prompt is what ships."""
     accuracy = summary["accuracy"]
-    base = [value for name in ("base_seed", "base_lead") if (value := accuracy.get(name)) is not None]
+    beside = ("base_seed", "base_lead") if summary.get("channels", {}).get("slow", True) else ("base_seed",)
+    base = [value for name in beside if (value := accuracy.get(name)) is not None]
     ships = accuracy.get(summary.get("ships"))
     if not base or ships is None:
         return True

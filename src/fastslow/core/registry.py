@@ -29,6 +29,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = did_you_mean(name, known)
     if close:
         return close
+    if not known:
+        return " There are none."
     more = f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
     return f" Known: {', '.join(known[:LISTED])}{more}."
 

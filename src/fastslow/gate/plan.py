@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from fastslow.gate.policy import Gain, Policy, Retain
 from fastslow.metrics.exact import least_questions
-from fastslow.metrics.power import power_of, questions_needed
+from fastslow.metrics.power import MOST, power_of, questions_needed
 from fastslow.tasks.task_set import spelled_once
 
 DISCORDANCES = (0.05, 0.10, 0.20)
@@ -44,12 +44,18 @@ def plan(
     for task, margin, most in kept:
         yield f"  retain {task}, margin {margin:g}"
         level = (levels or {}).get(spelled_once(task))
+        chance = chances.get(spelled_once(task), 0.0)
+        if level is None and 1 - chance <= margin:
+            yield (
+                f"    guessing gives {chance:g}: no model is better than that by {100 * margin:g} points, and this can "
+                "never be passed"
+            )
         if level is not None:
-            yield from _cannot_lose(level, chances.get(spelled_once(task), 0.0), margin)
+            yield from _cannot_lose(level, chance, margin)
         for discordance in DISCORDANCES:
             needed = [_needed(0.0, -margin, discordance, alpha, power) for power in (0.8, 0.9)]
             chance = "" if most is None else f"; with {most}: {_power(most, margin, discordance, alpha):.1%}"
-            yield f"    differ on {discordance:.0%}: {needed[0]} for 80%, {needed[1]} for 90%{chance}"
+            yield f"    differ on {discordance:.0%}: {_some(needed[0])} for 80%, {_some(needed[1])} for 90%{chance}"
     powers = [_power(most, margin, USUAL, alpha) for _, margin, most in kept if most is not None]
     if len(powers) > 1:
         yield f"  all {len(powers)} are passed together with {math.prod(powers):.1%} where each differs on 10%"
@@ -60,11 +66,15 @@ def plan(
         yield f"  gain {one.task}, above {one.min_gain:g}"
         for gain in GAINS:
             true = one.min_gain + gain
+            if true > 1:
+                continue
             needed = _needed(true, one.min_gain, true * (1 - true), alpha, 0.9)
             most = _asked(policy, one, known)
             chance = power_of(most, true, one.min_gain, true * (1 - true), alpha=alpha)
             enough = most >= least_questions(one.min_gain, alpha)
-            yield f"    {100 * true:.0f} points: {needed} for 90%; with {most}: {chance if enough else 0.0:.1%}"
+            yield f"    {100 * true:.0f} points: {_some(needed)} for 90%; with {most}: {chance if enough else 0.0:.1%}"
+        if one.min_gain + GAINS[0] > 1:
+            yield "    a model that is right on everything gains 100 points: ask for less"
 
 
 def _cannot_lose(level: float, chance: float, margin: float) -> Iterator[str]:
@@ -74,13 +84,17 @@ def _cannot_lose(level: float, chance: float, margin: float) -> Iterator[str]:
     guessed = f", and guessing gives {chance:g}" if chance else ""
     advice = f"give a margin below {level - chance:.2f}" if level > chance else "it has nothing to lose there"
     yield (
-        f"    the champion's mean reward was {level:.3f}{guessed}: it cannot lose {100 * margin:g} points, and this can "
-        f"never be passed; {advice}"
+        f"    the champion's mean reward was {level:.3f}{guessed}: it cannot lose {100 * margin:g} points, and this "
+        f"can never be passed; {advice}"
     )
 
 
 def _asked(policy: Policy, one: Gain | Retain, known: Mapping[str, int]) -> int:
     return min(policy.questions_of(one), known.get(spelled_once(one.task), policy.questions_of(one)))
+
+
+def _some(questions: int | None) -> str:
+    return f"more than {MOST:,}" if questions is None else str(questions)
 
 
 def _needed(difference: float, against: float, variance: float, alpha: float, power: float) -> int | None:

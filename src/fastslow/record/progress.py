@@ -135,7 +135,7 @@ class Progress:
 
     def row(self, row: Mapping[str, Any], written: float) -> None:
         """Take in a line of metrics.jsonl, which was written at that time (seconds since the epoch)."""
-        step, phase = count(row.get("step")), row.get("phase")
+        step, phase = count(row.get("step")), text(row.get("phase"), "")
         if step is None or phase not in self._each:
             return
         numbers = {name: value for name, raw in row.items() if (value := number(raw)) is not None}

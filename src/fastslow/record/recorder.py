@@ -36,6 +36,9 @@ HISTORY = 256
 SHOWN_ANSWERS = 3
 """Held-out questions whose answers are written whole."""
 
+LONGEST_GIVEN = 100
+"""Characters that are kept of an answer, which may be a label."""
+
 TALLIES = ("rollouts", "tokens", "trained", "wall", "reflection")
 
 
@@ -54,7 +57,7 @@ class Recorder(TrainerCallback):
         """Every measurement so far, with its step, but without its answers, whose number would grow with the run."""
         self.given: dict[str, list[tuple[str, str]]] = {}
         """The id of the question and the text of each answer of the trained weights, by context, at the latest
-        evaluation here."""
+        evaluation; long ones are cut."""
         self.reflection: dict[str, Any] = {
             **dict.fromkeys((*USAGE, "barren"), 0),
             "last_error": None,
@@ -81,10 +84,11 @@ class Recorder(TrainerCallback):
             self._live.remove()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the tallies so far and the length of each log; the measurements themselves are in evals.jsonl."""
+        """Return the tallies so far, the latest answers and the length of each log; the measurements themselves are in
+        evals.jsonl."""
         tallies = {name: dict(getattr(self, name)) for name in TALLIES}
         positions = self.run.positions() if self.run is not None else {}
-        return {**tallies, "elapsed": self.elapsed(), "positions": positions}
+        return {**tallies, "given": dict(self.given), "elapsed": self.elapsed(), "positions": positions}
 
     def elapsed(self) -> float:
         """Return the seconds that the run has taken, over all its resumes, without what a kill undid."""
@@ -93,6 +97,7 @@ class Recorder(TrainerCallback):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name in TALLIES:
             getattr(self, name).update(state.get(name, {}))  # checkpoints of older versions do not count all of them
+        self.given = {name: [(id_, said) for id_, said in pairs] for name, pairs in state.get("given", {}).items()}
         self._started -= state["elapsed"]
         rows = self.run.read("evals.jsonl") if self.run is not None else []
         self.measurements = [Measurement.from_row(row) for row in processes.from_main(lambda: rows)]
@@ -255,7 +260,7 @@ class Recorder(TrainerCallback):
         self._append("answers.jsonl", [line for line in shown if line is not None])
         for one in measurements:
             if one.weights == "trained" and one.answers:
-                self.given[one.context] = [(answer.example_id, answer.text.strip()) for answer in one.answers]
+                self.given[one.context] = [(a.example_id, a.text.strip()[:LONGEST_GIVEN]) for a in one.answers]
         measured = [replace(one, step=step, answers=()) for one in measurements]
         self.measurements += measured
         self._append("evals.jsonl", [one.row() for one in measured])

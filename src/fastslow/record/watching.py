@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -128,7 +129,9 @@ class WatchedRun:
         try:
             return mapping(yaml.safe_load(read_plain(self.path / "config.yaml", MOST)))
         except Exception as error:  # PyYAML's constructors raise whatever the text leads them to
-            raise BadInput(f"'{self.path / 'config.yaml'}' cannot be read ({type(error).__name__}).") from error
+            raise BadInput(
+                f"'{self.path / 'config.yaml'}' cannot be read ({type(error).__name__}); fastslow report {quote(str(self.path))} shows the rest."
+            ) from error
 
     @property
     def _plan(self) -> Plan:
@@ -162,7 +165,7 @@ def _checked(summary: Mapping[str, Any]) -> dict[str, Any]:
     channels = mapping(summary.get("channels"))
     accuracy = _numbers(summary.get("accuracy"), MEASURED)
     return {
-        "status": text(summary.get("status"), "unknown"),
+        "status": text(summary.get("status"), "broken off"),
         "steps": count(summary.get("steps")) or 0,
         **{name: quoted(text(summary.get(name), "unknown"), 40) for name in ("mode", "seed")},
         "channels": {"fast": channels.get("fast") is not False},

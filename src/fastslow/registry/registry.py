@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import Any, NoReturn
 
 from fastslow.bundles.digest import bundle_digest, folder_of
@@ -81,12 +82,14 @@ class ModelRegistry:
     def open(cls, folder: str | Path) -> ModelRegistry:
         """Open an existing registry. Raises BadInput where there is none."""
         path = Path(folder)
+        if not str(folder):
+            raise BadInput("the registry has no name; give its folder, as in releases@champion.")
         try:
             there = (path / LOG).is_file()
         except OSError as error:
             raise BadInput(f"'{folder}' cannot be read: {error.strerror or error}.") from error
         if not there:
-            raise BadInput(f"'{folder}' is not a registry; make one: fastslow registry init {folder}.")
+            raise BadInput(f"'{folder}' is not a registry; make one: fastslow registry init {quote(str(folder))}.")
         return cls(path)
 
     def entries(self) -> list[Entry]:

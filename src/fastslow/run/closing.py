@@ -150,22 +150,32 @@ def _labels(trainer: FastSlowTrainer) -> dict[str, Any]:
         return {}
     ((label, times),) = counts.most_common(1)
     given = trainer.recorder.given.get(trainer.shipped_context, [])
-    ((text, most),) = Counter(said for _, said in given).most_common(1) or [("", 0)]
-    return {
-        "labels": {
-            "number": len(counts), "commonest": label[:LONGEST_LABEL], "commonest_share": times / len(right),
-            "answered": text[:LONGEST_LABEL], "answered_share": most / len(given) if given else None,
-            **({"taken_for": _taken_for(right, given)} if given and len(counts) <= MOST_LABELS else {}),
-        }
+    found: dict[str, Any] = {
+        "number": len(counts), "commonest": label[:LONGEST_LABEL], "commonest_share": times / len(right),
+        "answered": None, "answered_share": None,
     }  # fmt: skip
+    if given:
+        ((text, most),) = Counter(said for _, said in given).most_common(1)
+        found |= {"answered": text[:LONGEST_LABEL], "answered_share": most / len(given)}
+        if len(counts) <= MOST_LABELS and (table := _taken_for(right, given)):
+            found["taken_for"] = table
+    return {"labels": found}
 
 
 def _taken_for(right: Mapping[str, str], given: Sequence[tuple[str, str]]) -> dict[str, dict[str, int]]:
-    """Return how often each label was answered, by the right one; "" for whatever is no label."""
-    labels = {label.strip().casefold(): label[:LONGEST_LABEL] for label in right.values()}
-    table = {label: dict.fromkeys([*labels.values(), ""], 0) for label in sorted(labels.values())}
+    """Return how often each label was answered, by the right one; "" for whatever is no label. Case counts only between
+    labels that differ in nothing else. Empty where the labels are too long to be told apart in a table."""
+    labels = sorted(set(right.values()))
+    shown = {label: label[:LONGEST_LABEL] for label in labels}
+    if len(set(shown.values())) < len(labels):
+        return {}
+    alike = Counter(label.strip().casefold() for label in labels)
+    folded = {key: label for label in labels if alike[key := label.strip().casefold()] == 1}
+    exact = {label.strip(): label for label in labels}
+    table = {name: dict.fromkeys([*shown.values(), ""], 0) for name in shown.values()}
     for question, said in given:
-        table[labels[right[question].strip().casefold()]][labels.get(said.casefold(), "")] += 1
+        label = exact.get(said) or folded.get(said.casefold())
+        table[shown[right[question]]][shown[label] if label is not None else ""] += 1
     return table
 
 

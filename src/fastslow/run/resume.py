@@ -41,6 +41,12 @@ def choose_checkpoint(run: RunDirectory, name: str | None = None) -> Path | None
         known = ", ".join(f"checkpoint-{step}" for step in steps) or "none"
         raise BadInput(f"'{run.path}' has no checkpoint '{name}'; there are: {known}.")
     if not steps:
+        done = summary_of(run).get("steps")
+        if isinstance(done, int) and done > 0:
+            raise Damaged(
+                f"'{run.path}' has gone {done} steps, by its summary.json, and holds no checkpoint any more; to start "
+                f"over: fastslow resume {run.path} --checkpoint none"
+            )
         return None
     folder = run.path / name if name else checkpoints.folder(steps[-1])
     try:

@@ -200,11 +200,12 @@ def _stated(task: Task, example: Example, report: TaskReport) -> str | None:
 
 
 def _check_answers(task: Task, examples: Sequence[Example], report: TaskReport) -> None:
-    accepted = 0
+    accepted, answers = 0, set[str]()
     for example in examples:
         answer = _answer(task, example, report)
         if answer is None:
             answer = stated_answer(task, example)  # the answer in the data, though the scorer may not accept it
+        answers |= {answer} if answer is not None else set()
         verdict = None if answer is None else _score(task, example, answer, report)
         accepted += verdict is not None and verdict.reward == 1.0
         if answer is not None and verdict is not None and verdict.reward != 1.0:
@@ -212,6 +213,8 @@ def _check_answers(task: Task, examples: Sequence[Example], report: TaskReport) 
                 "its own right answer is not accepted", f"{example.where}, {_short(answer)}: {said(verdict)}"
             )
     report.facts.append(f"the right answers of {accepted} of {len(examples)} training examples looked at are accepted")
+    if len(answers) == 1 and accepted == len(examples) > 1:
+        report.remarks.append(f"every right answer is {_short(answers.pop())}: a model earns all of it without reading")
     if accepted < len(examples):
         report.remarks.append("examples without a right answer that is accepted cannot be shown in contexts")
 

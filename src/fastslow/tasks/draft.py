@@ -87,6 +87,9 @@ def draft_task(name: str, source: str) -> Draft:
         raise BadInput(f"--from '{source}': leave 'scorer' out, as one is written; name the data and its columns.")
     if "streaming" in spec.params:
         raise BadInput(f"--from '{source}': draft it from a part that fits into memory, and stream in the run.")
+    for part in ("question", "answer"):
+        if spec.params.get(part) == "":
+            raise BadInput(f"--from '{source}': name the column of the {part}, as in '{part}=COLUMN', or leave it out.")
     if not source.isprintable():
         raise BadInput(f"--from '{source}' has a character that cannot be shown; rename the file.")
     full = format_spec(spec.head, spec.params)

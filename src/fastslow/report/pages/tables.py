@@ -49,7 +49,8 @@ def runs(comparison: Comparison) -> Table:
     drifts = ("kl", "entropy") if measured else ("kl",)  # runs made before entropy was measured have none
     accuracies = {"accuracy": comparison.measure, **({"fully_right": "fully right"} if comparison.graded else {})}
     head = (
-        "run", "arm", "seed", "status", "steps", *(f"{name}: plain / best prompt / mean" for name in accuracies.values()),
+        "run", "arm", "seed", "status", "steps",
+        *(f"{name}: plain / best prompt / mean" for name in accuracies.values()),
         "as shipped, 95% of its questions", f"best{' reward' if comparison.graded else ''} of n",
         *({"kl": "KL", "entropy": "entropy"}[what] + ": plain / best prompt" for what in drifts), "rollouts",
     )  # fmt: skip

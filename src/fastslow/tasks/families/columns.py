@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +17,11 @@ USUAL = {
 }
 """Names that published data sets give to the two columns, the likelier first."""
 
+NAMELESS = re.compile(r"(Unnamed: \d+)?\s*")
+"""Headers of the column of row numbers that pandas writes before the others."""
+
 CLEARLY_LONGER = 2.0
-"""Times the mean length of answers that questions have where nothing else tells the two columns apart."""
+"""Times the median length of answers that questions have where nothing else tells the two columns apart."""
 
 
 def named_columns(
@@ -27,7 +32,7 @@ def named_columns(
 
     `question` and `answer` say whether that part is there, `optional` whether a scorer may do without answers.
     """
-    columns = list(dict.fromkeys(str(column) for _, row in rows for column in row))
+    columns = _columns(rows)
     missing = [part for part, there in (("question", question), ("answer", answer)) if not there]
     shown = ", ".join(quoted(column, 60) for column in columns[:LISTED]) + (", ..." if len(columns) > LISTED else "")
     spec, named = parse_spec(task), dict[str, str]()
@@ -52,7 +57,7 @@ def clear_columns(task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], give
 
     Raises BadInput that names the columns in question.
     """
-    columns = list(dict.fromkeys(str(column) for _, row in rows for column in row))
+    columns = _columns(rows)
     found = {part: given.get(part) or (part if part in columns else "") for part in USUAL}
     if not found["question"] and "messages" in columns:
         found["question"] = "messages"
@@ -72,8 +77,8 @@ def clear_columns(task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], give
             found[part] = left[0]
     left = [column for column in columns if column not in {"id", "split"}]
     if not any(found.values()) and len(left) == 2:
-        short, long = sorted(left, key=lambda column: _mean_length(rows, column))
-        if _mean_length(rows, long) >= CLEARLY_LONGER * _mean_length(rows, short):
+        short, long = sorted(left, key=lambda column: _usual_length(rows, column))
+        if _usual_length(rows, long) >= CLEARLY_LONGER * _usual_length(rows, short) > 0:
             found = {"question": long, "answer": short}
     if not all(found.values()):
         question, answer = bool(found["question"]), bool(found["answer"])
@@ -81,5 +86,13 @@ def clear_columns(task: str, rows: Sequence[tuple[int, Mapping[Any, Any]]], give
     return found
 
 
-def _mean_length(rows: Sequence[tuple[int, Mapping[Any, Any]]], column: str) -> float:
-    return sum(len(str(row.get(column, ""))) for _, row in rows) / len(rows)
+def _columns(rows: Sequence[tuple[int, Mapping[Any, Any]]]) -> list[str]:
+    """Return the columns that have a name."""
+    columns = dict.fromkeys(str(column) for _, row in rows for column in row)
+    return [column for column in columns if not NAMELESS.fullmatch(column)]
+
+
+def _usual_length(rows: Sequence[tuple[int, Mapping[Any, Any]]], column: str) -> float:
+    """Return the median length of what stands in a column; 0 where nothing does."""
+    lengths = [len(str(row[column])) for _, row in rows if row.get(column) not in (None, "")]
+    return statistics.median(lengths) if lengths else 0.0

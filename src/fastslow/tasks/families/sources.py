@@ -185,7 +185,10 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
     except BadInput:
         raise
     except Exception as error:
-        raise BadInput(f"task '{task}': cannot load split '{split}' of '{folder}' ({_one_line(error)}).") from error
+        raise BadInput(
+            f"task '{task}': cannot load split '{split}' of '{folder}' ({_one_line(error)}); it should "
+            "be a file of rows (.csv, .jsonl, .parquet) or a folder with one for each split."
+        ) from error
 
 
 def _csv_options(config: Any, task: str) -> dict[str, Any]:
