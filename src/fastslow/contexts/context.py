@@ -1,7 +1,8 @@
 """Represent one fast weight: a context of named text components that are put before the question.
 
 Two components are built in: `instruction`, and `examples`, worked examples as a JSON array of
-`{"question": ..., "answer": ...}`. What a component does to the question's messages is in `rendering`.
+`{"question": ..., "answer": ...}`. What a component does to the question's messages is in `rendering`. A soft context
+has one component instead, which names rows beside the embedding (`soft`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from fastslow.contexts.soft import SOFT, SOFT_TURN, SoftText
 
 INSTRUCTION = "instruction"
 EXAMPLES = "examples"
@@ -69,6 +72,12 @@ class Context:
     def worked_examples(self) -> tuple[WorkedExample, ...]:
         return tuple(load_examples(self.components.get(EXAMPLES, "")))
 
+    @cached_property
+    def soft(self) -> SoftText | None:
+        """The rows of a soft context; None for one of text."""
+        text = self.components.get(SOFT) or self.components.get(SOFT_TURN)
+        return None if text is None else SoftText.parse(text)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -82,7 +91,15 @@ class Context:
         components = dict(data["components"])
         if not all(isinstance(text, str) for text in components.values()):
             raise ValueError("a component must be text")
-        return cls(components, tuple(data["parents"]), data["proposer"])
+        context = cls(components, tuple(data["parents"]), data["proposer"])
+        if context.soft is not None and len(components) > 1:
+            raise ValueError("a soft context has no other component")
+        return context
+
+
+def soft_context(kind: str, rows: SoftText, parent: Context) -> Context:
+    """Return the soft context that is born from `parent`; `kind` is `soft` or `soft_turn`."""
+    return Context({kind: str(rows)}, parents=(parent.id,), proposer=SOFT)
 
 
 def seed_context(instruction: str) -> Context:

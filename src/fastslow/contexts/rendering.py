@@ -3,6 +3,7 @@
 A new kind of textual fast weight is a component that `contexts.context.seed_context` starts, one function here, named
 in `KINDS`, and a proposer that edits it. `instruction` becomes the system message, or is merged into the first user
 turn where the chat template has no system role; `examples` becomes user and assistant turns before the question.
+Rows of a soft context are not text: a stand-in takes their place, which whoever tokenises replaces by their ids.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context
+from fastslow.contexts.soft import SOFT
+from fastslow.core.errors import BadInput
 from fastslow.core.texts import folded
 from fastslow.core.types import Example, Message, conversation
 
@@ -32,10 +35,34 @@ class Kind(Protocol):
 
 
 def render(context: Context, example: Example, *, system_role: bool = True) -> Messages:
-    """Return the messages of `example` under `context`, ready for a chat template."""
+    """Return the messages of `example` under `context`, ready for a chat template. Raises BadInput for a soft context,
+    which is rendered by `render_soft`."""
+    refuse_soft(context)
     messages = [dict(message) for message in example.messages]
     for kind in KINDS.values():
         messages = kind(messages, context, example, system_role=system_role)
+    return messages
+
+
+def refuse_soft(context: Context) -> None:
+    """Raise BadInput for a soft context, where nothing but text can be used."""
+    if context.soft is not None:
+        raise BadInput(
+            f"context {context.id} is soft: rows beside the model's embedding, which no text can say. Take a context "
+            "of text ('fastslow contexts RUN' lists them), or measure it with fastslow eval."
+        )
+
+
+def render_soft(kind: str, example: Example, stand_in: str, *, system_role: bool = True) -> Messages:
+    """Return the messages of `example` with a stand-in where the rows of a soft context belong: for `soft` where an
+    instruction would be, for `soft_turn` at the beginning of the first turn that is none of a system."""
+    messages = [dict(message) for message in example.messages]
+    first = messages[0]
+    in_system = kind == SOFT and (system_role or first["role"] == "system")
+    if in_system and first["role"] != "system":
+        return [{"role": "system", "content": stand_in}, *messages]
+    turn = first if in_system else next((m for m in messages if m["role"] != "system"), first)
+    turn["content"] = stand_in + turn["content"]
     return messages
 
 
@@ -65,8 +92,10 @@ def render_chat(context: Context, turns: Sequence[Message], *, system_role: bool
     """Return a conversation that somebody else began, under `context`.
 
     For user turns alone this is what `render` returns. A system turn in front stays: the instruction comes before its
-    text, and without a system role both go into the first turn. Every content is text.
+    text, and without a system role both go into the first turn. Every content is text. Raises BadInput for a soft
+    context.
     """
+    refuse_soft(context)
     messages = [dict(turn) for turn in turns]
     system = messages.pop(0) if messages and messages[0]["role"] in SYSTEM_ROLES else None
     example = Example("", "", "test", tuple(asked(messages)))

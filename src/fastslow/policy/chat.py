@@ -66,11 +66,26 @@ class Chat:
 
     def ids(self, messages: Sequence[Message], whose: str) -> tuple[int, ...]:
         """Return the token ids of `text`. Raises BadInput also for an id that the model's embedding has no row for."""
-        text = self._render(messages, whose)
-        ids: Any = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = self._tokens(self._render(messages, whose), whose)
         if not ids:
             raise BadInput(f"the model's chat template renders nothing that has tokens for {whose}.")
-        if self._ids_below is not None and max(ids) >= self._ids_below:
+        return ids
+
+    def around(self, messages: Sequence[Message], stand_in: str, whose: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the token ids before and after `stand_in`, which some message holds in place of what is no text.
+        Raises BadInput as `ids` does, and for a template that does not show it once."""
+        text = self._render(messages, whose)
+        if text.count(stand_in) != 1:
+            raise BadInput(
+                f"the model's chat template shows the place of a soft context {text.count(stand_in)} times for "
+                f"{whose}, and it must do so once; take fast_weights text."
+            )
+        before, _, after = text.partition(stand_in)
+        return self._tokens(before, whose), self._tokens(after, whose)
+
+    def _tokens(self, text: str, whose: str) -> tuple[int, ...]:
+        ids: Any = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        if ids and self._ids_below is not None and max(ids) >= self._ids_below:
             token = self._tokenizer.convert_ids_to_tokens(max(ids))
             raise BadInput(
                 f"the prompt of {whose} has the token '{token}' ({max(ids)}), and the model's embedding has "

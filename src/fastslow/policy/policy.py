@@ -6,6 +6,7 @@ channel can later train the slow one.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections import Counter
@@ -16,7 +17,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from fastslow.contexts.context import Context
-from fastslow.contexts.rendering import render
+from fastslow.contexts.rendering import render, render_soft
 from fastslow.core import foreign, processes
 from fastslow.core.errors import FastSlowError, Stopped
 from fastslow.core.types import Example, Rollout, Verdict
@@ -24,6 +25,7 @@ from fastslow.policy.chat import Chat, named
 from fastslow.policy.dealing import Dealer
 from fastslow.policy.engines.base import Engine, Prompt, SamplingParams, go_on
 from fastslow.policy.settings import TEMPLATE_DATE
+from fastslow.policy.soft_rows import SoftRows
 from fastslow.policy.tripwire import Tripwire
 from fastslow.tasks.base import Task
 from fastslow.tasks.own import own_task
@@ -48,6 +50,7 @@ class Job:
 class Policy:
     """Answer jobs with rollouts under the weights of `version`.
 
+    `soft` holds the rows of soft contexts, where the engine's model has them.
     `stops` says whether this process was asked to stop: rollouts of no optimiser step then end early, on all processes.
     """
 
@@ -63,6 +66,7 @@ class Policy:
         template_date: str = TEMPLATE_DATE,
         ids_below: int | None = None,
         tripwire: Tripwire | None = None,
+        soft: SoftRows | None = None,
         stops: Callable[[], bool] = lambda: False,
     ):
         self.task = own_task(task)
@@ -73,6 +77,7 @@ class Policy:
         self._tokenizer = tokenizer
         self.window = min(window, engine.window or window)
         self.tripwire = tripwire
+        self._soft = soft
         self._stops = stops
         self._chat = Chat(tokenizer, kwargs=chat_template_kwargs, date=template_date, ids_below=ids_below)
         self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
@@ -106,9 +111,22 @@ class Policy:
         if key not in self._prompts:
             if len(self._prompts) > 100_000:  # a long stream must not grow without bound
                 self._prompts.clear()
-            messages = render(context, example, system_role=self._chat.system_role)
-            self._prompts[key] = self._chat.ids(messages, named(example))
+            self._prompts[key] = self._ids(context, example)
         return self._prompts[key]
+
+    def _ids(self, context: Context, example: Example) -> tuple[int, ...]:
+        if context.soft is None or self._soft is None:
+            messages = render(context, example, system_role=self._chat.system_role)
+            return self._chat.ids(messages, named(example))
+        ((kind, _),) = context.components.items()
+        before, after = self.around(kind, example)
+        return before + self._soft.ids_of(context.soft) + after
+
+    def around(self, kind: str, example: Example) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the token ids before and after the rows of a soft context of this kind; see `render_soft`."""
+        stand_in = stand_in_for(message["content"] for message in example.messages)
+        messages = render_soft(kind, example, stand_in, system_role=self._chat.system_role)
+        return self._chat.around(messages, stand_in, named(example))
 
     def check_prompts(self, context: Context, examples: Iterable[Example]) -> None:
         """Raise BadInput naming the first example whose turns the chat template refuses or leaves out."""
@@ -286,6 +304,12 @@ class Policy:
         # One end token stands for the completion: trainers expect rows, and unscored rows never reach the loss.
         end = (int(self._tokenizer.eos_token_id),)  # type: ignore[arg-type]
         return Rollout(example.id, context.id, end, end, (0.0,), "", Verdict.unscored(reason), self.version)
+
+
+def stand_in_for(texts: Iterable[str]) -> str:
+    """Return a word that none of these texts holds."""
+    whole = "\n".join(texts)
+    return next(word for i in itertools.count() if (word := f"fastslow-rows-{i}-stand-here") not in whole)
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
