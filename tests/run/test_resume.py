@@ -115,6 +115,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "loss_type": "grpo",
         "problems_per_step": 6,
     },
+    "soft": {"mode": "prompt", "fast_weights": "soft", "soft_tokens": 100},
+    "both": {"fast_weights": "both", "soft_tokens": 100, "beta": 0.1, "lead": "evidence"},
     "consolidate": {
         "mode": "consolidate",
         "stream": "recur:2",
@@ -179,7 +181,7 @@ SHORT = [
     ("fst", CUTS[1]), ("sparse", CUTS[8]), ("lora", CUTS[4]), ("after", CUTS[24]), ("best", CUTS[19]),
     ("fst", CUTS[29]), ("sparse", CUTS[12]), ("clusters", CUTS[8]), ("clusters", CUTS[14]),
     ("dice", CUTS[8]), ("updates", CUTS[7]), ("updates", CUTS[8]), ("jumplora", CUTS[8]), ("stack", CUTS[8]),
-    ("critic", CUTS[8]), ("consolidate", CUTS[8]),
+    ("critic", CUTS[8]), ("consolidate", CUTS[8]), ("soft", CUTS[8]), ("both", CUTS[8]), ("both", CUTS[14]),
 ]  # fmt: skip
 
 

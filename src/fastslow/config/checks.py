@@ -10,6 +10,7 @@ from dataclasses import fields
 
 from fastslow.config.groups import AllSettings
 from fastslow.config.inherited import BOUNDS
+from fastslow.config.soft_checks import check_soft
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import all_processes
 from fastslow.core.modes import MODES
@@ -55,6 +56,7 @@ def check_rules(config: AllSettings) -> None:
     _check_critic(config)
     _check_phase_budget(config)
     _check_adapter(config)
+    check_soft(config)
 
 
 def warnings_of(config: AllSettings) -> list[str]:

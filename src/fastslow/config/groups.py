@@ -8,7 +8,7 @@ from trl import GRPOConfig
 
 from fastslow.bundles.settings import BundleSettings
 from fastslow.config.run_settings import CycleSettings, RunSettings
-from fastslow.contexts.settings import ContextSettings
+from fastslow.contexts.settings import ContextSettings, SoftSettings
 from fastslow.core.settings import SettingsGroup, Spec, specs_of
 from fastslow.evaluation.settings import EvaluationSettings
 from fastslow.fast.settings import FastSettings
@@ -30,6 +30,7 @@ class AllSettings(  # pyright: ignore[reportIncompatibleVariableOverride]
     TopicSettings,
     RunSettings,
     ContextSettings,
+    SoftSettings,
     CycleSettings,
     FastSettings,
     RouterSettings,

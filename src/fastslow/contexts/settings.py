@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from fastslow.core.errors import BadInput
 from fastslow.core.settings import SettingsGroup, setting
 
 
@@ -37,3 +38,30 @@ class ContextSettings(SettingsGroup):
         4, "Worked examples in one context at most.", unit="examples", at_least=1, channel="fast"
     )
     max_context_tokens: int = setting(1024, "Longest context.", unit="tokens", above=0, channel="fast")
+
+
+@dataclass
+class SoftSettings(SettingsGroup):
+    """Contexts that are no text, but rows beside the embedding which learn."""
+
+    title = "Soft contexts"
+
+    fast_weights: str = setting(
+        "text",
+        "What contexts are: 'text' (the paper); 'soft', rows beside the embedding, born from the first fast phase's "
+        "texts and trained by slow steps, in mode prompt with frozen weights; or 'both' in one population.",
+        choices=("text", "soft", "both"), channel="fast",
+    )  # fmt: skip
+    soft_tokens: int = setting(
+        128, "Most rows of a soft context; of a longer text, fewer worked examples are copied.", unit="tokens",
+        at_least=1, at_most=8192, channel="fast",
+    )  # fmt: skip
+    soft_learning_rate: float = setting(
+        1e-3, "Learning rate of the rows (AdamW, constant, no weight decay).", above=0, at_most=10.0, channel="fast"
+    )
+
+    def check(self) -> None:
+        """Refuse settings of soft contexts where there are none. Raises BadInput."""
+        for f in fields(SoftSettings):
+            if self.fast_weights == "text" and getattr(self, f.name) != f.default:
+                raise BadInput(f"{f.name} is about soft contexts, and fast_weights is 'text': set it to soft or both.")

@@ -104,7 +104,8 @@ class FastChannel:
             cycle=cycle,
             told=lambda calls: told(calls, max(most, calls)),
         )
-        carried = [c for c in population.carried if c.id != population.seed.id]
+        # Soft contexts are compared with the others, but no parents of texts.
+        carried = [c for c in population.carried if c.id != population.seed.id and c.soft is None]
         # All carried contexts in one sampler call; gepa's own first evaluation of the seed is then answered by our
         # cache.
         adapter.batch_evaluate([(dict(c.components), anchor) for c in population.carried])

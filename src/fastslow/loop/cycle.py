@@ -19,6 +19,7 @@ from fastslow.core.errors import FastSlowError
 from fastslow.core.modes import MODES
 from fastslow.core.types import Example, Rollout, Route, Trace
 from fastslow.fast.phase import FastChannel, FastPhase
+from fastslow.loop.births import Births
 from fastslow.loop.groups import Group, GroupMaker
 from fastslow.loop.rollout_cache import RolloutCache
 from fastslow.loop.state import LoopState
@@ -47,6 +48,7 @@ class Cycle:
         recorder: writes down what happens.
         log: takes numbers to be logged with the current step.
         further: streams of other examples at the same step, for dynamic sampling.
+        births: lets soft contexts enter the population; None where all are texts.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class Cycle:
         recorder: Recorder,
         log: Callable[[Mapping[str, float]], None],
         further: Sequence[Stream] = (),
+        births: Births | None = None,
     ):
+        self.births = births
         self.mode = MODES[config.mode]
         self.policy = policy
         self.stream = stream
@@ -104,14 +108,15 @@ class Cycle:
         if step % self._config.slow_steps_per_cycle == 0:
             self.state.cache = RolloutCache()  # never older than a cycle
         self.fast_phases(step)
-        if not self.mode.slow:
+        if not self.mode.slow and self.births is None:
             if self.mode.retrieves:
                 self.topics.collect(self.stream.batch(step))
             return StepBatch()
         examples = self.stream.batch(step)
         self._observe(step, until=step + 1)
         self._steer(step, examples)
-        steered = {"beta": self.steering.beta, "advantage_scale": self.steering.advantage_scale}
+        beta = self.steering.beta if self.mode.slow else 0.0  # frozen weights have no KL to the base
+        steered = {"beta": beta, "advantage_scale": self.steering.advantage_scale}
         if not self.mode.samples:
             return self.groups.answers(examples, **steered)
         with self.recorder.phase("rollout", step):
@@ -168,6 +173,9 @@ class Cycle:
         self._weigh(phase)
         if phase.endpoint_error is None and phase.metrics["fst/fast/proposals"] > phase.metrics["fst/fast/invalid"]:
             self.state.effort.after(kept=any(c.id not in start.known for c in self.state.population.members))
+        if self.births is not None:
+            self.state.population, born = self.births.after(self.state.population, phase.scores)
+            self.recorder.births(step, [one.line(cycle, self.policy.version) for one in born])
         self.recorder.standings(step, self.standings(step), self.state.population.lead.id)
 
     def _take_in_hand(self, ahead: Sequence[Example]) -> None:
@@ -207,6 +215,8 @@ class Cycle:
         if pool and not at_hand & {topics.of(example) for example in pool}:  # a new stage begins
             pool = ahead
         pool = [example for example in pool if topics.of(example) in at_hand]
+        if self.births is not None and not self.births.evolves_texts(start):
+            pool = []
         return self.fast.evolve(
             start,
             policy=self.policy,

@@ -147,6 +147,10 @@ class Recorder(TrainerCallback):
         self._append("contexts.jsonl", [{"step": step, **line} for line in phase.proposals])
         self._append_metrics([{**self._head(step, "fast"), **phase.metrics}])
 
+    def births(self, step: int, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write the soft contexts that were born after a fast phase, beside what was proposed in it."""
+        self._append("contexts.jsonl", [{"step": step, **line} for line in lines])
+
     def rests(self, step: int) -> None:
         """Write and show that a fast phase rests."""
         self.display.note(f"fast phase at step {step}: rests, the last ones brought no new member (fast_effort)")

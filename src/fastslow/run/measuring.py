@@ -18,6 +18,7 @@ from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.engines.make import make_engine
 from fastslow.policy.loading import ModelSource, frozen_clone, load_model
 from fastslow.policy.policy import Policy
+from fastslow.policy.soft_rows import rows_beside
 from fastslow.policy.trials import vocabulary
 from fastslow.policy.tripwire import BOUNDS, Tripwire
 from fastslow.slow.channel import SlowChannel
@@ -93,6 +94,7 @@ def make_policy(
         chat_template_kwargs=slow.chat_template_kwargs,
         template_date=config.template_date,
         ids_below=vocabulary(answering),
+        soft=rows_beside(answering),
         stops=stops,
     )
 
@@ -111,9 +113,12 @@ def make_base(config: FastSlowConfig, slow: SlowChannel, source: ModelSource, *,
         return adapters_off(slow.model)
     if slow.reference is not None:
         return frozen_copy(lambda: cast(PreTrainedModel, slow.reference))
-    start = frozen_clone(slow.model) if given else None
+    start, soft = frozen_clone(slow.model) if given else None, rows_beside(slow.model)
 
     def load() -> PreTrainedModel:
-        return slow.frozen(start or load_model(source, trust_remote_code=config.trust_remote_code))
+        model = start or load_model(source, trust_remote_code=config.trust_remote_code)
+        if soft is not None:
+            soft.attach(model)
+        return slow.frozen(model)
 
     return frozen_copy(load)

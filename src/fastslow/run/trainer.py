@@ -20,10 +20,12 @@ from fastslow.core.modes import MODES
 from fastslow.evaluation.evaluator import Evaluator
 from fastslow.files.run_directory import no_new_folders
 from fastslow.files.snapshot import Stateful
+from fastslow.loop.births import Births
 from fastslow.loop.cycle import Cycle
 from fastslow.loop.state import LoopState
 from fastslow.policy.loading import context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
 from fastslow.policy.pairing import make_fit
+from fastslow.policy.soft_rows import SoftRows
 from fastslow.record.recorder import Recorder
 from fastslow.run.assemble import Components, build_components, calibration_rows, check_answers, make_steering
 from fastslow.run.carry import Predecessor, gone, predecessor
@@ -81,11 +83,11 @@ class FastSlowTrainer:
             args.learning_rate = default_learning_rate(model)
         self.own_task = task is not None
         self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
-        window = context_window(model)
+        window, soft = context_window(model), self._rows_beside(model)
         with no_new_folders(args.output_dir):  # transformers' trainer makes one, and keeps nothing there
             self.slow = SlowChannel(
                 args, model=model, tokenizer=self.tokenizer, callbacks=callbacks or (), given=given,
-                calibration=partial(calibration_rows, args, self.tokenizer, self.parts.topics.material),
+                calibration=partial(calibration_rows, args, self.tokenizer, self.parts.topics.material), soft=soft,
             )  # fmt: skip
         self.stopped_by: list[str] = []
         """Why the run ends before its last step: names of signals."""
@@ -109,6 +111,14 @@ class FastSlowTrainer:
         self._check_prompts()
         self.slow.listen(self)
 
+    def _rows_beside(self, model: PreTrainedModel) -> SoftRows | None:
+        """Make the rows of soft contexts, where there may be some."""
+        args = self.args
+        if args.fast_weights == "text":
+            return None
+        slots = args.population_size if args.fast_weights == "soft" else max(1, args.population_size // 2)
+        return SoftRows.beside(model, slots=slots, tokens=args.soft_tokens)
+
     def _make_cycle(self) -> Cycle:
         """Couple the channels, from a population of the seed context alone."""
         args, parts = self.args, self.parts
@@ -125,7 +135,13 @@ class FastSlowTrainer:
             recorder=self.recorder,
             log=self.slow.note,
             further=parts.further,
+            births=self._births(),
         )
+
+    def _births(self) -> Births | None:
+        learner = self.slow.soft
+        only = self.args.fast_weights == "soft"
+        return None if learner is None else Births(learner, self.policy, self.slow.model, only=only)
 
     def _take_up(self, earlier: Predecessor) -> None:
         """Start from a bundle; a resumed run, whose checkpoint has it all, may do without."""

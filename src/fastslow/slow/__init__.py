@@ -14,6 +14,7 @@
   says under another prompt.
 - `critic`: what a token is worth, estimated from hidden states, in place of comparing rollouts. `uncertain`: the tokens
   that the model is least sure of.
+- `soft`: the rows of soft contexts, trained by the same loss with an optimiser of their own.
 - `padding`: rows padded so that the model computes each as if it were alone. `trials`: the model tried out with the
   trainer, forwards and back.
 - `steering`: what limits the update: the KL coefficient by `kl_budget`, the floors of `retention`, rehearsal.

@@ -16,9 +16,11 @@ from fastslow.core import processes
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.files.snapshot import WEIGHTS
 from fastslow.policy import shards
+from fastslow.policy.soft_rows import SoftRows
 from fastslow.slow.adapters.base import Calibration
 from fastslow.slow.hooks import Listener, NoListener, StepSource
 from fastslow.slow.sharding import Sharding, frozen
+from fastslow.slow.soft import SoftLearner
 from fastslow.slow.state import check_fit, load_weights, saved_shapes, saved_weights, weights_of
 from fastslow.slow.trainer import SlowTrainer
 
@@ -36,6 +38,7 @@ class SlowChannel:
         callbacks: transformers callbacks.
         given: the model was made in memory, so that no name leads to its weights.
         calibration: text for adapters that look at some before they start.
+        soft: rows of soft contexts, which the model looks up.
 
     Raises:
         BadInput: for settings that TRL or one of its trackers cannot work with.
@@ -50,9 +53,10 @@ class SlowChannel:
         callbacks: Sequence[TrainerCallback] = (),
         given: bool = False,
         calibration: Calibration | None = None,
+        soft: SoftRows | None = None,
     ):
         self._trainer = SlowTrainer(
-            args, model=model, tokenizer=tokenizer, callbacks=callbacks, given=given, calibration=calibration
+            args, model=model, tokenizer=tokenizer, callbacks=callbacks, given=given, calibration=calibration, soft=soft
         )
 
     # Components
@@ -69,6 +73,11 @@ class SlowChannel:
         if trainer.ref_model is None or trainer.args.sync_ref_model:
             return None
         return trainer.accelerator.unwrap_model(trainer.ref_model)
+
+    @property
+    def soft(self) -> SoftLearner | None:
+        """What trains the rows of soft contexts; None where contexts are texts."""
+        return self._trainer.soft
 
     @property
     def sharding(self) -> Sharding:
@@ -198,7 +207,8 @@ class SlowChannel:
     @property
     def parts(self) -> dict[str, Any]:
         """The parts of a checkpoint that belong to this channel, by name, without the weights."""
-        return {"slow": self._trainer.saved, "processes": self._trainer.saved_by_process}
+        soft = {} if self.soft is None else {"soft": self.soft}
+        return {"slow": self._trainer.saved, "processes": self._trainer.saved_by_process, **soft}
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:

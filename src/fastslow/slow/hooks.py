@@ -160,6 +160,8 @@ class Moments(TrainerCallback):
                 group["lr"] = group["initial_lr"] * self._trainer.step_rate
         if self._trainer.critic is not None:  # after the copies that a checkpoint under way may need
             self._trainer.note(self._trainer.critic.learn())
+        if self._trainer.soft is not None:
+            self._trainer.note(self._trainer.soft.learn())
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if not self._is_between_steps():

@@ -28,6 +28,7 @@ from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
 from fastslow.policy import shards
 from fastslow.policy.loading import frozen_clone, pad_id
+from fastslow.policy.soft_rows import SoftRows
 from fastslow.policy.token_trees import Row, padded_cost
 from fastslow.policy.tree_forward import forward_packed, pack, rows_of
 from fastslow.policy.trials import name_of
@@ -48,6 +49,7 @@ from fastslow.slow.limits import check_prefix_gradient, check_router_loss, why_n
 from fastslow.slow.padding import Padding, Scores, score_padded
 from fastslow.slow.replay import Replay, counted_in_updates, places
 from fastslow.slow.sharding import Sharding, active, asked_for, frozen
+from fastslow.slow.soft import soft_of
 from fastslow.slow.split import EMPTY, Splitter
 from fastslow.slow.state import ProcessState, SlowState, load_weights, saved_weights
 from fastslow.slow.teacher import check_teacher, loss_to_teacher
@@ -73,6 +75,7 @@ class SlowTrainer(GRPOTrainer):
         callbacks: transformers callbacks.
         given: the model was made in memory, so that no name leads to its weights.
         calibration: text for adapters that look at some before they start.
+        soft: rows beside the embedding, which the model looks up.
 
     Raises:
         BadInput: for settings that TRL or one of its trackers cannot work with.
@@ -96,6 +99,7 @@ class SlowTrainer(GRPOTrainer):
         callbacks: Sequence[TrainerCallback] = (),
         given: bool = False,
         calibration: Calibration | None = None,
+        soft: SoftRows | None = None,
     ):
         self.adapter = kind_of(args)(args, calibration)
         args = counted_in_updates(args)
@@ -141,8 +145,9 @@ class SlowTrainer(GRPOTrainer):
         check_prefix_gradient(self)
         check_teacher(self)
         self.critic = critic_of(self)
+        self.soft = soft_of(self, soft)
         self.padding = padding_of(self, pad_id(tokenizer))
-        if MODES[args.mode].slow:
+        if MODES[args.mode].slow or soft is not None:
             try_backward(self, pad_id(tokenizer))
         if self.packing_problem is not None and args.packing != "off":
             logger.warning("training on %s: %s", self.padding.value, self.packing_problem)
@@ -220,9 +225,10 @@ class SlowTrainer(GRPOTrainer):
         return processes.share_of(len(batch.rollouts))
 
     def _plan(self, batch: StepBatch, scored: Mapping[str, Any]) -> RowPlan:
-        return plan_rows(
+        lengths_N = self.accelerator.gather(scored["completion_mask"].sum(1)).cpu()
+        plan = plan_rows(
             rewards_N=batch.rewards_N,
-            lengths_N=self.accelerator.gather(scored["completion_mask"].sum(1)).cpu(),
+            lengths_N=lengths_N,
             slow_B=torch.tensor(batch.slow_B),
             per_problem=self.args.loss_aggregation == "problem" and self.args.loss_type in TOKEN_SUM_LOSSES,
             regularised=self.beta != 0.0 or self._entropy_bonus_enabled,
@@ -231,6 +237,7 @@ class SlowTrainer(GRPOTrainer):
             problems_B=batch.problems_B,
             alone_N=batch.alone_N if self.critic is None else [True] * len(batch.rollouts),
         )
+        return plan if self.soft is None else self.soft.worth(plan, batch, lengths_N)
 
     def _splitter(self) -> Splitter:
         return Splitter(
@@ -293,6 +300,8 @@ class SlowTrainer(GRPOTrainer):
             # momenta and step counts stay bit-identical.
             return torch.zeros((), device=self.accelerator.device, requires_grad=True)
         self.adapter.freeze(self.accelerator.unwrap_model(self.model))
+        if self.soft is not None:
+            self.soft.freeze(self.accelerator.unwrap_model(self.model))
         if "teacher" in inputs:
             with self._own_randomness("loss"):
                 return loss_to_teacher(self, model, inputs, self._teachers)
