@@ -4,6 +4,7 @@
   `cli.eval` and `experiments.probe`).
 - `contexts` puts questions under the contexts of a run, without its weights (`open_contexts`, called by `cli.contexts`
   and by whoever asks a model through other software).
+- `soft`: the rows of soft contexts in a bundle, tied to its embedding.
 - `digest` names the bytes of a bundle by one digest (`registry`, `gate`), and refuses files of different runs.
 - `released`: the names of a registry's versions, which model cards read too.
 - `settings`: the settings of this package.

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fastslow.bundles.digest import verified_files
+from fastslow.bundles.soft import read_soft, write_soft
 from fastslow.contexts.population import Population
 from fastslow.contexts.storage import read_population, write_state
 from fastslow.core.errors import BadInput
@@ -85,6 +86,7 @@ def write_bundle(
         adapters.write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
     write_state(aside, population, router)
     topics.write(aside)
+    write_soft(aside, model, tokenizer, population)
     # safetensors writes weights for their owner's eyes alone, and a server may run as somebody else.
     usual = (aside / "config.json" if (aside / "config.json").exists() else adapters).stat().st_mode
     for entry in aside.glob("*.safetensors"):
@@ -107,10 +109,19 @@ def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = Fal
     if (folder / "adapter_config.json").is_file():
         model: Any = PeftModel.from_pretrained(load_model(resolve_model(base_name)), str(folder))
         make_fit(model, tokenizer, saves=False)
+        read_soft(folder, model, population)
         return Bundle(model, adapters_off(model), tokenizer, population, topics, settings)
-    base = frozen_copy(lambda: load_model(resolve_model(base_name)))
     model = load_model(source)
     make_fit(model, tokenizer, saves=False)
+    soft = read_soft(folder, model, population)
+
+    def load_base() -> PreTrainedModel:
+        base = load_model(resolve_model(base_name))
+        if soft is not None:
+            soft.attach(base)
+        return base
+
+    base = frozen_copy(load_base)
     return Bundle(model, base, tokenizer, population, topics, settings)
 
 

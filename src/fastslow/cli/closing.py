@@ -121,11 +121,16 @@ def _context(summary: Mapping[str, Any], run: str) -> Iterator[str]:
         return
     from fastslow.contexts.context import Context
     from fastslow.contexts.rendering import as_text
+    from fastslow.report.reading.soft import described, nearest_tokens
 
     lead = Context.from_json(summary["lead_context"])
+    yield ""
+    if lead.soft is not None:
+        yield f"The best prompt (lead context {lead.id}) is soft: no text can say it. {called()} eval measures it."
+        yield from (f"  {line}" for line in described(lead.soft, nearest_tokens(summary.get("soft")).get(lead.id)))
+        return
     text = as_text(lead)
     cut = len(text) > LONGEST_CONTEXT
-    yield ""
     yield f"The best prompt (lead context {lead.id}) as one would paste it. The run sent it as chat turns, and measured"
     yield f"those: {called()} contexts {quote(run)} --format messages"
     yield from (f"  {line}".rstrip() for line in text[:LONGEST_CONTEXT].split("\n"))

@@ -18,8 +18,9 @@ from fastslow.cli.flags import Parser
 from fastslow.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from fastslow.contexts.population import Population
+    from fastslow.contexts.context import Context
     from fastslow.report.questions.contexts import ContextLine
+    from fastslow.report.reading.contexts import KnownContexts
 
 FORMATS = ("text", "messages", "template")
 
@@ -32,9 +33,9 @@ def run(argv: Sequence[str]) -> int:
     path = _folder(options.path)
     known = read_contexts(path)
     if options.diff:
-        _write(_difference(known.population, *options.diff))
+        _write(_difference(known, *options.diff))
     elif options.show is not None:
-        _write(_shown(path, known.population, options.show, options.format or "text"))
+        _write(_shown(path, known, options.show, options.format or "text"))
     else:
         from fastslow.report.questions.contexts import context_lines
 
@@ -55,12 +56,10 @@ def _folder(path: str) -> str:
     return str(resolve(path))
 
 
-def _shown(path: str, population: Population, name: str, form: str) -> str:
-    from fastslow.contexts.rendering import as_text
-
-    context = population.named(name)
+def _shown(path: str, known: KnownContexts, name: str, form: str) -> str:
+    context = known.population.named(name)
     if form == "text":
-        return as_text(context)
+        return _text(known, context)
     from fastslow.bundles.contexts import open_contexts
     from fastslow.cli.train import quiet_libraries
 
@@ -71,11 +70,19 @@ def _shown(path: str, population: Population, name: str, form: str) -> str:
     return json.dumps(opened.open_messages(context), ensure_ascii=False, indent=2)
 
 
-def _difference(population: Population, *names: str) -> str:
+def _text(known: KnownContexts, context: Context) -> str:
+    """Return a context as one would paste it; of a soft one, what its rows are near."""
     from fastslow.contexts.rendering import as_text
+    from fastslow.report.reading.soft import described
 
-    first, second = (population.named(name) for name in names)
-    before, after = (as_text(one).splitlines() for one in (first, second))
+    return (
+        as_text(context) if context.soft is None else "\n".join(described(context.soft, known.nearest.get(context.id)))
+    )
+
+
+def _difference(known: KnownContexts, *names: str) -> str:
+    first, second = (known.population.named(name) for name in names)
+    before, after = (_text(known, one).splitlines() for one in (first, second))
     return "\n".join(unified_diff(before, after, first.id, second.id, lineterm=""))
 
 
@@ -90,7 +97,7 @@ def _list(lines: Sequence[ContextLine]) -> None:
         rollouts = "" if line.rollouts is None else f"{line.rollouts:.0f}"
         table.add_row(
             line.id, ", ".join(line.roles), _share(line.level), interval, rollouts, _share(line.anchor),
-            str(line.characters), str(line.examples),
+            str(line.characters) if not line.rows else f"{line.rows} rows", str(line.examples),
         )  # fmt: skip
     print_table(Console(), table)
     note = "expected and anchor are of training, mostly under earlier weights; fastslow eval measures the final ones"

@@ -18,6 +18,7 @@ from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.engines.make import make_engine
 from fastslow.policy.loading import context_window
 from fastslow.policy.policy import Policy
+from fastslow.policy.soft_rows import rows_beside
 from fastslow.policy.tree_forward import why_not
 from fastslow.policy.trials import vocabulary
 from fastslow.tasks.base import Task
@@ -86,4 +87,5 @@ def bundle_policy(
         chat_template_kwargs=bundle.settings.get("chat_template_kwargs") or {},
         template_date=bundle.settings["template_date"],
         ids_below=vocabulary(model),
+        soft=rows_beside(model),
     )

@@ -70,12 +70,16 @@ class SoftRows:
         """Copy vectors into a slot that holds none of the `living` births; return its number and the new birth."""
         slot = next(i for i, held in enumerate(self.held) if held is None or held.birth not in living)
         soft = SoftText(self.births, len(vectors))
-        with torch.no_grad():
-            self.slots[slot].zero_()
-            self.slots[slot][: len(vectors)].copy_(vectors)
-        self.held[slot] = soft
+        self.hold(slot, soft, vectors)
         self.births += 1
         return slot, soft
+
+    @torch.no_grad()
+    def hold(self, slot: int, soft: SoftText, vectors: Float[Tensor, "T D"]) -> None:
+        """Set the rows of a slot to those of a birth."""
+        self.slots[slot].zero_()
+        self.slots[slot][: len(vectors)].copy_(vectors)
+        self.held[slot] = soft
 
     def ids_of(self, soft: SoftText) -> tuple[int, ...]:
         """Return the ids of the rows of a birth. Raises BadInput where its slot has others by now."""

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from fastslow.bundles.bundle import has_topics, read_settings, read_topics
 from fastslow.bundles.digest import verified_files
+from fastslow.bundles.soft import soft_members
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.population import Population
 from fastslow.contexts.storage import read_population
@@ -56,6 +57,11 @@ class Predecessor:
                 f"or take the bundle as a new base where it holds whole weights: --model {self.folder}."
             )
         self.population = read_population(self.folder)
+        if soft_members(self.population):
+            raise BadInput(
+                f"from_bundle: '{self.name}' has soft contexts in use, and a run goes on with contexts of text; begin "
+                "from one with fast_weights text."
+            )
 
     def _rank(self) -> int:
         """Return the rank of the bundle's adapters, 0 for whole weights."""

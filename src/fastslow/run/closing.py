@@ -10,6 +10,7 @@ from typing import Any
 
 from fastslow.bundles.bundle import write_bundle
 from fastslow.bundles.digest import BUNDLE, manifest_of
+from fastslow.bundles.soft import describe_soft
 from fastslow.config.settings import FastSlowConfig, bundled_fields, compute_type
 from fastslow.core import processes
 from fastslow.core.errors import Stopped
@@ -127,6 +128,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         "fully_right": values("fully_right"),
         **({"tasks": by_name} if config.tasks else {}),
         **_labels(trainer),
+        **_soft(trainer),
         "kl_to_base": {"seed": kl["seed"], "lead": kl["lead"]},
         "lead_context": trainer.population.lead.to_json(),
         "standings": [asdict(one) for one in trainer.cycle.standings(trainer.step)] if trainer.mode.fast else [],
@@ -177,6 +179,13 @@ def _taken_for(right: Mapping[str, str], given: Sequence[tuple[str, str]]) -> di
         label = exact.get(said) or folded.get(said.casefold())
         table[shown[right[question]]][shown[label] if label is not None else ""] += 1
     return table
+
+
+def _soft(trainer: FastSlowTrainer) -> dict[str, Any]:
+    """Return what the rows of the soft contexts in use are near; nothing in a run of texts."""
+    if trainer.slow.soft is None:
+        return {}
+    return {"soft": describe_soft(trainer.model, trainer.tokenizer, trainer.population)}
 
 
 def _prompt_tokens(trainer: FastSlowTrainer) -> dict[str, float]:

@@ -23,6 +23,7 @@ class ContextLine:
         anchor: mean score on the anchor set of the last fast phase, in [0, 1].
         characters: of the turns that come before a question.
         examples: worked examples among them.
+        rows: of a soft context, which has no characters; 0 for a text.
     """
 
     id: str
@@ -34,6 +35,7 @@ class ContextLine:
     anchor: float | None
     characters: int
     examples: int
+    rows: int
 
 
 def context_lines(known: KnownContexts) -> list[ContextLine]:
@@ -57,6 +59,7 @@ def _line(known: KnownContexts, context: Context) -> ContextLine:
         roles=tuple(roles or ["known"]),
         level=level, low=low, high=high, rollouts=rollouts,
         anchor=mean_score(population.scores.get(context.id)) if context.id in in_use else None,
-        characters=sum(len(turn["content"]) for turn in render_open(context)[:-1]),
+        characters=0 if context.soft else sum(len(turn["content"]) for turn in render_open(context)[:-1]),
         examples=len(context.worked_examples),
+        rows=context.soft.tokens if context.soft else 0,
     )  # fmt: skip

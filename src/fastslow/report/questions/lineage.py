@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
 
+from fastslow.contexts.soft import SOFT, SOFT_TURN, SoftText
 from fastslow.report.reading.data import RunData
 from fastslow.report.reading.rows import ContextRow, ProposalRow, context_row
+from fastslow.report.reading.soft import described, nearest_tokens
 from fastslow.report.reading.values import mapping, mean_score, names, text
 
 # A longer context is cut in the page; contexts.jsonl has the whole text.
@@ -88,7 +91,7 @@ def lineage(run: RunData, limit: int) -> Lineage:
 def earned(runs: Iterable[RunData]) -> list[Earned]:
     """Add up the gains by proposer, over several runs; the largest gain first."""
     by_name: dict[str, Earned] = {}
-    for row in (row for run in runs for row in run.contexts):
+    for row in (row for run in runs for row in run.contexts if row.proposer != SOFT):  # born, and not proposed
         name = row.proposer or "unknown"
         one = by_name.setdefault(name, Earned(name))
         one.proposed += 1
@@ -187,16 +190,26 @@ def _nodes(run: RunData) -> dict[str, Node]:
     known = [*(archive if isinstance(archive, list) else []), run.summary.get("lead_context")]
     rows: list[ContextRow] = [context_row(mapping(row)) for row in known]
     nodes: dict[str, Node] = {}
+    nearest = nearest_tokens(run.summary.get("soft"))
     for row in [*rows, *(row for row in run.contexts if row.accepted)]:
         if not row.id:
             continue
-        node = nodes.setdefault(row.id, Node(row.id, row.components))
+        node = nodes.setdefault(row.id, Node(row.id, _in_words(row.components, nearest.get(row.id))))
         node.parents = row.parents or node.parents
         node.proposer = row.proposer or node.proposer
         if isinstance(row, ProposalRow):
             node.step, node.component = row.step, row.component
             node.before, node.after, node.anchor = row.before, row.after, row.anchor
     return nodes
+
+
+def _in_words(components: Mapping[str, Any], nearest: Sequence[tuple[str, float]] | None) -> Mapping[str, Any]:
+    """Return components with what rows are near in the place of the rows' names."""
+    words = dict(components)
+    for name in (name for name in (SOFT, SOFT_TURN) if isinstance(words.get(name), str)):
+        with suppress(ValueError):
+            words[name] = "\n".join(described(SoftText.parse(words[name]), nearest))
+    return words
 
 
 def _line_of(name: str, nodes: Mapping[str, Node]) -> list[str]:

@@ -11,6 +11,7 @@ from fastslow.contexts.population import Population
 from fastslow.contexts.storage import read_population
 from fastslow.core.errors import BadInput, quoted
 from fastslow.files import jsonl
+from fastslow.report.reading.soft import Nearest, nearest_tokens, read_nearest
 from fastslow.report.reading.values import mapping, read_json, text
 
 POPULATION, SUMMARY, STANDINGS = "population.json", "summary.json", "standings.jsonl"
@@ -25,11 +26,13 @@ class KnownContexts:
         population: the contexts.
         standings: context id -> what all rollouts say of it (`level`, `low`, `high`, `rollouts`), of the contexts in
             use; empty where the run wrote none.
+        nearest: of the soft contexts in use, the tokens that their rows are near.
     """
 
     folder: Path
     population: Population
     standings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    nearest: Nearest = field(default_factory=dict)
 
 
 def read_contexts(path: str | Path) -> KnownContexts:
@@ -46,7 +49,7 @@ def read_contexts(path: str | Path) -> KnownContexts:
         except ValueError as error:
             raise BadInput(f"'{folder / POPULATION}' is damaged (context {context.id}: {error}).") from error
     run = folder.absolute().parent if folder.absolute().name == "bundle" else folder
-    return KnownContexts(folder, population, _standings(run))
+    return KnownContexts(folder, population, _standings(run), read_nearest(folder) or _nearest(run))
 
 
 def _none_at(path: Path) -> str:
@@ -59,6 +62,14 @@ def _none_at(path: Path) -> str:
             f"with fastslow resume {shown}). contexts.jsonl there holds what was proposed so far."
         )
     return f"'{shown}' has no population (no {POPULATION}); give a finished run or its bundle/ folder."
+
+
+def _nearest(run: Path) -> Nearest:
+    """Return what the summary of a run without a bundle says of rows."""
+    try:
+        return nearest_tokens(read_json(run / SUMMARY).get("soft"))
+    except (OSError, ValueError):
+        return {}
 
 
 def _standings(run: Path) -> dict[str, Mapping[str, Any]]:
