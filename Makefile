@@ -24,7 +24,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial consolidation-trial critic-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit package lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial consolidation-trial critic-trial soft-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit package lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -109,6 +109,10 @@ consolidation-trial: .venv/.installed ## The quickstart with contexts drawn into
 critic-trial: .venv/.installed ## A critic against groups at equal rollouts, three seeds (half an hour on two idle cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/critic.yaml --output_dir runs/critic
 	$(BIN)/fastslow report runs/critic --output results/critic.csv
+
+soft-trial: .venv/.installed ## Soft contexts against texts beside frozen weights, five seeds, at about equal rollouts (an hour or two on two idle cores; goes on where it stopped)
+	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/soft.yaml --output_dir runs/soft
+	$(BIN)/fastslow report runs/soft --output results/soft.csv
 
 distill-trial: .venv/.installed ## The quickstart's contexts distilled into its weights, five seeds, into docs/training.md (an hour or two; goes on where it stopped)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/distill_trial.py runs/distill-trial results/distill-trial.json docs/training.md

@@ -169,3 +169,11 @@ def test_ask_and_eval_take_rows(run: Path, capsys: Any) -> None:
     assert json.loads(capsys.readouterr().out)["context"] == open_bundle(run).population.lead.id
     assert main(["eval", str(run), "--trust_task"]) == 0
     assert "lead" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["distill"], ["probe-routes"]], ids=str)
+def test_what_was_not_built_for_rows_refuses_them_by_name(
+    run: Path, tmp_path: Path, command: list[str], capsys: Any
+) -> None:
+    assert main([*command, str(run), "--output", str(tmp_path / "out"), "--trust_task"]) == 2
+    assert "is soft: rows beside the model's embedding" in capsys.readouterr().err

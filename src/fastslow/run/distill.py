@@ -14,6 +14,7 @@ from peft import PeftModel
 
 from fastslow.bundles.bundle import Bundle, open_bundle, open_task, tasks_of, write_bundle
 from fastslow.bundles.digest import BUNDLE, bundle_digest, folder_of, manifest_of
+from fastslow.contexts.rendering import refuse_soft
 from fastslow.core import processes
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.measurement import Measurement, means
@@ -90,6 +91,8 @@ def distill(path: str | Path, output: Path, settings: DistillSettings, display: 
     folder = folder_of(path)
     digest = bundle_digest(folder)
     bundle = open_bundle(folder, choosing=settings.contexts == CLUSTER, trusted=settings.trusted)
+    for context in bundle.population.members:
+        refuse_soft(context)
     task = _task_of(bundle, trusted=settings.trusted)
     with _aside(output) as aside:
         run = _Distillation(bundle, folder, task, settings, RunDirectory(aside), display)

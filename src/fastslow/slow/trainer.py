@@ -35,14 +35,7 @@ from fastslow.policy.trials import name_of
 from fastslow.slow.adapters import kind_of
 from fastslow.slow.adapters.base import Calibration
 from fastslow.slow.advantages import judge_rows
-from fastslow.slow.batches import (
-    ROWS_GATHERED,
-    TOKEN_SUM_LOSSES,
-    RowPlan,
-    Scales,
-    multiplied,
-    plan_rows,
-)
+from fastslow.slow.batches import ROWS_GATHERED, TOKEN_SUM_LOSSES, RowPlan, Scales, multiplied, plan_rows
 from fastslow.slow.critic import critic_of
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
 from fastslow.slow.limits import check_prefix_gradient, check_router_loss, why_not_pack

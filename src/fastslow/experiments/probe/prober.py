@@ -28,6 +28,7 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.evidence import Book
 from fastslow.contexts.population import Population
+from fastslow.contexts.rendering import refuse_soft
 from fastslow.contexts.slots import even_slots
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput, FastSlowError
@@ -122,6 +123,8 @@ class Prober:
     def __init__(self, run: RunDirectory, plan: ProbePlan, config: FastSlowConfig, task: Task):
         bundle = run.path / "bundle"
         opened = open_bundle(run.path)
+        for context in opened.population.members:
+            refuse_soft(context)
         self._plan = plan
         self._scratch = tempfile.TemporaryDirectory(prefix="fastslow-probe-")
         model: Any = opened.model
