@@ -22,6 +22,7 @@ from fastslow.policy.soft_rows import SoftRows, embedding_of, rows_beside
 from fastslow.policy.token_trees import Row
 from fastslow.policy.tree_forward import forward_packed, pack
 from tests.policy.test_policy import Sums, asked
+from tests.support.architectures import FAMILIES, VOCAB, build
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
 CLOSE = 1e-4
@@ -110,6 +111,42 @@ def test_prompts_without_rows_keep_their_logits_to_the_bit() -> None:
         after = model(input_ids=ids).logits
     assert torch.equal(before, after)
     assert before.shape == after.shape, "the head has no column for rows"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_copied_rows_compute_what_their_tokens_do_in_every_family(family: str, tied: bool) -> None:
+    """Gemma scales what its embedding holds, and its head may be the embedding."""
+    model = build(family, tie_word_embeddings=tied)
+    rows = SoftRows.beside(model, slots=2, tokens=4)
+    text = (5, 9, 11, 13, 21, 34)
+    _, soft = rows.bear(embedding_of(model)(torch.tensor(text[1:4])).detach(), ())
+    copied = (text[0], *rows.ids_of(soft), *text[4:])
+    with torch.no_grad():
+        want, got = (model(input_ids=torch.tensor([ids])).logits for ids in (text, copied))
+    assert got.shape[-1] == VOCAB
+    assert (want - got).abs().max() <= CLOSE
+
+
+def test_a_model_that_reads_more_of_an_id_than_its_row_is_refused() -> None:
+    model = tiny_model(tiny_tokenizer())
+    plain = model.forward
+
+    def forward(input_ids: torch.Tensor, **how: Any) -> Any:
+        out = plain(input_ids=input_ids, **how)
+        out.logits = out.logits + input_ids[..., None] / 100
+        return out
+
+    model.forward = forward  # type: ignore[method-assign]
+    with pytest.raises(BadInput, match="reads more of a token than its row"):
+        SoftRows.beside(model, slots=1, tokens=2)
+
+
+def test_an_embedding_that_is_no_plain_table_is_refused() -> None:
+    model = tiny_model(tiny_tokenizer())
+    model.set_input_embeddings(nn.Sequential(model.get_input_embeddings()))
+    with pytest.raises(BadInput, match="soft contexts need a plain embedding"):
+        SoftRows.beside(model, slots=1, tokens=2)
 
 
 def test_no_row_is_ever_sampled(tiny: Any) -> None:
