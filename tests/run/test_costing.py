@@ -40,6 +40,10 @@ def test_the_work_is_that_of_the_mode(tmp_path: Path, mode: str, phases: int, co
     assert work.rollouts == 12
 
 
+def test_soft_contexts_beside_frozen_weights_make_rollouts_in_slow_steps(tmp_path: Path) -> None:
+    assert work_of(config(tmp_path, mode="prompt", max_steps=6, fast_weights="soft"), 1).trains
+
+
 def test_rows_of_a_micro_batch_are_those_that_so_many_processes_would_take(tmp_path: Path) -> None:
     settings = config(tmp_path, problems_per_step=4, per_device_train_batch_size=16)
     assert (work_of(settings, 1).rows, work_of(settings, 2).rows, work_of(settings, 4).rows) == (16, 8, 4)

@@ -92,7 +92,7 @@ def work_of(config: FastSlowConfig, processes: int) -> Work:
         updates=config.num_iterations,
         packed=config.packing != "off",
         samples=mode.samples,
-        trains=mode.slow,
+        trains=mode.slow or config.fast_weights != "text",  # rows cost what weights do, but for their gradients
         checkpointing=bool(config.gradient_checkpointing),
         references=references(config),
         kl=bool(config.beta),

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from fastslow.contexts.soft import SoftText
-from fastslow.core.errors import FastSlowError
+from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.modes import MODES
 from fastslow.policy.soft_rows import SoftRows, embedding_of
 from fastslow.slow.batches import RowPlan
 from fastslow.slow.hooks import StepBatch
+from fastslow.slow.sharding import Sharding
 
 
 class SoftLearner:
@@ -108,9 +109,12 @@ class SoftLearner:
 
 
 def soft_of(trainer: Any, rows: SoftRows | None) -> SoftLearner | None:
-    """Return what trains the rows beside a trainer's model, and have its reference look them up; None without rows."""
+    """Return what trains the rows beside a trainer's model, and have its reference look them up; None without rows.
+    Raises BadInput where weights or optimiser are cut up."""
     if rows is None:
         return None
+    if trainer.sharding is not Sharding.NONE:
+        raise BadInput(f"soft contexts are trained on whole copies, not with {trainer.sharding.value}; drop either.")
     if trainer.ref_model is not None:
         rows.attach(trainer.accelerator.unwrap_model(trainer.ref_model))
     return SoftLearner(rows, rate=trainer.args.soft_learning_rate, alone=not MODES[trainer.args.mode].slow)
