@@ -8,6 +8,7 @@
 - `dump`: from a `FastSlowConfig` to the text of config.yaml.
 - `inherited`: bounds of TRL's and transformers' numbers that no group declares.
 - `checks`: the rules that no single field can state, each refused with a message that says how to mend it.
+  `soft_checks`: those of soft contexts.
 
 Every package below this one gets the values that it needs and does not import this package.
 """
