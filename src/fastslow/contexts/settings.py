@@ -57,7 +57,7 @@ class SoftSettings(SettingsGroup):
         at_least=1, at_most=8192, channel="fast",
     )  # fmt: skip
     soft_learning_rate: float = setting(
-        1e-3, "Learning rate of the rows (AdamW, constant, no weight decay).", above=0, at_most=10.0, channel="fast"
+        3e-3, "Learning rate of the rows (AdamW, constant, no weight decay).", above=0, at_most=10.0, channel="fast"
     )
 
     def check(self) -> None:
