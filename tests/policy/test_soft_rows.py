@@ -129,7 +129,7 @@ def test_copied_rows_compute_what_their_tokens_do_in_every_family(family: str, t
 
 
 def test_a_model_that_reads_more_of_an_id_than_its_row_is_refused() -> None:
-    model = tiny_model(tiny_tokenizer())
+    model: Any = tiny_model(tiny_tokenizer())
     plain = model.forward
 
     def forward(input_ids: torch.Tensor, **how: Any) -> Any:
@@ -137,13 +137,13 @@ def test_a_model_that_reads_more_of_an_id_than_its_row_is_refused() -> None:
         out.logits = out.logits + input_ids[..., None] / 100
         return out
 
-    model.forward = forward  # type: ignore[method-assign]
+    model.forward = forward
     with pytest.raises(BadInput, match="reads more of a token than its row"):
         SoftRows.beside(model, slots=1, tokens=2)
 
 
 def test_an_embedding_that_is_no_plain_table_is_refused() -> None:
-    model = tiny_model(tiny_tokenizer())
+    model: Any = tiny_model(tiny_tokenizer())
     model.set_input_embeddings(nn.Sequential(model.get_input_embeddings()))
     with pytest.raises(BadInput, match="soft contexts need a plain embedding"):
         SoftRows.beside(model, slots=1, tokens=2)
