@@ -130,7 +130,8 @@ class WatchedRun:
             return mapping(yaml.safe_load(read_plain(self.path / "config.yaml", MOST)))
         except Exception as error:  # PyYAML's constructors raise whatever the text leads them to
             raise BadInput(
-                f"'{self.path / 'config.yaml'}' cannot be read ({type(error).__name__}); fastslow report {quote(str(self.path))} shows the rest."
+                f"'{self.path / 'config.yaml'}' cannot be read ({type(error).__name__}); "
+                f"fastslow report {quote(str(self.path))} shows the rest."
             ) from error
 
     @property
