@@ -144,6 +144,17 @@ def test_seeds_made_with_other_settings_are_not_averaged_with_these(tmp_path, ca
     assert main(["compare", path, "--modes", "fst", "--seeds", "7,", "--output_dir", "out", "--dry_run"]) == 0
 
 
+def test_a_finished_run_of_a_recipe_without_a_learning_rate_is_known_again(tmp_path, capsys):
+    path = Path(recipe(tmp_path))
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "learning_rate" not in line))
+    argv = ["compare", str(path), "--modes", "rl", "--seeds", "1", "--output_dir", str(tmp_path / "out")]
+    assert main(argv) == 0
+    assert yaml.safe_load((tmp_path / "out/rl-s1/config.yaml").read_text())["learning_rate"] > 0
+    assert main([*argv, "--dry_run"]) == 0
+    assert "0 of 1 cells to run" in capsys.readouterr().err
+    assert main([*argv, "--learning_rate", "0.5", "--dry_run"]) == 2
+
+
 @pytest.mark.parametrize("settings", [{}, {"max_steps": 99}])
 def test_a_cell_that_another_process_works_on_is_neither_failed_nor_deleted(tmp_path, capsys, monkeypatch, settings):
     """An experiment that was killed leaves its run alive; `rl-s1` is broken off, or of other settings."""

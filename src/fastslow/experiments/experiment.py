@@ -33,6 +33,9 @@ from fastslow.files.run_directory import RunDirectory, to_json
 PLAN = "comparison.json"
 Kind = Literal["compare", "plasticity", "continual"]
 
+BY_MODEL = ("learning_rate",)
+"""Settings that a run chooses by its model, where nobody did, and writes down."""
+
 STOPPING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 """Signals on which a run stops with everything saved."""
 
@@ -241,7 +244,8 @@ def _differing(made_with: dict[str, Any], cell: Cell) -> list[str]:
         return settings[name] if name in settings else getattr(FastSlowConfig, name, None)
 
     incidental = {name for name, spec in SPECS.items() if spec.incidental}
-    names = sorted((set(made_with) | set(cell.settings)) - incidental)
+    chosen = {name for name in BY_MODEL if cell.settings.get(name) is None}
+    names = sorted((set(made_with) | set(cell.settings)) - incidental - chosen)
     return [name for name in names if value(made_with, name) != value(cell.settings, name)]
 
 
