@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,13 @@ def test_damaged_lines_say_nothing_and_raise_nothing(row: dict[str, Any]) -> Non
     run.progress.standings({"lead": [], "standings": [[], {"level": "x"}, None]})
     assert run.left() is not None
     assert (run.progress.step, before) == (1, Left(5 * STEP, ("evaluations",)))
+
+
+def test_the_answers_that_a_summary_counts_live_through_a_checkpoint() -> None:
+    recorder, resumed = Recorder(None), Recorder(None)
+    recorder.given = {"lead": [("q1", "desk"), ("q1", "billing")]}
+    resumed.load_state_dict(json.loads(json.dumps(recorder.state_dict())))
+    assert resumed.given == recorder.given
 
 
 def test_a_run_that_goes_on_knows_what_the_steps_before_it_took(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fastslow.config.settings import FastSlowConfig
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import SilentDisplay
 from fastslow.record.trackers import FILE, tracked
@@ -78,7 +78,9 @@ def test_a_resumed_run_is_the_same_run_in_tensorboard(tmp_path):
     train(FastSlowConfig(**settings), display=SilentDisplay())
     summary = tmp_path / "run" / "summary.json"
     summary.write_text(summary.read_text().replace('"done"', '"stopped by SIGTERM"'))
-    resume(tmp_path / "run", display=SilentDisplay())
+    with pytest.raises(FastSlowError, match="holds no checkpoint any more"):
+        resume(tmp_path / "run", display=SilentDisplay())  # which would empty the logs
+    resume(tmp_path / "run", checkpoint="none", display=SilentDisplay())
     events = list((tmp_path / "run").rglob("events.out.tfevents.*"))
     assert len(events) > 1
     assert {file.parent for file in events} == {tmp_path / "run" / "runs"}
