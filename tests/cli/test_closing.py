@@ -116,6 +116,24 @@ def test_a_run_that_learned_nothing_for_sure_says_where_to_read_on(
     assert (f"{said}{WHAT_NOW}\n" in shown) if said else (WHAT_NOW not in shown)
 
 
+@pytest.mark.parametrize(("low", "said"), [(0.62, False), (0.5, True)])
+def test_a_run_that_one_label_for_all_may_beat_says_where_to_read_on(
+    tmp_path: Path, capsys: Any, low: float, said: bool
+) -> None:
+    row = {"weights": "trained", "context": "lead", "low": low, "high": 0.98}
+    (tmp_path / "evals.jsonl").write_text(json.dumps(row) + "\n")
+    labels = {
+        "number": 3,
+        "commonest": "desk",
+        "commonest_share": 0.56,
+        "answered": "a sentence",
+        "answered_share": 0.06,
+    }
+    shown = closed(capsys, tmp_path, summary(labels=labels))
+    assert (f"What ships is not clearly above one answer to everything: {WHAT_NOW}\n" in shown) is said
+    assert "a sentence" not in shown, "an answer that is rare says nothing"
+
+
 def test_the_page_that_it_names_has_that_section() -> None:
     page, _, section = WHAT_NOW.partition(", ")
     assert f"\n## {section.strip(chr(39))}\n" in (Path(__file__).parents[2] / page).read_text(encoding="utf-8")

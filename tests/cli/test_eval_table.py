@@ -7,6 +7,8 @@ import io
 from rich.console import Console
 
 from fastslow.cli.eval import _table
+from fastslow.cli.eval_notes import notes
+from fastslow.core.measurement import Answer
 from fastslow.policy.engines.base import SamplingParams
 from fastslow.record.tables import print_table
 from tests.support.measurements import measurement
@@ -35,3 +37,16 @@ def test_partial_credit_is_a_mean_reward_beside_the_share_that_is_fully_right() 
     lines = printed(measurement(accuracy=0.5, fully_right=0.25))
     assert any("mean reward@2" in line and "fully right" in line for line in lines)
     assert any("0.500" in line and "25.0%" in line and "50.0%" not in line for line in lines)
+
+
+def test_a_base_that_earns_more_and_one_answer_to_everything_are_named() -> None:
+    said = tuple(Answer(f"q{n}", 0, "c", 0.0, 3, text="technical\x1b[2J" if n else "billing") for n in range(4))
+    found = list(notes([
+        measurement(accuracy=0.3, answers=said, n=4), measurement(accuracy=0.53, weights="base"),
+        measurement(accuracy=0.3, context="seed"), measurement(accuracy=0.2, context="seed", weights="base"),
+        measurement(accuracy=None, context="mean"),
+    ]))  # fmt: skip
+    assert found == [
+        "under the best prompt (lead) the base earns more than the trained weights: 53.0% to 30.0%",
+        "under the best prompt (lead) the trained weights answer 'technical\N{REPLACEMENT CHARACTER}[2J' to 75%",
+    ]

@@ -13,6 +13,7 @@ from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import SilentDisplay
 from fastslow.record.progress import Left, Plan, Progress
 from fastslow.record.recorder import Recorder
+from fastslow.record.view import remaining
 
 SETTINGS = {
     "mode": "fst", "max_steps": 6, "slow_steps_per_cycle": 3, "population_size": 4, "eval_strategy": "steps",
@@ -53,6 +54,19 @@ class Script:
         return self.progress.left(self.wall)
 
 
+def test_a_time_of_nothing_is_not_shown_and_a_limit_is() -> None:
+    ended = Script(mode="rl", max_steps=2).slow(1).slow(2)
+    assert remaining(ended.progress, ended.wall) == "evaluations"
+    limited = Script(mode="rl", max_minutes=0.5).slow(1)
+    assert remaining(limited.progress, limited.wall).endswith(" (max_minutes)")
+
+
+@pytest.mark.parametrize(("mode", "shown"), [("rl", True), ("supervised", False)])
+def test_the_reward_of_answers_that_the_data_gave_is_none_of_the_models(mode: str, shown: bool) -> None:
+    run = Script(mode=mode).row("slow", 1, STEP, reward=1.0, step_time=STEP)
+    assert ("reward" in run.progress.numbers) is shown
+
+
 @pytest.mark.parametrize("phase", [["slow"], {"slow": 1}, None, 3])
 def test_a_damaged_line_is_passed_over(phase: Any) -> None:
     run = Script().fast(0).slow(1).slow(2)
@@ -81,7 +95,7 @@ def test_each_kind_of_work_ahead_counts_at_its_own_price() -> None:
         ({"mode": "rl"}, Left(5 * STEP, ("evaluations",))),
         ({"mode": "prompt_rl"}, Left(5 * STEP, ("evaluations",))),
         ({"mode": "rl_prompt"}, Left(5 * STEP, ("fast phases", "evaluations"))),
-        ({"mode": "rl", "max_minutes": 0.5}, Left(15.0)),
+        ({"mode": "rl", "max_minutes": 0.5}, Left(15.0, limited=True)),
     ],
 )
 def test_what_is_left_goes_by_the_mode_and_the_time_that_it_may_take(changed: dict[str, Any], left: Left) -> None:

@@ -105,7 +105,7 @@ def test_one_run_alone_says_what_it_learned_and_claims_nothing_more(tmp_path, mo
     )
     labels["commonest_share"] = 0.40
     (path / "summary.json").write_text(json.dumps({**told, "labels": labels}))
-    assert headline(compare(*load_sources([path]))[0]).answer == "0.10 to 0.40, not clear of one answer to all (0.40)"
+    assert headline(compare(*load_sources([path]))[0]).answer == "0.10 to 0.40; always the same label: 0.40"
     assert "One seed, and nothing beside it" in found.sentence
     assert ("without training" in found.sentence) == (mode == "fst")
     labels["taken_for"] = {"desk": {"desk": 7, "bill|ing": 0, "": 0}, "bill|ing": {"desk": 5, "bill|ing": 2, "": 4}}
@@ -116,6 +116,16 @@ def test_one_run_alone_says_what_it_learned_and_claims_nothing_more(tmp_path, mo
     for damaged in ("x", {"desk": "x"}, {"desk": {"desk": "many"}}, {"desk": None}, [1]):
         (path / "summary.json").write_text(json.dumps({**told, "labels": {**labels, "taken_for": damaged}}))
         assert "many" not in markdown(load_sources([path]))
+
+
+def test_one_run_that_was_not_measured_is_asked_what_it_learned_too(tmp_path):
+    path = make_run(tmp_path / "run", "fst", 1, RL)
+    told = json.loads((path / "summary.json").read_text())
+    (path / "summary.json").write_text(json.dumps({**told, "status": "stopped by SIGINT", "accuracy": {}}))
+    (path / "evals.jsonl").unlink()
+    found = headline(compare(*load_sources([path]))[0])
+    assert (found.question, found.answer) == ("What was learned?", "Open")
+    assert "was not measured" in found.sentence
 
 
 def test_two_seeds_of_one_arm_leave_the_question_open(tmp_path):

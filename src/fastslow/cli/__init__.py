@@ -1,8 +1,9 @@
 """The command line: one command a file, words in, exit code out. `fastslow --help` lists them.
 
 - `main`: finds the command, runs it, and turns errors into one line and an exit code.
-- `train`, `resume`: one run. `watch`: shows one that another process works on. `eval`: measures a bundle. `ask`:
-  one answer of it. `report`: shows run directories. `contexts`: their contexts.
+- `train`, `resume`: one run. `watch`: shows one that another process works on. `eval`: measures a bundle
+  (`eval_notes`: what its table does not say). `ask`: one answer of it. `report`: shows run directories. `contexts`:
+  their contexts.
 - `distill`: trains contexts into the weights. `export`: writes a folder that stock servers load. `serve`: answers
   requests.
 - `compare`, `continual`, `plasticity`: many runs as one experiment. `probe_routes`: what each route would have gained.

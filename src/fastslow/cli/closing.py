@@ -19,6 +19,9 @@ OUT_OF_TIME = "max_minutes"
 LONGEST_ANSWER, LONGEST_CONTEXT = 160, 1_500
 """Characters that are shown; the files hold the rest."""
 
+OFTEN = 0.25
+"""Share of the answers from which on the commonest one says something."""
+
 WHAT_NOW = "docs/tasks.md, 'It did not learn: what now?'"
 
 
@@ -61,7 +64,7 @@ def _sureness(run: str, summary: Mapping[str, Any]) -> Iterator[str]:
     if labels := summary.get("labels"):
         share = f"{labels['commonest_share']:.0%}"
         yield f"the one answer that is right most often, '{labels['commonest']}', would be right on {share} of them"
-        if labels["answered_share"] is not None:
+        if (labels["answered_share"] or 0.0) >= OFTEN:
             yield f"what ships answers '{_line(labels['answered'])}' to {labels['answered_share']:.0%}"
 
 
@@ -151,8 +154,11 @@ def _next(summary: Mapping[str, Any], run: str, *, own: bool) -> Iterator[str]:
         trusted, trust = (" --trust_task" if foreign else "" for foreign in (embedder, scorer))
         yield f'  or: {called()} ask {quote(run)} "QUESTION"{trusted}'
         yield f"  or: {called()} eval {quote(run)} --split test{trust}   (questions that nothing was chosen by)"
-    if not _is_clear(summary, _interval(run, summary) if own else None):
+    interval = _interval(run, summary) if own else None
+    if not _is_clear(summary, interval):
         yield f"What ships is not clearly above the base's best: {WHAT_NOW}"
+    elif not _beats_one_answer(summary, interval):
+        yield f"What ships is not clearly above one answer to everything: {WHAT_NOW}"
 
 
 def _foreign_code(run: str) -> tuple[bool, bool]:
@@ -169,6 +175,14 @@ def _foreign_code(run: str) -> tuple[bool, bool]:
         return scorers, settings.get("clusters") == "inferred" and settings["embedder"] not in OURS
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, BadInput):
         return False, False
+
+
+def _beats_one_answer(summary: Mapping[str, Any], interval: tuple[float, float] | None) -> bool:
+    """Return whether what ships lies above what one label for all would be right on, by its whole interval where one is
+    known; true where the right answers are not few labels."""
+    one = (summary.get("labels") or {}).get("commonest_share")
+    ships = summary["accuracy"].get(summary.get("ships"))
+    return one is None or ships is None or (ships if interval is None else interval[0]) > one
 
 
 def _is_clear(summary: Mapping[str, Any], interval: tuple[float, float] | None) -> bool:

@@ -145,6 +145,7 @@ def _warn(text: str) -> None:
 
 def _show(measurements: Sequence[Measurement], params: SamplingParams, dtype: str, options: argparse.Namespace) -> None:
     """Write the files that were asked for, and print the tables unless the rows go to standard output."""
+    from fastslow.cli.eval_notes import notes
     from fastslow.files.run_directory import clean, to_json
     from fastslow.record.tables import print_table
 
@@ -161,6 +162,8 @@ def _show(measurements: Sequence[Measurement], params: SamplingParams, dtype: st
         print_table(Console(), _table(of_task, params, dtype))
         for line in _choices(of_task):
             Console().print(line, highlight=False)
+        for note in notes(of_task):
+            _warn(note)
     if options.json:
         write(Path(options.json), f"{rows}\n".encode())
 

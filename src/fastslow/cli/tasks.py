@@ -40,6 +40,7 @@ FILE_FAMILIES = ("jsonl", "hf")
 MODEL = "smollm2-135m"
 DEFAULTS = SIZES | {
     "model": MODEL, "chat_template_kwargs": None, "template_date": TEMPLATE_DATE, "trust_remote_code": False,
+    "seed_instruction": "",
 }  # fmt: skip
 """Settings of a run that say how its task is cut and read."""
 NAME_HELP = "e.g. 'reasoning_gym:products?max_terms=2'"
@@ -92,11 +93,13 @@ def _parser(defaults: Mapping[str, Any]) -> Parser:
     for command in (show, check):
         command.add_argument("name", nargs="?", help=f"{NAME_HELP}; default: that of --config")
         command.add_argument(
-            "--config", metavar="RECIPE", help="take the task, sizes, model and template of this recipe; flags win"
+            "--config",
+            metavar="RECIPE",
+            help="take the task, sizes, model, template and plain prompt of this recipe; flags win",
         )
         command.add_argument("--path", help="the file or folder to read, for tasks that take one: NAME?path=PATH")
     for command in (show, check, new):
-        _add_settings(command, defaults)
+        _add_settings(command, defaults, first=command is new)
     show.add_argument("--examples", type=positive, default=3, help="how many to show (default 3)")
     show.add_argument("--split", choices=["train", "validation", "test"], default="train", help="default: train")
     check.add_argument(
@@ -109,14 +112,17 @@ def _parser(defaults: Mapping[str, Any]) -> Parser:
     return parser
 
 
-def _add_settings(command: argparse.ArgumentParser, defaults: Mapping[str, Any]) -> None:
-    """Add the settings of a run that say how its task is cut and read."""
+def _add_settings(command: argparse.ArgumentParser, defaults: Mapping[str, Any], *, first: bool) -> None:
+    """Add the settings of a run that say how its task is cut and read; of a `first` try, which is cut smaller."""
+    from fastslow.tasks.first_try import SPLITS
+
     for size, default in SIZES.items():
+        shown = SPLITS.get(size, default) if first else default
         command.add_argument(
             f"--{size}",
             type=int,
             default=defaults[size],
-            help=f"as in a run (default {'all' if default is None else default})",
+            help=f"as in a run (default {'all' if shown is None else shown})",
         )
     command.add_argument(
         "--model", default=defaults["model"], help="whose template and window are used (default %(default)s)"
@@ -127,6 +133,9 @@ def _add_settings(command: argparse.ArgumentParser, defaults: Mapping[str, Any])
         default=defaults["chat_template_kwargs"],
         metavar="JSON",
         help="arguments of the template, as in a run",
+    )
+    command.add_argument(
+        "--seed_instruction", default=defaults["seed_instruction"], help="the plain prompt, as in a run (default none)"
     )
     command.add_argument("--template_date", default=defaults["template_date"], help="as in a run (default %(default)s)")
     command.add_argument(
@@ -326,7 +335,7 @@ def _reader(options: argparse.Namespace) -> ModelReader:
     source, trust = resolve_model(options.model), bool(options.trust_remote_code)
     tokenizer = load_tokenizer(source, trust_remote_code=trust)
     chat = Chat(tokenizer, kwargs=options.chat_template_kwargs, date=options.template_date)
-    context = seed_context("")
+    context = seed_context(options.seed_instruction)
 
     def prompt(example: Example) -> str:
         return chat.text(render(context, example, system_role=chat.system_role), named(example))

@@ -88,10 +88,11 @@ class Plan:
 @dataclass(frozen=True)
 class Left:
     """The seconds that are left after the latest line, and the kinds of work that these do not hold: nobody knows yet
-    how long those take."""
+    how long those take. `limited`: the run's own limit ends it before its last step."""
 
     seconds: float
     without: tuple[str, ...] = ()
+    limited: bool = False
 
 
 class Progress:
@@ -189,7 +190,7 @@ class Progress:
         if self.plan.minutes is not None and self._last is not None:
             limit = max(0.0, 60 * self.plan.minutes - self._last.wall - gone)
             if seconds > limit:
-                return Left(limit)
+                return Left(limit, limited=True)
         return Left(max(0.0, seconds), without)
 
     def _piece(self, each: Mapping[str, float | None]) -> float:
@@ -209,6 +210,8 @@ class Progress:
         if seconds > 0:
             self._each["slow"].append(seconds / steps)
         self._slow_seconds = 0.0
+        if self.plan.mode is not None and not self.plan.mode.samples:
+            numbers = {name: value for name, value in numbers.items() if name != "reward"}  # that of the data's answers
         self.step, self.numbers = step, numbers
 
     def _after_fast_phase(self, step: int, seconds: float, took: float | None) -> None:

@@ -77,9 +77,13 @@ def _made(progress: Progress) -> str:
 
 
 def remaining(progress: Progress, now: float) -> str:
-    """Return what is left, with the kinds of work that the time does not hold; empty: unknown."""
+    """Return what is left, with the kinds of work that the time does not hold, and whether it is the run's own limit
+    that ends it; empty: unknown."""
     left = progress.left(now)
-    return "" if left is None else " + ".join([duration(left.seconds), *left.without])
+    if left is None:
+        return ""
+    timed = [duration(left.seconds)] if left.seconds >= 1 or not left.without else []
+    return " + ".join([*timed, *left.without]) + (" (max_minutes)" if left.limited else "")
 
 
 def interval(lead: tuple[float, float, float]) -> str:

@@ -8,6 +8,9 @@ from fastslow.report.questions.compare import Comparison
 from fastslow.report.reading.data import RunData
 from fastslow.report.reading.values import count, mapping, number, text
 
+OFTEN = 0.25
+"""Share of the answers from which on the commonest one says something."""
+
 
 def only_run(comparison: Comparison) -> RunData | None:
     """Return the run of a comparison that is one run, measured at its end, and nothing beside it."""
@@ -23,7 +26,7 @@ def ends(run: RunData) -> tuple[float | None, float | None]:
 
 
 def answer(run: RunData) -> str:
-    """Return both ends, which claim nothing, or that one answer to everything does as well."""
+    """Return both ends, which claim nothing, and what one label for all comes to where the end is not clear of that."""
     before, after = ends(run)
     said = f"{formats.decimal(before)} to {formats.decimal(after)}"
     one = _one_answer(run)
@@ -33,7 +36,7 @@ def answer(run: RunData) -> str:
     surely = after if low is None else low
     if surely is None or surely > one:
         return said
-    return f"{said}, not clear of one answer to all ({formats.decimal(one)})"
+    return f"{said}; always the same label: {formats.decimal(one)}"
 
 
 def sentence(run: RunData, measure: str) -> str:
@@ -70,7 +73,7 @@ def _label_sentence(run: RunData) -> str:
         return ""
     said = f" Always answering '{text(labels.get('commonest'), 'unknown')}' would be right on {formats.decimal(one)}"
     share = number(labels.get("answered_share"))
-    if share is None:
+    if share is None or share < OFTEN:
         return said + "."
     return f"{said}; what ships answers '{text(labels.get('answered'), 'unknown')}' to {share:.0%} of them."
 

@@ -57,6 +57,9 @@ def headline(comparison: Comparison) -> Headline:
     nothing to be compared with, and says what it learned."""
     if (run := only_run(comparison)) is not None:
         return Headline(answer(run), sentence(run, comparison.measure), _of_one(run), "What was learned?")
+    if comparison.kind != "plasticity" and len(comparison.all_runs) == 1:
+        missing = "The base or the end of the run was not measured, so that it is open what was learned."
+        return Headline(OPEN, missing, _ends(comparison), "What was learned?")
     if comparison.kind == "plasticity":
         found = replace(_plasticity(comparison), question="Was plasticity kept?")
     else:

@@ -39,7 +39,8 @@ def named_columns(
     for part in missing:
         left = [column for column in columns if column not in named.values() and column != "id" and column not in USUAL]
         known = {column.lower(): column for column in left}
-        likely = next((known[name] for name in USUAL[part] if name in known), left[0] if left else None)
+        guess = left[0] if left and len(left) <= len(missing) - len(named) else "COLUMN"
+        likely = next((known[name] for name in USUAL[part] if name in known), guess if left else None)
         if likely is not None:
             named[part] = likely
     example = quoted(format_spec(spec.head, {**spec.params, **named}), 300)
