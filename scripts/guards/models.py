@@ -92,7 +92,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "models", "a prompt's tokens need rows of the embedding", "policy/chat.py",
-        "if self._ids_below is not None and max(ids) >= self._ids_below:", "if False:",
+        "if ids and self._ids_below is not None and max(ids) >= self._ids_below:", "if False:",
         (CHAT + "a_token_that_the_embedding_has_no_row_for_is_named_with_its_row",),
     ),
     Mutation(
