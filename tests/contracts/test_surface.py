@@ -87,7 +87,7 @@ def test_nothing_is_relied_on_that_is_not_listed() -> None:
     """Attributes that our code reads of `self`, `trainer` or `self._trainer` and that TRL or transformers own."""
     own = methods_of(SlowTrainer) | set(vars(SlowTrainer)) | {
         "source", "listener", "_replay", "_trainer", "packing_problem", "padding", "saved", "saved_by_process", "train",
-        "sharding", "blank", "updates", "adapter", "steps_done", "_fixed", "critic",
+        "sharding", "blank", "updates", "adapter", "steps_done", "_fixed", "critic", "soft",
     }  # fmt: skip
     used: set[str] = set()
     for module in (trainer, state, channel, rehearsal, limits, sharding, zero):

@@ -79,7 +79,8 @@ class PatientProtocol(H11Protocol):
             self._stop_rest()
         if self.conn.their_state is not h11.IDLE:
             self._stop_waiting()
-        elif self._head is None and not self.transport.is_closing():  # the beginning of a further request
+        elif self._head is None and self.conn.trailing_data[0] and not self.transport.is_closing():
+            # the beginning of a further request, and not the end of a body that came after its answer
             self._wait_for_head()
 
     def pause_writing(self) -> None:

@@ -142,7 +142,7 @@ def _digits(match: re.Match[str]) -> str:
 
 
 def _overlined(match: re.Match[str]) -> str:
-    return f"\\overline{{{re.sub('[^0-9]', '', match[0])}}}"
+    return f"\\overline{{{''.join(filter('0123456789'.__contains__, match[0]))}}}"
 
 
 def _infix(match: re.Match[str]) -> str:
