@@ -330,9 +330,19 @@ def _math_verify() -> tuple[Callable[..., Any], Callable[..., Any], list[Any]]:
     config = [LatexExtractionConfig(boxed_match_priority=0)]
     for formula in WARM_UP:
         parse(f"\\boxed{{{formula}}}", config, parsing_timeout=0)
+    for right, given in WARM_UP_PAIRS:  # SymPy loads what it compares sets and matrices with at the first of them
+        pair = [parse(f"\\boxed{{{formula}}}", config, parsing_timeout=0) for formula in (right, given)]
+        verify(*pair, timeout_seconds=0)
     return parse, verify, config
 
 
+WARM_UP_PAIRS = (
+    ("x > -9", r"(-9, \infty)"),
+    (r"[-3,\frac{1}{2})\cup(1,2]", r"(1,2]\cup[-3,0.5)"),
+    (r"\{1,2\}", r"\{2,1\}"),
+    ("x^2+2x+1", "(x+1)^2"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1\\3\end{pmatrix}"),
+)
 WARM_UP = (
     *(r"\frac{1}{2}", r"\frac{\sqrt{3}}{2}", r"x^2+2x+1", r"(x+1)^2", r"2\pi", r"\infty", r"x=3", r"x>3", r"-2.5"),
     *(r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", r"\sin(\frac{\pi}{3})", r"e^{i\pi}", r"-\frac{n(n+1)}{2}", r"1<x\leq2"),
