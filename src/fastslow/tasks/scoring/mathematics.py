@@ -331,8 +331,8 @@ def _math_verify() -> tuple[Callable[..., Any], Callable[..., Any], list[Any]]:
     for formula in WARM_UP:
         parse(f"\\boxed{{{formula}}}", config, parsing_timeout=0)
     for right, given in WARM_UP_PAIRS:  # SymPy loads what it compares sets and matrices with at the first of them
-        pair = [parse(f"\\boxed{{{formula}}}", config, parsing_timeout=0) for formula in (right, given)]
-        verify(*pair, timeout_seconds=0)
+        gold, said = (parse(f"\\boxed{{{formula}}}", config, parsing_timeout=0) for formula in (right, given))
+        verify(gold, said, timeout_seconds=0)
     return parse, verify, config
 
 
