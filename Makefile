@@ -110,7 +110,7 @@ critic-trial: .venv/.installed ## A critic against groups at equal rollouts, thr
 	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/critic.yaml --output_dir runs/critic
 	$(BIN)/fastslow report runs/critic --output results/critic.csv
 
-soft-trial: .venv/.installed ## Soft contexts against texts beside frozen weights, five seeds, at about equal rollouts (an hour or two on two idle cores; goes on where it stopped)
+soft-trial: .venv/.installed ## Soft contexts against texts beside frozen weights, five seeds, at about equal rollouts (ten runs; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/soft.yaml --output_dir runs/soft
 	$(BIN)/fastslow report runs/soft --output results/soft.csv
 

@@ -17,7 +17,7 @@ LOADING = "tests/policy/test_loading.py::test_"
 MUTATIONS: list[Mutation] = [
     Mutation(
         "models", "a model without a way back is refused before a run", "slow/trainer.py",
-        "            try_backward(self, pad_id(tokenizer))\n", "            pass\n",
+        "            try_backward(self, pad)\n", "            pass\n",
         (BACK + "a_model_without_a_way_back_is_refused_in_one_line",),
     ),
     Mutation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -176,3 +177,17 @@ def test_data_unfit_to_train_on_are_reported_and_nothing_is_written(
     assert "Nothing was written" in told
     assert "\x1b" not in told
     assert [path.name for path in folder.iterdir()] == ["d.jsonl"]
+
+
+def test_show_and_check_read_a_recipe_with_its_plain_prompt(capsys, tmp_path):
+    model, task = save_tiny(tmp_path / "model"), tmp_path / "t.jsonl"
+    task.write_text("".join(json.dumps({"question": f"What is {n}?", "answer": str(n)}) + "\n" for n in range(8)))
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(json.dumps({"task": f"jsonl:{task}", "model": str(model), "seed_instruction": "Digits, please."}))
+    assert main(["tasks", "show", "--config", str(recipe)]) == 0
+    assert "Digits, please." in capsys.readouterr().out
+    said = {}
+    for flags in ([], ["--seed_instruction", ""]):
+        main(["tasks", "check", "--config", str(recipe), *flags])
+        said[bool(flags)] = re.findall(r"prompts take .*", capsys.readouterr().out)
+    assert said[False] != said[True], "the prompt counts"

@@ -342,20 +342,6 @@ def test_check_and_show_take_what_train_takes_of_a_template(capsys, tmp_path):
             assert flag.strip("-") in capsys.readouterr().err
 
 
-def test_show_and_check_read_a_recipe_with_its_plain_prompt(capsys, tmp_path):
-    model, task = save_tiny(tmp_path / "model"), tmp_path / "t.jsonl"
-    task.write_text("".join(json.dumps({"question": f"What is {n}?", "answer": str(n)}) + "\n" for n in range(8)))
-    recipe = tmp_path / "r.yaml"
-    recipe.write_text(json.dumps({"task": f"jsonl:{task}", "model": str(model), "seed_instruction": "Digits, please."}))
-    assert main(["tasks", "show", "--config", str(recipe)]) == 0
-    assert "Digits, please." in capsys.readouterr().out
-    said = {}
-    for flags in ([], ["--seed_instruction", ""]):
-        main(["tasks", "check", "--config", str(recipe), *flags])
-        said[bool(flags)] = re.findall(r"prompts take .*", capsys.readouterr().out)
-    assert said[False] != said[True], "the prompt counts"
-
-
 def test_what_a_question_holds_cannot_command_the_terminal(capsys, tmp_path):
     rows = [{"question": f"\x1b]0;owned\x07 [bold]{n}[/bold]", "answer": f"\x1b[2J{n}"} for n in range(5)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -12,15 +12,13 @@ from rich.console import Console
 
 from fastslow.cli.called import called
 from fastslow.core.errors import BadInput, printable
+from fastslow.core.measurement import OFTEN
 
 OUT_OF_TIME = "max_minutes"
 """The end of the status of a run whose time was up, as `run.train` writes it: that module loads the libraries."""
 
 LONGEST_ANSWER, LONGEST_CONTEXT = 160, 1_500
 """Characters that are shown; the files hold the rest."""
-
-OFTEN = 0.25
-"""Share of the answers from which on the commonest one says something."""
 
 WHAT_NOW = "docs/tasks.md, 'It did not learn: what now?'"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from fastslow.core.errors import quoted
 from fastslow.core.measurement import CONTEXT_TITLES, Measurement
 
-OFTEN = 0.5
+HALF = 0.5
 """Share of the answers from which on one and the same answer is named."""
 
 
@@ -28,5 +28,5 @@ def notes(measurements: Sequence[Measurement]) -> Iterator[str]:
             )
         texts = Counter(answer.text.strip() for answer in one.answers)
         ((text, times),) = texts.most_common(1) or [("", 0)]
-        if one.n > 1 and times >= OFTEN * len(one.answers) > 0:
+        if one.n > 1 and times >= HALF * len(one.answers) > 0:
             yield f"under the {title} the trained weights answer '{quoted(text, 60)}' to {times / len(one.answers):.0%}"

@@ -32,9 +32,8 @@ def check_soft(config: AllSettings) -> None:
         )
     if config.retention_floor is not None and config.retention_action == "rollback":
         raise BadInput(f"retention_action 'rollback' takes up weights without {named}: take another retention_action.")
-    if not mode.slow and (config.lora_r or config.advantages == "critic"):
-        what = "lora_r" if config.lora_r else "advantages 'critic'"
-        raise BadInput(f"{what} is about weights, which mode '{config.mode}' with {named} freezes; leave it out.")
+    if not mode.slow and config.lora_r:
+        raise BadInput(f"lora_r is about weights, which mode '{config.mode}' with {named} freezes; leave it out.")
 
 
 _UNFIT = (

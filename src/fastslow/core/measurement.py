@@ -27,6 +27,9 @@ CONTEXT_TITLES = {
 """Context of a measurement -> what it is called where people read it first. A seed is also a number, and who leads is
 not said by the word; files and wide tables have the short names."""
 
+OFTEN = 0.25
+"""Share of the answers from which on the commonest one is shown; a rarer one says nothing."""
+
 
 @dataclass(frozen=True)
 class Answer:

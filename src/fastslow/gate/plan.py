@@ -54,8 +54,8 @@ def plan(
             yield from _cannot_lose(level, chance, margin)
         for discordance in DISCORDANCES:
             needed = [_needed(0.0, -margin, discordance, alpha, power) for power in (0.8, 0.9)]
-            chance = "" if most is None else f"; with {most}: {_power(most, margin, discordance, alpha):.1%}"
-            yield f"    differ on {discordance:.0%}: {_some(needed[0])} for 80%, {_some(needed[1])} for 90%{chance}"
+            passed = "" if most is None else f"; with {most}: {_power(most, margin, discordance, alpha):.1%}"
+            yield f"    differ on {discordance:.0%}: {_some(needed[0])} for 80%, {_some(needed[1])} for 90%{passed}"
     powers = [_power(most, margin, USUAL, alpha) for _, margin, most in kept if most is not None]
     if len(powers) > 1:
         yield f"  all {len(powers)} are passed together with {math.prod(powers):.1%} where each differs on 10%"

@@ -140,12 +140,16 @@ class SlowTrainer(GRPOTrainer):
         self.critic = critic_of(self)
         self.soft = soft_of(self, soft)
         self.padding = padding_of(self, pad_id(tokenizer))
-        if MODES[args.mode].slow or soft is not None:
-            try_backward(self, pad_id(tokenizer))
-        if self.packing_problem is not None and args.packing != "off":
-            logger.warning("training on %s: %s", self.padding.value, self.packing_problem)
+        self._try_out(pad_id(tokenizer))
         self.saved = SlowState(self)
         self.saved_by_process = ProcessState(self)
+
+    def _try_out(self, pad: int) -> None:
+        """Try a backward where anything is trained, and say where rows are not packed. Raises BadInput."""
+        if MODES[self.args.mode].slow or self.soft is not None:
+            try_backward(self, pad)
+        if self.packing_problem is not None and self.args.packing != "off":
+            logger.warning("training on %s: %s", self.padding.value, self.packing_problem)
 
     def _refer_to(self, reference: PreTrainedModel) -> None:
         """Take this copy as the reference of TRL's KL term."""

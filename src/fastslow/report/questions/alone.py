@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from fastslow.core.measurement import CONTEXT_TITLES
+from fastslow.core.measurement import CONTEXT_TITLES, OFTEN
 from fastslow.report.pages import formats
 from fastslow.report.questions.compare import Comparison
 from fastslow.report.reading.data import RunData
 from fastslow.report.reading.values import count, mapping, number, text
-
-OFTEN = 0.25
-"""Share of the answers from which on the commonest one says something."""
 
 
 def only_run(comparison: Comparison) -> RunData | None:
