@@ -12,7 +12,9 @@ import yaml
 
 from fastslow.cli.called import called
 from fastslow.cli.main import main
-from fastslow.tasks.first_try import PLAIN, first_recipe
+from fastslow.config.parsing import parse_config
+from fastslow.run.preflight import needs_of
+from fastslow.tasks.first_try import DISK, PLAIN, first_recipe
 from tests.support.tiny import save_tiny
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +97,13 @@ def test_the_recipe_trains_with_a_plain_prompt_that_names_the_labels(
         main(["train", "--config", str(recipe), "--max_steps", "1", "--save_bundle", "false", "--bf16", "false"]) == 0
     )
     assert (folder / "runs/tried_tickets/summary.json").exists()
+
+
+def test_the_disk_that_a_first_try_is_said_to_take_is_what_the_recipe_takes() -> None:
+    recipe = first_recipe("x", "star_graph", kind="exact", labels=(), room=32, settings={})
+    Path("x.yaml").write_text(recipe)
+    stored = needs_of(parse_config(["--config", "x.yaml"])).stored
+    assert f"{stored.fullest / 1e9:.0f} GB of disk while it runs, {stored.bundle / 1e9:.1f} GB of which stay" == DISK
 
 
 @pytest.mark.parametrize("kind", ["exact", "number", "choice", "json", "labels"])

@@ -117,6 +117,20 @@ def test_an_experiment_has_another_place_than_a_run_of_its_recipe(tmp_path, caps
     assert f"'runs/{Path(path).stem}-compare' holds a run" in capsys.readouterr().err
 
 
+def test_a_dry_run_reads_the_data_of_its_cells_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path(recipe(tmp_path))
+    words = ["compare", str(path), "--modes", "rl,fst", "--seeds", "2", "--dry_run"]
+    assert main(words) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("data of ")]
+    assert len(said) == 1
+    assert said[0] == "data of task: 30 training, 6 validation, 4 test examples"
+    for task, why in (("jsonl:none.jsonl", "none.jsonl"), ("nothing_like_it", "nothing_like_it")):
+        assert main([*words, "--task", task]) == 2
+        assert why in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_the_estimate_follows_the_steps_asked_for_and_says_its_source(tmp_path, capsys):
     path = Path(recipe(tmp_path))
     path.write_text(path.read_text() + "compare:\n  minutes: 12\n")

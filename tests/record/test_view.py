@@ -46,6 +46,17 @@ def test_on_a_hundred_columns_all_of_it_stands_in_two_lines() -> None:
     ]
 
 
+def test_a_run_that_is_told_to_stop_says_so_and_has_no_eta() -> None:
+    known = progress()
+    known.stopping = True
+    view = View(lambda: known, clock=lambda: known.written or 0.0)
+    assert shown(100, view)[0] == "evolving contexts 42 s      step 2/12 ━━━───────────────── 17%  told to stop"
+    assert shown(40, view)[:3] == ["evolving contexts 42 s  told to stop", "step 2/12 ━━━───────────────── 17%",
+                                   "reward 0.500  live groups 75%"]  # fmt: skip
+    assert "eta" not in status_line(known, known.written)
+    assert "told to stop" not in "".join(shown(100, View(lambda: known, state=lambda: "ended")))
+
+
 def test_on_forty_columns_no_piece_is_torn() -> None:
     assert shown(40) == [
         "evolving contexts 42 s",

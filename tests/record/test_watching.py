@@ -69,6 +69,15 @@ def test_a_run_at_work_is_shown_with_its_phase_and_its_new_steps(run: Path) -> N
             watched.look()
             assert watched.lines == (["evolving contexts: 8 of 96 rollouts"] if made == 8 else []), "one a minute"
         assert watched.progress.made == (16, 96)
+        assert not watched.progress.stopping
+        note.stopping()
+        for phase in ("fast", "save"):
+            note.write(phase)
+            watched.look()
+            assert watched.progress.stopping
+        LiveFile(run).write("start")  # a resume
+        watched.look()
+        assert not watched.progress.stopping
 
 
 def test_a_run_without_a_process_and_a_summary_was_broken_off_and_may_be_resumed(run: Path) -> None:
@@ -116,6 +125,9 @@ def test_the_note_of_a_phase_is_one_that_nobody_reads_half_of_and_no_disk_ends_a
         assert (read_live(tmp_path).phase, read_live(tmp_path).process) == (phase, str(os.getpid()))
     note.count(180_000, 192_000)
     assert (read_live(tmp_path).phase, read_live(tmp_path).made) == ("fast", (180_000, 192_000))
+    note.stopping()
+    note.count(180_000, 192_000)
+    assert read_live(tmp_path).stopping
     assert note.path.stat().st_size == 128
     note.remove()
     note.remove()

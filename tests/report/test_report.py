@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from dataclasses import replace
@@ -12,6 +13,7 @@ import yaml
 
 from fastslow.cli.main import main
 from fastslow.report.pages.markdown import markdown, verdict
+from fastslow.report.pages.page import page
 from fastslow.report.pages.tables import drift
 from fastslow.report.questions.compare import compare
 from fastslow.report.questions.verdict import headline
@@ -113,9 +115,38 @@ def test_one_run_alone_says_what_it_learned_and_claims_nothing_more(tmp_path, mo
     shown = markdown(load_sources([path]))
     assert "### Which label was taken for which" in shown
     assert "| bill\\|ing | 5 | 2 | 4 |" in shown
+    assert "### Ceiling" not in shown
+    assert "against every control" not in shown, "which the first sentence tells"
+    drawn = page(load_sources([path]))
+    assert drawn.rindex("Which label was taken for which") < drawn.index('id="c0-curves"')
     for damaged in ("x", {"desk": "x"}, {"desk": {"desk": "many"}}, {"desk": None}, [1]):
         (path / "summary.json").write_text(json.dumps({**told, "labels": {**labels, "taken_for": damaged}}))
         assert "many" not in markdown(load_sources([path]))
+
+
+def test_a_file_is_named_without_its_folder_unless_two_tasks_would_have_one_name(tmp_path):
+    def headings(*tasks: str) -> list[str]:
+        runs = [make_run(tmp_path / f"{len(list(tmp_path.iterdir()))}", "fst", 1, RL, task=task) for task in tasks]
+        for run, task in zip(runs, tasks, strict=True):
+            told = json.loads((run / "summary.json").read_text())
+            (run / "summary.json").write_text(json.dumps({**told, "task": task}))
+        lines = markdown(load_sources(runs)).splitlines()
+        named = [line[3:] for line in lines if line.startswith("## ")]
+        assert all(html.escape(name) in page(load_sources(runs)) for name in named)
+        return named
+
+    mails, others = (f"hf:/a/mails.csv?answer=team&question={name}" for name in ("text", "subject"))
+    assert headings(mails) == ["mails.csv"]
+    assert headings(mails, "star_graph?degree=3") == ["mails.csv", "star_graph?degree=3"]
+    assert headings(mails, others) == [mails, others]
+
+
+def test_routes_are_shown_where_a_router_chose_any(tmp_path):
+    path = make_whole_run(tmp_path / "run", "fst", 1)
+    assert "### Shares of the routes" in markdown(load_sources([path]))
+    rows = [{**row, "route": "both"} for row in read_lines(path / "routes.jsonl")]
+    write_lines(path / "routes.jsonl", rows)
+    assert "### Shares of the routes" not in markdown(load_sources([path]))
 
 
 def test_one_run_that_was_not_measured_is_asked_what_it_learned_too(tmp_path):

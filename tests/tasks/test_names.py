@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fastslow.tasks.names import short_names, split_names
+from fastslow.tasks.names import short_names, split_names, titles
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,11 @@ from fastslow.tasks.names import short_names, split_names
 )
 def test_short_names_are_short_and_tell_tasks_apart(tasks: list[str], short: list[str]) -> None:
     assert list(short_names(tasks).values()) == short
+
+
+def test_a_heading_has_files_without_folders_and_other_tasks_whole() -> None:
+    tasks = ["hf:/a/b.csv?question=q", "jsonl:c/d.jsonl", "star_graph?degree=2", "?"]
+    assert list(titles(tasks).values()) == ["b.csv", "d", "star_graph?degree=2", "?"]
 
 
 def test_no_task_family_is_imported_for_a_name() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def make_parser(name: str, description: str) -> Parser:
     )
     parser.add_argument("--seeds", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
     parser.add_argument("--output_dir", help=f"the experiment's directory; default runs/RECIPE-{name}")
-    parser.add_argument("--dry_run", action="store_true", help="show the cells and what they take, and run nothing")
+    parser.add_argument("--dry_run", action="store_true", help="show cells, costs and data, and run nothing")
     return parser
 
 
@@ -129,6 +129,8 @@ def carry_out(experiment: Any, console: Console, *, dry_run: bool, minutes: floa
     for line in estimate(experiment, minutes):
         console.print(escape(line), highlight=False, soft_wrap=True)
     if dry_run:
+        for line in data_of(experiment):
+            console.print(escape(line), highlight=False, soft_wrap=True)
         return 0
     code = experiment.run(console)
     experiment.write()
@@ -169,6 +171,30 @@ def estimate(experiment: Any, minutes: float | None) -> list[str]:
     if needed > free:
         lines.append(f"warning: only {free / 1e9:.1f} GB are free; save_bundle: false keeps the numbers alone")
     return lines
+
+
+def data_of(experiment: Any) -> Iterator[str]:
+    """Read the data of the remaining cells, each but once, and yield a line on each. Raises BadInput for what no cell
+    could begin with."""
+    from fastslow.config.parsing import parse_config
+    from fastslow.run.assemble import refuse_empty, task_from
+    from fastslow.tasks.families.streamed import StreamedTask
+    from fastslow.tasks.names import titles
+
+    seen = set()
+    for cell in experiment.cells:
+        config = parse_config([*cell.flags, "--output_dir", str(experiment.path / cell.folder)])
+        cut = (config.train_size, config.validation_size, config.test_size, config.data_seed)
+        key = (config.task, *(config.tasks or ()), *cut)
+        if cell.status == "done" or key in seen:
+            continue
+        seen.add(key)
+        task = task_from(config)
+        refuse_empty(task)
+        sizes = (f"{len(task.split(name))} {name}" for name in ("validation", "test"))
+        train = "streamed" if isinstance(task, StreamedTask) else len(task.split("train"))
+        name = task.name if config.tasks else titles([task.name])[task.name]
+        yield f"data of {name}: {train} training, {', '.join(sizes)} examples"
 
 
 def check_stages(of_cells: Sequence[dict[str, Any]]) -> None:

@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("--config", metavar="RECIPE", help="its settings; default: those of the first run")
     parser.add_argument("--seeds", default="3", help="a number (3: seeds 1 to 3) or a list (7,11); default 3")
     parser.add_argument("--output_dir", default="runs/plasticity", help="default runs/plasticity")
-    parser.add_argument("--dry_run", action="store_true", help="show the cells and what they take, and run nothing")
+    parser.add_argument("--dry_run", action="store_true", help="show cells, costs and data, and run nothing")
     options, flags = parser.parse_known_args(list(argv))
     console = Console(stderr=True)
     console.print("[dim]loading libraries ...[/dim]")

@@ -29,10 +29,16 @@ class LiveFile:
     def __init__(self, folder: Path):
         self.path = folder / FILE
         self._said: dict[str, Any] = {}
+        self._stopping = False
 
     def write(self, phase: str) -> None:
         """Say that a phase begins now."""
         self._said = {"phase": phase, "since": round(time.time(), 3), "process": os.getpid()}
+        self._write(self._said)
+
+    def stopping(self) -> None:
+        """Say, with whatever else is said from now on, that the run is told to stop."""
+        self._stopping = True
         self._write(self._said)
 
     def count(self, made: int, budget: int) -> None:
@@ -40,7 +46,7 @@ class LiveFile:
         self._write({**self._said, "rollouts": made, "budget": budget})
 
     def _write(self, note: Mapping[str, Any]) -> None:
-        said = json.dumps(note)
+        said = json.dumps({**note, "stopping": True} if self._stopping else note)
         with contextlib.suppress(OSError):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
             try:
@@ -57,12 +63,14 @@ class LiveFile:
 @dataclass(frozen=True)
 class Live:
     """What a process said last: the phase, when it began (seconds since the epoch), and the number of the process;
-    empty or None where the file does not say. `made`: the rollouts of the phase so far, and the most that it makes."""
+    empty or None where the file does not say. `made`: the rollouts of the phase so far, and the most that it makes.
+    `stopping`: the run is told to stop."""
 
     phase: str = ""
     since: float | None = None
     process: str = ""
     made: tuple[int, int] | None = None
+    stopping: bool = False
 
 
 def read_live(folder: Path) -> Live:
@@ -73,4 +81,10 @@ def read_live(folder: Path) -> Live:
         return Live()
     made, budget = count(said.get("rollouts")), count(said.get("budget"))
     counted = None if made is None or budget is None else (made, budget)
-    return Live(text(said.get("phase"), ""), number(said.get("since")), text(said.get("process"), ""), counted)
+    return Live(
+        text(said.get("phase"), ""),
+        number(said.get("since")),
+        text(said.get("process"), ""),
+        counted,
+        said.get("stopping") is True,
+    )

@@ -110,6 +110,7 @@ class Progress:
         phase: what the run does now, as the recorder calls it; empty: unknown.
         since: when that began, in seconds since the epoch; None: unknown.
         made: rollouts of the fast phase that goes on, and the most that it makes; None: none goes on, or unknown.
+        stopping: the run is told to stop.
         written: when the latest line was written, likewise.
     """
 
@@ -122,6 +123,7 @@ class Progress:
         self.phase = ""
         self.since: float | None = None
         self.made: tuple[int, int] | None = None
+        self.stopping = False
         self.written: float | None = None
         self._last: _Mark | None = None
         self._slow_seconds = 0.0  # of slow steps since the latest line of one
@@ -194,7 +196,9 @@ class Progress:
         return Left(max(0.0, seconds), without)
 
     def _piece(self, each: Mapping[str, float | None]) -> float:
-        """Return the seconds that what the run does now takes as a whole."""
+        """Return the seconds that what the run does now takes as a whole; 0 where the estimate does not hold it."""
+        if self.phase == "save":
+            return 0.0
         if self.phase == "eval":
             return (each["eval"] or 0.0) * self.plan.contexts_at(self.step)
         return each["fast" if self.phase == "fast" else "slow"] or 0.0

@@ -125,6 +125,13 @@ class Recorder(TrainerCallback):
         if self._live is not None:
             self._live.write(name)
 
+    def stopping(self, why: str) -> None:
+        """Show, until the process ends, that the run is told to stop."""
+        self.display.note(why)
+        self.display.stopping()
+        if self._live is not None:
+            self._live.stopping()
+
     def rollouts_made(self, made: int, budget: int) -> None:
         """Show how many rollouts the phase that goes on has made, of the most that it may."""
         self.display.rollouts(made, budget)

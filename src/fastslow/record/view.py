@@ -78,8 +78,8 @@ def _made(progress: Progress) -> str:
 
 def remaining(progress: Progress, now: float) -> str:
     """Return what is left, with the kinds of work that the time does not hold, and whether it is the run's own limit
-    that ends it; empty: unknown."""
-    left = progress.left(now)
+    that ends it; empty: unknown, or the run is told to stop."""
+    left = None if progress.stopping else progress.left(now)
     if left is None:
         return ""
     timed = [duration(left.seconds)] if left.seconds >= 1 or not left.without else []
@@ -137,7 +137,8 @@ def _head(progress: Progress, state: str, now: float, width: int, *, ascii_only:
     made = [Piece(_made(progress), 1)] if progress.made and not state else []
     time_left = [Piece(f"ETA {eta}", 2)] if eta else []
     first = Piece(state or doing, 0, "bold cyan", columns=0 if width < NARROW else 26)
-    return [first, *made, *time_left, steps] if width < NARROW else [first, steps, *time_left, *made]
+    stops = [Piece("told to stop", 1, "yellow")] if progress.stopping and not state else []
+    return [first, *stops, *made, *time_left, steps] if width < NARROW else [first, steps, *stops, *time_left, *made]
 
 
 def _steps(progress: Progress, width: int, *, ascii_only: bool) -> str:

@@ -85,6 +85,7 @@ class WatchedRun:
         live = read_live(self.path)
         before = live.process != holder(self.path).partition(" ")[0]  # left by a process that was killed
         self.condition = self._find_condition(live.phase)
+        self.progress.stopping = live.stopping and not before
         now = None if self.condition.words else time.time()
         self.lines = []
         for row in rows:

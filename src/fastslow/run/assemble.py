@@ -84,9 +84,7 @@ def build_components(
     """Make the parts. Raises BadInput for whatever the settings name that does not exist or does not fit together."""
     task = own_task(task or task_from(args))
     train = task.split("train")
-    for name, examples in by_task(task, train).items():
-        if not examples or not by_task(task, task.split("validation"))[name]:
-            raise BadInput(f"task '{name}' needs training and validation examples, it has {len(examples)} to train on.")
+    refuse_empty(task)
     router = RouteDecider(
         make_router(args.router, seed=args.seed), min_fast=args.min_fast_share, min_slow=args.min_slow_share
     )
@@ -179,6 +177,14 @@ def task_from(args: FastSlowConfig) -> Task:
     if streamed is not None and args.tasks:
         raise BadInput(f"task '{streamed}' is streamed, which is for one task; give it alone, as --task.")
     return TaskSet(tasks) if args.tasks else tasks[0]
+
+
+def refuse_empty(task: Task) -> None:
+    """Raise BadInput for a task, or one of several, without examples to train on or to measure on."""
+    validation = by_task(task, task.split("validation"))
+    for name, examples in by_task(task, task.split("train")).items():
+        if not examples or not validation[name]:
+            raise BadInput(f"task '{name}' needs training and validation examples, it has {len(examples)} to train on.")
 
 
 def make_stream(args: FastSlowConfig, task: Task) -> Stream:

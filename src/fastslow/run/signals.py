@@ -21,11 +21,10 @@ def stop_on_signals(trainer: FastSlowTrainer) -> Iterator[None]:
     """Have signals end the run as `FastSlowTrainer.stop` does, and a second SIGINT or SIGTERM at once. SIGHUP is left
     alone where it is ignored (`nohup`) or handled by the caller."""
     previous: dict[int, Any] = {}
-    display = trainer.recorder.display
 
     def handle(number: int, frame: Any) -> None:
         trainer.stop(signal.Signals(number).name)
-        display.note(
+        trainer.recorder.stopping(
             f"{signal.Signals(number).name}: stopping after this step; everything will be saved. A fast phase or an "
             "evaluation ends now and is made again by resume. Again to stop at once."
         )

@@ -39,7 +39,7 @@ from fastslow.run.trainer import FastSlowTrainer
 from fastslow.streams import SEQUENCE
 from fastslow.tasks.base import Task
 from fastslow.tasks.families.streamed import StreamedTask
-from fastslow.tasks.names import short_names
+from fastslow.tasks.names import short_names, titles
 
 OUT_OF_TIME = "max_minutes"
 
@@ -268,7 +268,8 @@ def _rows(trainer: FastSlowTrainer) -> str:
 
 def _title(trainer: FastSlowTrainer) -> str:
     config, task = trainer.args, trainer.parts.task
-    on = " + ".join(short_names(config.tasks).values()) if config.tasks else config.task or task.name
+    one = config.task or task.name
+    on = " + ".join(short_names(config.tasks).values()) if config.tasks else titles([one])[one]
     shown = {"stream": config.stream or SEQUENCE if config.tasks else "", "labels": config.labels,
              "clusters": config.clusters, "router": config.router}  # fmt: skip
     usual = {"stream": "", "labels": "visible", "clusters": "none", "router": "both"}

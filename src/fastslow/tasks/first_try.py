@@ -12,6 +12,8 @@ import yaml
 
 MINUTES, TOKENS = 8, 32
 """Minutes that examples/orders took on one shared core, with room for so many tokens in an answer."""
+DISK = "5 GB of disk while it runs, 0.5 GB of which stay"
+"""Three checkpoints and the bundle of that model."""
 SPLITS = {"validation_size": 16, "test_size": 16}
 """Validation questions of a first try are answered four times under every context. As many are kept for a test: the
 default of 64 would leave a small file next to none to validate on."""
@@ -72,9 +74,9 @@ def first_recipe(
 
 
 def how_long(room: int) -> str:
-    """Say roughly how long a first try takes."""
+    """Say roughly how long a first try takes, and what room on the disk."""
     minutes = max(5, round(MINUTES * room / TOKENS))
-    return f"6 steps, roughly {minutes} minutes of one core with smollm2-135m and short questions"
+    return f"6 steps, roughly {minutes} minutes of one core with smollm2-135m and short questions, and {DISK}"
 
 
 def _word(value: Any) -> str:

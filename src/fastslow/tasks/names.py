@@ -38,6 +38,13 @@ def short_names(tasks: Iterable[str]) -> dict[str, str]:
     return {task: name if counts[name] == 1 else task for task, name in short.items()}
 
 
+def titles(tasks: Iterable[str]) -> dict[str, str]:
+    """Return what a heading calls each task: those of files as `short_names` does, without folders and parameters; the
+    names of others say what is asked, and stay whole."""
+    short = short_names(tasks)
+    return {task: name if _lenient(task).family in OF_FILES else task for task, name in short.items()}
+
+
 def split_names(text: str) -> list[str]:
     """Split 'a,b?x=1,2' into a; b?x=1,2: a comma separates tasks only where a name follows, family and colon
     included, or the name of a file."""

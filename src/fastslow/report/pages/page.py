@@ -19,9 +19,10 @@ from plotly.offline import get_plotlyjs
 
 from fastslow.report.pages import formats, tables
 from fastslow.report.pages.charts import CONTEXT_NAMES, contexts_of, payload
+from fastslow.report.pages.label_tables import taken_for
 from fastslow.report.pages.markdown import all_notices, tables_of
 from fastslow.report.pages.safe import content_policy, template
-from fastslow.report.questions.compare import Comparison, compare
+from fastslow.report.questions.compare import Comparison, compare, headings
 from fastslow.report.questions.continual import Stages, stages_of
 from fastslow.report.questions.controls import few_seeds
 from fastslow.report.questions.course import Course, course_of
@@ -90,9 +91,10 @@ def page(sources: Sequence[Source], *, view: View = "page") -> str:
     pairs = [(source, comparison) for source in sources for comparison in compare(source)]
     limit = max(FEWEST_CONTEXTS, CONTEXTS_SHOWN // max(1, sum(len(c.runs) for _, c in pairs)))
     drawn = [{**payload(comparison), "tasks": comparison.tasks} for _, comparison in pairs]
+    titles = headings([comparison for _, comparison in pairs])
     articles = [
-        _article(f"c{at}", comparison, data, limit)
-        for at, ((_, comparison), data) in enumerate(zip(pairs, drawn, strict=True))
+        _article(f"c{at}", title, comparison, data, limit)
+        for at, (title, (_, comparison), data) in enumerate(zip(titles, pairs, drawn, strict=True))
     ]
     runs = [run for source in sources for run in source.runs]
     script, style = _asset("report.js"), _asset("style.css")
@@ -110,29 +112,29 @@ def page(sources: Sequence[Source], *, view: View = "page") -> str:
     )  # fmt: skip
 
 
-def _article(name: str, comparison: Comparison, drawn: dict[str, Any], limit: int) -> dict[str, Any]:
+def _article(name: str, title: str, comparison: Comparison, drawn: dict[str, Any], limit: int) -> dict[str, Any]:
     head = headline(comparison)
     evolved = [run for run in comparison.runs if run.contexts or run.population.get("archive")]
     # Runs without a fast channel have one context throughout, so the other runs come first.
     recorded = sorted((run for run in comparison.runs if run.rollouts), key=lambda run: not run.channels.fast)
     rollouts = [(f"{run.name} ({run.label})", shelves(run)) for run in recorded[:RUNS_WITH_ROLLOUTS]]
-    gains, routing = tables.gains(comparison), tables.routing(comparison)
-    closing = {tables.costs(comparison).title, *(t.title for t in (gains, routing) if t is not None)}
+    gains, routing, labels = tables.gains(comparison), tables.routing(comparison), taken_for(comparison)
+    elsewhere = {tables.costs(comparison).title, *(t.title for t in (gains, routing, labels) if t is not None)}
     lineages = [_lineage(run, lineage(run, limit)) for run in evolved if run.channels.fast]
     courses = [_course(course, comparison.measure) for run in comparison.runs if (course := course_of(run)) is not None]
     sections = [
-        ("curves", "Curves", True), ("numbers", "Numbers", True), ("stream", "Stream", bool(courses)),
-        ("contexts", "Contexts", bool(lineages)),
+        ("labels", "Labels", labels is not None), ("curves", "Curves", True), ("numbers", "Numbers", True),
+        ("stream", "Stream", bool(courses)), ("contexts", "Contexts", bool(lineages)),
         ("rollouts", "Rollouts", bool(rollouts)), ("routes", "Routes", routing is not None), ("costs", "Costs", True),
     ]  # fmt: skip
     return {
         "id": name,
-        "question": head.question, "task": comparison.task, "tasks": comparison.tasks,
+        "question": head.question, "task": title, "tasks": comparison.tasks,
         "model": comparison.model, "facts": _facts(comparison), "measure": comparison.measure,
         "answer": head.answer, "sentence": head.sentence, "figures": head.figures,
-        "charts": drawn["charts"], "arms": drawn["arms"], "contexts": contexts_of(comparison),
+        "labels": labels, "charts": drawn["charts"], "arms": drawn["arms"], "contexts": contexts_of(comparison),
         "numbers": tables.numbers(comparison, "accuracy"),
-        "tables": [table for table in tables_of(comparison) if table.title not in closing],
+        "tables": [table for table in tables_of(comparison) if table.title not in elsewhere],
         "stages": [
             _staged(arm.label, stages, comparison.measure)
             for arm in comparison.arms

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fastslow.core.types import Route
 from fastslow.metrics import Efficiency
 from fastslow.report.pages import formats
 from fastslow.report.questions.compare import RATIO_AXES, Arm, Comparison, mean_or_none
@@ -213,8 +214,10 @@ def gains(comparison: Comparison) -> Table | None:
 
 
 def routing(comparison: Comparison) -> Table | None:
-    """Show the share of each route; None where no group was routed."""
+    """Show the share of each route; None where every group took the one that needs no router."""
     rows = []
+    if not {kind for run in comparison.runs for counts in run.routes.values() for kind in counts} - {Route.BOTH.value}:
+        return None
     for run in (run for run in comparison.runs if run.routes):
         counts = sum(run.routes.values(), Counter())
         listed = ", ".join(f"{kind} {formats.percent(share)}" for kind, share in shares(counts).items())

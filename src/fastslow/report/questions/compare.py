@@ -86,6 +86,11 @@ class Comparison:
         return list(dict.fromkeys(task for run in self.runs for task in run.tasks))
 
     @property
+    def title(self) -> str:
+        """The task as a heading has it: of a file the name alone."""
+        return next((run.title for run in self.all_runs), self.task)
+
+    @property
     def graded(self) -> bool:
         """Whether a reward of any run is neither 0 nor 1, so that their mean is not a share of answers."""
         return any(run.graded for run in self.runs)
@@ -112,6 +117,13 @@ def compare(source: Source) -> list[Comparison]:
     A plasticity probe compares the models themselves, so it has one comparison for each task.
     """
     return [_compare(source, runs) for runs in _alike(source)]
+
+
+def headings(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return what a report calls the task of each comparison: its title, or the whole name where two tasks of the
+    report have one title."""
+    tasks = {title: {c.task for c in comparisons if c.title == title} for title in (c.title for c in comparisons)}
+    return [c.title if len(tasks[c.title]) == 1 else c.task for c in comparisons]
 
 
 def left_out(source: Source) -> list[RunData]:

@@ -28,6 +28,7 @@ from fastslow.report.reading.rows import (
     rollout_row,
 )
 from fastslow.report.reading.values import count, is_partial, mapping, number, read_json, text
+from fastslow.tasks.names import titles
 from fastslow.tasks.spec import format_spec, parse_spec
 
 AXES = {
@@ -124,6 +125,11 @@ class RunData:
     @property
     def task(self) -> str:
         return " → ".join(self.tasks)
+
+    @property
+    def title(self) -> str:
+        """What a heading calls the tasks."""
+        return " → ".join(titles(self.tasks).values())
 
     @property
     def model(self) -> str:
