@@ -138,6 +138,13 @@ def test_every_mode_is_accepted_as_it_stands(mode: str) -> None:
         ({"importance_sampling_level": "sequence", "loss_type": "vespo"}, "'sequence' is not for loss_type 'vespo'"),
         ({"importance_sampling_level": "token", "loss_type": "luspo"}, "'token' is not for loss_type 'luspo'"),
         ({"importance_sampling_level": "row", "loss_type": "grpo"}, "is 'token' or 'sequence', got 'row'"),
+        ({"reasoning": "hide"}, "reasoning is 'auto', 'keep' or 'strip', got 'hide'"),
+        (
+            {"overlong_buffer": 513, "max_completion_length": 512},
+            r"\(513\) .* max_completion_length \(512",
+        ),
+        ({"overlong_buffer": 8, "mode": "supervised"}, "mode 'supervised' learns from answers; leave it at 0"),
+        ({"overlong_buffer": 8, "mode": "self_distillation"}, "learns from teacher; leave it at 0"),
         ({"epsilon_high": 0.2}, "epsilon_high .* at least 1, got 0.2; the paper uses 4"),
         ({"epsilon_high": 0.0}, "epsilon_high .* at least 1, got 0.0"),
     ],

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fastslow.cli.flags import Parser, between, check_target, count, positive, write
+from fastslow.cli.flags import Parser, arguments, between, check_target, count, positive, write
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
@@ -81,6 +81,8 @@ def _measure(
     kinds = kinds or usual_kinds(named)
     bundle = open_bundle(options.path, choosing=bool(set(kinds) & set(CHOOSING)), trusted=options.trust_task)
     settings = bundle.settings
+    if options.chat_template_kwargs is not None:
+        settings["chat_template_kwargs"] = options.chat_template_kwargs
     if not has_manifest(folder_of(options.path)):
         _warn("the bundle has no manifest, as older versions wrote none: whether its files are whole is not known")
     for kind in set(kinds) & set(CHOOSING):
@@ -190,6 +192,10 @@ def _options(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--samples", type=positive, help="samples per example (default: as in the run)")
     parser.add_argument("--temperature", type=_temperature, help="0 is greedy (default: as in the run)")
     parser.add_argument("--top_p", type=_top_p, help="default: as in the run")
+    parser.add_argument(
+        "--chat_template_kwargs", type=arguments, metavar="JSON",
+        help="arguments of the chat template, such as '{\"enable_thinking\": false}' (default: as in the run)",
+    )  # fmt: skip
     parser.add_argument("--limit", type=positive, help="at most this many examples")
     parser.add_argument(
         "--kl_examples", type=count, default=16, help="prompts for the KL to the base; 0: none (default 16)"

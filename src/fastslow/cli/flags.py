@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from fastslow.core.errors import BadInput
 from fastslow.files.atomic import write_file
@@ -55,6 +55,16 @@ def between(text: str, what: str, fits: Callable[[N], bool], kind: Callable[[str
     if not fits(value):
         raise argparse.ArgumentTypeError(f"must be {what}, got '{text}'")
     return value
+
+
+def arguments(text: str) -> dict[str, Any]:
+    """Read a mapping in JSON; a type for argparse."""
+    from fastslow.config.reading import read_value
+
+    try:
+        return read_value(text, dict)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def write(path: Path, content: bytes) -> None:

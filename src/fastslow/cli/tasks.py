@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fastslow.cli.called import called
-from fastslow.cli.flags import Parser, check_target, positive, write
+from fastslow.cli.flags import Parser, arguments, check_target, positive, write
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.policy.settings import TEMPLATE_DATE, moment_of
@@ -129,7 +129,7 @@ def _add_settings(command: argparse.ArgumentParser, defaults: Mapping[str, Any],
     )
     command.add_argument(
         "--chat_template_kwargs",
-        type=_mapping,
+        type=arguments,
         default=defaults["chat_template_kwargs"],
         metavar="JSON",
         help="arguments of the template, as in a run",
@@ -144,15 +144,6 @@ def _add_settings(command: argparse.ArgumentParser, defaults: Mapping[str, Any],
         default=defaults["trust_remote_code"],
         help="run code that comes with the model",
     )
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    from fastslow.config.reading import read_value
-
-    try:
-        return read_value(text, dict)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _list() -> int:

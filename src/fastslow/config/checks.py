@@ -212,6 +212,7 @@ def _check_loss(config: AllSettings) -> None:
             f"mode '{config.mode}' maximises the likelihood of whole answers: leave top_entropy_quantile at 1 and "
             "entropy_coef at 0."
         )
+    _check_length(config)
     _check_teacher(config)
     if not mode.samples and config.router != "both":
         raise BadInput(f"mode '{config.mode}' makes no rollouts that a router could send anywhere; leave it at both.")
@@ -221,6 +222,21 @@ def _check_loss(config: AllSettings) -> None:
         raise BadInput(
             f"multi_objective_aggregation '{config.multi_objective_aggregation}' normalises over whole groups, and "
             "advantage_group 'context' compares rollouts under one context; leave it at sum_then_normalize."
+        )
+
+
+def _check_length(config: AllSettings) -> None:
+    """Refuse a penalty on length over more tokens than an answer has, and where no reward is learned from."""
+    if config.overlong_buffer > int(config.max_completion_length or 0):
+        raise BadInput(
+            f"overlong_buffer ({config.overlong_buffer}) is the end of an answer, which has max_completion_length "
+            f"({config.max_completion_length}) tokens at most; lower it."
+        )
+    mode = MODES[config.mode]
+    if config.overlong_buffer and mode.learns_from != "rewards":
+        raise BadInput(
+            f"overlong_buffer takes something off rewards, and mode '{config.mode}' learns from {mode.learns_from}; "
+            "leave it at 0."
         )
 
 

@@ -6,6 +6,7 @@
 - `registry`: names to factories, with dotted paths to the user's own; used by tasks, routers, streams, proposers,
   embedders and scorers.
 - `foreign`: the one way into code of the user's, which may raise, print and change anything.
+- `thoughts`: where the thoughts of a reasoning model end.
 - `texts`: the normal form in which questions are compared; durations in words.
 - `seeding`: seeds derived from the run's seed and a purpose.
 - `modes`: what each mode trains and ships, as data.

@@ -88,4 +88,5 @@ def bundle_policy(
         template_date=bundle.settings["template_date"],
         ids_below=vocabulary(model),
         soft=rows_beside(model),
+        reasoning=bundle.settings["reasoning"],
     )

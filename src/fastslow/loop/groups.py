@@ -23,6 +23,7 @@ from fastslow.policy.policy import Job, Policy
 from fastslow.routers import RouteDecider
 from fastslow.routers.group import ROUNDING
 from fastslow.slow.hooks import StepBatch
+from fastslow.slow.replay import length_penalties
 from fastslow.streams.epochs import Stream
 
 NO_ANSWER = "the task has no verified answer to this question"
@@ -230,6 +231,7 @@ class GroupMaker:
             problems_B=None if whole else tuple(problem for problem, _ in blocks),
             imitated_N=self._successes(blocks) if self._mode.imitates else None,
             teacher_prompts_N=self._taught(groups, blocks, teacher) if teacher is not None else None,
+            penalties_N=self._overlong(blocks) if teacher is None and not self._mode.imitates else None,
             off_policy=self.policy.engine.separate or any(isinstance(slot, Rollout) for slot in slots),
             beta=beta if teacher is None else 0.0,  # the KL to the teacher is the whole loss
             advantage_scale=advantage_scale,
@@ -261,6 +263,19 @@ class GroupMaker:
         """Return the prompt under which each row is judged."""
         prompts = [teacher.prompt(group.example) for group in groups]
         return tuple(prompts[problem] for problem, rollouts in blocks for _ in rollouts)
+
+    def _overlong(self, blocks: Sequence[tuple[int, Sequence[Rollout]]]) -> tuple[float, ...] | None:
+        """Return what each row loses of its reward by its length; None where length costs nothing."""
+        config = self._config
+        if not config.overlong_buffer or not config.overlong_penalty:
+            return None
+        rows = [rollout for _, rollouts in blocks for rollout in rollouts]
+        lost_N = length_penalties(
+            rows, longest=self.policy.params.max_new_tokens, buffer=config.overlong_buffer, most=config.overlong_penalty
+        )
+        scored = [lost for row, lost in zip(rows, lost_N, strict=True) if row.verdict.scored]
+        self._log({"fst/overlong_penalty": sum(scored) / len(scored) if scored else 0.0})
+        return lost_N
 
     @staticmethod
     def _successes(blocks: Sequence[tuple[int, Sequence[Rollout]]]) -> tuple[bool, ...]:

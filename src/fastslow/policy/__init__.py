@@ -9,6 +9,7 @@
 - `policy`: renders contexts and questions, asks an engine for completions, scores them, and returns rollouts; of
   several processes each does its share.
 - `soft_rows`: rows of soft contexts, beside a model's embedding. `soft_births`: the tokens that they are copied from.
+- `thinking`: what a scorer reads of the answers of a model that thinks first.
 - `dealing`: which process, or which server, makes which rollouts.
 - `engines/`: sample completions; one engine a file.
 - `tripwire`: compares the log-probabilities of an engine in another program with those of the model in training.

@@ -11,7 +11,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -26,6 +26,7 @@ from fastslow.policy.dealing import Dealer
 from fastslow.policy.engines.base import Engine, Prompt, SamplingParams, go_on
 from fastslow.policy.settings import TEMPLATE_DATE
 from fastslow.policy.soft_rows import SoftRows
+from fastslow.policy.thinking import NO_END, Listener
 from fastslow.policy.tripwire import Tripwire
 from fastslow.tasks.base import Task
 from fastslow.tasks.own import own_task
@@ -50,7 +51,8 @@ class Job:
 class Policy:
     """Answer jobs with rollouts under the weights of `version`.
 
-    `soft` holds the rows of soft contexts, where the engine's model has them.
+    `soft` holds the rows of soft contexts, where the engine's model has them. `reasoning` says whether scorers read the
+    thoughts of a model that thinks first (`Listener`).
     `stops` says whether this process was asked to stop: rollouts of no optimiser step then end early, on all processes.
     """
 
@@ -67,6 +69,7 @@ class Policy:
         ids_below: int | None = None,
         tripwire: Tripwire | None = None,
         soft: SoftRows | None = None,
+        reasoning: str = "keep",
         stops: Callable[[], bool] = lambda: False,
     ):
         self.task = own_task(task)
@@ -84,6 +87,7 @@ class Policy:
         self._prefixes: dict[str, tuple[int, ...]] = {}
         self._scorer_faults: Counter[str] = Counter()
         self._dealer = Dealer()
+        self._listener = Listener(tokenizer, reasoning)
 
     def refresh(self, version: int) -> None:
         """Follow the optimiser: sample from the weights after `version` steps from now on."""
@@ -218,7 +222,7 @@ class Policy:
                 completion_ids=sample.ids,
                 logprobs=sample.logprobs,
                 text=text,
-                verdict=self.score(jobs[i].example, text),
+                verdict=self._judge(jobs[i].example, self._listener.answer(prompt.ids, sample.ids, text)),
                 policy_version=self.version,
                 context_tokens=prompt.prefix,
             )
@@ -267,6 +271,11 @@ class Policy:
                     *(self.task.name, fault, example.where),
                 )
             return Verdict.unscored(f"scorer raised {fault}")
+
+    def _judge(self, example: Example, answer: str | None) -> Verdict:
+        """Return the verdict on what a scorer reads of a completion; None stands for thoughts without an end."""
+        verdict = self.score(example, answer or "")
+        return verdict if answer is not None else replace(verdict, feedback=NO_END + verdict.feedback)
 
     def _prompt(self, job: Job) -> Prompt:
         ids = self.prompt_ids(job.context, job.example)

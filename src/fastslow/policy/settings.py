@@ -122,6 +122,11 @@ class PolicySettings(SettingsGroup):
     chat_template_kwargs: dict | str | None = inherited(  # noqa: RUF009 - the default is None
         None, "Arguments of the chat template, a mapping; on the command line as JSON.", in_bundle=True
     )
+    reasoning: str = setting(
+        "auto", "The thoughts of a model that thinks before it answers: 'keep' them in what a scorer reads, 'strip' "
+        "them, or strip them where the chat template has marks for them ('auto'). They are trained on in any case.",
+        choices=("auto", "keep", "strip"), in_bundle=True,
+    )  # fmt: skip
     template_date: str = setting(
         TEMPLATE_DATE, "The date that chat templates are told which print one; fixed, so that runs repeat.",
         in_bundle=True,

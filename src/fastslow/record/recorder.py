@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from fastslow.contexts.evidence import Standing
 from fastslow.core import processes
 from fastslow.core.measurement import Measurement, first_questions
+from fastslow.core.thoughts import spoken
 from fastslow.core.types import Example, GroupEvidence, Rollout
 from fastslow.fast.phase import FastPhase
 from fastslow.fast.proposers.base import USAGE
@@ -271,7 +272,7 @@ class Recorder(TrainerCallback):
         self._append("answers.jsonl", [line for line in shown if line is not None])
         for one in measurements:
             if one.weights == "trained" and one.answers:
-                self.given[one.context] = [(a.example_id, a.text.strip()[:LONGEST_GIVEN]) for a in one.answers]
+                self.given[one.context] = [(a.example_id, spoken(a.text).strip()[:LONGEST_GIVEN]) for a in one.answers]
         measured = [replace(one, step=step, answers=()) for one in measurements]
         self.measurements += measured
         self._append("evals.jsonl", [one.row() for one in measured])

@@ -95,6 +95,7 @@ def make_policy(
         template_date=config.template_date,
         ids_below=vocabulary(answering),
         soft=rows_beside(answering),
+        reasoning=config.reasoning,
         stops=stops,
     )
 

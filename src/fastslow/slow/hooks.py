@@ -28,6 +28,7 @@ class StepBatch:
             advantages come from the rewards.
         teacher_prompts_N: tokens under which the model itself judges the completion of each row, token by token; a row
             with None teaches nothing. None: advantages come from the rewards.
+        penalties_N: what each row loses of its reward by its length; None: nothing.
         off_policy: whether some rollouts were sampled before this step, or by another program, so that every ratio is
             to the policy that sampled.
         beta: coefficient of the KL term in this step.
@@ -42,6 +43,7 @@ class StepBatch:
     problems_B: tuple[int, ...] | None = None
     imitated_N: tuple[bool, ...] | None = None
     teacher_prompts_N: tuple[tuple[int, ...] | None, ...] | None = None
+    penalties_N: tuple[float, ...] | None = None
     off_policy: bool = False
     beta: float = 0.0
     advantage_scale: float = 1.0
@@ -56,8 +58,17 @@ class StepBatch:
 
     @property
     def rewards_N(self) -> Float[Tensor, " N"]:
-        """Rewards as TRL computes with them: fp32, NaN where unscored."""
-        return torch.tensor([math.nan if r.verdict.reward is None else r.verdict.reward for r in self.rollouts])
+        """Rewards as TRL computes with them: less what length costs, fp32, NaN where unscored."""
+        return torch.tensor([math.nan if reward is None else reward for reward in self.rewards])
+
+    @property
+    def rewards(self) -> list[float | None]:
+        """Rewards less what length costs; None where unscored."""
+        rewards = [rollout.verdict.reward for rollout in self.rollouts]
+        if self.penalties_N is None:
+            return rewards
+        pairs = zip(rewards, self.penalties_N, strict=True)
+        return [None if reward is None else reward - penalty for reward, penalty in pairs]
 
     @property
     def examples_N(self) -> list[Example]:

@@ -9,15 +9,23 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from trl.rewards import get_soft_overlong_punishment
 
 from fastslow.core.types import Rollout
+from fastslow.slow.hooks import StepBatch
 
 
 class Replay:
-    """Hand TRL the rollouts of this process, `rollouts` in row order, and their rewards."""
+    """Hand TRL the rollouts of this process, `rollouts` in row order, and their `rewards`."""
 
     def __init__(self) -> None:
         self.rollouts: Sequence[Rollout] = ()
+        self.rewards: Sequence[float | None] = ()
+
+    def take_up(self, batch: StepBatch, place: slice) -> Sequence[Rollout]:
+        """Serve these rows of a step from now on, and return them."""
+        self.rollouts, self.rewards = batch.rollouts[place], batch.rewards[place]
+        return self.rollouts
 
     def roll_out(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
         """Serve as TRL's `rollout_func`; `logprobs` are the behaviour policy's."""
@@ -29,7 +37,14 @@ class Replay:
 
     def task(self, prompts: list[Any], completions: list[Any], **columns: Any) -> list[float | None]:
         """Serve as TRL's reward function, whose name TRL uses for its metrics; TRL reads None as unscored."""
-        return [rollout.verdict.reward for rollout in self.rollouts]
+        return list(self.rewards)
+
+
+def length_penalties(rollouts: Sequence[Rollout], *, longest: int, buffer: int, most: float) -> tuple[float, ...]:
+    """Return what each answer loses of its reward by its length: nothing up to `buffer` tokens below the `longest`,
+    then ever more, up to `most` (equation 13 of DAPO, arXiv 2503.14476)."""
+    punish = get_soft_overlong_punishment(longest, buffer)
+    return tuple(-most * share for share in punish([list(rollout.completion_ids) for rollout in rollouts]))
 
 
 def places(count: int) -> Dataset:

@@ -37,6 +37,15 @@ class SlowSettings(SettingsGroup):
         choices=("problem", "context"),
         channel="fast",  # without contexts beside each other, both are the same
     )
+    overlong_buffer: int = setting(
+        0,
+        "The last tokens before max_completion_length, over which an answer loses up to overlong_penalty of its reward "
+        "(DAPO's soft punishment); 0: length costs nothing. Contexts are judged without it.",
+        unit="tokens", at_least=0, channel="slow",
+    )  # fmt: skip
+    overlong_penalty: float = setting(
+        1.0, "What an answer of max_completion_length loses with overlong_buffer.", at_least=0, channel="slow",
+    )  # fmt: skip
     prefix_gradient: str = setting(
         "full",
         "'full': the gradient passes through the tokens of a context (the paper); 'stop': their keys and values are "

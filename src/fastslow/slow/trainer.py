@@ -195,7 +195,7 @@ class SlowTrainer(GRPOTrainer):
             return [EMPTY] * self.slots
         self.beta = batch.beta  # before TRL scores: with a KL term it computes the reference's log-probabilities
         place = self._place(batch, rows_per_process)
-        self._replay.rollouts = rollouts = batch.rollouts[place]
+        rollouts = self._replay.take_up(batch, place)
         if self.args.prefix_gradient == "stop":
             self._fixed = {r.prompt_ids + r.completion_ids: r.context_tokens for r in rollouts}
         with self._own_randomness("score"):

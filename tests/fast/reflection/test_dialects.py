@@ -8,10 +8,10 @@ import logging
 import pytest
 
 from fastslow.core.errors import EndpointError
+from fastslow.core.thoughts import without_thoughts
 from fastslow.fast.reflection.costs import Ceiling
 from fastslow.fast.reflection.endpoint import OpenAIReflectionLM
 from fastslow.fast.reflection.journal import JOURNAL, Journal
-from fastslow.fast.reflection.thoughts import without_thoughts
 from tests.support.dialects import (
     REFUSALS,
     REPLIES,

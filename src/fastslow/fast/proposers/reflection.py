@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, dump_examples, load_examples
 from fastslow.core.errors import BadInput, EndpointError, quoted
 from fastslow.core.seeding import derive_seed
+from fastslow.core.thoughts import OPENED, end_of_thoughts, without_thoughts
 from fastslow.core.types import Trace
 from fastslow.fast.proposers.base import Edits, ProposalRequest, readable
 from fastslow.fast.proposers.replies import loose_json, without_code_block
 from fastslow.fast.proposers.validate import is_control
-from fastslow.fast.reflection.thoughts import OPENED, end_of_thoughts, without_thoughts
 
 if TYPE_CHECKING:
     from fastslow.fast.reflection.endpoint import ReflectionLM

@@ -18,6 +18,7 @@ import openai
 
 from fastslow.core.errors import BadInput, EndpointError
 from fastslow.core.proxies import proxy_for
+from fastslow.core.thoughts import without_thoughts
 from fastslow.fast.reflection.costs import Ceiling, Usage
 from fastslow.fast.reflection.dialects import (
     BROKEN_OFF,
@@ -34,7 +35,6 @@ from fastslow.fast.reflection.dialects import (
 )
 from fastslow.fast.reflection.http import http_client
 from fastslow.fast.reflection.journal import Journal, LMReply, request_key
-from fastslow.fast.reflection.thoughts import without_thoughts
 
 logger = logging.getLogger(__name__)
 

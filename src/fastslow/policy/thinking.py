@@ -1,0 +1,50 @@
+"""What a scorer reads of the answers of a model that thinks first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from fastslow.core.thoughts import OPEN_AT_THE_END, answer_after, speaks_of_thoughts
+
+LOOKED_AT = 16
+"""Tokens at the end of a prompt in which its template may open thoughts."""
+
+NO_END = "The thoughts had no end, so that there is no answer. "
+"""What feedback begins with where an answer was cut while the model still thought."""
+
+
+class Listener:
+    """Take the thoughts off completions.
+
+    Args:
+        tokenizer: that of the model, with its chat template.
+        reasoning: 'strip'; 'keep' to leave completions as they are; 'auto' to strip where the template knows thoughts.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, reasoning: str):
+        self.strips = reasoning == "strip" or (
+            reasoning == "auto" and speaks_of_thoughts(str(tokenizer.chat_template or ""))
+        )
+        self._tokenizer = tokenizer
+        special = [str(token) for token in tokenizer.all_special_tokens]
+        # Marks that are special tokens are not in a decoded text, e.g. those of Magistral and of GPT-OSS.
+        self._special = special if any(map(speaks_of_thoughts, special)) or "<|channel|>" in special else []
+
+    def answer(self, prompt_ids: Sequence[int], ids: Sequence[int], text: str) -> str | None:
+        """Return what a scorer reads of a completion; None where its thoughts have no end.
+
+        Args:
+            prompt_ids: the prompt, whose end may open the thoughts.
+            ids: the completion. `text`: as decoded without special tokens.
+        """
+        if not self.strips:
+            return text
+        opened = OPEN_AT_THE_END.search(self._tokenizer.decode(list(prompt_ids[-LOOKED_AT:]))) is not None
+        if not self._special:
+            return answer_after(text, opened=opened)
+        answer = answer_after(self._tokenizer.decode(list(ids)), opened=opened)
+        for token in self._special if answer is not None else ():
+            answer = (answer or "").replace(token, "")
+        return answer
