@@ -14,7 +14,7 @@ import pytest
 
 from fastslow.cli.main import main
 from fastslow.core.errors import BadInput
-from fastslow.policy import loading
+from fastslow.policy import gguf
 from fastslow.record.display import TerminalDisplay
 from fastslow.record.progress import Plan
 from tests.cli.test_cli import ROOT, recipe
@@ -102,7 +102,7 @@ def test_a_cache_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path, m
         place = Path("/proc/nowhere")
     monkeypatch.setenv("XDG_CACHE_HOME", str(place))
     with pytest.raises(BadInput, match="set XDG_CACHE_HOME"):
-        loading._check_cache(loading._cache())
+        gguf._check_cache(gguf._cache("smollm2-135m"), "smollm2-135m")
 
 
 def test_a_display_whose_reader_has_left_falls_silent(monkeypatch) -> None:

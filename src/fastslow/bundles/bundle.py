@@ -256,7 +256,7 @@ def _found(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         return relocated(path, was=was, now=now)
 
     model = find(settings["model"])
-    if os.path.isabs(model) and not os.path.isdir(model):
+    if os.path.isabs(model) and not os.path.exists(model):
         other = place_after_move(model, was=was, now=now)
         also = f" nor '{other}'" if other not in (None, model) else ""
         raise BadInput(f"the base model of '{folder}' is not at '{model}'{also}; put its folder back.")

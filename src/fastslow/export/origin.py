@@ -87,7 +87,7 @@ class Origin:
         name = self.settings["model"]
         if name == EMBEDDED:
             return EMBEDDED_HUB_ID
-        return name if HUB_ID.fullmatch(name) and not os.path.isdir(name) else None
+        return name if HUB_ID.fullmatch(name) and not os.path.exists(name) else None
 
     @property
     def licence(self) -> str | None:

