@@ -73,8 +73,9 @@ class PolicySettings(SettingsGroup):
     title = "Model and sampling"
 
     model: str = setting(
-        "smollm2-135m", "'smollm2-135m' (embedded), a folder written by save_pretrained, a .gguf file, or a hub id.", in_bundle=True
-    )
+        "smollm2-135m", "'smollm2-135m' (embedded), a folder written by save_pretrained, a .gguf file, or a hub id.",
+        in_bundle=True,
+    )  # fmt: skip
     bf16: bool | None = setting(
         None, "Compute in bf16 over fp32 weights; default: where the machine is faster with it.", incidental=True
     )
