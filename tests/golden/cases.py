@@ -98,10 +98,15 @@ def run_two_processes() -> Path:
 
 
 def run_quickstart() -> Path:
-    """Three steps of the quickstart on SmolLM2-135M."""
+    """One step of the quickstart on SmolLM2-135M: contexts give it a reward, and the rewards move its weights."""
     settings = yaml.safe_load((ROOT / "recipes/quickstart.yaml").read_text())
     del settings["compare"]  # of experiments, and no setting of a run
-    settings |= {"max_steps": 3, "bf16": False, "output_dir": "run", "validation_size": 8, "eval_samples": 1}
+    settings |= {
+        "max_steps": 1, "warmup_steps": 0, "problems_per_step": 2, "population_size": 2, "anchor_size": 8,
+        "fast_metric_calls": 64, "bf16": False,
+        "validation_size": 8, "eval_strategy": "no", "eval_samples": 1, "eval_temperature": 0.0, "kl_examples": 4,
+        "output_dir": "run",
+    }  # fmt: skip
     train(FastSlowConfig(**settings))
     return Path("run")
 

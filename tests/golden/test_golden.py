@@ -45,3 +45,7 @@ def test_a_golden_run_ends_where_it_did(name: str, tmp_path: Path, monkeypatch: 
         wanted["summary"].pop("population")
     problems = differences(wanted, found, exact=exact)
     assert not problems, f"{len(problems)} differences, first: " + "; ".join(problems[:5])
+    if name == "quickstart":
+        accuracy, kl = found["summary"]["accuracy"], found["summary"]["kl_to_base"]
+        assert accuracy["base_lead"] > accuracy["base_seed"], "no context helped"
+        assert kl["lead"] > 0, "no weight moved"

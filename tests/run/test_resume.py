@@ -178,10 +178,9 @@ def cut_and_resume(whole: Path, variant: str, seed: int, cut: tuple[str, int, bo
 
 
 SHORT = [
-    ("fst", CUTS[1]), ("sparse", CUTS[8]), ("lora", CUTS[4]), ("after", CUTS[24]), ("best", CUTS[19]),
-    ("fst", CUTS[29]), ("sparse", CUTS[12]), ("clusters", CUTS[8]), ("clusters", CUTS[14]),
-    ("dice", CUTS[8]), ("updates", CUTS[7]), ("updates", CUTS[8]), ("jumplora", CUTS[8]), ("stack", CUTS[8]),
-    ("critic", CUTS[8]), ("consolidate", CUTS[8]), ("soft", CUTS[8]), ("both", CUTS[8]), ("both", CUTS[14]),
+    ("fst", CUTS[1]), ("fst", CUTS[29]), ("sparse", CUTS[12]), ("lora", CUTS[4]), ("after", CUTS[24]),
+    ("best", CUTS[19]), ("clusters", CUTS[14]), ("dice", CUTS[8]), ("updates", CUTS[7]), ("jumplora", CUTS[8]),
+    ("stack", CUTS[8]), ("critic", CUTS[8]), ("consolidate", CUTS[8]), ("soft", CUTS[8]), ("both", CUTS[14]),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Train the runs of a plan in each of several processes, one after the other: python -m ... FOLDER PLAN.json
+"""Train the runs of a plan in each of several processes, one after the other.
 
 A plan is a list of {"name", "kind", "settings", "empty": step without a live row, "back": [step, later step after which
 the run goes back to it]}. Every process writes what it saw to
@@ -11,7 +11,6 @@ import faulthandler
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -121,7 +120,9 @@ def watch(witness: Witness) -> None:
 REAL = SlowTrainer._compute_loss, FastSlowTrainer.__init__, Policy._roll_out, drift._drift_of_rows
 
 
-def main(folder: Path, plan: list[dict[str, Any]]) -> None:
+def main(place: str, plan: list[dict[str, Any]]) -> None:
+    """Train the plan's runs in the folder `place`, in this process and the others of its group."""
+    folder = Path(place)
     shard_on_cpu()
     SlowChannel.eos_ids = property(lambda self: list(range(ENDS)))  # type: ignore[assignment]
     for run in plan:
@@ -143,7 +144,3 @@ def main(folder: Path, plan: list[dict[str, Any]]) -> None:
         (folder / f"{run['name']}-{processes.rank()}.json").write_text(json.dumps(witness.seen))
         processes.wait()
     leave_processes()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()))

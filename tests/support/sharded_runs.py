@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 
+from tests.support.nursery import Nursery
 from tests.support.runs import tiny_settings
-from tests.support.sharding import free_port, rank_environment
 
-ROOT = Path(__file__).parents[2]
 EMPTY_STEP = 3
 SHAPE = {
     "max_steps": 6, "slow_steps_per_cycle": 3, "max_completion_length": 24, "problems_per_step": 2,
@@ -44,21 +40,10 @@ def plan(folder: Path, kinds: Sequence[str], cases: Sequence[str] = tuple(CASES)
 
 def launch(folder: Path, runs: list[dict[str, Any]], processes: int = 2) -> None:
     """Have `processes` processes train the runs of a plan. Raises RuntimeError where one of them fails."""
-    (folder / "plan.json").write_text(json.dumps(runs))
-    port = free_port()
-    path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.support.on_shards", str(folder), str(folder / "plan.json")],
-            env={**env, **rank_environment(rank, processes, port)}, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(processes)
-    ]  # fmt: skip
-    ends = [rank.communicate(timeout=4 * int(os.environ.get("SHARDING_TEST_SECONDS", "60"))) for rank in ranks]
-    for rank, (_, said) in zip(ranks, ends, strict=True):
-        if rank.returncode:
-            raise RuntimeError(said[-4000:])
+    with Nursery(folder) as nursery:
+        ends = nursery.call("tests.support.on_shards", "main", str(folder), runs, ranks=processes)
+        if any(ends):
+            raise RuntimeError(f"exit codes {ends}: {nursery.log()[-4000:]}")
 
 
 def seen(folder: Path, name: str, rank: int = 0) -> dict[str, Any]:
