@@ -63,7 +63,7 @@ def test_thoughts_without_an_end_are_no_answer_and_the_feedback_says_so(template
 
 
 def test_what_the_template_closes_itself_is_no_thought() -> None:
-    off = {"chat_template_kwargs": {"enable_thinking": False}}
+    off: dict[str, Any] = {"chat_template_kwargs": {"enable_thinking": False}}
     assert heard(HYBRID, "5 </think> 6", **off)[0] == "5 </think> 6"
 
 

@@ -41,10 +41,14 @@ class Listener:
         """
         if not self.strips:
             return text
-        opened = OPEN_AT_THE_END.search(self._tokenizer.decode(list(prompt_ids[-LOOKED_AT:]))) is not None
+        opened = OPEN_AT_THE_END.search(self._whole_text(prompt_ids[-LOOKED_AT:])) is not None
         if not self._special:
             return answer_after(text, opened=opened)
-        answer = answer_after(self._tokenizer.decode(list(ids)), opened=opened)
+        answer = answer_after(self._whole_text(ids), opened=opened)
         for token in self._special if answer is not None else ():
             answer = (answer or "").replace(token, "")
         return answer
+
+    def _whole_text(self, ids: Sequence[int]) -> str:
+        """Return the text of some tokens, special ones included."""
+        return str(self._tokenizer.decode(list(ids)))
