@@ -385,8 +385,8 @@ def test_a_task_of_ones_own_takes_its_first_step_in_under_twenty_lines(tmp_path)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for command in commands:
         if command.startswith("fastslow train"):  # small: the step is the point, not its size
-            command += " --problems_per_step 2 --num_generations 4 --validation_size 4 --eval_samples 1"
-            command += " --kl_examples 2 --population_size 2 --anchor_size 4 --fast_metric_calls 40"
+            command += " --mode rl --beta 0 --problems_per_step 2 --num_generations 4 --validation_size 4"
+            command += " --eval_samples 1 --kl_examples 2"
         done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
     summary = json.loads((tmp_path / "runs/metres/summary.json").read_text())
