@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,17 +23,21 @@ from tests.support.runs import tiny_trainer
 G = 4
 
 
-def maker(advantage_group: str = "problem") -> GroupMaker:
+def maker(advantage_group: str = "problem", *, overlong_buffer: int = 0, log: Any = None) -> GroupMaker:
     """A maker without a policy that generates anything."""
-    config: Any = SimpleNamespace(num_generations=G, mode="fst", advantage_group=advantage_group, slots="even", seed=0)
+    config: Any = SimpleNamespace(
+        num_generations=G, mode="fst", advantage_group=advantage_group, slots="even", seed=0,
+        overlong_buffer=overlong_buffer, overlong_penalty=0.5,
+    )  # fmt: skip
     policy: Any = SimpleNamespace(
         engine=SimpleNamespace(separate=False),
+        params=SimpleNamespace(max_new_tokens=4),
         nothing=lambda example, context: rollout(example, "none", None),
     )
     state: Any = SimpleNamespace(population=SimpleNamespace(seed=None))
     nothing: Any = None
     return GroupMaker(
-        config, policy=policy, state=state, router=nothing, known=nothing, topic_of=nothing, log=nothing, further=()
+        config, policy=policy, state=state, router=nothing, known=nothing, topic_of=nothing, log=log, further=()
     )
 
 
@@ -87,6 +92,19 @@ def test_a_batch_of_whole_groups_is_left_to_trl() -> None:
     batch = maker().batch(groups_of([G] * 3), [True, False, True], beta=0.1, advantage_scale=0.5)
     assert batch.parts_N is None
     assert (batch.slow_B, batch.beta, batch.advantage_scale) == ((True, False, True), 0.1, 0.5)
+
+
+def test_long_answers_lose_reward_for_the_loss_alone_and_rows_that_fill_a_block_are_not_in_the_mean() -> None:
+    (group,) = groups_of([3])
+    lengths = (1, 3, 4)
+    rollouts = tuple(replace(r, completion_ids=(2,) * n) for r, n in zip(group.rollouts, lengths, strict=True))
+    logged: dict[str, float] = {}
+    long = maker(overlong_buffer=2, log=logged.update)
+    batch = long.batch([replace(group, rollouts=rollouts)], [True], beta=0.0, advantage_scale=1.0)
+    assert batch.penalties_N == (0.0, 0.25, 0.5, 0.0)
+    assert logged == {"fst/overlong_penalty": 0.25}
+    assert [r.verdict.reward for r in batch.rollouts] == [0.0, 0.5, 1.0, None]
+    assert batch.rewards == [0.0, 0.25, 0.5, None]
 
 
 @pytest.mark.processes
