@@ -31,7 +31,7 @@ def test_a_process_without_a_summary_ends_well() -> None:
 
 def test_a_terminal_that_closes_stops_a_run_once_and_what_nohup_ignores_stays_ignored() -> None:
     notes, stops = [], []
-    recorder = SimpleNamespace(display=SimpleNamespace(note=notes.append))
+    recorder = SimpleNamespace(stopping=notes.append)
     trainer: Any = SimpleNamespace(recorder=recorder, stop=stops.append)
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
