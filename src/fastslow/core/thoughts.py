@@ -22,10 +22,7 @@ def without_thoughts(reply: str) -> str:
 
     A tag further on is text of the reply: an instruction may speak of tags.
     """
-    if not OPENED.match(reply.lstrip()):
-        return reply
-    closed = CLOSED.search(reply)
-    return reply[closed.end() :] if closed else ""
+    return answer_after(reply, opened=False) or ""
 
 
 def end_of_thoughts(reply: str) -> int:
@@ -53,7 +50,7 @@ def answer_after(completion: str, *, opened: bool) -> str | None:
 
 def spoken(text: str) -> str:
     """Return what follows thoughts in a text of which the prompt is not known; '' where they have no end."""
-    return answer_after(text[end_of_thoughts(text) :], opened=False) or ""
+    return without_thoughts(text[end_of_thoughts(text) :])
 
 
 def speaks_of_thoughts(template: str) -> bool:

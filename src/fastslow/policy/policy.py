@@ -26,7 +26,7 @@ from fastslow.policy.dealing import Dealer
 from fastslow.policy.engines.base import Engine, Prompt, SamplingParams, go_on
 from fastslow.policy.settings import TEMPLATE_DATE
 from fastslow.policy.soft_rows import SoftRows
-from fastslow.policy.thinking import NO_END, Listener
+from fastslow.policy.thinking import NO_END, AnswerReader
 from fastslow.policy.tripwire import Tripwire
 from fastslow.tasks.base import Task
 from fastslow.tasks.own import own_task
@@ -52,7 +52,7 @@ class Policy:
     """Answer jobs with rollouts under the weights of `version`.
 
     `soft` holds the rows of soft contexts, where the engine's model has them. `reasoning` says whether scorers read the
-    thoughts of a model that thinks first (`Listener`).
+    thoughts of a model that thinks first (`AnswerReader`).
     `stops` says whether this process was asked to stop: rollouts of no optimiser step then end early, on all processes.
     """
 
@@ -87,7 +87,7 @@ class Policy:
         self._prefixes: dict[str, tuple[int, ...]] = {}
         self._scorer_faults: Counter[str] = Counter()
         self._dealer = Dealer()
-        self._listener = Listener(tokenizer, reasoning)
+        self._reader = AnswerReader(tokenizer, reasoning)
 
     def refresh(self, version: int) -> None:
         """Follow the optimiser: sample from the weights after `version` steps from now on."""
@@ -222,7 +222,7 @@ class Policy:
                 completion_ids=sample.ids,
                 logprobs=sample.logprobs,
                 text=text,
-                verdict=self._judge(jobs[i].example, self._listener.answer(prompt.ids, sample.ids, text)),
+                verdict=self._judge(jobs[i].example, self._reader.answer(prompt.ids, sample.ids, text)),
                 policy_version=self.version,
                 context_tokens=prompt.prefix,
             )

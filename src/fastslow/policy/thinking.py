@@ -15,7 +15,7 @@ NO_END = "The thoughts had no end, so that there is no answer. "
 """What feedback begins with where an answer was cut while the model still thought."""
 
 
-class Listener:
+class AnswerReader:
     """Take the thoughts off completions.
 
     Args:
