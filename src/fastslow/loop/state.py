@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastslow.contexts.evidence import Book
@@ -89,7 +89,8 @@ class LoopState:
 
 
 def _rollout_to_json(rollout: Rollout) -> dict[str, Any]:
-    return {**asdict(rollout), "verdict": _verdict_to_json(rollout.verdict)}
+    # Not asdict, which copies tokens one by one: whoever saves this copies it anyway.
+    return {**vars(rollout), "verdict": _verdict_to_json(rollout.verdict)}
 
 
 def _rollout_from_json(data: Mapping[str, Any]) -> Rollout:
