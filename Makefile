@@ -227,7 +227,7 @@ check: .venv/.installed ## Lint, formatting, spelling, imports between packages 
 	$(BIN)/ruff format --check src tests scripts examples
 	$(BIN)/codespell
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	$(BIN)/pyrefly check
 
 format: .venv/.installed ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format src tests scripts examples

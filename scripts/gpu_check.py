@@ -190,7 +190,8 @@ TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 4, "nu
 
 def _with(config: Any, **changes: Any) -> Any:
     """Return the configuration with changes, its list of kinds of layers made anew."""
-    return AutoConfig.for_model(**{**config.to_dict(), "layer_types": None, **changes})
+    settings: dict[str, Any] = {**config.to_dict(), "layer_types": None, **changes}
+    return AutoConfig.for_model(**settings)
 
 
 def _measure_layers(whole: Any, layers: int, length: int, device: torch.device) -> dict[str, float]:

@@ -45,7 +45,7 @@ _sources: dict[str, str] = {}  # page of the site -> its file in the repository,
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made, and those outside of docs/ that any page links to."""
-    from mkdocs.structure.files import File  # pyright: ignore[reportMissingImports]  # lives in .venv-docs
+    from mkdocs.structure.files import File  # lives in .venv-docs
 
     made = {"reference/python.md": python_page(), "index.md": (ROOT / "README.md").read_text(encoding="utf-8")}
     for name in ("cli.md", "settings.md"):

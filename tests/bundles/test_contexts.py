@@ -72,7 +72,8 @@ def question(question: str) -> Any:
 def test_the_printed_python_renders_the_ids_of_the_run(tmp_path: Path, template: str) -> None:
     path = make_bundle(tmp_path, [*CONTEXTS, HOSTILE], template=template, chat_template_kwargs={"note": "it's"})
     opened = open_contexts(path)
-    chat = Chat(AutoTokenizer.from_pretrained(path), kwargs={"note": "it's"}, date="2026-01-01")
+    tokenizer: Any = AutoTokenizer.from_pretrained(path)
+    chat = Chat(tokenizer, kwargs={"note": "it's"}, date="2026-01-01")
     for context in opened.population.members:
         code = opened.code(context)
         assert "'note'" not in code

@@ -6,6 +6,7 @@ import copy
 import inspect
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,8 @@ from tests.support.present import present
 
 
 def config(**overrides) -> FastSlowConfig:
-    return FastSlowConfig(**{"bf16": False, **overrides})
+    settings: dict[str, Any] = {"bf16": False, **overrides}
+    return FastSlowConfig(**settings)
 
 
 def test_the_defaults_are_a_run_that_works_with_the_papers_settings() -> None:
@@ -223,9 +225,9 @@ def test_settings_are_refused_before_anything_is_written(tmp_path: Path, monkeyp
 
 def test_a_misspelt_setting_is_refused_with_the_nearest_name_and_the_class_stays_a_dataclass() -> None:
     with pytest.raises(BadInput, match=r"no setting 'learnin_rate'\. Did you mean 'learning_rate'\?"):
-        FastSlowConfig(learnin_rate=1e-5)  # pyright: ignore[reportCallIssue]
+        FastSlowConfig(learnin_rate=1e-5)  # pyrefly: ignore[unexpected-keyword]
     with pytest.raises(BadInput, match="no setting 'zzzzqq'"):
-        FastSlowConfig(zzzzqq=1)  # pyright: ignore[reportCallIssue]
+        FastSlowConfig(zzzzqq=1)  # pyrefly: ignore[unexpected-keyword]
     assert "learning_rate" in inspect.signature(FastSlowConfig).parameters
     config = FastSlowConfig(learning_rate=1e-5)
     assert copy.deepcopy(config) == config

@@ -201,7 +201,7 @@ class Quiet:
 
 def optimise(adapter, **kwargs):
     adapter.propose_new_texts = kwargs.pop("propose", lambda c, d, u: {"a": c["a"] + "!"})
-    settings = {
+    settings: dict[str, Any] = {
         "seed_candidate": {"a": "s", "b": "t"},
         "trainset": [1, 2],
         "valset": [1, 2],
@@ -209,8 +209,9 @@ def optimise(adapter, **kwargs):
         "logger": Quiet(),
         "stop_callbacks": kwargs.pop("stop", lambda state: state.i >= 3),
         "raise_on_exception": True,
+        **kwargs,
     }
-    return gepa.optimize(**{**settings, **kwargs})
+    return gepa.optimize(**settings)
 
 
 def test_gepa_sampling_strategy_may_add_carried_candidates_without_parents() -> None:

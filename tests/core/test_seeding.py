@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastslow.core.seeding import derive_seed
 
 
@@ -10,6 +12,7 @@ def test_a_seed_is_the_same_on_every_machine() -> None:
 
 
 def test_every_part_of_the_purpose_changes_the_seed() -> None:
+    purposes: list[tuple[Any, ...]]
     purposes = [(0, "slow", 3), (1, "slow", 3), (0, "fast", 3), (0, "slow", 4), (0, "slow", 3, 0)]
     assert len({derive_seed(*purpose) for purpose in purposes}) == len(purposes)
 

@@ -69,7 +69,8 @@ def exported_under(kind: str, made: Path, output: Path, **settings: Any) -> Any:
 
 def default_of(folder: Path) -> str:
     """The context that the folder's template puts before a question of a request that names none."""
-    tokenizer, turns = AutoTokenizer.from_pretrained(folder), [{"role": "user", "content": "?"}]
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    turns = [{"role": "user", "content": "?"}]
     contexts = json.loads((folder / CONTEXTS).read_text())["contexts"]
     plain = tokenizer.apply_chat_template(turns, tokenize=False)
     (found,) = [

@@ -140,7 +140,8 @@ def test_an_empty_folder_is_taken(bundle: Path, tmp_path: Path, capsys: pytest.C
     (tmp_path / "out").mkdir()
     assert main(["export", str(bundle), "--output", str(tmp_path / "out")]) == 0
     assert "4 contexts in the chat template" in capsys.readouterr().out
-    assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer.chat_template
 
 
 def test_no_folder_beside_the_new_one_is_touched(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def hostile_chat(rng: random.Random, contexts: list[Context]) -> list[dict[str, 
 
 def tokenizer_with(template: str | dict[str, str]) -> PreTrainedTokenizerFast:
     tokenizer = tiny_tokenizer()
-    tokenizer.chat_template = template  # pyright: ignore[reportAttributeAccessIssue]
+    tokenizer.chat_template = template
     return tokenizer
 
 
@@ -192,8 +192,8 @@ def test_the_check_at_export_has_a_conversation_for_every_part_of_the_header(par
 
 def test_a_named_template_for_tools_is_compared_as_well() -> None:
     own = tokenizer_with({"default": CHATML, "tool_use": "TOOLS" + CHATML})
-    exported = tokenizer_with(with_contexts(own, CONTEXTS, lead=CONTEXTS[0], date=DATE))  # type: ignore[arg-type]
-    own.chat_template = {"default": CHATML, "tool_use": "OTHER" + CHATML}  # pyright: ignore[reportAttributeAccessIssue]
+    exported = tokenizer_with(with_contexts(own, CONTEXTS, lead=CONTEXTS[0], date=DATE))
+    own.chat_template = {"default": CHATML, "tool_use": "OTHER" + CHATML}
     chat, with_tools = Chat(own, date=DATE), Chat(own, date=DATE, kwargs={"tools": list(TOOLS)})
     how: Any = (exported, chat, CONTEXTS, CONTEXTS[0], conversations(CONTEXTS))
     assert check_equal(*how) >= 100
@@ -204,7 +204,7 @@ def test_a_named_template_for_tools_is_compared_as_well() -> None:
 def test_another_default_than_the_lead_is_what_a_request_gets_that_names_none() -> None:
     own, turns = tokenizer_with(CHATML), [ASK]
     template = with_contexts(own, CONTEXTS, lead=CONTEXTS[0], default=CONTEXTS[2], date=DATE)
-    exported = tokenizer_with(template)  # type: ignore[arg-type]
+    exported = tokenizer_with(template)
     assert ids(exported, turns) == ids(exported, turns, **{ARGUMENT: CONTEXTS[2].id})
     assert ids(exported, turns, **{ARGUMENT: "lead"}) == ids(exported, turns, **{ARGUMENT: CONTEXTS[0].id})
     chat = Chat(own, date=DATE)
@@ -302,7 +302,7 @@ def test_a_clock_that_shows_the_runs_own_date_today_is_refused_as_well() -> None
     template = "{% set form = '%Y' %}{{ strftime_now(form) }}" + CHATML
     today = datetime.now().date().isoformat()
     own = tokenizer_with(template)
-    exported = tokenizer_with(with_contexts(own, CONTEXTS, lead=CONTEXTS[0], date=today))  # type: ignore[arg-type]
+    exported = tokenizer_with(with_contexts(own, CONTEXTS, lead=CONTEXTS[0], date=today))
     with pytest.raises(BadInput, match="Nothing was exported"):
         check_equal(exported, Chat(own, date=today), CONTEXTS, CONTEXTS[0], conversations(CONTEXTS))
 

@@ -85,8 +85,9 @@ def cases(request, record_property) -> Any:
 @many(200)
 @given(values=st.dictionaries(st.sampled_from(own_fields()), scalars | st.lists(scalars, max_size=2), max_size=4))
 def test_any_settings_are_taken_or_refused(values: dict[str, Any]) -> None:
+    settings: dict[str, Any] = {"bf16": False, **values}
     with contextlib.suppress(BadInput):
-        FastSlowConfig(**{"bf16": False, **values})
+        FastSlowConfig(**settings)
 
 
 @many(200)

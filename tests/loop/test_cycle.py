@@ -6,6 +6,7 @@ import json
 from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -200,7 +201,7 @@ def test_each_rollout_was_said_under_the_context_it_is_booked_on(tmp_path: Path)
     collector = Collector(trainer)
     trainer.add_callback(collector)
     untouched = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    tokenizer: Any = AutoTokenizer.from_pretrained(tmp_path / "model")
     examples = {e.id: e for e in trainer.parts.task.split("train")}
     trainer.train()
     cached = [r for step, r in collector.seen if r.policy_version < step]

@@ -14,7 +14,8 @@ HERE = ["http://127.0.0.1:8001"]
 
 
 def config(**settings: Any) -> FastSlowConfig:
-    return FastSlowConfig(**{"task": "star_graph", "engine": "vllm", "engine_urls": HERE, **settings})
+    given: dict[str, Any] = {"task": "star_graph", "engine": "vllm", "engine_urls": HERE, **settings}
+    return FastSlowConfig(**given)
 
 
 @pytest.mark.parametrize(

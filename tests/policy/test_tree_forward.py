@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -38,9 +39,9 @@ def padded_logps(model: PreTrainedModel, rows: list[Row], temperature: float = 1
 
 
 def packed_logps(model: PreTrainedModel, rows: list[Row], **how) -> tuple[Tensor, Tensor]:
-    how = {"attention_weight": ONE_SEQUENCE, "temperature": 1.0, **how}
-    packed = pack(rows, attention_weight=how.pop("attention_weight"))
-    return forward_packed(model, model, packed, entropy_grad=True, **how)
+    settings: dict[str, Any] = {"attention_weight": ONE_SEQUENCE, "temperature": 1.0, **how}
+    packed = pack(rows, attention_weight=settings.pop("attention_weight"))
+    return forward_packed(model, model, packed, entropy_grad=True, **settings)
 
 
 def gradients(model: PreTrainedModel, logps: Tensor, entropies: Tensor) -> list[Tensor]:

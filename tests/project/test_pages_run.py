@@ -81,7 +81,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(policy))
     for seed, name in enumerate(("fst-s1", "rl-s1", "first", "new", "my-run")):
         mode = "rl" if name == "rl-s1" else "fst"
-        train(FastSlowConfig(**{**recipe, "mode": mode, "seed": seed, "output_dir": str(folder / f"runs/{name}")}))
+        own: dict[str, Any] = {"mode": mode, "seed": seed, "output_dir": str(folder / f"runs/{name}")}
+        train(FastSlowConfig(**recipe | own))
     return folder
 
 

@@ -43,7 +43,7 @@ def tags(recipe: Path) -> dict[str, str]:
 
 def stated(recipe: Path) -> dict[str, object]:
     """What the paper says of this recipe's settings."""
-    values = dict(PAPER)
+    values: dict[str, object] = dict(PAPER)
     for task, own in OF_TASK.items():
         values |= own if f"-{task}-" in recipe.name else {}
     return values

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def tags_of(rows: list[dict], *phases: str) -> set[str]:
 
 def where(folder: Path, **changed) -> dict[str, str]:
     """The environment within, and the name of the run."""
-    settings = {"trackers": ["wandb"], "project": "fastslow", "name": None, **changed}
+    settings: dict[str, Any] = {"trackers": ["wandb"], "project": "fastslow", "name": None, **changed}
     with tracked(folder, **settings) as run:
         if run is None:
             return {}

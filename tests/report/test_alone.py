@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,8 @@ def test_one_run_alone_says_what_it_learned_and_claims_nothing_more(tmp_path, mo
     found = headline(compare(*load_sources([path]))[0])
     assert "Accuracy on 18 held-out questions went from 0.10" in found.sentence
     assert (found.question, found.answer) == ("What was learned?", "0.10 to 0.40")
-    labels = {"number": 4, "commonest": "desk", "commonest_share": 0.39, "answered": "desk", "answered_share": 1.0}
+    labels: dict[str, Any] = {"number": 4, "commonest": "desk", "commonest_share": 0.39}
+    labels |= {"answered": "desk", "answered_share": 1.0}
     (path / "summary.json").write_text(json.dumps({**told, "labels": labels}))
     found = headline(compare(*load_sources([path]))[0])
     assert found.answer.startswith("0.10 to 0.40")

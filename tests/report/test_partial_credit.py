@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,7 @@ def credited(folder: Path, fully_right: float) -> None:
 
 def made(folder: Path, kind: str, fully_right: float):
     cells = []
-    tasks = {"tasks": ["a", "b"], "stage_steps": 10} if kind == "continual" else {}
+    tasks: dict[str, Any] = {"tasks": ["a", "b"], "stage_steps": 10} if kind == "continual" else {}
     for label, mode, points in (("base", "rl", RL), ("other", "rl" if kind == "plasticity" else "fst", FST)):
         make_run(folder / label, mode, 1, points, **tasks)
         if tasks:

@@ -123,8 +123,8 @@ def test_the_variance_components_are_those_that_made_the_groups() -> None:
     for _ in range(4000):
         means = rng.normal(0, 2.0, size=4)
         found.append(spread({f"c{i}": list(rng.normal(m, 3.0, size=4)) for i, m in enumerate(means)}))
-    assert np.mean([s.between for s in found]) == pytest.approx(4.0, rel=0.08)
-    assert np.mean([s.within for s in found]) == pytest.approx(9.0, rel=0.03)
+    assert np.mean(np.asarray([s.between for s in found], dtype=float)) == pytest.approx(4.0, rel=0.08)
+    assert np.mean(np.asarray([s.within for s in found], dtype=float)) == pytest.approx(9.0, rel=0.03)
 
 
 def test_uneven_groups_and_single_rollouts_are_no_trouble() -> None:

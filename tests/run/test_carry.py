@@ -127,13 +127,13 @@ def test_a_run_that_went_on_is_resumed_even_where_the_bundle_is_gone(first: Path
 def test_adapters_go_on_as_adapters(tmp_path: Path) -> None:
     settings = tiny_settings(tmp_path, lora_r=2, max_steps=1)
     train(FastSlowConfig(**settings), display=SilentDisplay())
-    later = {**settings, "from_bundle": str(tmp_path / "run"), "output_dir": str(tmp_path / "next")}
+    later: dict[str, Any] = {**settings, "from_bundle": str(tmp_path / "run"), "output_dir": str(tmp_path / "next")}
     trainer = FastSlowTrainer(FastSlowConfig(**later))
     adapted = {name: weight for name, weight in weights(trainer).items() if "lora_B" in name}
     assert adapted
     assert all(weight.abs().max() > 0 for weight in adapted.values())
     with pytest.raises(BadInput, match="LoRA adapters of rank 2"):
-        FastSlowTrainer(FastSlowConfig(**{**later, "lora_r": 0}))
+        FastSlowTrainer(FastSlowConfig(**later | {"lora_r": 0}))
     (tmp_path / "run/bundle/adapter_model.safetensors").write_bytes(b"cut off")
     with pytest.raises(BadInput, match="bytes and was written with"):
         FastSlowTrainer(FastSlowConfig(**later))

@@ -85,8 +85,8 @@ def test_of_labels_the_summary_has_what_one_answer_to_everything_would_come_to(t
     rows = [{"question": f"Ticket {i}?", "answer": "desk" if i % 3 else "billing"} for i in range(40)]
     (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = f"jsonl:{tmp_path / 'labels.jsonl'}?scorer=tests.support.runs:spread"
-    short = {"max_steps": 1, "validation_size": 9, "kl_examples": 1, "problems_per_step": 1}
-    summary = train(FastSlowConfig(**{**tiny_settings(tmp_path, **short), "task": task}), display=SilentDisplay())
+    short: dict[str, Any] = {"max_steps": 1, "validation_size": 9, "kl_examples": 1, "problems_per_step": 1}
+    summary = train(FastSlowConfig(**tiny_settings(tmp_path, **short) | {"task": task}), display=SilentDisplay())
     labels = summary["labels"]
     assert (labels["number"], labels["commonest"]) == (2, "desk")
     assert labels["commonest_share"] > 0.5

@@ -37,7 +37,8 @@ def short_prose() -> Any:
 
 
 def parent(folder: Path, **overrides: Any) -> Path:
-    return make_bundle(folder, **{"contexts": CONTEXTS[:3], "seed": SEED, "task": TASK, "train_size": 10, **overrides})
+    settings: dict[str, Any] = {"contexts": CONTEXTS[:3], "seed": SEED, "task": TASK, "train_size": 10, **overrides}
+    return make_bundle(folder, **settings)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from tests.support.watch import LastBatch
 def config(folder: Path, servers: list[Any], name: str = "run", **overrides: Any) -> FastSlowConfig:
     urls = [server.url for server in servers]
     settings = tiny_settings(folder, output_dir=str(folder / name), learning_rate=1e-3, **overrides)
-    engine = {"engine": "vllm", "engine_urls": urls} if servers else {}
+    engine: dict[str, Any] = {"engine": "vllm", "engine_urls": urls} if servers else {}
     return FastSlowConfig(**settings, **engine)
 
 

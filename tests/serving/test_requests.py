@@ -131,7 +131,8 @@ def test_a_schema_that_leads_out_of_itself_is_refused_wherever_it_stands(name: s
     schema = {"properties": {"a": [{name: reference}]}}
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
     tag = {"structural_tag": json.dumps({"structures": [{"schema": json.dumps(schema)}]})}
-    for fields in [*placed(schema), *placed(json.dumps(schema)), {"tools": [tool]}, tag, {"any": [schema]}]:
+    others: list[dict[str, Any]] = [{"tools": [tool]}, tag, {"any": [schema]}]
+    for fields in [*placed(schema), *placed(json.dumps(schema)), *others]:
         assert refused(ask(**fields)).field == name
     hidden = json.dumps(schema).replace("$", "\\u0024")
     assert refused(ask(guided_json=hidden)).field == name

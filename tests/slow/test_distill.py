@@ -46,9 +46,8 @@ class Given:
 def trainer_of(folder: Path, pairs: Given, **settings: Any) -> DistillTrainer:
     tokenizer = tiny_tokenizer()
     usual = {"steps": len(pairs) // len(QUESTIONS), "questions": len(QUESTIONS), "learning_rate": 1e-3}
-    training = Training(
-        **{**usual, **settings}, warmup_steps=0, max_completion_length=5, dtype="float32", seed=0, folder=folder
-    )
+    given: dict[str, Any] = {**usual, **settings}
+    training = Training(**given, warmup_steps=0, max_completion_length=5, dtype="float32", seed=0, folder=folder)
     student, teacher = tiny_model(tokenizer), tiny_model(tokenizer)
     return DistillTrainer(training, model=student, teacher=teacher, tokenizer=tokenizer, pairs=pairs)
 
@@ -85,9 +84,10 @@ def test_the_loss_is_the_reverse_kl_of_the_answers_tokens(tmp_path: Path) -> Non
 def test_the_teacher_stays_what_it_was_and_the_student_comes_nearer(tmp_path: Path) -> None:
     given = Given((30, 31, 32), steps=6)
     trainer = trainer_of(tmp_path, given)
-    before = {name: weight.clone() for name, weight in trainer.teacher_model.state_dict().items()}
+    teacher: Any = trainer.teacher_model
+    before = {name: weight.clone() for name, weight in teacher.state_dict().items()}
     kls = losses(trainer)
-    assert all(torch.equal(weight, before[name]) for name, weight in trainer.teacher_model.state_dict().items())
+    assert all(torch.equal(weight, before[name]) for name, weight in teacher.state_dict().items())
     assert not torch.equal(trainer.model.state_dict()["lm_head.weight"], before["lm_head.weight"])
     assert kls[-1] < 0.7 * kls[0], kls
     assert given.asked == [(step, *range(4 * step, 4 * step + 4)) for step in range(6)], "each place once, in order"

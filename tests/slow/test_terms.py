@@ -66,7 +66,8 @@ def cases() -> list[Case]:
         batch: dict[str, Any] = {"slow_B": draw.choice([(True,) * PROBLEMS, (True, False, True, True)])}
         unscored = draw.random() < 0.3
         if number % 4 == 0:  # a stock trainer's own step, but for memory and the terms
-            batch, unscored = {"slow_B": (True,) * PROBLEMS}, False
+            batch = {"slow_B": (True,) * PROBLEMS}
+            unscored = False
         elif draw.random() < 0.5:
             batch["off_policy"] = True
         if number % 4 and draw.random() < 0.2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -253,8 +254,9 @@ def test_a_stream_that_makes_no_sense_is_refused(spec: str, says: str) -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_refused(overrides: dict, says: str) -> None:
+    settings: dict[str, Any] = {"bf16": False, **overrides}
     with pytest.raises(BadInput, match=says):
-        FastSlowConfig(**{"bf16": False, **overrides})
+        FastSlowConfig(**settings)
 
 
 def test_a_number_of_steps_that_contradicts_the_stream_is_refused() -> None:

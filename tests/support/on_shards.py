@@ -135,8 +135,8 @@ def main(place: str, plan: list[dict[str, Any]]) -> None:
             if run.get("resume"):
                 running.resume(output, display=SilentDisplay(), callbacks=[witness])
             else:
-                config = FastSlowConfig(**{**run["settings"], "output_dir": str(output)})
-                running.train(config, display=SilentDisplay(), callbacks=[witness])
+                settings: dict[str, Any] = {**run["settings"], "output_dir": str(output)}
+                running.train(FastSlowConfig(**settings), display=SilentDisplay(), callbacks=[witness])
         except Exception as error:
             witness.seen["error"] = f"{type(error).__name__}: {error}"
             if not run.get("may_fail"):

@@ -45,7 +45,7 @@ class Stub:
         self.headers.append(dict(request.headers))
         del self.asked[:-1000], self.headers[:-1000]
         try:
-            wish = json.loads(asked["messages"][-1]["content"])
+            wish: dict[str, Any] = json.loads(asked["messages"][-1]["content"])
             wish["id"]
         except (ValueError, TypeError, KeyError):
             wish = {"id": "hi", "events": 0}

@@ -51,7 +51,7 @@ def tiny_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCau
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        attn_implementation="sdpa",  # pyright: ignore[reportCallIssue]  # through **kwargs, which the config hides
+        attn_implementation="sdpa",  # pyrefly: ignore[unexpected-keyword]  # through **kwargs, which the config hides
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

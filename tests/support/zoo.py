@@ -141,7 +141,8 @@ def config_of(name: str) -> PreTrainedConfig:
     tokenizer = tiny_tokenizer()
     ids = {f"{end}_token_id": getattr(tokenizer, f"{end}_token_id") for end in ("pad", "bos", "eos")}
     make = CONFIG_MAPPING["bert" if name == "encoder-bert" else name]
-    return make(**{"vocab_size": len(tokenizer), **ids, **ZOO[name]})
+    settings: dict[str, Any] = {"vocab_size": len(tokenizer), **ids, **ZOO[name]}
+    return make(**settings)
 
 
 def zoo_model(name: str, seed: int = 0) -> PreTrainedModel:

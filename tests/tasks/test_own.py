@@ -22,7 +22,7 @@ from fastslow.tasks.verdicts import as_reward, checked_verdict
 
 
 def example(number: int = 0, **changes: Any) -> Example:
-    parts = {"id": f"e{number}", "task": "toy", "split": "train", "payload": {"answer": ["1"]},
+    parts: dict[str, Any] = {"id": f"e{number}", "task": "toy", "split": "train", "payload": {"answer": ["1"]},
              "messages": ({"role": "user", "content": f"q{number}"},), **changes}  # fmt: skip
     return Example(**parts)
 

@@ -27,7 +27,7 @@ MANIFEST = Path(__file__).with_name("paper_tasks.json")
 
 def hashes() -> dict[str, dict[str, str]]:
     """A hash of ids, messages and payloads of the first examples of every split, by task name."""
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for name in NAMES:
         task = resolve_task(name, train_size=40, validation_size=20, test_size=20)
         found[name] = {

@@ -16,6 +16,7 @@ from fastslow.tasks.splits import (
     Candidate,
     Divided,
     Sizes,
+    Split,
     allot,
     canonical,
     divide,
@@ -157,7 +158,7 @@ def test_questions_of_one_group_are_allotted_to_one_split_in_the_order_given():
     def grouped(suffix: str) -> list[Candidate]:
         return [Candidate(candidate(f"{i} {suffix}").messages, {"text": f"{i}"}, group=f"g{i}") for i in range(60)]
 
-    sizes = dict.fromkeys(SPLITS)
+    sizes: dict[Split, int | None] = dict.fromkeys(SPLITS)
     a, b = allot(grouped("forwards"), sizes, "a"), allot(grouped("backwards"), sizes, "b")
     for split in SPLITS:
         texts = [c.payload["text"] for c in a.splits[split]]

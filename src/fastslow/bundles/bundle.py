@@ -219,7 +219,7 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     # Bundles of one task may be older than these settings.
     newer = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm", "dtype": None,
              "template_date": TEMPLATE_DATE, "reasoning": "keep"}  # fmt: skip
-    checked = {**newer, **settings}
+    checked: dict[str, Any] = {**newer, **settings}
     for name in ("mode", "model", "task", "labels", "clusters", "embedder", "template_date", "reasoning"):
         if not isinstance(checked[name], str):
             raise ValueError(f"'{name}' must be text")

@@ -226,7 +226,8 @@ def _new(options: argparse.Namespace) -> int:
         raise BadInput(f"'{recipe}' exists already; take another name, or remove it.")
     check_target(target)
     given = {size: value for size, value in _sizes(options).items() if value != SIZES[size]}
-    task, reader = draft.task(**{**SIZES, **SPLITS, **given}), _reader(options)  # as the recipe will cut it
+    sizes: dict[str, Any] = {**SIZES, **SPLITS, **given}  # as the recipe will cut it
+    task, reader = draft.task(**sizes), _reader(options)
     report = _examined(task, reader)
     longest = max(map(reader.length, sorted(set(draft.answers), key=len)[-LONGEST_ANSWERS:]))
     room = room_for(longest)
@@ -335,6 +336,6 @@ def _reader(options: argparse.Namespace) -> ModelReader:
         return len(chat.ids(render(context, example, system_role=chat.system_role), named(example)))
 
     def length(answer: str) -> int:
-        return len(tokenizer(answer, add_special_tokens=False)["input_ids"])  # pyright: ignore[reportArgumentType]
+        return len(tokenizer(answer, add_special_tokens=False)["input_ids"])
 
     return ModelReader(prompt, tokens, length, model_window(source, trust_remote_code=trust))

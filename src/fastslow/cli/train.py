@@ -52,7 +52,7 @@ def leave_processes() -> None:
 
 def quiet_libraries() -> None:
     """Silence progress bars and advice of the libraries; warnings and errors still show."""
-    import transformers
+    from transformers.utils import logging
 
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

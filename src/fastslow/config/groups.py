@@ -23,7 +23,7 @@ from fastslow.topics.settings import TopicSettings
 
 
 @dataclass
-class AllSettings(  # pyright: ignore[reportIncompatibleVariableOverride]
+class AllSettings(  # pyrefly: ignore[inconsistent-inheritance]
     PolicySettings,
     TaskSettings,
     StreamSettings,

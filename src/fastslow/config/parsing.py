@@ -48,7 +48,7 @@ class _Parser(TrlParser):
                     action.nargs = "+"
                     self._one_or_several.append(action.dest)
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # of overloads
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse flags; of a setting that is one text or several, a single one is that text."""
         parsed, rest = super().parse_known_args(args, namespace)
         for name in self._one_or_several:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import wraps
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import torch
 
@@ -43,7 +43,7 @@ def _with_hints(made: type[C]) -> type[C]:
 
     @wraps(plain)
     def init(self: Any, *args: Any, **given: Any) -> None:
-        known = {f.name for f in fields(made) if f.init}  # pyright: ignore[reportArgumentType]
+        known = {f.name for f in fields(made) if f.init}  # pyrefly: ignore[bad-argument-type]
         for name in given:
             if name not in known:
                 close = did_you_mean(name, known) or " docs/configuration.md lists them."
@@ -137,7 +137,7 @@ class FastSlowConfig(AllSettings):
         """Return the steps that the stream of several tasks takes. Raises BadInput where max_steps gives another
         number."""
         stream = Setting(len(tasks), self.stage_steps, self.problems_per_step, self.seed)
-        steps, unset = make_schedule(self.stream, stream).steps, type(self).max_steps
+        steps, unset = make_schedule(self.stream, stream).steps, cast(Any, type(self)).max_steps
         if self.max_steps not in (unset, steps):
             raise BadInput(
                 f"max_steps is {self.max_steps}, and the tasks with stage_steps {self.stage_steps} and stream "

@@ -120,11 +120,12 @@ class Measurement:
         values: dict[str, Any] = {name: row.get(name) for name in _MEASURED}
         values |= {name: row.get(name) or 0 for name in ("n", "samples", "unscored")}
         values |= {name: row[name] for name in ("context", "task", "weights")}
-        choice = {name: row[name] for name in _OF_A_CHOICE if name in row}
+        given = {name: row[name] for name in _OF_A_CHOICE if name in row}
+        choice: dict[str, Any] = {"chosen": {}, **given}
         return cls(
             **values,
             split=row.get("split", "validation"),
-            choice=Choice(**{"chosen": {}, **choice}) if choice else None,
+            choice=Choice(**choice) if given else None,
         )
 
     def shown(self, example_id: str) -> dict[str, Any] | None:

@@ -107,7 +107,7 @@ def inherited(default: Any, text: str, **rules: Any) -> Any:
 
 def specs_of(group: type[SettingsGroup]) -> dict[str, Spec]:
     """Return name -> Spec of the settings that `group` declares, in reading order."""
-    known: tuple[Field[Any], ...] = fields(group)  # pyright: ignore[reportArgumentType] - subclasses are dataclasses
+    known: tuple[Field[Any], ...] = fields(group)  # pyrefly: ignore[bad-argument-type] - subclasses are dataclasses
     return {f.name: f.metadata["help"].spec for f in known}
 
 

@@ -241,7 +241,7 @@ def _write_weights(folder: Path, bundle: Bundle, release: Release, *, adapters: 
             raise BadInput(f"the weights '{broken}' do not fit the range of {dtype}; take --dtype bfloat16.")
     config = generation_config(model, bundle.tokenizer, release)
     if not adapters:  # that of the bundle may hold anything, which transformers refuses to write
-        model.generation_config = config  # pyright: ignore[reportArgumentType]
+        model.generation_config = config
     model.save_pretrained(str(folder))
     if adapters:
         (folder / "README.md").unlink(missing_ok=True)  # peft's template, which holds no information

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -268,4 +268,4 @@ def _read(folder: Path, *, choosing: bool, trusted: bool) -> Release:
             "--clusters inferred and --contexts all, or take --choose lead."
         )
     settings = {"labels": "hidden", "task": "", "tasks": None, "seed": 0, **{name: topics[name] for name in OF_TOPICS}}
-    return Release(**{**vars(release), "topics": open_topics(folder, settings, trusted=trusted)})
+    return replace(release, topics=open_topics(folder, settings, trusted=trusted))

@@ -83,7 +83,7 @@ def _asked_for(policy: Policy) -> Iterator[Asked]:
         yield "prose", PROSE, policy.prose.max_rise
     limits = policy.limits
     for name, limit in (
-        (NEUTRAL_KL, policy.neutral and policy.neutral.max_kl),
+        (NEUTRAL_KL, policy.neutral.max_kl if policy.neutral else None),
         (KL, limits.kl),
         (PROMPT_TOKENS, limits.added_prompt_tokens),
         (LATENCY, limits.latency_rise),

@@ -94,7 +94,8 @@ def _rollout_to_json(rollout: Rollout) -> dict[str, Any]:
 
 
 def _rollout_from_json(data: Mapping[str, Any]) -> Rollout:
-    return Rollout(**{**data, "verdict": Verdict(**data["verdict"])})
+    values: dict[str, Any] = {**data, "verdict": Verdict(**data["verdict"])}
+    return Rollout(**values)
 
 
 def _trace_to_json(trace: Trace) -> dict[str, Any]:

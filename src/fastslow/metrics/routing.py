@@ -74,4 +74,4 @@ def calibration(expected: Sequence[float], measured: Sequence[float], bins: int 
 
 
 def _pair(gains: Mapping[str, tuple[float, float]], route: str) -> tuple[float, float]:
-    return (0.0, 0.0) if route == "skip" else tuple(gains[route])  # type: ignore[return-value]
+    return (0.0, 0.0) if route == "skip" else tuple(gains[route])

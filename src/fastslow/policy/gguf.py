@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -40,7 +41,7 @@ def unpacked(file: Path, name: str) -> Path:
         config.__dict__.pop(entry, None)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.to_dict()), dtype=torch.float32)
     model.load_state_dict(quantised.state_dict())
-    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     # Written aside and renamed: two runs that start at once must not read half a model.
     aside = Path(tempfile.mkdtemp(dir=cache))
     try:

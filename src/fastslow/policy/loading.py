@@ -121,7 +121,9 @@ def load_tokenizer(source: ModelSource, *, trust_remote_code: bool = False) -> P
     """Load the model's own tokenizer, padding on the left, with its own chat template. Raises BadInput where it has
     none, or one that is no text."""
     with loading(source):
-        tokenizer = AutoTokenizer.from_pretrained(source.path, padding_side="left", trust_remote_code=trust_remote_code)
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            source.path, padding_side="left", trust_remote_code=trust_remote_code
+        )
     if not tokenizer.chat_template:
         folder = os.path.isdir(source.path)
         add = f"write one into '{source.path}/chat_template.jinja'" if folder else "add one to its tokenizer"

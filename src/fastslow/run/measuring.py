@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -113,7 +112,7 @@ def make_base(config: FastSlowConfig, slow: SlowChannel, source: ModelSource, *,
     if slow.holds_base:
         return adapters_off(slow.model)
     if slow.reference is not None:
-        return frozen_copy(lambda: cast(PreTrainedModel, slow.reference))
+        return frozen_copy(lambda: slow.reference)
     start, soft = frozen_clone(slow.model) if given else None, rows_beside(slow.model)
 
     def load() -> PreTrainedModel:

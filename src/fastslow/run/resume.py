@@ -162,7 +162,8 @@ def read_config(run: RunDirectory, **instead: Any) -> FastSlowConfig:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
         given = {name: value for name, value in instead.items() if value is not None}
         here = {"output_dir": str(run.path), **_found(settings, run.path), **given}
-        return FastSlowConfig(**{**settings, **here})
+        moved: dict[str, Any] = {**settings, **here}
+        return FastSlowConfig(**moved)
     except BadInput:
         raise
     except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError, AttributeError) as error:

@@ -36,7 +36,7 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 # `inside` is made a package by hand: nothing of ours may lie on a path where the standard library is looked for.
-PROGRAM = (
+PROGRAM: str = (
     "import sys, types; sys.modules['inside'] = types.ModuleType('inside'); "
     "sys.modules['inside'].__path__ = [sys.argv[1]]; from inside.supervisor import main; main()"
 )
@@ -86,7 +86,7 @@ def isolation() -> str:
     """Describe, in one line, what isolates executed code on this machine. Raises `SandboxUnavailable` if nothing sound
     does."""
     limits = Limits()
-    request = {"source": "def run(): return 1", "call": "run", "arguments": None, "packages": []}
+    request: dict[str, Any] = {"source": "def run(): return 1", "call": "run", "arguments": None, "packages": []}
     request["limits"] = {name: getattr(limits, name) for name in Limits.__slots__}
     report = _supervise(json.dumps(request).encode(), limits)
     if report.get("value") != 1:

@@ -109,7 +109,8 @@ class Relay:
         self._upstream, self._content, self._key, self._name = upstream, content, key, name
         self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         self._transcript, self._stopping, self._done = transcript, stopping, done
-        self._status, self._failure = 502, None
+        self._status = 502
+        self._failure: str | None = None
         self._started = self._complete = self._left = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

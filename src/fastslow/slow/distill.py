@@ -194,8 +194,8 @@ class _Pairs(torch.utils.data.Dataset):  # type: ignore[type-arg]
     def __len__(self) -> int:
         return len(self._pairs)
 
-    def __getitem__(self, place: int) -> dict[str, list[int]]:
-        return {"prompt": list(self._pairs.student(place)), "privileged_context": list(self._pairs.teacher(place))}
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        return {"prompt": list(self._pairs.student(index)), "privileged_context": list(self._pairs.teacher(index))}
 
 
 def padded_logits(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from datasets import Dataset
@@ -50,7 +50,8 @@ def length_penalties(rollouts: Sequence[Rollout], *, longest: int, buffer: int, 
 def places(count: int) -> Dataset:
     """Return a dataset that makes TRL take the right number of steps; the source supplies the actual content."""
     place = Dataset.from_dict({"prompt": [[{"role": "user", "content": "."}]]})
-    return place.select(np.zeros(count, dtype=np.int64))  # one row for all: a run of days has millions of places
+    # One row for all: a run of days has millions of places.
+    return cast(Dataset, place.select(np.zeros(count, dtype=np.int64)))
 
 
 def counted_in_updates(args: Any) -> Any:

@@ -78,7 +78,7 @@ class SlowTrainer(GRPOTrainer):
     args: Any
     accelerator: Any
     model: Any
-    num_generations: int
+    num_generations: int  # pyrefly: ignore[bad-override-mutable-attribute]
     _entropy_mask: Tensor | None = None
     _teachers: Sequence[tuple[int, ...] | None] = ()
     step_rate: float | None = None
@@ -199,7 +199,7 @@ class SlowTrainer(GRPOTrainer):
         if self.args.prefix_gradient == "stop":
             self._fixed = {r.prompt_ids + r.completion_ids: r.context_tokens for r in rollouts}
         with self._own_randomness("score"):
-            prompts = [{"prompt": [dict(message) for message in e.messages]} for e in batch.examples_N[place]]
+            prompts: list[dict[str, Any]] = [{"prompt": [dict(m) for m in e.messages]} for e in batch.examples_N[place]]
             scored = self._generate_and_score_completions(prompts)
         # Of older weights, or soon to be, or another program's: every ratio is to the policy that sampled the row.
         # Nobody sampled what is imitated.

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from fastslow.contexts.population import Scores, shared_ids
 from fastslow.core.types import Example
+
+V = TypeVar("V")
 
 PRIOR = 4.0
 """Weight of a context's mean on the whole anchor set, in examples: a topic with one or two examples, such as a part of
@@ -134,12 +136,13 @@ class Archive:
 
     def keep_only(self, context_ids: Collection[str]) -> None:
         """Drop all other contexts, and topics that are left without one."""
+
+        def kept(rows: dict[str, V]) -> dict[str, V]:
+            return {c: row for c, row in rows.items() if c in context_ids}
+
         for name, entry in list(self.entries.items()):
-            scores, overall, since = (
-                {c: row for c, row in rows.items() if c in context_ids}
-                for rows in (entry.scores, entry.overall, entry.since)
-            )
-            self.entries[name] = replace(entry, scores=scores, overall=overall, since=since)
+            scores = kept(entry.scores)
+            self.entries[name] = replace(entry, scores=scores, overall=kept(entry.overall), since=kept(entry.since))
             if not scores:
                 del self.entries[name]
 

@@ -176,7 +176,7 @@ class SentenceTransformers:
     def __init__(self, argument: str = ""):
         self.name = f"sentence-transformers:{argument}"
         try:
-            from sentence_transformers import SentenceTransformer  # pyright: ignore[reportMissingImports]
+            from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise BadInput(f"embedder '{self.name}' needs pip install sentence-transformers.") from error
         try:

@@ -44,7 +44,7 @@ FAILED = trace("What is 3 * 4?", "It is 13", 0.0, "wrong: 13; right: 12")
 
 def ask(proposer_on, script, *, settings=None, **changes):
     """One proposal over HTTP: the proposal and the prompt the server received."""
-    asked = {"component": "instruction", "traces": [FAILED], **changes}
+    asked: dict[str, Any] = {"component": "instruction", "traces": [FAILED], **changes}
     context = asked.pop("context", parent())
     with OpenAIServer(script) as server:
         proposal = proposer_on(server, **(settings or {})).propose(request(context, **asked))

@@ -1,5 +1,6 @@
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -27,16 +28,17 @@ HELD_OUT = HeldOut(
 
 
 def problem(components: dict[str, str], **changes) -> str | None:
-    settings = {
+    settings: dict[str, Any] = {
         "parent": PARENT,
         "known_ids": {PARENT.id},
         "count_tokens": len,
         "max_tokens": 500,
         "held_out": HELD_OUT,
         "special_tokens": ["<|im_start|>", ""],
+        **changes,
     }
     child = Context({**PARENT.components, **components})
-    return proposal_problem(child, **{**settings, **changes})
+    return proposal_problem(child, **settings)
 
 
 def worked(question: str, answer: str) -> dict[str, str]:

@@ -19,11 +19,11 @@ from tests.support.runs import stream_settings
 TASKS = ["reasoning_gym:gcd?max_numbers=2", "star_graph?path=2"]
 
 
-def make_stream(folder, steps=(10, 20, 20), **config):
+def make_stream(folder, steps=(10, 20, 20), clusters="inferred", **config):
     """The first task until step 10, then the second; measured once more at the end, after a fast phase."""
     points = [(step, 0.5, 0.1) for step in steps]
-    make_run(folder, "fst", 1, points, tasks=TASKS, task="", **{"clusters": "inferred", **config})
-    context = "lead" if config.get("clusters") == "none" else "cluster"
+    make_run(folder, "fst", 1, points, tasks=TASKS, task="", clusters=clusters, **config)
+    context = "lead" if clusters == "none" else "cluster"
     evals = [
         {"step": step, "weights": "trained", "context": context, "task": task, "accuracy": (at + 1) / (2 + len(steps))}
         for at, step in enumerate(steps)

@@ -32,8 +32,9 @@ VLLM: dict[str, Any] = {"engine": "vllm", "engine_urls": ["http://127.0.0.1:8001
     ],
 )
 def test_what_means_nothing_is_one_line(settings: dict[str, Any], words: str) -> None:
+    given: dict[str, Any] = {"bf16": False, **settings}
     with pytest.raises(BadInput) as refused:
-        FastSlowConfig(**{"bf16": False, **settings})
+        FastSlowConfig(**given)
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
 

@@ -23,7 +23,7 @@ def read(folder: Path, ending: str, rows: list[dict[str, Any]], more: str = "") 
     """The questions of each split."""
     spec = write(folder, ending, rows).replace("jsonl:", "hf:")
     task = resolve_task(f"{spec}{'&' if '?' in spec else '?'}{more}" if more else spec)
-    return {split: {e.question for e in task.split(split)} for split in SPLITS}  # type: ignore[arg-type]
+    return {split: {e.question for e in task.split(split)} for split in SPLITS}
 
 
 WANTED = {part: {f"q{i}" for i, word in enumerate(PARTS) if word == part} for part in SPLITS}
@@ -66,6 +66,6 @@ def test_rows_of_a_file_without_the_column_are_divided_by_content(tmp_path: Path
     rows = [{"question": f"q{i}", "answer": "1"} for i in range(8)]
     spec = write(tmp_path, ".csv", rows)
     assert QUERY in spec
-    assert {split: len(resolve_task(spec).split(split)) for split in SPLITS} == {  # type: ignore[arg-type]
+    assert {split: len(resolve_task(spec).split(split)) for split in SPLITS} == {
         "train": 6, "validation": 1, "test": 1,
     }  # fmt: skip

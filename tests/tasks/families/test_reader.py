@@ -134,7 +134,7 @@ def test_no_number_deep_in_a_value_is_none(value: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_a_word_that_can_be_an_answer_is_one(ending: str, value: str, tmp_path: Path) -> None:
     task = resolve_task(write(tmp_path, ending, with_row(1, answer=value)))
-    every = [example for split in SPLITS for example in task.split(split)]  # type: ignore[arg-type]
+    every = [example for split in SPLITS for example in task.split(split)]
     assert value in [example.payload["answer"] for example in every]
 
 

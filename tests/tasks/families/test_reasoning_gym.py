@@ -36,7 +36,8 @@ DIGITS = "reasoning_gym:products?min_terms=2&max_terms=2&min_digits=1&max_digits
 
 @functools.cache
 def small(generator: str, **options) -> ReasoningGymTask:
-    return ReasoningGymTask(generator, **{"train_size": 12, "validation_size": 4, "test_size": 4, **options})
+    sizes: dict[str, Any] = {"train_size": 12, "validation_size": 4, "test_size": 4, **options}
+    return ReasoningGymTask(generator, **sizes)
 
 
 def examples(task: ReasoningGymTask):

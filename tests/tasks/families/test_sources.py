@@ -30,7 +30,7 @@ def csv_text(header: str, rows: int = 5, ending: str = "\n") -> str:
 
 def every(spec: str) -> list:
     task = resolve_task(spec)
-    return [e for split in ("train", "validation", "test") for e in task.split(split)]  # type: ignore[arg-type]
+    return [e for split in ("train", "validation", "test") for e in task.split(split)]
 
 
 def test_a_field_of_any_length_is_read_and_the_limit_of_the_process_stays(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Source:
 
 
 def task(source: Any, **options: Any) -> StreamedTask:
-    sizes = {"validation_size": 8, "test_size": 4, **options}
+    sizes: dict[str, Any] = {"validation_size": 8, "test_size": 4, **options}
     return StreamedTask("hf:x?streaming=1", "hf:x", source, columns=COLUMNS, **sizes)
 
 

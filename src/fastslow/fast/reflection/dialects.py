@@ -76,7 +76,7 @@ def error_in(body: object) -> tuple[str, int | None] | None:
         return None
     part: Any = error if isinstance(error, dict) else {"message": error}
     words = part.get("message") if isinstance(part.get("message"), str) else json.dumps(error)[:500]
-    codes = [part.get("code"), part.get("status"), body.get("code")]
+    codes: list[Any] = [part.get("code"), part.get("status"), body.get("code")]
     status = next((int(c) for c in codes if str(c).isascii() and str(c).isdigit() and 400 <= int(c) < 600), None)
     return words, status
 

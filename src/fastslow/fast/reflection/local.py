@@ -86,7 +86,7 @@ class LocalReflectionLM:
         try:
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
                 torch.manual_seed(seed)
-                return self.model.generate(  # pyright: ignore[reportCallIssue]
+                return self.model.generate(  # pyrefly: ignore[not-callable] - of GenerationMixin
                     **inputs,
                     max_new_tokens=self.max_new_tokens,
                     do_sample=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from fastslow.metrics import Continual, Interval, measure_continual, over_seeds
 from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE
@@ -78,7 +79,7 @@ def numbers_of(measures: Continual | None) -> dict[str, float | None]:
     """Return the measures by name; `acquisition 1` is that of the first stage."""
     if measures is None:
         return {}
-    rest = {name: value for name, value in asdict(measures).items() if name != "acquisition"}
+    rest: dict[str, Any] = {name: value for name, value in asdict(measures).items() if name != "acquisition"}
     return {**rest, **{f"acquisition {at}": value for at, value in enumerate(measures.acquisition, start=1)}}
 
 

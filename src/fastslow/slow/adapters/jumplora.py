@@ -98,7 +98,7 @@ class JumpUpdate(nn.Module):
         with torch.autocast(weight.device.type, enabled=False):  # in bf16, entries near tau would flip
             update = self.update()
             jumped = Jump.apply(update, self.tau(update))
-            return weight + self.scale * torch.lerp(update, jumped, self.gate)  # pyright: ignore[reportArgumentType]
+            return weight + self.scale * torch.lerp(update, jumped, self.gate)
 
     @torch.no_grad()
     def set_tau(self) -> None:
@@ -179,7 +179,7 @@ def gate_after(passed: float) -> float:
 def updates_of(model: nn.Module) -> list[tuple[str, Any, JumpUpdate]]:
     """Return name, layer and update of every weight that has one."""
     return [
-        (name, layer, layer.parametrizations.weight[0])  # pyright: ignore
+        (name, layer, layer.parametrizations.weight[0])  # pyrefly: ignore[missing-attribute]
         for name, layer in model.named_modules()
         if hasattr(layer, "parametrizations")
     ]

@@ -22,5 +22,5 @@ class Lora(AllWeights):
 
 def lora_config(args: Any, **more: Any) -> LoraConfig:
     """Return the configuration of one LoRA adapter of the run."""
-    where = {"target_modules": "all-linear", **more}
+    where: dict[str, Any] = {"target_modules": "all-linear", **more}
     return LoraConfig(r=args.lora_r, lora_alpha=args.lora_alpha, task_type="CAUSAL_LM", **where)

@@ -37,7 +37,7 @@ class Osf(AllWeights):
         return OSFConfig(
             rank_pattern={f"^{re.escape(name)}$": size - rank for name, size in kept.items()},
             target_modules="all-linear",
-            task_type="CAUSAL_LM",  # pyright: ignore[reportArgumentType]
+            task_type="CAUSAL_LM",
         )
 
     @torch.no_grad()

@@ -26,8 +26,8 @@ class Shira(AllWeights):
         return ShiraConfig(
             r=self.args.lora_r,
             random_seed=derive_seed(self.args.seed, "shira"),
-            target_modules="all-linear",  # pyright: ignore[reportArgumentType] - peft's shorthand
-            task_type="CAUSAL_LM",  # pyright: ignore[reportArgumentType]
+            target_modules="all-linear",  # peft's shorthand
+            task_type="CAUSAL_LM",
         )
 
     def shipped(self, model: Any) -> PreTrainedModel:

@@ -104,7 +104,7 @@ class Merge(Stack):
         layers: list[tuple[str, Any]] = list(model.get_base_model().named_modules())
         for name, layer in layers:
             if isinstance(layer, LoraLayer):
-                updates = [layer.get_delta_weight(stage) for stage in names]  # pyright: ignore - of its subclasses
+                updates = [layer.get_delta_weight(stage) for stage in names]  # pyrefly: ignore[missing-attribute] - of its subclasses
                 plain.get_parameter(f"{name}.weight").add_(merged(updates))
         return plain
 

@@ -48,9 +48,10 @@ class Read:
 
         if not isinstance(self.value, Expr):
             return None  # relations, sets, matrices
+        value: Any = self.value  # sympy does not say that what is put into an Expr leaves one
         try:
             return tuple(
-                complex(self.value.subs({name: _place(str(name), shift) for name in self.value.free_symbols}).evalf(20))
+                complex(value.subs({name: _place(str(name), shift) for name in value.free_symbols}).evalf(20))
                 for shift in range(PLACES)
             )
         except (TypeError, ValueError, ArithmeticError, AttributeError):
@@ -109,4 +110,5 @@ def _place(name: str, shift: int) -> Any:
     """Return a generic number, the same for the same symbol in every expression."""
     from sympy import Rational
 
-    return Rational(3, 5) + shift + Rational(zlib.crc32(name.encode()) % 997, 1319)
+    start: Any = Rational(3, 5)
+    return start + shift + Rational(zlib.crc32(name.encode()) % 997, 1319)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import unicodedata
+from typing import Literal
 
 from tests.tasks.scoring.corpus.base import Pair
 
@@ -42,7 +43,8 @@ EDGES = ("%s", " %s", "%s\n", "\n\n%s \t", "\r\n%s\r\n", "\u00a0%s", "\u3000%s")
 
 def right_exact(rng: random.Random) -> Pair:
     gold = rng.choice(TEXTS) if rng.random() < 0.5 else f"{rng.choice(TEXTS)} {rng.choice(TEXTS)}"
-    form, ends = rng.choice(("NFC", "NFD", "as it is")), rng.choice(("\n", "\r\n"))
+    form: Literal["NFC", "NFD", "as it is"] = rng.choice(("NFC", "NFD", "as it is"))
+    ends = rng.choice(("\n", "\r\n"))
     text = gold if form == "as it is" else unicodedata.normalize(form, gold)
     return Pair(gold, rng.choice(EDGES).replace("%s", text.replace("\n", ends)), True, f"{form}, {ends!r}")
 
