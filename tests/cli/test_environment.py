@@ -71,13 +71,12 @@ def test_any_text_can_be_shown(tmp_path: Path, variables: dict[str, str]) -> Non
     [("| head -c 1; exit ${PIPESTATUS[0]}", 141), (">&-", 1), (">/dev/full", 1), ("2>&-", 0), ("<&- >&- 2>&-", 1)],
 )
 def test_an_output_that_takes_nothing_is_no_traceback(tmp_path: Path, shell: str, code: int) -> None:
-    """`watch` prints tables by rich, whose own way out of a closed pipe is another exit code."""
+    """`watch` starts in a second, and prints tables by rich, whose own way out of a closed pipe is another exit code."""
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.yaml").write_text("mode: fst\n")
     (run / "summary.json").write_text(json.dumps({"status": "done", "accuracy": {"seed": 0.5}}))
-    argv = ("watch", str(run), "--once") if "head" in shell else ("tasks",)
-    done = command(*argv, shell=shell)
+    done = command("watch", str(run), "--once", shell=shell)
     assert b"Traceback" not in done.stderr
     in_time = "&-" in shell or "head" in shell  # all was said before the reader left, or nothing had to be said
     assert done.returncode in (code, 0 if in_time else code)

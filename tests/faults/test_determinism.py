@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from fastslow.cli.main import main
+from tests.golden.cases import threads
 from tests.run.test_resume import assert_same
 from tests.support.nursery import Nursery
 from tests.support.runs import stream_settings
@@ -32,12 +34,23 @@ def run(nursery: Nursery, name: str, workers: int) -> Path:
     return path
 
 
+def write_hash(path: str) -> None:
+    """Write down what this process makes of a string."""
+    Path(path).write_text(str(hash("any text")))
+
+
 def test_a_run_is_the_same_under_another_hash_seed_and_with_loader_workers(tmp_path: Path) -> None:
+    """In this process, and in one forked from the nursery: each of the two has drawn a seed of its own."""
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(settings(tmp_path)))
-    with Nursery(tmp_path) as nursery:  # whatever its seed is; on one thread, as the other
-        here = run(nursery, "here", workers=0)
-    with Nursery(tmp_path, PYTHONHASHSEED="7") as nursery:
-        assert_same(here, run(nursery, "there", workers=2))
+    back = threads(1)  # as in the nursery
+    try:
+        assert main(["train", "--config", str(tmp_path / "recipe.yaml"), "--output_dir", str(tmp_path / "here")]) == 0
+    finally:
+        back()
+    with Nursery(tmp_path) as nursery:
+        assert nursery.call("tests.faults.test_determinism", "write_hash", str(tmp_path / "hash"), ranks=1) == [0]
+        assert int((tmp_path / "hash").read_text()) != hash("any text"), "both hash strings alike"
+        assert_same(tmp_path / "here", run(nursery, "there", workers=2))
 
 
 @pytest.mark.faults

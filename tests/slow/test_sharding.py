@@ -59,6 +59,7 @@ def test_a_run_of_shares_goes_back_to_an_earlier_step_bit_for_bit(tmp_path: Path
     runs = plan(tmp_path, ["FSDP2"], ["adam"])
     runs[0] |= {"back": [1, 2]}
     runs[0]["settings"] |= {"save_strategy": "steps", "save_steps": 1, "save_time_share": 1.0, "keep_every": 1}
+    runs[0]["settings"]["max_steps"] = 3  # one after the way back
     launch(tmp_path, runs)
     for rank in (0, 1):
         assert seen(tmp_path, "adam-FSDP2", rank)["back"] == [False, True], "the weights are to move, and to come back"

@@ -35,7 +35,8 @@ _shared: list[subprocess.Popen[str]] = []
 
 def _start(**environment: str) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment}
+    # A hash seed of its own, whatever this process was given: test_determinism.py compares runs of the two.
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "random", **environment}
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.nursery"], env=env, text=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

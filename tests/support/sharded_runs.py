@@ -12,17 +12,18 @@ from safetensors.torch import load_file
 from tests.support.nursery import Nursery
 from tests.support.runs import tiny_settings
 
-EMPTY_STEP = 3
+EMPTY_STEP = 2  # two steps before it, and one after it that trains again
 SHAPE = {
-    "max_steps": 6, "slow_steps_per_cycle": 3, "max_completion_length": 24, "problems_per_step": 2,
-    "validation_size": 5, "kl_examples": 5, "optim": "sgd", "learning_rate": 0.5, "save_strategy": "no",
+    "max_steps": 4, "slow_steps_per_cycle": 2, "max_completion_length": 12, "problems_per_step": 2,
+    "fast_metric_calls": 20, "validation_size": 5, "kl_examples": 5, "optim": "sgd", "learning_rate": 0.5,
+    "save_strategy": "no",
 }  # fmt: skip
 CASES: dict[str, dict[str, Any]] = {
     "whole": {"beta": 0.1},
     "padded": {"packing": "off", "max_steps": 2, "slow_steps_per_cycle": 2, "kl_examples": 1},
-    "lora": {"beta": 0.1, "lora_r": 4, "max_steps": 3},
-    "adam": {"optim": "adamw_torch", "learning_rate": 1e-3, "max_steps": 3},
-    "critic": {"advantages": "critic", "critic_warmup_steps": 1, "loss_type": "grpo", "max_steps": 3, "mode": "rl"},
+    "lora": {"beta": 0.1, "lora_r": 4, "max_steps": 2},
+    "adam": {"optim": "adamw_torch", "learning_rate": 1e-3, "max_steps": 2},
+    "critic": {"advantages": "critic", "critic_warmup_steps": 1, "loss_type": "grpo", "max_steps": 2, "mode": "rl"},
 }
 """Two fast phases, answers of different lengths, a KL term, a step that trains nothing; padded rows, and an
 evaluation in which one process has no row for the KL; adapters; an optimiser with moments, which are cut up too; a
