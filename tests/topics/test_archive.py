@@ -216,6 +216,22 @@ def run(folder: Path, **overrides: Any) -> tuple[Path, dict[str, Any]]:
     return Path(str(config.output_dir)), summary
 
 
+@pytest.fixture(scope="module")
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is told no labels and finds no topics of its own."""
+    return run(tmp_path_factory.mktemp("hidden"), labels="hidden")[0]
+
+
+@pytest.fixture(scope="module")
+def inferred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("inferred"), labels="hidden", clusters="inferred")[0]
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("noisy"), labels="noisy:0.5", clusters="labels", eval_temperature=1.0)[0]
+
+
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -275,8 +291,7 @@ def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path) -> None
         assert kept == best[task + 1][names[task]], "and nothing had pushed it out meanwhile"
 
 
-def test_hidden_labels_reach_neither_channel_nor_router(tmp_path: Path) -> None:
-    hidden, _ = run(tmp_path, labels="hidden", save_bundle=False)
+def test_hidden_labels_reach_neither_channel_nor_router(hidden: Path, tmp_path: Path) -> None:
     assert {row["topic"] for row in lines(hidden / "routes.jsonl")} == {""}
     trainer = FastSlowTrainer(FastSlowConfig(**stream_settings(tmp_path, labels="hidden")))
     first = trainer.parts.stream.batch(0)
@@ -284,33 +299,32 @@ def test_hidden_labels_reach_neither_channel_nor_router(tmp_path: Path) -> None:
     assert {w.question for w in worked} <= {e.question for e in first}, "an example was shown before it had arrived"
 
 
-def test_noisy_labels_reach_the_learner_and_not_the_scorer(tmp_path: Path) -> None:
-    path, summary = run(tmp_path, labels="noisy:0.5", save_bundle=False)
-    routes = lines(path / "routes.jsonl")
+def test_noisy_labels_reach_the_learner_and_not_the_scorer(noisy: Path) -> None:
+    routes = lines(noisy / "routes.jsonl")
     wrong = sum(row["topic"] != row["task"] for row in routes) / len(routes)
     assert 0.1 < wrong < 0.9
     assert all(reward is not None for row in routes for reward in row["rewards"])
-    assert len(summary["tasks"]) == len(WORDINGS)
+    assert len(json.loads((noisy / "summary.json").read_text())["tasks"]) == len(WORDINGS)
 
 
-def test_eval_draws_the_labels_that_the_run_drew(tmp_path: Path, capsys) -> None:
+def test_eval_draws_the_labels_that_the_run_drew(noisy: Path, tmp_path: Path) -> None:
     """Labels are wrong by example, so a bundle has the ids of its run; so its samples are the same."""
-    path, _ = run(tmp_path, labels="noisy:0.5", clusters="labels", eval_temperature=1.0)
     out = tmp_path / "rows.json"
-    call = ["eval", str(path), "--contexts", "lead,cluster", "--kl_examples", "0", "--json", str(out), "--trust_task"]
+    call = ["eval", str(noisy), "--contexts", "lead,cluster", "--kl_examples", "0", "--json", str(out), "--trust_task"]
     assert main(call) == 0
     now = [r for r in json.loads(out.read_text()) if r["weights"] == "trained"]
-    last = {(r["task"], r["context"]): r for r in lines(path / "evals.jsonl") if r["weights"] == "trained"}
+    last = {(r["task"], r["context"]): r for r in lines(noisy / "evals.jsonl") if r["weights"] == "trained"}
     for row in now:
         before = last[row["task"], row["context"]]
         assert row["accuracy"] == pytest.approx(before["accuracy"])
         assert row.get("chosen") == before.get("chosen")
 
 
-def test_eval_knows_a_task_of_the_run_by_another_spelling(tmp_path: Path, monkeypatch) -> None:
-    path, _ = run(tmp_path, labels="hidden", clusters="inferred")
-    monkeypatch.chdir(tmp_path)
-    named = json.loads((path / "bundle" / "bundle.json").read_text())["settings"]["tasks"][0]
+def test_eval_knows_a_task_of_the_run_by_another_spelling(
+    inferred: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = json.loads((inferred / "bundle" / "bundle.json").read_text())["settings"]["tasks"][0]
+    monkeypatch.chdir(inferred.parent)  # where the files of its tasks lie
     found = []
     for name in (named, f"jsonl:./sums.jsonl?{named.partition('?')[2]}"):
         flags = [
@@ -323,7 +337,7 @@ def test_eval_knows_a_task_of_the_run_by_another_spelling(tmp_path: Path, monkey
             "--json",
             str(tmp_path / "r.json"),
         ]
-        assert main(["eval", str(path), *flags]) == 0
+        assert main(["eval", str(inferred), *flags]) == 0
         found.append(json.loads((tmp_path / "r.json").read_text()))
     assert found[0] == found[1]
 
@@ -339,20 +353,18 @@ def test_retention_is_judged_by_the_context_that_is_shipped(tmp_path: Path) -> N
     assert set(judged) == {"cluster"}
 
 
-def test_eval_chooses_contexts_from_a_bundle_as_its_run_did(tmp_path: Path, capsys) -> None:
-    path, _ = run(tmp_path, labels="hidden", clusters="inferred")
+def test_eval_chooses_contexts_from_a_bundle_as_its_run_did(inferred: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "rows.json"
-    call = ["eval", str(path), "--contexts", "lead,cluster,nearest", "--kl_examples", "0", "--json", str(out)]
+    call = ["eval", str(inferred), "--contexts", "lead,cluster,nearest", "--kl_examples", "0", "--json", str(out)]
     assert main([*call, "--trust_task"]) == 0
     now = {(r["task"], r["context"]): r["accuracy"] for r in json.loads(out.read_text()) if r["weights"] == "trained"}
-    last = {(r["task"], r["context"]): r for r in lines(path / "evals.jsonl") if r["weights"] == "trained"}
+    last = {(r["task"], r["context"]): r for r in lines(inferred / "evals.jsonl") if r["weights"] == "trained"}
     assert now
     for key, accuracy in now.items():
         assert accuracy == pytest.approx(last[key]["accuracy"]), key
     assert "gain over lead" in capsys.readouterr().out
 
 
-def test_a_bundle_without_an_archive_has_nothing_to_choose_from(tmp_path: Path, capsys) -> None:
-    path, _ = run(tmp_path)
-    assert main(["eval", str(path), "--contexts", "cluster", "--trust_task"]) == 2
+def test_a_bundle_without_an_archive_has_nothing_to_choose_from(hidden: Path, capsys) -> None:
+    assert main(["eval", str(hidden), "--contexts", "cluster", "--trust_task"]) == 2
     assert "this run's had none" in capsys.readouterr().err
