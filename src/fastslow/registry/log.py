@@ -16,6 +16,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ class Log:
         )
         entry = _read(line)
         try:
+            _check_types(entry)
             _check(entry, {e.about["version"] for e in entries if e.event == "add"})
         except (ValueError, KeyError) as error:  # such a line could never be read again
             raise BadInput(f"the log cannot say {quoted(event, 20)}: {quoted(error)}.") from error
@@ -180,10 +182,8 @@ class Log:
         """Return the next line; `added` are the versions so far, and grows."""
         number = len(before) + 1
         try:
-            data = json.loads(line)
-            whole = is_signed(data) and dumps(data) == line
-            if whole and data["number"] == number and data["previous"] == (before[-1].sha256 if before else ""):
-                entry = read_as(Entry, {key: value for key, value in data.items() if key != "previous"})
+            entry, previous = _parsed(line)
+            if entry.number == number and previous == (before[-1].sha256 if before else ""):
                 _check(entry, added)
                 return entry
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -191,10 +191,28 @@ class Log:
         raise BadInput(f"line {number} of '{self._path}' is not as it was written; put the backup of the log back.")
 
 
-def _check(entry: Entry, added: set[str]) -> None:
-    """Refuse a line that no command writes, and note the version that it adds. Raises ValueError and KeyError."""
+@lru_cache(maxsize=10_000)
+def _parsed(line: bytes) -> tuple[Entry, str]:
+    """Return what a line says, and the hash of the line before it. Raises ValueError, KeyError, TypeError,
+    AttributeError and RecursionError for a line that was changed.
+
+    A command reads the log many times over, and equal bytes say the same: only new lines are parsed.
+    """
+    data = json.loads(line)
+    if not is_signed(data) or dumps(data) != line:
+        raise ValueError("a line that was changed")
+    entry = read_as(Entry, {key: value for key, value in data.items() if key != "previous"})
+    _check_types(entry)
+    return entry, data["previous"]
+
+
+def _check_types(entry: Entry) -> None:
     for key, value in entry.about.items():
         read_as(ABOUT.get(key, Any), value, key)
+
+
+def _check(entry: Entry, added: set[str]) -> None:
+    """Refuse a line that no command writes, and note the version that it adds. Raises ValueError and KeyError."""
     said = {key: entry.about[key] for key in SAYS.get(entry.event, ())}
     if entry.event == "add":
         if NAME.fullmatch(said["version"]) is None or said["version"] in added:
