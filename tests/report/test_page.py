@@ -30,6 +30,12 @@ def runs(tmp_path):
     return [make_whole_run(tmp_path / f"{mode}-s{seed}", mode, seed) for mode in ("rl", "fst") for seed in (1, 2)]
 
 
+@pytest.fixture
+def small_plotly(monkeypatch):
+    """For pages by the hundred: the four megabytes of plotly, the same in each, take most of the time to make one."""
+    monkeypatch.setattr("fastslow.report.pages.page.get_plotlyjs", lambda: "var Plotly;")
+
+
 def test_the_page_is_one_file_that_loads_nothing(runs):
     made = page(load_sources(runs))
     bare = re.sub(r"<script>.*?</script>", "", made, flags=re.S)
@@ -115,6 +121,7 @@ class Elements(HTMLParser):
         assert not any((value or "").lower().startswith("javascript:") for _, value in attrs)
 
 
+@pytest.mark.usefixtures("small_plotly")
 @pytest.mark.row(name="hostile")
 def test_hostile_texts_make_no_element(tmp_path, record_property):
     """Every one in every place that a model, a task or a user can write to; test_browser.py sees what acts."""
@@ -151,6 +158,7 @@ FILES = [
 ]
 
 
+@pytest.mark.usefixtures("small_plotly")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_type_in_any_field_stops_a_report(tmp_path_factory, data):
@@ -168,6 +176,7 @@ def test_no_type_in_any_field_stops_a_report(tmp_path_factory, data):
         make(load_sources([folder, other])).encode()
 
 
+@pytest.mark.usefixtures("small_plotly")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=st.dictionaries(st.sampled_from(["kind", "recipe", "reference", "cells"]), ANYTHING), cell=st.data())
 def test_no_type_in_a_plan_or_config_stops_a_report(tmp_path_factory, plan, cell):
