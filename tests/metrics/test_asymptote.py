@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastslow.metrics import Curve, fit_asymptote
-from fastslow.metrics.asymptote import sigmoid
+from fastslow.metrics.asymptote import _Fit, sigmoid
 from tests.support.present import present
 
 # Chick 1 of R's ChickWeight: days, and weights in kilograms. Over e^days the form is R's SSfpl, whose fit is
@@ -86,3 +86,15 @@ def test_no_other_shape_explains_the_curve_outside_the_interval() -> None:
     for end, out in ((present(found.low), -0.02), (present(found.high), 0.05)):
         assert least(end + out) > limit
         assert least(end - out) < limit
+
+
+@pytest.mark.parametrize("first", [0.0, 1.0])
+@pytest.mark.parametrize("a", [0.1, 0.7, 1.9])
+@pytest.mark.parametrize("rising", [-3.0, 0.0, 2.0])
+def test_the_search_goes_by_the_true_derivatives(first: float, a: float, rising: float) -> None:
+    """Where R0 follows the other parameters, and where its bounds hold it (at A = 1.9)."""
+    x = np.array([first, *np.arange(5.0, 100.0, 5.0)])
+    fit = _Fit(x, sigmoid(np.array([0.1, 0.7, 60.0, 2.0]), x))
+    point, step = np.array([0.5, rising, a]), np.eye(3) * 1e-6
+    measured = [(fit._residuals(point + one) - fit._residuals(point - one)) / 2e-6 for one in step]
+    assert fit._slopes(point) == pytest.approx(np.stack(measured, axis=1), abs=1e-7)

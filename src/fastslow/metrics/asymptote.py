@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, least_squares
+from scipy.optimize import brentq, leastsq
 from scipy.special import expit
 from scipy.stats import f as f_distribution
 
@@ -87,7 +87,8 @@ class _Fit:
         self._r = r
         with np.errstate(divide="ignore"):
             self._before = np.log(c.max()) - np.log(c)  # infinite at x = 0
-        span = float(self._before[c > 0].max())
+        self._finite = np.where(c > 0, self._before, 0.0)
+        span = float(self._finite.max())
         slopes, places = np.meshgrid(SLOPES, PLACES, indexing="ij")
         odds = -BEYOND + places * (2 * BEYOND + slopes * span)
         self._shapes = np.stack([np.log(slopes).ravel(), odds.ravel()], axis=1)
@@ -144,29 +145,55 @@ class _Fit:
 
     def _refined(self, start: Numbers, free: int) -> Numbers:
         """Go downhill from `start` in its first `free` coordinates."""
+        fixed = start[free:]
 
         def residuals(x: Numbers) -> Numbers:
-            return self._residuals(np.array([*x, *start[free:]]))
+            return self._residuals(np.concatenate([x, fixed]))
 
+        def slopes(x: Numbers) -> Numbers:
+            return self._slopes(np.concatenate([x, fixed]))[:, :free]
+
+        # MINPACK itself: scipy's least_squares does around each of its steps what takes longer than the steps.
         with np.errstate(over="ignore", invalid="ignore"):
-            done = least_squares(residuals, start[:free], method="lm", xtol=1e-12, ftol=1e-12, gtol=1e-15, max_nfev=400)
-        found = np.array([*done.x, *start[free:]])
-        found[2] = np.clip(found[2], 0.0, CEILING)
+            done = leastsq(
+                residuals, start[:free], Dfun=slopes, xtol=1e-12, ftol=1e-12, gtol=1e-15, maxfev=400, full_output=True
+            )
+        found = np.concatenate([done[0], fixed])
+        found[2] = _bounded(found[2], 0.0, CEILING)
         return found if self.squares(found) <= self.squares(start) else start
 
     def _residuals(self, point: Numbers) -> Numbers:
-        r0, rising = self._solved(point)
-        return r0 * (1.0 - rising) + np.clip(point[2], 0.0, CEILING) * rising - self._r
+        r0, rising, rest = self._solved(point)
+        return r0 * rest + _bounded(point[2], 0.0, CEILING) * rising - self._r
 
-    def _solved(self, point: Numbers) -> tuple[float, Numbers]:
-        slope = np.exp(np.clip(point[0], -30.0, 30.0))
+    def _slopes(self, point: Numbers) -> Numbers:
+        """Return the derivatives of the residuals (first axis) by the three coordinates; R0 moves with them. What is
+        held by its bounds does not move."""
+        r0, rising, rest = self._solved(point)
+        a, weight = _bounded(point[2], 0.0, CEILING), float(rest @ rest)
+        moving = weight > 0.0 and START[0] < r0 < START[1]
+        by_odds = rising * rest
+        slope = np.exp(point[0]) if abs(point[0]) <= 30.0 else 0.0
+        by_slope = -slope * self._finite * by_odds
+        found = np.empty((len(rest), PARAMETERS - 1))
+        for at, by in enumerate((by_slope, by_odds)):
+            found[:, at] = (a - r0) * by
+            if moving:
+                found[:, at] += rest * (float(((2 * r0 - a) * rest - (self._r - a * rising)) @ by) / weight)
+        by_a = rising - (rest * (float(rest @ rising) / weight) if moving else 0.0)
+        found[:, 2] = by_a if 0.0 <= point[2] <= CEILING else 0.0
+        return found
+
+    def _solved(self, point: Numbers) -> tuple[float, Numbers, Numbers]:
+        """Return the best R0 at this point, the sigmoid, and what it lacks of 1."""
+        slope = np.exp(_bounded(point[0], -30.0, 30.0))
         rising = expit(point[1] - slope * self._before)
         rest = 1.0 - rising
         weight = float(rest @ rest)
         if weight == 0.0:
-            return 0.0, rising
-        r0 = float(rest @ (self._r - np.clip(point[2], 0.0, CEILING) * rising)) / weight
-        return min(START[1], max(START[0], r0)), rising
+            return 0.0, rising, rest
+        r0 = float(rest @ (self._r - _bounded(point[2], 0.0, CEILING) * rising)) / weight
+        return _bounded(r0, *START), rising, rest
 
     def _squares_of_cells(self, levels: Numbers) -> Numbers:
         """Return the sums of squares at each A (first axis) and each shape of the grid."""
@@ -175,6 +202,10 @@ class _Fit:
         free = (qr - a * qs) / qq
         r0 = np.clip(free, *START)
         return rr - 2 * a * sr + a**2 * ss - qq * free**2 + qq * (r0 - free) ** 2
+
+
+def _bounded(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)  # numpy's clip takes as long for one number as all the rest of a residual
 
 
 def _lowest(values: Numbers) -> list[int]:
