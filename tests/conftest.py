@@ -5,6 +5,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.support.nursery import read_metadata_once
 from tests.support.rows import ROWS, Account
 
 # Where slipcover counts lines it wraps fork, to count in children as well. Its book of children breaks in a suite that
@@ -16,6 +17,7 @@ for _name in ("fork", "_exit"):
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
+read_metadata_once()
 account = Account()
 
 

@@ -71,7 +71,7 @@ def test_any_text_can_be_shown(tmp_path: Path, variables: dict[str, str]) -> Non
     [("| head -c 1; exit ${PIPESTATUS[0]}", 141), (">&-", 1), (">/dev/full", 1), ("2>&-", 0), ("<&- >&- 2>&-", 1)],
 )
 def test_an_output_that_takes_nothing_is_no_traceback(tmp_path: Path, shell: str, code: int) -> None:
-    """`watch` starts in a second, and prints tables by rich, whose own way out of a closed pipe is another exit code."""
+    """`watch` starts in a second; rich prints its tables, and has another exit code for a closed pipe."""
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.yaml").write_text("mode: fst\n")

@@ -30,7 +30,9 @@ class Cut(BaseException):
 
 
 def settings(folder: Path, **overrides: Any) -> FastSlowConfig:
-    shape = {"eval_strategy": "steps", "eval_steps": 2, "save_time_share": 1.0, "keep_every": 1}
+    shape = {
+        "eval_strategy": "steps", "eval_steps": 2, "save_time_share": 1.0, "keep_every": 1, "fast_metric_calls": 24,
+    }  # fmt: skip
     if "stream" in overrides:
         return FastSlowConfig(**stream_settings(folder, **{**shape, **overrides}))
     return FastSlowConfig(**tiny_settings(folder, **{"max_steps": 4, **shape, **overrides}))

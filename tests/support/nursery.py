@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib.metadata
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -170,7 +172,14 @@ LOADED = (
 )  # fmt: skip
 
 
+def read_metadata_once() -> None:
+    """Have what is known of installed packages read once: accelerate asks for peft's on every unwrapping of a model,
+    which is up to a tenth of a tiny step."""
+    importlib.metadata.metadata = cache(importlib.metadata.metadata)
+
+
 def _serve() -> None:
+    read_metadata_once()
     for module in LOADED:
         import_module(module)
     gc.collect()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -254,8 +256,13 @@ def _train(trainer: Any) -> Step:
 
 
 def model_in(folder: Path) -> Any:
-    """The saved model, in fp32."""
-    return AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.float32)
+    """A copy of the saved model, in fp32."""
+    return copy.deepcopy(_loaded(folder / "model"))
+
+
+@lru_cache(maxsize=2)
+def _loaded(model: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
 
 
 def _example(name: str) -> Example:
