@@ -9,10 +9,11 @@ import torch
 from transformers import GPT2Config, LlamaConfig, LlamaForCausalLM
 
 from fastslow.core.errors import BadInput
+from fastslow.policy import trials
 from fastslow.policy.engines.base import Prompt, SamplingParams
 from fastslow.policy.engines.rows import Way
 from fastslow.policy.engines.transformers import PrefixSampler
-from fastslow.policy.trials import plain_logprobs, sampling_way, trial_rows
+from fastslow.policy.trials import long_row, plain_logprobs, sampling_way, trial_rows
 from tests.support.tiny import tiny_model, tiny_tokenizer
 from tests.support.zoo import sampling_errors, zoo_model
 
@@ -89,6 +90,22 @@ def test_a_trial_leaves_random_state_mode_and_gradients_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_the_base_is_not_tried_again_because_the_trainer_wanted_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "_KNOWN", {})
+    model = tiny_model(tiny_tokenizer())
+    for wanted in (True, False):
+        model.config.use_cache = wanted
+        sampling_way(model, pad_id=0)
+    assert len(trials._KNOWN) == 1
+
+
+@pytest.mark.parametrize(("chunk", "window", "length"), [(16, 400, 65), (128, 400, 129), (256, 400, 257), (64, 40, 40)])
+def test_the_longer_row_goes_beyond_a_chunk_of_the_models_kernels(chunk: int, window: int, length: int) -> None:
+    model: Any = tiny_model(tiny_tokenizer())
+    model.config.chunk_size, model.config.max_position_embeddings = chunk, window
+    assert length <= len(long_row(trial_rows(model)[0], model).ids) <= window
 
 
 def test_log_probabilities_of_a_row_alone_are_the_models_own() -> None:

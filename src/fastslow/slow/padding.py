@@ -20,7 +20,16 @@ from fastslow.core.errors import BadInput
 from fastslow.core.machine import is_out_of_memory
 from fastslow.policy.engines.rows import without_cache
 from fastslow.policy.token_trees import Row
-from fastslow.policy.trials import first_line, long_row, name_of, not_for_text, plain_logprobs, tolerance, trial_rows
+from fastslow.policy.trials import (
+    first_line,
+    long_logprobs,
+    long_row,
+    name_of,
+    not_for_text,
+    plain_logprobs,
+    tolerance,
+    trial_rows,
+)
 
 Scores = tuple[Tensor, Tensor | None, Tensor | None]
 """Log-probabilities and entropies (or None) of the last tokens of rows, and a loss of the router (or None)."""
@@ -44,11 +53,12 @@ def exact_padding(
 
     Raises BadInput where none has: gradients would be those of other rows than the ones that were sampled.
     """
-    rows = trial_rows(model)
-    rows.append(long_row(rows[0], model))  # kernels that compute in chunks fail on longer rows only
-    ids, mask, keep = as_trl_pads(rows, pad)
+    # The shorter row gets all the padding there is, before its prompt and behind its answer; the longer one finds
+    # kernels that compute in chunks, and fail on longer rows only.
+    _, more, short = trial_rows(model)
+    ids, mask, keep = as_trl_pads([long_row(more, model), short], pad)
     try:
-        wanted = [plain_logprobs(model, row, temperature=temperature) for row in rows]
+        wanted = [long_logprobs(model, temperature=temperature), plain_logprobs(model, short, temperature=temperature)]
     except Exception as error:  # an architecture may fail on token ids alone anywhere
         raise not_for_text(model, error) from error
     if not all(bool(torch.isfinite(logps).all()) for logps in wanted):

@@ -12,7 +12,7 @@ from torch import Tensor
 from fastslow.core.errors import BadInput
 from fastslow.core.machine import is_out_of_memory
 from fastslow.policy.engines.rows import without_adapter_shell
-from fastslow.policy.trials import first_line, in_evaluation, long_row, name_of, trial_rows
+from fastslow.policy.trials import first_line, in_evaluation, kind_of, long_row, name_of, trial_rows
 from fastslow.slow.padding import Padding, as_trl_pads, exact_padding
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def try_backward(trainer: SlowTrainer, pad: int) -> None:
     backward needs.
     """
     base = trainer.accelerator.unwrap_model(trainer.model)
-    inner, args, router = without_adapter_shell(base), trainer.args, trainer.aux_loss_enabled
+    args, router = trainer.args, trainer.aux_loss_enabled
     way = trainer.padding, trainer.packing_problem, args.gradient_checkpointing, type(trainer.adapter), router
-    key = (type(inner), inner.config.to_json_string(), str(base.dtype), *way)
+    key = (type(without_adapter_shell(base)), *kind_of(base), *way)
     if key in _GO_BACK:
         return
     first, *_, last = trial_rows(base)

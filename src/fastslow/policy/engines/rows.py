@@ -152,17 +152,17 @@ def likely_way(model: PreTrainedModel) -> Way:
 
 def last_logits(model: PreTrainedModel, ids: Int[Tensor, "N T"]) -> Float[Tensor, "N V"]:
     """Return the logits after the last token of whole rows, from a forward without a cache."""
-    return plain_logits(model, ids, last=True)[:, -1].float()
+    return plain_logits(model, ids, keep=1)[:, -1].float()
 
 
-def plain_logits(model: PreTrainedModel, ids: Int[Tensor, "N T"], *, last: bool = False) -> Float[Tensor, "N T V"]:
+def plain_logits(model: PreTrainedModel, ids: Int[Tensor, "N T"], *, keep: int | None = None) -> Float[Tensor, "N T V"]:
     """Return the logits of a forward over whole rows without padding, cache or mask: what every other way must equal.
 
-    With `last`, those of the last position only, where the model can leave the others out.
+    With `keep`, those of the last `keep` positions only, where the model can leave the others out.
     """
     settings: dict[str, Any] = without_cache(model)
-    if last and takes(model, "logits_to_keep"):
-        settings["logits_to_keep"] = 1
+    if keep is not None and takes(model, "logits_to_keep"):
+        settings["logits_to_keep"] = keep
     return model(input_ids=ids, **settings).logits
 
 

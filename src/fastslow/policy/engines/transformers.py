@@ -232,9 +232,7 @@ class PrefixSampler:
 
     def _decode(self, prompts: list[Prompt], rows: Rows, params: SamplingParams, device: torch.device) -> list[Sample]:
         eos = self._eos.to(device)
-        uniforms_N_T = torch.stack(
-            [torch.rand(params.max_new_tokens, generator=torch.Generator().manual_seed(p.seed)) for p in prompts]
-        ).to(device)
+        uniforms_N_T = uniforms(prompts, params.max_new_tokens).to(device)
         warpers = _warpers(params)
         history = None
         if params.repetition_penalty != 1.0:
@@ -248,7 +246,7 @@ class PrefixSampler:
         done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
         for t in range(params.max_new_tokens):
             self.proceed()
-            chosen, chosen_logprobs = _pick(rows.logits, uniforms_N_T[alive, t], params, warpers, history)
+            chosen, chosen_logprobs = pick(rows.logits, uniforms_N_T[alive, t], params, warpers, history)
             for row, (i, token, logprob) in enumerate(
                 zip(alive.tolist(), chosen.tolist(), chosen_logprobs.tolist(), strict=True)
             ):
@@ -319,7 +317,12 @@ def _warpers(params: SamplingParams) -> Any:
     return warpers
 
 
-def _pick(
+def uniforms(prompts: Sequence[Prompt], count: int) -> Float[Tensor, "N T"]:
+    """Return the numbers by which `count` tokens of each prompt are drawn, from its seed alone."""
+    return torch.stack([torch.rand(count, generator=torch.Generator().manual_seed(p.seed)) for p in prompts])
+
+
+def pick(
     logits: Float[Tensor, "N V"],
     uniforms: Float[Tensor, " N"],
     params: SamplingParams,
