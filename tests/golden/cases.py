@@ -102,9 +102,9 @@ def run_quickstart() -> Path:
     settings = yaml.safe_load((ROOT / "recipes/quickstart.yaml").read_text())
     del settings["compare"]  # of experiments, and no setting of a run
     settings |= {
-        "max_steps": 1, "warmup_steps": 0, "problems_per_step": 2, "population_size": 2, "anchor_size": 8,
-        "fast_metric_calls": 64, "bf16": False,
-        "validation_size": 8, "eval_strategy": "no", "eval_samples": 1, "eval_temperature": 0.0, "kl_examples": 4,
+        "max_steps": 1, "warmup_steps": 0, "problems_per_step": 2, "population_size": 2, "anchor_size": 4,
+        "fast_metric_calls": 32, "bf16": False, "max_completion_length": 4,
+        "validation_size": 8, "eval_strategy": "no", "eval_samples": 1, "eval_temperature": 0.0, "kl_examples": 2,
         "output_dir": "run",
     }  # fmt: skip
     train(FastSlowConfig(**settings))
