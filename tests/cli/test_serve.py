@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from fastslow.cli.main import main
 from fastslow.files.scratch import scratch
 from fastslow.registry.registry import ModelRegistry
 from fastslow.serving import server
+from tests.support.nursery import Nursery
 from tests.support.recording import greedy_answers
 from tests.support.runs import write_task
 from tests.support.shipped import lively_model, make_bundle, promoted
@@ -133,6 +138,34 @@ def started(*flags: str, **environment: str) -> tuple[subprocess.Popen[str], str
     raise AssertionError("".join(lines))
 
 
+@contextmanager
+def forked(folder: Path, *flags: str, **environment: str) -> Iterator[tuple[int, str, Callable[[], int]]]:
+    """A `fastslow serve` that is a fork of the nursery, which spares it the loading of libraries: its process id, the
+    URL that it says, and what waits for its exit code."""
+    with Nursery(folder) as nursery, ThreadPoolExecutor(1) as pool:
+        before = set(_children(nursery.pid))
+        argv = ["serve", "--port", "0", *flags]
+        ended = pool.submit(nursery.call, __name__, "serve_here", argv, environment, ranks=1)
+        said = None
+        while said is None and not ended.done():
+            time.sleep(0.05)
+            said = re.search(r"(http\S+) serves ", nursery.log()) if (folder / "log.txt").exists() else None
+        assert said is not None, nursery.log()
+        [pid] = set(_children(nursery.pid)) - before
+        try:
+            yield pid, said[1], lambda: ended.result(timeout=60)[0]
+        finally:
+            if not ended.done():
+                os.kill(pid, signal.SIGKILL)
+
+
+def serve_here(argv: list[str], environment: dict[str, str]) -> None:
+    """What the fork does."""
+    os.environ.update(environment)
+    tempfile.tempdir = None  # as at the start of a process
+    assert main(argv) == 0
+
+
 @pytest.mark.processes
 def test_a_signal_ends_the_server_with_exit_code_0(bundle: Path) -> None:
     with stub_upstream() as (_, upstream):
@@ -162,8 +195,7 @@ def test_a_signal_ends_the_server_with_exit_code_0(bundle: Path) -> None:
 def test_without_an_upstream_100_answers_are_those_of_an_evaluation_and_no_server_is_left(tmp_path: Path) -> None:
     sizes: dict[str, Any] = {"train_size": 20, "test_size": 100, "max_completion_length": 6}
     bundle = make_bundle(tmp_path, model=lively_model(), task=write_task(tmp_path, rows=300), **sizes)
-    process, url = started(str(bundle), "--device", "cpu", "--name", "ours")
-    try:
+    with forked(tmp_path, str(bundle), "--device", "cpu", "--name", "ours") as (pid, url, exit_code):
         client = openai.OpenAI(base_url=url, api_key="x")
         ours, served, names = greedy_answers(bundle, tokens=6), [], set()
         asked: dict[str, Any] = {"model": "ours", "temperature": 0, "max_completion_tokens": 6}
@@ -175,16 +207,14 @@ def test_without_an_upstream_100_answers_are_those_of_an_evaluation_and_no_serve
         last: Any = [dict(turn) for turn in ours[-1][0].messages]
         parts = list(client.chat.completions.create(messages=last, stream=True, **asked))
         streamed = "".join(part.choices[0].delta.content or "" for part in parts if part.choices)
-        children = _children(process.pid)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        children = _children(pid)
+        os.kill(pid, signal.SIGINT)
+        assert exit_code() == 0
     assert len(ours) == 100
     assert len({text for _, text in ours}) > 20
     assert served == ours
     assert streamed == ours[-1][1]
     assert names | {part.model for part in parts} == {"ours"}
-    assert process.returncode == 0
     assert children
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
 
@@ -193,11 +223,11 @@ def test_without_an_upstream_100_answers_are_those_of_an_evaluation_and_no_serve
 def test_a_server_that_is_killed_leaves_no_server_behind_and_its_files_until_the_next_start(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process, _ = started(str(bundle), "--device", "cpu", TMPDIR=str(tmp_path))
-    children = _children(process.pid)
-    assert children
-    process.kill()
-    process.communicate(timeout=20)
+    with forked(tmp_path, str(bundle), "--device", "cpu", TMPDIR=str(tmp_path)) as (pid, _, exit_code):
+        children = _children(pid)
+        assert children
+        os.kill(pid, signal.SIGKILL)
+        assert exit_code() == -signal.SIGKILL
     until = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < until:
         time.sleep(0.05)

@@ -76,6 +76,11 @@ class Nursery:
         if self._environment:
             _end(self._process)
 
+    @property
+    def pid(self) -> int:
+        """The process whose children are the runs."""
+        return self._process.pid
+
     def run(self, argv: list[str], point: tuple[str, int, bool] | None = None, **order: Any) -> int:
         """Exit code of `fastslow argv`; -9 where it was killed."""
         return self._ordered({"argv": argv, "point": point, **order})[0]
