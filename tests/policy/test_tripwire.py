@@ -127,8 +127,8 @@ def test_a_step_is_watched_at_more_rows_than_another_batch_and_both_at_some_only
     with watched(folder) as (policy, _, _model):
         policy.refresh(0)
         rows: list[float] = []
-        for of_step in (False, False, True):
-            policy.rollouts(jobs(count=STEP_ROWS + 6), step=of_step)
+        for of_step, count in ((False, FEW_ROWS), (False, FEW_ROWS), (True, STEP_ROWS)):
+            policy.rollouts(jobs(count=count + 6), step=of_step)
             assert policy.tripwire is not None
             assert policy.tripwire.last is not None
             rows.append(policy.tripwire.last.rows)
