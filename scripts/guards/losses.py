@@ -195,7 +195,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "losses, asymptote", "B has no bound that a curve could meet", "metrics/asymptote.py",
-        "slope = np.exp(np.clip(point[0], -30.0, 30.0))", "slope = np.exp(np.clip(point[0], np.log(0.2), 30.0))",
+        "slope = np.exp(_bounded(point[0], -30.0, 30.0))", "slope = np.exp(_bounded(point[0], np.log(0.2), 30.0))",
         (ASYMPTOTE + "test_the_interval_ends_where_the_profile_does",),
     ),
     Mutation(
