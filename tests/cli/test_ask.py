@@ -31,7 +31,9 @@ def test_a_question_is_answered_under_the_lead_or_the_context_that_is_named(bund
     assert lead["answer"] != seed["answer"], "the context reaches the model"
     assert 1 <= lead["tokens"] <= 12
     assert main(["ask", str(bundle), QUESTION, "--context", LEAD.id[:6]]) == 0
-    assert capsys.readouterr().out == lead["answer"] + "\n"
+    said = capsys.readouterr()
+    assert said.out == lead["answer"] + "\n"
+    assert ("cut at 12 tokens (max_completion_length)" in said.err) == (lead["tokens"] == 12)
 
 
 def test_where_contexts_went_into_the_weights_none_is_put_before_a_question(tmp_path: Path, capsys: Any) -> None:

@@ -116,6 +116,21 @@ def test_a_run_that_learned_nothing_for_sure_says_where_to_read_on(
     assert (f"{said}{WHAT_NOW}\n" in shown) if said else (WHAT_NOW not in shown)
 
 
+def test_steps_that_moved_nothing_a_better_prompt_beside_the_lead_and_a_lead_that_is_the_plain_one_are_told(
+    tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "metrics.jsonl").write_text("".join(f'{{"fst/live_rows": {n}}}\n' for n in (0.0, 0.5, 0.0)) + "{}\n")
+    accuracy = summary()["accuracy"]
+    shown = closed(capsys, tmp_path, summary(accuracy={**accuracy, "mean": 0.95}))
+    assert "2 of 3 steps moved no weights: the answers to each of their questions earned the same\n" in shown
+    assert "another of them answered better" in shown
+    assert "The search found no prompt that stands above the plain one, which is what ships.\n" in shown
+    found = {**seed_context(INSTRUCTION).to_json(), "proposer": "reflection"}
+    (tmp_path / "metrics.jsonl").write_text('{"fst/live_rows": 0.5}\n')
+    shown = closed(capsys, tmp_path, summary(lead_context=found))
+    assert not any(part in shown for part in ("moved no weights", "answered better", "search found no"))
+
+
 @pytest.mark.parametrize(("low", "said"), [(0.62, False), (0.5, True)])
 def test_a_run_that_one_label_for_all_may_beat_says_where_to_read_on(
     tmp_path: Path, capsys: Any, low: float, said: bool

@@ -124,6 +124,8 @@ def test_a_difference_is_that_of_the_texts(run: Path, capsys: Any) -> None:
     assert main(["contexts", str(run), "--diff", "seed", OLD.id[:6]]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown == [f"--- {EMPTY.id}", f"+++ {OLD.id}", "@@ -1 +1,3 @@", "+Once accepted.", "+", " {question}"]
+    assert main(["contexts", str(run), "--diff", "seed", "seed"]) == 0
+    assert capsys.readouterr().out == f"seed and seed are the same context, {EMPTY.id}\n"
 
 
 def test_a_terminal_does_not_obey_a_context_and_a_pipe_gets_it_whole(

@@ -45,7 +45,10 @@ def test_the_suggested_command_names_a_task_that_the_check_passes(model: str, ca
     words = shlex.split(said.strip().splitlines()[-1])
     assert words == [called(), "train", "--config", "drafted_tickets.yaml"]
     recipe = yaml.safe_load(Path("drafted_tickets.yaml").read_text())
-    assert (recipe["validation_size"], recipe["test_size"]) == (16, 16), "64 for a test would leave few to validate on"
+    assert "6 train, 3 validation, 3 test" in said
+    assert (recipe["validation_size"], recipe["test_size"]) == (3, 3), (
+        "as many as there are, or every command would say"
+    )
     assert recipe["task"] == "my tickets.csv?answer=label&question=ticket&scorer=drafted_tickets:score"
     assert recipe["max_completion_length"] == 16, "seven bytes are seven tokens of the tiny model"
     assert (recipe["model"], recipe["output_dir"]) == (model, "runs/drafted_tickets")
@@ -68,6 +71,8 @@ def test_the_suggested_check_cuts_the_data_as_the_run_will_and_flags_win(
     said = capsys.readouterr().out
     command = next(line.partition(": ")[2] for line in said.splitlines() if " tasks check " in line)
     words = shlex.split(command)[1:]
+    recipe = yaml.safe_load(Path("checked_tickets.yaml").read_text())
+    assert (recipe["validation_size"], recipe["test_size"]) == (16, 16), "64 for a test would leave few to validate on"
     assert words == ["tasks", "check", "--config", "checked_tickets.yaml"]
     sizes = "48 train, 16 validation, 16 test"
     assert sizes in said

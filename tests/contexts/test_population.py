@@ -49,6 +49,19 @@ def test_members_take_the_order_of_what_is_known_of_them() -> None:
     assert population.lead == third
 
 
+def test_between_members_that_stand_alike_what_is_known_beyond_the_anchor_set_decides() -> None:
+    contexts = [child("1"), child("2"), child("3")]
+    scores = {c.id: {"e0": right, "e1": 0.0} for c, right in zip(contexts, (0.5, 0.5, 0.0), strict=True)}
+    population = Population(3, SEED).rescored(contexts, scores, policy_version=1)
+    first, second, third = population.members
+    assert population.tied == [first, second]
+    assert third == contexts[2]
+    known = {first.id: 0.1, second.id: 0.3, third.id: 0.9}
+    assert population.untied_by(known).members == [second, first, third], "the third stands below them"
+    assert population.untied_by({}).members == population.members
+    assert Population(1, SEED).tied == [SEED], "before anything was scored"
+
+
 def test_only_examples_scored_under_every_context_are_compared() -> None:
     scores = {"a": {"x": 1.0, "y": 0.0}, "b": {"y": 1.0, "z": 0.0}}
     assert shared_ids(scores) == {"y"}

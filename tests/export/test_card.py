@@ -263,6 +263,8 @@ def test_the_card_says_of_each_mode_what_was_trained() -> None:
         assert words in said[mode], mode
         assert ("by an evolutionary search" in said[mode]) == MODES[mode].fast, mode
         assert ("reinforcement" in said[mode]) == (MODES[mode].slow and MODES[mode].learns_from == "rewards"), mode
+        plain = making(Origin({"mode": mode, "model": "/x/base"}, {}, 3, distilled=False), plain=True)
+        assert "found by" not in plain, mode
     of_prompt = Origin({"mode": "prompt", "model": "/x/base"}, {}, 3, distilled=True)
     assert "its contexts were distilled into them" in making(of_prompt)
     assert "made no training step" in making(replace(of_prompt, settings={"mode": "rl", "model": "x"}, steps=0))

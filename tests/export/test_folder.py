@@ -60,6 +60,7 @@ def test_the_folder_holds_the_weights_the_contexts_and_nothing_of_this_machine(b
     assert done.compared >= 100
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert torch.equal(logits(loaded), logits(open_bundle(bundle).model))
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1, "weights too are for every reader"
     texts = [path.read_bytes() for path in (tmp_path / "out").iterdir() if path.suffix in (".json", ".md", ".jinja")]
     assert not [text for text in texts if str(bundle.parent).encode() in text]
 

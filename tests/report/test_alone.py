@@ -46,11 +46,28 @@ def test_one_run_alone_says_what_it_learned_and_claims_nothing_more(tmp_path, mo
     assert "| bill\\|ing | 5 | 2 | 4 |" in shown
     assert "### Ceiling" not in shown
     assert "against every control" not in shown, "which the first sentence tells"
+    assert "18 answers to 18 held-out questions under the " in shown
     drawn = page(load_sources([path]))
     assert drawn.rindex("Which label was taken for which") < drawn.index('id="c0-curves"')
     for damaged in ("x", {"desk": "x"}, {"desk": {"desk": "many"}}, {"desk": None}, [1]):
         (path / "summary.json").write_text(json.dumps({**told, "labels": {**labels, "taken_for": damaged}}))
         assert "many" not in markdown(load_sources([path]))
+
+
+def test_where_little_was_learned_the_report_says_where_to_look_on(tmp_path):
+    path = make_run(tmp_path / "run", "fst", 1, RL)
+    told = json.loads((path / "summary.json").read_text())
+
+    def said(**accuracy):
+        (path / "summary.json").write_text(json.dumps({**told, "accuracy": told["accuracy"] | accuracy}))
+        return headline(compare(*load_sources([path]))[0]).sentence
+
+    clear = said(base_seed=0.0, base_lead=0.1, lead=0.9, mean=0.8)
+    assert "what now" not in clear
+    assert "--contexts all" not in clear
+    other = said(base_seed=0.0, base_lead=0.1, lead=0.1, mean=0.4)
+    assert "mean over the run's prompts is 0.40, so that another one answered better: fastslow eval RUN" in other
+    assert "not clearly above the base's best; what to try: docs/tasks.md, 'It did not learn: what now?'" in other
 
 
 def test_a_file_is_named_without_its_folder_unless_two_tasks_would_have_one_name(tmp_path):

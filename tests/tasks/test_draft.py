@@ -152,7 +152,11 @@ def test_columns_without_a_doubt_are_found(row: dict[str, Any], spec: str) -> No
     ("row", "params", "said"),
     [
         ({"question": "q", "a": "1", "b": "2"}, "", "no column 'answer'; its columns are question, a, b. Name them"),
-        ({"note": "1", "mail": "q", "team": "a"}, "", "as in 'jsonl:data.jsonl?answer=COLUMN&question=COLUMN'."),
+        (
+            {"note": "1", "mail": "q", "team": "a"},
+            "",
+            "as in 'jsonl:data.jsonl?answer=COLUMN&question=COLUMN'. A question is one column: join",
+        ),
         ({"email": "q", "team": "a"}, "", "Name them, as in 'jsonl:data.jsonl?answer=team&question=email'."),
         ({"instruction": "q", "input": "i", "output": "a"}, "", "which column is the question: instruction, input?"),
         ({"question": "q", "gold": "1", "label": "2"}, "", "which column is the answer: gold, label?"),

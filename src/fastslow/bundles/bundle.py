@@ -87,14 +87,18 @@ def write_bundle(
     write_state(aside, population, router)
     topics.write(aside)
     write_soft(aside, model, tokenizer, population)
-    # safetensors writes weights for their owner's eyes alone, and a server may run as somebody else.
-    usual = (aside / "config.json" if (aside / "config.json").exists() else adapters).stat().st_mode
-    for entry in aside.glob("*.safetensors"):
-        entry.chmod(usual)
+    for_every_reader(aside, like=aside / "config.json" if (aside / "config.json").exists() else adapters)
     for entry in aside.rglob("*"):  # checkpoints go once the run is done: the bundle must outlive a power cut
         atomic.sync(entry)
     atomic.sync(aside)
     atomic.put_in_place(aside, path)  # a run that was stopped by a signal and then resumed has an older bundle there
+
+
+def for_every_reader(folder: Path, *, like: Path) -> None:
+    """Give weights the permissions of the file `like`: safetensors writes them for their owner's eyes alone, and a
+    server may run as somebody else."""
+    for entry in folder.glob("*.safetensors"):
+        entry.chmod(like.stat().st_mode)
 
 
 def open_bundle(path: str | Path, *, choosing: bool = False, trusted: bool = False) -> Bundle:

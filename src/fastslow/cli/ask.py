@@ -50,6 +50,8 @@ def run(argv: Sequence[str]) -> int:
         print(json.dumps(answer, ensure_ascii=False))
     else:
         _write(rollout.text)
+        if len(rollout.completion_ids) >= params.max_new_tokens:
+            Console(stderr=True).print(f"[dim]cut at {params.max_new_tokens} tokens (max_completion_length)[/dim]")
     return 0
 
 

@@ -37,7 +37,7 @@ def close(summary: Mapping[str, Any], run: str, *, own: bool = True) -> None:
         print_table(Console(), closing_table(summary))
     lines = [] if measured else ["Nothing was measured on held-out questions yet."]
     if own and measured:
-        lines += _sureness(run, summary)
+        lines += [*_sureness(run, summary), *_idle_steps(run)]
     lines += [f"run directory: {run} ({', '.join(there)})"]
     if own and summary["status"] == "done":
         lines += [*_answers(run, summary), *_context(summary, run)]
@@ -64,6 +64,13 @@ def _sureness(run: str, summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"the one answer that is right most often, '{labels['commonest']}', would be right on {share} of them"
         if (labels["answered_share"] or 0.0) >= OFTEN:
             yield f"what ships answers '{_line(labels['answered'])}' to {labels['answered_share']:.0%}"
+
+
+def _idle_steps(run: str) -> Iterator[str]:
+    """Yield how many steps moved no weights."""
+    live = [row["fst/live_rows"] for row in _rows(run, "metrics.jsonl") if "fst/live_rows" in row]
+    if idle := sum(1 for share in live if share == 0):
+        yield f"{idle} of {len(live)} steps moved no weights: the answers to each of their questions earned the same"
 
 
 def _interval(run: str, summary: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -121,6 +128,7 @@ def _context(summary: Mapping[str, Any], run: str) -> Iterator[str]:
     if not summary.get("channels", {}).get("fast"):
         return
     from fastslow.contexts.context import Context
+    from fastslow.contexts.population import SEED
     from fastslow.contexts.rendering import as_text
     from fastslow.report.reading.soft import described, nearest_tokens
 
@@ -132,6 +140,8 @@ def _context(summary: Mapping[str, Any], run: str) -> Iterator[str]:
         return
     text = as_text(lead)
     cut = len(text) > LONGEST_CONTEXT
+    if lead.proposer == SEED:
+        yield "The search found no prompt that stands above the plain one, which is what ships."
     yield f"The best prompt (lead context {lead.id}) as one would paste it. The run sent it as chat turns, and measured"
     yield f"those: {called()} contexts {quote(run)} --format messages"
     yield from (f"  {line}".rstrip() for line in text[:LONGEST_CONTEXT].split("\n"))
@@ -152,6 +162,11 @@ def _next(summary: Mapping[str, Any], run: str, *, own: bool) -> Iterator[str]:
         trusted, trust = (" --trust_task" if foreign else "" for foreign in (embedder, scorer))
         yield f'  or: {called()} ask {quote(run)} "QUESTION"{trusted}'
         yield f"  or: {called()} eval {quote(run)} --split test{trust}   (questions that nothing was chosen by)"
+    accuracy = summary["accuracy"]
+    mean, ships = accuracy.get("mean"), accuracy.get(summary.get("ships"))
+    if mean is not None and ships is not None and mean > ships + 1e-9:
+        yield "The mean over the run's prompts is above what ships, so that another of them answered better: add"
+        yield "  --contexts all to measure each of them, and see fastslow ask --help for asking under one"
     interval = _interval(run, summary) if own else None
     if not _is_clear(summary, interval):
         yield f"What ships is not clearly above the base's best: {WHAT_NOW}"

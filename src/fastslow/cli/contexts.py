@@ -82,6 +82,8 @@ def _text(known: KnownContexts, context: Context) -> str:
 
 def _difference(known: KnownContexts, *names: str) -> str:
     first, second = (known.population.named(name) for name in names)
+    if first.id == second.id:
+        return f"{names[0]} and {names[1]} are the same context, {first.id}"
     before, after = (_text(known, one).splitlines() for one in (first, second))
     return "\n".join(unified_diff(before, after, first.id, second.id, lineterm=""))
 

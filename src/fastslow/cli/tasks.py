@@ -246,9 +246,9 @@ def _new(options: argparse.Namespace) -> int:
         return 1
     write(target, draft.text.encode())
     model = {"model": options.model} if options.model != MODEL else {}
-    made = first_recipe(
-        options.name, draft.spec, kind=draft.kind, labels=draft.labels, room=room, settings=model | given
-    )
+    cut = {size: len(task.split("validation" if size == "validation_size" else "test")) for size in SPLITS}
+    settings = model | {size: n for size, n in cut.items() if n < sizes[size]} | given
+    made = first_recipe(options.name, draft.spec, kind=draft.kind, labels=draft.labels, room=room, settings=settings)
     write(recipe, made.encode())
     print(f"\nWrote {target}, the scorer, and {recipe}, the recipe of a first try: both are yours to change.")
     print(f"To check it as that run will read it: {called()} tasks check --config {recipe}")

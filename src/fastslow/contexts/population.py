@@ -6,6 +6,7 @@ older weights are never compared with new ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -86,7 +87,8 @@ class Population:
 
     @property
     def lead(self) -> Context:
-        """The best member: by its mean on the latest anchor set or, with `lead: evidence`, by all rollouts."""
+        """The best member: by its mean on the latest anchor set or, with `lead: evidence` and where means are the same,
+        by all rollouts."""
         return self.members[0]
 
     @property
@@ -118,6 +120,20 @@ class Population:
     def led_by(self, levels: Mapping[str, float]) -> Population:
         """Return the population with its members in the order of `levels`, the best first; one without a level last."""
         return replace(self, members=sorted(self.members, key=lambda c: -levels.get(c.id, -1.0)))
+
+    @property
+    def tied(self) -> list[Context]:
+        """The lead, and the members with the same mean on the latest anchor set: all of them while the model is right
+        on nothing."""
+        shared = shared_ids({c.id: self.scores.get(c.id, {}) for c in self.members})
+        means = [mean_score({e: self.scores[c.id][e] for e in shared}) for c in self.members] if shared else []
+        return [c for c, mean in zip(self.members, means, strict=False) if math.isclose(mean, means[0])] or [self.lead]
+
+    def untied_by(self, levels: Mapping[str, float]) -> Population:
+        """Return the population with its tied members first, in the order of `levels`; one without a level after
+        them."""
+        tied = sorted(self.tied, key=lambda c: -levels.get(c.id, -1.0))
+        return replace(self, members=[*tied, *(c for c in self.members if c not in tied)])
 
     def rescored(
         self,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from fastslow.contexts.population import SEED
 from fastslow.core.errors import BadInput
 from fastslow.export.choice import Selection
 from fastslow.export.figures import gate_section, held_out, limits, own_section
@@ -52,7 +53,7 @@ def write_card(
     )
     parts = [
         title(origin, release.version),
-        making(origin),
+        making(origin, plain=selection.default.proposer == SEED),
         f"## Task and data\n\n{data(origin)}",
         *([held_out(verdict)] if verdict is not None and verdict.questions else []),
         measured,

@@ -14,7 +14,7 @@ from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from fastslow.bundles.bundle import DTYPES, Bundle, chooses_without_labels, open_bundle
+from fastslow.bundles.bundle import DTYPES, Bundle, chooses_without_labels, for_every_reader, open_bundle
 from fastslow.bundles.contexts import own_chat
 from fastslow.bundles.digest import bundle_digest, folder_of
 from fastslow.contexts.context import Context
@@ -250,6 +250,7 @@ def _write_weights(folder: Path, bundle: Bundle, release: Release, *, adapters: 
         named = json.loads(file.read_text(encoding="utf-8")) | base
         file.write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
     config.save_pretrained(folder)
+    for_every_reader(folder, like=folder / "generation_config.json")
 
 
 def generation_config(

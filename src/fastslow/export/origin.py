@@ -123,11 +123,17 @@ def title(origin: Origin, version: str) -> str:
     return f"# {name} {version}, {f'adapted to {tasks} by fastslow' if learned else f'from a fastslow run on {tasks}'}"
 
 
-def making(origin: Origin) -> str:
-    """Say what was trained, of weights and contexts apart, and under which licence the base stands."""
+def making(origin: Origin, *, plain: bool = False) -> str:
+    """Say what was trained, of weights and contexts apart, and under which licence the base stands; `plain` where the
+    context is the one that the run began with."""
     mode = origin.mode
     lines = [f"- Base model: {code(origin.base)}. {_licence(origin)}", f"- Weights: {_weights(origin)}."]
-    if mode.fast:
+    if mode.fast and plain:
+        lines.append(
+            "- Context (what stands before every question): the one that the run began with. An evolutionary search "
+            "for others was part of the run."
+        )
+    elif mode.fast:
         when = f", {SEARCHED[mode.when]}" if mode.slow else ""
         lines.append(
             "- Context (the instruction and worked examples that stand before every question): found by an "

@@ -237,13 +237,16 @@ class Cycle:
         return self._known(step).ranked(context.id for context in self.state.population.members)
 
     def choose_lead(self, step: int) -> None:
-        """Put the members in the order of what is known of them after `step` optimiser steps, where that decides.
+        """Put the members in the order of what is known of them after `step` optimiser steps, where that decides: with
+        `lead: evidence`, and between contexts that stand alike on the anchor set, whose ids would decide else.
 
         Called before anything is measured or shipped, by every process.
         """
+        population = self.state.population
         if self.mode.fast and self._config.lead == "evidence":
-            population = self.state.population
             self.state.population = population.led_by(self._levels(population.members, step))
+        elif self.mode.fast and len(population.tied) > 1:
+            self.state.population = population.untied_by(self._levels(population.members, step))
 
     def forget(self, after: int) -> None:
         """Drop what was learned of contexts under weights that are gone: those after more than `after` steps."""

@@ -22,9 +22,11 @@ def taken_for(comparison: Comparison) -> Table | None:
     rows = [
         (label[:500], *(str(count(mapping(told[label]).get(given)) or 0) for given in [*right, ""])) for label in right
     ]
-    ships = CONTEXT_TITLES[run.shipped_context]
-    notes = [f"Held-out questions by their right label, and what was answered under the {ships}; right ones lie on the "
-             "diagonal."]  # fmt: skip
+    ships, questions = CONTEXT_TITLES[run.shipped_context], count(run.summary.get("validation_examples"))
+    answers = sum(int(number) for row in rows for number in row[1:])
+    of = f" to {questions} held-out questions" if questions else ""
+    notes = [f"{answers} answers{of} under the {ships}, by the label that is right and the one that was given; right "
+             "answers lie on the diagonal."]  # fmt: skip
     return Table(
         "Which label was taken for which",
         ("right", *(f"answered {label[:500]}" for label in right), "answered anything else"),

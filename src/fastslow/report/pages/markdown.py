@@ -26,6 +26,7 @@ def markdown(sources: Sequence[Source]) -> str:
     for name, comparison in named:
         parts += [f"## {_text(name)}", f"Model: {_text(comparison.model)}"]
         parts += [section(table) for table in tables_of(comparison)]
+    parts.append("Curves, prompts and rollouts: `fastslow report ... --output report.html`.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -51,7 +51,29 @@ def sentence(run: RunData, measure: str) -> str:
             f" The best prompt alone, without training: {formats.decimal(prompted)}; training alone, under the plain "
             f"prompt: {formats.decimal(plain)}."
         )
-    return said + " One seed, and nothing beside it: whether both channels pay takes runs of the other modes."
+    return (
+        said
+        + _advice(run)
+        + " One seed, and nothing beside it: whether both channels pay takes runs of the other modes."
+    )
+
+
+def _advice(run: RunData) -> str:
+    """Say where to look on where what ships is not clear of the base, or is below the run's other prompts."""
+    _, after = ends(run)
+    mean, low = run.final("mean"), _bounds(run)[0]
+    said = ""
+    if mean is not None and after is not None and mean > after + 1e-9:
+        said += (
+            f" The mean over the run's prompts is {formats.decimal(mean)}, so that another one answered better: "
+            "fastslow eval RUN --contexts all measures each."
+        )
+    beside = ("base_seed", "base_lead") if run.channels.slow else ("base_seed",)
+    base = [value for name in beside if (value := run.final(name)) is not None]
+    surely = after if low is None else low
+    if surely is not None and surely <= max(base, default=-1.0):
+        said += " That is not clearly above the base's best; what to try: docs/tasks.md, 'It did not learn: what now?'."
+    return said
 
 
 def _questions(run: RunData) -> str:

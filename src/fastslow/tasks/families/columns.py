@@ -45,6 +45,8 @@ def named_columns(
             named[part] = likely
     example = quoted(format_spec(spec.head, {**spec.params, **named}), 300)
     name = f" Name them, as in '{example}'." if len(named) == len(missing) else ""
+    if "COLUMN" in named.values() and "question" in missing:
+        name += " A question is one column: join several of them into one first."
     own = "" if answer or not optional else " A scorer of your own needs no answers: ?scorer=module:name."
     what = f"no column '{missing[0]}'" if missing != ["answer"] else "nothing to score with: no column 'answer'"
     others = f" and none '{missing[1]}'" if len(missing) > 1 else ""
