@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,22 @@ def test_the_folder_holds_the_weights_the_contexts_and_nothing_of_this_machine(b
     assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1, "weights too are for every reader"
     texts = [path.read_bytes() for path in (tmp_path / "out").iterdir() if path.suffix in (".json", ".md", ".jinja")]
     assert not [text for text in texts if str(bundle.parent).encode() in text]
+
+
+def test_the_page_asks_it_with_transformers_alone(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_bundle(bundle, tmp_path / "exported")
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs/export.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    made: dict[str, Any] = {}
+    exec(code, made)
+    sent = made["tokenizer"].decode(made["prompt"]["input_ids"][0])
+    assert FOUR[0].components["instruction"] in sent, "that of the lead"
+    assert "What is 6 * 7?" in sent
+    assert len(made["answer"]) >= 1
+    assert capsys.readouterr().out.strip() == made["tokenizer"].decode(made["answer"], skip_special_tokens=True).strip()
 
 
 def test_a_server_samples_as_an_evaluation_does(tmp_path: Path) -> None:

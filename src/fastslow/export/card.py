@@ -10,7 +10,6 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard, ModelCardData
 
-from fastslow.contexts.population import SEED
 from fastslow.core.errors import BadInput
 from fastslow.export.choice import Selection
 from fastslow.export.figures import gate_section, held_out, limits, own_section
@@ -53,7 +52,7 @@ def write_card(
     )
     parts = [
         title(origin, release.version),
-        making(origin, plain=selection.default.proposer == SEED),
+        making(origin, plain=selection.default == release.seed),
         f"## Task and data\n\n{data(origin)}",
         *([held_out(verdict)] if verdict is not None and verdict.questions else []),
         measured,
