@@ -162,6 +162,11 @@ def test_watch_waits_for_a_run_that_is_still_starting(
     assert f"'{run}' holds no run yet: waiting for one to start there, ten minutes at most." in capsys.readouterr().out
 
 
+def test_a_look_at_a_folder_without_a_run_says_that_one_may_be_starting(tmp_path: Path, capsys: Any) -> None:
+    assert main(["watch", str(tmp_path / "run"), "--once"]) == 2
+    assert "/run' holds no run. One that was started a moment ago is seen once" in capsys.readouterr().err
+
+
 def test_watch_refuses_a_folder_with_other_files(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     assert main(["watch", str(tmp_path)]) == 2

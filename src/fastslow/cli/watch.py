@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fastslow.cli.called import called
 from fastslow.cli.flags import Parser, between
-from fastslow.core.errors import printable
+from fastslow.core.errors import BadInput, printable
 from fastslow.files.locks import is_worked_on
 from fastslow.files.run_directory import starts_yet
 from fastslow.record.terminal import can_redraw, live
@@ -38,6 +38,11 @@ def run(argv: Sequence[str]) -> int:
         elif starts_yet(options.run) and Path(options.run).is_dir() and is_worked_on(Path(options.run)):
             _say(console, f"a run starts in '{options.run}': it loads its model and has written nothing yet.")
             return 0
+        elif starts_yet(options.run):
+            raise BadInput(
+                f"'{options.run}' holds no run. One that was started a moment ago is seen once its libraries are "
+                "loaded; without --once this waits for it."
+            )
         watched = WatchedRun(options.run)
         watched.look()
         _say(console, watched.title)
