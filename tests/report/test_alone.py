@@ -46,7 +46,7 @@ def test_one_run_alone_says_what_it_learned_and_claims_nothing_more(tmp_path, mo
     assert "| bill\\|ing | 5 | 2 | 4 |" in shown
     assert "### Ceiling" not in shown
     assert "against every control" not in shown, "which the first sentence tells"
-    assert "18 answers to 18 held-out questions under the " in shown
+    assert "18 answers under the " in shown
     drawn = page(load_sources([path]))
     assert drawn.rindex("Which label was taken for which") < drawn.index('id="c0-curves"')
     for damaged in ("x", {"desk": "x"}, {"desk": {"desk": "many"}}, {"desk": None}, [1]):

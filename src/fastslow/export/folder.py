@@ -103,6 +103,7 @@ def export_bundle(path: str | Path, output: Path, settings: ExportSettings | Non
             write_modelfile(aside, release, selection.default)
         write_card(aside, release, selection, origin, adapters=adapters, verdict=verdict)
         write_release(aside, release, bundle.settings, selection.contexts, selection.default)
+        for_every_reader(aside, like=aside / "generation_config.json")
         for entry in aside.rglob("*"):
             atomic.sync(entry)
         atomic.sync(aside)
@@ -250,7 +251,6 @@ def _write_weights(folder: Path, bundle: Bundle, release: Release, *, adapters: 
         named = json.loads(file.read_text(encoding="utf-8")) | base
         file.write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
     config.save_pretrained(folder)
-    for_every_reader(folder, like=folder / "generation_config.json")
 
 
 def generation_config(
