@@ -98,6 +98,12 @@ def test_the_recipe_trains_with_a_plain_prompt_that_names_the_labels(
     assert "Next (6 steps, roughly 5 minutes of one core" in capsys.readouterr().out
     recipe = Path("tried_tickets.yaml")
     assert yaml.safe_load(recipe.read_text())["seed_instruction"] == "Reply with one of: billing, returns."
+    again = ["tasks", "new", "told_tickets", "--from", "my tickets.csv", "--model", model]
+    assert main([*again, "--seed_instruction", "Which team?"]) == 0
+    assert yaml.safe_load(Path("told_tickets.yaml").read_text())["seed_instruction"] == "Which team?"
+    counted = [re.findall(r"prompts take .* tokens, at most \d+", capsys.readouterr().out)[-1]]
+    assert main(["tasks", "check", "--config", "told_tickets.yaml"]) == 0
+    assert re.findall(r"prompts take .* tokens, at most \d+", capsys.readouterr().out) == counted, "cut and read alike"
     assert (
         main(["train", "--config", str(recipe), "--max_steps", "1", "--save_bundle", "false", "--bf16", "false"]) == 0
     )

@@ -218,7 +218,7 @@ def _check(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     """Write the scorer of a new task and a recipe, once its data have been found fit to train on."""
     from fastslow.tasks.draft import draft_task, room_for
-    from fastslow.tasks.first_try import SPLITS, first_recipe, how_long
+    from fastslow.tasks.first_try import SPLITS, first_recipe, how_long, plain_prompt
 
     target, recipe = Path(f"{options.name}.py"), Path(f"{options.name}.yaml")
     draft = draft_task(options.name, options.source)
@@ -227,6 +227,7 @@ def _new(options: argparse.Namespace) -> int:
     check_target(target)
     given = {size: value for size, value in _sizes(options).items() if value != SIZES[size]}
     sizes: dict[str, Any] = {**SIZES, **SPLITS, **given}  # as the recipe will cut it
+    options.seed_instruction = options.seed_instruction or plain_prompt(draft.kind, draft.labels)
     task, reader = draft.task(**sizes), _reader(options)
     report = _examined(task, reader)
     longest = max(map(reader.length, sorted(set(draft.answers), key=len)[-LONGEST_ANSWERS:]))
@@ -248,7 +249,10 @@ def _new(options: argparse.Namespace) -> int:
     model = {"model": options.model} if options.model != MODEL else {}
     cut = {size: len(task.split("validation" if size == "validation_size" else "test")) for size in SPLITS}
     settings = model | {size: n for size, n in cut.items() if n < sizes[size]} | given
-    made = first_recipe(options.name, draft.spec, kind=draft.kind, labels=draft.labels, room=room, settings=settings)
+    made = first_recipe(
+        options.name, draft.spec, kind=draft.kind, labels=draft.labels, room=room, prompt=options.seed_instruction,
+        settings=settings,
+    )  # fmt: skip
     write(recipe, made.encode())
     print(f"\nWrote {target}, the scorer, and {recipe}, the recipe of a first try: both are yours to change.")
     print(f"To check it as that run will read it: {called()} tasks check --config {recipe}")

@@ -56,21 +56,26 @@ eval_top_p: 0.95
 
 
 def first_recipe(
-    name: str, task: str, *, kind: str, labels: Sequence[str], room: int, settings: Mapping[str, Any]
+    name: str, task: str, *, kind: str, labels: Sequence[str], room: int, prompt: str = "", settings: Mapping[str, Any]
 ) -> str:
-    """Return the text of the recipe. `settings` are further ones (model, sizes of splits), None where not given."""
+    """Return the text of the recipe, whose instruction is `prompt` or a plain one. `settings` are further ones (model,
+    sizes of splits), None where not given."""
     sizes = SPLITS | {key: value for key, value in settings.items() if value is not None}
-    prompt = f"Reply with one of: {', '.join(labels)}." if kind == "labels" else PLAIN[kind]
     return RECIPE.format(
         name=name,
         minutes=how_long(room),
         task=_word(task),
         output_dir=_word(f"runs/{name}"),
         sizes="".join(f"{key}: {_word(value)}\n" for key, value in sizes.items()),
-        prompt=_word(prompt),
+        prompt=_word(prompt or plain_prompt(kind, labels)),
         examples=min(MOST_EXAMPLES, max(EXAMPLES, len(labels))) if kind == "labels" else EXAMPLES,
         room=room,
     )
+
+
+def plain_prompt(kind: str, labels: Sequence[str]) -> str:
+    """Return the instruction of a first try, which says what is wanted."""
+    return f"Reply with one of: {', '.join(labels)}." if kind == "labels" else PLAIN[kind]
 
 
 def how_long(room: int) -> str:
