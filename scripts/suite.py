@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 # About half of the suite's time; whatever is not listed runs in the second process.
-FIRST = ("cli", "experiments", "export", "faults", "golden", "project", "registry", "run")
+FIRST = ("cli", "experiments", "export", "faults", "golden", "project", "registry", "run", "topics")
 COVERED = ("--source", "src/fastslow", "--omit", "*/sandbox/inside/*")  # the inside runs in processes of its own
 
 
