@@ -76,7 +76,7 @@ def test_a_task_that_cannot_be_made_is_noted_and_one_that_has_few_questions_is_k
 
 
 def test_a_plan_needs_no_candidate(tmp_path: Path, capsys: Any) -> None:
-    (tmp_path / "gate.yaml").write_text("gain: [{task: star_graph, min_gain: 0.1}]")
+    (tmp_path / "gate.yaml").write_text("gain: [{task: star_graph, min_gain: 0.1}]\nquestions: 100\n")
     assert main(["gate", "--policy", str(tmp_path / "gate.yaml"), "--plan"]) == 0
     assert "gain star_graph, above 0.1" in capsys.readouterr().out
 

@@ -269,7 +269,7 @@ def test_leaked_questions_are_found_exactly_and_by_thirteen_words():
 
 
 def test_the_two_codeio_tasks_share_programs():
-    found = overlap(resolve_task("codeio"), resolve_task("reasoning_gym:codeio"))
+    found = overlap(resolve_task("codeio"), resolve_task("reasoning_gym:codeio", train_size=300))
     assert found["similar"] > 50, f"both draw on the same programs: {found}"
 
 
