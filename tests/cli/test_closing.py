@@ -122,7 +122,7 @@ def test_steps_that_moved_nothing_a_better_prompt_beside_the_lead_and_a_lead_tha
     (tmp_path / "metrics.jsonl").write_text("".join(f'{{"fst/live_rows": {n}}}\n' for n in (0.0, 0.5, 0.0)) + "{}\n")
     accuracy = summary()["accuracy"]
     shown = closed(capsys, tmp_path, summary(accuracy={**accuracy, "mean": 0.95}))
-    assert "2 of 3 steps moved no weights: the answers to each of their questions earned the same\n" in shown
+    assert "2 of 3 steps moved no weights: none of their rows had a gradient" in shown
     assert "another of them answered better" in shown
     assert "The search found no prompt that stands above the plain one, which is what ships.\n" in shown
     found = {**seed_context(INSTRUCTION).to_json(), "proposer": "reflection"}

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from fastslow.cli.called import called
 from fastslow.core.errors import BadInput, printable
-from fastslow.core.measurement import OFTEN
+from fastslow.core.measurement import OFTEN, is_clear_of_base, others_are_better
 
 OUT_OF_TIME = "max_minutes"
 """The end of the status of a run whose time was up, as `run.train` writes it: that module loads the libraries."""
@@ -70,7 +70,8 @@ def _idle_steps(run: str) -> Iterator[str]:
     """Yield how many steps moved no weights."""
     live = [row["fst/live_rows"] for row in _rows(run, "metrics.jsonl") if "fst/live_rows" in row]
     if idle := sum(1 for share in live if share == 0):
-        yield f"{idle} of {len(live)} steps moved no weights: the answers to each of their questions earned the same"
+        why = "all answers to a question earned the same, or went to the contexts alone"
+        yield f"{idle} of {len(live)} steps moved no weights: none of their rows had a gradient ({why})"
 
 
 def _interval(run: str, summary: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -162,13 +163,12 @@ def _next(summary: Mapping[str, Any], run: str, *, own: bool) -> Iterator[str]:
         trusted, trust = (" --trust_task" if foreign else "" for foreign in (embedder, scorer))
         yield f'  or: {called()} ask {quote(run)} "QUESTION"{trusted}'
         yield f"  or: {called()} eval {quote(run)} --split test{trust}   (questions that nothing was chosen by)"
-    accuracy = summary["accuracy"]
-    mean, ships = accuracy.get("mean"), accuracy.get(summary.get("ships"))
-    if mean is not None and ships is not None and mean > ships + 1e-9:
-        yield "The mean over the run's prompts is above what ships, so that another of them answered better: add"
-        yield "  --contexts all to measure each of them, and see fastslow ask --help for asking under one"
-    interval = _interval(run, summary) if own else None
-    if not _is_clear(summary, interval):
+    accuracy, interval = summary["accuracy"], _interval(run, summary) if own else None
+    ships, slow = accuracy.get(summary.get("ships")), summary.get("channels", {}).get("slow", True)
+    if others_are_better(accuracy, ships):
+        yield "The mean over the run's prompts is above what ships, so that another of them answered better: eval with"
+        yield "  --contexts all measures each of them, and ask with --context ID asks under one"
+    if not is_clear_of_base(accuracy, ships, interval and interval[0], slow=slow):
         yield f"What ships is not clearly above the base's best: {WHAT_NOW}"
     elif not _beats_one_answer(summary, interval):
         yield f"What ships is not clearly above one answer to everything: {WHAT_NOW}"
@@ -196,15 +196,3 @@ def _beats_one_answer(summary: Mapping[str, Any], interval: tuple[float, float] 
     one = (summary.get("labels") or {}).get("commonest_share")
     ships = summary["accuracy"].get(summary.get("ships"))
     return one is None or ships is None or (ships if interval is None else interval[0]) > one
-
-
-def _is_clear(summary: Mapping[str, Any], interval: tuple[float, float] | None) -> bool:
-    """Return whether what ships lies above the best of the base, by its whole interval where one is known. What was not
-    measured is not doubted. Where no weights were trained, the base under the best prompt is what ships."""
-    accuracy = summary["accuracy"]
-    beside = ("base_seed", "base_lead") if summary.get("channels", {}).get("slow", True) else ("base_seed",)
-    base = [value for name in beside if (value := accuracy.get(name)) is not None]
-    ships = accuracy.get(summary.get("ships"))
-    if not base or ships is None:
-        return True
-    return (ships if interval is None else interval[0]) > max(base)

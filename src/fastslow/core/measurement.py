@@ -31,6 +31,23 @@ OFTEN = 0.25
 """Share of the answers from which on the commonest one is shown; a rarer one says nothing."""
 
 
+def is_clear_of_base(accuracy: Mapping[str, Any], ships: float | None, low: float | None, *, slow: bool) -> bool:
+    """Return whether what ships lies above the best of the base, by its whole interval (from `low`) where one is known.
+
+    `accuracy` is that of summary.json. What was not measured is not doubted. Without `slow` weights that were trained,
+    the base under the best prompt is what ships.
+    """
+    base = [accuracy.get(name) for name in (("base_seed", "base_lead") if slow else ("base_seed",))]
+    known = [value for value in base if value is not None]
+    return not known or ships is None or (ships if low is None else low) > max(known)
+
+
+def others_are_better(accuracy: Mapping[str, Any], ships: float | None) -> bool:
+    """Return whether the mean over a run's prompts is above what ships, so that another of them is."""
+    mean = accuracy.get("mean")
+    return mean is not None and ships is not None and mean > ships + 1e-9
+
+
 @dataclass(frozen=True)
 class Answer:
     """One completion of one example, scored.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastslow.core.measurement import CONTEXT_TITLES, OFTEN
+from fastslow.core.measurement import CONTEXT_TITLES, OFTEN, is_clear_of_base, others_are_better
 from fastslow.report.pages import formats
 from fastslow.report.questions.compare import Comparison
 from fastslow.report.reading.data import RunData
@@ -60,18 +60,15 @@ def sentence(run: RunData, measure: str) -> str:
 
 def _advice(run: RunData) -> str:
     """Say where to look on where what ships is not clear of the base, or is below the run's other prompts."""
+    accuracy = {name: run.final(name) for name in ("base_seed", "base_lead", "mean")}
     _, after = ends(run)
-    mean, low = run.final("mean"), _bounds(run)[0]
     said = ""
-    if mean is not None and after is not None and mean > after + 1e-9:
+    if others_are_better(accuracy, after):
         said += (
-            f" The mean over the run's prompts is {formats.decimal(mean)}, so that another one answered better: "
-            "fastslow eval RUN --contexts all measures each."
+            f" The mean over the run's prompts is {formats.decimal(accuracy['mean'])}, so that another one answered "
+            "better: fastslow eval RUN --contexts all measures each."
         )
-    beside = ("base_seed", "base_lead") if run.channels.slow else ("base_seed",)
-    base = [value for name in beside if (value := run.final(name)) is not None]
-    surely = after if low is None else low
-    if surely is not None and surely <= max(base, default=-1.0):
+    if not is_clear_of_base(accuracy, after, _bounds(run)[0], slow=run.channels.slow):
         said += " That is not clearly above the base's best; what to try: docs/tasks.md, 'It did not learn: what now?'."
     return said
 
