@@ -51,6 +51,18 @@ def test_replies_that_could_not_be_read_are_said_of_a_fast_phase() -> None:
         assert text_of(shown).rstrip().endswith(said)
 
 
+def test_a_fast_phase_that_could_pay_for_no_more_proposals_says_what_it_had() -> None:
+    names = ("proposals", "accepted", "lead_anchor_score", "metric_calls", "seconds", "lm_calls", "lm_unreadable")
+    for most, said in ((80, "on the anchor set, 80 rollouts, 80 s"), (96, "80 of at most 96 rollouts, 80 s")):
+        shown = console(300)
+        display = TerminalDisplay(shown)
+        display.phase("fast", 0)
+        display.rollouts(80, most)
+        metrics = {**dict.fromkeys(names, 0.0), "metric_calls": 80.0, "seconds": 80.0}
+        display.fast(0, {f"fst/fast/{name}": value for name, value in metrics.items()})
+        assert text_of(shown).rstrip().endswith(said)
+
+
 def test_an_evaluation_of_several_tasks_has_a_line_for_each() -> None:
     shown = console()
     rows = [measured(task, kind, 1.0) for task in (PRODUCTS, GRAPH, SUMS) for kind in KINDS]

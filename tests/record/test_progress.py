@@ -80,6 +80,29 @@ def test_nothing_is_said_before_a_step_was_timed() -> None:
     assert Script().fast(0).left() is None
 
 
+@pytest.mark.parametrize(
+    ("made", "late", "left"),
+    [
+        (None, 20, None),
+        ((0, 96), 20, None),
+        ((24, 96), 2, None),  # too early to tell
+        ((24, 96), 20, Left(60 + 80, ("steps", "evaluations"))),  # of this phase, and the next one as a whole
+        ((96, 96), 80, Left(80, ("steps", "evaluations"))),
+    ],
+)
+def test_the_first_fast_phase_is_timed_by_its_own_pace(made: Any, late: float, left: Left | None) -> None:
+    run = Script()
+    run.progress.phase, run.progress.since, run.progress.made = "fast", run.wall, made
+    assert run.progress.left(run.wall + late) == left
+
+
+def test_so_is_the_first_evaluation() -> None:
+    run = Script(eval_steps=0).fast(0).slow(1).slow(2).slow(3).fast(3).slow(4).slow(5).slow(6)
+    assert run.left() == Left(0, ("evaluations",))
+    run.progress.phase, run.progress.since, run.progress.made = "eval", run.wall, (20, 50)
+    assert run.progress.left(run.wall + 8) == Left(12 + 2 * 4)  # then the base weights under two contexts of 4 s each
+
+
 def test_each_kind_of_work_ahead_counts_at_its_own_price() -> None:
     run = Script().fast(0).slow(1).slow(2).slow(3)
     # Three steps, the fast phase before the fourth, evaluations after step 4 and at the end under the seed context and

@@ -105,10 +105,11 @@ class TerminalDisplay:
         get = {name.rpartition("/")[2]: value for name, value in metrics.items()}.__getitem__
         lost = get("lm_unreadable")
         unreadable = f"{lost:.0f} of {get('lm_calls'):.0f} replies without a readable edit, " if lost else ""
+        most = self._progress.made[1] if self._progress.made else 0  # what is left may not pay for one more proposal
         self.note(
             f"fast phase at step {step}: {get('proposals'):.0f} proposals, {get('accepted'):.0f} accepted, lead "
             f"context at mean reward {get('lead_anchor_score'):.3f} on the anchor set, {get('metric_calls'):.0f} "
-            f"rollouts, {unreadable}{get('seconds'):.0f} s"
+            f"{f'of at most {most} ' if most > get('metric_calls') else ''}rollouts, {unreadable}{get('seconds'):.0f} s"
         )
 
     def standings(self, standings: Sequence[Standing], lead: str) -> None:

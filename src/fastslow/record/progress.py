@@ -2,7 +2,8 @@
 
 The estimate goes by kind of work, because kinds differ by orders of magnitude: slow steps, fast phases and evaluations
 still ahead, each times what that kind took of late. A kind that is ahead and was not timed yet is named beside the
-estimate instead of being guessed.
+estimate instead of being guessed; one that goes on for the first time, and says how far it has come, counts at that
+pace.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ RECENT = 8
 FEW = 3
 """Fast phases and evaluations that an estimate rests on: there are fewer of them."""
 
-KINDS = {"fast": "fast phases", "eval": "evaluations"}
+KINDS = {"slow": "steps", "fast": "fast phases", "eval": "evaluations"}
+
+BEGUN = 5.0
+"""Seconds after which the pace of a piece of work that goes on says something."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,8 @@ class Progress:
         return tokens / seconds if tokens > 0 and seconds > 0 else None
 
     def left(self, now: float) -> Left | None:
-        """Return what is left of the run at a time; None as long as no step was timed, or the steps are not known.
+        """Return what is left of the run at a time; None as long as neither a step nor the present piece of work was
+        timed, or the steps are not known.
 
         While the present piece of work goes on the estimate falls with the clock, but not by more than such a piece
         takes.
@@ -184,9 +189,13 @@ class Progress:
             "eval": self.plan.contexts_to_evaluate(self.step, closing=self._closing),
         }
         each = {kind: statistics.median(known) if known else None for kind, known in self._each.items()}
-        if not self.plan.steps or (ahead["slow"] and each["slow"] is None):
+        begun = self._pace(now) if each.get(self.phase) is None else None
+        if begun is not None:
+            each[self.phase] = begun
+        if not self.plan.steps or (ahead["slow"] and each["slow"] is None and begun is None):
             return None
-        gone = max(0.0, now - self.written) if self.written is not None else 0.0
+        since = self.since if begun is not None else self.written
+        gone = max(0.0, now - since) if since is not None else 0.0
         seconds = sum(ahead[kind] * (each[kind] or 0.0) for kind in ahead) - min(gone, self._piece(each))
         without = tuple(name for kind, name in KINDS.items() if ahead[kind] and each[kind] is None)
         if self.plan.minutes is not None and self._last is not None:
@@ -202,6 +211,16 @@ class Progress:
         if self.phase == "eval":
             return (each["eval"] or 0.0) * self.plan.contexts_at(self.step)
         return each["fast" if self.phase == "fast" else "slow"] or 0.0
+
+    def _pace(self, now: float) -> float | None:
+        """Return the seconds that the fast phase which goes on, or its evaluation under one context, takes at its pace
+        so far; None: unknown."""
+        if self.made is None or self.since is None or self.phase not in ("fast", "eval"):
+            return None
+        (made, most), gone = self.made, now - self.since
+        if made <= 0 or most <= 0 or gone < BEGUN:
+            return None
+        return gone * most / made / (self.plan.contexts_at(self.step) if self.phase == "eval" else 1)
 
     def _phases_ahead(self) -> int:
         at, made = self._phases_at

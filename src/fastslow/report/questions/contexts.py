@@ -59,7 +59,13 @@ def _line(known: KnownContexts, context: Context) -> ContextLine:
         roles=tuple(roles or ["known"]),
         level=level, low=low, high=high, rollouts=rollouts,
         anchor=mean_score(population.scores.get(context.id)) if context.id in in_use else None,
-        characters=0 if context.soft else sum(len(turn["content"]) for turn in render_open(context)[:-1]),
+        characters=characters(context),
         examples=len(context.worked_examples),
         rows=context.soft.tokens if context.soft else 0,
     )  # fmt: skip
+
+
+def characters(context: Context) -> int:
+    """Return how many characters of text come before a question; 0 for a soft context. Raises ValueError where its
+    worked examples cannot be read."""
+    return 0 if context.soft else sum(len(turn["content"]) for turn in render_open(context)[:-1])

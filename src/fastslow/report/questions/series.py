@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from fastslow.contexts.context import Context
 from fastslow.metrics.intervals import NOT_NEGATIVE, SHARE, Interval, mean_intervals
 from fastslow.report.questions.compare import Arm
+from fastslow.report.questions.contexts import characters
 from fastslow.report.reading.data import AXES, RunData
 
 # Per-step quantities are noisy at this size of batch; averaged into this many bins they are readable, and the page
@@ -83,11 +86,11 @@ def acceptance(run: RunData) -> list[Sample]:
 
 
 def context_lengths(run: RunData) -> list[Sample]:
-    """Return the mean length in characters of the contexts that each fast phase accepted."""
+    """Return the mean length in characters of the contexts that each fast phase accepted, as `fastslow contexts` counts
+    them; contexts that cannot be read and soft ones are left out."""
     lengths: dict[int, list[int]] = {}
     for row in run.contexts:
-        if row.step is not None and row.accepted:
-            size = sum(len(part) for part in row.components.values() if isinstance(part, str))
+        if row.step is not None and row.accepted and (size := _characters(row.components)):
             lengths.setdefault(row.step, []).append(size)
     spent = {row.step: row.spent for row in run.metrics if row.phase == "fast"}
     nothing: dict[str, float | None] = dict.fromkeys(AXES, None)
@@ -97,6 +100,13 @@ def context_lengths(run: RunData) -> list[Sample]:
             for step, sizes in sorted(lengths.items())
         ]
     )
+
+
+def _characters(components: Mapping[str, Any]) -> int:
+    try:
+        return characters(Context({name: part for name, part in components.items() if isinstance(part, str)}))
+    except ValueError:
+        return 0
 
 
 def band(samples: Sequence[Sequence[Sample]], within: Interval = NOT_NEGATIVE) -> Band | None:
