@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from fastslow.contexts.context import Context
 from fastslow.core.texts import folded
@@ -165,7 +165,7 @@ class Standings:
         return rng.multivariate_normal(0.5 + at @ self._fit, spread, size=count, method="eigh")
 
     def _half(self, at: NDArray[np.float64]) -> float:
-        return float(student_t.ppf(0.975, self._freedom)) * math.sqrt(max(float(at @ self._cov @ at), 0.0))
+        return float(stdtrit(self._freedom, 0.975)) * math.sqrt(max(float(at @ self._cov @ at), 0.0))
 
 
 def _numbered(keys: Iterable[object]) -> NDArray[np.intp]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from fastslow.gate.verdict import Check, State
 from fastslow.metrics.exact import exact_bound, least_questions
@@ -188,7 +188,7 @@ def decide_prose(
     rise = float(c.sum() / b.sum() - 1)
     # The error of a ratio of sums, linearised at the ratio itself: the bits of the baseline hardly vary between pieces.
     error = float(np.std(c - (1 + rise) * b, ddof=1)) * len(c) ** 0.5 / float(b.sum())
-    half = float(student_t.ppf(1 - alpha, len(c) - 1)) * error
+    half = float(stdtrit(len(c) - 1, 1 - alpha)) * error
     state: State = "pass" if rise + half < max_rise else "fail" if rise - half > max_rise else "undecided"
     words = {"pass": "is shown to be below", "fail": "is shown to be above", "undecided": "is not shown to be below"}
     return Check(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from fastslow.metrics.intervals import LEVEL
 
@@ -27,7 +27,7 @@ def accuracy_interval(rewards: Sequence[Sequence[float]]) -> tuple[float, float]
     spread, variance = p * (1 - p), float(means.var(ddof=1)) / n if n > 1 else math.inf
     # Where every answer is wrong, nothing shows how dependent samples of one example are: each example counts once.
     effective = n if not spread else samples if not variance else min(max(spread / variance, n), samples)
-    z = float(norm.ppf((1 + LEVEL) / 2))
+    z = float(ndtri((1 + LEVEL) / 2))
     centre = (p + z * z / (2 * effective)) / (1 + z * z / effective)
     half = z * math.sqrt(spread / effective + z * z / (4 * effective**2)) / (1 + z * z / effective)
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))  # at 0 and 1, but for rounding

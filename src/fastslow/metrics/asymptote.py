@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, leastsq
-from scipy.special import expit
-from scipy.stats import f as f_distribution
+from scipy.special import expit, fdtri
 
 from fastslow.metrics.curves import Curve
 from fastslow.metrics.intervals import LEVEL
@@ -61,7 +60,7 @@ def fit_asymptote(curve: Curve) -> Asymptote:
     fit = _Fit(c, r)
     best = fit.best()
     squares, spare = fit.squares(best), len(c) - PARAMETERS
-    limit = max(squares, EXACT) * (1 + float(f_distribution.ppf(LEVEL, 1, spare)) / spare)
+    limit = max(squares, EXACT) * (1 + float(fdtri(1, spare, LEVEL)) / spare)
     a = float(best[2])
     low, high = (fit.bound(best, limit, upwards=upwards) for upwards in (False, True))
     if low is None or high is None or a > 1.0 + 1e-6:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
-from scipy.stats import norm
-from scipy.stats import t as student_t
+from scipy.special import ndtri, stdtr
 
 LARGEST = 40.0
 """z values are not told apart beyond."""
@@ -48,7 +46,7 @@ def graded_z(
         ratio = apart / deviation
         ratio = ratio + lean * ratio**2 / 3 + lean**2 * ratio**3 / 27 + lean / (6 * n)
         t = np.where(deviation > 0, np.sqrt(n) * np.maximum(ratio, 0), np.inf)
-        z = norm.isf(student_t.sf(t, np.maximum(n - 1, 1)))
+        z = -ndtri(stdtr(np.maximum(n - 1, 1), -t))
         limit = -ndtri(np.exp(n * np.log1p(-apart / (seen + 1))))
     z = np.minimum(np.minimum(z, np.maximum(limit, 0)), LARGEST)
     return np.where((side == 0) | (n < 2), 0.0, side * z)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 LEVEL = 0.95
 Interval = tuple[float, float]
@@ -55,4 +55,4 @@ def mean_intervals(
 @lru_cache(maxsize=1024)
 def quantile(freedom: float) -> float:
     """Return how many standard errors an interval reaches to each side, by Student's t."""
-    return float(student_t.ppf((1 + LEVEL) / 2, freedom))
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
