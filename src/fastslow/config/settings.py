@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import wraps
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast
 
 import torch
 
@@ -20,7 +20,7 @@ from fastslow.core.machine import all_processes, bf16_is_fast, is_out_of_memory
 from fastslow.core.modes import MODES
 from fastslow.core.paths import absolute
 from fastslow.core.registry import did_you_mean
-from fastslow.core.settings import WORDS, check_settings, check_text, check_type, kinds_of
+from fastslow.core.settings import WORDS, check_settings, check_text, check_type, hints_of, kinds_of
 from fastslow.policy.loading import EMBEDDED
 from fastslow.slow.settings import ONE_LEVEL
 from fastslow.streams import SEQUENCE, Setting, make_schedule
@@ -108,7 +108,7 @@ class FastSlowConfig(AllSettings):
 
     def _check_types(self) -> None:
         """Check the types of all settings, TRL's too, and make floats of whole numbers where TRL wants floats."""
-        hints = get_type_hints(type(self))
+        hints = hints_of(type(self))
         for f in fields(self):
             value, types = getattr(self, f.name), kinds_of(hints[f.name])
             unset = value is f.default or (value is None and list in types)  # None: a list that no flag names

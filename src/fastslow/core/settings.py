@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
-from types import NoneType, UnionType
+from functools import cache
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from fastslow.core.errors import BadInput
@@ -111,6 +112,12 @@ def specs_of(group: type[SettingsGroup]) -> dict[str, Spec]:
     return {f.name: f.metadata["help"].spec for f in known}
 
 
+@cache
+def hints_of(kind: type) -> Mapping[str, Any]:
+    """Return the annotations of a class, evaluated: once, as a class of settings has hundreds and is made often."""
+    return MappingProxyType(get_type_hints(kind))
+
+
 def check_settings(values: Any, specs: Mapping[str, Spec]) -> None:
     """Refuse values of a wrong type, out of bounds, or not among the choices.
 
@@ -121,7 +128,7 @@ def check_settings(values: Any, specs: Mapping[str, Spec]) -> None:
     Raises:
         BadInput: naming the setting, what it may be, and what it is.
     """
-    hints = get_type_hints(type(values))
+    hints = hints_of(type(values))
     for name in specs:  # types first: whatever compares values later may rely on them
         check_type(name, getattr(values, name), hints[name])
     for name, spec in specs.items():
@@ -132,20 +139,21 @@ def check_type(name: str, value: Any, hint: Any) -> None:
     """Refuse a value that is not of the annotated type, as a caller may give anything. Raises BadInput."""
     types = kinds_of(hint)
     as_float = type(value) is int and float in types
-    if not as_float and (not isinstance(value, tuple(types)) or (type(value) is bool and bool not in types)):
+    if not as_float and (not isinstance(value, types) or (type(value) is bool and bool not in types)):
         raise BadInput(f"{name} must be {' or '.join(WORDS[t] for t in types)}, got {value!r}.")
     numbers = items_of(hint) is float
     if isinstance(value, list) and not all(type(v) in (int, float) if numbers else isinstance(v, str) for v in value):
         raise BadInput(f"{name} must be a list of {'numbers' if numbers else 'texts'}, got {value!r}.")
 
 
-def kinds_of(hint: Any) -> list[type]:
+@cache
+def kinds_of(hint: Any) -> tuple[type, ...]:
     """Return the types that an annotation allows, without their parameters; those of a Literal are its values'."""
     if get_origin(hint) in (Union, UnionType):
-        return [kind for part in get_args(hint) for kind in kinds_of(part)]
+        return tuple(kind for part in get_args(hint) for kind in kinds_of(part))
     if get_origin(hint) is Literal:
-        return [type(value) for value in get_args(hint)]
-    return [get_origin(hint) or hint]
+        return tuple(type(value) for value in get_args(hint))
+    return (get_origin(hint) or hint,)
 
 
 def items_of(hint: Any) -> type:
