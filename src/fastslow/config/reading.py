@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from enum import Enum
 from types import NoneType
 from typing import Any
@@ -36,7 +37,7 @@ def read_value(value: Any, hint: Any) -> Any:
     return value
 
 
-def expected(kinds: list[type]) -> str:
+def expected(kinds: Sequence[type]) -> str:
     """Say in words what a setting may be."""
     return " or ".join(dict.fromkeys(WORDS.get(kind, "text") for kind in kinds))
 
@@ -52,7 +53,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _read_text(text: str, kinds: list[type], hint: Any) -> Any:
+def _read_text(text: str, kinds: Sequence[type], hint: Any) -> Any:
     if getattr(text, "null", False) and NoneType in kinds:
         return None
     null = getattr(text, "null", False)
@@ -114,6 +115,6 @@ def _mapping(text: str) -> dict[str, Any]:
     return value
 
 
-def _two_readings(text: str, kinds: list[type]) -> str:
+def _two_readings(text: str, kinds: Sequence[type]) -> str:
     octal = OCTAL.fullmatch(text) and {int, float} & set(kinds)
     return "; a leading zero makes it eight-based for YAML: leave it out" if octal else ""
