@@ -155,13 +155,13 @@ def test_a_real_model_comes_nearer_to_its_teacher(tmp_path: Path) -> None:
     rows = [{"question": f"What is the password of room {i}? Only the word.", "answer": "tulip"} for i in range(12)]
     file.write_text("\n".join(map(json.dumps, rows)) + "\n")
     settings = tiny_settings(
-        tmp_path, model="smollm2-135m", mode="self_distillation", task=f"jsonl:{file}?scorer=exact", max_steps=4,
-        problems_per_step=2, num_generations=4, learning_rate=6e-5, warmup_steps=0, beta=0.0, save_bundle=False,
+        tmp_path, model="smollm2-135m", mode="self_distillation", task=f"jsonl:{file}?scorer=exact", max_steps=3,
+        problems_per_step=1, num_generations=4, learning_rate=1e-4, warmup_steps=0, beta=0.0, save_bundle=False,
         save_strategy="no", validation_size=2, max_completion_length=6,
     )  # fmt: skip
     train(FastSlowConfig(**settings))
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     kl = [line["fst/teacher/kl"] for line in lines if "fst/teacher/kl" in line]
-    assert len(kl) == 4
+    assert len(kl) == 3
     assert kl[0] > 0.5, "the teacher knows no better, and the test says nothing"
     assert min(kl[-2:]) < kl[0] / 2

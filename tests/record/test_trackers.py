@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.files.run_directory import RunDirectory
 from fastslow.record.display import SilentDisplay
 from fastslow.record.trackers import FILE, tracked
 from fastslow.run.train import resume, train
-from tests.cli.test_cli import recipe, start
+from tests.cli.test_cli import recipe
+from tests.support.nursery import Nursery
 from tests.support.runs import tiny_settings
 
 HEAD = {"step", "phase", "wall_s", "rollouts", "tokens"}  # of every line, which trackers count for themselves
@@ -101,13 +105,23 @@ def test_tensorboard_sees_both_channels(tmp_path):
     assert set(seen.Tags()["scalars"]) == tags_of(rows, "slow", "eval", "end"), "every name, and no other"
 
 
+def with_trackio(folder: str, argv: list[str]) -> None:
+    """Run a command whose numbers go to trackio's files in `folder`, which takes a process of its own: it reads the
+    name from the environment when it is imported, as TRL does at its own start."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("trackio") and hasattr(module, "TRACKIO_DIR"):
+            module.TRACKIO_DIR = Path(folder)
+    assert main(argv) == 0
+    atexit._run_exitfuncs()  # trackio writes its last lines there, and a fork ends without
+
+
 @pytest.mark.processes
-def test_trackio_sees_both_channels(tmp_path, monkeypatch):
+def test_trackio_sees_both_channels(tmp_path):
     pytest.importorskip("trackio")
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # read when it is imported: in a process of its own
-    process = start(tmp_path, "train", "--config", recipe(tmp_path), "--report_to", "trackio", "--save_bundle", "false")
-    output = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    argv = ["train", "--config", recipe(tmp_path), "--report_to", "trackio", "--save_bundle", "false"]
+    with Nursery(tmp_path) as nursery:
+        codes = nursery.call("tests.record.test_trackers", "with_trackio", str(tmp_path / "trackio"), argv, ranks=1)
+    assert codes == [0], nursery.log()[-3000:]
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     (database,) = (tmp_path / "trackio").rglob("*.db")
     assert database.stem == "fastslow"
