@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import torch.distributed as dist
 
 from fastslow.core import processes
 from fastslow.core.errors import BadInput
-from tests.support.nursery import Nursery
+from tests.support.nursery import ROOT, Nursery
 
 
 def test_one_process_does_all_the_work_and_gathers_its_own() -> None:
@@ -74,3 +77,27 @@ def test_three_processes_agree(tmp_path: Path) -> None:
         assert seen["main"] == "from main"
         assert seen["bad"] == ["BadInput", "what, where, how"]
         assert seen["odd"] == ["FastSlowError", "Odd: odd"]
+
+
+def main() -> None:
+    """What the two processes do that accelerate starts below."""
+    dist.init_process_group("gloo")
+    Path(f"{processes.rank()}.json").write_text(json.dumps([processes.count(), processes.gather([processes.rank()])]))
+    dist.destroy_process_group()
+
+
+@pytest.mark.processes
+def test_two_processes_that_accelerate_launches_are_those_of_one_run(tmp_path: Path) -> None:
+    """By the command of the pages. Other tests fork the processes of a run, which is cheaper."""
+    how = (
+        "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
+    )
+    launch = [sys.executable, "-m", "accelerate.commands.launch", *how.split(), "-m", "tests.core.test_processes"]
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(launch, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)] == [[2, [0, 1]]] * 2
+
+
+if __name__ == "__main__":
+    main()

@@ -10,8 +10,6 @@ import hashlib
 import json
 import os
 import platform
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import yaml
 from safetensors.torch import load_file
 
 from fastslow import FastSlowConfig, train
+from tests.support.nursery import Nursery
 from tests.support.runs import stream_settings, tiny_settings
 
 ROOT = Path(__file__).parents[2]
@@ -85,15 +84,9 @@ def run_two_processes() -> Path:
     plain = {"optim": "sgd", "learning_rate": 1.0, "problems_per_step": 4, "eval_steps": 3}
     settings = tiny_settings(Path(), **{**SHAPE, **plain})
     Path("recipe.yaml").write_text(yaml.safe_dump(settings))
-    launch = [
-        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-        "--num_machines", "1",
-        "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-        "-m", "fastslow", "train", "--config", "recipe.yaml",
-    ]  # fmt: skip
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(launch, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    with Nursery(Path.cwd()) as nursery:
+        codes = nursery.launch(["train", "--config", "recipe.yaml"], kind=None)
+    assert codes == [0, 0], nursery.log()[-3000:]
     return Path("run")
 
 

@@ -36,7 +36,7 @@ ELSEWHERE = {
     "s3://": "tests/run/test_mirror.py runs it against a local S3 server",
     "reflection_base_url": "asks a paid endpoint; tests/fast run it against a server of their own",
     "fastslow serve": "goes on until it is stopped; tests/serving",
-    "accelerate launch": "tests/loop and tests/run start two processes",
+    "accelerate launch": "tests/core/test_processes.py starts two processes by it",
     "fastslow doctor  ": "judges the machine that it runs on; tests/cli/test_environment.py",
     "fastslow plasticity": "tests/experiments: two trainings in one",
     "fastslow probe-routes": "tests/experiments/test_probe.py: trains on single examples, for most of a minute",
