@@ -180,7 +180,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "losses, intervals", "few seeds have Student's quantile", "metrics/intervals.py",
-        "return float(student_t.ppf((1 + LEVEL) / 2, freedom))", "return 1.96",
+        "return float(stdtrit(freedom, (1 + LEVEL) / 2))", "return 1.96",
         (INTERVALS + "test_the_interval_of_a_mean_covers_the_truth",),
     ),
     Mutation(
