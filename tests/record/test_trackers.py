@@ -109,8 +109,8 @@ def with_trackio(folder: str, argv: list[str]) -> None:
     """Run a command whose numbers go to trackio's files in `folder`, which takes a process of its own: it reads the
     name from the environment when it is imported, as TRL does at its own start."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("trackio") and hasattr(module, "TRACKIO_DIR"):
-            module.TRACKIO_DIR = Path(folder)
+        if name.startswith("trackio") and "TRACKIO_DIR" in vars(module):
+            vars(module)["TRACKIO_DIR"] = Path(folder)
     assert main(argv) == 0
     atexit._run_exitfuncs()  # trackio writes its last lines there, and a fork ends without
 
