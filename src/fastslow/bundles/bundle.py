@@ -222,7 +222,7 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     # Bundles of one task may be older than these settings.
     newer = {"tasks": None, "labels": "visible", "clusters": "none", "embedder": "minilm", "dtype": None,
-             "template_date": TEMPLATE_DATE, "reasoning": "keep"}  # fmt: skip
+             "template_date": TEMPLATE_DATE, "reasoning": "keep", "max_turns": 1}  # fmt: skip
     checked: dict[str, Any] = {**newer, **settings}
     for name in ("mode", "model", "task", "labels", "clusters", "embedder", "template_date", "reasoning"):
         if not isinstance(checked[name], str):
@@ -235,8 +235,9 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("'tasks' must be a list of names")
     if checked["train_size"] is not None and type(checked["train_size"]) is not int:
         raise ValueError("'train_size' must be a whole number or null")
-    for name in ("seed", "validation_size", "test_size", "data_seed", "max_completion_length", "eval_samples"):
-        least = 1 if name in ("max_completion_length", "eval_samples") else 0
+    least_one = ("max_completion_length", "eval_samples", "max_turns")
+    for name in ("seed", "validation_size", "test_size", "data_seed", *least_one):
+        least = 1 if name in least_one else 0
         most = MOST if least else None
         if type(checked[name]) is not int or checked[name] < least or (most and checked[name] > most):
             limit = f", at most {most}" if most else ""

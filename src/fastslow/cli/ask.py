@@ -46,11 +46,11 @@ def run(argv: Sequence[str]) -> int:
         raise BadInput(f"the context and the question do not fit the model's window ({policy.window} tokens).")
     [rollout] = policy.rollouts([Job(context, example, 0)])
     if options.json:
-        answer = {"answer": rollout.text, "context": context.id, "tokens": len(rollout.completion_ids)}
+        answer = {"answer": rollout.text, "context": context.id, "tokens": rollout.tokens}
         print(json.dumps(answer, ensure_ascii=False))
     else:
         _write(rollout.text)
-        if len(rollout.completion_ids) >= params.max_new_tokens:
+        if rollout.tokens >= params.max_new_tokens:
             Console(stderr=True).print(f"[dim]cut at {params.max_new_tokens} tokens (max_completion_length)[/dim]")
     return 0
 

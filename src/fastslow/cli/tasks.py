@@ -166,6 +166,7 @@ def _list() -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from fastslow.tasks.check import said, wrong_answers
+    from fastslow.tasks.episodes import begin
 
     task = _resolve(options.name, options.path, {**_sizes(options), "train_size": options.train_size or SHOWN_FROM})
     prompt_of = _reader(options).prompt
@@ -185,7 +186,8 @@ def _show(options: argparse.Namespace) -> int:
             answer = task.answer(example)
             if answer is None:
                 line("right answer: none known")
-            texts = [("right answer", answer)] if answer is not None else []
+            right = "right answer" if begin(task, example) is None else "first turn"
+            texts = [(right, answer)] if answer is not None else []
             for kind, text in [*texts, *wrong_answers(task, example)]:
                 verdict = task.score(example, text)
                 line(f"{kind} {text!r}: {said(verdict)}. {verdict.feedback}")

@@ -87,6 +87,9 @@ class Verdict:
 class Rollout:
     """Hold one completion of one example under one context, with everything needed to train on it later.
 
+    The completion of an episode holds all its turns: `said` marks the tokens that the model said, as those of the
+    environment are neither sampled nor trained on (their `logprobs` are 0). Empty: the model said all of it.
+
     `logprobs` are the behaviour policy's log-probabilities of `completion_ids`, after temperature; `policy_version` is
     the number of optimiser steps behind the weights that sampled the completion. `context_tokens` counts the leading
     tokens of the prompt that every prompt under this context is expected to begin with.
@@ -101,6 +104,12 @@ class Rollout:
     verdict: Verdict
     policy_version: int
     context_tokens: int = 0
+    said: tuple[bool, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Completion tokens that the model said."""
+        return sum(self.said) if self.said else len(self.completion_ids)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def answer_examples(
             at % sampling.samples,
             context.id,
             r.verdict.reward,
-            len(r.completion_ids),
+            r.tokens,
             r.text,
             job.example.question,
         )

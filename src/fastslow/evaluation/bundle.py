@@ -89,4 +89,5 @@ def bundle_policy(
         ids_below=vocabulary(model),
         soft=rows_beside(model),
         reasoning=bundle.settings["reasoning"],
+        max_turns=int(bundle.settings["max_turns"]),
     )

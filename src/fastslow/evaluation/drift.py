@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
@@ -91,7 +91,7 @@ def _drift_of_trees(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[
         ours = place_logits(model, ours_P_D[places])
         with base() as reference:
             drifts.append(_drift(ours, place_logits(reference, theirs_P_D[places])))
-    edges = packed.edge_B_T[packed.edge_B_T >= 0].to(model.device)
+    edges = packed.edge_B_T[packed.edge_B_T >= 0][_said(rollouts)].to(model.device)
     return torch.cat(drifts)[which_E[edges]]
 
 
@@ -104,7 +104,15 @@ def _drift_of_rows(model: PreTrainedModel, base: BaseModel, rollouts: Sequence[R
     with base() as reference:
         theirs = _plain_forward(reference)(input_ids=ids, attention_mask=mask).logits
     answers = [(i, slice(len(r.prompt_ids) - 1, len(rows[i]) - 1)) for i, r in enumerate(rollouts)]
-    return torch.cat([_drift(ours[i, where].float(), theirs[i, where].float()) for i, where in answers])
+    drifts = torch.cat([_drift(ours[i, where].float(), theirs[i, where].float()) for i, where in answers])
+    return drifts[_said(rollouts).to(drifts.device)]
+
+
+def _said(rollouts: Sequence[Rollout]) -> Bool[Tensor, " N"]:
+    """Return which completion tokens of these rollouts, one after another, the model said."""
+    return torch.tensor(
+        [said for r in rollouts for said in (r.said or [True] * len(r.completion_ids))], dtype=torch.bool
+    )
 
 
 def _drift(ours_N_V: Float[Tensor, "N V"], theirs_N_V: Float[Tensor, "N V"]) -> Float[Tensor, "N 2"]:

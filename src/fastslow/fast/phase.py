@@ -184,7 +184,7 @@ class FastChannel:
             metrics={
                 "fst/fast/metric_calls": adapter.metric_calls,
                 "fst/fast/seconds": time.perf_counter() - started,
-                "fst/fast/generated_tokens": sum(len(r.completion_ids) for r in adapter.rollouts.values()),
+                "fst/fast/generated_tokens": sum(r.tokens for r in adapter.rollouts.values()),
                 "fst/fast/proposals": len(adapter.proposals),
                 "fst/fast/invalid": len(adapter.proposals) - len(judged),
                 "fst/fast/accepted": len(new),

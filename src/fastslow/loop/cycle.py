@@ -317,7 +317,7 @@ class Cycle:
         self.recorder.step_rollouts(
             fresh=len(made),
             reused=of_all - len(made),
-            fresh_tokens=sum(len(rollout.completion_ids) for rollout in made),
+            fresh_tokens=sum(rollout.tokens for rollout in made),
         )
         shown = [r for group in groups[: self._config.logged_groups] for r in group.rollouts]
         self.recorder.examples_of_rollouts(step, {group.example.id: group.example for group in groups}, shown)

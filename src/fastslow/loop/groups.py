@@ -304,11 +304,12 @@ def evidence_of(example: Example, rollouts: Sequence[Rollout], *, step: int, top
         task=topic,
         context_ids_G=tuple(rollout.context_id for rollout in rollouts),
         rewards_G=tuple(rollout.verdict.reward for rollout in rollouts),
-        completion_tokens_G=tuple(len(rollout.completion_ids) for rollout in rollouts),
+        completion_tokens_G=tuple(rollout.tokens for rollout in rollouts),
         surprisals_G=tuple(surprisal(rollout) for rollout in rollouts),
     )
 
 
 def surprisal(rollout: Rollout) -> float:
-    """Return minus the mean log-probability of the completion's tokens (nats per token); 0 for an empty completion."""
-    return -sum(rollout.logprobs) / len(rollout.logprobs) if rollout.logprobs else 0.0
+    """Return minus the mean log-probability of the tokens that the model said (nats per token); 0 where it said
+    nothing."""
+    return -sum(rollout.logprobs) / rollout.tokens if rollout.tokens else 0.0

@@ -7,6 +7,7 @@ show.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -82,6 +83,19 @@ class Chat:
             )
         before, _, after = text.partition(stand_in)
         return self._tokens(before, whose), self._tokens(after, whose)
+
+    def after_answer(self, reply: str) -> tuple[int, ...]:
+        """Return the token ids that follow an answer of the model where a user replies to it, up to where the model
+        speaks again. Raises BadInput where the template does not show the answer once."""
+        answer = next(word for i in itertools.count() if (word := f"{PROBE}-{i}-stands-here") not in reply)
+        turns = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": answer}]
+        text = self._render([*turns, {"role": "user", "content": reply}], "an environment's reply")
+        if text.count(answer) != 1:
+            raise BadInput(
+                f"the model's chat template shows an earlier answer {text.count(answer)} times, and an environment "
+                "needs it once; take a model whose template shows it."
+            )
+        return self._tokens(text.partition(answer)[2], "an environment's reply")
 
     def _tokens(self, text: str, whose: str) -> tuple[int, ...]:
         ids: Any = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []

@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
@@ -22,17 +22,21 @@ from fastslow.core import foreign, processes
 from fastslow.core.errors import FastSlowError, Stopped
 from fastslow.core.types import Example, Rollout, Verdict
 from fastslow.policy.chat import Chat, named
+from fastslow.policy.conversations import Conversation, Turns
 from fastslow.policy.dealing import Dealer
-from fastslow.policy.engines.base import Engine, Prompt, SamplingParams, go_on
+from fastslow.policy.engines.base import Engine, Prompt, Sample, SamplingParams, go_on
 from fastslow.policy.settings import TEMPLATE_DATE
 from fastslow.policy.soft_rows import SoftRows
 from fastslow.policy.thinking import NO_END, AnswerReader
 from fastslow.policy.tripwire import Tripwire
 from fastslow.tasks.base import Task
+from fastslow.tasks.episodes import Episode, begin
 from fastslow.tasks.own import own_task
 from fastslow.tasks.verdicts import REASONS_KEPT
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TOO_LONG = "the context and the question do not fit the model's window"
 ANSWER_TOO_LONG = "the right answer is longer than max_completion_length"
@@ -52,7 +56,7 @@ class Policy:
     """Answer jobs with rollouts under the weights of `version`.
 
     `soft` holds the rows of soft contexts, where the engine's model has them. `reasoning` says whether scorers read the
-    thoughts of a model that thinks first (`AnswerReader`).
+    thoughts of a model that thinks first (`AnswerReader`). `max_turns` is the most turns of an episode.
     `stops` says whether this process was asked to stop: rollouts of no optimiser step then end early, on all processes.
     """
 
@@ -70,6 +74,7 @@ class Policy:
         tripwire: Tripwire | None = None,
         soft: SoftRows | None = None,
         reasoning: str = "keep",
+        max_turns: int = 1,
         stops: Callable[[], bool] = lambda: False,
     ):
         self.task = own_task(task)
@@ -88,6 +93,7 @@ class Policy:
         self._scorer_faults: Counter[str] = Counter()
         self._dealer = Dealer()
         self._reader = AnswerReader(tokenizer, reasoning)
+        self._max_turns = max_turns
 
     def refresh(self, version: int) -> None:
         """Follow the optimiser: sample from the weights after `version` steps from now on."""
@@ -200,11 +206,72 @@ class Policy:
     def _roll_out(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
         """Return one scored rollout per job, made here."""
         self.engine.proceed()
-        fitting = [i for i, job in enumerate(jobs) if self.fits(job.context, job.example)]
-        prompts = [self._prompt(jobs[i]) for i in fitting]
         rollouts = [self.nothing(job.example, job.context, TOO_LONG) for job in jobs]
-        if not prompts:
-            return rollouts
+        fitting = [i for i, job in enumerate(jobs) if self.fits(job.context, job.example)]
+        begun = {i: self._begin(jobs[i].example) for i in fitting}
+        answered = [i for i in fitting if begun[i] is None]
+        for i, rollout in zip(answered, self._answer([jobs[i] for i in answered], params), strict=True):
+            rollouts[i] = rollout
+        broken = {i: made for i, made in begun.items() if isinstance(made, Verdict)}
+        for i, verdict in broken.items():
+            rollouts[i] = self.nothing(jobs[i].example, jobs[i].context, str(verdict.info["unscored"]))
+        episodes = {i: made for i, made in begun.items() if made is not None and not isinstance(made, Verdict)}
+        for i, rollout in zip(
+            episodes, self._converse([(jobs[i], episodes[i]) for i in episodes], params), strict=True
+        ):
+            rollouts[i] = rollout
+        return rollouts
+
+    def _answer(self, jobs: Sequence[Job], params: SamplingParams) -> list[Rollout]:
+        """Return rollouts of one answer each."""
+        if not jobs:
+            return []
+        prompts = [self._prompt(job) for job in jobs]
+        samples = self._sample(prompts, params)
+        texts = self._tokenizer.batch_decode([list(s.ids) for s in samples], skip_special_tokens=True)
+        return [
+            Rollout(
+                example_id=job.example.id,
+                context_id=job.context.id,
+                prompt_ids=prompt.ids,
+                completion_ids=sample.ids,
+                logprobs=sample.logprobs,
+                text=text,
+                verdict=self._judge(job.example, self._reader.answer(prompt.ids, sample.ids, text)),
+                policy_version=self.version,
+                context_tokens=prompt.prefix,
+            )
+            for job, prompt, sample, text in zip(jobs, prompts, samples, texts, strict=True)
+        ]
+
+    def _converse(self, begun: Sequence[tuple[Job, Episode]], params: SamplingParams) -> list[Rollout]:
+        """Return rollouts of several turns, in which environments reply."""
+        conversations = [Conversation(self._prompt(job), episode) for job, episode in begun]
+        examples = {id(one): job.example for one, (job, _) in zip(conversations, begun, strict=True)}
+
+        def read(prompt: Prompt, sample: Sample) -> tuple[str, str | None]:
+            text = str(self._tokenizer.decode(list(sample.ids), skip_special_tokens=True))
+            return text, self._reader.answer(prompt.ids, sample.ids, text)
+
+        turns = Turns(
+            chat=self._chat,
+            sample=lambda prompts: self._sample(prompts, params),
+            read=read,
+            ask=lambda one, ask: self._asked(examples[id(one)], ask, "environment"),
+            window=self.window,
+            longest=params.max_new_tokens,
+            most=self._max_turns,
+        )
+        return [
+            Rollout(
+                job.example.id, job.context.id, one.prompt.ids, tuple(one.ids), tuple(one.logprobs), one.text, verdict,
+                self.version, one.prompt.prefix, tuple(one.said),
+            )
+            for (job, _), one, verdict in zip(begun, conversations, turns.play(conversations), strict=True)
+        ]  # fmt: skip
+
+    def _sample(self, prompts: list[Prompt], params: SamplingParams) -> list[Sample]:
+        """Return a completion of each prompt. Raises FastSlowError for a log-probability that is not finite."""
         samples = self.engine.sample(prompts, params)
         broken = next((i for i, sample in enumerate(samples) if not math.isfinite(sum(sample.logprobs))), None)
         if broken is not None:
@@ -213,20 +280,7 @@ class Policy:
                 f"after {self.version} steps the policy gives its own tokens a log-probability that is not finite"
                 f"{said}; what was saved before is whole. A lower learning_rate may help."
             )
-        texts = self._tokenizer.batch_decode([list(s.ids) for s in samples], skip_special_tokens=True)
-        for i, prompt, sample, text in zip(fitting, prompts, samples, texts, strict=True):
-            rollouts[i] = Rollout(
-                example_id=jobs[i].example.id,
-                context_id=jobs[i].context.id,
-                prompt_ids=prompt.ids,
-                completion_ids=sample.ids,
-                logprobs=sample.logprobs,
-                text=text,
-                verdict=self._judge(jobs[i].example, self._reader.answer(prompt.ids, sample.ids, text)),
-                policy_version=self.version,
-                context_tokens=prompt.prefix,
-            )
-        return rollouts
+        return samples
 
     def engine_metrics(self) -> dict[str, float]:
         """Return what is logged of a separate engine: the gap measured last, and the share of prompt tokens so far that
@@ -260,17 +314,25 @@ class Policy:
 
     def score(self, example: Example, text: str) -> Verdict:
         """Return the task's verdict; a scorer that raises makes the rollout unscored, logged once per kind of fault."""
+        return self._asked(example, lambda: self.task.score(example, text), "scorer")
+
+    def _begin(self, example: Example) -> Episode | Verdict | None:
+        """Return a new episode of an example, a verdict where its environment raised; None where one answer is all."""
+        return self._asked(example, lambda: begin(self.task, example), "environment")
+
+    def _asked(self, example: Example, ask: Callable[[], T], who: str) -> T | Verdict:
+        """Return what a scorer or an environment says; the verdict of an unscored rollout where it raises."""
         try:
-            return self.task.score(example, text)
-        except Exception as error:  # no fault of a scorer may become a reward
+            return ask()
+        except Exception as error:  # no fault of theirs may become a reward
             fault = foreign.words(error)[:200]
             self._scorer_faults[fault] += 1
             if self._scorer_faults[fault] == 1 and len(self._scorer_faults) <= REASONS_KEPT:
                 logger.warning(
-                    "the scorer of task '%s' raised %s on %s; such rollouts count as unscored",
-                    *(self.task.name, fault, example.where),
+                    "the %s of task '%s' raised %s on %s; such rollouts count as unscored",
+                    *(who, self.task.name, fault, example.where),
                 )
-            return Verdict.unscored(f"scorer raised {fault}")
+            return Verdict.unscored(f"{who} raised {fault}")
 
     def _judge(self, example: Example, answer: str | None) -> Verdict:
         """Return the verdict on what a scorer reads of a completion; None stands for thoughts without an end."""

@@ -120,6 +120,10 @@ class PolicySettings(SettingsGroup):
         1.0, "Rollouts: above 1, tokens already used become less likely.", at_least=LEAST_TEMPERATURE,
         at_most=MOST_TEMPERATURE,
     )  # fmt: skip
+    max_turns: int = setting(
+        4, "Most turns of the model in an episode, where the task is an environment that replies.", unit="turns",
+        at_least=1, in_bundle=True,
+    )  # fmt: skip
     chat_template_kwargs: dict | str | None = inherited(  # noqa: RUF009 - the default is None
         None, "Arguments of the chat template, a mapping; on the command line as JSON.", in_bundle=True
     )

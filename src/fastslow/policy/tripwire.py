@@ -106,7 +106,7 @@ class Tripwire:
         padded = [*rollouts, *[rollouts[-1]] * (-len(rollouts) % count)]
         own = padded[processes.rank() :: count]
         ours = in_evaluation(self._model, lambda: self._logprobs(own, temperature))
-        gaps = [(x - torch.tensor(r.logprobs)).abs() for x, r in zip(ours, own, strict=True)]
+        gaps = [(x - torch.tensor(r.logprobs)).abs()[list(r.said) or ...] for x, r in zip(ours, own, strict=True)]
         shares = processes.gather([gaps])
         return [shares[at % count][at // count] for at in range(len(rollouts))]
 

@@ -207,7 +207,7 @@ class _Distillation:
             )
 
     def _note(self, rollouts: Sequence[Rollout]) -> None:
-        tokens = sum(len(rollout.completion_ids) for rollout in rollouts)
+        tokens = sum(rollout.tokens for rollout in rollouts)
         self.recorder.step_rollouts(fresh=len(rollouts), reused=0, fresh_tokens=tokens)
 
     def _title(self) -> str:

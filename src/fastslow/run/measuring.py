@@ -95,6 +95,7 @@ def make_policy(
         ids_below=vocabulary(answering),
         soft=rows_beside(answering),
         reasoning=config.reasoning,
+        max_turns=config.max_turns,
         stops=stops,
     )
 

@@ -6,7 +6,7 @@ Everything here is arithmetic on small tensors, the same on every rank.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,11 @@ TOKEN_SUM_LOSSES = frozenset({"cispo", "dapo", "vespo"})
 TOKEN_MEAN_LOSSES = frozenset({"bnpo"})
 # TRL's losses that clip: of these it gathers a number for each row from all processes.
 ROWS_GATHERED = frozenset({"bnpo", "dapo", "dr_grpo", "grpo", "luspo"})
+
+
+def loss_mask(scored: Mapping[str, Any]) -> Int[Tensor, "N T"]:
+    """Return which completion tokens of TRL's batch count in the loss: not padding, nor what an environment said."""
+    return scored["completion_mask"] * scored.get("tool_mask", 1)
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,14 @@ class Replay:
 
     def roll_out(self, prompts: list[Any], trainer: Any) -> dict[str, Any]:
         """Serve as TRL's `rollout_func`; `logprobs` are the behaviour policy's."""
-        return {
+        served = {
             "prompt_ids": [list(rollout.prompt_ids) for rollout in self.rollouts],
             "completion_ids": [list(rollout.completion_ids) for rollout in self.rollouts],
             "logprobs": [list(rollout.logprobs) for rollout in self.rollouts],
         }
+        if any(rollout.said for rollout in self.rollouts):  # TRL leaves the other tokens out of every term of the loss
+            served["env_mask"] = [list(map(int, r.said or [True] * r.tokens)) for r in self.rollouts]
+        return served
 
     def task(self, prompts: list[Any], completions: list[Any], **columns: Any) -> list[float | None]:
         """Serve as TRL's reward function, whose name TRL uses for its metrics; TRL reads None as unscored."""
@@ -44,7 +47,7 @@ def length_penalties(rollouts: Sequence[Rollout], *, longest: int, buffer: int, 
     """Return what each answer loses of its reward by its length: nothing up to `buffer` tokens below the `longest`,
     then ever more, up to `most` (equation 13 of DAPO, arXiv 2503.14476)."""
     punish = get_soft_overlong_punishment(longest, buffer)
-    return tuple(-most * share for share in punish([list(rollout.completion_ids) for rollout in rollouts]))
+    return tuple(-most * share for share in punish([[0] * rollout.tokens for rollout in rollouts]))
 
 
 def places(count: int) -> Dataset:

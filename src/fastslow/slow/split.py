@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fastslow.core import processes
 from fastslow.policy.token_trees import Row, tree_tokens
-from fastslow.slow.batches import ROWS_GATHERED, Counts, MicroBatch, RowPlan, micro_batches, term_scales
+from fastslow.slow.batches import ROWS_GATHERED, Counts, MicroBatch, RowPlan, loss_mask, micro_batches, term_scales
 from fastslow.slow.cuts import equal_shares, least_padded
 
 EMPTY: dict[str, Any] = {"empty": True}
@@ -94,12 +94,12 @@ class Splitter:
         out["advantages"] = out["advantages"] * weight
         if chunk.weightless:
             # tool_mask is TRL's mask of the loss alone: attention is unchanged, every loss term of the row is dropped.
-            out["tool_mask"] = torch.ones_like(out["completion_mask"])
+            out["tool_mask"] = out.get("tool_mask", torch.ones_like(out["completion_mask"])).clone()
             out["tool_mask"][-chunk.weightless :] = 0
             out["advantages"][-chunk.weightless :] = 0.0
         out["num_items_in_batch"] = torch.tensor(float(plan.items), device=out["advantages"].device)
         weighty = len(rows) - chunk.weightless
-        tokens = int(out["completion_mask"][:weighty].sum())
+        tokens = int(loss_mask(out)[:weighty].sum())
         acting = int(out["entropy_mask"][:weighty].sum()) if "entropy_mask" in out else tokens
         # (a mean over the rows of a forward is one over the spare rows too)
         part = Counts(0 if chunk.placeholder else len(rows), tokens, acting)

@@ -35,7 +35,7 @@ from fastslow.policy.trials import name_of
 from fastslow.slow.adapters import kind_of
 from fastslow.slow.adapters.base import Calibration
 from fastslow.slow.advantages import judge_rows
-from fastslow.slow.batches import ROWS_GATHERED, TOKEN_SUM_LOSSES, RowPlan, Scales, multiplied, plan_rows
+from fastslow.slow.batches import ROWS_GATHERED, TOKEN_SUM_LOSSES, RowPlan, Scales, loss_mask, multiplied, plan_rows
 from fastslow.slow.critic import critic_of
 from fastslow.slow.hooks import Listener, Moments, NoListener, StepBatch, StepSource
 from fastslow.slow.limits import check_prefix_gradient, check_router_loss, why_not_pack
@@ -222,7 +222,7 @@ class SlowTrainer(GRPOTrainer):
         return processes.share_of(len(batch.rollouts))
 
     def _plan(self, batch: StepBatch, scored: Mapping[str, Any]) -> RowPlan:
-        lengths_N = self.accelerator.gather(scored["completion_mask"].sum(1)).cpu()
+        lengths_N = self.accelerator.gather(loss_mask(scored).sum(1)).cpu()
         plan = plan_rows(
             rewards_N=batch.rewards_N,
             lengths_N=lengths_N,

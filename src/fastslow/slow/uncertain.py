@@ -10,6 +10,8 @@ from jaxtyping import Bool
 from torch import Tensor
 from trl import GRPOTrainer
 
+from fastslow.slow.batches import loss_mask
+
 
 def uncertain_tokens(trainer: Any, scored: Mapping[str, Any], counted_n: Bool[Tensor, " n"]) -> Bool[Tensor, "n T"]:
     """Mark the tokens of most entropy among those of all counted rows of all processes: TRL's quantile, taken before
@@ -21,6 +23,7 @@ def uncertain_tokens(trainer: Any, scored: Mapping[str, Any], counted_n: Bool[Te
         counted_n: which of its rows count.
     """
     mask = scored["completion_mask"]
+    counts = loss_mask(scored)
     with torch.no_grad():
         _, entropies, _ = trainer._get_per_token_logps_and_entropies(
             trainer.model,
@@ -30,5 +33,5 @@ def uncertain_tokens(trainer: Any, scored: Mapping[str, Any], counted_n: Bool[Te
             batch_size=trainer.args.per_device_train_batch_size,
             compute_entropy=True,
         )
-    counted = mask * counted_n[:, None].to(mask)
+    counted = counts * counted_n[:, None].to(counts)
     return GRPOTrainer.get_high_entropy_mask(trainer, entropies, counted, 1 - trainer.top_entropy_quantile)

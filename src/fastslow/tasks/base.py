@@ -15,6 +15,9 @@ class Task(Protocol):
     `split` is deterministic, and the three splits are disjoint by content. `score` is pure and never raises for any
     completion text: what it cannot judge is `Verdict.unscored`. `answer` returns a completion verified to score 1.0, or
     None where the task has none; it is asked of training examples only.
+
+    An environment has a method `episode` as well (see `tasks.episodes`); its `answer` is a first turn that is worth
+    showing.
     """
 
     name: str

@@ -16,6 +16,7 @@ from fastslow.core.texts import folded
 from fastslow.core.types import Example, Verdict
 from fastslow.tasks.base import Task
 from fastslow.tasks.doubts import ALIKE, DIFFERING, Doubts, Question, doubts_about, same_answer, summaries
+from fastslow.tasks.episodes import begin
 from fastslow.tasks.splits import SPLITS, canonical, identity
 
 SAMPLED = 200  # examples that are scored; the structure of all examples is checked
@@ -199,8 +200,30 @@ def _stated(task: Task, example: Example, report: TaskReport) -> str | None:
     return stated_answer(task, example) if hasattr(task, "stated_answer") else _answer(task, example, report)
 
 
-def _check_answers(task: Task, examples: Sequence[Example], report: TaskReport) -> None:
-    accepted, answers = 0, set[str]()
+def _without_episodes(task: Task, examples: Sequence[Example], report: TaskReport) -> list[Example]:
+    """Return the examples that want one answer, and report on the others, whose answer is a first turn."""
+    single, first = [], 0
+    for example in examples:
+        try:
+            plays = begin(task, example) is not None
+        except Exception as error:  # the user's code may raise anything; here that is a finding
+            report.problem("an episode cannot begin", f"{example.where}: {foreign.words(error)}")
+            continue
+        single += [] if plays else [example]
+        first += plays and _answer(task, example, report) is not None
+    episodes = len(examples) - len(single)
+    if episodes:
+        report.facts.append(
+            f"{episodes} of {len(examples)} training examples looked at are episodes of several turns, {first} of them "
+            "with a first turn to show; answers below are judged as an only turn"
+        )
+    return single
+
+
+def _check_answers(task: Task, looked_at: Sequence[Example], report: TaskReport) -> None:
+    examples, accepted, answers = _without_episodes(task, looked_at, report), 0, set[str]()
+    if looked_at and not examples:
+        return
     for example in examples:
         answer = _answer(task, example, report)
         if answer is None:

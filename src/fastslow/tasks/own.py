@@ -10,14 +10,40 @@ from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks.base import Task
+from fastslow.tasks.episodes import Episode, Reply, judge_turns
 from fastslow.tasks.verdicts import checked_verdict
 
 METHODS = ("split", "score", "answer")
 
 
+class OwnEpisode:
+    """Hold an episode of a user's environment, and check every reply.
+
+    Raises:
+        Failed: where it raises, or returns anything but a reply, or a verdict on a reward in [0, 1].
+    """
+
+    def __init__(self, episode: Any, who: str):
+        self._episode, self._who = episode, who
+
+    def step(self, turn: str) -> Reply:
+        reply = foreign.call(self._episode.step, turn, who=self._who)
+        if (
+            not isinstance(reply, Reply)
+            or not isinstance(reply.text, str | None)
+            or not isinstance(reply.feedback, str)
+        ):
+            raise foreign.Failed(f"step returned {type(reply).__name__}, not fastslow.tasks.episodes.Reply of texts")
+        return reply
+
+    def verdict(self) -> Verdict:
+        return _checked(foreign.call(self._episode.verdict, who=self._who))
+
+
 class OwnTask:
     """Ask a user's task, and check every answer.
 
+    An environment, a task with a method `episode`, needs no `score`: a text alone is judged as an episode's only turn.
     Each split is asked for once and copied. Every call gets a copy of its example, so that a task that changes what it
     is given changes neither prompts nor later scores. Further attributes are those of the user's task.
 
@@ -60,11 +86,23 @@ class OwnTask:
         return self._splits[name]
 
     def score(self, example: Example, completion: str) -> Verdict:
-        verdict = foreign.call(self.unchecked.score, copied(example), completion, who=self._who)
-        try:
-            return checked_verdict(verdict)
-        except ValueError as error:
-            raise foreign.Failed(f"{type(error).__name__}: {error}") from error
+        episode = None if callable(getattr(self.unchecked, "score", None)) else self.episode(example)
+        if episode is not None:
+            return judge_turns(episode, [completion])
+        return _checked(foreign.call(self.unchecked.score, copied(example), completion, who=self._who))
+
+    def episode(self, example: Example) -> Episode | None:
+        """Return a new episode of an example; None where one answer is wanted. Raises Failed for anything else."""
+        make = getattr(self.unchecked, "episode", None)
+        if make is None:
+            return None
+        made = foreign.call(make, copied(example), who=self._who)
+        if made is None:
+            return None
+        missing = [name for name in ("step", "verdict") if not callable(getattr(made, name, None))]
+        if missing:
+            raise foreign.Failed(f"episode returned a {type(made).__name__} without {' and '.join(missing)}")
+        return OwnEpisode(made, self._who)
 
     def answer(self, example: Example) -> str | None:
         where = f"{self._who}: its answer to example {example.id}"
@@ -91,7 +129,15 @@ def _parts(task: Any) -> tuple[Any, list[str]]:
     """Return the name of what should be a task, and what it lacks."""
     name = getattr(task, "name", None)
     missing = [] if isinstance(name, str) else ["name"]
-    return name, missing + [method for method in METHODS if not callable(getattr(task, method, None))]
+    methods = [method for method in METHODS if method != "score" or not callable(getattr(task, "episode", None))]
+    return name, missing + [method for method in methods if not callable(getattr(task, method, None))]
+
+
+def _checked(verdict: Any) -> Verdict:
+    try:
+        return checked_verdict(verdict)
+    except ValueError as error:
+        raise foreign.Failed(f"{type(error).__name__}: {error}") from error
 
 
 def _read(examples: Any) -> list[Any]:

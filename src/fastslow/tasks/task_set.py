@@ -9,6 +9,7 @@ from dataclasses import replace
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks.base import Task
+from fastslow.tasks.episodes import Episode, begin
 from fastslow.tasks.names import with_paths
 from fastslow.tasks.own import own_task
 from fastslow.tasks.spec import format_spec, parse_spec
@@ -46,6 +47,10 @@ class TaskSet:
 
     def score(self, example: Example, completion: str) -> Verdict:
         return self.tasks[example.task].score(self._own[example.id], completion)
+
+    def episode(self, example: Example) -> Episode | None:
+        """Return a new episode of an example; None where its task wants one answer."""
+        return begin(self.tasks[example.task], self._own[example.id])
 
     def answer(self, example: Example) -> str | None:
         return self.tasks[example.task].answer(self._own[example.id])
