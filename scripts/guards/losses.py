@@ -10,6 +10,8 @@ SETTINGS = "tests/config/test_settings.py::"
 INTERVALS = "tests/metrics/test_intervals.py::"
 ASYMPTOTE = "tests/metrics/test_asymptote.py::"
 
+EPISODES = "tests/policy/test_conversations.py::"
+
 CUTS = "tests/slow/test_cuts.py::"
 SPLIT = "tests/slow/test_split.py::"
 UPDATES = "tests/slow/test_updates.py::"
@@ -177,6 +179,16 @@ MUTATIONS: list[Mutation] = [
         "losses", "no reward is normalised over groups where contexts are compared", "config/checks.py",
         'and config.multi_objective_aggregation != "sum_then_normalize":', "and False:",
         (TERMS + "test_what_the_loss_cannot_do_is_refused",),
+    ),
+    Mutation(
+        "losses", "what an environment says is not trained on", "slow/replay.py",
+        "if any(rollout.said for rollout in self.rollouts):", "if False:",
+        (EPISODES + "test_only_what_the_model_said_is_trained_on[on-cispo]",),
+    ),
+    Mutation(
+        "losses", "what an environment says counts in no mean", "slow/batches.py",
+        'return scored["completion_mask"] * scored.get("tool_mask", 1)', 'return scored["completion_mask"]',
+        (EPISODES + "test_only_what_the_model_said_is_trained_on[on-cispo]",),
     ),
     Mutation(
         "losses, intervals", "few seeds have Student's quantile", "metrics/intervals.py",

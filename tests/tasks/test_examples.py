@@ -74,6 +74,13 @@ def first_step(folder: Path) -> int:
     return main(["train", "--config", "recipe.yaml", "--model", str(model), "--output_dir", str(run), *flags])
 
 
+def test_the_environment_takes_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = enter("store", monkeypatch)
+    report = check_task(resolve_task(yaml.safe_load((folder / "recipe.yaml").read_text())["task"]))
+    assert not report.problems, report.lines()
+    assert first_step(tmp_path) == 0
+
+
 # Answers judged by a language model
 
 
