@@ -77,7 +77,7 @@ MUTATIONS = [
     ),
     Mutation(
         "g", "a scorer that fails leaves the rollout unscored", "policy/policy.py",
-        'return Verdict.unscored(f"scorer raised {fault}")', "return Verdict(0.0, fault)",
+        'return Verdict.unscored(f"{who} raised {fault}")', "return Verdict(0.0, fault)",
         ("tests/policy/test_policy.py::test_a_scorer_that_raises_leaves_its_rollout_unscored_and_the_others_alone",),
     ),
     Mutation(

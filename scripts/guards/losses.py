@@ -121,7 +121,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "losses", "the most uncertain tokens are those of rows that count", "slow/uncertain.py",
-        "counted = mask * counted_n[:, None].to(mask)", "counted = mask",
+        "counted = counts * counted_n[:, None].to(counts)", "counted = counts",
         (TERMS + "test_a_step_is_a_stock_trainers[27]",),
     ),
     Mutation(

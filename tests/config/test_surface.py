@@ -94,7 +94,7 @@ def test_what_evaluates_a_bundle_or_begins_from_it_is_kept_in_it() -> None:
     assert set(bundled_fields()) == {
         "mode", "seed", "model", "task", "tasks", "labels", "clusters", "embedder", "train_size", "validation_size",
         "test_size", "data_seed", "max_completion_length", "chat_template_kwargs", "eval_samples", "eval_temperature",
-        "eval_top_p", "template_date", "reasoning", "router",
+        "eval_top_p", "template_date", "reasoning", "router", "max_turns",
     }  # fmt: skip
 
 
