@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,23 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import seed_context
 from fastslow.contexts.rendering import render
 from fastslow.core.errors import BadInput
+from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Rollout
+from fastslow.evaluation.drift import measure_drift
 from fastslow.policy.engines.base import Sample, SamplingParams
 from fastslow.policy.engines.transformers import PrefixSampler
 from fastslow.policy.policy import Job, Policy
 from fastslow.policy.token_trees import Row
 from fastslow.policy.trials import plain_logprobs
+from fastslow.policy.tripwire import Tripwire
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import resume, train
 from tests.run.test_resume import assert_same
 from tests.support.echo import EchoTask
 from tests.support.present import present
 from tests.support.runs import tiny_settings, tiny_trainer
+from tests.support.served import TOKENIZER as SERVED
+from tests.support.served import engine_for, prepared, serving
 from tests.support.tiny import tiny_model, tiny_tokenizer
 
 TOKENIZER: Any = tiny_tokenizer()
@@ -117,6 +123,40 @@ def test_a_broken_environment_makes_rollouts_unscored(caplog) -> None:
     made = rollouts(policy(task=EchoTask(fails_at=2)), 3)
     assert [rollout.verdict.scored for rollout in made] == [True, False, False]
     assert "the environment of task 'echo' raised RuntimeError: the environment is gone" in caplog.text
+
+
+def test_servers_take_turns_as_the_model_does_and_only_its_own_words_are_compared(tmp_path: Path) -> None:
+    """The tripwire would stop at the first word of the environment: nobody sampled it."""
+    model = tiny_model(SERVED)
+    with serving(prepared(tmp_path / "model")) as [server]:
+        made = Policy(
+            engine=engine_for(model, [server]), tokenizer=SERVED, task=EchoTask(), window=4096, max_turns=3,
+            params=SamplingParams(max_new_tokens=6),
+            tripwire=Tripwire(model, bound=1e-3, dtype=torch.float32, packing=True),
+        )  # fmt: skip
+        made.begin_step(0)
+        rolled_out = rollouts(made)
+        made.close()
+    assert [len(spoken(rollout)) for rollout in rolled_out] == [1, 2, 3] * 2
+    assert 0 < present(made.tripwire).largest < 1e-4
+    assert present(present(made.tripwire).last).tokens == sum(rollout.tokens for rollout in rolled_out)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_the_distance_to_the_base_is_that_of_the_models_own_words(packing: bool) -> None:
+    other = tiny_model(TOKENIZER, seed=1)
+    made, examples = policy(), EchoTask().split("train")[1:3]
+    drift = measure_drift(made, MODEL, lambda: nullcontext(other), SEED, examples, seed=7, packing=packing)
+    jobs = [Job(SEED, example, derive_seed(7, "kl", SEED.id, example.id)) for example in examples]
+    kls = []
+    for rollout in made.rollouts(jobs):
+        ids = torch.tensor([[*rollout.prompt_ids, *rollout.completion_ids]])
+        with torch.no_grad():
+            p, q = (
+                m(input_ids=ids).logits[0, len(rollout.prompt_ids) - 1 : -1].log_softmax(-1) for m in (MODEL, other)
+            )
+        kls.append((p.exp() * (p - q)).sum(-1)[torch.tensor(rollout.said)])
+    assert drift.kl == pytest.approx(float(torch.cat(kls).mean()), rel=1e-4)
 
 
 def settings(folder: Path, **changed: Any) -> dict[str, Any]:
