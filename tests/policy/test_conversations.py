@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import seed_context
 from fastslow.contexts.rendering import render
@@ -249,6 +250,13 @@ def test_a_run_of_episodes_that_is_cut_off_ends_as_the_unbroken_one(tmp_path: Pa
     ],
 )
 def test_what_goes_by_single_answers_is_refused(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
-    changed_settings: dict[str, Any] = {**settings(tmp_path), "task": "tests.support.echo:turning", **changed}
+    changed_settings: dict[str, Any] = {**settings(tmp_path), **changed}
     with pytest.raises(BadInput, match=f"'echo' is an environment of several turns, and {said}"):
         train(FastSlowConfig(**changed_settings), display=SilentDisplay())
+
+
+def test_distilling_an_environment_is_refused(tmp_path: Path, capsys) -> None:
+    config = settings(tmp_path, max_steps=1, output_dir=str(tmp_path / "run"))
+    train(FastSlowConfig(**config), display=SilentDisplay())
+    assert main(["distill", str(tmp_path / "run"), "--output", str(tmp_path / "out"), "--trust_task"]) == 2
+    assert "distilling teaches single answers" in capsys.readouterr().err

@@ -53,14 +53,3 @@ class EchoTask:
 
 def make_task(train_size: int = 40, validation_size: int = 6, test_size: int = 4) -> EchoTask:
     return EchoTask(train_size, validation_size, test_size)
-
-
-class Turning(EchoTask):
-    """Every example is an episode."""
-
-    def episode(self, example: Example) -> Echo:
-        return Echo(2)
-
-
-def turning(train_size: int = 40, validation_size: int = 6, test_size: int = 4) -> Turning:
-    return Turning(train_size, validation_size, test_size)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Verdict
 from fastslow.policy.chat import Chat
 from fastslow.policy.engines.base import Prompt, Sample
 from fastslow.tasks.episodes import BETWEEN, HEARD, Episode, with_feedback
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -59,6 +62,12 @@ class Conversation:
         self.turns.append(HEARD + text)
 
 
+class Ask(Protocol):
+    """Calls an environment about a conversation; the verdict of an unscored rollout where it raises."""
+
+    def __call__(self, one: Conversation, ask: Callable[[], T]) -> T | Verdict: ...
+
+
 @dataclass(frozen=True)
 class Turns:
     """Take turns.
@@ -68,7 +77,7 @@ class Turns:
         sample: draws the model's next turns.
         read: text of a turn, as a person sees it and as the environment hears it; None for the latter where the
             model's thoughts have no end.
-        ask: calls an environment; a verdict where it raised.
+        ask: calls an environment.
         window: most tokens of a whole conversation. `longest`: of a turn of the model.
         most: turns of the model in an episode.
     """
@@ -76,7 +85,7 @@ class Turns:
     chat: Chat
     sample: Callable[[list[Prompt]], list[Sample]]
     read: Callable[[Prompt, Sample], tuple[str, str | None]]
-    ask: Callable[[Conversation, Callable[[], object]], object]
+    ask: Ask
     window: int
     longest: int
     most: int
@@ -100,21 +109,18 @@ class Turns:
         if isinstance(reply, Verdict):
             one.problem, one.open = reply, False
             return
-        one.feedback.append(reply.feedback)  # type: ignore[attr-defined]
-        said: str | None = reply.text  # type: ignore[attr-defined]
-        if said is None or len(one.feedback) == self.most:
+        one.feedback.append(reply.feedback)
+        if reply.text is None or len(one.feedback) == self.most:
             one.open = False
             return
-        ids = between(self.chat, said, ended_with=sample.ids[-1] if sample.ids else None)
+        ids = between(self.chat, reply.text, ended_with=sample.ids[-1] if sample.ids else None)
         if len(one.prompt.ids) + len(one.ids) + len(ids) + self.longest > self.window:
             one.open = False  # the model has no room for another turn
             return
-        one.hear(said, ids)
+        one.hear(reply.text, ids)
 
     def _verdict(self, one: Conversation) -> Verdict:
-        verdict = one.problem or self.ask(one, one.episode.verdict)
-        assert isinstance(verdict, Verdict)
-        return with_feedback(verdict, one.feedback)
+        return with_feedback(one.problem or self.ask(one, one.episode.verdict), one.feedback)
 
 
 def between(chat: Chat, reply: str, *, ended_with: int | None) -> tuple[int, ...]:

@@ -253,11 +253,14 @@ class Policy:
             text = str(self._tokenizer.decode(list(sample.ids), skip_special_tokens=True))
             return text, self._reader.answer(prompt.ids, sample.ids, text)
 
+        def ask(one: Conversation, ask: Callable[[], T]) -> T | Verdict:
+            return self._asked(examples[id(one)], ask, "environment")
+
         turns = Turns(
             chat=self._chat,
             sample=lambda prompts: self._sample(prompts, params),
             read=read,
-            ask=lambda one, ask: self._asked(examples[id(one)], ask, "environment"),
+            ask=ask,
             window=self.window,
             longest=params.max_new_tokens,
             most=self._max_turns,

@@ -37,11 +37,10 @@ from fastslow.streams.streamed import SourceStream
 from fastslow.tasks.base import Task
 from fastslow.tasks.check import said, stated_answer
 from fastslow.tasks.doubts import excerpt
-from fastslow.tasks.episodes import is_environment
 from fastslow.tasks.families.streamed import StreamedTask
 from fastslow.tasks.own import own_task
 from fastslow.tasks.resolve import resolve_task
-from fastslow.tasks.task_set import TaskSet, by_task
+from fastslow.tasks.task_set import TaskSet, by_task, refuse_environments
 from fastslow.topics.archive import Archive
 from fastslow.topics.clusters import Clusters
 from fastslow.topics.embedders import make_embedder
@@ -86,7 +85,7 @@ def build_components(
     task = own_task(task or task_from(args))
     train = task.split("train")
     refuse_empty(task)
-    refuse_episodes(args, task)
+    _check_turns(args, task)
     router = RouteDecider(
         make_router(args.router, seed=args.seed), min_fast=args.min_fast_share, min_slow=args.min_slow_share
     )
@@ -152,9 +151,8 @@ def check_answers(mode: Mode, task: Task, fits: Callable[[Example, str], bool]) 
             )
 
 
-def refuse_episodes(args: FastSlowConfig, task: Task) -> None:
-    """Refuse settings that go by a single answer for a task that is an environment. Looks at one example of each
-    task."""
+def _check_turns(args: FastSlowConfig, task: Task) -> None:
+    """Refuse settings that go by a single answer for a task that is an environment."""
     mode = MODES[args.mode]
     problem = (
         "advantages 'critic' judges the tokens of one answer; take group" if args.advantages == "critic"
@@ -163,15 +161,8 @@ def refuse_episodes(args: FastSlowConfig, task: Task) -> None:
         else f"mode '{mode.name}' keeps right answers; take rl, fst or prompt" if mode.retrieves
         else ""
     )  # fmt: skip
-    if not problem:
-        return
-    for name, examples in by_task(task, task.split("train")).items():
-        try:
-            plays = is_environment(task, examples[:1])
-        except foreign.Failed:
-            plays = True
-        if plays:
-            raise BadInput(f"task '{name}' is an environment of several turns, and {problem}.")
+    if problem:
+        refuse_environments(task, problem)
 
 
 def _check_plans(args: FastSlowConfig, router: RouteDecider) -> None:

@@ -43,7 +43,7 @@ from fastslow.slow.channel import is_finite
 from fastslow.slow.distill import DistillTrainer, Training
 from fastslow.streams.labels import Labels
 from fastslow.tasks.base import Task
-from fastslow.tasks.task_set import TaskSet
+from fastslow.tasks.task_set import TaskSet, refuse_environments
 from fastslow.topics.topics import Topics
 
 KL_EXAMPLES = 16
@@ -94,6 +94,7 @@ def distill(path: str | Path, output: Path, settings: DistillSettings, display: 
     for context in bundle.population.members:
         refuse_soft(context)
     task = _task_of(bundle, trusted=settings.trusted)
+    refuse_environments(task, "distilling teaches single answers; ship the contexts with the weights")
     with _aside(output) as aside:
         run = _Distillation(bundle, folder, task, settings, RunDirectory(aside), display)
         summary = run.carry_out(parent={"path": str(folder.absolute()), "digest": digest})

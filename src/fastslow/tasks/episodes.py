@@ -50,11 +50,6 @@ def begin(task: Any, example: Example) -> Episode | None:
     return None if make is None else make(example)
 
 
-def is_environment(task: Any, examples: Sequence[Example]) -> bool:
-    """Return whether any of these examples is an episode."""
-    return any(begin(task, example) is not None for example in examples)
-
-
 def judge_turns(episode: Episode, turns: Sequence[str]) -> Verdict:
     """Play an episode with these turns of the model, and return the verdict with the feedback of all turns."""
     said = []

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
+from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks.base import Task
@@ -13,6 +14,9 @@ from fastslow.tasks.episodes import Episode, begin
 from fastslow.tasks.names import with_paths
 from fastslow.tasks.own import own_task
 from fastslow.tasks.spec import format_spec, parse_spec
+
+LOOKED_AT = 32
+"""Training examples of a task that tell whether it is an environment."""
 
 
 class TaskSet:
@@ -82,3 +86,15 @@ def by_task(task: Task, examples: Sequence[Example]) -> dict[str, list[Example]]
     if not isinstance(task, TaskSet):
         return {task.name: list(examples)}
     return {name: [e for e in examples if e.task == name] for name in task.tasks}
+
+
+def refuse_environments(task: Task, why: str) -> None:
+    """Raise BadInput naming a task of a set that has episodes among its first training examples; `why` says in a few
+    words what goes by single answers."""
+    for name, examples in by_task(task, task.split("train")).items():
+        try:
+            plays = any(begin(task, example) is not None for example in examples[:LOOKED_AT])
+        except foreign.Failed:
+            plays = True
+        if plays:
+            raise BadInput(f"task '{name}' is an environment of several turns, and {why}.")
