@@ -7,6 +7,7 @@ rows (rollouts, flattened as B*G), `_T` tokens of a completion, `_V` vocabulary.
 from __future__ import annotations
 
 import enum
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -111,15 +112,28 @@ class Rollout:
         """Completion tokens that the model said."""
         return sum(self.said) if self.said else len(self.completion_ids)
 
+    @property
+    def longest_turn(self) -> int:
+        """Tokens of the longest turn of the model."""
+        turns = (sum(1 for _ in turn) for own, turn in itertools.groupby(self.said) if own)
+        return max(turns, default=0) if self.said else len(self.completion_ids)
+
 
 @dataclass(frozen=True)
 class Trace:
-    """Hold a rollout as a proposer reads it: text only."""
+    """Hold a rollout as a proposer reads it: text only. Of an `episode` the completion is the whole conversation, which
+    is no answer that could be shown to a model as its own."""
 
     example: Example
     context_id: str
     completion: str
     verdict: Verdict
+    episode: bool = False
+
+    @classmethod
+    def of(cls, example: Example, rollout: Rollout) -> Trace:
+        """Return the trace of a rollout."""
+        return cls(example, rollout.context_id, rollout.text, rollout.verdict, episode=bool(rollout.said))
 
 
 class Route(enum.Enum):

@@ -170,9 +170,7 @@ class Adapter:
         return EvaluationBatch(
             outputs=[r.text for r in rollouts],
             scores=[neutral if r.verdict.reward is None else r.verdict.reward for r in rollouts],
-            trajectories=[
-                Trace(example, context.id, r.text, r.verdict) for example, r in zip(batch, rollouts, strict=True)
-            ],
+            trajectories=[Trace.of(example, rollout) for example, rollout in zip(batch, rollouts, strict=True)],
             num_metric_calls=len({(context.id, e.id) for e in batch} & fresh),
         )
 

@@ -335,7 +335,7 @@ class Cycle:
         if not self._config.reuse_slow_rollouts:
             return
         self.state.remember([
-            Trace(group.example, rollout.context_id, rollout.text, rollout.verdict)
+            Trace.of(group.example, rollout)
             for group, route in zip(groups, routes, strict=True)
             if route.fast
             for rollout in group.rollouts

@@ -102,11 +102,13 @@ def _trace_to_json(trace: Trace) -> dict[str, Any]:
     verdict = _verdict_to_json(trace.verdict)
     return {
         "example": trace.example.id, "context_id": trace.context_id, "completion": trace.completion, "verdict": verdict,
+        "episode": trace.episode,
     }  # fmt: skip
 
 
 def _trace_from_json(data: Mapping[str, Any], examples: Mapping[str, Example]) -> Trace:
-    return Trace(examples[data["example"]], data["context_id"], data["completion"], Verdict(**data["verdict"]))
+    verdict, episode = Verdict(**data["verdict"]), data.get("episode", False)
+    return Trace(examples[data["example"]], data["context_id"], data["completion"], verdict, episode)
 
 
 def _verdict_to_json(verdict: Verdict) -> dict[str, Any]:

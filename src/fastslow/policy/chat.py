@@ -54,6 +54,7 @@ class Chat:
         if "strftime_now" in str(tokenizer.chat_template):
             # An argument hides transformers' function of the same name, which asks the clock.
             self._kwargs.setdefault("strftime_now", moment_of(date).strftime)
+        self._marks = [str(token) for token in tokenizer.all_special_tokens if len(str(token)) > 1]
         self.system_role = has_system_role(tokenizer, **self._kwargs)
         self._render([{"role": "user", "content": PROBE}], "a single question")
 
@@ -84,9 +85,16 @@ class Chat:
         before, _, after = text.partition(stand_in)
         return self._tokens(before, whose), self._tokens(after, whose)
 
-    def after_answer(self, reply: str) -> tuple[int, ...]:
+    def after_answer(self, reply: str, *, ended_with: int | None = None) -> tuple[int, ...]:
         """Return the token ids that follow an answer of the model where a user replies to it, up to where the model
-        speaks again. Raises BadInput where the template does not show the answer once."""
+        speaks again.
+
+        An end token that the answer `ended_with` is not put there again. Marks of turns in the reply are spelled with a
+        space, so that they end no turn: an environment may repeat what the model said. Raises BadInput where the
+        template does not show the answer once.
+        """
+        for token in self._marks:
+            reply = reply.replace(token, f"{token[0]} {token[1:]}")
         answer = next(word for i in itertools.count() if (word := f"{PROBE}-{i}-stands-here") not in reply)
         turns = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": answer}]
         text = self._render([*turns, {"role": "user", "content": reply}], "an environment's reply")
@@ -95,7 +103,11 @@ class Chat:
                 f"the model's chat template shows an earlier answer {text.count(answer)} times, and an environment "
                 "needs it once; take a model whose template shows it."
             )
-        return self._tokens(text.partition(answer)[2], "an environment's reply")
+        after = text.partition(answer)[2]
+        end = None if ended_with is None else str(self._tokenizer.convert_ids_to_tokens(ended_with))
+        if end is not None and after.lstrip().startswith(end):
+            after = after.lstrip().removeprefix(end)
+        return self._tokens(after, "an environment's reply")
 
     def _tokens(self, text: str, whose: str) -> tuple[int, ...]:
         ids: Any = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []

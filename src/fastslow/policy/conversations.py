@@ -14,7 +14,7 @@ from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Verdict
 from fastslow.policy.chat import Chat
 from fastslow.policy.engines.base import Prompt, Sample
-from fastslow.tasks.episodes import BETWEEN, HEARD, Episode, with_feedback
+from fastslow.tasks.episodes import BETWEEN, Episode, heard, transcribed, with_feedback
 
 T = TypeVar("T")
 
@@ -52,14 +52,14 @@ class Conversation:
         self.ids += sample.ids
         self.logprobs += sample.logprobs
         self.said += [True] * len(sample.ids)
-        self.turns.append(text)
+        self.turns.append(transcribed(text))
 
     def hear(self, text: str, ids: Sequence[int]) -> None:
         """Take up a turn of the environment, `ids` being all that stands between two turns of the model."""
         self.ids += ids
         self.logprobs += [0.0] * len(ids)
         self.said += [False] * len(ids)
-        self.turns.append(HEARD + text)
+        self.turns.append(heard(text))
 
 
 class Ask(Protocol):
@@ -103,9 +103,9 @@ class Turns:
 
     def _turn(self, one: Conversation, prompt: Prompt, sample: Sample) -> None:
         """Have the environment hear a turn, and the model its reply."""
-        text, heard = self.read(prompt, sample)
+        text, answer = self.read(prompt, sample)
         one.speak(sample, text)
-        reply = self.ask(one, lambda: one.episode.step(heard or ""))
+        reply = self.ask(one, lambda: one.episode.step(answer or ""))
         if isinstance(reply, Verdict):
             one.problem, one.open = reply, False
             return
@@ -113,18 +113,15 @@ class Turns:
         if reply.text is None or len(one.feedback) == self.most:
             one.open = False
             return
-        ids = between(self.chat, reply.text, ended_with=sample.ids[-1] if sample.ids else None)
+        said, last = reply.text, sample.ids[-1] if sample.ids else None
+        ids = self.ask(one, lambda: self.chat.after_answer(said, ended_with=last))  # a template may refuse a reply
+        if isinstance(ids, Verdict):
+            one.problem, one.open = ids, False
+            return
         if len(one.prompt.ids) + len(one.ids) + len(ids) + self.longest > self.window:
             one.open = False  # the model has no room for another turn
             return
-        one.hear(reply.text, ids)
+        one.hear(said, ids)
 
     def _verdict(self, one: Conversation) -> Verdict:
         return with_feedback(one.problem or self.ask(one, one.episode.verdict), one.feedback)
-
-
-def between(chat: Chat, reply: str, *, ended_with: int | None) -> tuple[int, ...]:
-    """Return the token ids from the end of one turn of the model to the beginning of its next, with a reply between
-    them. `ended_with` is the token that the model's turn ended with: it is not put there twice."""
-    ids = chat.after_answer(reply)
-    return ids[1:] if ids and ids[0] == ended_with else ids

@@ -44,10 +44,10 @@ class Replay:
 
 
 def length_penalties(rollouts: Sequence[Rollout], *, longest: int, buffer: int, most: float) -> tuple[float, ...]:
-    """Return what each answer loses of its reward by its length: nothing up to `buffer` tokens below the `longest`,
-    then ever more, up to `most` (equation 13 of DAPO, arXiv 2503.14476)."""
+    """Return what each answer loses of its reward by its length, and an episode by that of its longest turn: nothing up
+    to `buffer` tokens below the `longest`, then ever more, up to `most` (equation 13 of DAPO, arXiv 2503.14476)."""
     punish = get_soft_overlong_punishment(longest, buffer)
-    return tuple(-most * share for share in punish([[0] * rollout.tokens for rollout in rollouts]))
+    return tuple(-most * share for share in punish([[0] * rollout.longest_turn for rollout in rollouts]))
 
 
 def places(count: int) -> Dataset:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from fastslow.core.types import Example, Verdict
 
 HEARD = "environment: "
-"""What begins a turn of the environment in the text of an episode; the model's own turns begin with nothing."""
+"""What begins each line of the environment in the text of an episode; no line of the model does."""
 
 BETWEEN = "\n\n"
 
@@ -50,6 +50,23 @@ def begin(task: Any, example: Example) -> Episode | None:
     return None if make is None else make(example)
 
 
+def judge_alone(task: Any, example: Example, text: str) -> Verdict:
+    """Return the verdict on one text: a task's score or, of an environment, that of an episode with this turn only."""
+    episode = begin(task, example)
+    return task.score(example, text) if episode is None else judge_turns(episode, [text])
+
+
+def transcribed(text: str) -> str:
+    """Return a turn of the model as it stands in the text of an episode, where no line of it can be taken for the
+    environment's."""
+    return "\n".join(f"> {line}" if line.startswith(HEARD.strip()) else line for line in text.split("\n"))
+
+
+def heard(text: str) -> str:
+    """Return a turn of the environment as it stands there: every line is marked."""
+    return "\n".join(HEARD + line for line in text.split("\n"))
+
+
 def judge_turns(episode: Episode, turns: Sequence[str]) -> Verdict:
     """Play an episode with these turns of the model, and return the verdict with the feedback of all turns."""
     said = []
@@ -65,4 +82,4 @@ def with_feedback(verdict: Verdict, turns: Sequence[str]) -> Verdict:
     """Return a verdict whose feedback begins with that of the turns, each with its number."""
     lines = [f"Turn {number}: {said}" for number, said in enumerate(turns, 1) if said]
     feedback = "\n".join([*lines, *([verdict.feedback] if verdict.feedback else [])])
-    return Verdict(verdict.reward, feedback, {**verdict.info, "turns": len(turns)})
+    return Verdict(verdict.reward, feedback, {"turns": len(turns), **verdict.info})

@@ -10,6 +10,7 @@ from fastslow.core import foreign
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks.base import Task
+from fastslow.tasks.damage import encodes
 from fastslow.tasks.episodes import Episode, Reply, judge_turns
 from fastslow.tasks.verdicts import checked_verdict
 
@@ -27,13 +28,13 @@ class OwnEpisode:
         self._episode, self._who = episode, who
 
     def step(self, turn: str) -> Reply:
-        reply = foreign.call(self._episode.step, turn, who=self._who)
-        if (
-            not isinstance(reply, Reply)
-            or not isinstance(reply.text, str | None)
-            or not isinstance(reply.feedback, str)
-        ):
-            raise foreign.Failed(f"step returned {type(reply).__name__}, not fastslow.tasks.episodes.Reply of texts")
+        reply: Any = foreign.call(self._episode.step, turn, who=self._who)
+        if not isinstance(reply, Reply):
+            raise foreign.Failed(f"TypeError: step returned {type(reply).__name__}, not fastslow.tasks.episodes.Reply")
+        if not isinstance(reply.text, str | None) or not isinstance(reply.feedback, str):
+            raise foreign.Failed("TypeError: a Reply is of a text, or None, and a text of feedback ('' for none)")
+        if reply.text is not None and not encodes(reply.text):
+            raise foreign.Failed("ValueError: step returned half a surrogate pair, which is no text")
         return reply
 
     def verdict(self) -> Verdict:
@@ -86,9 +87,11 @@ class OwnTask:
         return self._splits[name]
 
     def score(self, example: Example, completion: str) -> Verdict:
-        episode = None if callable(getattr(self.unchecked, "score", None)) else self.episode(example)
+        episode = self.episode(example)
         if episode is not None:
             return judge_turns(episode, [completion])
+        if not callable(getattr(self.unchecked, "score", None)):
+            raise foreign.Failed(f"TypeError: the task has no score, and example {example.id} has no episode")
         return _checked(foreign.call(self.unchecked.score, copied(example), completion, who=self._who))
 
     def episode(self, example: Example) -> Episode | None:
@@ -101,7 +104,7 @@ class OwnTask:
             return None
         missing = [name for name in ("step", "verdict") if not callable(getattr(made, name, None))]
         if missing:
-            raise foreign.Failed(f"episode returned a {type(made).__name__} without {' and '.join(missing)}")
+            raise foreign.Failed(f"TypeError: episode returned a {type(made).__name__} without {' and '.join(missing)}")
         return OwnEpisode(made, self._who)
 
     def answer(self, example: Example) -> str | None:

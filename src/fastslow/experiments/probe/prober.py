@@ -226,7 +226,7 @@ class Prober:
                 policy=self._trainer.policy,
                 anchor=anchor,
                 pool=[example],
-                experience=[Trace(example, r.context_id, r.text, r.verdict) for r in group if r.verdict.scored],
+                experience=[Trace.of(example, r) for r in group if r.verdict.scored],
                 # A context with the answer of the example itself would solve this example and no other.
                 demonstrations=[d for d in known if d.question != example.question],
                 cycle=0,

@@ -114,7 +114,7 @@ def _sources(request: ProposalRequest) -> dict[str, _Source]:
     verified = {question: list(source.answers) for question, source in sources.items()}
     for trace in filter(readable, [*request.traces, *request.experience]):
         answer = trace.completion.strip()
-        if trace.verdict.reward == 1.0 and 0 < len(answer) <= MAX_OWN_ANSWER_CHARS:
+        if trace.verdict.reward == 1.0 and not trace.episode and 0 < len(answer) <= MAX_OWN_ANSWER_CHARS:
             add(WorkedExample(trace.example.question, answer))
     for trace in filter(readable, request.traces):
         question = normalised(trace.example.question)

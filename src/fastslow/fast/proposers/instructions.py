@@ -121,8 +121,9 @@ def compiled(request: ProposalRequest) -> list[Rule]:
     traces = [trace for trace in (*request.traces, *request.experience) if readable(trace)]
     known = Known(traces, request.demonstrations)
     right = [worked.answer for worked in request.demonstrations]
-    right += [trace.completion for trace in traces if trace.verdict.reward == 1.0]
-    forms = [kind for kind in form_kinds(traces, right, known.answers) if not known.discloses(kind.said)]
+    right += [trace.completion for trace in traces if trace.verdict.reward == 1.0 and not trace.episode]
+    answers = [trace for trace in traces if not trace.episode]
+    forms = [kind for kind in form_kinds(answers, right, known.answers) if not known.discloses(kind.said)]
     rewards = [trace.verdict.reward or 0.0 for trace in traces]
     lost = len(rewards) - sum(rewards)
     weighed = [Rule(worded(kind), kind.weight(lost, rewards.count(1.0))) for kind in (*kinds_of(traces, known), *forms)]
