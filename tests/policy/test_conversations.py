@@ -52,7 +52,7 @@ def policy(
     tokenizer: Any = TOKENIZER,
 ) -> Policy:
     made = Policy(
-        engine=engine or SAMPLER, tokenizer=tokenizer, task=task or EchoTask(), window=window, max_turns=turns,
+        engine=engine or SAMPLER, tokenizer=tokenizer or TOKENIZER, task=task or EchoTask(), window=window, max_turns=turns,
         params=SamplingParams(max_new_tokens=longest),
     )  # fmt: skip
     made.refresh(0)
