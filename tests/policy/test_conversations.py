@@ -52,8 +52,8 @@ def policy(
     tokenizer: Any = TOKENIZER,
 ) -> Policy:
     made = Policy(
-        engine=engine or SAMPLER, tokenizer=tokenizer or TOKENIZER, task=task or EchoTask(), window=window, max_turns=turns,
-        params=SamplingParams(max_new_tokens=longest),
+        engine=engine or SAMPLER, tokenizer=tokenizer or TOKENIZER, task=task or EchoTask(),
+        params=SamplingParams(max_new_tokens=longest), window=window, max_turns=turns,
     )  # fmt: skip
     made.refresh(0)
     return made
