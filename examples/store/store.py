@@ -21,21 +21,24 @@ class Visit:
 
     def __init__(self, thing: str, count: int, told: bool):
         self.thing, self.count, self.told = thing, count, told
-        self.looked, self.right = False, False
+        self.looked, self.reward = False, 0.0
 
     def step(self, turn: str) -> Reply:
         words = turn.strip()
         look = LOOK.fullmatch(words)
         if look is None:
-            self.right = words.removesuffix(".") == str(self.count)
-            return Reply(None, "" if self.right else self._advice(words))
+            told = re.match(r"\d+", words)
+            right = told is not None and told[0] == str(self.count)
+            alone = right and words.removesuffix(".") == str(self.count)
+            self.reward = 1.0 if alone else 0.6 if right else self.reward
+            return Reply(None, "" if alone else self._advice(words))
         if look[1] != self.thing:
             return Reply(f"There is no {look[1]} here.", f"'{look[1]}' is not what the question asks for.")
-        self.looked = True
+        self.looked, self.reward = True, 0.2
         return Reply(f"{self.thing}: {self.count}. How many? The number alone.")
 
     def verdict(self) -> Verdict:
-        return Verdict(1.0 if self.right else 0.2 if self.looked else 0.0, "Correct." if self.right else "")
+        return Verdict(self.reward, "Correct." if self.reward == 1.0 else "")
 
     def _advice(self, words: str) -> str:
         """Say what was wrong; on a training question also what would have been right."""
