@@ -166,7 +166,7 @@ def _list() -> int:
 
 def _show(options: argparse.Namespace) -> int:
     from fastslow.tasks.check import said, wrong_answers
-    from fastslow.tasks.episodes import begin, judge_alone
+    from fastslow.tasks.episodes import begin
 
     task = _resolve(options.name, options.path, {**_sizes(options), "train_size": options.train_size or SHOWN_FROM})
     prompt_of = _reader(options).prompt
@@ -189,7 +189,7 @@ def _show(options: argparse.Namespace) -> int:
             right = "right answer" if begin(task, example) is None else "first turn"
             texts = [(right, answer)] if answer is not None else []
             for kind, text in [*texts, *wrong_answers(task, example)]:
-                verdict = judge_alone(task, example, text)
+                verdict = task.score(example, text)
                 line(f"{kind} {text!r}: {said(verdict)}. {verdict.feedback}")
         except Exception as error:  # the user's code may raise anything
             raise BadInput(

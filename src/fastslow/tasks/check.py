@@ -16,7 +16,7 @@ from fastslow.core.texts import folded
 from fastslow.core.types import Example, Verdict
 from fastslow.tasks.base import Task
 from fastslow.tasks.doubts import ALIKE, DIFFERING, Doubts, Question, doubts_about, same_answer, summaries
-from fastslow.tasks.episodes import begin, judge_alone
+from fastslow.tasks.episodes import begin
 from fastslow.tasks.splits import SPLITS, canonical, identity
 
 SAMPLED = 200  # examples that are scored; the structure of all examples is checked
@@ -291,7 +291,7 @@ def _check_wrong_answers(task: Task, examples: Sequence[Example], report: TaskRe
 
 def _score(task: Task, example: Example, text: str, report: TaskReport) -> Verdict | None:
     try:
-        verdict = judge_alone(task, example, text)
+        verdict = task.score(example, text)
     except Exception as error:  # the user's code may raise anything; here that is a finding
         report.problem("scoring raises", f"{example.where}, {_short(text)}: {foreign.words(error)}")
         return None

@@ -50,12 +50,6 @@ def begin(task: Any, example: Example) -> Episode | None:
     return None if make is None else make(example)
 
 
-def judge_alone(task: Any, example: Example, text: str) -> Verdict:
-    """Return the verdict on one text: a task's score or, of an environment, that of an episode with this turn only."""
-    episode = begin(task, example)
-    return task.score(example, text) if episode is None else judge_turns(episode, [text])
-
-
 def transcribed(text: str) -> str:
     """Return a turn of the model as it stands in the text of an episode, where no line of it can be taken for the
     environment's."""
