@@ -42,6 +42,8 @@ from fastslow.report.reading.sources import load_sources
 ROOT = Path(__file__).parents[1]
 FACTORS = (0.3, 1.0, 3.0)
 RATE_SEED = 0
+ACROSS = ("stream", "labels", "clusters", "rehearsal_share", "adapter_stages")
+"""Settings about the other tasks, or about which task it is: arms that differ in these alone share a learning rate."""
 REQUESTS = 30
 RATES, MEASURED = "rates.json", "measured.json"
 BEGIN, END = "<!-- alternatives -->", "<!-- /alternatives -->"
@@ -58,22 +60,27 @@ def recipe_of(base: Path, folder: Path, order: str, rates: dict[str, float]) -> 
     return file
 
 
+def on_one_task(arm: str) -> dict[str, Any]:
+    """Return what an arm sets that matters to its first task alone."""
+    return {name: value for name, value in ARMS[arm].settings.items() if name not in ACROSS}
+
+
 def chosen_rates(base: Path, folder: Path, arms: list[str], known: dict[str, float]) -> dict[str, float]:
     """Return arm -> learning rate, by the accuracy after the first task alone; arms that train no weights have none."""
     recipe = yaml.safe_load(base.read_text(encoding="utf-8"))
     alone = {k: v for k, v in recipe.items() if k not in ("tasks", "stage_steps", "compare", "stream")}
     alone |= {"task": recipe["tasks"][0], "max_steps": recipe["stage_steps"], "save_bundle": False}
     for arm in arms:
-        settings = dict(ARMS[arm].settings)
-        if arm in known or settings.get("mode") in ("prompt", "retrieval"):
+        own = on_one_task(arm)
+        if arm in known or own["mode"] in ("prompt", "retrieval"):
             continue
+        alike = next(name for name in ARMS if on_one_task(name) == own)
         found = {}
         for factor in FACTORS:
             rate = factor * ARMS[arm].rate * recipe["learning_rate"]
-            run = folder / "rates" / f"{arm}-{factor:g}"
+            run = folder / "rates" / f"{alike}-{factor:g}"
             file = run.with_suffix(".yaml")
             file.parent.mkdir(parents=True, exist_ok=True)
-            own = {name: value for name, value in settings.items() if name != "stream"}  # there is one task
             file.write_text(yaml.safe_dump(alone | own | {"learning_rate": rate, "seed": RATE_SEED}))
             if not (run / "summary.json").exists() and fastslow(
                 ["train", "--config", str(file), "--output_dir", str(run)]
