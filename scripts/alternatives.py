@@ -6,8 +6,7 @@
 First every arm that trains weights gets its learning rate: of three factors on its usual one, that with the best
 accuracy after the first task alone, with seed 0, which no comparison uses. `--rates 1` takes the usual one. Then
 `fastslow continual` runs the arms; what is finished is not run again. Of every bundle is measured what no task asks
-for: bits per byte of prose, and what a request costs beside one under the plain prompt (prompt tokens, time to the
-first token and for each further one). FOLDER keeps runs and bundles; the results folder keeps what is committed: the
+for (bundle_measures.py). FOLDER keeps runs and bundles; the results folder keeps what is committed: the
 light files of each run with its measurements, so that seeds and arms may be added on other days and machines.
 """
 
@@ -17,24 +16,18 @@ import argparse
 import json
 import shutil
 import statistics
-import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from bundle_measures import measured
 from kept import PLAN, done, fetch, keep
 from pages import write_between
 
-from fastslow.bundles.bundle import Bundle, open_bundle, open_task, tasks_of
 from fastslow.cli.main import main as fastslow
-from fastslow.costs.shape import shape_of
-from fastslow.evaluation.bundle import bundle_policy
 from fastslow.experiments.arms import ARMS
 from fastslow.files.run_directory import machine, versions
-from fastslow.gate.general import bits_of, prose_pieces
-from fastslow.gate.policy import Prose
-from fastslow.policy.engines.base import SamplingParams
-from fastslow.policy.policy import Job, Policy
 from fastslow.report.questions.compare import Arm, compare
 from fastslow.report.questions.continual import at_the_end, intervals, measures_of_arm
 from fastslow.report.reading.sources import load_sources
@@ -44,8 +37,16 @@ FACTORS = (0.3, 1.0, 3.0)
 RATE_SEED = 0
 ACROSS = ("stream", "labels", "clusters", "rehearsal_share", "adapter_stages")
 """Settings about the other tasks, or about which task it is: arms that differ in these alone share a learning rate."""
-REQUESTS = 30
 RATES, MEASURED = "rates.json", "measured.json"
+TASK_IS = {"labels": "told", "inferred": "inferred"}
+LEARNED = (
+    "seeds", "asks for the task", "average accuracy", "forgotten since peak", "backward transfer", "forward transfer",
+    "bits per byte of prose, rise", "KL on neutral prompts", "accuracy on tasks nobody trained on, change",
+)  # fmt: skip
+COSTS = (
+    "rollouts", "trained tokens", "minutes of training", "prompt tokens added", "time to the first token",
+    "for each further", "weights that ship (MB)", "cache of a prompt (MB)",
+)  # fmt: skip
 BEGIN, END = "<!-- alternatives -->", "<!-- /alternatives -->"
 
 
@@ -92,106 +93,65 @@ def chosen_rates(base: Path, folder: Path, arms: list[str], known: dict[str, flo
     return known
 
 
-def measured(run: Path) -> dict[str, Any]:
-    """Return what a bundle costs a request, and what it does to prose."""
-    summary = json.loads((run / "summary.json").read_text())
-    bundle = open_bundle(run / "bundle", choosing=summary["ships"] in ("cluster", "retrieved"))
-    pieces = prose_pieces(Prose())
-    with bundle.base() as base:
-        before = sum(bits_of(Bundle(base, bundle.base, bundle.tokenizer, bundle.population, None, {}), pieces))
-    after, size = sum(bits_of(bundle, pieces)), sum(len(piece.encode()) for piece in pieces)
-    kinds = summary["prompt_tokens"]
-    prompt = kinds[summary["ships"]]
-    files = (run / "bundle").glob("*.safetensors")
-    return {
-        "bits_per_byte": after / size, "base_bits_per_byte": before / size,
-        "added_prompt_tokens": prompt - kinds["seed"], "weights_mb": sum(file.stat().st_size for file in files) / 1e6,
-        "kv_kb": prompt * shape_of(bundle.model).kv_bytes / 1e3, **latency(bundle, summary["ships"]),
-    }  # fmt: skip
-
-
-def latency(bundle: Bundle, kind: str) -> dict[str, float]:
-    """Return how many times longer a request takes under what ships than under the plain prompt: to the first token of
-    an answer, and for each further one. Both are asked in turn, one request at a time, so that other work on the
-    machine strikes both; medians over the requests."""
-    if kind == "seed":
-        return {"first_token": 1.0, "further_token": 1.0}
-    settings = bundle.settings
-    task = open_task(tasks_of(settings)[0], settings, trusted=True)
-    examples, dtype = task.split("validation"), next(bundle.model.parameters()).dtype
-    most = int(settings["max_completion_length"])
-    short, whole = (
-        bundle_policy(bundle, bundle.model, task, SamplingParams(max_new_tokens=n, temperature=0.0), dtype)
-        for n in (1, most)
-    )
-    first: list[float] = []
-    further: list[float] = []
-    for number in range(REQUESTS + 2):  # the first two warm up
-        example = examples[number % len(examples)]
-        context = bundle.population.lead
-        if bundle.topics is not None:
-            context = bundle.topics.choose(kind, bundle.population, example)
-        start, each = [], []
-        for one in (context, bundle.population.seed):
-            (begun, _), (ended, tokens) = (_timed(p, Job(one, example, number)) for p in (short, whole))
-            start.append(begun)
-            each.append((ended - begun) / (tokens - 1) if tokens > 1 else None)
-        if number >= 2:
-            first.append(start[0] / start[1])
-            further += [each[0] / each[1]] if each[0] and each[1] else []
-    return {
-        "first_token": statistics.median(first), "further_token": statistics.median(further) if further else 1.0,
-    }  # fmt: skip
-
-
-def _timed(policy: Policy, job: Job) -> tuple[float, int]:
-    """Return the seconds of an answer to a prompt that no cache knows, and its tokens."""
-    policy.begin_step(0)
-    started = time.perf_counter()
-    (rollout,) = policy.rollouts([job])
-    return time.perf_counter() - started, len(rollout.completion_ids)
-
-
 def tables(results: Path, orders: list[str]) -> str:
-    """Return one table for each order that was run."""
+    """Return two tables for each order that was run: what is learned and kept, and what it costs."""
     parts = []
     for order in orders:
         (comparison,) = compare(*load_sources([results / order]))
-        head = (
-            "| arm | seeds | average accuracy | forgotten since peak | bits per byte of prose, rise | "
-            "prompt tokens added | time to the first token | for each further | trained tokens | rollouts |"
-        )
-        rows = [head, "|---" * 10 + "|"]
-        rows += [_row(arm) for arm in comparison.arms]
-        parts.append("\n".join([f"Tasks in {order} order:", "", *rows]))
+        rows = [_row(arm) for arm in comparison.arms]
+        for title, columns in (("what is learned and kept", LEARNED), ("what it costs", COSTS)):
+            head = ["arm", *columns]
+            lines = ["| " + " | ".join(line) + " |" for line in (head, *([row[name] for name in head] for row in rows))]
+            lines.insert(1, "|---" * len(head) + "|")
+            parts.append("\n".join([f"Tasks in {order} order, {title}:", "", *lines]))
     return "\n\n".join(parts)
 
 
-def _row(arm: Arm) -> str:
+def _row(arm: Arm) -> dict[str, str]:
     mine = [json.loads((run.path / MEASURED).read_text()) for run in arm.runs]
     average, sure = at_the_end(arm)
     measures, known = measures_of_arm(arm), intervals(arm)
     summaries = [run.summary for run in arm.runs]
 
-    def mean(values: list[float]) -> float:
-        return statistics.fmean(values) if values else float("nan")
+    def mean(values: Sequence[float | None]) -> float:
+        there = [value for value in values if value is not None]
+        return statistics.fmean(there) if there else float("nan")
 
     def within(value: float | None, interval: tuple[float, float] | None) -> str:
         if value is None:
             return "n/a"
         return f"{value:.2f}" + (f" ({interval[0]:.2f} to {interval[1]:.2f})" if interval else "")
 
-    forgotten = measures.forgetting_since_peak if measures is not None else None
+    def of(name: str) -> str:
+        return within(getattr(measures, name) if measures is not None else None, known.get(name))
+
+    def trained(summary: Mapping[str, Any]) -> float:
+        return summary["wall_s"]["total"] - summary["wall_s"].get("eval", 0.0)
+
     rise = mean([one["bits_per_byte"] / one["base_bits_per_byte"] - 1 for one in mine])
-    return (
-        f"| {arm.label} | {len(arm.runs)} | {within(average, sure)} | "
-        f"{within(forgotten, known.get('forgetting_since_peak'))} | {rise:+.2%} | "
-        f"{mean([one['added_prompt_tokens'] for one in mine]):.0f} | "
-        f"{mean([one['first_token'] for one in mine]):.1f}x | "
-        f"{mean([one['further_token'] for one in mine]):.1f}x | "
-        f"{mean([one['trained']['tokens'] for one in summaries]):,.0f} | "
-        f"{mean([one['rollouts']['slow'] + one['rollouts']['fast'] for one in summaries]):,.0f} |"
-    )
+    elsewhere = [
+        mean([*one["untrained"].values()]) - mean([*one["base_untrained"].values()]) for one in mine
+    ]  # fmt: skip
+    return {
+        "arm": f"`{arm.label}`",
+        "seeds": f"{len(arm.runs)}",
+        "asks for the task": TASK_IS.get(ARMS[arm.label].settings.get("clusters", ""), "no"),
+        "average accuracy": within(average, sure),
+        "forgotten since peak": of("forgetting_since_peak"),
+        "backward transfer": of("backward_transfer"),
+        "forward transfer": of("forward_transfer"),
+        "bits per byte of prose, rise": f"{rise:+.2%}",
+        "KL on neutral prompts": f"{mean([one['neutral_kl'] for one in mine]):.3f}",
+        "accuracy on tasks nobody trained on, change": f"{mean(elsewhere):+.2f}",
+        "rollouts": f"{mean([one['rollouts']['slow'] + one['rollouts']['fast'] for one in summaries]):,.0f}",
+        "trained tokens": f"{mean([one['trained']['tokens'] for one in summaries]):,.0f}",
+        "minutes of training": f"{mean([trained(one) for one in summaries]) / 60:.1f}",
+        "prompt tokens added": f"{mean([one['added_prompt_tokens'] for one in mine]):.0f}",
+        "time to the first token": f"{mean([one['first_token'] for one in mine]):.1f}x",
+        "for each further": f"{mean([one['further_token'] for one in mine]):.1f}x",
+        "weights that ship (MB)": f"{mean([one['weights_mb'] for one in mine]):.0f}",
+        "cache of a prompt (MB)": f"{mean([one['kv_kb'] for one in mine]) / 1e3:.1f}",
+    }
 
 
 def main(argv: list[str] | None = None) -> None:
