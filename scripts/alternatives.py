@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +28,6 @@ from bundle_measures import measured
 from kept import PLAN, done, fetch, keep
 from pages import write_between
 
-from fastslow.cli.main import main as fastslow
 from fastslow.experiments.arms import ARMS
 from fastslow.files.run_directory import machine, versions
 from fastslow.report.questions.compare import Arm, compare
@@ -44,8 +46,8 @@ LEARNED = (
     "bits per byte of prose, rise", "KL on neutral prompts", "accuracy on tasks nobody trained on, change",
 )  # fmt: skip
 COSTS = (
-    "rollouts", "trained tokens", "minutes of training", "prompt tokens added", "time to the first token",
-    "for each further", "weights that ship (MB)", "cache of a prompt (MB)",
+    "rollouts", "trained tokens", "minutes of training", "peak memory (GB)", "prompt tokens added",
+    "time to the first token", "for each further", "weights that ship (MB)", "cache of a prompt (MB)",
 )  # fmt: skip
 BEGIN, END = "<!-- alternatives -->", "<!-- /alternatives -->"
 
@@ -83,10 +85,11 @@ def chosen_rates(base: Path, folder: Path, arms: list[str], known: dict[str, flo
             file = run.with_suffix(".yaml")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(yaml.safe_dump(alone | own | {"learning_rate": rate, "seed": RATE_SEED}))
-            if not (run / "summary.json").exists() and fastslow(
-                ["train", "--config", str(file), "--output_dir", str(run)]
-            ):
-                raise SystemExit(f"the run {run} failed")
+            if run.name not in done(run.parent):
+                shutil.rmtree(run, ignore_errors=True)  # broken off: it takes a minute
+                code, _ = by_itself("train", "--config", str(file), "--output_dir", str(run))
+                if code:
+                    raise SystemExit(code)
             summary = json.loads((run / "summary.json").read_text())
             found[rate] = summary["accuracy"][summary["ships"]]
         known[arm] = max(found, key=lambda rate: (found[rate], -rate))
@@ -146,6 +149,7 @@ def _row(arm: Arm) -> dict[str, str]:
         "rollouts": f"{mean([one['rollouts']['slow'] + one['rollouts']['fast'] for one in summaries]):,.0f}",
         "trained tokens": f"{mean([one['trained']['tokens'] for one in summaries]):,.0f}",
         "minutes of training": f"{mean([trained(one) for one in summaries]) / 60:.1f}",
+        "peak memory (GB)": f"{mean([one['peak_memory_mb'] for one in mine]) / 1e3:.1f}",
         "prompt tokens added": f"{mean([one['added_prompt_tokens'] for one in mine]):.0f}",
         "time to the first token": f"{mean([one['first_token'] for one in mine]):.1f}x",
         "for each further": f"{mean([one['further_token'] for one in mine]):.1f}x",
@@ -189,15 +193,24 @@ def run_arms(recipe: Path, arms: list[str], seeds: str, runs: Path, kept: Path) 
     fetch(kept, runs)
     if (kept / PLAN).exists() and not (runs / PLAN).exists():
         shutil.copyfile(kept / PLAN, runs / PLAN)
-    code = fastslow(["continual", str(recipe), "--arms", ",".join(arms), "--seeds", seeds, "--output_dir", str(runs)])
-    if code >= 128:
+    code, peak = by_itself(
+        "continual", str(recipe), "--arms", ",".join(arms), "--seeds", seeds, "--output_dir", str(runs)
+    )
+    if code < 0 or code >= 128:
         raise SystemExit(code)
     keep(runs, kept)
     for cell in sorted(done(runs)):
         if not (kept / cell / MEASURED).exists():
-            found = {"machine": machine(), "versions": versions(), **measured(runs / cell)}
+            found = {"machine": machine(), "versions": versions(), "peak_memory_mb": peak, **measured(runs / cell)}
             (kept / cell / MEASURED).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return code
+
+
+def by_itself(*command: str) -> tuple[int, float]:
+    """Run a command of fastslow in a process of its own; return its exit code and the most memory it held, in MB."""
+    child = subprocess.Popen([sys.executable, "-m", "fastslow", *command])
+    _, status, used = os.wait4(child.pid, 0)
+    return os.waitstatus_to_exitcode(status), used.ru_maxrss / 1e3
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Measure how far the weights have moved from the base model: KL(model
-
-base), and the model's entropy.
-"""
+"""Measure how far the weights have moved from the base model, KL(model || base), and the model's entropy."""
 
 from __future__ import annotations
 
