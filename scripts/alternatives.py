@@ -1,13 +1,14 @@
 """Which way to adapt a model? Arms through the same three tasks, in both orders (`make alternatives`, hours).
 
     python scripts/alternatives.py FOLDER results/alternatives docs/alternatives.md [--arms fst,rl,sft]
-        [--seeds 5] [--orders forward reverse] [--recipe RECIPE] [--rates 1]
+        [--seeds 1 2 3] [--orders forward reverse] [--rates 1] [--jobs 2] [--recipe RECIPE]
 
 First every arm that trains weights gets its learning rate: of three factors on its usual one, that with the best
-accuracy after the first task alone, with seed 0, which no comparison uses. `--rates 1` takes the usual one. Then
-`fastslow continual` runs the arms; what is finished is not run again. Of every bundle is measured what no task asks
-for (bundle_measures.py). FOLDER keeps runs and bundles; the results folder keeps what is committed: the
-light files of each run with its measurements, so that seeds and arms may be added on other days and machines.
+accuracy after the first task alone, with seed 0, which no comparison uses. `--rates 1` takes the usual one. Then each
+arm goes through the tasks by `fastslow continual`, and of its bundle is measured what no task asks for
+(bundle_measures.py). Runs go `--jobs` at a time, each in a process of its own. What is finished is not run again:
+FOLDER keeps runs and bundles; the results folder keeps what is committed, the light files of each run with its
+measurements, so that seeds and arms may be added on other days and machines. The page shows all of them.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
-from bundle_measures import measured
-from kept import PLAN, done, fetch, keep
+from kept import PLAN, done, keep
 from pages import write_between
 
 from fastslow.experiments.arms import ARMS
@@ -35,6 +38,7 @@ from fastslow.report.questions.continual import at_the_end, intervals, measures_
 from fastslow.report.reading.sources import load_sources
 
 ROOT = Path(__file__).parents[1]
+ORDERS = ["forward", "reverse"]
 FACTORS = (0.3, 1.0, 3.0)
 RATE_SEED = 0
 ACROSS = ("stream", "labels", "clusters", "rehearsal_share", "adapter_stages")
@@ -68,38 +72,116 @@ def on_one_task(arm: str) -> dict[str, Any]:
     return {name: value for name, value in ARMS[arm].settings.items() if name not in ACROSS}
 
 
-def chosen_rates(base: Path, folder: Path, arms: list[str], known: dict[str, float]) -> dict[str, float]:
+def chosen_rates(options: argparse.Namespace, arms: list[str], known: dict[str, float]) -> dict[str, float]:
     """Return arm -> learning rate, by the accuracy after the first task alone; arms that train no weights have none."""
-    recipe = yaml.safe_load(base.read_text(encoding="utf-8"))
+    recipe = yaml.safe_load(options.recipe.read_text(encoding="utf-8"))
     alone = {k: v for k, v in recipe.items() if k not in ("tasks", "stage_steps", "compare", "stream")}
     alone |= {"task": recipe["tasks"][0], "max_steps": recipe["stage_steps"], "save_bundle": False}
+    folder = options.folder / "rates"
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, dict[float, Path]] = {}
     for arm in arms:
         own = on_one_task(arm)
         if arm in known or own["mode"] in ("prompt", "retrieval"):
             continue
         alike = next(name for name in ARMS if on_one_task(name) == own)
-        found = {}
+        found[arm] = {}
         for factor in FACTORS:
             rate = factor * ARMS[arm].rate * recipe["learning_rate"]
-            run = folder / "rates" / f"{alike}-{factor:g}"
-            file = run.with_suffix(".yaml")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(yaml.safe_dump(alone | own | {"learning_rate": rate, "seed": RATE_SEED}))
-            if run.name not in done(run.parent):
-                shutil.rmtree(run, ignore_errors=True)  # broken off: it takes a minute
-                code, _ = by_itself("train", "--config", str(file), "--output_dir", str(run))
-                if code:
-                    raise SystemExit(code)
-            summary = json.loads((run / "summary.json").read_text())
-            found[rate] = summary["accuracy"][summary["ships"]]
-        known[arm] = max(found, key=lambda rate: (found[rate], -rate))
+            run = found[arm][rate] = folder / f"{alike}-{factor:g}"
+            run.with_suffix(".yaml").write_text(
+                yaml.safe_dump(alone | own | {"learning_rate": rate, "seed": RATE_SEED})
+            )
+
+    def try_out(run: Path) -> bool:
+        shutil.rmtree(run, ignore_errors=True)  # broken off: it takes a minute
+        return by_itself(run, options.jobs, "train", "--config", f"{run}.yaml", "--output_dir", str(run))[0] == 0
+
+    runs = dict.fromkeys(run for of_arm in found.values() for run in of_arm.values())
+    if side_by_side("learning rates", [run for run in runs if run.name not in done(folder)], try_out, options.jobs):
+        raise SystemExit(f"not all learning rates were tried; the lines of each run are beside it in {folder}")
+    for arm, of_arm in found.items():
+        ends = {rate: json.loads((run / "summary.json").read_text()) for rate, run in of_arm.items()}
+        known[arm] = max(ends, key=lambda rate: (ends[rate]["accuracy"][ends[rate]["ships"]], -rate))
     return known
 
 
-def tables(results: Path, orders: list[str]) -> str:
+def run_cell(options: argparse.Namespace, recipe: Path, kept: Path, arm: str, seed: int) -> bool:
+    """Run an arm with one seed, measure its bundle, and keep what is committed; return whether that went well."""
+    name = f"{arm}-s{seed}"
+    folder = recipe.with_suffix("") / name
+    folder.mkdir(parents=True, exist_ok=True)
+    before = name in done(folder)  # trained and not measured yet
+    code, peak = by_itself(
+        folder / "run", options.jobs,
+        "continual", str(recipe), "--arms", arm, "--seeds", f"{seed},", "--output_dir", str(folder),
+    )  # fmt: skip
+    if code:
+        return False
+    out = folder / MEASURED
+    with (folder / "measures.log").open("w") as log:
+        command = [sys.executable, str(ROOT / "scripts/bundle_measures.py"), str(folder / name), str(out)]
+        if subprocess.run(command, env=threads(options.jobs), stdout=log, stderr=log, check=False).returncode:
+            return False
+    (cell,) = json.loads((folder / PLAN).read_text())["cells"]
+    keep(folder, kept, plan=False)
+    found = {"machine": machine(), "versions": versions(), "peak_memory_mb": None if before else peak, "cell": cell}
+    (kept / name / MEASURED).write_text(json.dumps(found | json.loads(out.read_text()), indent=1) + "\n")
+    return True
+
+
+def by_itself(log: Path, jobs: int, *command: str) -> tuple[int, float]:
+    """Run a command of fastslow in a process of its own, its lines going to `log`.log; return its exit code and the
+    most memory that it held, in MB."""
+    with Path(f"{log}.log").open("w") as lines:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "fastslow", *command], env=threads(jobs), stdout=lines, stderr=lines
+        )
+        _, status, used = os.wait4(child.pid, 0)
+    return os.waitstatus_to_exitcode(status), used.ru_maxrss / 1e3
+
+
+def threads(jobs: int) -> dict[str, str]:
+    """Return an environment in which `jobs` processes share the cores."""
+    return {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))}
+
+
+def side_by_side(what: str, items: Sequence[Any], act: Callable[[Any], bool], jobs: int) -> list[Any]:
+    """Do what is to be done, `jobs` at a time, and tell how long the rest will take; return what failed."""
+    started, failed = time.monotonic(), []
+
+    def settle(item: Any) -> tuple[Any, bool]:
+        return item, act(item)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for number, (item, well) in enumerate(pool.map(settle, items), start=1):
+            left = timedelta(seconds=round((time.monotonic() - started) / number * (len(items) - number)))
+            print(
+                f"{what}: {number} of {len(items)}, {item} {'done' if well else 'FAILED'}, about {left} left",
+                flush=True,
+            )
+            failed += [] if well else [item]
+    return failed
+
+
+def plan_of(kept: Path, recipe: str) -> None:
+    """Write the plan of all runs that the results folder holds, in the order of the arms."""
+    order = list(ARMS)
+    cells = [json.loads(file.read_text())["cell"] for file in kept.glob(f"*/{MEASURED}")]
+    if not cells:
+        return
+    cells.sort(key=lambda cell: (order.index(cell["arm"]), cell["seed"]))
+    named = [cell["arm"] for cell in cells]
+    plan = {
+        "kind": "continual", "recipe": recipe, "reference": "rl" if "rl" in named else named[0], "cells": cells,
+    }  # fmt: skip
+    (kept / PLAN).write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+
+
+def tables(results: Path) -> str:
     """Return two tables for each order that was run: what is learned and kept, and what it costs."""
     parts = []
-    for order in orders:
+    for order in (order for order in ORDERS if (results / order / PLAN).exists()):
         (comparison,) = compare(*load_sources([results / order]))
         rows = [_row(arm) for arm in comparison.arms]
         for title, columns in (("what is learned and kept", LEARNED), ("what it costs", COSTS)):
@@ -165,52 +247,31 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("page", type=Path)
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes/alternatives.yaml")
     parser.add_argument("--arms", default=",".join(ARMS))
-    parser.add_argument("--seeds", default="5")
-    parser.add_argument("--orders", nargs="+", choices=["forward", "reverse"], default=["forward", "reverse"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--orders", nargs="+", choices=ORDERS, default=ORDERS)
     parser.add_argument("--rates", type=int, choices=[1, 3], default=3)
+    parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args(argv)
     arms, rates = options.arms.split(","), options.results / RATES
+    if unknown := sorted(set(arms) - set(ARMS)):
+        parser.error(f"unknown arms: {', '.join(unknown)}; there are {', '.join(ARMS)}")
     chosen = json.loads(rates.read_text()) if rates.exists() else {}
     if options.rates == 3:
-        chosen = chosen_rates(options.recipe, options.folder, arms, chosen)
+        chosen = chosen_rates(options, arms, chosen)
         rates.parent.mkdir(parents=True, exist_ok=True)
         rates.write_text(json.dumps(chosen, indent=1) + "\n", encoding="utf-8")
     failed = []
     for order in options.orders:
-        recipe = recipe_of(options.recipe, options.folder, order, {a: r for a, r in chosen.items() if a in arms})
-        for arm in arms:
-            if run_arms(recipe, [arm], options.seeds, options.folder / order, options.results / order):
-                failed.append(f"{order}/{arm}")
-        if not failed:  # the plan of all arms together, of which every run is there
-            run_arms(recipe, arms, options.seeds, options.folder / order, options.results / order)
+        recipe, kept = recipe_of(options.recipe, options.folder, order, chosen), options.results / order
+        asked = [(arm, seed) for seed in options.seeds for arm in arms]
+        cells = [cell for cell in asked if not (kept / "{}-s{}".format(*cell) / MEASURED).exists()]
+        failed += side_by_side(
+            order, cells, lambda cell, own=(recipe, kept): run_cell(options, *own, *cell), options.jobs
+        )
+        plan_of(kept, os.path.relpath(options.recipe, ROOT))
+    write_between(options.page, BEGIN, END, tables(options.results))
     if failed:
-        raise SystemExit(f"not all runs of these arms are done: {', '.join(failed)}")
-    write_between(options.page, BEGIN, END, tables(options.results, options.orders))
-
-
-def run_arms(recipe: Path, arms: list[str], seeds: str, runs: Path, kept: Path) -> int:
-    """Run what is missing of these arms, measure the bundles, keep what is committed; return the exit code."""
-    fetch(kept, runs)
-    if (kept / PLAN).exists() and not (runs / PLAN).exists():
-        shutil.copyfile(kept / PLAN, runs / PLAN)
-    code, peak = by_itself(
-        "continual", str(recipe), "--arms", ",".join(arms), "--seeds", seeds, "--output_dir", str(runs)
-    )
-    if code < 0 or code >= 128:
-        raise SystemExit(code)
-    keep(runs, kept)
-    for cell in sorted(done(runs)):
-        if not (kept / cell / MEASURED).exists():
-            found = {"machine": machine(), "versions": versions(), "peak_memory_mb": peak, **measured(runs / cell)}
-            (kept / cell / MEASURED).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return code
-
-
-def by_itself(*command: str) -> tuple[int, float]:
-    """Run a command of fastslow in a process of its own; return its exit code and the most memory it held, in MB."""
-    child = subprocess.Popen([sys.executable, "-m", "fastslow", *command])
-    _, status, used = os.wait4(child.pid, 0)
-    return os.waitstatus_to_exitcode(status), used.ru_maxrss / 1e3
+        raise SystemExit(f"not all runs are done: {failed}; their lines are in run.log beside each")
 
 
 if __name__ == "__main__":

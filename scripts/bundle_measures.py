@@ -1,10 +1,14 @@
 """What no task of a run asks for, measured on its bundle: prose, neutral prompts, tasks that nobody trained on, and
-what a request costs beside one under the plain prompt."""
+what a request costs beside one under the plain prompt.
+
+    python scripts/bundle_measures.py RUN OUT.json
+"""
 
 from __future__ import annotations
 
 import json
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -122,3 +126,7 @@ def _timed(policy: Policy, job: Job) -> tuple[float, int]:
     started = time.perf_counter()
     (rollout,) = policy.rollouts([job])
     return time.perf_counter() - started, len(rollout.completion_ids)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_text(json.dumps(measured(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")

@@ -20,12 +20,12 @@ def fetch(kept: Path, runs: Path, but: tuple[str, ...] = ()) -> None:
         shutil.copytree(kept / cell, runs / cell, dirs_exist_ok=True)
 
 
-def keep(runs: Path, kept: Path) -> None:
+def keep(runs: Path, kept: Path, *, plan: bool = True) -> None:
     """Keep the light files of finished runs, and the plan that names them."""
     kept.mkdir(parents=True, exist_ok=True)
     for cell in done(runs):
         (kept / cell).mkdir(parents=True, exist_ok=True)
         for file in FILES:
             shutil.copyfile(runs / cell / file, kept / cell / file)
-    if (runs / PLAN).is_file():
+    if plan and (runs / PLAN).is_file():
         shutil.copyfile(runs / PLAN, kept / PLAN)
