@@ -89,9 +89,8 @@ def chosen_rates(options: argparse.Namespace, arms: list[str], known: dict[str, 
         for factor in FACTORS:
             rate = factor * ARMS[arm].rate * recipe["learning_rate"]
             run = found[arm][rate] = folder / f"{alike}-{factor:g}"
-            run.with_suffix(".yaml").write_text(
-                yaml.safe_dump(alone | own | {"learning_rate": rate, "seed": RATE_SEED})
-            )
+            file = Path(f"{run}.yaml")  # the name of the run has a dot
+            file.write_text(yaml.safe_dump(alone | own | {"learning_rate": rate, "seed": RATE_SEED}))
 
     def try_out(run: Path) -> bool:
         shutil.rmtree(run, ignore_errors=True)  # broken off: it takes a minute
