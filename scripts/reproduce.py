@@ -2,6 +2,7 @@
 
     python scripts/reproduce.py run [NAME ...]        every experiment below, or those named; picks up where it stopped
     python scripts/reproduce.py run --jobs 2          two experiments side by side, a share of the cores each
+    python scripts/reproduce.py run NAME --seeds 2 --arms fst,rl      a part of it first
     python scripts/reproduce.py estimate [NAME ...]   what is left to run, and the time and disk it takes
 
 A finished cell leaves its settings, summary, metrics and evaluations under results/reproduce, from which
@@ -16,6 +17,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +72,7 @@ EXPERIMENTS = (
     Experiment("routers_ahead", "routing before the rollout", _recipe("routers_ahead"), 20, 6),
     *(
         Experiment(
-            f"worth_{task}", "never worse than one channel alone", ("compare", f"recipes/worth/{task}.yaml"), 30, 6
+            f"worth_{task}", "never worse than one channel alone", ("compare", f"recipes/worth/{task}.yaml"), 35, 6
         )
         for task in ("products_exact", "star_graph", "products", "sums", "number_format", "letter_counting")
     ),
@@ -79,8 +81,9 @@ EXPERIMENTS = (
 )  # fmt: skip
 
 
-def run(names: list[str], jobs: int = 1) -> int:
-    """Every experiment, `jobs` of them at a time. Returns the worst exit code; a signal ends them all."""
+def run(names: list[str], jobs: int = 1, part: Sequence[str] = ()) -> int:
+    """Every experiment, `jobs` of them at a time, with these further flags. Returns the worst exit code; a signal ends
+    them all."""
     chosen = [e for e in EXPERIMENTS if not names or e.name in names]
     for line in estimate(chosen):
         print(line, flush=True)
@@ -91,7 +94,7 @@ def run(names: list[str], jobs: int = 1) -> int:
         try:
             if experiment.after in ended:
                 ended[experiment.after].wait()
-            return 0 if stopped.is_set() else _run(experiment, jobs)
+            return 0 if stopped.is_set() else _run(experiment, jobs, part)
         finally:
             ended[experiment.name].set()
 
@@ -104,12 +107,12 @@ def run(names: list[str], jobs: int = 1) -> int:
     return worst
 
 
-def _run(experiment: Experiment, jobs: int) -> int:
+def _run(experiment: Experiment, jobs: int, part: Sequence[str]) -> int:
     # The weights of these two runs are what plasticity starts from.
     needed = experiment.name == "products" and not done(KEPT / "plasticity")
     fetch(KEPT / experiment.name, RUNS / experiment.name, but=("fst-s1", "rl-s1") if needed else ())
     target = str(RUNS / experiment.name)
-    command = [sys.executable, "-m", "fastslow", *experiment.command, "--output_dir", target]
+    command = [sys.executable, "-m", "fastslow", *experiment.command, *part, "--output_dir", target]
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
     code = subprocess.run(command, check=False, env={**os.environ, **threads}).returncode
     keep(RUNS / experiment.name, KEPT / experiment.name)
@@ -131,11 +134,14 @@ def main() -> int:
     parser.add_argument("what", choices=["run", "estimate"])
     parser.add_argument("names", nargs="*", choices=[[], *(e.name for e in EXPERIMENTS)], metavar="NAME")
     parser.add_argument("--jobs", type=int, default=1, help="experiments at a time")
+    parser.add_argument("--seeds", help="as of fastslow compare; by default those of the recipe")
+    parser.add_argument("--arms", help="as of fastslow compare; by default those of the recipe")
     options = parser.parse_args()
     if options.what == "estimate":
         print("\n".join(estimate([e for e in EXPERIMENTS if not options.names or e.name in options.names])))
         return 0
-    return run(options.names, max(1, options.jobs))
+    asked = (("--seeds", options.seeds), ("--arms", options.arms))
+    return run(options.names, max(1, options.jobs), [word for flag, value in asked if value for word in (flag, value)])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import numpy as np
 from pages import write_between
 
 from fastslow.contexts.evidence import FORGOTTEN, Entry, Standings
-from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
+from fastslow.contexts.slots import even_slots, shares_by_worth, shares_if_earned, slots_by_share
 
 RUNS, STEPS, PROBLEMS, GENERATIONS, CYCLE, ANCHOR, HALF_LIFE = 100, 30, 8, 8, 5, 16, 5.0
 SEED = "0"  # the plain prompt is the first context
@@ -46,6 +46,11 @@ def adaptive(ahead: float, floor: float = 0.125) -> Deal:
     )
 
 
+def earned(standings: Standings, step: int) -> Sequence[float]:
+    ids = [str(c) for c in range(4)]
+    return shares_if_earned(ids, standings, seed_id=SEED, floor=0.125, ahead=CYCLE, seed=step)
+
+
 def only(context: int) -> Deal:
     return lambda standings, step: [float(c == context) for c in range(4)]
 
@@ -53,6 +58,7 @@ def only(context: int) -> Deal:
 POLICIES: dict[str, Deal] = {
     "even": even,
     "adaptive": adaptive(CYCLE),
+    "earned": earned,
     "by the level alone": adaptive(0),
     "without a floor": adaptive(CYCLE, 0.0),
 }

@@ -88,4 +88,12 @@ MUTATIONS: list[Mutation] = [
         "draws_D_K = standings.draws(context_ids, ahead=0, count=DRAWS",
         (SLOTS + "one_that_learns_faster_gets_slots_before_it_leads",),
     ),
+    Mutation(
+        "evidence",
+        "slots are earned by being surely better than the plain prompt",
+        "contexts/slots.py",
+        "better >= EARNED",
+        "better >= 0",
+        (SLOTS + "contexts_earn_slots_by_being_surely_better_than_the_seed_context",),
+    ),
 ]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastslow.contexts.evidence import Entry, Standings
-from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
+from fastslow.contexts.slots import even_slots, shares_by_worth, shares_if_earned, slots_by_share
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -95,6 +95,26 @@ def test_the_seed_context_keeps_its_floor_until_it_is_shown_to_be_dead() -> None
 
 def test_a_context_that_nothing_is_known_of_is_tried() -> None:
     assert shares(known({"a": (0.5, 0), "b": (0.4, 0)}), "a", "b", "new")[2] > 0.2
+
+
+def earned(standings: Standings, *ids: str) -> list[float]:
+    return shares_if_earned(ids, standings, seed_id="seed", floor=0.125, ahead=5, seed=1)
+
+
+def test_contexts_earn_slots_by_being_surely_better_than_the_seed_context() -> None:
+    assert earned(known({"seed": (0.4, 0), "near": (0.45, 0), "worse": (0.2, 0)}), "near", "seed", "worse") == [0, 1, 0]
+    near, seed, good = earned(known({"seed": (0.2, 0), "near": (0.2, 0), "good": (0.8, 0)}), "near", "seed", "good")
+    assert (near, seed) == (0, pytest.approx(0.125)), "the seed context keeps its floor"
+    assert good == pytest.approx(0.875)
+
+
+def test_a_context_that_nothing_is_known_of_has_earned_nothing() -> None:
+    assert earned(known({"seed": (0.4, 0)}), "new", "seed") == [0, 1]
+    assert earned(known({"other": (0.9, 0)}), "other", "seed")[1] > 0, "nor is it lost where that is the seed context"
+
+
+def test_a_dead_seed_context_leaves_its_slots_to_those_that_earned_them() -> None:
+    assert earned(known({"good": (0.9, 0), "seed": (0, 0)}), "good", "seed") == [pytest.approx(1), pytest.approx(0)]
 
 
 def test_a_context_gets_its_share_to_within_a_slot_and_groups_are_mixed() -> None:

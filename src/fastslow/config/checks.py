@@ -179,8 +179,8 @@ def _check_group_size(config: AllSettings) -> None:
         raise BadInput("problems_per_step x num_generations must be at least 2 rollouts of a step.")
     if config.advantage_group == "context" and config.slots != "even":
         raise BadInput(
-            "advantage_group 'context' compares rollouts under one context, of which slots 'adaptive' may leave a "
-            "single one in a group: take slots 'even', or advantage_group 'problem'."
+            f"advantage_group 'context' compares rollouts under one context, of which slots '{config.slots}' may leave "
+            "a single one in a group: take slots 'even', or advantage_group 'problem'."
         )
     if mode.fast and mode.slow and mode.when != "after" and config.slots == "even" and rollouts % contexts:
         raise BadInput(

@@ -23,11 +23,15 @@ class ContextSettings(SettingsGroup):
         "'evidence' of all rollouts.", choices=("anchor", "evidence"), channel="fast",
     )  # fmt: skip
     slots: str = setting(
-        "even", "How the rollouts of a step are dealt to the contexts: 'even' (the paper), or 'adaptive', by the "
-        "chance of each to be the best one a cycle from now.", choices=("even", "adaptive"), channel="fast",
+        "even",
+        "How the rollouts of a step are dealt to the contexts: 'even' (the paper), 'adaptive', by the chance of each "
+        "to be the best one a cycle from now, or 'earned', the same among those that are surely better than the seed "
+        "context, which has the rest.",
+        choices=("even", "adaptive", "earned"), channel="fast",
     )  # fmt: skip
     seed_slots: float = setting(
-        0.125, "Least share of the slots of the seed context, until it is shown to be dead; with slots 'adaptive'.",
+        0.125,
+        "Least share of the slots of the seed context, until it is shown to be dead; with slots other than 'even'.",
         unit="share", at_least=0, at_most=1, channel="fast",
     )  # fmt: skip
     evidence_half_life: float = setting(

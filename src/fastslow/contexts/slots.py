@@ -16,6 +16,9 @@ from fastslow.contexts.evidence import Standings
 DRAWS = 4000
 """Draws from what is known, for the chances of being the best: their errors are below 0.01."""
 
+EARNED = 0.9
+"""Chance of being better than the seed context that earns a context slots."""
+
 
 def even_slots(
     contexts: int, groups: Sequence[int], num_generations: int, counts: Sequence[int] | None = None
@@ -60,6 +63,30 @@ def shares_by_worth(
             shares_K *= 1 - missing / (1 - shares_K[at])
             shares_K[at] = floor
     return shares_K.tolist()
+
+
+def shares_if_earned(
+    context_ids: Sequence[str], standings: Standings, *, seed_id: str, floor: float, ahead: float, seed: int
+) -> list[float]:
+    """Return the share of the slots of each context: all of them are the seed context's, but for contexts that are
+    better than it with a chance of `EARNED`. Those share them by worth.
+
+    Where contexts do not help, rollouts under them teach the weights to answer as nobody will ask: then a step is one
+    of plain RL. Arguments are those of `shares_by_worth`.
+    """
+    taking_part = {seed_id, *those_that_earned(context_ids, standings, seed_id, seed=seed)}
+    earned = [context_id for context_id in context_ids if context_id in taking_part]
+    shares = shares_by_worth(earned, standings, seed_id=seed_id, floor=floor, ahead=ahead, seed=seed)
+    whole = dict(zip(earned, shares, strict=True))
+    return [whole.get(context_id, 0.0) for context_id in context_ids]
+
+
+def those_that_earned(context_ids: Sequence[str], standings: Standings, seed_id: str, *, seed: int) -> list[str]:
+    """Return the contexts that are better than the seed context now with a chance of `EARNED`."""
+    names = [seed_id, *(c for c in context_ids if c != seed_id)]
+    draws_D_K = standings.draws(names, ahead=0, count=DRAWS, rng=np.random.default_rng(seed))
+    better_K = (draws_D_K > draws_D_K[:, [0]]).mean(axis=0)
+    return [name for name, better in zip(names, better_K, strict=True) if better >= EARNED]
 
 
 def slots_by_share(

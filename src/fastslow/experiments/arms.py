@@ -39,6 +39,10 @@ ARMS: dict[str, WayToAdapt] = {
         "both channels, contexts for each kind of question, without labels",
         {"mode": "fst", "labels": "hidden", "clusters": "inferred"},
     ),
+    "fst_earned": WayToAdapt(
+        "both channels, the plain prompt alone until contexts are surely better",
+        {"mode": "fst", "lead": "evidence", "slots": "earned", "fast_effort": "adaptive"},
+    ),
     "prompt": WayToAdapt("contexts alone, weights frozen", {"mode": "prompt"}),
     "rl": WayToAdapt("plain RL on every weight", {"mode": "rl"}),
     "rl_kl": WayToAdapt("RL held near the base by a KL term", {"mode": "rl", "beta": 0.05}),

@@ -14,9 +14,11 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.evidence import Standing, Standings
 from fastslow.contexts.population import Population
+from fastslow.contexts.slots import those_that_earned
 from fastslow.core import processes
 from fastslow.core.errors import FastSlowError
 from fastslow.core.modes import MODES
+from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout, Route, Trace
 from fastslow.fast.phase import FastChannel, FastPhase
 from fastslow.loop.births import Births
@@ -172,7 +174,7 @@ class Cycle:
         self._log(phase.metrics)
         self._weigh(phase)
         if phase.endpoint_error is None and phase.metrics["fst/fast/proposals"] > phase.metrics["fst/fast/invalid"]:
-            self.state.effort.after(kept=any(c.id not in start.known for c in self.state.population.members))
+            self.state.effort.after(kept=self._brought(step, start))
         if self.births is not None:
             self.state.population, born = self.births.after(self.state.population, phase.scores)
             self.recorder.births(step, [one.line(cycle, self.policy.version) for one in born])
@@ -200,6 +202,17 @@ class Cycle:
             effort.rest()
             self.recorder.rests(step)
         return budget
+
+    def _brought(self, step: int, start: Population) -> bool:
+        """Return whether a fast phase brought a new member; with slots that are earned, one that earned some."""
+        population, config = self.state.population, self._config
+        new = [context.id for context in population.members if context.id not in start.known]
+        if config.slots != "earned":
+            return bool(new)
+        seed = derive_seed(config.seed, "slots", step)
+        return bool(
+            processes.from_main(lambda: those_that_earned(new, self._known(step), population.seed.id, seed=seed))
+        )
 
     def _course(self, step: int) -> tuple[float, float] | None:
         """Return the expected reward of the lead after `step` steps and its rise over a cycle, where it is known."""

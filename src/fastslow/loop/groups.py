@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.evidence import Standings
-from fastslow.contexts.slots import even_slots, shares_by_worth, slots_by_share
+from fastslow.contexts.slots import even_slots, shares_by_worth, shares_if_earned, slots_by_share
 from fastslow.core import processes
 from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
@@ -146,8 +146,9 @@ class GroupMaker:
         if not self._mode.fast or config.slots == "even":
             return population.members, even_slots(len(population.members), groups, self.size, counts)
         contexts = list({c.id: c for c in [*population.members, population.seed]}.values())
+        shares_of = shares_if_earned if config.slots == "earned" else shares_by_worth
         shares = processes.from_main(
-            lambda: shares_by_worth(
+            lambda: shares_of(
                 [context.id for context in contexts], self._known(step), seed_id=population.seed.id,
                 floor=config.seed_slots, ahead=config.slow_steps_per_cycle,
                 seed=derive_seed(config.seed, "slots", step),
