@@ -106,7 +106,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "shira": {"adapter": "shira", **ADAPTERS},
     "osf": {"adapter": "osf", **ADAPTERS},
     "corda": {"adapter": "corda", **ADAPTERS},
-    "clusters": {"stream": "recur:2", "stage_steps": 1, "labels": "hidden", "clusters": "inferred", "eval_steps": 3},
+    "clusters": {
+        "stream": "recur:2",
+        "stage_steps": 1,
+        "labels": "hidden",
+        "clusters": "inferred",
+        "eval_steps": 3,
+        "lead": "evidence",
+        "slots": "earned",
+        "fast_effort": "adaptive",
+    },
     "best": {"keep_every": 0, "keep_best": True, "lr_scheduler_type": "cosine", "router": "random:0.5,0.5,0.3,0.5"},
     "dice": {"router": "tests.support.dice.Dice", "save_bundle": False},
     "critic": {
