@@ -6,6 +6,7 @@ from guards.base import Mutation
 
 BOOK = "tests/contexts/test_evidence.py::test_"
 SLOTS = "tests/contexts/test_slots.py::test_"
+RETURNS = "tests/topics/test_archive.py::test_a_task_that_returns_is_started_from_what_it_had[evidence]"
 
 MUTATIONS: list[Mutation] = [
     Mutation(
@@ -95,5 +96,13 @@ MUTATIONS: list[Mutation] = [
         "better >= EARNED",
         "better >= 0",
         (SLOTS + "contexts_earn_slots_by_being_surely_better_than_the_seed_context",),
+    ),
+    Mutation(
+        "evidence",
+        "the archive ranks by the book before the stream goes on",
+        "loop/cycle.py",
+        "        self._write_down(step)\n        self._take_in_hand(ahead)",
+        "        self._take_in_hand(ahead)",
+        (RETURNS,),
     ),
 ]

@@ -112,6 +112,20 @@ def test_slow_steps_tell_which_context_has_become_better() -> None:
     assert list(archive.entries) == ["a"]
 
 
+def test_what_all_rollouts_say_ranks_before_an_anchor_set() -> None:
+    archive, anchor = Archive(), heap("a", 0, 4)
+    archive.keep(scores(anchor, good_at={"a": "a"}), anchor, label, policy_version=0)
+    archive.weigh("a", {SEED.id: 0.6, GOOD["a"].id: 0.5})
+    archive.weigh("a", {})
+    archive.weigh("never met", {SEED.id: 1.0})
+    assert archive.entries["a"].ranked == [SEED.id, GOOD["a"].id], "the seed had a single one of the anchor's answers"
+    assert Archive.from_json(json.loads(json.dumps(archive.to_json()))).entries["a"].ranked[0] == SEED.id
+    archive.keep_only([GOOD["a"].id])
+    assert archive.entries["a"].ranked == [GOOD["a"].id]
+    archive.keep(scores(anchor, good_at={"a": "a"}), anchor, label, policy_version=6)
+    assert archive.entries["a"].levels == {}, "another phase is another beginning"
+
+
 def test_a_topic_that_returns_is_started_from_its_own_contexts() -> None:
     topics, a, b = labelled(Archive()), heap("a", 0, 4), heap("b", 0, 4)
     topics.keep(scores(a, good_at={"a": "a", "c": "a"}), a, policy_version=0)
@@ -267,10 +281,17 @@ def test_a_run_on_every_stream_without_labels(tmp_path: Path, stream: str) -> No
     assert set(json.loads((path / "archive.json").read_text())) <= set(by_cluster) | {"c0", "c1", "c2", "c3"}
 
 
-def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lead", ["anchor", "evidence"])
+def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path, lead: str) -> None:
     """Two rounds of three tasks, a cycle each: the fourth phase carries the best context of the first."""
     settings = stream_settings(
-        tmp_path, stream="recur:2", stage_steps=2, slow_steps_per_cycle=2, clusters="labels", population_size=2
+        tmp_path,
+        stream="recur:2",
+        stage_steps=2,
+        slow_steps_per_cycle=2,
+        clusters="labels",
+        population_size=2,
+        lead=lead,
     )
     trainer = FastSlowTrainer(FastSlowConfig(**settings))
     carried, best = [], []
@@ -289,6 +310,8 @@ def test_a_task_that_returns_is_started_from_what_it_had(tmp_path: Path) -> None
         kept = best[phase][names[task]]
         assert kept in carried[phase], "what the task had was not recalled"
         assert kept == best[task + 1][names[task]], "and nothing had pushed it out meanwhile"
+    away = [trainer.topics.archive.entries[name] for name in names[:2]]
+    assert [bool(entry.levels) for entry in away] == [lead == "evidence"] * 2, "written down before the stream went on"
 
 
 def test_hidden_labels_reach_neither_channel_nor_router(hidden: Path, tmp_path: Path) -> None:

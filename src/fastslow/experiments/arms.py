@@ -40,8 +40,11 @@ ARMS: dict[str, WayToAdapt] = {
         {"mode": "fst", "labels": "hidden", "clusters": "inferred"},
     ),
     "fst_earned": WayToAdapt(
-        "both channels, the plain prompt alone until contexts are surely better",
-        {"mode": "fst", "lead": "evidence", "slots": "earned", "fast_effort": "adaptive"},
+        "the same; the plain prompt has all slots until contexts are surely better",
+        {
+            "mode": "fst", "labels": "hidden", "clusters": "inferred", "lead": "evidence", "slots": "earned",
+            "fast_effort": "adaptive",
+        },
     ),
     "prompt": WayToAdapt("contexts alone, weights frozen", {"mode": "prompt"}),
     "rl": WayToAdapt("plain RL on every weight", {"mode": "rl"}),

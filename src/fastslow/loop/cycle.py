@@ -8,7 +8,7 @@ population, routes and state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
@@ -159,6 +159,7 @@ class Cycle:
         """Evolve the population on the lookahead of a cycle; every process ends with the same one."""
         self._observe(step, until=(cycle + 1) * self._config.slow_steps_per_cycle)
         ahead = self._ahead(cycle)
+        self._write_down(step)
         self._take_in_hand(ahead)
         start = self.topics.recalled(self.state.population, ahead)
         budget = self._budget(step, start)
@@ -258,6 +259,7 @@ class Cycle:
         population = self.state.population
         if self.mode.fast and self._config.lead == "evidence":
             self.state.population = population.led_by(self._levels(population.members, step))
+            self._write_down(step)
         elif self.mode.fast and len(population.tied) > 1:
             self.state.population = population.untied_by(self._levels(population.members, step))
 
@@ -277,6 +279,15 @@ class Cycle:
             levels = self._levels(contexts, version)
             self.state.population = population.rescored(contexts, phase.scores, policy_version=version, levels=levels)
 
+    def _write_down(self, step: int) -> None:
+        """Have the archive rank the contexts of each topic at hand by the book, where evidence chooses: once the stream
+        has gone on, the book forgets them."""
+        archive, population = self.topics.archive, self.state.population
+        if archive is None or not self.mode.fast or self._config.lead != "evidence":
+            return
+        for topic in self.state.at_hand:
+            archive.weigh(topic, self._levels([*population.members, population.seed], step, [topic]))
+
     def _enter(self, rollouts: Iterable[Rollout], examples: Iterable[Example], *, alone: bool = False) -> None:
         if self.mode.fast:
             self.state.book.add(
@@ -284,10 +295,14 @@ class Cycle:
                 now=self.policy.version, topic_of=self.topics.of, alone=alone,
             )  # fmt: skip
 
-    def _levels(self, contexts: Iterable[Context], step: int) -> dict[str, float]:
-        """Return the level of each context of which anything is known; the same numbers on every process."""
-        ids = [context.id for context in contexts]
-        return processes.from_main(lambda: {s.context_id: s.level for s in self._known(step).ranked(ids)})
+    def _levels(self, contexts: Iterable[Context], step: int, topics: Collection[str] = ()) -> dict[str, float]:
+        """Return the level of each context of which anything is known on these topics, by default on those at hand; the
+        same numbers on every process."""
+        ids = {context.id for context in contexts}
+        known = self.state.book.standings
+        return processes.from_main(
+            lambda: {s.context_id: s.level for s in known(step, topics or self.state.at_hand).ranked(ids)}
+        )
 
     def _ahead(self, cycle: int) -> list[Example]:
         """Return the examples that the cycle will train on, without those that do not fit the model's window."""

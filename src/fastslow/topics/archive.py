@@ -4,7 +4,8 @@ The entry of a topic is the table of one fast phase: every context that was scor
 score on each example of the topic. A later phase replaces the entry only if that phase scored the entry's best context
 again, so that a good context is never dropped without a comparison. Slow steps deal each question to several contexts
 under the same weights: the difference of a context's mean reward from the others' updates its rank, at no cost and
-under newer weights. Scores of different weights are never compared directly.
+under newer weights. Scores of different weights are never compared directly. Where evidence chooses (`lead`), the
+level of each context by all its rollouts on the topic is written down while they are fresh, and ranks them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Entry:
         examples: the topic's examples by id.
         policy_version: the weights that earned the scores.
         since: context id -> (sum, count) of the context's advantages over the others in the slow steps since.
+        levels: context id -> expected reward by all rollouts on the topic (`contexts.evidence`), as last known.
     """
 
     scores: dict[str, dict[str, float]]
@@ -41,6 +43,7 @@ class Entry:
     examples: dict[str, Example]
     policy_version: int
     since: dict[str, tuple[float, int]] = field(default_factory=dict)
+    levels: dict[str, float] = field(default_factory=dict)
 
     @property
     def worth(self) -> dict[str, float]:
@@ -62,9 +65,9 @@ class Entry:
 
     @property
     def ranked(self) -> list[str]:
-        """Ids of the contexts, best first; ties by id."""
-        worth = self.worth
-        return sorted(worth, key=lambda c: (-worth[c], c))
+        """Ids of the contexts, best first: those with a level by it, then the others by worth; ties by id."""
+        worth = {c: value for c, value in self.worth.items() if c not in self.levels}
+        return [c for values in (self.levels, worth) for c in sorted(values, key=lambda c: (-values[c], c))]
 
     def of(self, examples: Sequence[str]) -> Entry | None:
         """Return the entry restricted to these example ids; None where no context has a score on them."""
@@ -115,6 +118,11 @@ class Archive:
             advantage, count = entry.since.get(context, (0.0, 0))
             entry.since[context] = advantage + mean - centre, count + 1
 
+    def weigh(self, topic: str, levels: Mapping[str, float]) -> None:
+        """Write down what all rollouts on a topic say of the contexts."""
+        if topic in self.entries and levels:
+            self.entries[topic] = replace(self.entries[topic], levels=dict(levels))
+
     def recall(self, topics: Sequence[str], size: int) -> list[str]:
         """Return up to `size` context ids: the best of each of these topics, then the second best of each, and so
         on."""
@@ -142,7 +150,9 @@ class Archive:
 
         for name, entry in list(self.entries.items()):
             scores = kept(entry.scores)
-            self.entries[name] = replace(entry, scores=scores, overall=kept(entry.overall), since=kept(entry.since))
+            self.entries[name] = replace(
+                entry, scores=scores, overall=kept(entry.overall), since=kept(entry.since), levels=kept(entry.levels)
+            )
             if not scores:
                 del self.entries[name]
 
@@ -163,6 +173,7 @@ class Archive:
                 "scores": entry.scores,
                 "overall": entry.overall,
                 "since": {c: list(pair) for c, pair in entry.since.items()},
+                **({"levels": entry.levels} if entry.levels else {}),
                 "examples": {e.id: {"task": e.task, "question": e.question} for e in entry.examples.values()},
             }
             for topic, entry in self.entries.items()
@@ -180,7 +191,8 @@ class Archive:
             scores = {c: {e: float(s) for e, s in row.items()} for c, row in entry["scores"].items()}
             overall = {c: float(entry["overall"][c]) for c in scores}
             since = {c: (float(total), int(count)) for c, (total, count) in entry["since"].items()}
-            archive.entries[topic] = Entry(scores, overall, examples, int(entry["policy_version"]), since)
+            levels = {c: float(level) for c, level in entry.get("levels", {}).items()}
+            archive.entries[topic] = Entry(scores, overall, examples, int(entry["policy_version"]), since, levels)
         return archive
 
 
