@@ -74,7 +74,7 @@ EXPERIMENTS = (
         Experiment(
             f"worth_{task}", "never worse than one channel alone", ("compare", f"recipes/worth/{task}.yaml"), 35, 6
         )
-        for task in ("products_exact", "star_graph", "products", "sums", "number_format", "letter_counting")
+        for task in ("sums", "sums_exact", "star_graph", "divisors", "number_format", "letter_counting")
     ),
     Experiment("prefix", "ablation: contexts as constants", _recipe("prefix"), 10, 4),
     Experiment("noisy_labels", "a fifth of the labels wrong", _recipe("noisy_labels"), 12, 5),
