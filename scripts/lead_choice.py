@@ -34,6 +34,7 @@ ARMS = {
     "paper": ("--lead", "anchor", "--slots", "even"),
     "evidence": ("--lead", "evidence", "--slots", "even"),
     "adaptive": ("--lead", "evidence", "--slots", "adaptive"),
+    "earned": ("--lead", "evidence", "--slots", "earned"),
 }
 SEEDS = (1, 2, 3, 4, 5)
 SAMPLES = 4
