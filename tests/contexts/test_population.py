@@ -180,3 +180,15 @@ def test_a_population_survives_its_json_with_lineage_and_scores() -> None:
     assert after == before
     assert after.known[b.id].parents == (a.id,)
     assert after.lead == b
+
+
+def test_who_leads_moves_no_slot() -> None:
+    """An evaluation chooses the lead anew, and changes nothing of what is sampled."""
+    table = {"a": {"x": 1.0, "y": 0.0}, "b": {"x": 0.0, "y": 1.0}}
+    population = Population(2, seed_context("")).rescored(
+        [named(c) for c in table], {named(c).id: s for c, s in table.items()}, policy_version=0
+    )
+    other = population.led_by({named("b").id: 0.9, named("a").id: 0.1})
+    assert other.lead.id == named("b").id
+    assert [c.id for c in other.dealt] == [c.id for c in population.dealt]
+    assert Population.from_json(json.loads(json.dumps(other.to_json()))).dealt == other.dealt

@@ -113,7 +113,12 @@ def test_a_context_that_nothing_is_known_of_has_earned_nothing() -> None:
     assert earned(known({"other": (0.9, 0)}), "other", "seed")[1] > 0, "nor is it lost where that is the seed context"
 
 
-def test_a_dead_seed_context_leaves_its_slots_to_those_that_earned_them() -> None:
+def test_beside_a_dead_seed_context_whatever_earns_anything_has_earned_slots() -> None:
+    weak, seed, dead = earned(known({"weak": (0.06, 0), "seed": (0, 0), "dead": (0, 0)}), "weak", "seed", "dead")
+    assert dead == 0
+    assert weak > seed
+    alive = known({"weak": (0.06, 0), "seed": (0.01, 0)})
+    assert earned(alive, "weak", "seed") == [0, 1], "this one is not surely better than a living seed context"
     assert earned(known({"good": (0.9, 0), "seed": (0, 0)}), "good", "seed") == [pytest.approx(1), pytest.approx(0)]
 
 

@@ -177,6 +177,8 @@ def _check_group_size(config: AllSettings) -> None:
         )
     if config.problems_per_step * rollouts < 2:
         raise BadInput("problems_per_step x num_generations must be at least 2 rollouts of a step.")
+    if config.slots == "earned" and config.lead != "evidence":
+        raise BadInput("slots 'earned' go by the evidence, and so must what ships: take lead 'evidence' with them.")
     if config.advantage_group == "context" and config.slots != "even":
         raise BadInput(
             f"advantage_group 'context' compares rollouts under one context, of which slots '{config.slots}' may leave "

@@ -92,6 +92,13 @@ class Population:
         return self.members[0]
 
     @property
+    def dealt(self) -> list[Context]:
+        """The members in the order in which the latest fast phase chose them: who leads now moves no slot, so that an
+        evaluation changes nothing of what is sampled."""
+        order = {context_id: place for place, context_id in enumerate(self.scores)}
+        return sorted(self.members, key=lambda c: order.get(c.id, len(order)))
+
+    @property
     def carried(self) -> list[Context]:
         """The contexts from which the next fast phase starts: the seed, then every member, without repeats."""
         return list({c.id: c for c in [self.seed, *self.members]}.values())

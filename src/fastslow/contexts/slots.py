@@ -17,7 +17,7 @@ DRAWS = 4000
 """Draws from what is known, for the chances of being the best: their errors are below 0.01."""
 
 EARNED = 0.9
-"""Chance of being better than the seed context that earns a context slots."""
+"""Chance of being better than the seed context that earns contexts slots, of all of them together."""
 
 
 def even_slots(
@@ -69,12 +69,14 @@ def shares_if_earned(
     context_ids: Sequence[str], standings: Standings, *, seed_id: str, floor: float, ahead: float, seed: int
 ) -> list[float]:
     """Return the share of the slots of each context: all of them are the seed context's, but for contexts that are
-    better than it with a chance of `EARNED`. Those share them by worth.
+    better than it with a chance of `EARNED`. Those share them by worth, and a dead seed context has none.
 
     Where contexts do not help, rollouts under them teach the weights to answer as nobody will ask: then a step is one
     of plain RL. Arguments are those of `shares_by_worth`.
     """
-    taking_part = {seed_id, *those_that_earned(context_ids, standings, seed_id, seed=seed)}
+    taking_part = set(those_that_earned(context_ids, standings, seed_id, seed=seed))
+    if not taking_part or not standings.dead(seed_id):
+        taking_part.add(seed_id)
     earned = [context_id for context_id in context_ids if context_id in taking_part]
     shares = shares_by_worth(earned, standings, seed_id=seed_id, floor=floor, ahead=ahead, seed=seed)
     whole = dict(zip(earned, shares, strict=True))
@@ -82,11 +84,16 @@ def shares_if_earned(
 
 
 def those_that_earned(context_ids: Sequence[str], standings: Standings, seed_id: str, *, seed: int) -> list[str]:
-    """Return the contexts that are better than the seed context now with a chance of `EARNED`."""
+    """Return the contexts that are better than the seed context now with a chance of `EARNED`, or more where there are
+    several to be mistaken in (Bonferroni); where that one is dead, all that are not: whatever earns anything teaches
+    more than what earns nothing."""
+    if standings.dead(seed_id):
+        return [c for c in context_ids if c != seed_id and not standings.dead(c)]
     names = [seed_id, *(c for c in context_ids if c != seed_id)]
+    enough = 1 - (1 - EARNED) / max(len(names) - 1, 1)
     draws_D_K = standings.draws(names, ahead=0, count=DRAWS, rng=np.random.default_rng(seed))
     better_K = (draws_D_K > draws_D_K[:, [0]]).mean(axis=0)
-    return [name for name, better in zip(names, better_K, strict=True) if better >= EARNED]
+    return [name for name, better in zip(names, better_K, strict=True) if better >= enough]
 
 
 def slots_by_share(

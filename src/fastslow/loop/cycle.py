@@ -8,17 +8,13 @@ population, routes and state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fastslow.config.settings import FastSlowConfig
-from fastslow.contexts.context import Context
-from fastslow.contexts.evidence import Standing, Standings
 from fastslow.contexts.population import Population
-from fastslow.contexts.slots import those_that_earned
 from fastslow.core import processes
 from fastslow.core.errors import FastSlowError
 from fastslow.core.modes import MODES
-from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example, Rollout, Route, Trace
 from fastslow.fast.phase import FastChannel, FastPhase
 from fastslow.loop.births import Births
@@ -26,6 +22,7 @@ from fastslow.loop.groups import Group, GroupMaker
 from fastslow.loop.rollout_cache import RolloutCache
 from fastslow.loop.state import LoopState
 from fastslow.loop.teaching import OwnContexts, ShownAnswer, Teacher
+from fastslow.loop.weighing import Weighing
 from fastslow.policy.policy import Policy
 from fastslow.record.recorder import Recorder
 from fastslow.routers import RouteDecider
@@ -80,8 +77,9 @@ class Cycle:
         self.recorder = recorder
         self._config = config
         self._log = log
+        self.weighing = Weighing(config, policy=policy, topics=topics, state=lambda: self.groups.state)
         self.groups = GroupMaker(
-            config, policy=policy, state=state, router=router, known=self._known, topic_of=topics.of, log=log,
+            config, policy=policy, state=state, router=router, known=self.weighing.known, topic_of=topics.of, log=log,
             further=further,
         )  # fmt: skip
 
@@ -159,11 +157,12 @@ class Cycle:
         """Evolve the population on the lookahead of a cycle; every process ends with the same one."""
         self._observe(step, until=(cycle + 1) * self._config.slow_steps_per_cycle)
         ahead = self._ahead(cycle)
-        self._write_down(step)
+        self.weighing.write_down(step)
         self._take_in_hand(ahead)
         start = self.topics.recalled(self.state.population, ahead)
         budget = self._budget(step, start)
         if budget == 0:
+            self.state.population = start  # the topics ahead may want others than those behind
             return
         with self.recorder.phase("fast", step):
             phase = self._evolve(cycle, start, ahead, budget)
@@ -173,18 +172,18 @@ class Cycle:
         self.topics.keep(phase.scores, self._anchor(cycle), policy_version=phase.population.policy_version)
         self.state.after_fast_phase(phase.population, phase.rollouts if self._config.reuse_fast_rollouts else [])
         self._log(phase.metrics)
-        self._weigh(phase)
+        self.weighing.after_phase(phase)
         if phase.endpoint_error is None and phase.metrics["fst/fast/proposals"] > phase.metrics["fst/fast/invalid"]:
-            self.state.effort.after(kept=self._brought(step, start))
+            self.state.effort.after(kept=self.weighing.brought(step, start))
         if self.births is not None:
             self.state.population, born = self.births.after(self.state.population, phase.scores)
             self.recorder.births(step, [one.line(cycle, self.policy.version) for one in born])
-        self.recorder.standings(step, self.standings(step), self.state.population.lead.id)
+        self.recorder.standings(step, self.weighing.standings(step), self.state.population.lead.id)
 
     def _take_in_hand(self, ahead: Sequence[Example]) -> None:
-        """Choose contexts for the topics of this lookahead from now on; wholly other topics are a change."""
+        """Choose contexts for the topics of this lookahead from now on; one that was not at hand is a change."""
         topics = sorted({self.topics.of(example) for example in ahead})
-        if self.state.at_hand and not set(topics) & set(self.state.at_hand):
+        if self.state.at_hand and set(topics) - set(self.state.at_hand):
             self.state.effort.wake()
         self.state.at_hand = topics
 
@@ -204,20 +203,9 @@ class Cycle:
             self.recorder.rests(step)
         return budget
 
-    def _brought(self, step: int, start: Population) -> bool:
-        """Return whether a fast phase brought a new member; with slots that are earned, one that earned some."""
-        population, config = self.state.population, self._config
-        new = [context.id for context in population.members if context.id not in start.known]
-        if config.slots != "earned":
-            return bool(new)
-        seed = derive_seed(config.seed, "slots", step)
-        return bool(
-            processes.from_main(lambda: those_that_earned(new, self._known(step), population.seed.id, seed=seed))
-        )
-
     def _course(self, step: int) -> tuple[float, float] | None:
         """Return the expected reward of the lead after `step` steps and its rise over a cycle, where it is known."""
-        known = self._known(step).ranked([self.state.population.lead.id])
+        known = self.weighing.known(step).ranked([self.state.population.lead.id])
         return (known[0].level, known[0].slope * self._config.slow_steps_per_cycle) if known else None
 
     def _evolve(self, cycle: int, start: Population, ahead: list[Example], budget: int | None) -> FastPhase:
@@ -243,66 +231,7 @@ class Cycle:
             told=self.recorder.rollouts_made,
         )
 
-    # Evidence
-
-    def standings(self, step: int) -> list[Standing]:
-        """Return what is known of the contexts in use after `step` optimiser steps, on the topics at hand, the best
-        first."""
-        return self._known(step).ranked(context.id for context in self.state.population.members)
-
-    def choose_lead(self, step: int) -> None:
-        """Put the members in the order of what is known of them after `step` optimiser steps, where that decides: with
-        `lead: evidence`, and between contexts that stand alike on the anchor set, whose ids would decide else.
-
-        Called before anything is measured or shipped, by every process.
-        """
-        population = self.state.population
-        if self.mode.fast and self._config.lead == "evidence":
-            self.state.population = population.led_by(self._levels(population.members, step))
-            self._write_down(step)
-        elif self.mode.fast and len(population.tied) > 1:
-            self.state.population = population.untied_by(self._levels(population.members, step))
-
-    def forget(self, after: int) -> None:
-        """Drop what was learned of contexts under weights that are gone: those after more than `after` steps."""
-        self.state.book.forget(after)
-
-    def _known(self, step: int) -> Standings:
-        return self.state.book.standings(step, self.state.at_hand)
-
-    def _weigh(self, phase: FastPhase) -> None:
-        """Enter the rollouts of a fast phase into the book; where the evidence decides, choose the members by it."""
-        population = phase.population
-        self._enter(phase.rollouts, phase.examples, alone=True)
-        if self._config.lead == "evidence":
-            contexts, version = [population.known[context_id] for context_id in phase.scores], population.policy_version
-            levels = self._levels(contexts, version)
-            self.state.population = population.rescored(contexts, phase.scores, policy_version=version, levels=levels)
-
-    def _write_down(self, step: int) -> None:
-        """Have the archive rank the contexts of each topic at hand by the book, where evidence chooses: once the stream
-        has gone on, the book forgets them."""
-        archive, population = self.topics.archive, self.state.population
-        if archive is None or not self.mode.fast or self._config.lead != "evidence":
-            return
-        for topic in self.state.at_hand:
-            archive.weigh(topic, self._levels([*population.members, population.seed], step, [topic]))
-
-    def _enter(self, rollouts: Iterable[Rollout], examples: Iterable[Example], *, alone: bool = False) -> None:
-        if self.mode.fast:
-            self.state.book.add(
-                rollouts, {example.id: example for example in examples}, self.state.population.known,
-                now=self.policy.version, topic_of=self.topics.of, alone=alone,
-            )  # fmt: skip
-
-    def _levels(self, contexts: Iterable[Context], step: int, topics: Collection[str] = ()) -> dict[str, float]:
-        """Return the level of each context of which anything is known on these topics, by default on those at hand; the
-        same numbers on every process."""
-        ids = {context.id for context in contexts}
-        known = self.state.book.standings
-        return processes.from_main(
-            lambda: {s.context_id: s.level for s in known(step, topics or self.state.at_hand).ranked(ids)}
-        )
+    # The stream
 
     def _ahead(self, cycle: int) -> list[Example]:
         """Return the examples that the cycle will train on, without those that do not fit the model's window."""
@@ -337,7 +266,7 @@ class Cycle:
             {group.example.id: group.example for group, route in zip(groups, routes, strict=True) if route.fast}
         )
         self._remember(groups, routes)
-        self._enter((r for group in paid for r in group.made), [group.example for group in paid])
+        self.weighing.enter((r for group in paid for r in group.made), [group.example for group in paid])
         self._watch_unscored([r for group in paid for r in group.rollouts])
         self.recorder.routes([group.example for group in groups], evidence, decisions, self.router.name)
         self.recorder.starving(step, self.router.starved())

@@ -144,8 +144,9 @@ class GroupMaker:
         """Return the contexts that take part in a step, and the index of one for each slot of each group."""
         population, config = self.state.population, self._config
         if not self._mode.fast or config.slots == "even":
-            return population.members, even_slots(len(population.members), groups, self.size, counts)
-        contexts = list({c.id: c for c in [*population.members, population.seed]}.values())
+            return population.dealt, even_slots(len(population.members), groups, self.size, counts)
+        by_id = {c.id: c for c in [*population.members, population.seed]}
+        contexts = [by_id[context_id] for context_id in sorted(by_id)]
         shares_of = shares_if_earned if config.slots == "earned" else shares_by_worth
         shares = processes.from_main(
             lambda: shares_of(

@@ -24,6 +24,11 @@ class RolloutCache:
         waiting = self._waiting.get((context_id, example_id))
         return waiting.popleft() if waiting else None
 
+    def forget(self, after: int) -> None:
+        """Drop the rollouts of weights that are gone: of versions above `after`."""
+        for place, queue in self._waiting.items():
+            self._waiting[place] = deque(rollout for rollout in queue if rollout.policy_version <= after)
+
     def waiting(self) -> list[Rollout]:
         """Return the rollouts that have not been served, in an order that rebuilds an equal cache."""
         return [rollout for queue in self._waiting.values() for rollout in queue]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -222,7 +222,8 @@ def further_streams(args: FastSlowConfig, task: Task) -> list[Stream]:
 
 
 def _newcomers(args: FastSlowConfig, task: Task, seed: int) -> Stream:
-    """Make the stream of new examples: epochs of one task, its lines in their order, or several tasks by a schedule."""
+    """Make the stream of new examples: epochs of one task, its lines in their order, or several tasks by a schedule.
+    `seed` shuffles the examples; the schedule follows the run's own."""
     size = args.questions_per_step
     if isinstance(task, StreamedTask):
         shuffled = None if args.stream == ARRIVAL else seed
@@ -232,8 +233,8 @@ def _newcomers(args: FastSlowConfig, task: Task, seed: int) -> Stream:
             return ArrivalStream(task, batch_size=size)
         return EpochStream(task.split("train"), batch_size=size, seed=seed)
     tasks = list(by_task(task, task.split("train")).values())
-    setting = Setting(len(tasks), args.stage_steps, size, seed)
-    return ScheduledStream(make_schedule(args.stream, setting), tasks, setting)
+    setting = Setting(len(tasks), args.stage_steps, size, args.seed)
+    return ScheduledStream(make_schedule(args.stream, setting), tasks, replace(setting, seed=seed))
 
 
 def make_steering(args: FastSlowConfig, stream: Stream) -> Steering:

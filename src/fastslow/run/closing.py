@@ -32,7 +32,7 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
     A signal ends the measuring, and loses no weights. Every process has to call this function.
     """
     run, config = trainer.recorder.run, trainer.args
-    trainer.cycle.choose_lead(trainer.step)
+    trainer.cycle.weighing.choose_lead(trainer.step)
     whole = trainer.slow.whole_model() if config.save_bundle else None
     if run is not None and whole is not None:
         trainer.recorder.doing("save", trainer.step)
@@ -131,7 +131,7 @@ def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:
         **_soft(trainer),
         "kl_to_base": {"seed": kl["seed"], "lead": kl["lead"]},
         "lead_context": trainer.population.lead.to_json(),
-        "standings": [asdict(one) for one in trainer.cycle.standings(trainer.step)] if trainer.mode.fast else [],
+        "standings": list(map(asdict, trainer.cycle.weighing.standings(trainer.step))) if trainer.mode.fast else [],
         "population": [context.id for context in trainer.population.members],
         "reflection": {**recorder.reflection, "cost_usd": reflection_cost(config, recorder.reflection)},
         "skipped_too_long": trainer.policy.skipped,

@@ -316,7 +316,7 @@ class FastSlowTrainer:
         if self._steps_go_on:
             self.checkpointing.hold(evaluation_due=True)
         self.policy.refresh(step)
-        self.cycle.choose_lead(step)
+        self.cycle.weighing.choose_lead(step)
         with self.recorder.phase("eval", step), self._evaluator_of_what_ships(step) as evaluator:
             measurements = evaluator.measure(self.population, self._measured_contexts(step), topics=self.topics)
         self.recorder.evals(step, measurements)
@@ -365,7 +365,7 @@ class FastSlowTrainer:
         falls = self.steering.judge(step, measurements, self.shipped_context)
         if falls and self.args.retention_action == "rollback" and back is not None:
             self.checkpointing.roll_back(back)
-            self.cycle.forget(after=back)
+            self.cycle.weighing.forget(after=back)
             self.policy.begin_step(-1)  # nothing sampled or cached under the lost weights survives
             self.policy.refresh(step)
         self.recorder.falls(step, falls, self.args.retention_action, back)

@@ -123,6 +123,10 @@ class Archive:
         if topic in self.entries and levels:
             self.entries[topic] = replace(self.entries[topic], levels=dict(levels))
 
+    def forget_levels(self) -> None:
+        """Drop all levels: some were earned by weights that are gone, and rank until new ones are written down."""
+        self.entries = {topic: replace(entry, levels={}) for topic, entry in self.entries.items()}
+
     def recall(self, topics: Sequence[str], size: int) -> list[str]:
         """Return up to `size` context ids: the best of each of these topics, then the second best of each, and so
         on."""
