@@ -184,11 +184,10 @@ def test_a_population_survives_its_json_with_lineage_and_scores() -> None:
 
 def test_who_leads_moves_no_slot() -> None:
     """An evaluation chooses the lead anew, and changes nothing of what is sampled."""
-    table = {"a": {"x": 1.0, "y": 0.0}, "b": {"x": 0.0, "y": 1.0}}
-    population = Population(2, seed_context("")).rescored(
-        [named(c) for c in table], {named(c).id: s for c, s in table.items()}, policy_version=0
-    )
-    other = population.led_by({named("b").id: 0.9, named("a").id: 0.1})
-    assert other.lead.id == named("b").id
-    assert [c.id for c in other.dealt] == [c.id for c in population.dealt]
+    by_id = {child(name).id: child(name) for name in "abc"}
+    scores = {c: {f"e{i}": float(i == place) for i in range(3)} for place, c in enumerate(by_id)}
+    population = Population(3, SEED).rescored(list(by_id.values()), scores, policy_version=0)
+    other = population.led_by({population.members[-1].id: 0.9})
+    assert other.lead == population.members[-1]
+    assert other.dealt == population.dealt == population.members
     assert Population.from_json(json.loads(json.dumps(other.to_json()))).dealt == other.dealt
