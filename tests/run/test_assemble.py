@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fastslow.run.assemble import verified_demonstrations
+from fastslow.run.assemble import further_streams, verified_demonstrations
 from fastslow.tasks.families.rows import Rows, RowsTask
 from fastslow.tasks.task_set import TaskSet
 
@@ -51,3 +52,20 @@ def test_a_task_of_the_users_whose_answers_cannot_be_asked_for_ends_nothing(capl
     made.stated_answer = lambda example: 1 / 0  # type: ignore[method-assign]
     (line,) = warned(made, caplog)
     assert "its right answers cannot be looked at: ZeroDivisionError" in line
+
+
+def test_dynamic_sampling_draws_from_the_same_overlap() -> None:
+    """Stages lend the same examples to their neighbours in every round, or the stream would overlap more than it
+    says."""
+    words = task(None, "words")
+    both = TaskSet([task(None, "sums"), words])
+    args: Any = SimpleNamespace(
+        dynamic_sampling=3, stream="overlap:0.3", tasks=["sums", "words"], stage_steps=40, questions_per_step=4, seed=1
+    )
+    lent = round(0.3 * len(words.split("train")))
+    rounds = [{e.id for step in range(40) for e in stream.batch(step) if e.task == "words"}
+              for stream in further_streams(args, both)]  # fmt: skip
+    assert all(found == rounds[0] for found in rounds)
+    assert len(rounds[0]) == lent
+    first = [[e.id for e in stream.batch(0)] for stream in further_streams(args, both)]
+    assert first[0] != first[1], "and the examples of a step are others"
