@@ -152,12 +152,6 @@ def test_a_soft_context_is_no_messages(run: Path, capsys: Any, form: str) -> Non
         open_contexts(run).messages("What is 1 + 1?")
 
 
-def test_an_export_refuses_rows_by_name(run: Path, tmp_path: Path, capsys: Any) -> None:
-    assert main(["export", str(run), "--output", str(tmp_path / "out")]) == 2
-    assert "is soft: rows beside the model's embedding" in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_run_from_a_bundle_with_soft_contexts_is_refused(run: Path, tmp_path: Path) -> None:
     settings = tiny_settings(tmp_path, model=str(run.parent / "model"), from_bundle=str(run))
     with pytest.raises(BadInput, match="has soft contexts in use"):

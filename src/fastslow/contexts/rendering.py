@@ -92,10 +92,11 @@ def render_chat(context: Context, turns: Sequence[Message], *, system_role: bool
     """Return a conversation that somebody else began, under `context`.
 
     For user turns alone this is what `render` returns. A system turn in front stays: the instruction comes before its
-    text, and without a system role both go into the first turn. Every content is text. Raises BadInput for a soft
-    context.
+    text, and without a system role both go into the first turn. Every content is text. A soft context stands as the
+    names of its rows, which mean something to the tokenizer of an exported folder alone.
     """
-    refuse_soft(context)
+    if context.soft is not None:
+        return _with_names(context, turns, system_role=system_role)
     messages = [dict(turn) for turn in turns]
     system = messages.pop(0) if messages and messages[0]["role"] in SYSTEM_ROLES else None
     example = Example("", "", "test", tuple(asked(messages)))
@@ -108,6 +109,25 @@ def render_chat(context: Context, turns: Sequence[Message], *, system_role: bool
                 else with_instruction(messages, system["content"], system_role=False)
             )
         messages = kind(messages, context, example, system_role=system_role)
+    return messages
+
+
+def _with_names(context: Context, turns: Sequence[Message], *, system_role: bool) -> Messages:
+    """Put the names of a soft context's rows where `render_soft` puts its stand-in."""
+    ((kind, rows),) = context.components.items()
+    messages: Messages = [dict(turn) for turn in turns]
+    system = messages.pop(0) if messages and messages[0]["role"] in SYSTEM_ROLES else None
+    if kind != SOFT and messages:
+        messages[0]["content"] = rows + (messages[0]["content"] or "")
+    before = rows if kind == SOFT else ""
+    if system is not None and (system_role or not messages):
+        return [{**system, "role": "system", "content": before + system["content"]}, *messages]
+    if before and system is None and system_role:
+        return [{"role": "system", "content": before}, *messages]
+    if system is not None and system["content"]:
+        before += f"{system['content']}\n\n"
+    if before and messages:
+        messages[0]["content"] = before + (messages[0]["content"] or "")
     return messages
 
 

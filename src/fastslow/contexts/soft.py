@@ -24,7 +24,7 @@ class SoftText:
     tokens: int
 
     def __str__(self) -> str:
-        return "".join(f"<|fs{self.birth}_{i}|>" for i in range(self.tokens))
+        return "".join(names_of(self))
 
     @classmethod
     def parse(cls, text: str) -> SoftText:
@@ -34,3 +34,8 @@ class SoftText:
         if made is None or str(made) != text:
             raise ValueError("a soft component must name the rows of one birth in order, such as <|fs0_0|><|fs0_1|>")
         return made
+
+
+def names_of(soft: SoftText) -> list[str]:
+    """Return the name of each row of a birth."""
+    return [f"<|fs{soft.birth}_{i}|>" for i in range(soft.tokens)]

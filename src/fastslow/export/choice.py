@@ -54,8 +54,8 @@ def select(
         several: whether the format holds more than one context.
         retrieves: whether the run put answers to similar questions before a new one.
 
-    Raises BadInput where nobody asked for anything else than what was gated, and no template can do that; and for soft
-    contexts, whose rows no template can hold.
+    Raises BadInput where nobody asked for anything else than what was gated, and no template can do that; and for a
+    soft context in a format that holds no template.
     """
     if which is None and gated in CHOOSING:
         raise BadInput(
@@ -67,8 +67,8 @@ def select(
     default = population.seed if kind == SEED else population.lead
     members = [*population.members, *chosen] if several and which != LEAD else []
     contexts = {one.id: one for one in [default, population.lead, *members]}
-    for one in contexts.values():
-        refuse_soft(one)
+    if not several:
+        refuse_soft(default)
     difference = ""
     if gated in CHOOSING or (gated == SEED and default.id != population.seed.id):
         what = "the seed context" if gated == SEED else f"contexts chosen by the question ({gated})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from fastslow.export.equality import TOOLS, check_equal, conversations
 from fastslow.export.ollama import write_modelfile
 from fastslow.export.origin import read_origin
 from fastslow.export.release import VERSION, Release, describe, open_topics, write_release
+from fastslow.export.soft import bake, check_rows, soft_of, with_names
 from fastslow.export.template import LEAD, check_names, check_text, with_contexts
 from fastslow.files import atomic
 from fastslow.gate.verdict import Verdict
@@ -92,13 +93,18 @@ def export_bundle(path: str | Path, output: Path, settings: ExportSettings | Non
     release, selection = _release(folder, bundle, digest, settings, verdict)
     origin = read_origin(folder, bundle.settings)
     chat = own_chat(bundle.tokenizer, bundle.settings, ids_below=vocabulary(bundle.model))
+    rows: dict[str, tuple[int, ...]] = {}
+    if soft_of(selection.contexts):
+        if adapters:
+            raise BadInput("rows of soft contexts are part of whole weights only; say --merge.")
+        bundle, chat, rows = _with_rows(bundle, chat, selection.contexts)
     _check_contexts(bundle, release, chat, selection.contexts)
     scratch = _beside(output)
     aside = scratch / "folder"
     try:
         aside.mkdir()
         compared = _write_tokenizer(aside, bundle, release, selection, chat)
-        _write_weights(aside, bundle, release, adapters=adapters, dtype=settings.dtype)
+        _write_weights(aside, bundle, release, adapters=adapters, dtype=settings.dtype, rows=rows)
         if settings.format == "ollama":
             write_modelfile(aside, release, selection.default)
         write_card(aside, release, selection, origin, adapters=adapters, verdict=verdict)
@@ -161,6 +167,19 @@ def _release(
         topics=topics,
     )
     return replace(release, in_template=several, gated=selection.gated), selection
+
+
+def _with_rows(
+    bundle: Bundle, chat: Chat, contexts: Sequence[Context]
+) -> tuple[Bundle, Chat, dict[str, tuple[int, ...]]]:
+    """Return the bundle with its soft contexts as tokens, how it renders then, and the ids of their rows."""
+    model: Any = bundle.model
+    model = model.merge_and_unload(safe_merge=True) if isinstance(model, PeftModel) else model
+    tokenizer, rows = with_names(bundle.tokenizer, contexts)
+    bake(model, contexts, rows)
+    named = own_chat(tokenizer, bundle.settings, ids_below=vocabulary(model))
+    check_rows(chat, named, contexts, rows)
+    return replace(bundle, model=model, tokenizer=tokenizer), named, rows
 
 
 def _check_contexts(bundle: Bundle, release: Release, chat: Chat, contexts: Sequence[Context]) -> None:
@@ -229,8 +248,16 @@ def _archived(release: Release) -> list[str]:
     return [example.question for entry in entries for example in entry.examples.values()]
 
 
-def _write_weights(folder: Path, bundle: Bundle, release: Release, *, adapters: bool, dtype: str | None) -> None:
-    """Write the weights, or the adapters, and how answers are sampled."""
+def _write_weights(
+    folder: Path,
+    bundle: Bundle,
+    release: Release,
+    *,
+    adapters: bool,
+    dtype: str | None,
+    rows: Mapping[str, Sequence[int]],
+) -> None:
+    """Write the weights, or the adapters, and how answers are sampled: without `rows` of soft contexts in them."""
     model: Any = bundle.model
     if isinstance(model, PeftModel) and not adapters:
         model = model.merge_and_unload(safe_merge=True)
@@ -241,6 +268,7 @@ def _write_weights(folder: Path, bundle: Bundle, release: Release, *, adapters: 
         if broken is not None:
             raise BadInput(f"the weights '{broken}' do not fit the range of {dtype}; take --dtype bfloat16.")
     config = generation_config(model, bundle.tokenizer, release)
+    config.suppress_tokens = sorted(id for of_one in rows.values() for id in of_one) or None
     if not adapters:  # that of the bundle may hold anything, which transformers refuses to write
         model.generation_config = config
     model.save_pretrained(str(folder))

@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from fastslow.contexts.context import EXAMPLES, INSTRUCTION, Context
 from fastslow.contexts.rendering import SYSTEM_ROLES
+from fastslow.contexts.soft import SOFT, SOFT_TURN
 from fastslow.core.errors import BadInput, quoted
 from fastslow.core.texts import folded
 from fastslow.policy.chat import SPEAKERS, Chat, merged
@@ -69,6 +70,7 @@ HEADER = """\
 {'role': 'assistant', 'content': worked[1]}] %}
 {%- endfor %}
 {%- set fastslow.turns = fastslow.turns + (fastslow.given[1:] if fastslow_system else fastslow.given) %}
+<ROWS>
 <INSTRUCTION>
 {%- endif %}
 <JOINING>
@@ -77,18 +79,29 @@ HEADER = """\
 WITH_SYSTEM_ROLE = """\
 {%- if fastslow_system %}
 {%- set fastslow.turns = [dict(fastslow.given[0], role='system', content=\
-(fastslow_instruction ~ '\\n\\n' if fastslow_instruction else '') ~ fastslow.given[0]['content'])] + fastslow.turns %}
+(fastslow_instruction ~ <GAP> if fastslow_instruction else '') ~ fastslow.given[0]['content'])] + fastslow.turns %}
 {%- elif fastslow_instruction %}
 {%- set fastslow.turns = [{'role': 'system', 'content': fastslow_instruction}] + fastslow.turns %}
 {%- endif %}"""
 
 WITHOUT_SYSTEM_ROLE = """\
-{%- set fastslow_before = (fastslow_instruction ~ '\\n\\n' if fastslow_instruction else '') \
+{%- set fastslow_before = (fastslow_instruction ~ <GAP> if fastslow_instruction else '') \
 ~ (fastslow.given[0]['content'] ~ '\\n\\n' if fastslow_system and fastslow.given[0]['content'] else '') %}
 {%- if fastslow_before and fastslow.turns %}
 {%- set fastslow.turns = [dict(fastslow.turns[0], content=fastslow_before ~ fastslow.turns[0]['content'])] \
 + fastslow.turns[1:] %}
 {%- endif %}"""
+
+ROWS = """\
+{%- set fastslow_rows = fastslow_contexts[fastslow_context][2] %}
+{%- if fastslow_rows and fastslow.turns %}
+{%- set fastslow.turns = [dict(fastslow.turns[0], content=fastslow_rows ~ (fastslow.turns[0]['content'] or ''))] \
++ fastslow.turns[1:] %}
+{%- endif %}"""
+"""Where a context may be soft: the names of rows that stand at the beginning of the first turn."""
+
+EMPTY_LINE, GAP = "'\\n\\n'", "fastslow_contexts[fastslow_context][3]"
+"""What stands between an instruction and a system turn: an empty line, and nothing after the rows of a soft context."""
 
 JOINING = """\
 {%- for turn in fastslow.turns %}
@@ -133,12 +146,16 @@ def with_contexts(
     chat = Chat(tokenizer, kwargs=kwargs, date=date)
     templates: Any = tokenizer.chat_template
     alternating = _alternating(chat)
+    soft = any(context.soft is not None for context in contexts)
     parts = {
-        "<CONTEXTS>": _table(contexts),
+        "<CONTEXTS>": _table(contexts, soft=soft),
         "<DEFAULT>": literal((default or lead).id, "the id of the default"),
         "<LEAD>": literal(lead.id, "the id of the lead"),
         "<SYSTEM_ROLES>": _roles(SYSTEM_ROLES),
-        "<INSTRUCTION>": WITH_SYSTEM_ROLE if chat.system_role else WITHOUT_SYSTEM_ROLE,
+        "<ROWS>": ROWS if soft else "",
+        "<INSTRUCTION>": (WITH_SYSTEM_ROLE if chat.system_role else WITHOUT_SYSTEM_ROLE).replace(
+            "<GAP>", GAP if soft else EMPTY_LINE
+        ),
         "<JOINING>": _filled(JOINING, {"<SPEAKERS>": _roles(SPEAKERS), "<ALTERNATING>": _roles(alternating)})
         if alternating
         else "",
@@ -217,19 +234,22 @@ def _row(items: Any) -> str:
     return "[" + ", ".join(items) + "]"
 
 
-def _table(contexts: Sequence[Context]) -> str:
-    """Return id -> [instruction, [[question, answer, [normal forms of the question]], ...]] as an expression."""
+def _table(contexts: Sequence[Context], *, soft: bool) -> str:
+    """Return id -> [instruction, [[question, answer, [normal forms of the question]], ...]] as an expression; with
+    `soft`, followed by the names of rows at the beginning of the first turn and what stands behind an instruction."""
     rows = {}
     for context in contexts:
         what = f"context {context.id}"
-        others = sorted(set(context.components) - {INSTRUCTION, EXAMPLES})
+        others = sorted(set(context.components) - {INSTRUCTION, EXAMPLES, SOFT, SOFT_TURN})
         if others:
             raise BadInput(f"{what} has the component '{others[0]}', which a chat template cannot apply.")
         worked = [
             [one.question, one.answer, sorted({" ".join(one.question.lower().split()), folded(one.question)})]
             for one in context.worked_examples
         ]
-        rows[context.id] = literal([context.components.get(INSTRUCTION, ""), worked], what)
+        instruction = context.components.get(SOFT, context.components.get(INSTRUCTION, ""))
+        more = [context.components.get(SOFT_TURN, ""), "" if context.soft is not None else "\n\n"] if soft else []
+        rows[context.id] = literal([instruction, worked, *more], what)
     return "{" + ",\n".join(f'"{id}": {row}' for id, row in rows.items()) + "}"
 
 

@@ -64,6 +64,13 @@ class SoftRows:
             embedding.__class__ = _beside(type(embedding))
         setattr(embedding, ATTRIBUTE, self)
 
+    @staticmethod
+    def detach(model: PreTrainedModel) -> None:
+        """Have a model look up no rows any more: its embedding is what it was."""
+        embedding = embedding_of(model)
+        delattr(embedding, ATTRIBUTE)
+        embedding.__class__ = type(embedding).__mro__[1]
+
     # Births
 
     def bear(self, vectors: Float[Tensor, "T D"], living: Collection[int]) -> tuple[int, SoftText]:

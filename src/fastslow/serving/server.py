@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from fastslow.contexts.rendering import refuse_soft
 from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import CONTEXTS, Release, open_release
@@ -128,7 +129,7 @@ def make_proxy(
 ) -> Proxy:
     """Return the proxy; servers that it needs are started, and stopped with the stack. The one without which there are
     no answers is added to `children`; that of a shadow is not."""
-    release, chooser = _version(folder, settings.choose, settings)
+    release, chooser = _version(folder, settings.choose, settings.upstream, settings)
     meters, log = Meters(release.version), Log(settings.log)
     shadow_parts = _shadow_version(settings.shadow, settings) if settings.shadow is not None else None
     upstream = _upstream(folder, settings.upstream, settings.upstream_key, settings, stack, children)
@@ -150,14 +151,16 @@ def make_proxy(
     )
 
 
-def _version(folder: Path, choose: str, settings: ServeSettings) -> tuple[Release, Chooser]:
+def _version(folder: Path, choose: str, upstream: str | None, settings: ServeSettings) -> tuple[Release, Chooser]:
     release = open_release(folder, choosing=choose in CHOOSING, trusted=settings.trusted)
+    if upstream is not None and not release.in_template:  # a server of somebody else's, which knows no rows
+        refuse_soft(release.population.lead)
     return release, Chooser(release, choose)
 
 
 def _shadow_version(folder: Path, settings: ServeSettings) -> tuple[Release, Chooser]:
     try:
-        return _version(folder, settings.shadow_choose or settings.choose, settings)
+        return _version(folder, settings.shadow_choose or settings.choose, settings.shadow_upstream, settings)
     except BadInput as error:
         raise BadInput(f"the shadow: {error}") from error
 
