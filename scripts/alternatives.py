@@ -8,7 +8,8 @@ accuracy after the first task alone, with seed 0, which no comparison uses. `--r
 arm goes through the tasks by `fastslow continual`, and of its bundle is measured what no task asks for
 (bundle_measures.py). Runs go `--jobs` at a time, each in a process of its own. What is finished is not run again:
 FOLDER keeps runs and bundles; the results folder keeps what is committed, the light files of each run with its
-measurements, so that seeds and arms may be added on other days and machines. The page shows all of them.
+measurements, so that seeds and arms may be added on other days and machines. The page shows all of them. A run with
+another learning rate than that which was chosen since is made anew.
 """
 
 from __future__ import annotations
@@ -105,10 +106,19 @@ def chosen_rates(options: argparse.Namespace, arms: list[str], known: dict[str, 
     return known
 
 
+def is_there(cell: Path, rate: float | None) -> bool:
+    """Return whether a run was measured, and with the learning rate that was chosen, if one was."""
+    if not (cell / MEASURED).exists():
+        return False
+    return rate is None or yaml.safe_load((cell / "config.yaml").read_text())["learning_rate"] == rate
+
+
 def run_cell(options: argparse.Namespace, recipe: Path, kept: Path, arm: str, seed: int) -> bool:
     """Run an arm with one seed, measure its bundle, and keep what is committed; return whether that went well."""
     name = f"{arm}-s{seed}"
     folder = recipe.with_suffix("") / name
+    if (kept / name / MEASURED).exists():
+        shutil.rmtree(folder, ignore_errors=True)  # with another learning rate
     folder.mkdir(parents=True, exist_ok=True)
     before = name in done(folder)  # trained and not measured yet
     code, peak = by_itself(
@@ -263,7 +273,7 @@ def main(argv: list[str] | None = None) -> None:
     for order in options.orders:
         recipe, kept = recipe_of(options.recipe, options.folder, order, chosen), options.results / order
         asked = [(arm, seed) for seed in options.seeds for arm in arms]
-        cells = [cell for cell in asked if not (kept / "{}-s{}".format(*cell) / MEASURED).exists()]
+        cells = [(arm, seed) for arm, seed in asked if not is_there(kept / f"{arm}-s{seed}", chosen.get(arm))]
         failed += side_by_side(
             order, cells, lambda cell, own=(recipe, kept): run_cell(options, *own, *cell), options.jobs
         )
