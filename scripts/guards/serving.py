@@ -157,8 +157,8 @@ MUTATIONS: list[Mutation] = [
         "serving",
         "a broken stream does not look like a whole one",
         "serving/relay.py",
-        "if not (self._transcript.finished or self._is_over):",
-        "if False:",
+        "        if not self._transcript.finished:\n",
+        "        if False:\n",
         (PROXY + "a_stream_without_an_end_is_a_broken_one",),
     ),
     Mutation(
@@ -240,6 +240,14 @@ MUTATIONS: list[Mutation] = [
         "len(self._ended) >= self.choices",
         "bool(self._ended)",
         (LIARS + "a_stream_of_two_answers_of_which_one_ended_is_a_broken_one",),
+    ),
+    Mutation(
+        "serving",
+        "a whole stream ends with [DONE]",
+        "serving/relay.py",
+        'await send({"type": "http.response.body", "body": b"data: " + DONE',
+        'pass; ({"type": "http.response.body", "body": b"data: " + DONE',
+        (LIARS + "a_whole_stream_ends_with_done_once_and_one_that_failed_without",),
     ),
     Mutation(
         "serving",

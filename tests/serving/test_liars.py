@@ -215,9 +215,24 @@ def test_a_stream_of_two_answers_of_which_one_ended_is_a_broken_one(url: str, li
     liar.streams(b"data: " + END + b"\n\ndata: " + END + b"\n\n")
     assert is_error(events_of(url, n=2)[-1]), "one answer that ended twice"
     liar.streams(b"data: " + END + b"\n\ndata: " + other + b"\n\n")
-    assert events_of(url, n=2) == [END, other]
+    assert events_of(url, n=2) == [END, other, b"[DONE]"]
     liar.streams(b"data: " + END + b"\n\n")
-    assert events_of(url, n="x") == [END], "a number that is none is for the server to refuse"
+    assert events_of(url, n="x") == [END, b"[DONE]"], "a number that is none is for the server to refuse"
+
+
+def test_a_whole_stream_ends_with_done_once_and_one_that_failed_without(url: str, liar: Liar) -> None:
+    done, half = b"data: [DONE]\n\n", b"data: " + PART + b"\n\n"
+    whole = half + b"data: " + END + b"\n\n"
+    for sent in (whole, whole + b"data: [DONE]", whole + done, whole + done + done):
+        liar.streams(sent)
+        assert answered(url, stream=True).content == whole + done
+    liar.streams(whole[:-2])
+    assert events_of(url)[-1] == b"[DONE]", "the last line end may be missing"
+    error = b'data: {"error": {"message": "full", "type": "x", "param": null, "code": null}}\n\n'
+    for broken in (half, whole + error, whole + b'data: {"choi', whole + b"data: [DON"):
+        liar.streams(broken)
+        assert is_error(events_of(url)[-1]), "the last word is the error"
+        assert done not in answered(url, stream=True).content
 
 
 def test_a_stream_without_a_single_event_is_a_broken_one(url: str, liar: Liar) -> None:

@@ -28,6 +28,8 @@ MOST_TOKENS = 2**53
 """What JSON's numbers hold exactly. What a server counts beyond that is no count."""
 
 EVENTS, JSON = b"text/event-stream; charset=utf-8", b"application/json"
+DONE = b"[DONE]"
+"""The data of a stream's last event in OpenAI's protocol."""
 
 
 @dataclass
@@ -181,7 +183,11 @@ class Relay:
         return b""
 
     async def _stream(self, response: httpx.Response, send: Send) -> None:
-        """Pass a stream on as its events come. Raises Refused where it breaks off, or is none of a chat."""
+        """Pass a stream on as its events come. Raises Refused where it breaks off, or is none of a chat.
+
+        A whole stream always ends with `[DONE]`, by which clients tell it from one that broke off: `transformers serve`
+        never sends it.
+        """
         events = Events()
         try:
             with anyio.CancelScope() as scope:
@@ -198,8 +204,12 @@ class Relay:
                 raise failed("the answer of the server behind broke off") from None
         if events.rest and not self._is_over:
             await self._pass_on(events, b"\n\n", send)  # the last line end may be missing; half an event is no JSON
-        if not (self._transcript.finished or self._is_over):
+        if self._is_over:
+            return
+        if not self._transcript.finished:
             raise failed("the answer of the server behind broke off")
+        self._transcript.done = True
+        await send({"type": "http.response.body", "body": b"data: " + DONE + b"\n\n", "more_body": True})
 
     @property
     def _is_over(self) -> bool:
@@ -222,7 +232,7 @@ class Relay:
         data = data_of(event)
         if not data:
             return event  # a comment, which keeps the connection open
-        if data == b"[DONE]":
+        if data == DONE:
             self._transcript.done = True
             return event
         named = self._named(data, "delta")
