@@ -123,6 +123,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "release",
+        "a way back by a promotion counts as a rollback does",
+        "registry/champions.py",
+        "        left |= dict.fromkeys(line[len(stays) :], entry)\n",
+        '        left |= dict.fromkeys(line[len(stays) :] if entry.event == "rollback" else (), entry)\n',
+        (REGISTRY + "test_a_promotion_that_is_given_again_does_not_undo_a_way_back_by_a_promotion",),
+    ),
+    Mutation(
+        "release",
         "weights and contexts of different runs are refused",
         "bundles/digest.py",
         "if files.get(name) != sha256:",

@@ -130,6 +130,37 @@ def test_a_version_that_a_rollback_passed_over_needs_a_later_verdict_as_well(tmp
     registry.promote(two, verdict(tmp_path / "second", tmp_path / "first", made=now()))
 
 
+@pytest.mark.parametrize("back", ["force", "verdict", "force over another"])
+def test_a_promotion_that_is_given_again_does_not_undo_a_way_back_by_a_promotion(back: str, tmp_path: Path) -> None:
+    """As after a rollback: whichever command made an earlier champion the champion again, somebody had a reason."""
+    registry, one, two = registry_of_two(tmp_path)
+    used = verdict(tmp_path / "second", tmp_path / "first")
+    with pytest.raises(BadInput, match="not with the present champion"):
+        registry.promote(two, used)
+    assert registry.aliases()["champion"] == two, "given again at once, it changes nothing"
+    if back == "force over another":
+        registry.force(registry.add(bundle(tmp_path / "third", "third")), "a trial")
+    if back == "verdict":
+        registry.promote(one, verdict(tmp_path / "first", tmp_path / "second", made=now()))
+    else:
+        registry.force(one, "the new one is slow")
+    line = registry.entries()[-1].number
+    for old in (used, replace(used, seed=1), replace(used, made="soon")):
+        with pytest.raises(BadInput, match=rf"gave way to an earlier champion at .* \(line {line} of the log\), after"):
+            registry.promote(two, old)
+        assert registry.aliases()["champion"] == one
+    registry.promote(two, verdict(tmp_path / "second", tmp_path / "first", made=now()))
+    assert (registry.aliases()["champion"], registry.rollback()) == (two, one)
+
+
+def test_a_forced_way_back_can_itself_be_rolled_back(tmp_path: Path) -> None:
+    registry, one, two = registry_of_two(tmp_path)
+    registry.force(one, "the new one is slow")
+    assert registry.rollback() == two
+    with pytest.raises(BadInput, match="was rolled back from at"):
+        registry.promote(one, verdict(tmp_path / "first", tmp_path / "second"))
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 

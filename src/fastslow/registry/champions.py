@@ -1,4 +1,4 @@
-"""Read from a registry's log which champions led to the present one, and which were rolled back from."""
+"""Read from a registry's log which champions led to the present one, and which gave way to an earlier one."""
 
 from __future__ import annotations
 
@@ -20,20 +20,23 @@ def line_of(entries: Sequence[Entry]) -> list[str]:
 
 
 def left_by(entries: Sequence[Entry], version: str) -> Entry | None:
-    """Return the last rollback that went back from this version, or passed over it; None without one."""
+    """Return the last way back from this version to an earlier champion, or over it; None without one.
+
+    A way back is a rollback, and a promotion of whichever kind that makes an earlier champion the champion again.
+    """
     return _walk(entries)[1].get(version)
 
 
-def is_older(verdict: Verdict, sha256: str, rollback: Entry, entries: Sequence[Entry]) -> bool:
-    """Return whether a verdict was measured, or its gate begun, before a rollback.
+def is_older(verdict: Verdict, sha256: str, back: Entry, entries: Sequence[Entry]) -> bool:
+    """Return whether a verdict was measured, or its gate begun, before a way back.
 
-    A verdict that the log names before the rollback is older whatever the clocks say; the times decide on others.
+    A verdict that the log names before the way back is older whatever the clocks say; the times decide on others.
     """
-    if any(entry.about.get("verdict") == sha256 for entry in entries[: rollback.number]):
+    if any(entry.about.get("verdict") == sha256 for entry in entries[: back.number]):
         return True
     try:
         begun = datetime.fromisoformat(verdict.made) - timedelta(seconds=verdict.seconds)
-        return begun < datetime.fromisoformat(rollback.time) - timedelta(seconds=CLOCK_SECONDS)
+        return begun < datetime.fromisoformat(back.time) - timedelta(seconds=CLOCK_SECONDS)
     except (ValueError, TypeError, OverflowError):  # no time at all, or one without its zone
         return True
 
@@ -64,14 +67,17 @@ def before(line: Sequence[str], version: str) -> list[str]:
 
 
 def _walk(entries: Sequence[Entry]) -> tuple[list[str], dict[str, Entry]]:
-    """Return the line of champions, and the last rollback that took each version off it."""
+    """Return the line of champions, and for each version the last way back from it or over it."""
     line: list[str] = []
     left: dict[str, Entry] = {}
     for entry in entries:
-        if entry.event in ("promote", "force"):
-            line.append(entry.about["version"])
-        elif entry.event == "rollback" and entry.about["version"] in line:
-            stays = [*before(line, entry.about["version"]), entry.about["version"]]
-            left |= dict.fromkeys(line[len(stays) :], entry)
+        if entry.event not in ("promote", "force", "rollback"):
+            continue
+        version = entry.about["version"]
+        stays = [*before(line, version), version] if version in line else line
+        left |= dict.fromkeys(line[len(stays) :], entry)
+        if entry.event == "rollback":
             line = stays
+        else:  # a promotion takes nothing off the line: a rollback after it goes to the champion before it
+            line = [*line, version]
     return line, left

@@ -191,7 +191,8 @@ class ModelRegistry:
         """Make a version the champion, and return its name.
 
         Raises BadInput where `promotion.refusal` has a reason, where the version is damaged, is the champion already
-        or does not exist, and where it was rolled back from after the verdict was measured. Every refusal is logged.
+        or does not exist, and where it gave way to an earlier champion after the verdict was measured. Every refusal
+        is logged.
         """
         with self._alone():
             with self._refusals(name, verdict):
@@ -290,11 +291,12 @@ class ModelRegistry:
         """Return the version that is meant, and why this verdict does not make it the champion; None where it does."""
         version = self.named(name)
         folder, entries, champion = self.verified(version), self.entries(), self.aliases().get(CHAMPION)
-        rollback = champions.left_by(entries, version)
-        if rollback is not None and champions.is_older(verdict, verdict.to_json()["sha256"], rollback, entries):
+        back = champions.left_by(entries, version)
+        if back is not None and champions.is_older(verdict, verdict.to_json()["sha256"], back, entries):
+            how = "was rolled back from" if back.event == "rollback" else "gave way to an earlier champion"
             return version, (
-                f"it was rolled back from at {rollback.time} (line {rollback.number} of the log), after this verdict "
-                "was measured; gate it again against the present champion, or promote it with --force --reason 'why'"
+                f"it {how} at {back.time} (line {back.number} of the log), after this verdict was measured; gate it "
+                "again against the present champion, or promote it with --force --reason 'why'"
             )
         return version, refusal(
             verdict, digest=bundle_digest(folder), floor=self.floor(), policy=policy,
