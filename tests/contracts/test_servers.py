@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import h11
 import uvicorn
+from transformers import GenerationConfig
 from transformers.cli.serving.chat_completion import (
     UNUSED_CHAT_COMPLETION_FIELDS,
     ChatCompletionHandler,
     TransformersCompletionCreateParamsStreaming,
 )
+from transformers.cli.serving.utils import GenerationState
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 
@@ -42,6 +45,18 @@ def test_uvicorns_protocol_takes_what_the_proxy_sets() -> None:
 def test_transformers_serve_reads_the_older_name_of_a_length_alone() -> None:
     assert "max_completion_tokens" in UNUSED_CHAT_COMPLETION_FIELDS
     assert 'body.get("max_tokens")' in inspect.getsource(ChatCompletionHandler)
+
+
+def test_transformers_serve_turns_sampling_off_at_temperature_0_and_never_on() -> None:
+    handler: Any = object.__new__(ChatCompletionHandler)
+    handler.generation_state = GenerationState()
+
+    def samples(own: bool, **body: float) -> bool:
+        return handler._build_generation_config(body, GenerationConfig(do_sample=own)).do_sample
+
+    assert not samples(False, temperature=0.7), "if it does by now, the server needs no folder of its own"
+    assert samples(True, temperature=0.7)
+    assert not samples(True, temperature=0.0)
 
 
 def test_uvicorn_has_no_timeout_for_heads_of_its_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -25,6 +26,8 @@ START_SECONDS = 600.0
 
 STOP_SECONDS = 10.0
 
+CONFIG = "generation_config.json"
+
 SECRET = re.compile(r"KEY|TOKEN(?!IZER)|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 """Names of environment variables that the server does not get: it loads a folder and asks nobody."""
 
@@ -42,6 +45,8 @@ main()
 
 class Child:
     """`with Child(folder) as child: child.url`: a server of the folder on a free port of loopback.
+
+    Each request has to name its temperature, and is sampled by it unless it is 0: see `Upstream.ours`.
 
     Args:
         folder: an exported folder with whole weights.
@@ -72,6 +77,7 @@ class Child:
         folder = self._scratch.enter_context(scratch("fastslow-serve-"))
         self._log = folder / "log.txt"
         hub = Path(os.environ.get("HF_HUB_CACHE", "")) if os.environ.get("HF_HUB_CACHE") else folder / "hub"
+        model = that_samples(self._folder.resolve(), folder / "model")
         hub.mkdir(parents=True, exist_ok=True)  # without that folder, the list of models is an error of the server's
         env: dict[str, Any] = {
             **{name: value for name, value in os.environ.items() if not SECRET.search(name)},
@@ -83,7 +89,7 @@ class Child:
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", CODE, str(os.getpid()), "serve", str(self._folder.resolve()), *where],
+                    [sys.executable, "-c", CODE, str(os.getpid()), "serve", str(model), *where],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True,
                 )  # fmt: skip
             self._wait()
@@ -131,6 +137,22 @@ class Child:
                 pass
             time.sleep(0.1)
         raise FastSlowError(f"transformers serve did not answer within {START_SECONDS:.0f} s.")
+
+
+def that_samples(folder: Path, made: Path) -> Path:
+    """Make a folder of links to an exported folder's files, whose generation config has sampling on, and return it.
+
+    A request can turn sampling off in `transformers serve` (temperature 0), and never on: with the config of a release
+    whose answers are greedy, every temperature would be ignored.
+    """
+    made.mkdir()
+    for file in folder.iterdir():
+        if file.name != CONFIG:
+            (made / file.name).symlink_to(file)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config |= {"do_sample": True, "top_k": 0}  # a greedy release's config names no top-k, which would then be 50
+    (made / CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    return made
 
 
 def _free_port() -> int:

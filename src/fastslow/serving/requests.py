@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from fastslow.contexts.rendering import SYSTEM_ROLES
 from fastslow.export.template import ARGUMENT
+from fastslow.policy.settings import LEAST_TEMPERATURE, MOST_TEMPERATURE
 from fastslow.serving.errors import Refused
 from fastslow.serving.schemas import check_schemas
 
@@ -143,6 +144,24 @@ def read_request(body: bytes, *, models: Collection[str], arguments: Collection[
     if not isinstance(context, str | None):
         raise Refused(f"'{ARGUMENT}' must be the id of a context", field=f"chat_template_kwargs.{ARGUMENT}")
     return ChatRequest(fields, turns, given, context)
+
+
+def sampling_of(fields: Mapping[str, Any], own: Mapping[str, float]) -> dict[str, float]:
+    """Return the temperature and top-p of a request, and where it names none, the release's `own`.
+
+    A temperature so low that logits overflow is raised, as vLLM does; 0 stays 0. Raises Refused, naming the field, for
+    what is no number to sample by: `transformers serve` looks at none of this.
+    """
+    found = {}
+    for name, most in (("temperature", MOST_TEMPERATURE), ("top_p", 1.0)):
+        given = fields.get(name)
+        value = own[name] if given is None else given
+        if type(value) not in (int, float) or not 0 <= value <= most:
+            raise Refused(f"'{name}' must be a number from 0 to {most:g}", field=name)
+        found[name] = float(value)
+    if found["temperature"] > 0:
+        found["temperature"] = max(found["temperature"], LEAST_TEMPERATURE)
+    return found
 
 
 def _turns(messages: Any) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from fastslow.serving.choose import Chooser
 from fastslow.serving.errors import Refused
 from fastslow.serving.meters import Log, Meters
 from fastslow.serving.relay import Transcript
-from fastslow.serving.requests import ChatRequest
+from fastslow.serving.requests import ChatRequest, sampling_of
 from fastslow.serving.upstream import Upstream, object_of, whole
 
 LENGTH = "max_completion_tokens"
@@ -28,12 +28,15 @@ MOST_WAITING = 8
 
 
 def outgoing(request: ChatRequest, release: Release, context: Context | None, upstream: Upstream) -> dict[str, Any]:
-    """Return what a server is asked for a request under a context."""
+    """Return what a server is asked for a request under a context. Raises Refused for what a server of ours cannot
+    sample by; any other one refuses that itself."""
     turns = request.turns
     messages = turns if context is None else render_chat(context, turns, system_role=release.system_role)
     content = {**request.fields, "messages": messages}
-    if upstream.ours and content.get(LENGTH) is not None:
-        content["max_tokens"] = content.pop(LENGTH)
+    if upstream.ours:
+        content |= sampling_of(request.fields, release.answers)
+        if content.get(LENGTH) is not None:
+            content["max_tokens"] = content.pop(LENGTH)
     if upstream.model is not None:
         content["model"] = upstream.model
     # An exported folder's template would put the lead before these messages once more; other templates do not read it.

@@ -32,7 +32,8 @@ class Upstream:
         key: the server's key; None: the client's own is passed on, where the proxy needs none itself.
         takes_arguments: whether the server knows `chat_template_kwargs`.
         ours: whether it is a `transformers serve` that was started here: that one reads the older name of a field,
-            gives one answer a request, and calls the model by the path of its folder.
+            gives one answer a request, calls the model by the path of its folder, and is told with every request by
+            which temperature and top-p to sample.
         seconds: how long to wait for the head of an answer, then for the rest of it, or the next byte of a stream.
 
     Raises BadInput for what is no URL of HTTP.
