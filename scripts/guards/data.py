@@ -6,6 +6,7 @@ from guards.base import Mutation
 
 READER = "tests/tasks/families/test_reader.py::"
 SOURCES = "tests/tasks/families/test_sources.py::"
+CSV = "tests/tasks/families/test_csv_files.py::test_"
 SPLITS = "tests/tasks/test_splits.py::"
 KINDS = "tests/fast/proposers/test_kinds.py::"
 VALIDATE = "tests/fast/proposers/test_validate.py::"
@@ -71,7 +72,7 @@ MUTATIONS: list[Mutation] = [
         (HF + "a_column_of_a_folder_that_says_something_else_is_not_used",),
     ),
     Mutation(
-        "data", "columns that something else than commas separates are told", "tasks/families/sources.py",
+        "data", "columns that something else than commas separates are told", "tasks/families/csv_files.py",
         "if len(header) == 1 and", "if False and",
         (SOURCES + "test_a_file_with_another_separator_says_so",),
     ),
@@ -151,24 +152,37 @@ MUTATIONS: list[Mutation] = [
         (SOURCES + "test_a_key_that_stands_twice_at_any_depth_is_refused_with_its_row",),
     ),
     Mutation(
-        "data", "a column that stands twice is refused", "tasks/families/sources.py",
+        "data", "a column that stands twice is refused", "tasks/families/csv_files.py",
         "if twice is not None:", "if False:",
         (SOURCES + "test_a_column_that_stands_twice_is_refused",),
     ),
     Mutation(
-        "data", "a field of a CSV file may have any length", "tasks/families/sources.py",
+        "data", "a field of a CSV file may have any length", "tasks/families/csv_files.py",
         "csv.field_size_limit(max(path.stat().st_size, csv.field_size_limit()))", "csv.field_size_limit()",
         (SOURCES + "test_a_field_of_any_length_is_read_and_the_limit_of_the_process_stays",),
     ),
     Mutation(
-        "data", "the process's own limit of CSV fields is put back", "tasks/families/sources.py",
+        "data", "the process's own limit of CSV fields is put back", "tasks/families/csv_files.py",
         "csv.field_size_limit(before)", "pass",
         (SOURCES + "test_a_field_of_any_length_is_read_and_the_limit_of_the_process_stays",),
     ),
     Mutation(
-        "data", "the cells of a folder's CSV files are read as written", "tasks/families/sources.py",
-        "if not columns:", "if True:",
-        (SOURCES + "test_a_folder_of_csv_files_is_read_as_a_csv_file_is",),
+        "data", "CSV files of a folder and of the hub are read as written", "tasks/families/sources.py",
+        "if csv_files.is_csv(builder):", "if False:",
+        (
+            CSV + "the_csv_files_of_a_folder_are_read_as_a_csv_file_is",
+            CSV + "a_data_set_of_the_hub_in_csv_is_read_as_written",
+        ),
+    ),
+    Mutation(
+        "data", "CSV files are not streamed", "tasks/families/sources.py",
+        "if csv_files.is_csv(found):", "if False:",
+        (CSV + "csv_files_of_a_folder_are_not_streamed",),
+    ),
+    Mutation(
+        "data", "a kept copy of CSV files is not taken for what is written", "tasks/families/csv_files.py",
+        "if not isinstance(config, CsvConfig):", "if False:",
+        (CSV + "the_copy_that_datasets_kept_of_csv_files_is_refused",),
     ),
     Mutation(
         "data", "wordings that differ in form alone are cut into one split", "tasks/splits.py",

@@ -17,6 +17,7 @@ from fastslow.core.errors import BadInput
 from fastslow.tasks.draft import Draft, draft_task, kind_of, room_for
 from fastslow.tasks.spec import parse_spec
 from fastslow.tasks.splits import SPLITS
+from tests.support.hub import parquet_builder
 
 TEAMS = ("billing", "returns", "shipping")
 LETTERS = ["A", "B", "C", "D"]
@@ -211,11 +212,12 @@ def test_a_parquet_file_a_json_list_and_a_data_set_of_the_hub_are_drafted_from(m
     Path("data.json").write_text(json.dumps(ROWS))
     asked = []
 
-    def load_dataset(name: str, config: str | None, split: str) -> datasets.Dataset:
+    def load_dataset(name: str, config: str | None, *, split: str, **_options: Any) -> datasets.Dataset:
         asked.append((name, config, split))
         return datasets.Dataset.from_list(ROWS)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "load_dataset_builder", parquet_builder)
     for source in ("data.parquet", "data.json", "hf:someone/numbers?split=dev"):
         draft = draft_task("mine", source)
         assert draft.kind == "number"

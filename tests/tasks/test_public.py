@@ -17,6 +17,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.types import Split
 from fastslow.tasks.families.rows import RowsTask
 from fastslow.tasks.resolve import resolve_task
+from tests.support.hub import parquet_builder
 
 SPLITS = ("train", "validation", "test")
 SAMPLES = ("polaris?path=sample", "physics?path=sample")
@@ -172,11 +173,12 @@ def test_damaged_rows_of_the_papers_data_are_left_out_and_counted(tmp_path):
 def test_without_a_path_the_hub_is_asked_for_the_public_data_set(monkeypatch):
     asked = []
 
-    def load_dataset(name, config=None, *, split):
+    def load_dataset(name, config=None, *, split, cache_dir=None):
         asked.append((name, config, split))
         return datasets.Dataset.from_list(PHYSICS if "Sci" in name else POLARIS)
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "load_dataset_builder", parquet_builder)
     assert len(every(resolve_task("polaris"))) == len(every(resolve_task("physics?config=v2"))) == 20
     resolve_task("hf:someone/sums?question=problem&answer=answer&scorer=boxed&split=train")
     assert asked == [
@@ -187,10 +189,10 @@ def test_without_a_path_the_hub_is_asked_for_the_public_data_set(monkeypatch):
 
 
 def test_a_hub_that_cannot_be_reached_is_told_in_one_line(monkeypatch):
-    def load_dataset(*_args, **_options):
+    def load_dataset_builder(*_args, **_options):
         raise ConnectionError("no route\nto host")
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "load_dataset_builder", load_dataset_builder)
     said = refused("polaris")
     assert "no route to host" in said
     assert "give a file that was downloaded before as ?path=FILE, or use ?path=sample" in said
@@ -227,7 +229,7 @@ def test_a_users_mistakes_are_refused_in_one_line(tmp_path, monkeypatch):
     empty = tmp_path / "empty.csv"
     empty.write_text("problem,answer\n")
     (tmp_path / "no.parquet").write_text("text")
-    monkeypatch.setattr(datasets, "load_dataset", None)  # nothing here may look at the network
+    monkeypatch.setattr(datasets, "load_dataset_builder", None)  # nothing here may look at the network
     said = {
         f"polaris?pth={good}": "no parameter 'pth'. Did you mean 'path'?",
         "polaris:sample": "write polaris?path=FILE",

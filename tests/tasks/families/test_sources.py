@@ -90,16 +90,6 @@ def test_claims_and_pages_with_a_key_twice_are_refused(tmp_path: Path) -> None:
     assert "the key 'title' twice" in refused(f"hover?path={tmp_path}/claims.jsonl&corpus={tmp_path}/corpus.jsonl")
 
 
-def test_a_folder_of_csv_files_is_read_as_a_csv_file_is(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    cells = ["None", "NA", "007", "1.50", "true"]
-    (tmp_path / "data/train.csv").write_text("question,answer\n" + "".join(f"q{i},{c}\n" for i, c in enumerate(cells)))
-    for spec in (f"hf:{tmp_path}/data{QUERY}", f"hf:{tmp_path}/data/train.csv{QUERY}"):
-        assert sorted(e.payload["answer"] for e in every(spec)) == sorted(cells), spec
-    (tmp_path / "data/train.csv").write_text("question,answer\nq0,1\nq1,\nq2,3\n")
-    assert "row 2" in refused(f"hf:{tmp_path}/data{QUERY}"), "an empty cell is missing there too"
-
-
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_line_ends_and_a_byte_order_mark_change_no_row(mark: str, ending: str, tmp_path: Path) -> None:

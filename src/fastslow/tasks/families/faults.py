@@ -60,3 +60,8 @@ class Faults:
         more = self._count - len(places)
         listed = ", ".join(places) + (f" and {more} more" if more else "")
         return f"In all, {self._count} {self._place}s cannot be used: {listed}."
+
+
+def one_line(error: Exception) -> str:
+    """Return the kind and the beginning of the text of an error of another library, in one line."""
+    return f"{type(error).__name__}: " + " ".join(str(error).split())[:200]

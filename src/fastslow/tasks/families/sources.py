@@ -2,34 +2,31 @@
 
     .jsonl .json .csv .parquet     read directly
     a folder                       as `datasets` saved it, or with files that `datasets` recognises
-    OWNER/NAME                     downloaded by `datasets`, or taken from its cache
+    OWNER/NAME                     downloaded by `datasets`, or taken from its cache (but for CSV, see `csv_files`)
 
 The task that reads the rows checks their columns, so that a message names the task.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastslow.core.errors import BadInput
 from fastslow.core.registry import nearest
 from fastslow.files.jsonl import RepeatedKey, loads
-from fastslow.tasks.families import jsonl, row_files
-from fastslow.tasks.families.faults import BadRow, Faults
+from fastslow.tasks.families import csv_files, jsonl, row_files
+from fastslow.tasks.families.faults import BadRow, Faults, one_line
 from fastslow.tasks.families.rows import Row, Rows
 from fastslow.tasks.families.streamed import Source
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 SAMPLE = "sample"
-BELOW_HEADER = "Row 1 is the first below the header."
-OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 OFFLINE = "offline, give a file that was downloaded before"
 
 
@@ -112,7 +109,7 @@ def load_local(path: str, task: str, split: str | None = None) -> Rows:
     try:
         source = reader(place, task)
     except OSError as error:
-        raise BadInput(f"task '{task}': cannot read '{path}' ({error.strerror or _one_line(error)}).") from None
+        raise BadInput(f"task '{task}': cannot read '{path}' ({error.strerror or one_line(error)}).") from None
     if not source.rows:
         raise BadInput(f"task '{task}': '{path}' has no rows.")
     return source
@@ -123,14 +120,13 @@ def load_hub(name: str, task: str, *, split: str, config: str | None = None, off
     offline."""
     if not HUB_NAME.fullmatch(name):
         raise BadInput(f"task '{task}': '{name}' is neither a file or folder here nor a name OWNER/NAME of the hub.")
-    import datasets
-
     try:
-        source: Any = datasets.load_dataset(name, config, split=split)
-        return _numbered(source.to_list())
+        return _loaded(name, task, split, config=config)
+    except BadInput:
+        raise
     except Exception as error:  # network, hub, formats and names each have exceptions of their own
         raise BadInput(
-            f"task '{task}': cannot load split '{split}' of '{name}' from the hub ({_one_line(error)}); {offline}."
+            f"task '{task}': cannot load split '{split}' of '{name}' from the hub ({one_line(error)}); {offline}."
         ) from error
 
 
@@ -153,8 +149,13 @@ def stream_rows(place: str, task: str, *, split: str, config: str | None = None)
         import datasets
 
         wanted = named or split
-        files = datasets.load_dataset_builder(builder, name=config).config.data_files or {}
-        paths = [str(file) for file in files.get(wanted, ())]
+        found = datasets.load_dataset_builder(builder, name=config)
+        if csv_files.is_csv(found):  # of which `datasets` guesses the kinds of cells, block by block
+            raise BadInput(
+                f"task '{task}': the CSV files of '{place}' cannot be streamed; leave streaming=1 out, or save the "
+                "rows as .parquet or .jsonl."
+            )
+        paths = [str(file) for file in (found.config.data_files or {}).get(wanted, ())]
         if row_files.readable(paths):
             yield from row_files.read_rows(paths, skip)
             return
@@ -162,6 +163,17 @@ def stream_rows(place: str, task: str, *, split: str, config: str | None = None)
         yield from (rows.skip(skip) if skip else rows)
 
     return read
+
+
+def _loaded(place: str, task: str, split: str, *, config: str | None = None, cache: str | None = None) -> Rows:
+    """Read a split of what `datasets` finds in a folder or on the hub."""
+    import datasets
+
+    builder = datasets.load_dataset_builder(place, config, cache_dir=cache)
+    if csv_files.is_csv(builder):
+        return _numbered(csv_files.read_split(builder, task, split, cache))
+    source: Any = datasets.load_dataset(place, config, split=split, cache_dir=cache)
+    return _numbered(source.to_list())
 
 
 def _load_folder(folder: Path, task: str, split: str) -> Rows:
@@ -179,42 +191,14 @@ def _load_folder(folder: Path, task: str, split: str) -> Rows:
                 source = source[split]
             return _numbered(source.to_list())
         with tempfile.TemporaryDirectory() as cache:  # the user's file may change; the rows are kept and no copy is
-            options = _csv_options(datasets.load_dataset_builder(str(folder), cache_dir=cache).config, task)
-            source = datasets.load_dataset(str(folder), split=split, cache_dir=cache, **options)
-            return _numbered(source.to_list())
+            return _loaded(str(folder), task, split, cache=cache)
     except BadInput:
         raise
     except Exception as error:
         raise BadInput(
-            f"task '{task}': cannot load split '{split}' of '{folder}' ({_one_line(error)}); it should "
+            f"task '{task}': cannot load split '{split}' of '{folder}' ({one_line(error)}); it should "
             "be a file of rows (.csv, .jsonl, .parquet) or a folder with one for each split."
         ) from error
-
-
-def _csv_options(config: Any, task: str) -> dict[str, Any]:
-    """Return how `datasets` is to read a folder: its CSV files as `_read_csv` reads one, where None, NA and 007 are
-    texts. Raises BadInput for a column that stands twice, of which `datasets` would rename the second."""
-    import datasets
-    from datasets.packaged_modules.csv.csv import CsvConfig
-
-    columns: list[str] = []
-    if isinstance(config, CsvConfig):
-        for path in (Path(path) for paths in (config.data_files or {}).values() for path in paths):
-            if path.is_file() and path.suffix == ".csv":
-                with path.open(encoding="utf-8-sig", newline="") as file:
-                    columns = next(csv.reader(file), [])
-                _check_separator(columns, path, task)
-                _check_columns(columns, path, task)
-    if not columns:
-        return {}
-    return {"keep_default_na": False, "features": datasets.Features({c: datasets.Value("string") for c in columns})}
-
-
-def _check_columns(names: Iterable[str], path: Path, task: str) -> None:
-    """Raise BadInput for a column that stands twice: only one of them would be read."""
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        raise BadInput(f"task '{task}': '{path.name}' has the column '{twice}' twice; rename one or take it out.")
 
 
 def _read_json(path: Path, task: str) -> Rows:
@@ -258,69 +242,29 @@ def _row_that_repeats(text: str) -> int:
         at, number = end, number + 1
 
 
-def _read_csv(path: Path, task: str) -> Rows:
-    # Fields of more than 131,072 characters are refused by default; the limit belongs to the whole process.
-    before = csv.field_size_limit(max(path.stat().st_size, csv.field_size_limit()))
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            header = reader.fieldnames or ()
-            _check_separator(header, path, task)
-            _check_columns(header, path, task)
-            rows = list(reader)
-    except UnicodeDecodeError:
-        raise BadInput(f"task '{task}': '{path.name}' is not in UTF-8; save it as UTF-8.") from None
-    except csv.Error as error:
-        raise BadInput(f"task '{task}': '{path.name}' is not CSV ({_one_line(error)}).") from None
-    finally:
-        csv.field_size_limit(before)
-    faults = Faults(task, "row", BELOW_HEADER)
-    for number, row in enumerate(rows, start=1):
-        if None in row or None in row.values():
-            # DictReader puts fields past the header under None, and None where the row lacks a field.
-            fields = sum(value is not None for value in row.values()) + len(row.get(None) or [None]) - 1
-            what = f"of '{path.name}' has {fields} field{'s' * (fields != 1)} and the header {len(header)}"
-            faults.add(BadRow(number, what, "; put fields with a comma, a quote or a line end into double quotes."))
-    faults.refuse()
-    return Rows(list(enumerate(rows, start=1)), numbering=BELOW_HEADER)
-
-
-def _check_separator(header: Sequence[str], path: Path, task: str) -> None:
-    """Raise BadInput for a file whose columns are separated by something other than commas."""
-    if len(header) == 1 and (other := next((mark for mark in OTHER_SEPARATORS if mark in header[0]), None)):
-        raise BadInput(
-            f"task '{task}': the columns of '{path.name}' are separated by {OTHER_SEPARATORS[other]}; save it with "
-            "commas."
-        )
-
-
 def _read_parquet(path: Path, task: str) -> Rows:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        _check_columns(parquet.read_schema(path).names, path, task)
+        csv_files.check_columns(parquet.read_schema(path).names, path.name, task)
         return _numbered(parquet.read_table(path).to_pylist())
     except BadInput:
         raise
     # Values may be of any kind: text that is not UTF-8, times of a zone that nobody knows (KeyError).
     except (pyarrow.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
         raise BadInput(
-            f"task '{task}': '{path.name}' is not a Parquet file that can be read ({_one_line(error)})."
+            f"task '{task}': '{path.name}' is not a Parquet file that can be read ({one_line(error)})."
         ) from None
 
 
 READERS: dict[str, Callable[[Path, str], Rows]] = {
     ".jsonl": jsonl.read,
     ".json": _read_json,
-    ".csv": _read_csv,
+    ".csv": csv_files.read,
     ".parquet": _read_parquet,
 }
 
 
 def _numbered(rows: list[Row]) -> Rows:
     return Rows(list(enumerate(rows, start=1)))
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: " + " ".join(str(error).split())[:200]
