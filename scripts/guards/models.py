@@ -96,6 +96,15 @@ MUTATIONS: list[Mutation] = [
         (CHAT + "a_token_that_the_embedding_has_no_row_for_is_named_with_its_row",),
     ),
     Mutation(
+        "models", "special tokens that no map names are marks as well", "policy/loading.py",
+        "for token in tokenizer.added_tokens_decoder.values() if token.special]", "for token in ()]",
+        (
+            "tests/policy/test_conversations.py::test_an_environment_cannot_open_a_turn_by_tokens_that_no_map_names",
+            "tests/run/test_assemble.py::test_a_proposal_that_holds_a_special_token_that_no_map_names_is_refused",
+            "tests/fast/reflection/test_local.py::test_a_quoted_rollout_opens_no_turn_by_tokens_that_no_map_names",
+        ),
+    ),
+    Mutation(
         "models", "the clock of a template stands still", "policy/chat.py",
         'if "strftime_now" in str(tokenizer.chat_template):', "if False:",
         (CHAT + "a_template_that_prints_the_clock_prints_the_same_each_time",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -13,6 +14,7 @@ from fastslow.policy.loading import (
     EMBEDDED_BYTES,
     ModelSource,
     context_window,
+    control_tokens,
     default_learning_rate,
     frozen_clone,
     has_system_role,
@@ -23,7 +25,7 @@ from fastslow.policy.loading import (
     resolve_model,
     weight_bytes,
 )
-from tests.support.tiny import save_tiny, tiny_model, tiny_tokenizer
+from tests.support.tiny import CLOSES_ROLE, OPENS_ROLE, save_tiny, tiny_model, tiny_tokenizer, tokenizer_with_headers
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +130,22 @@ def test_a_frozen_clone_is_a_copy_without_gradients() -> None:
 
 def test_a_small_model_learns_at_the_higher_rate() -> None:
     assert default_learning_rate(tiny_model(tiny_tokenizer())) == 1e-5
+
+
+def test_control_tokens_are_those_of_the_map_and_special_added_ones_each_once() -> None:
+    tokenizer = tokenizer_with_headers()
+    tokenizer.add_tokens(["<tool>"])  # an added token that is not special, which a text may hold
+    named = tokenizer.all_special_tokens
+    assert OPENS_ROLE not in named
+    assert sorted(control_tokens(tokenizer)) == sorted([*named, OPENS_ROLE, CLOSES_ROLE])
+
+
+def test_a_tokenizer_that_lists_no_added_tokens_has_those_that_it_names() -> None:
+    class Bare:
+        all_special_tokens: ClassVar = ["<s>", "[INST]"]
+
+        @property
+        def added_tokens_decoder(self) -> dict:
+            raise NotImplementedError  # as MistralCommonBackend of transformers does
+
+    assert control_tokens(Bare()) == ["<s>", "[INST]"]  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tokenizers import AddedToken
 
 from fastslow.core.thoughts import answer_after, spoken
 from fastslow.policy.policy import Job, Policy
@@ -78,6 +79,15 @@ def test_marks_that_are_special_tokens_are_seen_though_no_text_has_them() -> Non
     made = policy(Spy(says=[*ids, of.eos_token_id]), task=task, tokenizer=of, reasoning="strip")
     (rollout,) = made.rollouts([Job(FEW, asked("2 + 3"), 1)])
     assert (task.scored[-1][1], rollout.text) == ("5", "45")
+
+
+def test_so_are_marks_that_are_special_tokens_and_that_no_map_names() -> None:
+    of, task = tokenizer(PLAIN), Sums()
+    of.add_tokens([AddedToken(text, special=True) for text in ("[THINK]", "[/THINK]")])
+    ids = of("[THINK]4[/THINK]5", add_special_tokens=False)["input_ids"]
+    made = policy(Spy(says=[*ids, of.eos_token_id]), task=task, tokenizer=of, reasoning="strip")
+    made.rollouts([Job(FEW, asked("2 + 3"), 1)])
+    assert task.scored[-1][1] == "5"
 
 
 def test_the_marks_of_gpt_oss_are_known() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+OPENS_ROLE, CLOSES_ROLE = "<|role|>", "<|/role|>"
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -35,6 +36,16 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
+
+
+def tokenizer_with_headers() -> PreTrainedTokenizerFast:
+    """As that of Llama 3: its template opens turns with special tokens that no part of `special_tokens_map` names."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens([AddedToken(text, special=True) for text in (OPENS_ROLE, CLOSES_ROLE)])
+    tokenizer.chat_template = (
+        CHAT_TEMPLATE.replace("'<|im_start|>' + message['role'] + '\\n'", "'<|role|>' + message['role'] + '<|/role|>'")
+    ).replace("<|im_start|>assistant\\n", "<|role|>assistant<|/role|>")
+    return tokenizer
 
 
 def tiny_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCausalLM:

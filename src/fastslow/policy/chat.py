@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from fastslow.contexts.rendering import Messages
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Message
-from fastslow.policy.loading import has_system_role
+from fastslow.policy.loading import control_tokens, has_system_role
 from fastslow.policy.settings import TEMPLATE_DATE, moment_of
 from fastslow.tasks.damage import encodes
 
@@ -54,7 +54,7 @@ class Chat:
         if "strftime_now" in str(tokenizer.chat_template):
             # An argument hides transformers' function of the same name, which asks the clock.
             self._kwargs.setdefault("strftime_now", moment_of(date).strftime)
-        self._marks = [str(token) for token in tokenizer.all_special_tokens if len(str(token)) > 1]
+        self._marks = [token for token in control_tokens(tokenizer) if len(token) > 1]
         self.system_role = has_system_role(tokenizer, **self._kwargs)
         self._render([{"role": "user", "content": PROBE}], "a single question")
 

@@ -150,6 +150,19 @@ def has_system_role(tokenizer: PreTrainedTokenizerBase, **kwargs: Any) -> bool:
         return False
 
 
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return the texts that the tokenizer reads as special tokens: in a prompt they could end a turn or open another.
+
+    Covers tokens that stand among the added tokens alone, as `<|start_header_id|>` of Llama 3: `all_special_tokens`
+    leaves out what no part of `special_tokens_map` names.
+    """
+    try:
+        added = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    except NotImplementedError:  # mistral-common's tokenizer has no such list; all of its control tokens are named
+        added = []
+    return list(dict.fromkeys([*map(str, tokenizer.all_special_tokens), *added]))
+
+
 def context_window(model: PreTrainedModel) -> int:
     """Return the longest sequence, in tokens, that the model was built for."""
     return _window(model.config)

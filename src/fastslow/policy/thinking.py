@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 from fastslow.core.thoughts import OPEN_AT_THE_END, answer_after, speaks_of_thoughts
+from fastslow.policy.loading import control_tokens
 
 LOOKED_AT = 16
 """Tokens at the end of a prompt in which its template may open thoughts."""
@@ -28,7 +29,7 @@ class AnswerReader:
             reasoning == "auto" and speaks_of_thoughts(str(tokenizer.chat_template or ""))
         )
         self._tokenizer = tokenizer
-        special = [str(token) for token in tokenizer.all_special_tokens]
+        special = control_tokens(tokenizer)
         # Marks that are special tokens are not in a decoded text, e.g. those of Magistral and of GPT-OSS.
         self._special = special if any(map(speaks_of_thoughts, special)) or "<|channel|>" in special else []
 

@@ -24,7 +24,7 @@ from fastslow.fast.proposers import make_proposer as proposer_named
 from fastslow.fast.proposers.validate import HeldOut, proposal_problem
 from fastslow.fast.reflection.costs import Ceiling
 from fastslow.fast.reflection.local import LocalReflectionLM
-from fastslow.policy.loading import load_model, load_tokenizer, resolve_model
+from fastslow.policy.loading import control_tokens, load_model, load_tokenizer, resolve_model
 from fastslow.policy.pairing import tokens_past
 from fastslow.policy.trials import vocabulary
 from fastslow.routers import RouteDecider, make_router
@@ -92,7 +92,7 @@ def build_components(
     _check_plans(args, router)
     proposer = make_proposer(args, tokenizer=tokenizer, model=model)
     held_out = HeldOut([*task.split("validation"), *task.split("test")], training=train)
-    special = [t for t in tokenizer.all_special_tokens if len(t) > 1] + tokens_past(vocabulary(model), tokenizer)
+    special = [t for t in control_tokens(tokenizer) if len(t) > 1] + tokens_past(vocabulary(model), tokenizer)
     check = partial(
         proposal_problem,
         count_tokens=lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"]),  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ import torch
 from fastslow.core.errors import BadInput, EndpointError
 from fastslow.fast.reflection.costs import Usage
 from fastslow.policy.chat import Chat
+from fastslow.policy.loading import control_tokens
 from fastslow.policy.settings import TEMPLATE_DATE
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class LocalReflectionLM:
         does not show it.
         """
         self.usage.calls += 1
-        messages = [{"role": "user", "content": defuse(prompt, self.tokenizer.all_special_tokens)}]
+        messages = [{"role": "user", "content": defuse(prompt, control_tokens(self.tokenizer))}]
         try:
             ids = torch.tensor([self.chat.ids(messages, "the reflection prompt")], device=self.model.device)
         except BadInput as error:
