@@ -14,7 +14,7 @@ from fastslow.cli.main import main
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import seed_context
 from fastslow.contexts.rendering import render
-from fastslow.core.errors import BadInput
+from fastslow.core.errors import BadInput, FastSlowError
 from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Rollout, Verdict
 from fastslow.evaluation.drift import measure_drift
@@ -29,7 +29,7 @@ from fastslow.record.display import SilentDisplay
 from fastslow.run.train import resume, train
 from fastslow.slow.replay import length_penalties
 from tests.run.test_resume import assert_same
-from tests.support.echo import EchoTask
+from tests.support.echo import Echo, EchoTask
 from tests.support.present import present
 from tests.support.runs import tiny_settings, tiny_trainer
 from tests.support.served import TOKENIZER as SERVED
@@ -297,6 +297,26 @@ def test_a_reply_that_a_template_refuses_is_unscored_and_the_run_goes_on(caplog)
     made = policy(tokenizer=strict)
     assert [rollout.verdict.scored for rollout in rollouts(made, 3)] == [True, False, False]
     assert "the model's chat template refuses the turns" in caplog.text
+
+
+class Failing(EchoTask):
+    """Of every example the environment fails: where it begins, or in its first turn."""
+
+    begins = True
+
+    def episode(self, example: Any) -> Echo:
+        if not self.begins:
+            raise RuntimeError("the environment is gone")
+        return Echo(2, fails_at=1)
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_run_whose_environment_always_fails_says_so_of_it(tmp_path: Path, begins: bool) -> None:
+    task = Failing(20, 6, 4)
+    task.begins = begins
+    config = FastSlowConfig(**tiny_settings(tmp_path, task="", max_turns=3))
+    with pytest.raises(FastSlowError, match="or the scorer or the environment fails"):
+        train(config, task=task, display=SilentDisplay())
 
 
 def test_length_costs_an_episode_by_its_longest_turn() -> None:

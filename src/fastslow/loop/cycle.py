@@ -305,7 +305,9 @@ class Cycle:
             return
         state.unscored_steps = 0 if any(rollout.verdict.scored for rollout in rollouts) else state.unscored_steps + 1
         if state.unscored_steps >= min(self._config.slow_steps_per_cycle, self._config.max_steps):
+            episodes = any(r.said or "environment" in str(r.verdict.info.get("unscored")) for r in rollouts)
             raise FastSlowError(
                 f"not one of the rollouts of the last {state.unscored_steps} steps could be scored: every prompt is "
-                "too long for the model's window, or the scorer fails (see the log); there is nothing to learn from."
+                f"too long for the model's window, or the scorer{' or the environment' * episodes} fails (see the "
+                "log); there is nothing to learn from."
             )
