@@ -51,7 +51,7 @@ def test_stock_transformers_answers_under_every_soft_context_as_the_run_does(run
     policy = bundle_policy(bundle, bundle.model, task, GREEDY, torch.float32)
     policy.refresh(0)
     model = AutoModelForCausalLM.from_pretrained(exported).eval()
-    tokenizer = AutoTokenizer.from_pretrained(exported)
+    tokenizer: Any = AutoTokenizer.from_pretrained(exported)
     jobs = [Job(c, e, 0) for c in bundle.population.members for e in task.split("validation")]
     assert any(job.context.soft is not None for job in jobs)
     ends = {*model.generation_config.eos_token_id}
@@ -69,7 +69,8 @@ def test_stock_transformers_answers_under_every_soft_context_as_the_run_does(run
 def test_no_answer_holds_a_row(exported: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(exported)
     rows = model.generation_config.suppress_tokens
-    names = AutoTokenizer.from_pretrained(exported).convert_ids_to_tokens(rows)
+    tokenizer: Any = AutoTokenizer.from_pretrained(exported)
+    names = tokenizer.convert_ids_to_tokens(rows)
     assert names
     assert all(name.startswith("<|fs") for name in names)
     assert not model.config.tie_word_embeddings
