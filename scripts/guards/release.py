@@ -35,6 +35,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "release",
+        "a few unscored answers at an early look leave the rest to be asked",
+        "gate/decide.py",
+        "settled = ends or share * len(candidate) / test.most > test.unscored",
+        "settled = True",
+        (DECIDE + "test_few_unscored_answers_of_the_first_look_are_judged_with_the_rest",),
+    ),
+    Mutation(
+        "release",
         "a baseline that cannot lose makes a check invalid",
         "gate/decide.py",
         'if test.kind != "gain" and baseline - test.chance <= -test.against:',

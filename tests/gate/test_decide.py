@@ -141,6 +141,30 @@ def test_a_share_of_unscored_answers_above_the_limit_is_invalid() -> None:
     assert state(RETAIN, answers(300, unscored=5), answers(200)).state == "invalid"
 
 
+def test_few_unscored_answers_of_the_first_look_are_judged_with_the_rest() -> None:
+    """2 of the first 100 are above 1%, and 2 of 400 are not: the gate goes on. 5 of 400 are too many whatever comes."""
+    early = state(RETAIN, answers(98, 100, unscored=2), answers(98, 100), [100])
+    assert early.state == "undecided"
+    assert "2.0% of the first answers could not be scored, and at most 1% of all may" in early.reason
+    whole = state(RETAIN, answers(398, unscored=2), answers(398), [100, 400])
+    assert whole.state == "pass"
+    assert state(RETAIN, answers(95, 100, unscored=5), answers(95, 100), [100]).state == "invalid"
+    assert state(RETAIN, answers(95, 100), answers(95, 100, unscored=5), [100]).state == "invalid"
+
+
+def test_a_look_with_too_many_unscored_answers_never_passes() -> None:
+    """Not even a gain that is plain without them."""
+    easy = replace(GAIN, most=200)
+    assert state(easy, answers(98, 100), answers(0, 100), [100]).state == "pass"
+    assert state(easy, answers(98, 100, unscored=2), answers(0, 100), [100]).state == "undecided"
+
+
+def test_a_first_look_without_any_scored_answer_is_undecided_as_long_as_the_rest_may_be_scored() -> None:
+    nothing = answers(0, 100, unscored=100)
+    assert state(replace(RETAIN, unscored=0.5), nothing, nothing, [100]).state == "undecided"
+    assert state(RETAIN, nothing, nothing, [100]).state == "invalid"
+
+
 @pytest.mark.parametrize(("rise", "expected"), [(0.0, "pass"), (0.005, "pass"), (0.02, "fail"), (0.01, "undecided")])
 def test_prose_may_cost_one_per_cent_more(rise: float, expected: str) -> None:
     rng = np.random.default_rng(0)

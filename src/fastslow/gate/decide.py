@@ -34,7 +34,8 @@ class Test:
         alpha: one-sided error.
         most: questions in all.
         chance: accuracy of guessing; a baseline that is not better than it by more than the margin cannot lose.
-        unscored: largest share of answers that may be unscored.
+        unscored: largest share of all answers of the gate that may be unscored. Until the last look a larger share
+            leaves the check undecided, unless it is more already than the whole gate allows.
     """
 
     kind: Literal["gain", "retain", "samples"]
@@ -57,19 +58,23 @@ def decide(test: Test, candidate: Sequence[Rewards], baseline: Sequence[Rewards]
         candidate, baseline: rewards of each question, in the same order.
         looks: questions that were answered at each look so far, the last of them all of these.
     """
+    ends = not candidate or looks[-1] >= test.most
     share = _unscored_share(candidate, baseline)
     both = _scored(candidate, baseline)
     if not both or share > test.unscored:
+        # A share of few answers says little of all: before the end, only what no further answer can mend is invalid.
+        settled = ends or share * len(candidate) / test.most > test.unscored
         return Check(
-            test.kind, test.name, "invalid", n=len(candidate), looks=len(looks), against=test.against,
-            reason=f"{100 * share:.1f}% of the answers could not be scored, and at most {100 * test.unscored:g}% may",
+            test.kind, test.name, "invalid" if settled else "undecided", n=len(candidate), looks=len(looks),
+            against=test.against,
+            reason=f"{100 * share:.1f}% of the {'' if ends else 'first '}answers could not be scored, and at most "
+            f"{100 * test.unscored:g}% of all may",
         )  # fmt: skip
     pairs = pair([c for c, _ in both], [b for _, b in both])
     means = [float(np.mean([np.mean(side) for side in sides])) for sides in zip(*both, strict=True)]
     bound = bounds_at(test.alpha, looks, test.most)[-1]
     to_pass, to_fail = _bounds(pairs, test.against, bound)
     low, high = interval_of(pairs, to_pass, to_fail)
-    ends = looks[-1] >= test.most
     right = _fully_right(both)
     state, reason, more = _outcome(
         test, pairs, (to_pass, to_fail), means[1], ends, graded=right is not None, bound=bound
