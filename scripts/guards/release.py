@@ -83,6 +83,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "release",
+        "the KL of a question is that under its own context",
+        "gate/sides.py",
+        "            context = self._context(example)\n            groups",
+        "            context = self._context(examples[0])\n            groups",
+        ("tests/gate/test_sides.py::test_the_kl_is_that_of_each_question_under_its_own_context",),
+    ),
+    Mutation(
+        "release",
         "questions of training are left out",
         "gate/questions.py",
         "if identity(example.messages) not in met]",

@@ -36,10 +36,11 @@ STAND_IN = Rollout("", "", (0,), (0,), (0.0,), "", Verdict.unscored(""), -1)
 @dataclass(frozen=True)
 class Drift:
     """KL(model || base) and the model's entropy, per token over the full vocabulary, in nats. None where there was
-    nothing to measure."""
+    nothing to measure. `tokens` is the number of tokens of which they are the means."""
 
     kl: float | None
     entropy: float | None
+    tokens: int = 0
 
 
 def measure_drift(
@@ -71,7 +72,7 @@ def measure_drift(
     for _ in range(missing):
         _drift_of_rows(model, base, [STAND_IN])
     both_N_2 = torch.cat([torch.empty(0, 2), *processes.gather(own)])
-    return Drift(*map(float, both_N_2.mean(0))) if len(both_N_2) else Drift(None, None)
+    return Drift(*map(float, both_N_2.mean(0)), tokens=len(both_N_2)) if len(both_N_2) else Drift(None, None)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedModel
 
@@ -139,5 +139,6 @@ class Evaluator:
                     self._policy, self._model, self._base, context, examples,
                     seed=self._settings.sampling.seed, packing=self._settings.packing,
                 )  # fmt: skip
-            completed.append(replace(measurement, **asdict(drifts[context.id])))
+            drift = drifts[context.id]
+            completed.append(replace(measurement, kl=drift.kl, entropy=drift.entropy))
         return completed

@@ -20,7 +20,7 @@ from fastslow.core.seeding import derive_seed
 from fastslow.core.types import Example
 from fastslow.evaluation.accuracy import Sampling, measure_population
 from fastslow.evaluation.bundle import bundle_policy
-from fastslow.evaluation.drift import measure_drift
+from fastslow.evaluation.drift import Drift, measure_drift
 from fastslow.files.manifest import digest
 from fastslow.gate.policy import Rules
 from fastslow.gate.verdict import Model
@@ -75,20 +75,26 @@ class Side:
         return time.perf_counter() - started
 
     def kl(self, task: Task, examples: Sequence[Example], rules: Rules) -> float | None:
-        """Return KL(model || base) in nats per token, on answers under the context that is released; None where no
-        example fits the window."""
-        return self._kl(task, examples, self._params(rules), self._context(examples[0]))
+        """Return KL(model || base) in nats per token, the mean over all tokens of the answers, each under the context
+        that is released for its question; None where no example fits the window."""
+        groups: dict[str, tuple[Context, list[Example]]] = {}
+        for example in examples:
+            context = self._context(example)
+            groups.setdefault(context.id, (context, []))[1].append(example)
+        params = self._params(rules)
+        drifts = [self._drift(task, group, params, context) for context, group in groups.values()]
+        measured = [(drift.kl, drift.tokens) for drift in drifts if drift.kl is not None]
+        return sum(kl * n for kl, n in measured) / sum(n for _, n in measured) if measured else None
 
     def neutral_kl(self, task: Task, examples: Sequence[Example], tokens: int) -> float | None:
         """Return the same on answers of up to `tokens` tokens under no context at all."""
-        return self._kl(task, examples, SamplingParams(max_new_tokens=tokens), seed_context(""))
+        return self._drift(task, examples, SamplingParams(max_new_tokens=tokens), seed_context("")).kl
 
-    def _kl(self, task: Task, examples: Sequence[Example], params: SamplingParams, context: Context) -> float | None:
-        drift = measure_drift(
+    def _drift(self, task: Task, examples: Sequence[Example], params: SamplingParams, context: Context) -> Drift:
+        return measure_drift(
             self._policy(task, params), self.bundle.model, self.bundle.base, context, examples,
             seed=self.seed, packing=why_not(self.bundle.model) is None,
         )  # fmt: skip
-        return drift.kl
 
     def _params(self, rules: Rules) -> SamplingParams:
         tokens = int(self.bundle.settings["max_completion_length"])
