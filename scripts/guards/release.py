@@ -91,6 +91,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "release",
+        "a document under several filters is not counted twice",
+        "gate/samples.py",
+        "if len(found) > 1), None)",
+        "if len(found) > 99), None)",
+        ("tests/gate/test_samples.py::test_one_document_under_several_filters_is_not_counted_twice",),
+    ),
+    Mutation(
+        "release",
         "questions of training are left out",
         "gate/questions.py",
         "if identity(example.messages) not in met]",

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from fastslow.core.errors import BadInput
+from fastslow.gate.gate import _samples_check
+from fastslow.gate.policy import parse_policy
 from fastslow.gate.samples import read_pair
 
 
@@ -28,10 +30,47 @@ def test_lines_are_paired_by_question_in_whatever_order(tmp_path: Path) -> None:
     assert read_pair(one, two, "acc") == ([[1.0], [0.0]], [[0.5], [1.0]])
 
 
-def test_several_filters_and_samples_of_a_question_stay_apart(tmp_path: Path) -> None:
-    rows = [*harness({0: 1.0}), *harness({0: 0.0}), *harness({0: 0.5}, filter="strict")]
-    path = write(tmp_path / "a", rows)
-    assert read_pair(path, path, "acc")[0] == [[1.0, 0.0], [0.5]]
+def test_samples_of_a_question_are_one_question(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", [*harness({0: 1.0, 1: 1.0}), *harness({0: 0.0})])
+    assert read_pair(path, path, "acc")[0] == [[1.0, 0.0], [1.0]]
+
+
+def two_filters(first: dict[int, float], second: dict[int, float]) -> list[dict[str, Any]]:
+    return [*harness(first, filter="strict-match"), *harness(second, filter="flexible-extract")]
+
+
+@pytest.mark.parametrize("side", ["candidate", "baseline"])
+def test_one_document_under_several_filters_is_not_counted_twice(side: str, tmp_path: Path) -> None:
+    good = write(tmp_path / "good", harness({0: 1.0, 1: 1.0}))
+    bad = write(tmp_path / "bad", two_filters({0: 1.0, 1: 1.0}, {0: 1.0}))
+    with pytest.raises(BadInput, match="several filters: strict-match, flexible-extract; name one with 'filter'"):
+        read_pair(*((bad, good) if side == "candidate" else (good, bad)), "acc")
+
+
+def test_the_filter_that_the_policy_names_is_read_alone(tmp_path: Path) -> None:
+    one = write(tmp_path / "a", two_filters({0: 1.0, 1: 0.0}, {0: 0.5, 1: 0.5}))
+    two = write(tmp_path / "b", two_filters({0: 0.0, 1: 1.0}, {0: 0.5, 1: 0.5}))
+    assert read_pair(one, two, "acc", "strict-match") == ([[1.0], [0.0]], [[0.0], [1.0]])
+    with pytest.raises(BadInput, match="no answers of filter 'strict'; it has strict-match, flexible-extract"):
+        read_pair(one, two, "acc", "strict")
+    ours = write(tmp_path / "c", harness({0: 0.0, 1: 1.0}))
+    with pytest.raises(BadInput, match="it has none"):
+        read_pair(one, ours, "acc", "strict-match")
+
+
+def test_a_check_reads_the_filter_of_its_policy(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", two_filters({0: 1.0, 1: 0.0}, {0: 1.0, 1: 1.0}))
+    text = f"general:\n  samples:\n  - {{name: x, candidate: {path}, baseline: {path}, filter: strict-match}}\n"
+    policy = parse_policy(text.encode(), "policy")
+    check = _samples_check(policy.samples[0], policy)
+    assert (check.n, check.candidate) == (2, 0.5)
+
+
+def test_one_document_under_several_prompts_is_not_counted_twice(tmp_path: Path) -> None:
+    """Two evaluations with different numbers of examples in the prompt, put into one file."""
+    path = write(tmp_path / "a", [*harness({0: 1.0}, prompt_hash="p0"), *harness({0: 1.0}, prompt_hash="p5")])
+    with pytest.raises(BadInput, match="several prompts; give a file with one"):
+        read_pair(path, path, "acc")
 
 
 def test_our_own_samples_files_are_read_for_the_released_model(tmp_path: Path) -> None:

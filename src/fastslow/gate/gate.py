@@ -203,7 +203,7 @@ def _losses(task: Answered) -> list[Lost]:
 
 
 def _samples_check(one: Any, policy: Policy) -> Check:
-    candidate, baseline = read_pair(one.candidate, one.baseline, one.metric)
+    candidate, baseline = read_pair(one.candidate, one.baseline, one.metric, one.filter)
     test = Test(
         "samples", one.name, -policy.margin_of(one), policy.rules.alpha, len(candidate), unscored=policy.limits.unscored
     )

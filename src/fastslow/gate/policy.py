@@ -112,6 +112,7 @@ class Samples(SettingsGroup):
     candidate: str = setting("", "The candidate's file.")
     baseline: str = setting("", "The baseline's file.")
     metric: str = setting("acc", "The column with the score, from 0 to 1.")
+    filter: str = setting("", "Which of lm-eval's filters is read, where a file has several.")
     margin: float | None = setting(
         None, "Drop that counts as none (default: of the rules).", at_least=LEAST_MARGIN, at_most=1
     )
