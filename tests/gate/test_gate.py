@@ -129,3 +129,14 @@ def test_a_verdict_says_what_is_known_of_the_candidate_from_before(folder: Path,
     assert "were gated" not in str(notes[0])
     assert "these very bytes were gated 1 time before (1 undecided)" in notes[1][1]
     assert "these very bytes were gated 2 times before (2 undecided)" in notes[2][1]
+
+
+def test_a_verdict_says_where_it_is_not_known_what_the_weights_met(folder: Path, tmp_path: Path) -> None:
+    began = tiny_bundle(tmp_path / "began")
+    about = json.loads((began / "bundle.json").read_text())
+    about["settings"]["ancestors"] = [{"unknown": "'runs/old', from which a run began: it is gone."}]
+    (began / "bundle.json").write_text(json.dumps(about))
+    for names in (("began", str(folder / "a")), (str(folder / "a"), "began")):
+        notes = gate(tmp_path, tmp_path, *names, f"questions: 8\nretain: [{{task: {TASK}}}]\n")[1]["notes"]
+        said = "which questions the weights met before is not known as a whole ('runs/old', from which a run began: it"
+        assert [note for note in notes if note.startswith(said)] == [f"{said} is gone)"]

@@ -74,6 +74,18 @@ def test_what_is_written_is_a_bundle_with_the_seed_context_alone(distilled: dict
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_the_runs_behind_the_parent_are_behind_what_is_distilled(tmp_path: Path) -> None:
+    """Also where the parent is of an older version and its run's settings tell: nothing leads from the new folder to
+    them."""
+    parent(tmp_path / "old", task="jsonl:old.jsonl")
+    (tmp_path / "old/config.yaml").write_text("task: x\n")
+    bundle = parent(tmp_path / "next")
+    (tmp_path / "next/config.yaml").write_text(f"from_bundle: {tmp_path / 'old'}\n")
+    distill(bundle, tmp_path / "out", SETTINGS, SilentDisplay())
+    settings = json.loads((tmp_path / "out/bundle/bundle.json").read_text())["settings"]
+    assert [one["task"] for one in settings["ancestors"]] == ["jsonl:old.jsonl"]
+
+
 def test_nothing_but_the_run_is_left(distilled: dict[str, Any]) -> None:
     out = distilled["out"]
     made = {"bundle", "answers.jsonl", "evals.jsonl", "metrics.jsonl", "summary.json"}

@@ -14,6 +14,7 @@ from fastslow.record.display import SilentDisplay
 from fastslow.run.train import resume, train
 from fastslow.streams.streamed import SourceStream
 from fastslow.tasks.families import streamed
+from fastslow.tasks.families.streamed import StreamedTask
 from fastslow.tasks.resolve import resolve_task
 from tests.support.runs import tiny_settings
 
@@ -71,3 +72,23 @@ def test_a_streamed_task_beside_others_is_refused(tmp_path: Path, task: str) -> 
     own = {name: value for name, value in tiny_settings(tmp_path).items() if name not in ("task", "max_steps")}
     with pytest.raises(BadInput, match="is for one task"):
         train(FastSlowConfig(**own, tasks=["star_graph", task], stage_steps=2), display=SilentDisplay())
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"mode": "rl"}, {"mode": "fst"}, {"mode": "prompt_rl"}, {"mode": "supervised"}, {"stream": "arrival"}]
+)
+def test_a_bundle_says_how_far_its_run_may_have_read(
+    tmp_path: Path, task: str, chosen: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gate leaves those rows out; lookaheads read further than training does."""
+    read: list[int] = []
+    at = StreamedTask.at
+
+    def spy(self: StreamedTask, position: int, *, seed: int | None) -> Any:
+        read.append(position)
+        return at(self, position, seed=seed)
+
+    monkeypatch.setattr(StreamedTask, "at", spy)
+    train(settings(tmp_path, task, max_steps=3, **chosen), display=SilentDisplay())
+    taken = json.loads((tmp_path / "run/bundle/bundle.json").read_text())["settings"]["questions_taken"]
+    assert max(read) < taken <= max(read) + 1 + 2 * 12, "two steps of at most 3 x 4 questions are no great excess"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,23 +230,55 @@ def _checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     moment_of(checked["template_date"])
     if checked["dtype"] not in (None, *DTYPES):
         raise ValueError(f"'dtype' must be one of {', '.join(DTYPES)}")
-    tasks = checked["tasks"] or []
-    if not isinstance(tasks, list) or not all(isinstance(name, str) for name in tasks):
-        raise ValueError("'tasks' must be a list of names")
-    if checked["train_size"] is not None and type(checked["train_size"]) is not int:
-        raise ValueError("'train_size' must be a whole number or null")
+    _check_questions(checked)
+    ancestors = checked.get("ancestors", [])
+    if not isinstance(ancestors, list) or not all(isinstance(one, dict) for one in ancestors):
+        raise ValueError("'ancestors' must be a list of settings")
+    for one in ancestors:
+        if not isinstance(one.get("unknown", ""), str):
+            raise ValueError("'unknown' must be text")
+        if "unknown" not in one:
+            _check_questions(one)
     least_one = ("max_completion_length", "eval_samples", "max_turns")
-    for name in ("seed", "validation_size", "test_size", "data_seed", *least_one):
-        least = 1 if name in least_one else 0
-        most = MOST if least else None
-        if type(checked[name]) is not int or checked[name] < least or (most and checked[name] > most):
-            limit = f", at most {most}" if most else ""
-            raise ValueError(f"'{name}' must be a whole number, at least {least}{limit}")
+    for name in ("seed", *least_one):
+        _check_whole(name, checked[name], 1 if name in least_one else 0, MOST if name in least_one else None)
     for name in ("eval_temperature", "eval_top_p"):
         if isinstance(checked[name], bool) or not isinstance(checked[name], (int, float)):
             raise ValueError(f"'{name}' must be a number")
         float(checked[name])  # OverflowError: a whole number of hundreds of digits
     return checked
+
+
+def _check_questions(settings: Mapping[str, Any]) -> None:
+    """Check the settings that say which questions a run had. Raises ValueError or KeyError."""
+    if not isinstance(settings["task"], str):
+        raise ValueError("'task' must be text")
+    tasks = settings["tasks"] or []
+    if not isinstance(tasks, list) or not all(isinstance(name, str) for name in tasks):
+        raise ValueError("'tasks' must be a list of names")
+    if settings["train_size"] is not None and type(settings["train_size"]) is not int:
+        raise ValueError("'train_size' must be a whole number or null")
+    for name in ("validation_size", "test_size", "data_seed"):
+        _check_whole(name, settings[name], 0)
+    _check_whole("questions_taken", settings.get("questions_taken", 0), 0)
+
+
+def _check_whole(name: str, value: Any, least: int, most: int | None = None) -> None:
+    if type(value) is not int or value < least or (most and value > most):
+        limit = f", at most {most}" if most else ""
+        raise ValueError(f"'{name}' must be a whole number, at least {least}{limit}")
+
+
+def with_places(settings: Mapping[str, Any], find: Callable[[str], str]) -> dict[str, Any]:
+    """Return the settings of a run with the files of its tasks, and of those of its ancestors, where `find` says."""
+    found = dict(settings)
+    if settings.get("tasks"):  # `task` is then the name of the set, which is no task's
+        found["tasks"] = [with_paths(name, find) for name in settings["tasks"]]
+    elif settings.get("task"):
+        found["task"] = with_paths(settings["task"], find)
+    if settings.get("ancestors"):
+        found["ancestors"] = [with_places(one, find) for one in settings["ancestors"]]
+    return found
 
 
 def _found(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -265,9 +297,7 @@ def _found(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         other = place_after_move(model, was=was, now=now)
         also = f" nor '{other}'" if other not in (None, model) else ""
         raise BadInput(f"the base model of '{folder}' is not at '{model}'{also}; put its folder back.")
-    if settings["tasks"]:  # `task` is then the name of the set, which is no task's
-        return {**settings, "model": model, "tasks": [with_paths(name, find) for name in settings["tasks"]]}
-    return {**settings, "model": model, "task": with_paths(settings["task"], find)}
+    return {**with_places(settings, find), "model": model}
 
 
 def tasks_of(settings: Mapping[str, Any]) -> list[str]:

@@ -62,32 +62,33 @@ def _available(policy: Policy, options: argparse.Namespace) -> dict[str, int]:
     """Return the most questions of every task that has fewer than the policy asks for, without those of the bundles
     that are given. Of a task that cannot be made here a note says so: it may be elsewhere."""
     from fastslow.bundles.bundle import settings_of
+    from fastslow.gate.met import Met, Settings, lineage
     from fastslow.gate.questions import choose_questions
     from fastslow.registry.registry import resolve
     from fastslow.tasks.task_set import spelled_once
 
     given = (name for name in (options.candidate, options.baseline) if name not in (None, "", "base"))
-    bundles = []
+    runs: list[Settings] = []
     for name in given:
         try:
-            bundles.append(settings_of(resolve(name))[1])
+            runs += lineage(*settings_of(resolve(name)))
         except BadInput as error:
             _note(f"which questions '{name}' was trained on is not known: {error}")
     named = {spelled_once(one.task) for one in (*policy.gain, *policy.retain)}
 
-    def trusted(task: str) -> bool:
-        return options.trust_task or spelled_once(task) in named
-
+    met = Met(runs, trusted=lambda task: options.trust_task or spelled_once(task) in named)
     found: dict[str, int] = {}
     for one in (*policy.gain, *policy.retain):
         most = policy.questions_of(one)
         try:
-            number = len(choose_questions(one.task, most, 0, bundles, trusted=trusted).examples)
+            number = len(choose_questions(one.task, most, 0, met).examples)
         except BadInput as error:
             _note(f"how many questions '{one.task}' has is not known here: {error}")
             continue
         if number < most:
             found[spelled_once(one.task)] = number
+    for note in met.notes:
+        _note(note)
     return found
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
-from fastslow.bundles.digest import unfinished
+from fastslow.bundles.digest import folder_of, unfinished
 from fastslow.core.types import Example
 from fastslow.files.run_directory import versions
 from fastslow.gate.decide import Test, decide
 from fastslow.gate.figures import figures
 from fastslow.gate.floor import Floor, completed
+from fastslow.gate.met import Met, lineage
 from fastslow.gate.policy import Gain, Policy, Retain
 from fastslow.gate.questions import Questions, choose_questions
 from fastslow.gate.samples import read_pair
@@ -83,7 +84,8 @@ def run_gate(order: Order) -> Verdict:
     policy = completed(order.policy, order.floor)
     checks = [_samples_check(one, policy) for one in policy.samples]  # cheap, and may be refused
     candidate, baseline = _open(order, policy)
-    tasks = _questions(order, policy, (candidate, baseline))
+    met = _met(order, policy, candidate, baseline)
+    tasks = _questions(order, policy, met)
     checks += _paired_checks(order, policy, tasks, candidate, baseline)
     checks += figures(policy, [(t.questions.task, t.asked()) for t in tasks.values()], candidate, baseline, order.tell)
     asked = tuple(
@@ -103,7 +105,7 @@ def run_gate(order: Order) -> Verdict:
         seed=order.seed,
         checks=tuple(checks),
         questions=asked,
-        notes=(*_history(order, candidate), *_notes(policy, tasks, asked, candidate, baseline)),
+        notes=(*_history(order, candidate), *met.notes, *_notes(policy, tasks, asked, candidate, baseline)),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - started, 1),
         versions=versions(),
@@ -121,19 +123,23 @@ def _open(order: Order, policy: Policy) -> tuple[Side, Side]:
     return candidate, open_side(order.baseline[0], order.baseline[1], rules, dtype=candidate.dtype, **how)
 
 
-def _questions(order: Order, policy: Policy, sides: Sequence[Side]) -> dict[str, Answered]:
+def _met(order: Order, policy: Policy, candidate: Side, baseline: Side) -> Met:
+    """Return what both sides were trained or selected on. The base of the candidate is there with its ancestors."""
+    named = {spelled_once(one.task) for one in (*policy.gain, *policy.retain)}
+    runs = lineage(order.candidate[1], candidate.bundle.settings)
+    if order.baseline[1] is not None:
+        runs += lineage(folder_of(order.baseline[1]), baseline.bundle.settings)
+    return Met(runs, trusted=lambda task: order.trusted or spelled_once(task) in named)
+
+
+def _questions(order: Order, policy: Policy, met: Met) -> dict[str, Answered]:
     """Return the questions of each task of the policy, by the name that the policy has for the task first."""
-    named = [spelled_once(one.task) for one in (*policy.gain, *policy.retain)]
     tasks: dict[str, Answered] = {}
     for one in (*policy.gain, *policy.retain):
         name, most = spelled_once(one.task), policy.questions_of(one)
         if name in tasks and tasks[name].most >= most:
             continue
-        questions = choose_questions(
-            one.task, most, order.seed, [side.bundle.settings for side in sides],
-            trusted=lambda task: order.trusted or spelled_once(task) in named,
-        )  # fmt: skip
-        tasks[name] = Answered(questions, most)
+        tasks[name] = Answered(choose_questions(one.task, most, order.seed, met), most)
     return tasks
 
 

@@ -19,6 +19,7 @@ from fastslow.evaluation.accuracy import prompt_tokens
 from fastslow.files.run_directory import RunDirectory, machine, versions
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.tasks.check import stated_answer
+from fastslow.tasks.families.streamed import StreamedTask
 from fastslow.tasks.task_set import by_task
 
 LONGEST_LABEL = 60
@@ -85,6 +86,7 @@ def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, An
     if trainer.own_task:  # no name leads to an object
         settings |= {"task": summary["task"], "tasks": None, "task_object": True}
     settings |= {"task": settings["task"] or summary["task"], "dtype": compute_type(config)}
+    settings |= _met(trainer)
     provenance = {key: summary[key] for key in ("steps", "status", "accuracy", "kl_to_base", "versions")}
     if config.save_bundle:
         run.write_json(f"bundle/{BUNDLE}", {"settings": settings, **provenance, **manifest_of(run.path / "bundle")})
@@ -93,6 +95,17 @@ def _write(run: RunDirectory, trainer: FastSlowTrainer, summary: Mapping[str, An
         if trainer.topics.archive is not None:
             run.write_json("archive.json", trainer.topics.archive.to_json())
     run.write_json("summary.json", summary)
+
+
+def _met(trainer: FastSlowTrainer) -> dict[str, Any]:
+    """Return what tells, with the task and its sizes, which questions the weights have met: the runs before this one,
+    and how far a stream was read, lookaheads included."""
+    met: dict[str, Any] = {"ancestors": trainer.ancestors} if trainer.ancestors else {}
+    if isinstance(trainer.parts.task, StreamedTask):
+        cycles = [-1, *(cycle for step in range(trainer.step + 1) for cycle in trainer.cycle.cycles_at(step))]
+        ahead = (max(cycles) + 1) * trainer.args.slow_steps_per_cycle
+        met["questions_taken"] = max(trainer.step + 1, ahead) * trainer.args.questions_per_step
+    return met
 
 
 def summarise(trainer: FastSlowTrainer, *, status: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from peft import PeftModel
 
+from fastslow.bundles.ancestry import ancestors_of
 from fastslow.bundles.bundle import Bundle, open_bundle, open_task, tasks_of, write_bundle
 from fastslow.bundles.digest import BUNDLE, bundle_digest, folder_of, manifest_of
 from fastslow.contexts.rendering import refuse_soft
@@ -280,6 +281,8 @@ def _write(directory: RunDirectory, bundle: Bundle, parent: Path, summary: Mappi
     )
     about = {name: summary[name] for name in ("distilled", "steps", "status", "accuracy", "kl_to_base", "versions")}
     settings = {**bundle.settings, "clusters": "none"}
+    if ancestors := ancestors_of(parent, bundle.settings):  # which an older bundle can only tell where it is
+        settings["ancestors"] = ancestors
     directory.write_json(f"bundle/{BUNDLE}", {"settings": settings, **about, **manifest_of(directory.path / "bundle")})
     directory.write_json("summary.json", summary)
 

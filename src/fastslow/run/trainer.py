@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
+from fastslow.bundles.ancestry import ancestors_from, behind
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.evidence import Book
 from fastslow.contexts.population import Population
@@ -75,6 +76,9 @@ class FastSlowTrainer:
         self.recorder = recorder or Recorder(None)
         self.begun_from = None if gone(args) else predecessor(args)
         """The bundle that weights and contexts are taken from; None for the base, or for one that is gone."""
+        begun_from = [args.from_bundle] if args.from_bundle else []
+        self.ancestors = ancestors_from(*begun_from, *behind(args.model))
+        """The runs behind the weights that this run begins with, for its bundle: read now, as they may go meanwhile."""
         source, given = resolve_model(args.model), model is not None
         self.tokenizer = processing_class or load_tokenizer(source, trust_remote_code=args.trust_remote_code)
         model = model or load_model(source, trust_remote_code=args.trust_remote_code)

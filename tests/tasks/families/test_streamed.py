@@ -74,6 +74,23 @@ def test_without_a_seed_rows_come_in_their_own_order() -> None:
     assert [n for n, before in zip(numbers, [0, *numbers], strict=False) if n != before] == expected
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("positions", [1, 16, 17, 64, 100, 250])
+def test_the_rows_up_to_a_position_hold_every_example_before_it(seed: int | None, positions: int) -> None:
+    made = task(Source(rows(96)))
+    numbers = [example.payload["line"] for example in made.up_to(positions)]
+    assert {made.at(p, seed=seed).payload["line"] for p in range(positions)} <= set(numbers)
+    assert len(numbers) == len(set(numbers))
+    assert max(numbers) <= 16 * -(-positions // 16)
+    assert [e.payload["line"] for e in task(Source(rows(96))).up_to(None)] == [
+        e.payload["line"] for e in task(Source(rows(96))).up_to(10_000)
+    ]
+
+
+def test_no_more_rows_than_those_of_an_epoch_are_read() -> None:
+    assert max(example.payload["line"] for example in task(Source(rows(96)), train_size=40).up_to(None)) <= 40
+
+
 def test_a_resumed_run_skips_to_its_block() -> None:
     source = Source(rows(1000))
     assert epoch(task(source), 1, start=900) == epoch(task(Source(rows(1000))), 901)[900:]

@@ -116,6 +116,21 @@ class StreamedTask(RowsTask):
         rows = self._block(place // BLOCK)
         return self._usable(place, rows[place % BLOCK]) if place % BLOCK < len(rows) else None
 
+    def up_to(self, positions: int | None) -> Iterator[Example]:
+        """Yield the training example of every usable row that the first `positions` places can have come from, whatever
+        the seed: whole blocks, each row once. With None, all rows of an epoch.
+
+        Raises FastSlowError where the stream breaks off.
+        """
+        index = 0
+        while positions is None or index * BLOCK < positions:
+            rows = self._block(index)
+            found = (self._usable(index * BLOCK + place, row) for place, row in enumerate(rows))
+            yield from (example for example in found if example is not None)
+            if len(rows) < BLOCK:
+                return
+            index += 1
+
     # Reading
 
     def _in_epoch(self, position: int) -> tuple[int, int]:
