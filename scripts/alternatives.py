@@ -151,7 +151,7 @@ def by_itself(log: Path, jobs: int, *command: str) -> tuple[int, float]:
 
 
 def threads(jobs: int) -> dict[str, str]:
-    """Return an environment in which `jobs` processes share the cores, and generators make the same questions in all."""
+    """Return an environment in which `jobs` processes share the cores, and generators ask the same in all."""
     return {**os.environ, "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs)), "PYTHONHASHSEED": "0"}
 
 
