@@ -100,9 +100,9 @@ MUTATIONS: list[Mutation] = [
     Mutation(
         "release",
         "questions of training are left out",
-        "gate/questions.py",
-        "if identity(example.messages) not in met]",
-        "if True]",
+        "gate/met.py",
+        "if _short(identity(example.messages)) not in met)",
+        "if True)",
         (QUESTIONS + "test_questions_that_stand_in_a_file_of_training_as_well_are_left_out",),
     ),
     Mutation(
