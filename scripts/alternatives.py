@@ -240,7 +240,7 @@ def _row(arm: Arm) -> dict[str, str]:
         "rollouts": f"{mean([one['rollouts']['slow'] + one['rollouts']['fast'] for one in summaries]):,.0f}",
         "trained tokens": f"{mean([one['trained']['tokens'] for one in summaries]):,.0f}",
         "minutes of training": f"{mean([trained(one) for one in summaries]) / 60:.1f}",
-        "peak memory (GB)": f"{mean([one['peak_memory_mb'] for one in mine]) / 1e3:.1f}",
+        "peak memory (GB)": f"{mean([one['peak_memory_mb'] for one in mine]) / 1e3:.1f}".replace("nan", "n/a"),
         "prompt tokens added": f"{mean([one['added_prompt_tokens'] for one in mine]):.0f}",
         "time to the first token": f"{mean([one['first_token'] for one in mine]):.1f}x",
         "for each further": f"{mean([one['further_token'] for one in mine]):.1f}x",
