@@ -20,7 +20,6 @@ from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
 from fastslow.core.types import Rollout
 from fastslow.evaluation.bundle import bundle_policy
-from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.policy import Job, Policy
 from fastslow.policy.soft_rows import rows_beside
 from fastslow.record.display import SilentDisplay
@@ -28,16 +27,12 @@ from fastslow.run.train import train
 from fastslow.run.trainer import FastSlowTrainer
 from fastslow.tasks.resolve import resolve_task
 from tests.support.runs import tiny_settings
-
-SOFT: dict[str, Any] = {"fast_weights": "soft", "soft_tokens": 200, "soft_learning_rate": 1e-2, "max_steps": 3}
-GREEDY = SamplingParams(8, temperature=0.0)
+from tests.support.soft import GREEDY, SOFT, soft_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("soft")
-    train(FastSlowConfig(**tiny_settings(folder, **SOFT)), display=SilentDisplay())
-    return folder / "run"
+    return soft_run(tmp_path_factory.mktemp("soft"))
 
 
 def answers(policy: Policy, population: Population) -> list[Rollout]:

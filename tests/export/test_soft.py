@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fastslow.bundles.bundle import open_bundle
 from fastslow.cli.main import main
-from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import seed_context, soft_context
 from fastslow.contexts.rendering import render_chat
 from fastslow.contexts.soft import SOFT, SOFT_TURN, SoftText
@@ -20,22 +19,14 @@ from fastslow.core.errors import BadInput
 from fastslow.evaluation.bundle import bundle_policy
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import open_release
-from fastslow.policy.engines.base import SamplingParams
 from fastslow.policy.policy import Job
-from fastslow.record.display import SilentDisplay
-from fastslow.run.train import train
 from fastslow.tasks.resolve import resolve_task
-from tests.support.runs import tiny_settings
-
-ROWS: dict[str, Any] = {"fast_weights": "soft", "soft_tokens": 200, "soft_learning_rate": 1e-2, "max_steps": 3}
-GREEDY = SamplingParams(8, temperature=0.0)
+from tests.support.soft import GREEDY, soft_run
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("soft")
-    train(FastSlowConfig(**tiny_settings(folder, **ROWS)), display=SilentDisplay())
-    return folder / "run"
+    return soft_run(tmp_path_factory.mktemp("soft"))
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from fastslow.contexts.context import Context, seed_context
 from fastslow.contexts.evidence import Book, Entry
 from fastslow.contexts.population import Population
 from fastslow.core.types import Rollout, Verdict
+from fastslow.fast.effort import Effort
+from fastslow.loop.cycle import Cycle
 from fastslow.loop.rollout_cache import RolloutCache
 from fastslow.loop.weighing import Weighing
 from fastslow.topics.archive import Archive
@@ -104,3 +106,16 @@ def test_what_lost_weights_made_is_forgotten() -> None:
     assert [made.example_id for made in state.cache.waiting()] == ["x"]
     assert max(entry.version for entry in state.book.entries) == 3
     assert topics.archive.entries["a"].levels == {}
+
+
+@pytest.mark.parametrize(("at_hand", "ahead", "wakes"), [
+    (["a"], ["a", "b"], True), (["a", "b"], ["b"], False), (["a"], ["a"], False), ([], ["a"], False),
+])  # fmt: skip
+def test_a_fast_phase_wakes_where_a_topic_comes_that_was_not_at_hand(
+    at_hand: list[str], ahead: list[str], wakes: bool
+) -> None:
+    state = SimpleNamespace(at_hand=at_hand, effort=Effort(share=0.5))
+    cycle: Any = SimpleNamespace(topics=SimpleNamespace(of=lambda topic: topic), state=state)
+    Cycle._take_in_hand(cycle, ahead)  # type: ignore[arg-type]
+    assert (state.effort.share == 1.0) == wakes
+    assert state.at_hand == ahead
