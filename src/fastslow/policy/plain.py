@@ -31,6 +31,14 @@ def is_better_plain(model: nn.Module) -> bool:
     )
 
 
+def adapter_arrangement(model: nn.Module) -> list[object]:
+    """Return what a copy of a model with adapters has to have like it: which weights there are, and which adapters of
+    each layer are on."""
+    layers = (module for module in model.modules() if isinstance(module, BaseTunerLayer))
+    on: list[object] = [(layer.disable_adapters, *layer.active_adapters) for layer in layers]
+    return [*(name for name, _ in model.named_parameters()), *on]
+
+
 def own_weights(model: PreTrainedModel) -> dict[str, Tensor]:
     """Return the model's own weights by the names that they have without adapters; not copies."""
     inner = without_adapter_shell(model)

@@ -369,6 +369,40 @@ def test_moved_adapters_are_followed_after_a_refresh(dtype: torch.dtype) -> None
     assert {weight.dtype for weight in model.parameters()} == {torch.float32}
 
 
+def test_adapters_answer_from_a_copy_in_bf16_which_has_those_that_are_on() -> None:
+    """Autocast would convert every weight of the base again for every token."""
+    model: Any = adapted()
+    model.add_adapter("second", LoraConfig(r=4, lora_alpha=32, target_modules="all-linear", init_lora_weights=False))
+    under_test = sampler(model, dtype=torch.bfloat16)
+    seen: set[torch.dtype] = set()
+    with torch.random.fork_rng(devices=[]):
+        for step, on in enumerate((["default"], ["second"], ["default", "second"]), start=1):
+            model.base_model.set_adapter(on)
+            under_test.refresh(step)
+            hooks = [
+                module.register_forward_hook(lambda _, inputs, __: seen.add(inputs[0].dtype))
+                for module in cast(Any, under_test)._shadow.modules() if isinstance(module, torch.nn.Linear)
+            ]  # fmt: skip
+            fresh = sampler(model, dtype=torch.bfloat16).sample(prompts(True), GREEDY)
+            assert under_test.sample(prompts(True), GREEDY) == fresh
+            for hook in hooks:
+                hook.remove()
+        with model.disable_adapter():
+            under_test.refresh(step + 1)
+            off = texts(under_test.sample(prompts(True), GREEDY))
+    assert seen == {torch.bfloat16}
+    assert off == texts(sampler(build("llama"), dtype=torch.bfloat16).sample(prompts(True), GREEDY))
+
+
+def test_a_quantised_model_is_not_copied_into_another_type() -> None:
+    model = build("llama")
+    model.model.layers[0].mlp.up_proj.weight = torch.nn.Parameter(
+        torch.zeros(1, dtype=torch.uint8), requires_grad=False
+    )
+    under_test = sampler(model, dtype=torch.bfloat16)
+    assert cast(Any, under_test)._shadow is None, "its numbers would be taken for weights"
+
+
 def test_a_penalty_for_repetition_does_not_depend_on_who_shares_the_batch() -> None:
     model = tiny("llama")
     sampler = PrefixSampler(model, eos_ids=[EOS], pad_id=PAD, dtype=torch.float32)

@@ -33,7 +33,7 @@ from fastslow.policy import shards
 from fastslow.policy.engines.base import Prompt, Sample, SamplingParams, go_on
 from fastslow.policy.engines.rows import CachedRows, PaddedRows, Rows, Way, WholeRows, likely_way
 from fastslow.policy.loading import frozen_clone
-from fastslow.policy.plain import fill_plain, is_better_plain, plain_copy
+from fastslow.policy.plain import adapter_arrangement, fill_plain, is_better_plain, plain_copy
 
 # Dropping finished rows copies the cache, so it waits until this share of a batch has ended.
 COMPACT_WHEN_DONE = 0.25
@@ -69,6 +69,7 @@ class PrefixSampler:
         self._dtype = dtype
         self._max_rows = max_rows
         self._shadow: PreTrainedModel | None = None
+        self._arrangement: list[object] = []
         self._version: int | None = None
         self._prefixes: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
         self._way = way or likely_way(model)
@@ -86,10 +87,13 @@ class PrefixSampler:
             self._gather()
             return
         plain = is_better_plain(self._live)
-        if not plain and (next(self._live.parameters()).dtype == self._dtype or hasattr(self._live, "peft_config")):
-            return  # LoRA: the live model runs under autocast; merging adapters would lose bits of the base
-        if self._shadow is None:
+        if not plain and not _can_be_copied(self._live, self._dtype):
+            return
+        arrangement = [] if plain else adapter_arrangement(self._live)
+        if self._shadow is None or arrangement != self._arrangement:
+            # LoRA's adapters stay beside their weights: in bf16 small updates would be lost if they were merged.
             self._shadow = plain_copy(self._live) if plain else frozen_clone(self._live)
+            self._arrangement = arrangement
             # Parameters only: rotary frequencies, which are buffers, lose precision at far positions in bf16.
             for weight in self._shadow.parameters():
                 weight.data = weight.data.to(self._dtype)
@@ -293,6 +297,12 @@ class PrefixSampler:
         ids = torch.tensor([[self._pad] * (longest - len(row)) + list(row) for row in rows], device=device)
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=device)
         return ids, mask
+
+
+def _can_be_copied(model: PreTrainedModel, dtype: torch.dtype) -> bool:
+    """Return whether a copy in another type is of use: not of a quantised model, whose numbers mean something else."""
+    kinds = {weight.dtype for weight in model.parameters()}
+    return kinds != {dtype} and all(kind.is_floating_point for kind in kinds)
 
 
 def _keep_head_fast(model: PreTrainedModel) -> None:
