@@ -93,7 +93,7 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "data", "tasks check gives a template its arguments", "cli/tasks.py",
-        "kwargs=options.chat_template_kwargs,", "kwargs=None,",
+        "with_tools(tokenizer, options.chat_template_kwargs,", "with_tools(tokenizer, None,",
         (CHECK + "check_and_show_take_what_train_takes_of_a_template",),
     ),
     Mutation(

@@ -169,7 +169,7 @@ def _show(options: argparse.Namespace) -> int:
     from fastslow.tasks.episodes import begin
 
     task = _resolve(options.name, options.path, {**_sizes(options), "train_size": options.train_size or SHOWN_FROM})
-    prompt_of = _reader(options).prompt
+    prompt_of = _reader(options, task).prompt
 
     def line(text: str, **how: Any) -> None:
         console.print(escape(printable(text)), highlight=False, soft_wrap=True, **how)
@@ -205,7 +205,7 @@ def _check(options: argparse.Namespace) -> int:
     sizes = _sizes(options)
     task = _resolve(options.name, options.path, sizes)
     others = [(name, _resolve(name, None, sizes)) for name in options.against]
-    report = _examined(task, _reader(options))
+    report = _examined(task, _reader(options, task))
     for name, other in others:
         shared = overlap(task, other)
         report.facts.append(
@@ -230,7 +230,8 @@ def _new(options: argparse.Namespace) -> int:
     given = {size: value for size, value in _sizes(options).items() if value != SIZES[size]}
     sizes: dict[str, Any] = {**SIZES, **SPLITS, **given}  # as the recipe will cut it
     options.seed_instruction = options.seed_instruction or plain_prompt(draft.kind, draft.labels)
-    task, reader = draft.task(**sizes), _reader(options)
+    task = draft.task(**sizes)
+    reader = _reader(options, task)
     report = _examined(task, reader)
     longest = max(map(reader.length, sorted(set(draft.answers), key=len)[-LONGEST_ANSWERS:]))
     room = room_for(longest)
@@ -323,16 +324,19 @@ class ModelReader:
     window: int
 
 
-def _reader(options: argparse.Namespace) -> ModelReader:
-    """Raise BadInput for a chat template that cannot show a question."""
+def _reader(options: argparse.Namespace, task: Task) -> ModelReader:
+    """Raise BadInput for a chat template that cannot show a question, or the task's tools."""
     from fastslow.contexts.context import seed_context
     from fastslow.contexts.rendering import render
     from fastslow.policy.chat import Chat, named
     from fastslow.policy.loading import load_tokenizer, model_window, resolve_model
+    from fastslow.policy.tool_calls import with_tools
 
     source, trust = resolve_model(options.model), bool(options.trust_remote_code)
     tokenizer = load_tokenizer(source, trust_remote_code=trust)
-    chat = Chat(tokenizer, kwargs=options.chat_template_kwargs, date=options.template_date)
+    tools = getattr(task, "tools", None) or ()
+    kwargs = with_tools(tokenizer, options.chat_template_kwargs, tools, options.template_date)
+    chat = Chat(tokenizer, kwargs=kwargs, date=options.template_date)
     context = seed_context(options.seed_instruction)
 
     def prompt(example: Example) -> str:

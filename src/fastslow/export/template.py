@@ -127,6 +127,10 @@ MEETING = {
 """Role -> a conversation in which two of its turns meet."""
 
 
+ALWAYS_GIVEN = ("tools", "documents")
+"""Arguments that transformers passes to every template, as none where a request has none."""
+
+
 def with_contexts(
     tokenizer: PreTrainedTokenizerBase,
     contexts: Sequence[Context],
@@ -260,7 +264,8 @@ def _defaults(kwargs: Mapping[str, Any]) -> list[str]:
         if not ARGUMENT_NAME.fullmatch(name):
             raise BadInput(f"chat_template_kwargs has '{name}', which is no name of a template's argument.")
         value = literal(value, f"'{name}' of chat_template_kwargs")
-        lines += [f"{{%- if {name} is not defined %}}", f"{{%- set {name} = {value} %}}", "{%- endif %}"]
+        missing = f"{name} is not defined{f' or {name} is none' if name in ALWAYS_GIVEN else ''}"
+        lines += [f"{{%- if {missing} %}}", f"{{%- set {name} = {value} %}}", "{%- endif %}"]
     return lines
 
 

@@ -9,7 +9,7 @@
 - `chat`: messages as the text and ids that a model reads, through its chat template.
 - `policy`: renders contexts and questions, asks an engine for completions, scores them, and returns rollouts; of
   several processes each does its share.
-- `conversations`: episodes of several turns, as tokens.
+- `conversations`: episodes of several turns, as tokens. `tool_calls`: tools in a model's own format.
 - `soft_rows`: rows of soft contexts, beside a model's embedding. `soft_births`: the tokens that they are copied from.
 - `thinking`: what a scorer reads of the answers of a model that thinks first.
 - `dealing`: which process, or which server, makes which rollouts.

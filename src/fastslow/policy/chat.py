@@ -85,9 +85,9 @@ class Chat:
         before, _, after = text.partition(stand_in)
         return self._tokens(before, whose), self._tokens(after, whose)
 
-    def after_answer(self, reply: str, *, ended_with: int | None = None) -> tuple[int, ...]:
-        """Return the token ids that follow an answer of the model where a user replies to it, up to where the model
-        speaks again.
+    def after_answer(self, reply: str, *, role: str = "user", ended_with: int | None = None) -> tuple[int, ...]:
+        """Return the token ids that follow an answer of the model where a user replies to it, or with `role` a tool, up
+        to where the model speaks again.
 
         An end token that the answer `ended_with` is not put there again. Marks of turns in the reply are spelled with a
         space, so that they end no turn: an environment may repeat what the model said. Raises BadInput where the
@@ -97,7 +97,7 @@ class Chat:
             reply = reply.replace(token, f"{token[0]} {token[1:]}")
         answer = next(word for i in itertools.count() if (word := f"{PROBE}-{i}-stands-here") not in reply)
         turns = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": answer}]
-        text = self._render([*turns, {"role": "user", "content": reply}], "an environment's reply")
+        text = self._render([*turns, {"role": role, "content": reply}], "an environment's reply")
         if text.count(answer) != 1:
             raise BadInput(
                 f"the model's chat template shows an earlier answer {text.count(answer)} times, and an environment "
@@ -158,10 +158,10 @@ class Chat:
         raise problem
 
     def _hidden(self, turns: Messages, text: str) -> str | None:
-        """Return the role of a question or instruction that changes nothing in the text, or None."""
+        """Return the role of a question, instruction or result that changes nothing in the text, or None."""
         for i, turn in enumerate(turns):
             content = turn["content"]
-            if turn["role"] not in ("user", "system") or not content.strip() or content.strip() in text:
+            if turn["role"] not in ("user", "system", "tool") or not content.strip() or content.strip() in text:
                 continue
             # A template may rewrite what it shows, so that only another content tells.
             others = [*turns[:i], {**turn, "content": f"Other than {PROBE}."}, *turns[i + 1 :]]

@@ -92,7 +92,7 @@ class Policy:
         self._prefixes: dict[str, tuple[int, ...]] = {}
         self._scorer_faults: Counter[str] = Counter()
         self._dealer = Dealer()
-        self._reader = AnswerReader(tokenizer, reasoning)
+        self._reader = AnswerReader(tokenizer, reasoning, tools=(chat_template_kwargs or {}).get("tools"))
         self._max_turns = max_turns
 
     def refresh(self, version: int) -> None:
@@ -251,7 +251,7 @@ class Policy:
 
         def read(prompt: Prompt, sample: Sample) -> tuple[str, str | None]:
             text = str(self._tokenizer.decode(list(sample.ids), skip_special_tokens=True))
-            return text, self._reader.answer(prompt.ids, sample.ids, text)
+            return text, self._reader.turn(prompt.ids, sample.ids, text)
 
         def ask(one: Conversation, ask: Callable[[], T]) -> T | Verdict:
             return self._asked(examples[id(one)], ask, "environment")

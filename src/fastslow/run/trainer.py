@@ -27,6 +27,7 @@ from fastslow.loop.state import LoopState
 from fastslow.policy.loading import context_window, default_learning_rate, load_model, load_tokenizer, resolve_model
 from fastslow.policy.pairing import make_fit
 from fastslow.policy.soft_rows import SoftRows
+from fastslow.policy.tool_calls import with_tools
 from fastslow.record.recorder import Recorder
 from fastslow.run.assemble import Components, build_components, calibration_rows, check_answers, make_steering
 from fastslow.run.carry import Predecessor, gone, predecessor
@@ -87,6 +88,8 @@ class FastSlowTrainer:
             args.learning_rate = default_learning_rate(model)
         self.own_task = task is not None
         self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
+        if tools := getattr(self.parts.task, "tools", None):
+            args.chat_template_kwargs = with_tools(self.tokenizer, args.chat_template_kwargs, tools, args.template_date)
         window, soft = context_window(model), self._rows_beside(model)
         with no_new_folders(args.output_dir):  # transformers' trainer makes one, and keeps nothing there
             self.slow = SlowChannel(

@@ -10,7 +10,7 @@
 - `scoring/` has scorers by name; `screen` in `families/` keeps hostile text from the scorers of reasoning-gym.
 - `own` holds a task of the user's to the protocol. `verdicts` words the feedback; `check` tests a user's task for
   `fastslow tasks check`.
-- `episodes`: environments, whose replies depend on what the model says.
+- `episodes`: environments, whose replies depend on what the model says. `tools`: those whose methods the model calls.
 - `draft` makes a task of data for `fastslow tasks new`, with a scorer from `skeletons/`, by what the answers are
   (`answer_kinds`); `first_try` writes the recipe of a first run.
 - `settings`: the settings of this package.

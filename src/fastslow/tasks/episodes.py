@@ -17,6 +17,9 @@ HEARD = "environment: "
 
 BETWEEN = "\n\n"
 
+ROLES = ("user", "tool")
+"""Whose turn a reply of an environment may be."""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -26,10 +29,12 @@ class Reply:
         text: the next turn that the model hears; None where the episode has ended.
         feedback: on the turn, for proposers: never shown to the model. It may say what would have been right on
             training examples only.
+        role: whose turn it is, 'user' or, for the result of a call, 'tool'.
     """
 
     text: str | None
     feedback: str = ""
+    role: str = "user"
 
 
 class Episode(Protocol):

@@ -11,7 +11,7 @@ from fastslow.core.errors import BadInput
 from fastslow.core.types import Example, Split, Verdict
 from fastslow.tasks.base import Task
 from fastslow.tasks.damage import encodes
-from fastslow.tasks.episodes import Episode, Reply, judge_turns
+from fastslow.tasks.episodes import ROLES, Episode, Reply, judge_turns
 from fastslow.tasks.verdicts import checked_verdict
 
 METHODS = ("split", "score", "answer")
@@ -33,6 +33,8 @@ class OwnEpisode:
             raise foreign.Failed(f"TypeError: step returned {type(reply).__name__}, not fastslow.tasks.episodes.Reply")
         if not isinstance(reply.text, str | None) or not isinstance(reply.feedback, str):
             raise foreign.Failed("TypeError: a Reply is of a text, or None, and a text of feedback ('' for none)")
+        if reply.role not in ROLES:
+            raise foreign.Failed(f"ValueError: the role of a Reply is {' or '.join(ROLES)}, not {reply.role!r:.40}")
         if reply.text is not None and not encodes(reply.text):
             raise foreign.Failed("ValueError: step returned half a surrogate pair, which is no text")
         return reply

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from fastslow.core import foreign
 from fastslow.core.errors import BadInput
@@ -55,6 +56,19 @@ class TaskSet:
     def episode(self, example: Example) -> Episode | None:
         """Return a new episode of an example; None where its task wants one answer."""
         return begin(self.tasks[example.task], self._own[example.id])
+
+    @property
+    def tools(self) -> list[Any]:
+        """Return the tools of the tasks. Raises BadInput for tasks with different ones: a run has one chat template."""
+        each = {name: list(getattr(task, "tools", None) or ()) for name, task in self.tasks.items()}
+        first, *others = each
+        other = next((name for name in others if each[name] != each[first]), None)
+        if other is not None:
+            raise BadInput(
+                f"tasks '{first}' and '{other}' have different tools, and the chat template is given one list for all; "
+                "describe them in the questions (EnvironmentTask(..., in_question=True))."
+            )
+        return each[first]
 
     def answer(self, example: Example) -> str | None:
         return self.tasks[example.task].answer(self._own[example.id])

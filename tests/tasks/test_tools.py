@@ -1,0 +1,279 @@
+"""Environments whose methods are tools, as TRL's `environment_factory` has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from transformers import AutoTokenizer
+from trl import chat_template_utils
+
+from fastslow.bundles.contexts import own_chat
+from fastslow.cli.main import main
+from fastslow.config.settings import FastSlowConfig
+from fastslow.contexts.context import seed_context
+from fastslow.core.errors import BadInput
+from fastslow.core.foreign import Failed
+from fastslow.core.types import Verdict
+from fastslow.policy.chat import Chat
+from fastslow.policy.engines.base import SamplingParams
+from fastslow.policy.loading import load_tokenizer, resolve_model
+from fastslow.policy.policy import Job, Policy
+from fastslow.policy.tool_calls import CallReader, with_tools
+from fastslow.record.display import SilentDisplay
+from fastslow.run.train import train
+from fastslow.tasks.episodes import with_feedback
+from fastslow.tasks.own import own_task
+from fastslow.tasks.task_set import TaskSet
+from fastslow.tasks.tools import EnvironmentTask, ToolEpisode, schemas_of
+from tests.policy.test_conversations import Scripted
+from tests.support.runs import tiny_settings
+from tests.support.tiny import tiny_tokenizer
+
+QWEN = chat_template_utils.qwen3_chat_template
+
+
+class Sums:
+    """An environment as TRL's documentation writes them; `feedback` is ours."""
+
+    def __init__(self) -> None:
+        self.total, self.wanted, self.feedback = 0, 0, ""
+
+    def reset(self, wanted: int = 0, **row: Any) -> str:
+        self.total, self.wanted = 0, wanted
+        return f"The target is {wanted}."
+
+    def add(self, number: int) -> int:
+        """Add a number to the total.
+
+        Args:
+            number: what is added.
+        """
+        if number < 0:
+            raise ValueError("only up")
+        self.total += number
+        self.feedback = f"{self.wanted - self.total} to go" if self.total != self.wanted else ""
+        return self.total
+
+    def get_reward(self) -> float:
+        return float(self.total == self.wanted)
+
+    def _hidden(self) -> None: ...
+
+
+def call(name: str = "add", **arguments: Any) -> str:
+    return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
+
+
+def task(rows: int = 8, **how: Any) -> EnvironmentTask:
+    def made(count: int) -> list[dict[str, Any]]:
+        return [{"prompt": f"Reach number {i}.", "wanted": i, "answer": call(number=i)} for i in range(count)]
+
+    return EnvironmentTask("sums", {"train": made(rows), "validation": made(4), "test": made(2)}, Sums, **how)
+
+
+def test_an_episode_calls_tools_tells_their_results_and_ends_with_a_turn_without_a_call() -> None:
+    episode = ToolEpisode(Sums(), {"wanted": 5})
+    first = episode.step(f"I add. {call(number=2)}")
+    assert (first.text, first.role, first.feedback) == ("2", "tool", "3 to go")
+    both = episode.step(call(number=1) + call(number=2))
+    assert (both.text, both.feedback) == ("3\n5", "")
+    assert episode.step("Done.").text is None
+    assert episode.verdict() == Verdict(1.0, "")
+
+
+@pytest.mark.parametrize(
+    ("turn", "said"),
+    [
+        (call(number=-1), "add failed: ValueError: only up"),
+        (call(text="a"), "unexpected keyword argument"),
+        (call("reset"), "there is no tool 'reset'; there are add"),
+        (call("_hidden"), "there is no tool '_hidden'"),
+        (call("__class__"), "there is no tool '__class__'"),
+        ("<tool_call>add 3</tool_call>", "a call is"),
+        ('<tool_call>{"name": "add", "arguments": [3]}</tool_call>', "there is no tool"),
+        ("<tool_call>[1]</tool_call>", "a call is"),
+        ('<tool_call>{"name": ["add"]}</tool_call>', "there is no tool"),
+    ],
+)
+def test_what_goes_wrong_in_a_call_is_its_result_and_reaches_the_feedback(turn: str, said: str) -> None:
+    reply = ToolEpisode(Sums(), {"wanted": 5}).step(turn)
+    assert said in json.loads(str(reply.text))["error"]
+    assert said in reply.feedback
+
+
+def test_each_rollout_has_an_environment_of_its_own_and_the_row_says_what_it_is() -> None:
+    sums = task()
+    example = sums.split("train")[3]
+    assert example.question == "Reach number 3.\n\nThe target is 3."
+    episodes = [own_task(sums).episode(example) for _ in range(2)]  # type: ignore[attr-defined]
+    episodes[0].step(call(number=3))
+    assert [one.verdict().reward for one in episodes] == [1.0, 0.0]
+    assert sums.answer(example) == call(number=3)
+    verdict = own_task(sums).score(example, call(number=3))
+    assert verdict == with_feedback(Verdict(1.0, ""), [""]), "a text alone is judged as the only turn"
+
+
+def test_an_environment_that_raises_is_no_reward() -> None:
+    class Broken(Sums):
+        def get_reward(self) -> float:
+            raise SystemExit(3)
+
+    class Late(Sums):
+        made = 0
+
+        def reset(self, **row: Any) -> str:
+            type(self).made += 1
+            if type(self).made > 1:
+                raise OSError("gone")
+            return ""
+
+    rows = {"train": [{"prompt": "a"}]}
+    broken, late = EnvironmentTask("x", rows, Broken), EnvironmentTask("x", rows, Late)
+    with pytest.raises(Failed, match="SystemExit"):
+        broken.score(broken.split("train")[0], "Done.")
+    with pytest.raises(Failed, match="gone"):
+        late.episode(late.split("train")[0])
+    with pytest.raises(BadInput, match="row train-0 of task 'x': reset raised OSError"):
+        EnvironmentTask("x", rows, Late)
+
+
+def test_tools_are_described_by_their_docstrings_or_refused() -> None:
+    (schema,) = schemas_of(Sums())
+    assert schema["function"]["parameters"]["properties"]["number"] == {
+        "type": "integer", "description": "what is added.",
+    }  # fmt: skip
+    for made, said in (
+        (type("None_", (), {"reset": lambda self: None}), "no get_reward"),
+        (type("Bare", (Sums,), {"add": None}), "no public method that could be a tool"),
+        (type("Mute", (Sums,), {"more": lambda self, n: n}), "cannot be described"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            EnvironmentTask("x", {}, made)
+
+    class Waits(Sums):
+        async def later(self) -> None: ...
+
+    with pytest.raises(BadInput, match="later is async"):
+        schemas_of(Waits())
+
+
+def test_rows_without_a_question_are_refused() -> None:
+    for prompt in (None, "", [], [{"role": "assistant", "content": "a"}]):
+        with pytest.raises(BadInput, match="needs a 'prompt'"):
+            EnvironmentTask("x", {"train": [{"prompt": prompt}]}, Sums)
+
+
+@pytest.mark.parametrize(
+    ("template", "said", "content"),
+    [
+        ("qwen3", '<tool_call>\n{"name": "add", "arguments": {"number": 3}}\n</tool_call>', None),
+        (
+            "qwen3_5_think",
+            "I add <tool_call>\n<function=add>\n<parameter=number>\n3\n</parameter>\n</function>\n</tool_call>",
+            "I add",
+        ),
+        ("glm4moe", "<tool_call>add\n<arg_key>number</arg_key>\n<arg_value>3</arg_value>\n</tool_call>", ""),
+        ("llama3_1", '{"name": "add", "parameters": {"number": 3}}<|eot_id|>', ""),
+    ],
+)  # fmt: skip
+def test_calls_are_heard_in_one_spelling_whatever_the_family_writes(
+    template: str, said: str, content: str | None
+) -> None:
+    tokenizer: Any = tiny_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|eot_id|>"]})
+    tokenizer.chat_template = getattr(chat_template_utils, f"{template}_chat_template")
+    reader = CallReader(tokenizer, schemas_of(Sums()))
+    ids = tokenizer(said, add_special_tokens=False)["input_ids"]
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    heard = reader.spelled([], ids, text)
+    if content is None:
+        assert heard == text, "this is the one spelling"
+    else:
+        assert heard == f'{content}\n<tool_call>{{"name": "add", "arguments": {{"number": 3}}}}</tool_call>'.strip()
+    assert ToolEpisode(Sums(), {"wanted": 5}).step(heard).text == "3"
+    nothing = tokenizer("No call.", add_special_tokens=False)["input_ids"]
+    assert reader.spelled([], nothing, "No call.") == "No call."
+    assert tokenizer.response_template is None, "TRL's mark is not saved with ours"
+
+
+def test_a_template_is_given_the_tools_or_refused() -> None:
+    tokenizer: Any = tiny_tokenizer()
+    tools, date = schemas_of(Sums()), "2026-01-01"
+    with pytest.raises(BadInput, match="shows no tools"):
+        with_tools(tokenizer, None, tools, date)
+    tokenizer.chat_template = QWEN
+    assert with_tools(tokenizer, {"enable_thinking": False}, tools, date) == {"enable_thinking": False, "tools": tools}
+    assert with_tools(tokenizer, {"tools": []}, tools, date) == {"tools": []}, "what a user says stays"
+
+
+def test_a_result_that_a_template_leaves_out_is_no_silence() -> None:
+    tokenizer: Any = tiny_tokenizer()
+    turns = "{% for message in messages if message['role'] != 'tool' %}<{{ message['role'] }}>{{ message['content'] }}"
+    tokenizer.chat_template = turns + "{% endfor %}"
+    with pytest.raises(BadInput, match="leaves out the tool turn"):
+        Chat(tokenizer).after_answer("3", role="tool")
+
+
+def test_tasks_of_one_run_have_the_same_tools() -> None:
+    other = task()
+    other.name = "more"
+    assert TaskSet([task(), other]).tools == task().tools
+    other.tools = []
+    with pytest.raises(BadInput, match="'sums' and 'more' have different tools"):
+        _ = TaskSet([task(), other]).tools
+
+
+def test_a_run_shows_its_tools_to_the_model_and_its_bundle_knows_them(tmp_path: Path) -> None:
+    settings = tiny_settings(tmp_path, max_turns=2, max_completion_length=4, eval_steps=2, eval_strategy="steps")
+    tokenizer: Any = load_tokenizer(resolve_model(settings["model"]))
+    tokenizer.chat_template = QWEN
+    tokenizer.save_pretrained(settings["model"])
+    config = FastSlowConfig(**{name: value for name, value in settings.items() if name != "task"})
+    trained = train(config, task=task(), display=SilentDisplay())
+    assert trained["steps"] == 2
+    known = json.loads((tmp_path / "run/bundle/bundle.json").read_text())
+    chat = own_chat(tokenizer, known["settings"])
+    assert "<tool_response>\n3\n</tool_response>" in tokenizer.decode(chat.after_answer("3", role="tool"))
+    assert "<tool_response>" not in tokenizer.decode(chat.after_answer("3"))
+    assert "Add a number to the total." in chat.text([{"role": "user", "content": "a"}], "a question")
+    assert main(["export", str(tmp_path / "run"), "--output", str(tmp_path / "out")]) == 0
+    exported: Any = AutoTokenizer.from_pretrained(tmp_path / "out")
+    asked = exported.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False)
+    assert "Add a number to the total." in asked, "as in training, unless a request brings tools of its own"
+
+
+def test_a_conversation_of_calls_reads_as_the_chat_template_would_have_it() -> None:
+    sums, tokenizer = task(), cast(Any, tiny_tokenizer())
+    tokenizer.chat_template = QWEN
+    calls = call(number=1), call(number=2)
+    made = Policy(
+        engine=cast(Any, Scripted(*calls, "Done.")), tokenizer=tokenizer, task=sums,
+        params=SamplingParams(max_new_tokens=99), window=8192, max_turns=3, chat_template_kwargs={"tools": sums.tools},
+    )  # fmt: skip
+    made.refresh(0)
+    example = sums.split("train")[3]
+    (rollout,) = made.rollouts([Job(seed_context("Add."), example, 0)])
+    assert rollout.verdict.reward == 1.0
+    assert rollout.verdict.feedback == "Turn 1: 2 to go"
+    turns = [
+        {"role": "system", "content": "Add."}, *example.messages,
+        {"role": "assistant", "content": calls[0]}, {"role": "tool", "content": "1"},
+        {"role": "assistant", "content": calls[1]}, {"role": "tool", "content": "3"},
+    ]  # fmt: skip
+    whole = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, tools=sums.tools)
+    assert tokenizer.decode(rollout.prompt_ids + rollout.completion_ids) == whole + "Done.<|im_end|>"
+    said = [id_ for id_, own in zip(rollout.completion_ids, rollout.said, strict=True) if own]
+    assert tokenizer.decode(said) == "<|im_end|>".join([*calls, "Done.", ""])
+
+
+def test_a_model_without_tools_in_its_template_reads_of_them_in_the_question() -> None:
+    sums = task(in_question=True)
+    example = sums.split("train")[2]
+    assert sums.tools == []
+    assert '"name": "add"' in example.question
+    assert example.question.endswith("Reach number 2.\n\nThe target is 2.")
+    reply = sums.episode(example).step(call(number=2))
+    assert (reply.text, reply.role) == ("<tool_response>\n2\n</tool_response>", "user")
