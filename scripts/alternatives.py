@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from kept import PLAN, done, keep
+from kept import MEASURED, PLAN, done, elsewhere, keep
 from pages import write_between
 
 from fastslow.experiments.arms import ARMS
@@ -44,7 +44,7 @@ FACTORS = (0.3, 1.0, 3.0)
 RATE_SEED = 0
 ACROSS = ("stream", "labels", "clusters", "rehearsal_share", "adapter_stages")
 """Settings about the other tasks, or about which task it is: arms that differ in these alone share a learning rate."""
-RATES, MEASURED = "rates.json", "measured.json"
+RATES = "rates.json"
 TASK_IS = {"labels": "told", "inferred": "inferred"}
 LEARNED = (
     "seeds", "asks for the task", "average accuracy", "forgotten since peak", "backward transfer", "forward transfer",
@@ -121,9 +121,11 @@ def run_cell(options: argparse.Namespace, recipe: Path, kept: Path, arm: str, se
         shutil.rmtree(folder, ignore_errors=True)  # with another learning rate
     folder.mkdir(parents=True, exist_ok=True)
     before = name in done(folder)  # trained and not measured yet
+    ceiling = ARMS[arm].settings.get("stream") == "mixture"  # has no stages
     code, peak = by_itself(
         folder / "run", options.jobs,
-        "continual", str(recipe), "--arms", arm, "--seeds", f"{seed},", "--output_dir", str(folder),
+        "compare" if ceiling else "continual", str(recipe), "--arms", arm, "--seeds", f"{seed},",
+        "--output_dir", str(folder),
     )  # fmt: skip
     if code:
         return False
@@ -222,10 +224,6 @@ def _row(arm: Arm) -> dict[str, str]:
     def trained(summary: Mapping[str, Any]) -> float:
         return summary["wall_s"]["total"] - summary["wall_s"].get("eval", 0.0)
 
-    rise = mean([one["bits_per_byte"] / one["base_bits_per_byte"] - 1 for one in mine])
-    elsewhere = [
-        mean([*one["untrained"].values()]) - mean([*one["base_untrained"].values()]) for one in mine
-    ]  # fmt: skip
     return {
         "arm": f"`{arm.label}`",
         "seeds": f"{len(arm.runs)}",
@@ -234,9 +232,7 @@ def _row(arm: Arm) -> dict[str, str]:
         "forgotten since peak": of("forgetting_since_peak"),
         "backward transfer": of("backward_transfer"),
         "forward transfer": of("forward_transfer"),
-        "bits per byte of prose, rise": f"{rise:+.2%}",
-        "KL on neutral prompts": f"{mean([one['neutral_kl'] for one in mine]):.3f}",
-        "accuracy on tasks nobody trained on, change": f"{mean(elsewhere):+.2f}",
+        **elsewhere(mine),
         "rollouts": f"{mean([one['rollouts']['slow'] + one['rollouts']['fast'] for one in summaries]):,.0f}",
         "trained tokens": f"{mean([one['trained']['tokens'] for one in summaries]):,.0f}",
         "minutes of training": f"{mean([trained(one) for one in summaries]) / 60:.1f}",

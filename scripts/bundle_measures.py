@@ -1,19 +1,22 @@
 """What no task of a run asks for, measured on its bundle: prose, neutral prompts, tasks that nobody trained on, and
 what a request costs beside one under the plain prompt.
 
-    python scripts/bundle_measures.py RUN OUT.json
+    python scripts/bundle_measures.py RUN OUT.json [--no_costs]
+
+Run it with PYTHONHASHSEED=0: the questions of one of these tasks hang on the order of a set.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from kept import UNTRAINED
 from task_accuracy import shown
 
 from fastslow.bundles.bundle import Bundle, open_bundle, open_task, tasks_of
@@ -31,13 +34,11 @@ from fastslow.tasks.resolve import resolve_task
 from fastslow.topics.topics import CHOOSING
 
 REQUESTS = 30
-UNTRAINED = ("reasoning_gym:ransom_note", "reasoning_gym:letter_counting")
-"""Tasks of which the base has a good part right after four worked examples (docs/task-accuracy.md)."""
 UNTRAINED_QUESTIONS = 60
 
 
-def measured(run: Path) -> dict[str, Any]:
-    """Return what a bundle costs a request, and what its training did to everything else."""
+def measured(run: Path, costs: bool = True) -> dict[str, Any]:
+    """Return what a bundle's training did to everything else and, with `costs`, what it costs a request."""
     summary = json.loads((run / "summary.json").read_text())
     bundle = open_bundle(run / "bundle", choosing=summary["ships"] in CHOOSING)
     pieces = prose_pieces(Prose())
@@ -46,12 +47,19 @@ def measured(run: Path) -> dict[str, Any]:
         plain = Bundle(base, bundle.base, bundle.tokenizer, bundle.population, None, bundle.settings)
         before, known = sum(bits_of(plain, pieces)), untrained(plain, dtype)
     after, size = sum(bits_of(bundle, pieces)), sum(len(piece.encode()) for piece in pieces)
+    found = {
+        "bits_per_byte": after / size, "base_bits_per_byte": before / size,
+        "neutral_kl": neutral_kl(bundle, dtype), "untrained": untrained(bundle, dtype), "base_untrained": known,
+    }  # fmt: skip
+    return found | costs_of(run, bundle, summary, dtype) if costs else found
+
+
+def costs_of(run: Path, bundle: Bundle, summary: dict[str, Any], dtype: torch.dtype) -> dict[str, float]:
+    """Return what a bundle adds to a request, and the memory that its weights and a prompt's cache hold."""
     kinds = summary["prompt_tokens"]
     prompt = kinds[summary["ships"]]
     files = (run / "bundle").glob("*.safetensors")
     return {
-        "bits_per_byte": after / size, "base_bits_per_byte": before / size,
-        "neutral_kl": neutral_kl(bundle, dtype), "untrained": untrained(bundle, dtype), "base_untrained": known,
         "added_prompt_tokens": prompt - kinds["seed"], "weights_mb": sum(file.stat().st_size for file in files) / 1e6,
         "kv_kb": prompt * shape_of(bundle.model).kv_bytes / 1e3, **latency(bundle, summary["ships"], dtype),
     }  # fmt: skip
@@ -128,5 +136,15 @@ def _timed(policy: Policy, job: Job) -> tuple[float, int]:
     return time.perf_counter() - started, len(rollout.completion_ids)
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--no_costs", action="store_true", help="leave out what a request costs")
+    options = parser.parse_args()
+    found = measured(options.run, costs=not options.no_costs)
+    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(json.dumps(measured(Path(sys.argv[1])), indent=1) + "\n", encoding="utf-8")
+    main()

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 FILES = ("config.yaml", "summary.json", "metrics.jsonl", "evals.jsonl")
 PLAN = "comparison.json"
+MEASURED = "measured.json"
+"""What bundle_measures.py says of a run."""
+UNTRAINED = ("reasoning_gym:ransom_note", "reasoning_gym:letter_counting")
+"""Tasks of which the base has a good part right after four worked examples (docs/task-accuracy.md)."""
 
 
 def done(folder: Path) -> set[str]:
@@ -29,3 +36,16 @@ def keep(runs: Path, kept: Path, *, plan: bool = True) -> None:
             shutil.copyfile(runs / cell / file, kept / cell / file)
     if plan and (runs / PLAN).is_file():
         shutil.copyfile(runs / PLAN, kept / PLAN)
+
+
+def elsewhere(measured: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return what training did to what no task asks for, as columns of a table: means over what was measured."""
+    rise = fmean(one["bits_per_byte"] / one["base_bits_per_byte"] - 1 for one in measured)
+    change = fmean(
+        one["untrained"][task] - one["base_untrained"][task] for one in measured for task in one["untrained"]
+    )
+    return {
+        "bits per byte of prose, rise": f"{rise:+.2%}",
+        "KL on neutral prompts": f"{fmean(one['neutral_kl'] for one in measured):.3f}",
+        "accuracy on tasks nobody trained on, change": f"{change:+.2f}",
+    }

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from kept import done, fetch, keep
+from kept import MEASURED, done, fetch, keep
 
 RUNS, KEPT = Path("runs/reproduce"), Path("results/reproduce")
 RECIPES = Path("recipes/reproduce")
@@ -33,7 +34,8 @@ SUMS = "reasoning_gym:chain_sum?min_terms=2&max_terms=2&min_digits=1&max_digits=
 
 @dataclass(frozen=True)
 class Experiment:
-    """A command of fastslow and the claim it is about. `cells` and `minutes` of one on two cores: the estimate."""
+    """A command of fastslow and the claim it is about. `cells` and `minutes` of one on two cores: the estimate.
+    Where it is `measured`, every bundle is asked what no task asks for (bundle_measures.py), and then dropped."""
 
     name: str
     claim: str
@@ -41,6 +43,7 @@ class Experiment:
     cells: int
     minutes: float
     after: str | None = None
+    measured: bool = False
 
 
 def _recipe(name: str, command: str = "compare") -> tuple[str, ...]:
@@ -78,6 +81,14 @@ EXPERIMENTS = (
     ),
     Experiment("prefix", "ablation: contexts as constants", _recipe("prefix"), 10, 4),
     Experiment("noisy_labels", "a fifth of the labels wrong", _recipe("noisy_labels"), 12, 5),
+    *(
+        Experiment(name, claim, ("compare", f"recipes/replication/{name}.yaml"), cells, 4, measured=True)
+        for name, claim, cells in (
+            ("losses_sums", "other losses than CISPO", 60),
+            ("losses_sums_exact", "other losses than CISPO, RL has no signal", 60),
+            ("rates_sums", "other learning rates, with a KL term and without", 80),
+        )
+    ),
 )  # fmt: skip
 
 
@@ -114,9 +125,26 @@ def _run(experiment: Experiment, jobs: int, part: Sequence[str]) -> int:
     target = str(RUNS / experiment.name)
     command = [sys.executable, "-m", "fastslow", *experiment.command, *part, "--output_dir", target]
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // jobs))} if jobs > 1 else {}
-    code = subprocess.run(command, check=False, env={**os.environ, **threads}).returncode
+    env = {**os.environ, **threads}
+    code = subprocess.run(command, check=False, env=env).returncode
     keep(RUNS / experiment.name, KEPT / experiment.name)
-    return code
+    return max(code, _measure(experiment, env)) if experiment.measured else code
+
+
+def _measure(experiment: Experiment, env: dict[str, str]) -> int:
+    """Measure the bundles that are there, one after another; return 1 if one could not be."""
+    failed = 0
+    for bundle in sorted((RUNS / experiment.name).glob("*/bundle")):
+        cell = bundle.parent
+        if cell.name in done(cell.parent):
+            print(f"measuring {cell} ...", flush=True)
+            out = KEPT / experiment.name / cell.name / MEASURED
+            command = [sys.executable, "scripts/bundle_measures.py", str(cell), str(out), "--no_costs"]
+            if subprocess.run(command, check=False, env={**env, "PYTHONHASHSEED": "0"}).returncode:
+                failed = 1
+            else:
+                shutil.rmtree(bundle)
+    return failed
 
 
 def estimate(chosen: list[Experiment]) -> list[str]:

@@ -8,10 +8,13 @@ other side, and is undecided in between. Experiments that are not finished say s
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import mean
+
+from kept import MEASURED, UNTRAINED, elsewhere
 
 from fastslow.metrics import Efficiency, kl_at_matched_accuracy
 from fastslow.report.pages import formats, stream_tables, tables
@@ -44,6 +47,9 @@ TITLES = {
     "worth_letter_counting": "What two channels are worth: counting letters",
     "prefix": "Ablation: a context's keys and values as constants",
     "noisy_labels": "A fifth of the labels wrong, against none at all",
+    "losses_sums": "Other losses: sums up to 99, the last number counts",
+    "losses_sums_exact": "Other losses: sums up to 99, exactly",
+    "rates_sums": "Other learning rates, with a KL term and without: sums up to 99, the last number counts",
 }
 SEEDS = 3
 # What is asked of streams and routers: this arm, against that one, at least this share of its accuracy.
@@ -56,6 +62,8 @@ VERSUS = {
     ),
     "noisy_labels": (("variance_noisy", "variance_hidden", 1.0), ("learned_noisy", "learned_hidden", 1.0)),
 }
+VARIED = ("losses_sums", "losses_sums_exact", "rates_sums")
+"""Both channels against RL alone, each pair under settings of its own: arms fst and rl, fst_grpo and rl_grpo, ..."""
 FORGETS_LITTLE = {"stream_recur": ("labels", "inferred")}
 Row = tuple[str, str, str, str, str]
 
@@ -116,11 +124,37 @@ def _experiment(name: str, comparison: Comparison) -> Iterator[str]:
     yield verdict(comparison)
     made = (
         tables.cells, tables.efficiencies, tables.drift, tables.plasticity, tables.continual, stream_tables.by_task,
-        stream_tables.streams, stream_tables.differences, tables.quadrants, tables.runs,
+        stream_tables.streams, stream_tables.differences, _elsewhere, tables.quadrants, tables.runs,
     )  # fmt: skip
     for table in (make(comparison) for make in made):
         if table is not None:
             yield section(table)
+
+
+def _elsewhere(comparison: Comparison) -> tables.Table | None:
+    """Show what training did to what no task asks for, of the arms whose bundles were measured; None if none was."""
+    rows = []
+    for arm in comparison.arms:
+        files = [run.path / MEASURED for run in arm.runs if (run.path / MEASURED).exists()]
+        if files:
+            of_arm = elsewhere([json.loads(file.read_text(encoding="utf-8")) for file in files])
+            rows.append((arm.label, str(len(files)), *of_arm.values()))
+    if not rows:
+        return None
+    notes = [
+        "Of the bundle, without any context: bits per byte of prose and KL(trained || base) on prompts of no task, and "
+        f"accuracy after four worked examples on {' and '.join(UNTRAINED)}. Of each its mean over the seeds."
+    ]
+    return tables.Table("What no task asks for", ("arm", "seeds", *of_arm), rows, notes)
+
+
+def _varied(name: str, comparison: Comparison) -> Iterator[Row]:
+    arms = {arm.label: arm for arm in comparison.arms}
+    for label, ours in arms.items():
+        theirs = arms.get(label.replace("fst", "rl", 1))
+        if label.startswith("fst_") and theirs is not None:
+            yield f"Higher at the end than RL alone, {label}", name, "not tried", *_ends(ours, theirs)
+            yield from _less_drift(name, ours, theirs)
 
 
 def _claims(name: str, comparison: Comparison) -> Iterator[Row]:
@@ -129,6 +163,8 @@ def _claims(name: str, comparison: Comparison) -> Iterator[Row]:
     if comparison.kind == "plasticity":
         yield from _plasticity(name, comparison)
     yield from _streams(name, comparison)
+    if name in VARIED:
+        yield from _varied(name, comparison)
     if reference is None or fst is None or comparison.kind == "plasticity":
         return
     if comparison.kind == "continual":
