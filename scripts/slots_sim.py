@@ -1,9 +1,11 @@
 """Which way of dealing slots teaches most: contexts of known learning curves, whose curves follow from their rollouts.
 
-    python scripts/slots_sim.py results/slots-sim.json docs/evidence.md        some five minutes
+    python scripts/slots_sim.py results/slots-sim.json docs/evidence.md        some ten minutes
 
 A context learns from its own rollouts, and less from those of others, the more the nearer it is to one half (where
-rewards differ, so that there is something to learn). What ships is the lead by the book of evidence.
+rewards differ, so that there is something to learn). What ships is the lead by the book of evidence; with slots that
+are earned, of those that earned some. Fast phases score all contexts in every cycle or, as they do where they rest
+(fast_effort: adaptive), in the first one alone.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,9 @@ import numpy as np
 from pages import write_between
 
 from fastslow.contexts.evidence import FORGOTTEN, Entry, Standings
-from fastslow.contexts.slots import even_slots, shares_by_worth, shares_if_earned, slots_by_share
+from fastslow.contexts.slots import even_slots, shares_by_worth, shares_if_earned, slots_by_share, those_that_earned
 
-RUNS, STEPS, PROBLEMS, GENERATIONS, CYCLE, ANCHOR, HALF_LIFE = 100, 30, 8, 8, 5, 16, 5.0
+RUNS, STEPS, PROBLEMS, GENERATIONS, CYCLE, ANCHOR, HALF_LIFE = 100, 30, 4, 8, 5, 12, 5.0
 SEED = "0"  # the plain prompt is the first context
 TRANSFER = 0.3
 """What a context learns from the rollouts of others, as a share of what it learns from its own."""
@@ -29,6 +32,8 @@ TRANSFER = 0.3
 WORLDS = {
     "contexts carry the task": ((-5.0, -0.5, -0.2, 0.0), (0.3, 0.6, 0.6, 0.6)),
     "the plain prompt learns faster": ((-0.5, 0.6, 0.8, 1.0), (1.2, 0.3, 0.3, 0.3)),
+    "better, and slow to learn": ((-0.7, 0.2, -0.3, -0.7), (0.8, 0.3, 0.3, 0.3)),
+    "some are a little better": ((-0.7, 0.0, -0.3, -0.7), (0.5, 0.5, 0.5, 0.5)),
     "one is good": ((-5.0, -2.0, -2.0, 0.5), (0.3, 0.4, 0.4, 0.5)),
     "all are alike": ((0.0, 0.0, 0.0, 0.0), (0.5, 0.5, 0.5, 0.5)),
 }
@@ -46,9 +51,11 @@ def adaptive(ahead: float, floor: float = 0.125) -> Deal:
     )
 
 
-def earned(standings: Standings, step: int) -> Sequence[float]:
-    ids = [str(c) for c in range(4)]
-    return shares_if_earned(ids, standings, seed_id=SEED, floor=0.125, ahead=CYCLE, seed=step)
+def earned(trial: float | None = None) -> Deal:
+    own = {} if trial is None else {"trial": trial}
+    return lambda standings, step: shares_if_earned(
+        [str(c) for c in range(4)], standings, seed_id=SEED, floor=0.125, ahead=CYCLE, seed=step, **own
+    )
 
 
 def only(context: int) -> Deal:
@@ -58,14 +65,21 @@ def only(context: int) -> Deal:
 POLICIES: dict[str, Deal] = {
     "even": even,
     "adaptive": adaptive(CYCLE),
-    "earned": earned,
+    "earned": earned(),
+    "earned, none in doubt tried": earned(0.0),
+    "earned, an eighth to try": earned(1 / 8),
+    "earned, a quarter to try": earned(1 / 4),
     "by the level alone": adaptive(0),
     "without a floor": adaptive(CYCLE, 0.0),
 }
+ALONE = {f"{context} alone": only(context) for context in range(4)}
+ORACLE = "all to the one that ends best (oracle)"
+SCORED = ("in every cycle", "in the first alone")
 
 
-def one_run(world: str, deal: Deal, seed: int) -> dict[str, float]:
+def one_run(world: str, slots: str, scored: str, seed: int) -> dict[str, float]:
     """Return the true expected reward of what ships after the last step, of the best, and their mean over the run."""
+    deal = {**POLICIES, **ALONE}[slots]
     rng = np.random.default_rng(seed)
     starts, rates = WORLDS[world]
     odds_K = np.array(starts) + rng.normal(0, 0.4, 4)
@@ -74,12 +88,12 @@ def one_run(world: str, deal: Deal, seed: int) -> dict[str, float]:
     curve = []
     for step in range(STEPS):
         easy_Q = rng.normal(0, 1.0, PROBLEMS)
-        if step % CYCLE == 0:
+        if step % CYCLE == 0 and (step == 0 or scored == SCORED[0]):
             for q, easy in enumerate(rng.normal(0, 1.0, ANCHOR)):
                 entries += [Entry(str(c), f"a{step}.{q}", step, _drawn(odds_K[c] + easy, rng)) for c in range(4)]
         entries = [entry for entry in entries if step - entry.version <= FORGOTTEN * HALF_LIFE]
         standings = Standings(entries, now=step, half_life=HALF_LIFE)
-        lead = int(standings.ranked(str(c) for c in range(4))[0].context_id)
+        lead = shipped(standings, slots, step)
         curve.append(_chance(odds_K[lead]))
         shares = deal(standings, step)
         picks_B_G = even_slots(4, range(PROBLEMS), GENERATIONS) if deal is even else slots_by_share(
@@ -92,7 +106,7 @@ def one_run(world: str, deal: Deal, seed: int) -> dict[str, float]:
         signal_K = share_K * 4 * p_K * (1 - p_K) * rate_K
         odds_K = odds_K + signal_K + TRANSFER * (signal_K.sum() - signal_K)
     final_K = [_chance(odds) for odds in odds_K]
-    lead = int(Standings(entries, now=STEPS, half_life=HALF_LIFE).ranked(str(c) for c in range(4))[0].context_id)
+    lead = shipped(Standings(entries, now=STEPS, half_life=HALF_LIFE), slots, STEPS)
     return {"shipped": final_K[lead], "best": max(final_K), "curve": float(np.mean(curve))}
 
 
@@ -104,28 +118,44 @@ def _drawn(odds: float, rng: np.random.Generator) -> float:
     return float(rng.random() < _chance(odds))
 
 
+def shipped(standings: Standings, slots: str, step: int) -> int:
+    """Return the context that would ship."""
+    ids = [str(c) for c in range(4)]
+    if slots.startswith("earned"):
+        earned_some = those_that_earned(ids, standings, SEED, seed=step)
+        ids = earned_some if earned_some and standings.dead(SEED) else [SEED, *earned_some]
+    return int(standings.ranked(ids)[0].context_id)
+
+
 def rows(runs: int) -> list[dict[str, Any]]:
-    made = []
-    for world in WORLDS:
-        for name, deal in POLICIES.items():
-            ran = [one_run(world, deal, seed) for seed in range(runs)]
-            made.append({"world": world, "slots": name, **{k: float(np.mean([r[k] for r in ran])) for k in ran[0]}})
-            print(made[-1], flush=True)
-        alone = [max(one_run(world, only(c), s)["best"] for c in range(4)) for s in range(runs)]
-        made.append({"world": world, "slots": "all to the one that ends best (oracle)", "best": float(np.mean(alone))})
-        print(made[-1], flush=True)
+    asked = [(scored, world, slots) for scored in SCORED for world in WORLDS for slots in (*POLICIES, ORACLE)]
+    with ProcessPoolExecutor() as pool:
+        return list(pool.map(row, asked, [runs] * len(asked)))
+
+
+def row(asked: tuple[str, str, str], runs: int) -> dict[str, Any]:
+    """Return a row of the table: means over runs."""
+    scored, world, slots = asked
+    if slots == ORACLE:
+        ran = [{"best": max(one_run(world, c, scored, seed)["best"] for c in ALONE)} for seed in range(runs)]
+    else:
+        ran = [one_run(world, slots, scored, seed) for seed in range(runs)]
+    means = {name: float(np.mean([one[name] for one in ran])) for name in ran[0]}
+    made = {"scored": scored, "world": world, "slots": slots, **means}
+    print(made, flush=True)
     return made
 
 
 def table(made: Sequence[dict[str, Any]]) -> str:
-    """Return the results as Markdown."""
-    lines = [
-        "| contexts | slots | what ships after 30 steps | the best member | what would ship, mean over the run |",
-        "|---|---|---|---|---|",
-    ]
-    for row in made:
-        numbers = (f"{100 * row[name]:.1f}%" if name in row else "" for name in ("shipped", "best", "curve"))
-        lines.append(f"| {row['world']} | {row['slots']} | {' | '.join(numbers)} |")
+    """Return the results as Markdown: what ships after the last step, and the mean of what would ship."""
+    ways = list(dict.fromkeys(row["slots"] for row in made))
+    lines = [f"| all are scored | contexts | {' | '.join(ways)} |", "|---" * (2 + len(ways)) + "|"]
+    for scored, world in dict.fromkeys((row["scored"], row["world"]) for row in made):
+        of = {row["slots"]: row for row in made if (row["scored"], row["world"]) == (scored, world)}
+        cells = (
+            " / ".join(f"{100 * of[way][n]:.1f}" for n in ("shipped", "curve") if n in of[way]) for way in ways[:-1]
+        )
+        lines.append(f"| {scored} | {world} | {' | '.join(cells)} | {100 * of[ORACLE]['best']:.1f} |")
     return "\n".join(lines)
 
 

@@ -83,6 +83,14 @@ MUTATIONS: list[Mutation] = [
     ),
     Mutation(
         "evidence",
+        "contexts in doubt are tried",
+        "contexts/slots.py",
+        "tried = min(trial, sum(doubted.values()))",
+        "tried = 0.0",
+        (SLOTS + "those_in_doubt_are_tried_with_a_sixteenth_at_most_and_the_hopeless_are_not",),
+    ),
+    Mutation(
+        "evidence",
         "how fast a context learns counts",
         "contexts/slots.py",
         "draws_D_K = standings.draws(context_ids, ahead=ahead, count=DRAWS",

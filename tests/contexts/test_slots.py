@@ -18,7 +18,7 @@ from fastslow.contexts.slots import even_slots, shares_by_worth, shares_if_earne
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from slots_sim import BEGIN, END, WORLDS, table  # noqa: E402
+from slots_sim import BEGIN, END, SCORED, WORLDS, table  # noqa: E402
 
 SLOTS = {"contexts": st.integers(1, 8), "generations": st.integers(1, 17), "first": st.integers(0, 1000)}
 
@@ -97,8 +97,8 @@ def test_a_context_that_nothing_is_known_of_is_tried() -> None:
     assert shares(known({"a": (0.5, 0), "b": (0.4, 0)}), "a", "b", "new")[2] > 0.2
 
 
-def earned(standings: Standings, *ids: str) -> list[float]:
-    return shares_if_earned(ids, standings, seed_id="seed", floor=0.125, ahead=5, seed=1)
+def earned(standings: Standings, *ids: str, trial: float = 0.0) -> list[float]:
+    return shares_if_earned(ids, standings, seed_id="seed", floor=0.125, ahead=5, seed=1, trial=trial)
 
 
 def test_contexts_earn_slots_by_being_surely_better_than_the_seed_context() -> None:
@@ -108,15 +108,29 @@ def test_contexts_earn_slots_by_being_surely_better_than_the_seed_context() -> N
     assert good == pytest.approx(0.875)
 
 
+def test_those_in_doubt_are_tried_with_a_sixteenth_at_most_and_the_hopeless_are_not() -> None:
+    doubt = known({"seed": (0.4, 0), "near": (0.45, 0), "worse": (0.1, 0)}, steps=2, questions=12)
+    near, seed, worse = earned(doubt, "near", "seed", "worse", trial=1 / 16)
+    assert near + worse == pytest.approx(1 / 16)
+    assert near > 3 * worse
+    assert near + seed + worse == pytest.approx(1)
+    assert earned(known({"seed": (0.8, 0), "worse": (0.2, 0)}), "seed", "worse", trial=1 / 16)[1] < 0.001
+    assert earned(known({"seed": (0.4, 0)}), "new", "seed", trial=1 / 16)[0] == pytest.approx(1 / 16), (
+        "nothing is known"
+    )
+
+
 def test_a_context_that_nothing_is_known_of_has_earned_nothing() -> None:
     assert earned(known({"seed": (0.4, 0)}), "new", "seed") == [0, 1]
     assert earned(known({"other": (0.9, 0)}), "other", "seed")[1] > 0, "nor is it lost where that is the seed context"
 
 
 def test_beside_a_dead_seed_context_whatever_earns_anything_has_earned_slots() -> None:
-    weak, seed, dead = earned(known({"weak": (0.06, 0), "seed": (0, 0), "dead": (0, 0)}), "weak", "seed", "dead")
-    assert dead == 0
-    assert weak > seed
+    standings = known({"weak": (0.06, 0), "seed": (0, 0), "dead": (0, 0)})
+    for trial in (0.0, 1 / 16):
+        weak, seed, dead = earned(standings, "weak", "seed", "dead", trial=trial)
+        assert dead == 0
+        assert weak > seed
     alive = known({"weak": (0.06, 0), "seed": (0.01, 0)})
     assert earned(alive, "weak", "seed") == [0, 1], "this one is not surely better than a living seed context"
     assert earned(known({"good": (0.9, 0), "seed": (0, 0)}), "good", "seed") == [pytest.approx(1), pytest.approx(0)]
@@ -133,8 +147,12 @@ def test_the_page_has_the_table_of_the_simulated_learning_and_adaptive_slots_win
     results = json.loads((ROOT / "results/slots-sim.json").read_text(encoding="utf-8"))
     page = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
     assert page.partition(BEGIN)[2].partition(END)[0].strip() == table(results["rows"])
-    shipped = {(row["world"], row["slots"]): row.get("shipped") for row in results["rows"]}
-    assert all(shipped[world, "adaptive"] > shipped[world, "even"] for world in WORLDS)
+    shipped = {(row["scored"], row["world"], row["slots"]): row.get("shipped") for row in results["rows"]}
+    for scored in SCORED:
+        for way in ("adaptive", "earned"):
+            assert all(shipped[scored, world, way] > shipped[scored, world, "even"] for world in WORLDS)
+    rests = SCORED[1], "one is good"
+    assert shipped[*rests, "earned"] > 0.03 + shipped[*rests, "earned, none in doubt tried"]
 
 
 def test_even_shares_deal_as_even_slots_do() -> None:

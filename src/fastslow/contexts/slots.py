@@ -19,6 +19,11 @@ DRAWS = 4000
 EARNED = 0.9
 """Chance of being better than the seed context that earns contexts slots, of all of them together."""
 
+TRIAL = 1 / 16
+"""Most that contexts share which may be better than those that earned slots, so that the doubt ends: simulated with a
+sixteenth, an eighth and a quarter, of which the first taught most; without a trial a context that carries the task was
+often never found out (docs/evidence.md)."""
+
 
 def even_slots(
     contexts: int, groups: Sequence[int], num_generations: int, counts: Sequence[int] | None = None
@@ -66,13 +71,21 @@ def shares_by_worth(
 
 
 def shares_if_earned(
-    context_ids: Sequence[str], standings: Standings, *, seed_id: str, floor: float, ahead: float, seed: int
-) -> list[float]:
+    context_ids: Sequence[str], standings: Standings, *, seed_id: str, floor: float, ahead: float, seed: int,
+    trial: float = TRIAL,
+) -> list[float]:  # fmt: skip
     """Return the share of the slots of each context: all of them are the seed context's, but for contexts that are
-    better than it with a chance of `EARNED`. Those share them by worth, and a dead seed context has none.
+    better than it with a chance of `EARNED`, and for a trial of those in doubt. The former share them by worth, and a
+    dead seed context has none.
 
     Where contexts do not help, rollouts under them teach the weights to answer as nobody will ask: then a step is one
-    of plain RL. Arguments are those of `shares_by_worth`.
+    of plain RL, but for the trial.
+
+    Args:
+        trial: most that those in doubt get together: the chance that one of them will be the best of all, if that is
+            less.
+
+    The other arguments are those of `shares_by_worth`.
     """
     taking_part = set(those_that_earned(context_ids, standings, seed_id, seed=seed))
     if not taking_part or not standings.dead(seed_id):
@@ -80,7 +93,15 @@ def shares_if_earned(
     earned = [context_id for context_id in context_ids if context_id in taking_part]
     shares = shares_by_worth(earned, standings, seed_id=seed_id, floor=floor, ahead=ahead, seed=seed)
     whole = dict(zip(earned, shares, strict=True))
-    return [whole.get(context_id, 0.0) for context_id in context_ids]
+    chances = shares_by_worth(context_ids, standings, seed_id=seed_id, floor=0.0, ahead=ahead, seed=seed)
+    doubted = {
+        c: chance
+        for c, chance in zip(context_ids, chances, strict=True)
+        if c not in whole and c != seed_id and not standings.dead(c)
+    }
+    tried = min(trial, sum(doubted.values()))
+    part = tried / sum(doubted.values()) if tried else 0.0
+    return [whole[c] * (1 - tried) if c in whole else doubted.get(c, 0.0) * part for c in context_ids]
 
 
 def those_that_earned(context_ids: Sequence[str], standings: Standings, seed_id: str, *, seed: int) -> list[str]:
