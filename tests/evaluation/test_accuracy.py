@@ -99,9 +99,19 @@ def test_answers_with_full_reward_are_counted_apart_from_those_with_a_part_of_it
     rewards = [[1.0, 0.5], [None, 0.0], [1.0, 0.25]]
     answers = [[Answer("e", 0, "c", reward, 1) for reward in row] for row in rewards]
     found = accuracy_of(answers, 2)
-    assert (found.fully_right, found.accuracy) == (2 / 5, 2.75 / 5)
+    assert (found.fully_right, found.accuracy) == (pytest.approx(1 / 3), pytest.approx((0.75 + 0 + 0.625) / 3))
     whole = accuracy_of([[Answer("e", 0, "c", reward, 1)] for reward in (1.0, 0.0, 1.0)], 1)
     assert whole.fully_right == whole.accuracy, "to the last bit: a difference would be partial credit"
+
+
+def test_a_mean_lies_in_its_interval_however_many_answers_are_unscored() -> None:
+    """Answers to a question count together: where most of one kind are unscored, the rest of it counts no less."""
+    rows = [[1.0] * 4] * 20 + [[0.0, None, None, None]] * 20
+    found = accuracy_of([[Answer("e", 0, "c", reward, 1) for reward in row] for row in rows], 4)
+    assert found.accuracy == found.fully_right == 0.5
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 0.5 < found.high
 
 
 def test_the_best_of_a_mean_is_left_out_and_that_of_a_context_is_not() -> None:

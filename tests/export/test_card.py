@@ -110,6 +110,15 @@ def test_the_lead_instead_of_the_seed_that_was_gated_is_said(seeded: Path, tmp_p
     assert default_of(tmp_path / "out") == FOUR[0].id
 
 
+def test_a_run_that_drew_its_contexts_into_the_weights_is_exported_without_any(tmp_path: Path) -> None:
+    plain = a_context("Answer.")
+    made = make_bundle(tmp_path, seed=plain, mode="consolidate")
+    export_bundle(made, tmp_path / "out")
+    assert default_of(tmp_path / "out") == plain.id
+    export_bundle(made, tmp_path / "asked", ExportSettings(contexts="lead"))
+    assert default_of(tmp_path / "asked") == FOUR[0].id
+
+
 def test_the_modelfile_holds_the_context_that_was_gated(seeded: Path, tmp_path: Path) -> None:
     exported_under("seed", seeded, tmp_path / "seed", format="ollama")
     exported_under("lead", seeded, tmp_path / "lead", format="ollama")

@@ -19,8 +19,11 @@ from fastslow.core.errors import BadInput
 from fastslow.evaluation.bundle import bundle_policy
 from fastslow.export.folder import ExportSettings, export_bundle
 from fastslow.export.release import open_release
+from fastslow.export.soft import bake
 from fastslow.policy.policy import Job
+from fastslow.policy.soft_rows import SoftRows, embedding_of
 from fastslow.tasks.resolve import resolve_task
+from tests.support.architectures import FAMILIES, VOCAB, build
 from tests.support.soft import GREEDY, soft_run
 
 
@@ -71,6 +74,23 @@ def test_no_answer_holds_a_row(exported: Path) -> None:
     sampled = model.generate(ids, do_sample=True, max_new_tokens=400, num_return_sequences=25, eos_token_id=None)
     assert sampled.numel() >= 10_000
     assert not set(rows) & set(sampled.flatten().tolist())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_rows_of_the_embedding_compute_what_the_soft_rows_did_in_every_family(family: str, tied: bool) -> None:
+    """Gemma scales what its embedding holds."""
+    model = build(family, tie_word_embeddings=tied)
+    rows = SoftRows.beside(model, slots=2, tokens=4)
+    width = embedding_of(model).embedding_dim
+    _, soft = rows.bear(torch.randn(4, width, generator=torch.Generator().manual_seed(0)), ())
+    context = soft_context(SOFT, soft, seed_context(""))
+    places = tuple(range(VOCAB, VOCAB + len(rows.ids_of(soft))))
+    with torch.no_grad():
+        want = model(input_ids=torch.tensor([[5, 9, *rows.ids_of(soft), 21]])).logits
+        bake(model, [context], {context.id: places})
+        got = model(input_ids=torch.tensor([[5, 9, *places, 21]])).logits
+    assert (want - got[..., : want.shape[-1]]).abs().max() <= 1e-4
 
 
 def test_the_folder_opens_and_says_what_it_holds(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:

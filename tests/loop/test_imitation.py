@@ -132,6 +132,7 @@ def never(completion: str, row: dict[str, Any]) -> float:
     ("supervised", {"loss_type": "grpo"}, "Leave it at cispo"),
     ("rejection", {"loss_type": "sapo"}, "Leave it at cispo"),
     ("supervised", {"dynamic_sampling": 2}, "makes no rollouts"),
+    ("rejection", {"dynamic_sampling": 2}, "learns from every right answer"),
     ("supervised", {"router": "triage"}, "makes no rollouts"),
     ("rejection", {"top_entropy_quantile": 0.3}, "likelihood of whole answers"),
     ("supervised", {"entropy_coef": 0.1}, "likelihood of whole answers"),

@@ -132,6 +132,9 @@ def test_a_consolidating_step_has_a_rate_of_its_own_whatever_the_schedule_says(t
     ("self_distillation", {"advantages": "critic"}, "judges every token"),
     ("consolidate", {"advantage_group": "context", "num_generations": 8}, "judges every token"),
     ("self_distillation", {"dynamic_sampling": 2}, "judges every token"),
+    ("self_distillation", {"kl_target": 0.1}, "no KL term to the base that kl_target could steer"),
+    ("self_distillation", {"retention_floor": 0.9, "retention_action": "kl", "eval_strategy": "steps", "eval_steps": 1},
+     "no KL term to the base that retention_action 'kl'"),
     ("fst", {"consolidation_share": 0.25}, "set mode to consolidate"),
     ("rl", {"consolidation_rate": 4.0}, "consolidation_rate is about mode"),
 ])  # fmt: skip

@@ -134,6 +134,8 @@ def test_adapters_go_on_as_adapters(tmp_path: Path) -> None:
     assert all(weight.abs().max() > 0 for weight in adapted.values())
     with pytest.raises(BadInput, match="LoRA adapters of rank 2"):
         FastSlowTrainer(FastSlowConfig(**later | {"lora_r": 0}))
+    with pytest.raises(BadInput, match=r"would add them 2 times: --lora_alpha 32"):
+        FastSlowTrainer(FastSlowConfig(**later | {"lora_alpha": 64}))
     (tmp_path / "run/bundle/adapter_model.safetensors").write_bytes(b"cut off")
     with pytest.raises(BadInput, match="bytes and was written with"):
         FastSlowTrainer(FastSlowConfig(**later))

@@ -29,7 +29,8 @@ def a_process_of_its_own() -> Iterator[None]:
 
 def settings(**overrides: Any) -> Any:
     usual = {"deepspeed_plugin": None, "fsdp_plugin_args": None, "optim": "adamw_torch", "fp16": False,
-             "sync_ref_model": False, "lora_r": 0, "adapter": "lora", "adapter_stages": "one"}  # fmt: skip
+             "sync_ref_model": False, "lora_r": 0, "adapter": "lora", "adapter_stages": "one",
+             "mode": "fst", "advantages": "group", "critic_warmup_steps": 5, "consolidation_rate": 1.0}  # fmt: skip
     return SimpleNamespace(**{**usual, **overrides})
 
 
@@ -47,6 +48,14 @@ def test_what_is_asked_for_is_read_from_settings_and_environment(launched) -> No
     assert asked_for(settings()) is Sharding.NONE
     assert asked_for(settings(fsdp_plugin_args={"fsdp_version": 2})) is Sharding.FSDP2
     assert asked_for(settings(deepspeed_plugin=SimpleNamespace(zero_stage=2))) is Sharding.ZERO2
+
+
+def test_steps_that_zero_would_make_too_early_are_refused(launched) -> None:
+    zero = {"deepspeed_plugin": SimpleNamespace(zero_stage=2)}
+    with pytest.raises(BadInput, match="set critic_warmup_steps to 0"):
+        refuse_sharding(settings(**zero, advantages="critic"))
+    with pytest.raises(BadInput, match="consolidation_rate would come too late"):
+        refuse_sharding(settings(**zero, mode="consolidate", consolidation_rate=4.0))
 
 
 @pytest.mark.parametrize("version", ["1", "two", "22", ""])

@@ -320,6 +320,34 @@ def test_a_fall_takes_the_weights_back_to_the_last_good_step(tmp_path: Path, fal
     assert any("the weights go back to step 2" in note for note in notes)
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_what_ships_after_a_fall_is_what_its_numbers_are_of(tmp_path: Path, monkeypatch, every: int) -> None:
+    """The last evaluation, within the steps or after them, takes the weights back, and is made again of these."""
+    from safetensors.torch import load_file
+
+    from fastslow.evaluation.evaluator import Evaluator
+
+    measure, seen = Evaluator.measure, []
+
+    def measured(self, *args, **kwargs) -> list[Measurement]:
+        seen.append(self._policy.version)
+        accuracy = 0.1 if seen.count(3) == 1 and seen[-1] == 3 else 0.9
+        return [replace(one, accuracy=accuracy, n=100) for one in measure(self, *args, **kwargs)]
+
+    monkeypatch.setattr(Evaluator, "measure", measured)
+    settings = {**WATCHED, "max_steps": 3, "eval_steps": every, "keep_every": 1, "save_bundle": True, "keep_best": True}
+    config = FastSlowConfig(**tiny_settings(tmp_path, **settings, retention_action="rollback"))
+    summary = train(config, display=SilentDisplay())
+    assert seen.count(3) == 2
+    assert summary["accuracy"]["seed"] == 0.9
+    ships, good = (load_file(tmp_path / "run" / name / "model.safetensors") for name in ("bundle", "checkpoint-2"))
+    assert all(torch.equal(ships[name], good[name]) for name in good)
+    (fall,) = [row for row in lines(tmp_path / "run") if row["phase"] == "retention"]
+    assert (fall["step"], fall["accuracy"], fall["back_to"]) == (3, 0.1, 2)
+    rows = [json.loads(line) for line in (tmp_path / "run/evals.jsonl").read_text().splitlines()]
+    assert [row["accuracy"] for row in rows if row["step"] == 3 and row["weights"] == "trained"] == [0.9]
+
+
 def test_a_run_taken_up_from_a_milestone_goes_without_a_checkpoint_that_was_dropped_since(tmp_path, falling) -> None:
     settings = {**WATCHED, "max_steps": 4, "keep_every": 1, "retention_action": "rollback"}
     train(FastSlowConfig(**tiny_settings(tmp_path, **settings)), display=SilentDisplay())

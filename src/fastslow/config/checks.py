@@ -220,6 +220,11 @@ def _check_loss(config: AllSettings) -> None:
         raise BadInput(f"mode '{config.mode}' makes no rollouts that a router could send anywhere; leave it at both.")
     if not mode.samples and config.dynamic_sampling:
         raise BadInput(f"mode '{config.mode}' makes no rollouts that dynamic_sampling could replace; set it to 0.")
+    if mode.imitates and config.dynamic_sampling:
+        raise BadInput(
+            f"dynamic_sampling replaces groups whose rewards are all alike, and mode '{config.mode}' learns from every "
+            "right answer, of such groups too; set it to 0."
+        )
     if config.advantage_group == "context" and config.multi_objective_aggregation != "sum_then_normalize":
         raise BadInput(
             f"multi_objective_aggregation '{config.multi_objective_aggregation}' normalises over whole groups, and "
@@ -250,6 +255,12 @@ def _check_teacher(config: AllSettings) -> None:
         raise BadInput(
             f"mode '{config.mode}' has a teacher that judges every token, which {wrong} "
             f"'{getattr(config, wrong)}' has no part in; leave it at {usual[wrong]}."
+        )
+    if mode.learns_from == "teacher" and (config.kl_target is not None or config.retention_action == "kl"):
+        name = "kl_target" if config.kl_target is not None else "retention_action 'kl'"
+        raise BadInput(
+            f"mode '{config.mode}' draws the model to a teacher alone, with no KL term to the base that {name} could "
+            "steer; leave it out, or stay near the base by a lower learning_rate."
         )
     unused = {"consolidation_share": 0.5, "consolidation_rate": 1.0} if not mode.consolidates else {}
     for name in (name for name, value in unused.items() if getattr(config, name) != value):

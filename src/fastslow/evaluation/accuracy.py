@@ -29,9 +29,9 @@ def tell_nobody(made: int, asked: int) -> None:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Mean reward over scored answers (mean@n), with a 95% interval; `best` is the mean over examples of their best
-    sample (best@n), `fully_right` the share of scored answers with a reward of 1. `unscored` answers are counted, never
-    averaged in."""
+    """Mean over examples of the mean reward of their scored answers (mean@n), with a 95% interval; `best` is the mean
+    over examples of their best sample (best@n), `fully_right` that of the share of their scored answers with a reward
+    of 1. `unscored` answers are counted, never averaged in."""
 
     accuracy: float | None
     fully_right: float | None
@@ -141,14 +141,14 @@ def prompt_tokens(
 def accuracy_of(answers: Answers, samples: int) -> Accuracy:
     """Average the answers to each example; `samples` is the number of samples of each example under one context."""
     scored = [[a.reward for a in row if a.reward is not None] for row in answers]
-    flat = [r for row in scored for r in row]
+    known = [row for row in scored if row]
     interval = accuracy_interval(scored)
     return Accuracy(
-        accuracy=sum(flat) / len(flat) if flat else None,
-        fully_right=flat.count(1.0) / len(flat) if flat else None,
+        accuracy=sum(sum(row) / len(row) for row in known) / len(known) if known else None,
+        fully_right=sum(row.count(1.0) / len(row) for row in known) / len(known) if known else None,
         low=interval[0] if interval else None,
         high=interval[1] if interval else None,
-        best=sum(map(max, filter(None, scored))) / len([row for row in scored if row]) if flat else None,
+        best=sum(map(max, known)) / len(known) if known else None,
         n=len(answers),
         samples=samples,
         unscored=sum(a.reward is None for row in answers for a in row),

@@ -43,6 +43,7 @@ def select(
     gated: str | None,
     several: bool,
     retrieves: bool = False,
+    consolidates: bool = False,
 ) -> Selection:
     """Return what is exported.
 
@@ -53,6 +54,7 @@ def select(
         gated: see `Selection`.
         several: whether the format holds more than one context.
         retrieves: whether the run put answers to similar questions before a new one.
+        consolidates: whether the run drew its contexts into the weights, which ship without any.
 
     Raises BadInput where nobody asked for anything else than what was gated, and no template can do that; and for a
     soft context in a format that holds no template.
@@ -63,7 +65,8 @@ def select(
             f"so: serve it with fastslow serve, or say --contexts {ALL} or --contexts {LEAD} for a folder whose "
             "default is the lead, which was not gated."
         )
-    kind = SEED if gated == SEED and which != LEAD else LEAD
+    ships = SEED if gated is None and consolidates else gated
+    kind = SEED if ships == SEED and which != LEAD else LEAD
     default = population.seed if kind == SEED else population.lead
     members = [*population.members, *chosen] if several and which != LEAD else []
     contexts = {one.id: one for one in [default, population.lead, *members]}

@@ -158,6 +158,7 @@ def _release(
         gated=verdict.contexts if verdict is not None else None,
         several=several,
         retrieves=MODES[bundle.settings["mode"]].retrieves,
+        consolidates=MODES[bundle.settings["mode"]].consolidates,
     )
     release = describe(
         bundle.tokenizer,

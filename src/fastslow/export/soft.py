@@ -70,9 +70,24 @@ def bake(model: Any, contexts: Sequence[Context], ids: Ids) -> None:
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()  # of the new size
     for context_id, of_one in ids.items():
         embedding.weight[list(of_one)] = vectors[context_id].to(embedding.weight)
+        _undo_scale(embedding, list(of_one), vectors[context_id])
         head.weight[list(of_one)] = 0
         if getattr(head, "bias", None) is not None:
             head.bias[list(of_one)] = 0
+
+
+def _undo_scale(embedding: Any, ids: list[int], wanted_M_D: Tensor) -> None:
+    """Have an embedding that scales its rows, as Gemma's does, give these vectors for `ids`, whose weights they are so
+    far. Raises BadInput for one that does anything else with its rows."""
+    places = torch.tensor(ids, device=embedding.weight.device)
+    wanted_M_D = wanted_M_D.to(embedding.weight)
+    given_M_D = embedding(places)
+    embedding.weight[ids] = wanted_M_D * (wanted_M_D.norm() / given_M_D.norm().clamp(min=1e-30))
+    if not torch.allclose(embedding(places), wanted_M_D, rtol=1e-2, atol=1e-4):  # bf16 has three digits
+        raise BadInput(
+            "this model's embedding does more to its rows than to scale them, so that no rows of it are those of the "
+            "soft contexts; fastslow eval answers with the bundle."
+        )
 
 
 def check_rows(run: Chat, named: Chat, contexts: Sequence[Context], ids: Ids) -> int:

@@ -236,7 +236,7 @@ class GroupMaker:
             penalties_N=self._overlong(blocks) if teacher is None and not self._mode.imitates else None,
             off_policy=self.policy.engine.separate or any(isinstance(slot, Rollout) for slot in slots),
             beta=beta if teacher is None else 0.0,  # the KL to the teacher is the whole loss
-            advantage_scale=advantage_scale,
+            advantage_scale=advantage_scale if teacher is None else 1.0,  # a brake of rewards: these are not learned
             rate=self._config.consolidation_rate if teacher is not None and self._mode.consolidates else None,
         )
 

@@ -49,12 +49,17 @@ class Predecessor:
                 f"from_bundle: '{self.name}' was trained from '{self.settings['model']}', and this run's model is "
                 f"'{config.model}'; the base stays the same: --model {self.settings['model']}."
             )
-        rank = self._rank()
+        rank, alpha = self._adapters()
         if rank != config.lora_r:
             was = f"LoRA adapters of rank {rank}" if rank else "whole weights"
             raise BadInput(
                 f"from_bundle: '{self.name}' holds {was}, and this run's lora_r is {config.lora_r}; set it to {rank}, "
                 f"or take the bundle as a new base where it holds whole weights: --model {self.folder}."
+            )
+        if rank and alpha != config.lora_alpha:
+            raise BadInput(
+                f"from_bundle: the adapters of '{self.name}' are added with lora_alpha {alpha}, and this run's is "
+                f"{config.lora_alpha}, which would add them {config.lora_alpha / alpha:g} times: --lora_alpha {alpha}."
             )
         self.population = read_population(self.folder)
         if soft_members(self.population):
@@ -63,11 +68,12 @@ class Predecessor:
                 "from one with fast_weights text."
             )
 
-    def _rank(self) -> int:
-        """Return the rank of the bundle's adapters, 0 for whole weights."""
+    def _adapters(self) -> tuple[int, int]:
+        """Return rank and alpha of the bundle's adapters, 0 for whole weights."""
         file = self.folder / "adapter_config.json"
         try:
-            return int(json.loads(read_plain(file))["r"]) if file.exists() else 0
+            told = json.loads(read_plain(file)) if file.exists() else {"r": 0, "lora_alpha": 0}
+            return int(told["r"]), int(told["lora_alpha"])
         except (ValueError, KeyError, TypeError) as error:
             raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
 

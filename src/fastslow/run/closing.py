@@ -34,6 +34,9 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
     """
     run, config = trainer.recorder.run, trainer.args
     trainer.cycle.weighing.choose_lead(trainer.step)
+    if config.retention_floor is not None and config.retention_action == "rollback":
+        with suppress(Stopped):
+            _measure_what_ships(trainer)  # which may take the weights back, and these are what ships
     whole = trainer.slow.whole_model() if config.save_bundle else None
     if run is not None and whole is not None:
         trainer.recorder.doing("save", trainer.step)
@@ -65,12 +68,16 @@ def finish(trainer: FastSlowTrainer) -> dict[str, Any]:
 
 def _measure(trainer: FastSlowTrainer) -> None:
     """Make the measurements that are still missing, until a signal ends them."""
-    if not _stopped_by(trainer) and trainer.step not in trainer.recorder.measured_steps:
-        trainer.evaluate()
+    _measure_what_ships(trainer)
     if not _stopped_by(trainer):
         with trainer.recorder.phase("eval", trainer.step):
             kinds = ["seed", "lead"] if trainer.mode.fast else ["seed"]
             trainer.recorder.evals(trainer.step, trainer.evaluator.measure_base(trainer.population, kinds))
+
+
+def _measure_what_ships(trainer: FastSlowTrainer) -> None:
+    if not _stopped_by(trainer) and trainer.step not in trainer.recorder.measured_steps:
+        trainer.evaluate()
 
 
 def _stopped_by(trainer: FastSlowTrainer) -> list[str]:

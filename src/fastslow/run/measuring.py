@@ -38,7 +38,10 @@ def make_evaluator(
 ) -> Evaluator:
     """Make the evaluator of the run's weights, or those of `model`, and its base on held-out examples of its task;
     `told` as in `Evaluator`."""
-    params = replace(policy.params, temperature=config.eval_temperature, top_p=config.eval_top_p, top_k=0, min_p=None)
+    params = replace(
+        policy.params, temperature=config.eval_temperature, top_p=config.eval_top_p, top_k=0, min_p=None,
+        repetition_penalty=1.0,
+    )  # fmt: skip
     return Evaluator(
         policy=policy,
         model=model or slow.model,

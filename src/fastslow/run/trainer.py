@@ -324,16 +324,20 @@ class FastSlowTrainer:
             self.checkpointing.hold(evaluation_due=True)
         self.policy.refresh(step)
         self.cycle.weighing.choose_lead(step)
-        with self.recorder.phase("eval", step), self._evaluator_of_what_ships(step) as evaluator:
-            measurements = evaluator.measure(self.population, self._measured_contexts(step), topics=self.topics)
+        measurements = self._measured(step)
+        if self._judge(step, measurements):
+            measurements = self._measured(step)  # others have the number of this step now
         self.recorder.evals(step, measurements)
         self.checkpointing.note_accuracy(means(measurements, "accuracy").get(self.shipped_context))
-        self._judge(step, measurements)
         return {
             f"eval_{context}_{what}": value
             for what in ("accuracy", "kl", "entropy")
             for context, value in means(measurements, what).items()
         }
+
+    def _measured(self, step: int) -> list[Measurement]:
+        with self.recorder.phase("eval", step), self._evaluator_of_what_ships(step) as evaluator:
+            return evaluator.measure(self.population, self._measured_contexts(step), topics=self.topics)
 
     @contextmanager
     def _evaluator_of_what_ships(self, step: int) -> Iterator[Evaluator]:
@@ -366,13 +370,16 @@ class FastSlowTrainer:
         """Begin a checkpoint."""
         self.checkpointing.save()
 
-    def _judge(self, step: int, measurements: Sequence[Measurement]) -> None:
-        """Act as the settings say where a past task has fallen below its floor."""
+    def _judge(self, step: int, measurements: Sequence[Measurement]) -> bool:
+        """Act as the settings say where a past task has fallen below its floor; return whether the weights are others
+        now than those that were measured."""
         back = self.checkpointing.good_step
         falls = self.steering.judge(step, measurements, self.shipped_context)
-        if falls and self.args.retention_action == "rollback" and back is not None:
+        goes_back = bool(falls) and self.args.retention_action == "rollback" and back is not None
+        if goes_back and back is not None:
             self.checkpointing.roll_back(back)
             self.cycle.weighing.forget(after=back)
             self.policy.begin_step(-1)  # nothing sampled or cached under the lost weights survives
             self.policy.refresh(step)
         self.recorder.falls(step, falls, self.args.retention_action, back)
+        return goes_back

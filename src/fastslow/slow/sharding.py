@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from fastslow.core.errors import BadInput
 from fastslow.core.extras import how_to_install
+from fastslow.core.modes import MODES
 from fastslow.policy import shards
 
 OPTIMISERS = ("adamw_torch", "adamw_torch_fused", "sgd")
@@ -61,6 +62,20 @@ def asked_for(args: Any) -> Sharding:
     return Sharding.FSDP2
 
 
+def _refuse_steps_of_their_own(args: Any) -> None:
+    """Raise BadInput for what changes a step between its gradient and the optimiser: DeepSpeed does both at once."""
+    if args.advantages == "critic" and args.critic_warmup_steps:
+        raise BadInput(
+            "while a critic warms up the weights rest, and DeepSpeed's optimiser would move them: set "
+            "critic_warmup_steps to 0, or train on whole copies (DDP)."
+        )
+    if MODES[args.mode].consolidates and args.consolidation_rate != 1.0:
+        raise BadInput(
+            "consolidation_rate would come too late for DeepSpeed, whose optimiser steps with the gradient: leave it "
+            "at 1, or train on whole copies (DDP)."
+        )
+
+
 def refuse_sharding(args: Any) -> None:
     """Raise BadInput for a sharding that does not work, or not with these settings, before a model is loaded."""
     sharding = asked_for(args)
@@ -69,6 +84,8 @@ def refuse_sharding(args: Any) -> None:
     if args.lora_r and (args.adapter != "lora" or args.adapter_stages != "one"):
         named = f"adapter '{args.adapter}'" if args.adapter != "lora" else f"adapter_stages '{args.adapter_stages}'"
         raise BadInput(f"{named} does not work under {sharding.value}; take whole copies, or one LoRA adapter.")
+    if sharding is Sharding.ZERO2:
+        _refuse_steps_of_their_own(args)
     if "RANK" not in os.environ:
         raise BadInput(
             f"{sharding.value} was asked for, and there is one process alone; start several: accelerate launch "

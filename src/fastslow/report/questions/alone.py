@@ -44,6 +44,8 @@ def sentence(run: RunData, measure: str) -> str:
         f"{measure[0].upper()}{measure[1:]} on {_questions(run)} went from {formats.decimal(before)}, the base under "
         f"the plain prompt, to {formats.decimal(after)} under the {ships}{_interval(run)}."
     )
+    if begun_from := text(run.config.get("from_bundle"), ""):
+        said += f" The run began with the bundle {begun_from!r}: what that one had learned is a part of this."
     said += _label_sentence(run)
     prompted, plain = run.final("base_lead"), run.final("seed")
     if run.channels.fast and run.channels.slow and None not in (prompted, plain):

@@ -194,7 +194,7 @@ class RunData:
             seen[(step, task, context)] += 1
             by_task.setdefault((step, turn), {}).update(known)
         points = self._measured(by_task)
-        if start and not any(point.step == 0 for point in points):
+        if start and not self.config.get("from_bundle") and not any(point.step == 0 for point in points):
             if any(name == "kl" for point in points for _, _, name in point.values):
                 start |= {(task, c, "kl"): 0.0 for task, c, _ in list(start)}
             points.insert(0, Evaluation(0, 0, dict.fromkeys(AXES, 0.0), _with_means(start)))
