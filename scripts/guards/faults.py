@@ -212,4 +212,12 @@ MUTATIONS = [
         "if len(self._windows) >= MOST:", "if False:",
         ("tests/topics/test_clusters.py::test_what_falls_apart_without_an_end_stops_at_the_most_clusters",),
     ),
+    Mutation(
+        "steering",
+        "what goes on after a rollback is measured",
+        "run/trainer.py",
+        "if self._judge(step, measurements):",
+        "if self._judge(step, measurements) and False:",
+        ("tests/slow/test_steering.py::test_what_ships_after_a_fall_is_what_its_numbers_are_of",),
+    ),
 ]  # fmt: skip
