@@ -12,6 +12,7 @@ import torch
 
 from fastslow.contexts.context import load_examples
 from fastslow.core.errors import EndpointError, FastSlowError
+from fastslow.core.types import Verdict
 from fastslow.fast.proposers.base import ProposalRequest
 from fastslow.run.closing import reflection_cost
 from fastslow.streams.epochs import lookahead
@@ -281,3 +282,18 @@ def test_a_phase_whose_proposals_were_all_refused_says_so_and_why(tmp_path: Path
     refused = len(result.proposals)
     assert result.metrics["fst/fast/invalid"] == refused > 0
     assert f"all {refused} proposals were refused before a rollout, {refused} of them because it copies" in caplog.text
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_minibatches_decide_something_whether_or_not_a_child_comes_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: bool
+) -> None:
+    """gepa asks for no child of a parent that was right on all: what is left would be its failures, or its luck."""
+    trainer = tiny_trainer(tmp_path)
+    monkeypatch.setattr(trainer.policy, "_judge", lambda example, answer: Verdict(float(right), ""))
+    ahead = lookahead(trainer.parts.stream, 0, 2)
+    result, jobs = phase(trainer, anchor=ahead[:4], pool=ahead[4:])
+    assert bool(result.proposals) == (not right)
+    anchor = {example.id for example in ahead[:4]}
+    assert result.judged
+    assert {(c, e) for c, e, _ in jobs if e not in anchor} == result.judged

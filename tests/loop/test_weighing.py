@@ -81,7 +81,7 @@ def test_the_rollouts_by_which_a_child_was_accepted_do_not_count() -> None:
         examples=ANCHOR,
         scores={c: {other: 1.0} for c in known},
         rollouts=[rollout(c, e) for c in (SEED, ONE) for e in (lucky, other)],
-        proposals=[{"id": ONE.id, "parents": [SEED.id], "minibatch_ids": [lucky]}],
+        judged={(SEED.id, lucky), (ONE.id, lucky)},
     )
     made.after_phase(phase)
     assert {(entry.context_id, entry.question) for entry in state.book.entries} == {(c, other) for c in known}

@@ -70,6 +70,8 @@ class Adapter:
         self.rollouts: dict[tuple[str, str], Rollout] = {}
         self.metric_calls = 0
         self.proposals: list[Proposal] = []
+        self.judged: set[tuple[str, str]] = set()
+        """Context and example of the rollouts by which children are accepted, or none is asked for."""
         self.nothing_proposed = 0
         self.error: BaseException | None = None
         self.endpoint_error: EndpointError | None = None
@@ -142,6 +144,7 @@ class Adapter:
         self.proposals.append(
             Proposal(child, self.cycle, ",".join(sorted(changed)), problem, [t.example.id for t in traces])
         )
+        self.judge(child.components, [trace.example for trace in traces])
         if problem:
             return {}
         self.contexts[child.id] = child
@@ -152,6 +155,10 @@ class Adapter:
         return proposal_of(self.proposer, request)
 
     # Called by this package
+
+    def judge(self, candidate: Mapping[str, str], minibatch: Sequence[Example]) -> None:
+        """Note that something is decided by the rewards of a context on these examples."""
+        self.judged |= {(self.context_of(candidate).id, example.id) for example in minibatch}
 
     def context_of(self, candidate: Mapping[str, str]) -> Context:
         return self.contexts.get(Context(dict(candidate)).id) or Context(dict(candidate))
@@ -197,6 +204,7 @@ class CarriedSampling:
             parent = candidate_selector.select_candidate_idx(state)
             ids = batch_sampler.next_minibatch_ids(trainset, state)
             tasks.append(ProposalTask(parent, state.program_candidates[parent], ids, trainset.fetch(ids)))
+            self.adapter.judge(state.program_candidates[parent], tasks[-1].minibatch)
         return tasks
 
     def _add_carried(self, state: GEPAState) -> None:

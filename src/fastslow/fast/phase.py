@@ -28,6 +28,7 @@ class FastPhase:
     """Hold the result of one fast phase: the new population, every rollout that it paid for, and its metrics.
 
     `examples` are those that rollouts may be about: anchor and pool.
+    `judged` are context and example of the rollouts by which it was decided whether a child is made, and kept.
     `scores` are those of every context that was scored on the whole anchor set, whether it stays in the population or
     not.
     """
@@ -39,6 +40,7 @@ class FastPhase:
     proposals: list[dict]
     metrics: dict[str, float]
     endpoint_error: str | None
+    judged: frozenset[tuple[str, str]] = frozenset()
 
 
 class FastChannel:
@@ -194,6 +196,7 @@ class FastChannel:
                 **{f"fst/fast/lm_{name}": value for name, value in lm.items()},
             },
             endpoint_error=str(adapter.endpoint_error) if adapter.endpoint_error else None,
+            judged=frozenset(adapter.judged),
         )
 
 

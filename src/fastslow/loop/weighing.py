@@ -85,19 +85,13 @@ class Weighing:
     def after_phase(self, phase: FastPhase) -> None:
         """Enter the rollouts of a fast phase into the book; where that decides, choose the members by it.
 
-        Left out are the rollouts by which children were accepted or rejected: of those that are left, the winners had
-        luck there, and their parents had none.
+        Left out are the rollouts by which it was decided whether a child was made, and kept: of those that are left the
+        winners had luck there, and their parents had none; and a parent that was right on all of a minibatch has no
+        child, so that its rollouts there would all be right ones.
         """
         population = phase.population
-        judged = {
-            (context_id, example_id)
-            for proposal in phase.proposals
-            for context_id in (proposal["id"], *proposal["parents"])
-            for example_id in proposal["minibatch_ids"]
-        }
-        self.enter(
-            (r for r in phase.rollouts if (r.context_id, r.example_id) not in judged), phase.examples, alone=True
-        )
+        chance = (r for r in phase.rollouts if (r.context_id, r.example_id) not in phase.judged)
+        self.enter(chance, phase.examples, alone=True)
         if self._decides:
             contexts, version = [population.known[context_id] for context_id in phase.scores], population.policy_version
             levels = self._levels(contexts, version)
