@@ -143,6 +143,25 @@ def rarely_open(completion: str, row: dict[str, Any]) -> float:
     return float(len(completion) % 2) if int(row["answer"]) % 3 == 0 else 0.0
 
 
+def test_no_two_rollouts_of_a_run_share_their_random_numbers(tmp_path: Path, monkeypatch) -> None:
+    task = tmp_path / "dynamic.jsonl"
+    task.write_text("".join(json.dumps({"question": f"Say {i}.", "answer": str(i)}) + "\n" for i in range(60)))
+    trainer = tiny_trainer(
+        tmp_path, task=f"jsonl:{task}?scorer=tests.loop.test_groups:rarely_open", mode="rl", problems_per_step=3,
+        max_steps=4, dynamic_sampling=3,
+    )  # fmt: skip
+    seeds, real = [], trainer.policy.rollouts
+
+    def seen(jobs: Any, *args: Any, **how: Any) -> Any:
+        seeds.extend(job.seed for job in jobs)
+        return real(jobs, *args, **how)
+
+    monkeypatch.setattr(trainer.policy, "rollouts", seen)
+    trainer.train()
+    assert len(seeds) > 4 * 3 * 4
+    assert len(set(seeds)) == len(seeds)
+
+
 def test_groups_without_a_gradient_are_replaced_and_charged(tmp_path: Path) -> None:
     task = tmp_path / "dynamic.jsonl"
     task.write_text("".join(json.dumps({"question": f"Say {i}.", "answer": str(i)}) + "\n" for i in range(60)))

@@ -135,6 +135,7 @@ def test_a_consolidating_step_has_a_rate_of_its_own_whatever_the_schedule_says(t
     ("self_distillation", {"kl_target": 0.1}, "no KL term to the base that kl_target could steer"),
     ("self_distillation", {"retention_floor": 0.9, "retention_action": "kl", "eval_strategy": "steps", "eval_steps": 1},
      "no KL term to the base that retention_action 'kl'"),
+    ("consolidate", {"slow_steps_per_cycle": 1}, "nothing would be consolidated"),
     ("fst", {"consolidation_share": 0.25}, "set mode to consolidate"),
     ("rl", {"consolidation_rate": 4.0}, "consolidation_rate is about mode"),
 ])  # fmt: skip
@@ -168,3 +169,9 @@ def test_a_real_model_comes_nearer_to_its_teacher(tmp_path: Path) -> None:
     assert len(kl) == 3
     assert kl[0] > 0.5, "the teacher knows no better, and the test says nothing"
     assert min(kl[-2:]) < kl[0] / 2
+
+
+def test_the_last_cycle_ends_consolidated_however_short_it_is(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, mode="consolidate", slow_steps_per_cycle=6, max_steps=20, consolidation_share=0.5)
+    steps = [step for step in range(20) if trainer.cycle.consolidates(step)]
+    assert steps == [3, 4, 5, 9, 10, 11, 15, 16, 17, 18, 19]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastslow.core.types import GroupEvidence, Route
+from fastslow.routers import RouteDecider
 from fastslow.routers.learned import ACTIONS, FEATURES, LearnedRouter
 
 
@@ -44,3 +45,16 @@ def test_an_unscored_group_is_skipped() -> None:
 
 def test_every_feature_is_explained() -> None:
     assert tuple(LearnedRouter("0").explain(group(0.5))["features"]) == FEATURES
+
+
+def test_in_another_run_an_example_of_the_same_name_is_a_new_one() -> None:
+    router = taught(Route.SLOW)
+    seen = router.state_dict()["returned"]
+    again = group(1.0, example="slow0", step=1)  # the number of the step in which the run before saw its own
+    router.observe(again, Route.BOTH)
+    assert router.state_dict()["returned"] == seen, "in one run this is a second group of the same step"
+    RouteDecider(router).begin_anew()
+    router.observe(again, Route.BOTH)
+    router.observe(group(0.5, example="slow0", step=2), Route.BOTH)
+    assert router.state_dict()["returned"] == seen + 1
+    assert router.explain(group(0.25, example="new"))["gain"], "and what was learned of the routes stays"

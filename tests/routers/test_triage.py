@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastslow.core.errors import FastSlowError
 from fastslow.core.types import GroupEvidence, Plan, Route, Upcoming
 from fastslow.routers import RouteDecider, make_router
 
@@ -124,3 +125,23 @@ def test_planning_draws_nothing_from_the_global_state() -> None:
     assert router.plan(upcoming("live", 5)) == first
     random.setstate(before)
     assert all(isinstance(plan, Plan) for plan in first)
+
+
+def test_in_another_run_topics_are_known_as_of_its_start_and_examples_are_not() -> None:
+    router = make_router("triage", seed=0)
+    for step in range(30):
+        router.observe(group("a", DEAD, step=step, example="1"), Route.BOTH)
+    RouteDecider(router).begin_anew()
+    state: Any = router.state_dict()
+    assert state["examples"] == {}
+    assert state["topics"]["a"]["step"] == 0
+    assert state["topics"]["a"]["all"] > 1
+    other = make_router("variance", seed=0)
+    RouteDecider(other).begin_anew()  # it knows neither steps nor examples
+
+
+def test_a_rule_of_the_users_that_cannot_begin_anew_is_one_line() -> None:
+    router: Any = make_router("both", seed=0)
+    router.begin_anew = lambda: 1 / 0
+    with pytest.raises(FastSlowError, match="router 'both' could not begin anew: ZeroDivisionError"):
+        RouteDecider(router).begin_anew()

@@ -124,6 +124,18 @@ def test_a_run_that_went_on_is_resumed_even_where_the_bundle_is_gone(first: Path
         train(FastSlowConfig(**follower(first, output_dir=str(tmp_path / "x"), **made)), display=SilentDisplay())
 
 
+@pytest.mark.parametrize("mode", ["rl", "rejection"])
+def test_a_mode_whose_weights_learn_without_contexts_uses_none_of_the_bundles(first: Path, mode: str) -> None:
+    trainer = FastSlowTrainer(FastSlowConfig(**follower(first, mode=mode, labels="visible", clusters="none")))
+    assert trainer.population.members == [trainer.population.seed]
+    trainer.policy.begin_step(0)
+    groups = trainer.cycle.groups
+    examples = trainer.parts.stream.batch(0)
+    jobs = [slot for group in groups.assign(0, examples, groups.plan(0, examples)) for slot in group.slots]
+    assert {job.context.id for job in jobs} == {trainer.population.seed.id}
+    assert len(trainer.population.known) > 1, "what is known is not forgotten"
+
+
 def test_adapters_go_on_as_adapters(tmp_path: Path) -> None:
     settings = tiny_settings(tmp_path, lora_r=2, max_steps=1)
     train(FastSlowConfig(**settings), display=SilentDisplay())

@@ -262,6 +262,11 @@ def _check_teacher(config: AllSettings) -> None:
             f"mode '{config.mode}' draws the model to a teacher alone, with no KL term to the base that {name} could "
             "steer; leave it out, or stay near the base by a lower learning_rate."
         )
+    if mode.consolidates and not round(config.slow_steps_per_cycle * config.consolidation_share):
+        raise BadInput(
+            f"consolidation_share ({config.consolidation_share}) of slow_steps_per_cycle "
+            f"({config.slow_steps_per_cycle}) is not one step: nothing would be consolidated; raise one of them."
+        )
     unused = {"consolidation_share": 0.5, "consolidation_rate": 1.0} if not mode.consolidates else {}
     for name in (name for name, value in unused.items() if getattr(config, name) != value):
         raise BadInput(f"{name} is about mode 'consolidate'; leave it out, or set mode to consolidate.")

@@ -131,7 +131,8 @@ class Cycle:
     def consolidates(self, step: int) -> bool:
         """Return whether slow step `step` draws the plain prompt's answers to those of the contexts."""
         every = self._config.slow_steps_per_cycle
-        return self.mode.consolidates and step % every >= every - round(every * self._config.consolidation_share)
+        end = min(step - step % every + every, self._config.max_steps)  # the last cycle may be a short one
+        return self.mode.consolidates and step >= end - round(every * self._config.consolidation_share)
 
     def fast_phases(self, step: int) -> None:
         """Run the fast phases that are due before slow step `step`; step `max_steps` is the end of the run."""

@@ -124,7 +124,7 @@ class GroupMaker:
         """Fill every slot of every group with a cached rollout or a job to be done; `seed` is the run's, where none is
         given. `plain`: all of them under the seed context."""
         base = self._config.seed if seed is None else seed
-        first, counts = step * len(examples), [plan.rollouts for plan in plans]
+        first, counts = step * self._config.problems_per_step, [plan.rollouts for plan in plans]
         contexts: Sequence[Context] = [self.state.population.seed]
         picks_B = [[0] * count for count in counts]
         if not plain:

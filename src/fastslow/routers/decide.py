@@ -142,6 +142,17 @@ class RouteDecider:
             raise FastSlowError(f"router '{self.router.name}' did not take its state back: {fault}") from fault
         self._recent = [Route(value) for value in state["recent"]]
 
+    def begin_anew(self) -> None:
+        """Take the state up in another run, of other examples, whose steps are counted from 0. A rule that knows steps
+        or examples has a method of this name. Raises FastSlowError where a rule of the user's raises."""
+        forget = getattr(self.router, "begin_anew", None)
+        if forget is None:
+            return
+        try:
+            foreign.call(forget, who=f"router '{self.router.name}'")
+        except foreign.Failed as fault:
+            raise FastSlowError(f"router '{self.router.name}' could not begin anew: {fault}") from fault
+
 
 def _variance(evidence: GroupEvidence) -> float:
     scored = sorted(r for r in evidence.rewards_G if r is not None)

@@ -155,6 +155,10 @@ class LearnedRouter:
             "labels": dict(self._labels),
         }
 
+    def begin_anew(self) -> None:
+        """Forget when each example was visited last: those of another run may bear the same names."""
+        self._last = {}
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._precision = {route: np.array(state["precision"][route.value]) for route in ACTIONS}
         self._moment = {route: np.array(state["moment"][route.value]) for route in ACTIONS}

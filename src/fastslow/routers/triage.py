@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fastslow.core.seeding import derive_seed
@@ -144,6 +144,12 @@ class TriageRouter:
             "topics": {name: asdict(seen) for name, seen in self._topics.items()},
             "examples": {name: asdict(seen) for name, seen in self._examples.items()},
         }
+
+    def begin_anew(self) -> None:
+        """Keep what is known of topics, as of step 0, and forget examples: those of another run may bear the same
+        names."""
+        self._topics = {name: replace(seen, step=0) for name, seen in self._topics.items()}
+        self._examples = {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._group = int(state["group"])

@@ -80,13 +80,17 @@ class Predecessor:
     def contexts(self, start: Population, held_out: HeldOut) -> Population:
         """Return a population with the seed context and the size of `start` and the contexts of the bundle, the best
         first. Left behind are scores, which belong to other examples, and contexts that show what this run holds out.
+
+        A mode whose weights learn without contexts, or before them, knows the others and uses the seed context alone.
         """
         fit = {
             context.id: context
             for context in self.population.known.values()
             if copy_problem(context, context.worked_examples, held_out) is None
         }
-        members = [context for context in self.population.members if context.id in fit]
+        mode = MODES[self._config.mode]
+        used = self.population.members if mode.fast and mode.when != "after" else []
+        members = [context for context in used if context.id in fit]
         return replace(start, members=members[: start.size] or [start.seed], known={**fit, **start.known})
 
     def load_weights(self, slow: SlowChannel) -> None:
@@ -138,6 +142,7 @@ class Predecessor:
         try:
             state: Any = json.loads(read_plain(file))
             router.load_state_dict(state)
+            router.begin_anew()
         except (OSError, ValueError, KeyError, TypeError, AttributeError, Failed) as error:
             raise BadInput(f"'{file}' is damaged ({type(error).__name__}: {error}).") from error
 

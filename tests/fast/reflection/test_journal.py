@@ -189,6 +189,22 @@ def test_a_ceiling_in_dollars_counts_both_prices_and_unmetered_replies_at_their_
         Ceiling(usd=1.0)
 
 
+def test_unmetered_replies_cost_their_dearest_after_a_resume_too(tmp_path: Path) -> None:
+    with OpenAIServer([Reply("x", usage=None)]) as server:
+        for _ in range(2):  # the second as a resumed run
+            lm = OpenAIReflectionLM(
+                server.base_url, "m", max_tokens=5, ceiling=Ceiling(tokens=45), journal=Journal(tmp_path / JOURNAL)
+            )
+            lm.complete("p" * 10, seed=1)
+        lm.complete("p" * 10, seed=2)
+        resumed = OpenAIReflectionLM(
+            server.base_url, "m", max_tokens=5, ceiling=Ceiling(tokens=40), journal=Journal(tmp_path / JOURNAL)
+        )
+        with pytest.raises(EndpointError, match="ceiling"):
+            resumed.complete("p" * 10, seed=3)
+        assert len(server.requests) == 2
+
+
 def test_a_run_at_its_ceiling_goes_on_without_new_contexts_and_says_so(tmp_path: Path) -> None:
     notes: list[str] = []
     display = SilentDisplay()

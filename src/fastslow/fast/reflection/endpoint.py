@@ -178,12 +178,11 @@ class OpenAIReflectionLM:
         }
 
     def _keep_below_ceiling(self, prompt: str) -> None:
-        spent = self.journal.replies()
+        spent, worst = self.journal.replies(), len(prompt.encode("utf-8", "replace"))
+        self._dearest = max(self._dearest, worst)
         # An unmetered reply counts at its highest possible cost.
         before = sum(r.prompt_tokens if r.prompt_tokens is not None else self._dearest for r in spent)
         written = sum(r.completion_tokens if r.completion_tokens is not None else self._max_tokens for r in spent)
-        worst = len(prompt.encode("utf-8", "replace"))
-        self._dearest = max(self._dearest, worst)
         passed = self._ceiling.passed(before + worst, written + self._max_tokens)
         if passed is not None:
             raise self._failure(f"another call to '{self.model}' might pass the ceiling of {passed}; none is made.")
