@@ -33,9 +33,16 @@ def keep(runs: Path, kept: Path, *, plan: bool = True) -> None:
     for cell in done(runs):
         (kept / cell).mkdir(parents=True, exist_ok=True)
         for file in FILES:
-            shutil.copyfile(runs / cell / file, kept / cell / file)
+            _copy(runs / cell / file, kept / cell / file)
     if plan and (runs / PLAN).is_file():
-        shutil.copyfile(runs / PLAN, kept / PLAN)
+        _copy(runs / PLAN, kept / PLAN)
+
+
+def _copy(file: Path, to: Path) -> None:
+    """Copy a text without the folder of this machine that it was made in: it says nothing to anybody else."""
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    text = "".join(line for line in lines if not line.startswith("# Made in "))
+    to.write_text(text.replace(f"{Path.cwd()}/", ""), encoding="utf-8")
 
 
 def elsewhere(measured: Sequence[Mapping[str, Any]]) -> dict[str, str]:

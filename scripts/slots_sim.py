@@ -21,7 +21,16 @@ import numpy as np
 from pages import write_between
 
 from fastslow.contexts.evidence import FORGOTTEN, Entry, Standings
-from fastslow.contexts.slots import even_slots, shares_by_worth, shares_if_earned, slots_by_share, those_that_earned
+from fastslow.contexts.slots import (
+    TRIAL,
+    even_slots,
+    groups_on_trial,
+    shares_by_worth,
+    shares_if_earned,
+    shares_on_trial,
+    slots_by_share,
+    those_that_earned,
+)
 
 RUNS, STEPS, PROBLEMS, GENERATIONS, CYCLE, ANCHOR, HALF_LIFE = 100, 30, 4, 8, 5, 12, 5.0
 SEED = "0"  # the plain prompt is the first context
@@ -38,28 +47,32 @@ WORLDS = {
     "all are alike": ((0.0, 0.0, 0.0, 0.0), (0.5, 0.5, 0.5, 0.5)),
 }
 BEGIN, END = "<!-- slots-sim -->", "<!-- /slots-sim -->"
-Deal = Callable[[Standings, int], Sequence[float]]
+Deal = Callable[[Standings, int], tuple[Sequence[float], Sequence[float]]]
+"""Standings and step -> the share of the slots of each context, and of the groups that are trials of it."""
+IDS, NONE = [str(c) for c in range(4)], [0.0] * 4
 
 
-def even(standings: Standings, step: int) -> Sequence[float]:
-    return [0.25] * 4
+def even(standings: Standings, step: int) -> tuple[Sequence[float], Sequence[float]]:
+    return [0.25] * 4, NONE
 
 
 def adaptive(ahead: float, floor: float = 0.125) -> Deal:
-    return lambda standings, step: shares_by_worth(
-        [str(c) for c in range(4)], standings, seed_id=SEED, floor=floor, ahead=ahead, seed=step
-    )
+    return lambda standings, step: (
+        shares_by_worth(IDS, standings, seed_id=SEED, floor=floor, ahead=ahead, seed=step), NONE,
+    )  # fmt: skip
 
 
-def earned(trial: float | None = None) -> Deal:
-    own = {} if trial is None else {"trial": trial}
-    return lambda standings, step: shares_if_earned(
-        [str(c) for c in range(4)], standings, seed_id=SEED, floor=0.125, ahead=CYCLE, seed=step, **own
-    )
+def earned(most: float = TRIAL) -> Deal:
+    def deal(standings: Standings, step: int) -> tuple[Sequence[float], Sequence[float]]:
+        shares = shares_if_earned(IDS, standings, seed_id=SEED, floor=0.125, ahead=CYCLE, seed=step)
+        tried = shares_on_trial(IDS, standings, shares, seed_id=SEED, ahead=CYCLE, seed=step, most=most)
+        return shares, tried
+
+    return deal
 
 
 def only(context: int) -> Deal:
-    return lambda standings, step: [float(c == context) for c in range(4)]
+    return lambda standings, step: ([float(c == context) for c in range(4)], NONE)
 
 
 POLICIES: dict[str, Deal] = {
@@ -67,7 +80,7 @@ POLICIES: dict[str, Deal] = {
     "adaptive": adaptive(CYCLE),
     "earned": earned(),
     "earned, none in doubt tried": earned(0.0),
-    "earned, an eighth to try": earned(1 / 8),
+    "earned, a sixteenth to try": earned(1 / 16),
     "earned, a quarter to try": earned(1 / 4),
     "by the level alone": adaptive(0),
     "without a floor": adaptive(CYCLE, 0.0),
@@ -85,6 +98,7 @@ def one_run(world: str, slots: str, scored: str, seed: int) -> dict[str, float]:
     odds_K = np.array(starts) + rng.normal(0, 0.4, 4)
     rate_K = np.array(rates) * rng.uniform(0.6, 1.4, 4)
     entries: list[Entry] = []
+    owed: Sequence[float] = NONE
     curve = []
     for step in range(STEPS):
         easy_Q = rng.normal(0, 1.0, PROBLEMS)
@@ -95,10 +109,13 @@ def one_run(world: str, slots: str, scored: str, seed: int) -> dict[str, float]:
         standings = Standings(entries, now=step, half_life=HALF_LIFE)
         lead = shipped(standings, slots, step)
         curve.append(_chance(odds_K[lead]))
-        shares = deal(standings, step)
-        picks_B_G = even_slots(4, range(PROBLEMS), GENERATIONS) if deal is even else slots_by_share(
-            shares, [0.0] * 4, [GENERATIONS] * PROBLEMS
-        )[0]  # fmt: skip
+        shares, tried = deal(standings, step)
+        trial_B, owed = groups_on_trial(tried, owed, [GENERATIONS] * PROBLEMS)
+        rest = [GENERATIONS] * trial_B.count(None)
+        dealt = iter(
+            even_slots(4, range(PROBLEMS), GENERATIONS) if deal is even else slots_by_share(shares, NONE, rest)[0]
+        )
+        picks_B_G = [next(dealt) if trial is None else [trial] * GENERATIONS for trial in trial_B]
         for q, (easy, picks_G) in enumerate(zip(easy_Q, picks_B_G, strict=True)):
             entries += [Entry(str(c), f"s{step}.{q}", step, _drawn(odds_K[c] + easy, rng)) for c in picks_G]
         share_K = np.bincount(np.ravel(picks_B_G), minlength=4) / (PROBLEMS * GENERATIONS)

@@ -56,8 +56,8 @@ MUTATIONS: list[Mutation] = [
         "alternatives",
         "only the last steps of a cycle consolidate",
         "loop/cycle.py",
-        "step % every >= every - round(every * self._config.consolidation_share)",
-        "step % every >= 0",
+        "step >= end - round(every * self._config.consolidation_share)",
+        "step >= 0",
         (TEACHING + "the_last_steps_of_a_cycle_draw_plain_answers_to_those_of_the_lead",),
     ),
     Mutation(

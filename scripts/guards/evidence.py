@@ -85,9 +85,9 @@ MUTATIONS: list[Mutation] = [
         "evidence",
         "contexts in doubt are tried",
         "contexts/slots.py",
-        "tried = min(trial, sum(doubted.values()))",
-        "tried = 0.0",
-        (SLOTS + "those_in_doubt_are_tried_with_a_sixteenth_at_most_and_the_hopeless_are_not",),
+        "return [chance / total * min(most, total) if total else 0.0 for chance in doubted]",
+        "return [0.0 for chance in doubted]",
+        (SLOTS + "those_in_doubt_are_tried_with_an_eighth_at_most_and_the_hopeless_are_not",),
     ),
     Mutation(
         "evidence",

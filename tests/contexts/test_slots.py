@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastslow.contexts.evidence import Entry, Standings
-from fastslow.contexts.slots import even_slots, shares_by_worth, shares_if_earned, slots_by_share
+from fastslow.contexts.slots import (
+    TRIAL,
+    even_slots,
+    groups_on_trial,
+    shares_by_worth,
+    shares_if_earned,
+    shares_on_trial,
+    slots_by_share,
+)
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -97,8 +105,12 @@ def test_a_context_that_nothing_is_known_of_is_tried() -> None:
     assert shares(known({"a": (0.5, 0), "b": (0.4, 0)}), "a", "b", "new")[2] > 0.2
 
 
-def earned(standings: Standings, *ids: str, trial: float = 0.0) -> list[float]:
-    return shares_if_earned(ids, standings, seed_id="seed", floor=0.125, ahead=5, seed=1, trial=trial)
+def earned(standings: Standings, *ids: str) -> list[float]:
+    return shares_if_earned(ids, standings, seed_id="seed", floor=0.125, ahead=5, seed=1)
+
+
+def tried(standings: Standings, *ids: str) -> list[float]:
+    return shares_on_trial(ids, standings, earned(standings, *ids), seed_id="seed", ahead=5, seed=1)
 
 
 def test_contexts_earn_slots_by_being_surely_better_than_the_seed_context() -> None:
@@ -108,16 +120,28 @@ def test_contexts_earn_slots_by_being_surely_better_than_the_seed_context() -> N
     assert good == pytest.approx(0.875)
 
 
-def test_those_in_doubt_are_tried_with_a_sixteenth_at_most_and_the_hopeless_are_not() -> None:
+def test_those_in_doubt_are_tried_with_an_eighth_at_most_and_the_hopeless_are_not() -> None:
     doubt = known({"seed": (0.4, 0), "near": (0.45, 0), "worse": (0.1, 0)}, steps=2, questions=12)
-    near, seed, worse = earned(doubt, "near", "seed", "worse", trial=1 / 16)
-    assert near + worse == pytest.approx(1 / 16)
+    near, seed, worse = tried(doubt, "near", "seed", "worse")
+    assert seed == 0
+    assert near + worse == pytest.approx(TRIAL)
     assert near > 3 * worse
-    assert near + seed + worse == pytest.approx(1)
-    assert earned(known({"seed": (0.8, 0), "worse": (0.2, 0)}), "seed", "worse", trial=1 / 16)[1] < 0.001
-    assert earned(known({"seed": (0.4, 0)}), "new", "seed", trial=1 / 16)[0] == pytest.approx(1 / 16), (
-        "nothing is known"
-    )
+    assert tried(known({"seed": (0.8, 0), "worse": (0.2, 0)}), "seed", "worse")[1] < 0.001
+    assert tried(known({"seed": (0.4, 0)}), "new", "seed")[0] == pytest.approx(TRIAL), "nothing is known"
+    good = known({"seed": (0.2, 0), "near": (0.2, 0), "good": (0.8, 0)})
+    assert tried(good, "near", "seed", "good") == [pytest.approx(0, abs=0.01), 0, 0], "one that earned slots has them"
+    assert tried(known({"seed": (0, 0), "dead": (0, 0)}), "seed", "dead") == [0, 0]
+
+
+def test_a_trial_is_a_whole_group_and_over_time_as_many_as_the_shares_say() -> None:
+    owed, given = [0.0, 0.0, 0.0], []
+    for _ in range(40):
+        of_step, owed = groups_on_trial([0.0, 0.1, 0.025], owed, [8] * 4)
+        given += of_step
+    counts = Counter(given)
+    assert (counts[1], counts[2], counts[0]) == (16, 4, 0)
+    assert groups_on_trial([0.0, 0.0], [5.0, 20.0], [8]) == ([None], [5.0, 20.0]), "nobody is on trial any more"
+    assert groups_on_trial([0.0, 0.5], [0.0, 0.0], [0, 0]) == ([None, None], [0.0, 0.0]), "groups that rest"
 
 
 def test_a_context_that_nothing_is_known_of_has_earned_nothing() -> None:
@@ -126,11 +150,9 @@ def test_a_context_that_nothing_is_known_of_has_earned_nothing() -> None:
 
 
 def test_beside_a_dead_seed_context_whatever_earns_anything_has_earned_slots() -> None:
-    standings = known({"weak": (0.06, 0), "seed": (0, 0), "dead": (0, 0)})
-    for trial in (0.0, 1 / 16):
-        weak, seed, dead = earned(standings, "weak", "seed", "dead", trial=trial)
-        assert dead == 0
-        assert weak > seed
+    weak, seed, dead = earned(known({"weak": (0.06, 0), "seed": (0, 0), "dead": (0, 0)}), "weak", "seed", "dead")
+    assert dead == 0
+    assert weak > seed
     alive = known({"weak": (0.06, 0), "seed": (0.01, 0)})
     assert earned(alive, "weak", "seed") == [0, 1], "this one is not surely better than a living seed context"
     assert earned(known({"good": (0.9, 0), "seed": (0, 0)}), "good", "seed") == [pytest.approx(1), pytest.approx(0)]

@@ -19,10 +19,9 @@ DRAWS = 4000
 EARNED = 0.9
 """Chance of being better than the seed context that earns contexts slots, of all of them together."""
 
-TRIAL = 1 / 16
-"""Most that contexts share which may be better than those that earned slots, so that the doubt ends: simulated with a
-sixteenth, an eighth and a quarter, of which the first taught most; without a trial a context that carries the task was
-often never found out (docs/evidence.md)."""
+TRIAL = 1 / 8
+"""Most of the groups by which contexts are tried that may be better than those that earned slots: without a trial a
+context that carries the task was often never found out (docs/evidence.md)."""
 
 
 def even_slots(
@@ -71,21 +70,13 @@ def shares_by_worth(
 
 
 def shares_if_earned(
-    context_ids: Sequence[str], standings: Standings, *, seed_id: str, floor: float, ahead: float, seed: int,
-    trial: float = TRIAL,
-) -> list[float]:  # fmt: skip
+    context_ids: Sequence[str], standings: Standings, *, seed_id: str, floor: float, ahead: float, seed: int
+) -> list[float]:
     """Return the share of the slots of each context: all of them are the seed context's, but for contexts that are
-    better than it with a chance of `EARNED`, and for a trial of those in doubt. The former share them by worth, and a
-    dead seed context has none.
+    better than it with a chance of `EARNED`. Those share them by worth, and a dead seed context has none.
 
     Where contexts do not help, rollouts under them teach the weights to answer as nobody will ask: then a step is one
-    of plain RL, but for the trial.
-
-    Args:
-        trial: most that those in doubt get together: the chance that one of them will be the best of all, if that is
-            less.
-
-    The other arguments are those of `shares_by_worth`.
+    of plain RL, but for `groups_on_trial`. Arguments are those of `shares_by_worth`.
     """
     taking_part = set(those_that_earned(context_ids, standings, seed_id, seed=seed))
     if not taking_part or not standings.dead(seed_id):
@@ -93,15 +84,49 @@ def shares_if_earned(
     earned = [context_id for context_id in context_ids if context_id in taking_part]
     shares = shares_by_worth(earned, standings, seed_id=seed_id, floor=floor, ahead=ahead, seed=seed)
     whole = dict(zip(earned, shares, strict=True))
+    return [whole.get(context_id, 0.0) for context_id in context_ids]
+
+
+def shares_on_trial(
+    context_ids: Sequence[str], standings: Standings, shares: Sequence[float], *, seed_id: str, ahead: float, seed: int,
+    most: float = TRIAL,
+) -> list[float]:  # fmt: skip
+    """Return the share of the groups that each context in doubt is tried on: together the chance that one of them will
+    be the best of all, and at most `most`. In doubt are those that have no `shares` and are not dead. Arguments are
+    those of `shares_by_worth`."""
     chances = shares_by_worth(context_ids, standings, seed_id=seed_id, floor=0.0, ahead=ahead, seed=seed)
-    doubted = {
-        c: chance
-        for c, chance in zip(context_ids, chances, strict=True)
-        if c not in whole and c != seed_id and not standings.dead(c)
-    }
-    tried = min(trial, sum(doubted.values()))
-    part = tried / sum(doubted.values()) if tried else 0.0
-    return [whole[c] * (1 - tried) if c in whole else doubted.get(c, 0.0) * part for c in context_ids]
+    doubted = [
+        0.0 if share or c == seed_id or standings.dead(c) else chance
+        for c, share, chance in zip(context_ids, shares, chances, strict=True)
+    ]
+    total = sum(doubted)
+    return [chance / total * min(most, total) if total else 0.0 for chance in doubted]
+
+
+def groups_on_trial(
+    shares: Sequence[float], owed: Sequence[float], counts: Sequence[int]
+) -> tuple[list[int | None], list[float]]:
+    """Return the index of the context that each group is a trial of, None for most, and what is owed afterwards.
+
+    A trial is a whole group: beside rollouts under the plain prompt, those of a better context would mark all of them
+    down, and weights that answer the plain prompt worse are no basis for what is found out.
+
+    Args:
+        shares: of the groups, see `shares_on_trial`.
+        owed: the slots that earlier calls still owe the contexts.
+        counts: slots of each group.
+    """
+    owed_K, given = np.array(owed, dtype=np.float64), []
+    on_trial_K = np.asarray(shares, dtype=np.float64) > 0
+    for count in counts:
+        owed_K = owed_K + count * np.asarray(shares, dtype=np.float64)
+        if count and on_trial_K.any() and owed_K[on_trial_K].sum() >= count:
+            chosen = int(np.where(on_trial_K, owed_K, -np.inf).argmax())
+            owed_K[chosen] -= count
+            given.append(chosen)
+        else:
+            given.append(None)
+    return given, owed_K.tolist()
 
 
 def those_that_earned(context_ids: Sequence[str], standings: Standings, seed_id: str, *, seed: int) -> list[str]:

@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import Context
 from fastslow.contexts.evidence import Standings
-from fastslow.contexts.slots import even_slots, shares_by_worth, shares_if_earned, slots_by_share
+from fastslow.contexts.slots import (
+    even_slots,
+    groups_on_trial,
+    shares_by_worth,
+    shares_if_earned,
+    shares_on_trial,
+    slots_by_share,
+)  # fmt: skip
 from fastslow.core import processes
 from fastslow.core.modes import MODES
 from fastslow.core.seeding import derive_seed
@@ -147,21 +154,33 @@ class GroupMaker:
             return population.dealt, even_slots(len(population.members), groups, self.size, counts)
         by_id = {c.id: c for c in [*population.members, population.seed]}
         contexts = [by_id[context_id] for context_id in sorted(by_id)]
-        shares_of = shares_if_earned if config.slots == "earned" else shares_by_worth
-        shares = processes.from_main(
-            lambda: shares_of(
-                [context.id for context in contexts], self._known(step), seed_id=population.seed.id,
-                floor=config.seed_slots, ahead=config.slow_steps_per_cycle,
-                seed=derive_seed(config.seed, "slots", step),
-            )
-        )  # fmt: skip
+        shares, trials = processes.from_main(lambda: self._shares(step, [context.id for context in contexts]))
         self._log(
             {"fst/slots/largest_share": max(shares), "fst/slots/seed_share": shares[contexts.index(population.seed)]}
         )
         owed = [self.state.owed.get(context.id, 0.0) for context in contexts]
-        picks_B, owed = slots_by_share(shares, owed, counts)
+        trial_B, owed = groups_on_trial(trials, owed, counts)
+        dealt = [count for count, trial in zip(counts, trial_B, strict=True) if trial is None]
+        # What contexts on trial are owed waits for a whole group.
+        waits = [share if trial else 0.0 for share, trial in zip(owed, trials, strict=True)]
+        picks, owed = slots_by_share(shares, [o - w for o, w in zip(owed, waits, strict=True)], dealt)
+        owed = [o + w for o, w in zip(owed, waits, strict=True)]
         self.state.owed = dict(zip([context.id for context in contexts], owed, strict=True))
-        return contexts, picks_B
+        rest = iter(picks)
+        return contexts, [
+            next(rest) if trial is None else [trial] * count for count, trial in zip(counts, trial_B, strict=True)
+        ]
+
+    def _shares(self, step: int, context_ids: Sequence[str]) -> tuple[list[float], list[float]]:
+        """Return the share of the slots of each context, and of the groups that are trials of it."""
+        config, known = self._config, self._known(step)
+        seed_id, ahead = self.state.population.seed.id, config.slow_steps_per_cycle
+        draws = derive_seed(config.seed, "slots", step)
+        shares_of = shares_if_earned if config.slots == "earned" else shares_by_worth
+        shares = shares_of(context_ids, known, seed_id=seed_id, floor=config.seed_slots, ahead=ahead, seed=draws)
+        if config.slots != "earned":
+            return shares, [0.0] * len(shares)
+        return shares, shares_on_trial(context_ids, known, shares, seed_id=seed_id, ahead=ahead, seed=draws)
 
     # The rollouts, and the batch
 
