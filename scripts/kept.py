@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,19 @@ def keep(runs: Path, kept: Path, *, plan: bool = True) -> None:
         for file in FILES:
             _copy(runs / cell / file, kept / cell / file)
     if plan and (runs / PLAN).is_file():
-        _copy(runs / PLAN, kept / PLAN)
+        _keep_plan(runs / PLAN, kept / PLAN)
+
+
+def _keep_plan(file: Path, to: Path) -> None:
+    """Keep a plan; a part of an experiment that was run later (other seeds, other arms) is added to what is there."""
+    plan = json.loads(file.read_text(encoding="utf-8"))
+    before = json.loads(to.read_text(encoding="utf-8")) if to.is_file() else {"cells": []}
+    cells = {cell["path"]: cell for cell in before["cells"]} | {cell["path"]: cell for cell in plan["cells"]}
+    if len(cells) > len(plan["cells"]):
+        arms = {cell["arm"] for cell in cells.values()}
+        reference = next((arm for arm in ("rl", before["reference"]) if arm in arms), plan["reference"])
+        plan |= {"cells": sorted(cells.values(), key=lambda cell: cell["path"]), "reference": reference}
+    to.write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
 
 
 def _copy(file: Path, to: Path) -> None:
