@@ -1,5 +1,6 @@
 """docs/results.md says what results/reproduce holds, and no more."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from kept import keep  # noqa: E402
 from results_page import TITLES, _decide, page  # noqa: E402
 
 
@@ -32,3 +34,20 @@ def test_the_command_names_a_page_without_its_marker(tmp_path):
     (tmp_path / "page.md").write_text("text")
     command = [sys.executable, ROOT / "scripts/results_page.py", tmp_path, tmp_path / "page.md"]
     assert "has no line" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+def test_a_part_that_is_run_later_is_added_to_what_is_kept_and_names_no_folder_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs, kept = tmp_path / "runs", tmp_path / "kept"
+    for arm in ("rl", "fst"):
+        (runs / f"{arm}-s1").mkdir(parents=True)
+        for file in ("config.yaml", "metrics.jsonl", "evals.jsonl"):
+            (runs / f"{arm}-s1" / file).write_text(f"# Made in {tmp_path}\noutput_dir: {tmp_path}/runs/{arm}-s1\n")
+        (runs / f"{arm}-s1" / "summary.json").write_text('{"status": "done"}')
+        cell = {"path": f"{arm}-s1", "arm": arm}
+        (runs / "comparison.json").write_text(json.dumps({"kind": "compare", "reference": arm, "cells": [cell]}))
+        keep(runs, kept)
+    plan = json.loads((kept / "comparison.json").read_text())
+    assert [cell["arm"] for cell in plan["cells"]] == ["fst", "rl"]
+    assert plan["reference"] == "rl"
+    assert (kept / "fst-s1/config.yaml").read_text() == "output_dir: runs/fst-s1\n"
