@@ -133,19 +133,20 @@ def _experiment(name: str, comparison: Comparison) -> Iterator[str]:
 
 def _elsewhere(comparison: Comparison) -> tables.Table | None:
     """Show what training did to what no task asks for, of the arms whose bundles were measured; None if none was."""
-    rows = []
+    found: dict[str, dict[str, str]] = {}
     for arm in comparison.arms:
         files = [run.path / MEASURED for run in arm.runs if (run.path / MEASURED).exists()]
         if files:
-            of_arm = elsewhere([json.loads(file.read_text(encoding="utf-8")) for file in files])
-            rows.append((arm.label, str(len(files)), *of_arm.values()))
-    if not rows:
+            columns = elsewhere([json.loads(file.read_text(encoding="utf-8")) for file in files])
+            found[arm.label] = {"arm": arm.label, "seeds": str(len(files)), **columns}
+    if not found:
         return None
     notes = [
         "Of the bundle, without any context: bits per byte of prose and KL(trained || base) on prompts of no task, and "
         f"accuracy after four worked examples on {' and '.join(UNTRAINED)}. Of each its mean over the seeds."
     ]
-    return tables.Table("What no task asks for", ("arm", "seeds", *of_arm), rows, notes)
+    head, rows = next(iter(found.values())), [tuple(row.values()) for row in found.values()]
+    return tables.Table("What no task asks for", tuple(head), rows, notes)
 
 
 def _varied(name: str, comparison: Comparison) -> Iterator[Row]:

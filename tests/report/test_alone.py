@@ -106,9 +106,8 @@ def test_one_run_that_was_not_measured_is_asked_what_it_learned_too(tmp_path):
 
 
 def test_what_was_learned_before_a_bundle_is_not_credited_to_the_run_that_began_with_it(tmp_path):
-    own, later = (
-        make_whole_run(tmp_path / n, "rl", 1, **how) for n, how in (("own", {}), ("later", {"from_bundle": "runs/a"}))
-    )
+    own = make_whole_run(tmp_path / "own", "rl", 1)
+    later = make_whole_run(tmp_path / "later", "rl", 1, from_bundle="runs/a")
     (first,), (second,) = (compare(*load_sources([path]))[0].arms for path in (own, later))
     assert first.runs[0].curve().x[0] == 0
     assert list(second.runs[0].curve().x) == list(first.runs[0].curve().x)[1:], "there the base is no start"

@@ -128,7 +128,7 @@ def test_planning_draws_nothing_from_the_global_state() -> None:
 
 
 def test_in_another_run_topics_are_known_as_of_its_start_and_examples_are_not() -> None:
-    router = make_router("triage", seed=0)
+    router: Any = make_router("triage", seed=0)
     for step in range(30):
         router.observe(group("a", DEAD, step=step, example="1"), Route.BOTH)
     RouteDecider(router).begin_anew()

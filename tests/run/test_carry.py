@@ -17,6 +17,7 @@ from fastslow.config.settings import FastSlowConfig
 from fastslow.contexts.context import EXAMPLES, Context, WorkedExample, dump_examples
 from fastslow.contexts.population import Population
 from fastslow.core.errors import BadInput
+from fastslow.policy.policy import Job
 from fastslow.record.display import SilentDisplay
 from fastslow.run.carry import Predecessor
 from fastslow.run.train import resume, train
@@ -131,7 +132,9 @@ def test_a_mode_whose_weights_learn_without_contexts_uses_none_of_the_bundles(fi
     trainer.policy.begin_step(0)
     groups = trainer.cycle.groups
     examples = trainer.parts.stream.batch(0)
-    jobs = [slot for group in groups.assign(0, examples, groups.plan(0, examples)) for slot in group.slots]
+    made = groups.assign(0, examples, groups.plan(0, examples))
+    jobs = [slot for group in made for slot in group.slots if isinstance(slot, Job)]
+    assert len(jobs) == len(examples) * groups.size
     assert {job.context.id for job in jobs} == {trainer.population.seed.id}
     assert len(trainer.population.known) > 1, "what is known is not forgotten"
 

@@ -124,13 +124,13 @@ def test_an_environment_that_raises_is_no_reward() -> None:
     class Late(Sums):
         made = 0
 
-        def reset(self, **row: Any) -> str:
+        def reset(self, wanted: int = 0, **row: Any) -> str:
             type(self).made += 1
             if type(self).made > 1:
                 raise OSError("gone")
             return ""
 
-    rows = {"train": [{"prompt": "a"}]}
+    rows: Any = {"train": [{"prompt": "a"}]}
     broken, late = EnvironmentTask("x", rows, Broken), EnvironmentTask("x", rows, Late)
     with pytest.raises(Failed, match="SystemExit"):
         broken.score(broken.split("train")[0], "Done.")
@@ -163,7 +163,7 @@ def test_tools_are_described_by_their_docstrings_or_refused() -> None:
 def test_rows_without_a_question_are_refused() -> None:
     for prompt in (None, "", [], [{"role": "assistant", "content": "a"}]):
         with pytest.raises(BadInput, match="needs a 'prompt'"):
-            EnvironmentTask("x", {"train": [{"prompt": prompt}]}, Sums)
+            EnvironmentTask("x", cast(Any, {"train": [{"prompt": prompt}]}), Sums)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from tokenizers import AddedToken
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from fastslow.contexts.context import Context

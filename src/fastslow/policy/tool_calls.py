@@ -27,7 +27,7 @@ class CallReader:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, tools: Sequence[Mapping[str, Any]]):
-        self._tools = [dict(tool) for tool in tools]
+        self._tools: list[Any] = [dict(tool) for tool in tools]
         self._tokenizer: Any = None
         with suppress(ValueError):  # a template that TRL does not know
             self._tokenizer = add_response_schema(copy.copy(tokenizer))  # a copy: its mark is not to be saved with ours

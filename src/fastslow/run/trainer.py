@@ -89,7 +89,8 @@ class FastSlowTrainer:
         self.own_task = task is not None
         self.parts: Components = build_components(args, tokenizer=self.tokenizer, model=model, task=task)
         if tools := getattr(self.parts.task, "tools", None):
-            args.chat_template_kwargs = with_tools(self.tokenizer, args.chat_template_kwargs, tools, args.template_date)
+            own: Any = args.chat_template_kwargs
+            args.chat_template_kwargs = with_tools(self.tokenizer, own, tools, args.template_date)
         window, soft = context_window(model), self._rows_beside(model)
         with no_new_folders(args.output_dir):  # transformers' trainer makes one, and keeps nothing there
             self.slow = SlowChannel(
