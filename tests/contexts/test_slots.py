@@ -124,9 +124,8 @@ def test_those_in_doubt_are_tried_with_an_eighth_at_most_and_the_hopeless_are_no
     doubt = known({"seed": (0.4, 0), "near": (0.45, 0), "worse": (0.1, 0)}, steps=2, questions=12)
     near, seed, worse = tried(doubt, "near", "seed", "worse")
     assert seed == 0
-    assert near + worse == pytest.approx(TRIAL)
-    assert near > 3 * worse
-    assert tried(known({"seed": (0.8, 0), "worse": (0.2, 0)}), "seed", "worse")[1] < 0.001
+    assert near == pytest.approx(TRIAL)
+    assert worse == 0, "it is more likely worse than better"
     assert tried(known({"seed": (0.4, 0)}), "new", "seed")[0] == pytest.approx(TRIAL), "nothing is known"
     good = known({"seed": (0.2, 0), "near": (0.2, 0), "good": (0.8, 0)})
     assert tried(good, "near", "seed", "good") == [pytest.approx(0, abs=0.01), 0, 0], "one that earned slots has them"

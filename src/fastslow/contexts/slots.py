@@ -92,15 +92,25 @@ def shares_on_trial(
     most: float = TRIAL,
 ) -> list[float]:  # fmt: skip
     """Return the share of the groups that each context in doubt is tried on: together the chance that one of them will
-    be the best of all, and at most `most`. In doubt are those that have no `shares` and are not dead. Arguments are
-    those of `shares_by_worth`."""
+    be the best of all, and at most `most`.
+
+    In doubt are those that have no `shares`, and are more likely better than the seed context than worse: where
+    contexts do not help, a step is to be one of plain RL. Arguments are those of `shares_by_worth`.
+    """
     chances = shares_by_worth(context_ids, standings, seed_id=seed_id, floor=0.0, ahead=ahead, seed=seed)
     doubted = [
-        0.0 if share or c == seed_id or standings.dead(c) else chance
+        0.0 if share or not _may_be_better(c, seed_id, standings) else chance
         for c, share, chance in zip(context_ids, shares, chances, strict=True)
     ]
     total = sum(doubted)
     return [chance / total * min(most, total) if total else 0.0 for chance in doubted]
+
+
+def _may_be_better(context_id: str, seed_id: str, standings: Standings) -> bool:
+    if context_id == seed_id or standings.dead(context_id):
+        return False
+    compared = context_id in standings and seed_id in standings
+    return not compared or standings.edge(context_id, seed_id)[0] > 0
 
 
 def groups_on_trial(
