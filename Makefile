@@ -138,7 +138,7 @@ gate-real: .venv/.installed ## Gate real bundles of SmolLM2-135M, most of which 
 gated-stages: .venv/.installed ## Continual training behind a gate, five seeds, two at a time, into docs/gate.md (two to three hours on two idle cores; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/gated_stages.py runs/gated-stages results/gated-stages.json docs/gate.md --jobs 2
 
-alternatives: .venv/.installed ## 24 ways to adapt a model through three tasks, both orders, five seeds, into docs/alternatives.md (two at a time; half a day, or SEEDS=1 ORDERS=forward: an hour or two; goes on where it stopped)
+alternatives: .venv/.installed ## 24 ways to adapt a model through three tasks, both orders, five seeds, into docs/alternatives.md (two at a time; half a day, or SEEDS=1 ORDERS=forward RATES=1: two hours; goes on where it stopped)
 	GOMP_SPINCOUNT=10000 $(BIN)/python scripts/alternatives.py runs/alternatives results/alternatives docs/alternatives.md \
 		--seeds $(or $(SEEDS),1 2 3 4 5) --orders $(or $(ORDERS),forward reverse) --rates $(or $(RATES),3) $(if $(ARMS),--arms $(ARMS))
 
