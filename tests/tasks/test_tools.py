@@ -27,7 +27,7 @@ from fastslow.run.train import train
 from fastslow.tasks.episodes import with_feedback
 from fastslow.tasks.own import own_task
 from fastslow.tasks.task_set import TaskSet
-from fastslow.tasks.tools import EnvironmentTask, ToolEpisode, schemas_of
+from fastslow.tasks.tools import EnvironmentTask, ToolEpisode, calls_in, schemas_of
 from tests.policy.test_conversations import Scripted
 from tests.support.runs import tiny_settings
 from tests.support.tiny import tiny_tokenizer
@@ -102,6 +102,18 @@ def test_what_goes_wrong_in_a_call_is_its_result_and_reaches_the_feedback(turn: 
     reply = ToolEpisode(Sums(), {"wanted": 5}).step(turn)
     assert said in json.loads(str(reply.text))["error"]
     assert said in reply.feedback
+
+
+def test_a_turn_that_is_made_to_be_slow_is_read_in_one_pass() -> None:
+    """A pattern that goes back would take hours here."""
+    for turn in (
+        "<tool_call>" * 50_000,
+        "<tool_call>" + " " * 500_000,
+        "<tool_call>" + " \n" * 200_000 + "</tool_call",
+    ):
+        assert calls_in(turn) == []
+    assert calls_in("<tool_call> a </tool_call>" * 20_000) == ["a"] * 20_000
+    assert calls_in("<tool_call> <tool_call>{}</tool_call></tool_call>") == ["<tool_call>{}"]
 
 
 def test_each_rollout_has_an_environment_of_its_own_and_the_row_says_what_it_is() -> None:

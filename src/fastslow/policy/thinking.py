@@ -62,7 +62,7 @@ class AnswerReader:
 
     def turn(self, prompt_ids: Sequence[int], ids: Sequence[int], text: str) -> str | None:
         """Return what an environment hears of a turn: the answer, with calls of tools spelled as
-        `tasks.tools.CALL`."""
+        in `tasks.tools`."""
         answer = self.answer(prompt_ids, ids, text)
         return answer if answer is None or self._calls is None else self._calls.spelled(prompt_ids, ids, answer)
 

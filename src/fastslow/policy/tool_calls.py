@@ -13,11 +13,11 @@ from trl.chat_template_utils import add_response_schema, parse_response
 
 from fastslow.core.errors import BadInput
 from fastslow.policy.chat import PROBE, Chat
-from fastslow.tasks.tools import CALL
+from fastslow.tasks.tools import CALL, CALL_END, calls_in
 
 
 class CallReader:
-    """Spell the calls in a model's turns in one way, that of `tasks.tools.CALL`, whatever its family writes.
+    """Spell the calls in a model's turns in one way, that of `tasks.tools`, whatever its family writes.
 
     Which families are read is TRL's knowledge, by their chat templates; turns of others stay as they are.
 
@@ -34,7 +34,7 @@ class CallReader:
 
     def spelled(self, prompt_ids: Sequence[int], ids: Sequence[int], text: str) -> str:
         """Return the text of a turn with its calls; as it is where it has none, or spells them so already."""
-        if self._tokenizer is None or any(call.startswith("{") for call in CALL.findall(text)):
+        if self._tokenizer is None or any(call.startswith("{") for call in calls_in(text)):
             return text
         turn = parse_response(self._tokenizer, list(ids), prefix=list(prompt_ids), tools=self._tools)
         called = [call["function"] for call in turn.get("tool_calls") or ()]
@@ -44,7 +44,7 @@ class CallReader:
             json.dumps({"name": one["name"], "arguments": one.get("arguments") or {}}, ensure_ascii=False)
             for one in called
         ]
-        return "\n".join([turn.get("content") or "", *(f"<tool_call>{call}</tool_call>" for call in calls)]).strip()
+        return "\n".join([turn.get("content") or "", *(CALL + call + CALL_END for call in calls)]).strip()
 
 
 def with_tools(
