@@ -169,11 +169,13 @@ def test_the_page_has_the_table_of_the_simulated_learning_and_adaptive_slots_win
     page = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
     assert page.partition(BEGIN)[2].partition(END)[0].strip() == table(results["rows"])
     shipped = {(row["scored"], row["world"], row["slots"]): row.get("shipped") for row in results["rows"]}
-    for scored in SCORED:
-        for way in ("adaptive", "earned"):
-            assert all(shipped[scored, world, way] > shipped[scored, world, "even"] for world in WORLDS)
-    rests = SCORED[1], "one is good"
-    assert shipped[*rests, "earned"] > 0.03 + shipped[*rests, "earned, none in doubt tried"]
+    assert all(
+        shipped[scored, world, "adaptive"] > shipped[scored, world, "even"] for scored in SCORED for world in WORLDS
+    )
+    assert all(shipped[SCORED[0], world, "earned"] > shipped[SCORED[0], world, "even"] for world in WORLDS)
+    for world in ("one is good", "contexts carry the task"):
+        rests = SCORED[1], world
+        assert shipped[*rests, "earned"] > 0.01 + shipped[*rests, "earned, none in doubt tried"]
 
 
 def test_even_shares_deal_as_even_slots_do() -> None:
