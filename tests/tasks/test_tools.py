@@ -93,7 +93,10 @@ def test_an_episode_calls_tools_tells_their_results_and_ends_with_a_turn_without
         (call("_hidden"), "there is no tool '_hidden'"),
         (call("__class__"), "there is no tool '__class__'"),
         ("<tool_call>add 3</tool_call>", "a call is"),
-        ('<tool_call>{"name": "add", "arguments": [3]}</tool_call>', "there is no tool"),
+        ('<tool_call>{"name": "add", "arguments": [3]}</tool_call>', "the arguments of add are a JSON object"),
+        ('<tool_call>{"name": "add", "arguments": {"number": NaN}}</tool_call>', "a call is"),
+        ("<tool_call>" + "[" * 100_000 + "</tool_call>", "a call is"),
+        ('<tool_call>{"name": "add", "arguments": {"number": ' + '{"a": ' * 50_000 + "</tool_call>", "a call is"),
         ("<tool_call>[1]</tool_call>", "a call is"),
         ('<tool_call>{"name": ["add"]}</tool_call>', "there is no tool"),
     ],
@@ -126,6 +129,68 @@ def test_each_rollout_has_an_environment_of_its_own_and_the_row_says_what_it_is(
     assert sums.answer(example) == call(number=3)
     verdict = own_task(sums).score(example, call(number=3))
     assert verdict == with_feedback(Verdict(1.0, ""), [""]), "a text alone is judged as the only turn"
+
+
+@pytest.mark.parametrize("spelled", ['{"number": 5}', '"{\\"number\\": 5}"'])
+@pytest.mark.parametrize("key", ["arguments", "parameters"])
+def test_arguments_are_read_as_other_families_write_them(key: str, spelled: str) -> None:
+    episode = ToolEpisode(Sums(), {"wanted": 5})
+    assert episode.step(f'<tool_call>{{"name": "add", "{key}": {spelled}}}</tool_call>').text == "5"
+    assert "missing 1 required" in str(episode.step('<tool_call>{"name": "add", "arguments": null}</tool_call>').text)
+
+
+class Odd(Sums):
+    """Returns what no model can read."""
+
+    result: Any = None
+
+    def add(self, number: int) -> Any:
+        """Add.
+
+        Args:
+            number: what is added.
+        """
+        return type(self).result
+
+
+def circle() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+
+class Angry:
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+@pytest.mark.parametrize("result", [circle(), {(1, 2): 3}, Angry(), "\ud800"], ids=["circle", "key", "str", "half"])
+def test_a_result_that_is_no_text_is_an_error_of_the_call(result: Any) -> None:
+    Odd.result = result
+    reply = ToolEpisode(Odd(), {}).step(call(number=1))
+    assert "add failed" in json.loads(str(reply.text))["error"]
+
+
+def test_results_calls_and_feedback_have_an_end() -> None:
+    Odd.result = "ü" * 100_000
+    episode = ToolEpisode(Odd(), {})
+    assert len(str(episode.step(call(number=1)).text)) < 20_010
+    Odd.result = {"ü": 1}
+    reply = episode.step(call(number=1) * 500 + "<tool_call>")
+    told = str(reply.text).split("\n")
+    assert (told[0], told[16]) == ('{"ü": 1}', '{"error": "at most 16 calls a turn"}')
+    assert reply.feedback == "at most 16 calls a turn. A call has no </tool_call> at its end."
+    environment = Odd()
+    environment.feedback = "x" * 100_000
+    assert len(ToolEpisode(environment, {}).verdict().feedback) == 2_000
+
+
+@pytest.mark.parametrize("reward", [3, float("nan"), "0.5", -1])
+def test_a_reward_that_is_none_is_refused_by_its_method(reward: Any) -> None:
+    environment = Sums()
+    environment.get_reward = lambda: reward  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match=r"get_reward returned .* or None for unscored"):
+        ToolEpisode(environment, {}).verdict()
 
 
 def test_an_environment_that_raises_is_no_reward() -> None:
@@ -173,9 +238,48 @@ def test_tools_are_described_by_their_docstrings_or_refused() -> None:
 
 
 def test_rows_without_a_question_are_refused() -> None:
-    for prompt in (None, "", [], [{"role": "assistant", "content": "a"}]):
-        with pytest.raises(BadInput, match="needs a 'prompt'"):
+    for prompt in (None, "", " ", [], 3, ["a"], {"role": "user"}, [{"role": "assistant", "content": "a"}]):
+        with pytest.raises(BadInput, match="row train-0 of task 'x' needs a 'prompt'"):
             EnvironmentTask("x", cast(Any, {"train": [{"prompt": prompt}]}), Sums)
+    for rows, said in (
+        ({"train": ["a"]}, "needs a 'prompt'"),
+        (
+            {"train": [{"prompt": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]}]},
+            "system turn",
+        ),
+        ({"train": [{"prompt": [{"role": "user", "content": [{"type": "image"}]}]}]}, "something else than text"),
+        ({"train": [{"prompt": "\ud800"}]}, "something else than text"),
+        ({"training": []}, "unknown split 'training'; there are train, validation, test"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            EnvironmentTask("x", cast(Any, rows), Sums)
+
+
+def test_blocks_of_text_are_read_in_prompts_and_from_reset() -> None:
+    class Blocks(Sums):
+        said: Any = None
+
+        def reset(self, wanted: int = 0, **row: Any) -> Any:
+            return type(self).said
+
+    rows: Any = {"train": [{"prompt": [{"role": "user", "content": [{"type": "text", "text": "Play."}]}]}]}
+    for said, question in ((None, "Play."), ([{"type": "text", "text": "Board: 1"}], "Play.\n\nBoard: 1")):
+        Blocks.said = said
+        assert EnvironmentTask("x", rows, Blocks).split("train")[0].question == question
+    Blocks.said = {"board": 1}
+    with pytest.raises(BadInput, match="what reset returned holds something else than text"):
+        EnvironmentTask("x", rows, Blocks)
+
+
+def test_a_factory_that_makes_nothing_or_the_same_again_is_refused() -> None:
+    one = Sums()
+    for factory, said in (
+        (lambda: one, "all get the same one"),
+        (lambda url: one, "without arguments"),
+        (3, "a class"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            EnvironmentTask("x", {}, cast(Any, factory))
 
 
 @pytest.mark.parametrize(
@@ -286,6 +390,8 @@ def test_a_model_without_tools_in_its_template_reads_of_them_in_the_question() -
     example = sums.split("train")[2]
     assert sums.tools == []
     assert '"name": "add"' in example.question
-    assert example.question.endswith("Reach number 2.\n\nThe target is 2.")
+    assert example.question.startswith("Reach number 2.\n\nThe target is 2.\n\nYou can call"), (
+        "people read its beginning"
+    )
     reply = sums.episode(example).step(call(number=2))
     assert (reply.text, reply.role) == ("<tool_response>\n2\n</tool_response>", "user")
