@@ -24,6 +24,7 @@ from fastslow.policy.policy import Job, Policy
 from fastslow.policy.tool_calls import CallReader, with_tools
 from fastslow.record.display import SilentDisplay
 from fastslow.run.train import train
+from fastslow.tasks.damage import encodes
 from fastslow.tasks.episodes import with_feedback
 from fastslow.tasks.own import own_task
 from fastslow.tasks.task_set import TaskSet
@@ -169,6 +170,17 @@ def test_a_result_that_is_no_text_is_an_error_of_the_call(result: Any) -> None:
     Odd.result = result
     reply = ToolEpisode(Odd(), {}).step(call(number=1))
     assert "add failed" in json.loads(str(reply.text))["error"]
+
+
+def test_a_model_cannot_make_its_rollout_unscored_by_what_is_no_text() -> None:
+    class Echo(Odd):
+        def add(self, number: Any) -> Any:
+            raise ValueError(number)
+
+    for turn in (call(number="\ud800"), '<tool_call>{"name": "\\ud800"}</tool_call>', call("\ud800")):
+        reply = ToolEpisode(Echo(), {}).step(turn)
+        assert "error" in str(reply.text)
+        assert encodes(str(reply.text) + reply.feedback)
 
 
 def test_results_calls_and_feedback_have_an_end() -> None:

@@ -117,15 +117,16 @@ class EnvironmentTask:
 
     def _example(self, id_: str, split: Split, row: Row) -> Example:
         where = f"row {id_} of task '{self.name}'"
+        lacks = f"{where} needs a 'prompt': a text, or messages that end with the user."
         prompt = row.get("prompt") if isinstance(row, Mapping) else None
         asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         if not isinstance(asked, Sequence) or not asked or not all(isinstance(turn, Mapping) for turn in asked):
-            raise BadInput(f"{where} needs a 'prompt': a text, or messages that end with the user.")
+            raise BadInput(lacks)
         if any(turn.get("role") == "system" for turn in asked):
             raise BadInput(f"{where} has a system turn, which contexts have here: give it as seed_instruction.")
         turns = [{"role": str(turn.get("role")), "content": _text_of(turn.get("content"), where)} for turn in asked]
         if turns[-1]["role"] != "user" or not turns[-1]["content"].strip():
-            raise BadInput(f"{where} needs a 'prompt': a text, or messages that end with the user.")
+            raise BadInput(lacks)
         environment = self._made()
         try:
             said = foreign.call(lambda: environment.reset(**foreign.fresh(dict(row))), who=f"task '{self.name}'")
@@ -222,7 +223,8 @@ class ToolEpisode:
 
 
 def _wrong(problem: str) -> tuple[str, str]:
-    """Return a problem as a call's result, and as feedback."""
+    """Return a problem as a call's result, and as feedback: as text, whatever the model has put into it."""
+    problem = problem if encodes(problem) else ascii(problem)
     return json.dumps({"error": problem}, ensure_ascii=False), f"{problem}."
 
 
