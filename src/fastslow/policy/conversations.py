@@ -114,9 +114,9 @@ class Turns:
             one.open = False
             return
         said, last = reply.text, sample.ids[-1] if sample.ids else None
-        ids = self.ask(
-            one, lambda: self.chat.after_answer(said, role=reply.role, ended_with=last)
-        )  # a template may refuse a reply
+        role = reply.role
+        # A template may refuse a reply.
+        ids = self.ask(one, lambda: self.chat.after_answer(said, role=role, ended_with=last))
         if isinstance(ids, Verdict):
             one.problem, one.open = ids, False
             return
